@@ -1,0 +1,1 @@
+"""Sends one email with a Clerk sign-in link to each user of a CSV, at most once."""
