@@ -1,0 +1,146 @@
+"""The mail server that `CAMPAIGN_SMTP_URL` names, read out of the URL. Nothing is resolved or asked here."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+_EXAMPLE = (
+    "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
+)
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class Tls(StrEnum):
+    """How the connection is encrypted."""
+
+    #: In clear at first, then upgraded; required, never optional (RFC 3207).
+    STARTTLS = "starttls"
+    #: From the first byte on (RFC 8314 §3).
+    IMPLICIT = "implicit"
+    #: Not at all: only for a server on this machine.
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """A mail server and how to log in to it."""
+
+    #: A name or address, lower-case, without brackets.
+    host: str
+    port: int
+    username: str | None
+    password: str | None = field(repr=False)
+    tls: Tls
+
+    @property
+    def label(self) -> str:
+        """The server as people write it, without secrets: `smtp.example.com:587`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Return the server that an `smtp://` or `smtps://` URL names.
+
+    Raises:
+        ValueError: the URL is none; the message says what to write and holds no part of user or password.
+    """
+    if not url.isprintable() or set(url) & set(" \\"):
+        raise ValueError(f"it holds a space, a backslash or a control character; {_EXAMPLE}")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its own message quotes the URL, password and all.
+        raise ValueError(f"it is not a URL; {_EXAMPLE}") from None
+    if parts.scheme not in {"smtp", "smtps"}:
+        raise ValueError(f"it must begin with smtp:// or smtps://; {_EXAMPLE}")
+    if parts.path not in {"", "/"} or "#" in url:
+        raise ValueError(
+            "something follows host and port; inside user or password write / as %2F, # as %23, ? as %3F"
+        )
+    try:
+        host, port = host_and_port(parts)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_EXAMPLE}") from None
+    username, password = _login(parts)
+    tls = _tls(parts, host)
+    return SmtpServer(host, port or (465 if parts.scheme == "smtps" else 587), username, password, tls)
+
+
+def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    """Return the host of a URL, lower-case and without brackets, and its port if it names one.
+
+    Raises:
+        ValueError: there is no host, or it or the port is none; the message holds no part of the URL.
+    """
+    authority = parts.netloc.rpartition("@")[2]
+    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d*))?", authority, re.ASCII)
+    if found is None or found[2] == "" or (found[2] and not 0 < int(found[2]) < 2**16):
+        raise ValueError("the port is not a number from 1 to 65535, or an IPv6 address stands without [ ]")
+    host = found[1].lower()
+    if not host:
+        raise ValueError("it names no host")
+    if host.startswith("["):
+        try:
+            host = str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            raise ValueError("what stands in [ ] is not an IPv6 address") from None
+    elif not _HOST_NAME.fullmatch(host):
+        raise ValueError("the host is not a plain ASCII host name")
+    return host, int(found[2]) if found[2] else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, as it is written, is this very machine; nothing is resolved.
+
+    Only `localhost`, 127.0.0.0/8 and `::1` (without or with brackets) are.
+    """
+    host = host.lower()
+    if host in {"localhost", "::1", "[::1]"}:
+        return True
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _login(parts: SplitResult) -> tuple[str | None, str | None]:
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    if not at:
+        return None, None
+    username, _, password = userinfo.partition(":")
+    if not username or not password:
+        raise ValueError(f"give a user and a password, or neither; {_EXAMPLE}")
+    if _STRAY_PERCENT.search(userinfo):
+        raise ValueError("a % in the user or password is written %25")
+    try:
+        decoded = (unquote(username, errors="strict"), unquote(password, errors="strict"))
+    except UnicodeDecodeError:
+        raise ValueError("the user or password is not UTF-8 once its %XX are decoded") from None
+    if not all(text.isprintable() for text in decoded):
+        raise ValueError("the user or password holds a control character")
+    return decoded
+
+
+def _tls(parts: SplitResult, host: str) -> Tls:
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if any(pair != ("tls", "none") for pair in query) or (parts.query and not query):
+        raise ValueError("the only thing that may follow the ? is tls=none, for a server on this machine")
+    if not query:
+        return Tls.IMPLICIT if parts.scheme == "smtps" else Tls.STARTTLS
+    if parts.scheme == "smtps":
+        raise ValueError("smtps:// and tls=none contradict each other; write smtp://")
+    if not is_loopback(host):
+        raise ValueError(
+            "tls=none is allowed only for localhost, 127.0.0.0/8 or [::1]; leave it out, since on the way to"
+            " any other host the sign-in links could be read"
+        )
+    return Tls.NONE
