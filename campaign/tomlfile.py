@@ -1,0 +1,178 @@
+"""A TOML file as people edit it: its keys found by line, its faults told in sentences. No campaign here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from campaign.errors import DefinitionError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+_TYPES = {
+    "string_type": 'must be a text in quotes, such as "…"',
+    "int_type": "must be a whole number without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "list_type": "must be a list",
+    "time_delta_type": 'must be a length of time in quotes, such as "48h"',
+    "path_type": 'must be a path in quotes, such as "…"',
+    "is_instance_of": 'must be a path in quotes, such as "…"',
+    "literal_error": "can only be {expected}; leave it out otherwise",
+    "model_type": "must be a section of its own, written [{key}]",
+    "dict_type": "must be a section of its own, written [{key}]",
+}
+_ENTRY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
+_TRIPLE = re.compile(r'"""|' + r"'''")
+_POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the tables of a TOML file and its text.
+
+    Raises:
+        DefinitionError: the file is missing, unreadable, not UTF-8, or not TOML.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DefinitionError(f"{path}: there is no such campaign file{_nearby(path)}.") from None
+    except IsADirectoryError:
+        raise DefinitionError(
+            f"{path}: this is a folder; name the campaign file in it{_nearby(path)}."
+        ) from None
+    except OSError as error:
+        raise DefinitionError(f"{path}: the campaign file cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DefinitionError(
+            str(Problem(path, "this line is not UTF-8; save the file as UTF-8.", line))
+        ) from None
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        found = _POSITION.search(str(error))
+        line = int(found[1]) if found and found[1] else len(text.splitlines()) or 1
+        what = _POSITION.sub("", str(error)).strip()
+        raise DefinitionError(str(Problem(path, f"this is not TOML: {what}.", line))) from None
+    except RecursionError:
+        raise DefinitionError(f"{path}: the tables are nested too deeply.") from None
+
+
+def line_of(text: str, location: Iterable[str | int]) -> int | None:
+    """Return the line of the entry at `location` (its section, its key), or of what is nearest above it.
+
+    The line is looked for in the text, since `tomllib` keeps none; None means that nothing of it was found.
+    """
+    wanted = tuple(str(part) for part in location)
+    best, found = 0, None
+    for number, path in _entries(text):
+        shared = 0
+        while shared < min(len(path), len(wanted)) and path[shared] == wanted[shared]:
+            shared += 1
+        if (shared == len(path) and shared > best) or shared == len(wanted) > best:
+            best, found = shared, number
+    return found
+
+
+def problems_of(
+    path: Path,
+    text: str,
+    faults: Iterable[ErrorDetails],
+    *,
+    known: Mapping[tuple[str, ...], Iterable[str]],
+    examples: Mapping[tuple[str, ...], str],
+) -> list[Problem]:
+    """Return what is wrong with a file, in the order of its lines.
+
+    Args:
+        path: the file, as it is to be named.
+        text: its contents.
+        faults: what pydantic found; a ValueError's message is told after the name of the key and a colon.
+        known: the names that each section may hold.
+        examples: what to add where something is missing.
+    """
+    problems = [
+        Problem(path, _sentence(fault, known, examples), line_of(text, fault["loc"])) for fault in faults
+    ]
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most like `name`, if one is like it at all."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def _sentence(
+    fault: ErrorDetails,
+    known: Mapping[tuple[str, ...], Iterable[str]],
+    examples: Mapping[tuple[str, ...], str],
+) -> str:
+    location = tuple(str(part) for part in fault["loc"])
+    *sections, key = location or ("the file",)
+    name = f"[{'.'.join(sections)}] {key}" if sections else key
+    match fault["type"]:
+        case "extra_forbidden":
+            names = list(known.get(tuple(sections), ()))
+            where = f"[{'.'.join(sections)}]" if sections else "a campaign file"
+            near = nearest(key, names)
+            return f'there is no "{key}" in {where}; ' + (
+                f'did you mean "{near}"?' if near else f"it may hold {', '.join(names)}."
+            )
+        case "missing":
+            return f"{name} is missing; add {examples.get(location, 'it')}."
+        case "value_error":
+            return f"{name}: {fault['msg'].removeprefix('Value error, ').rstrip('.')}."
+        case kind:
+            return f"{name}: {_TYPES.get(kind, fault['msg']).format(key=key, **fault.get('ctx', {}))}."
+
+
+def _entries(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield line and path of every header and every `key =`; what stands inside a long string is none."""
+    section: tuple[str, ...] = ()
+    quote: str | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        inside = quote
+        for mark in _TRIPLE.findall(line):
+            if quote is None:
+                quote = mark
+            elif quote == mark:
+                quote = None
+        if inside is not None:
+            continue
+        if header := _HEADER.fullmatch(line):
+            section = _parts(header[1])
+            yield number, section
+        elif entry := _ENTRY.match(line):
+            yield number, section + _parts(entry[1])
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    try:
+        node: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        return (dotted,)
+    parts = []
+    while isinstance(node, dict):
+        ((part, node),) = node.items()
+        parts.append(part)
+    return tuple(parts)
+
+
+def _nearby(path: Path) -> str:
+    """Return the campaign file that was probably meant, as the end of a sentence."""
+    folder = path if path.is_dir() else path.parent
+    candidates = sorted(folder.glob("*.toml")) or sorted(path.glob("*.toml"))
+    if not candidates and not path.is_absolute():
+        candidates = sorted(path.parent.glob("templates/*/*.toml"))
+    if not candidates:
+        return ""
+    names = [str(candidate) for candidate in candidates]
+    return f"; did you mean {nearest(str(path), names) or names[0]}?".removesuffix("?") + "?"
