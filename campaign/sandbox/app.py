@@ -1,0 +1,62 @@
+"""The sandbox's one HTTP application, made of the routes of its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+
+from campaign.sandbox.backend import Backend
+from campaign.sandbox.backend_tokens import token_routes
+from campaign.sandbox.backend_users import user_routes
+from campaign.sandbox.backend_waitlist import waitlist_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from campaign.sandbox.state import State
+
+
+def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """Return the application: Clerk's Backend API, and the routes of `more`."""
+    backend = Backend(state, limited=clerk_limits)
+    routes = [
+        *token_routes(backend),
+        *user_routes(backend),
+        *waitlist_routes(backend),
+        *backend.routes(),
+        *more,
+    ]
+    return LoopbackOnly(Starlette(routes=routes))
+
+
+class LoopbackOnly:
+    """Lets in only requests that name this machine.
+
+    A page from elsewhere could point its own host name at 127.0.0.1 and read the inbox through the browser
+    (DNS rebinding); its requests carry that name in `Host`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and not _names_loopback(scope["headers"]):
+            refusal = PlainTextResponse(
+                "This sandbox answers only on this machine: open it as http://127.0.0.1 or http://localhost.\n",
+                status_code=421,
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _names_loopback(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1").lower()
+    name = host[: host.rindex("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+    return name in {"127.0.0.1", "localhost", "[::1]"} or name.endswith(".localhost")

@@ -1,0 +1,86 @@
+"""Sign-in tokens in the Backend API: create and revoke. Clerk has no way to get or list them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from campaign.sandbox.answers import Refusal, answer, invalid, malformed, missing, not_found
+from campaign.sandbox.backend import body_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from campaign.sandbox.backend import Backend
+    from campaign.sandbox.tokens import SignInToken
+
+#: Clerk's default, 30 days.
+_SECONDS = 2_592_000
+
+#: A hundred years; Clerk names no bound, a date has one.
+_MOST_SECONDS = 3_155_760_000
+
+_PARAMETERS = frozenset({"user_id", "expires_in_seconds", "org_id"})
+
+
+def token_routes(backend: Backend) -> list[Route]:
+    """Return the routes of `/v1/sign_in_tokens`."""
+    tokens = backend.state.tokens
+
+    async def create(request: Request) -> Response:
+        body = await body_of(request, known=_PARAMETERS)
+        user_id, seconds = _asked(body)
+        created = tokens.create(user_id, seconds=seconds)
+        if created is None:
+            raise not_found(f"No user was found with id {user_id}.")
+        token, jwt = created
+        url = f"{request.url.scheme}://{request.url.netloc}/__clerk/v1/tickets/accept?ticket={jwt}"
+        return answer(token_object(token) | {"token": jwt, "url": url})
+
+    async def revoke(request: Request) -> Response:
+        token_id = request.path_params["token_id"]
+        if tokens.get(token_id) is None:
+            raise not_found(f"No sign in token was found with id {token_id}.")
+        revoked = tokens.revoke(token_id)
+        token = tokens.get(token_id)
+        if not revoked or token is None:
+            raise Refusal(
+                400,
+                "sign_in_token_cannot_be_revoked_code",
+                "Sign in token cannot be revoked",
+                long_message="Only a pending sign in token can be revoked; this one is used or revoked.",
+            )
+        return answer(token_object(token))
+
+    return [
+        backend.route("POST", "/v1/sign_in_tokens", create),
+        backend.route("POST", "/v1/sign_in_tokens/{token_id}/revoke", revoke),
+    ]
+
+
+def _asked(body: dict[str, Any]) -> tuple[str, int]:
+    user_id, seconds = body.get("user_id"), body.get("expires_in_seconds")
+    if user_id is None or user_id == "":
+        raise missing("user_id")
+    if not isinstance(user_id, str):
+        raise malformed("user_id", "must be a string")
+    if seconds is None:
+        seconds = _SECONDS
+    if not isinstance(seconds, int) or isinstance(seconds, bool):
+        raise malformed("expires_in_seconds", "must be a whole number")
+    if not 1 <= seconds <= _MOST_SECONDS:
+        raise invalid("expires_in_seconds", "must be greater than or equal to 1")
+    return user_id, seconds
+
+
+def token_object(token: SignInToken) -> dict[str, Any]:
+    """Return a token as Clerk shows it after its creation: without the credential."""
+    return {
+        "object": "sign_in_token",
+        "id": token.id,
+        "user_id": token.user_id,
+        "status": token.status.value,
+        "created_at": token.created_at,
+        "updated_at": token.updated_at,
+    }

@@ -1,0 +1,125 @@
+"""The sandbox's one SQLite file: opening it, and transactions. What is in it, the modules above say."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from campaign.sandbox.errors import SandboxError
+from campaign.sandbox.folder import private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Counts the changes of `schema.sql` that an older file does not have.
+_VERSION = 1
+
+#: Seconds that a statement waits for another process (`campaign run` beside `campaign sandbox`).
+_BUSY = 30.0
+
+
+def now() -> int:
+    """Return milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """The file, open in this process. Any thread may use it; one at a time does.
+
+    It survives the end of the process at any moment. It is not synced to the disk at each commit, so the
+    loss of power can take the last moments of a sandbox with it.
+
+    Raises:
+        SandboxError: the file is not a sandbox's, or of another version of this program.
+    """
+
+    def __init__(self, file: Path) -> None:
+        private_file(file)
+        for beside in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+            if beside.is_symlink():
+                raise SandboxError(f"{beside} is a symbolic link; remove it.")
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(file, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare(file)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise SandboxError(
+                f"{file} is not the state of a sandbox ({error}); "
+                "remove it to start afresh, or set CAMPAIGN_SANDBOX to another folder."
+            ) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, file: Path) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with self.transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if not version:
+                schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+                for statement in _statements(schema):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            elif version != _VERSION:
+                raise SandboxError(
+                    f"{file} was written by another version of this program; "
+                    "remove it to start afresh, or set CAMPAIGN_SANDBOX to another folder."
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the file for writing: all of the block's changes happen, or none, and nobody comes between."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Return the rows that a query finds."""
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """Return the first row that a query finds."""
+        with self._lock:
+            row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+            return row
+
+    def setting(self, name: str, fresh: str) -> str:
+        """Return the setting `name`; where there is none yet, keep `fresh` as its value."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, fresh))
+            (value,) = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return str(value)
+
+    def has_setting(self, name: str) -> bool:
+        """Return whether the setting `name` is kept already."""
+        return self.one("SELECT 1 FROM settings WHERE name = ?", name) is not None
+
+    def close(self) -> None:
+        """Close the file; whoever uses it afterwards gets an error of sqlite3."""
+        with self._lock:
+            self._connection.close()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; `executescript` would commit the transaction that it runs in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

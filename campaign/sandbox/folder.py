@@ -1,0 +1,74 @@
+"""The sandbox's folder on disk: made private, and never reached through a symbolic link.
+
+What is kept in it is the business of `database.py` and `mailbox.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from campaign.sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+#: Keeps the folder out of whatever repository it happens to lie in: it holds addresses and keys.
+_GITIGNORE = "*\n"
+
+
+def private_folder(folder: Path) -> None:
+    """Make `folder` with mode 0700, or take one that is there.
+
+    Raises:
+        SandboxError: it is a symbolic link, a file, somebody else's, or cannot be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        _check_folder(folder)
+    except OSError as error:
+        raise SandboxError(
+            f"The folder {folder} cannot be made ({error.strerror}); set CAMPAIGN_SANDBOX to one that can."
+        ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode):
+        raise SandboxError(
+            f"{folder} is not a folder of its own (a file or a symbolic link); "
+            "remove it, or set CAMPAIGN_SANDBOX to another path."
+        )
+    if about.st_uid != os.geteuid():
+        raise SandboxError(f"{folder} belongs to another user; set CAMPAIGN_SANDBOX to a folder of your own.")
+    if stat.S_IMODE(about.st_mode) & 0o077 and not any(folder.iterdir()):
+        folder.chmod(0o700)
+
+
+def private_file(file: Path) -> None:
+    """Make an empty `file` with mode 0600, or take one that is there.
+
+    Raises:
+        SandboxError: it is a symbolic link or no plain file, or cannot be made.
+    """
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        if not stat.S_ISREG(file.lstat().st_mode):
+            raise SandboxError(f"{file} is not a plain file; remove it, and the sandbox makes a new one.")
+    except OSError as error:
+        raise SandboxError(
+            f"{file} cannot be opened ({error.strerror}); "
+            "remove it, or set CAMPAIGN_SANDBOX to another folder."
+        ) from error
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Write a `.gitignore` into the folder that ignores all of it, unless one is there."""
+    file = folder / ".gitignore"
+    if not os.path.lexists(file):
+        private_file(file)
+        file.write_text(_GITIGNORE, encoding="ascii")

@@ -1,0 +1,30 @@
+"""Identifiers in the form of Clerk's: a prefix and 27 characters. What they name is said elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+#: As many as Clerk's have.
+_LENGTH = 27
+
+
+def new_id(prefix: str) -> str:
+    """Return a new identifier such as `sit_2Fq…`."""
+    return _written(prefix, secrets.randbits(160))
+
+
+def id_from(prefix: str, text: str) -> str:
+    """Return the identifier that always belongs to `text`."""
+    return _written(prefix, int.from_bytes(hashlib.sha256(text.encode()).digest()[:20], "big"))
+
+
+def _written(prefix: str, number: int) -> str:
+    digits = []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return f"{prefix}_{''.join(digits)}"

@@ -1,0 +1,197 @@
+"""The sandbox as a whole: its HTTP and SMTP servers in a thread of their own, on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from campaign.sandbox.app import application
+from campaign.sandbox.smtpd import MailServer
+from campaign.sandbox.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from starlette.routing import BaseRoute
+
+_HOST = "127.0.0.1"
+
+#: Connections that may wait to be accepted.
+_BACKLOG = 512
+
+#: Seconds that an idle HTTP connection is kept: a client must not find one closed that it is about to use.
+_KEEP_ALIVE = 3600
+
+#: Seconds that answers under way get when the sandbox stops.
+_GRACE = 2
+
+
+def no_pages(_: State) -> Sequence[BaseRoute]:
+    """Return no routes: a sandbox without anything to look at."""
+    return ()
+
+
+class Sandbox:
+    """A Clerk-compatible server and a mail server that deliver nothing to anybody, for trying things out.
+
+    `async with Sandbox(folder) as sandbox:` serves until the block ends. The servers have a thread and an
+    event loop of their own, so that neither side holds up the other. All attributes exist inside the block.
+
+    Attributes:
+        state: what the sandbox remembers.
+        clerk_url: `http://127.0.0.1:PORT`.
+        smtp_url: `smtp://127.0.0.1:PORT?tls=none`.
+    """
+
+    state: State
+    clerk_url: str
+    smtp_url: str
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        smtp_port: int = 0,
+        clerk_limits: bool = False,
+        pages: Callable[[State], Sequence[BaseRoute]] = no_pages,
+    ) -> None:
+        """Take what to serve.
+
+        Args:
+            folder: where the state is kept; made where there is none.
+            port: of HTTP; 0 takes a free one.
+            smtp_port: the same for SMTP.
+            clerk_limits: whether the rate limits that Clerk documents hold.
+            pages: more HTTP routes, such as the inbox.
+        """
+        self._folder = folder
+        self._ports = (port, smtp_port)
+        self._clerk_limits = clerk_limits
+        self._pages = pages
+        self._closing = ExitStack()
+
+    @property
+    def secret_key(self) -> str:
+        """The key of the Backend API, `sk_test_…`."""
+        return self.state.keys.secret
+
+    @property
+    def publishable_key(self) -> str:
+        """The key of the Frontend API, `pk_test_…`."""
+        return self.state.keys.publishable
+
+    @property
+    def maildir(self) -> Path:
+        """Where the mail lies."""
+        return self.state.mailbox.folder
+
+    def learn(self, people: Iterable[tuple[str | None, str]]) -> None:
+        """Let Clerk know these people, (user id, address) each, as far as their addresses' fates allow.
+
+        They are read one by one, so there may be a million. Where an id is None, the address gets a user
+        unless it has one.
+        """
+        self.state.users.learn(people)
+
+    async def __aenter__(self) -> Self:
+        """Begin to serve.
+
+        Raises:
+            SandboxError: the folder or a file in it cannot be used.
+            OSError: a port cannot be had; `errno` is EADDRINUSE where somebody else has it, and `filename`
+                names it.
+        """
+        with ExitStack() as opened:
+            self.state = State(self._folder)
+            opened.callback(self.state.close)
+            http, smtp = (opened.enter_context(_listen(port)) for port in self._ports)
+            self.clerk_url = f"http://{_HOST}:{http.getsockname()[1]}"
+            self.smtp_url = f"smtp://{_HOST}:{smtp.getsockname()[1]}?tls=none"
+            started: Future[None] = Future()
+            app = application(self.state, clerk_limits=self._clerk_limits, more=self._pages(self.state))
+            self._server = _HttpServer(app, started)
+            self._thread = threading.Thread(
+                target=self._run, args=(http, smtp, started), name="campaign-sandbox", daemon=True
+            )
+            self._thread.start()
+            await asyncio.wrap_future(started)
+            self._closing = opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop serving; what was taken is on disk."""
+        self._server.should_exit = True
+        await asyncio.to_thread(self._thread.join)
+        self._closing.close()
+
+    def _run(self, http: socket.socket, smtp: socket.socket, started: Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(http, smtp))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _serve(self, http: socket.socket, smtp: socket.socket) -> None:
+        mail = MailServer(self.state.mailbox)
+        server = await asyncio.get_running_loop().create_server(mail.session, sock=smtp, backlog=_BACKLOG)
+        async with server:
+            await self._server.serve(sockets=[http])
+            server.close()
+            await mail.close()
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn, silent, and telling when it is ready."""
+
+    def __init__(self, app: object, started: Future[None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE,
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._told.set_result(None)
+
+
+def _listen(port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, answers take 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        # A port that was left a moment ago may be taken again.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(_BACKLOG)
+        listener.settimeout(0)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0), f"{_HOST}:{port}") from error
+    return listener

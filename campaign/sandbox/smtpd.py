@@ -1,0 +1,127 @@
+"""The sandbox's mail server: aiosmtpd on loopback, and the fates that an address asks for.
+
+Where the mail goes is `mailbox.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from aiosmtpd.smtp import SMTP
+
+from campaign.sandbox.fates import fate_of
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import Envelope, Session
+
+    from campaign.sandbox.mailbox import Mailbox
+
+#: What the server calls itself. It is nobody's name (RFC 6761 §6.3).
+HOSTNAME = "sandbox.localhost"
+
+#: Seconds of silence after which the server leaves. A sender that `+hang@` holds up must lose patience first.
+_PATIENCE = 86_400.0
+
+#: The mailboxes that senders really write; aiosmtpd's own parser takes all others, a hundred times slower.
+_PLAIN = re.compile(r"\s*<([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)>\s*(.*)", re.ASCII | re.DOTALL)
+
+# aiosmtpd logs every line that it reads, and the lines of a mail hold sign-in links.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
+
+
+class MailServer:
+    """A set of SMTP sessions that deliver to one mailbox."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._handler = _Handler(mailbox)
+        self._sessions: set[_Sessions] = set()
+
+    def session(self) -> asyncio.Protocol:
+        """Return the protocol of one new connection, for `loop.create_server`."""
+        return _Sessions(self._handler, self._sessions)
+
+    async def close(self) -> None:
+        """Drop the connections that there still are and wait until they are gone."""
+        tasks = [task for session in self._sessions if (task := session.drop()) is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Sessions(SMTP):
+    """One connection. It knows its like, so that the server can end them."""
+
+    def __init__(self, handler: _Handler, all_of_them: set[_Sessions]) -> None:
+        super().__init__(
+            handler,
+            hostname=HOSTNAME,
+            ident="ESMTP campaign sandbox",
+            timeout=_PATIENCE,
+            loop=asyncio.get_running_loop(),
+        )
+        self._all_of_them = all_of_them
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._all_of_them.add(self)
+        if self._handler_coroutine is not None:
+            # A client that resets the connection is its own affair, no exception that nobody retrieved.
+            self._handler_coroutine.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._all_of_them.discard(self)
+        super().connection_lost(error)
+
+    def drop(self) -> asyncio.Task[None] | None:
+        """Close the connection and return the task that then ends."""
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+        return self._handler_coroutine
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        if found := _PLAIN.fullmatch(arg):
+            return found[1], found[2]
+        return super()._getaddr(arg)
+
+
+class _Handler:
+    """The hooks that aiosmtpd calls by their names."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        # RFC 2920: aiosmtpd reads command by command from a buffered stream and answers in order.
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        fate = fate_of(address)
+        if fate.bounce:
+            return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown"
+        if fate.defer and self._mailbox.defer(address, times=fate.defer):
+            return f"451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again later"
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        content: Any = envelope.original_content
+        name = self._mailbox.store(content, sender=envelope.mail_from or "", recipients=envelope.rcpt_tos)
+        fates = [fate_of(address) for address in envelope.rcpt_tos]
+        for address, fate in zip(envelope.rcpt_tos, fates, strict=True):
+            if fate.defer:
+                self._mailbox.taken(address)
+        if any(fate.drop for fate in fates) and server.transport is not None:
+            server.transport.close()
+        if any(fate.drop or fate.hang for fate in fates):
+            # The end of the connection cancels this.
+            await asyncio.Event().wait()
+        return f"250 2.0.0 OK: queued as {name}"

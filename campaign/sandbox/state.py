@@ -1,0 +1,42 @@
+"""All that the sandbox remembers, opened together from its folder. Each noun has a file of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from campaign.sandbox.database import Database
+from campaign.sandbox.folder import keep_out_of_git, private_folder
+from campaign.sandbox.keys import Keys
+from campaign.sandbox.mailbox import Mailbox
+from campaign.sandbox.tokens import Tokens
+from campaign.sandbox.users import Users
+from campaign.sandbox.waitlist import Waitlist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class State:
+    """The state in a folder: `sandbox.db` and the Maildir `mail`. Several processes may have it open.
+
+    Raises:
+        SandboxError: the folder or a file in it cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        private_folder(folder)
+        keep_out_of_git(folder)
+        self._database = Database(folder / "sandbox.db")
+        try:
+            self.keys = Keys(self._database)
+            self.users = Users(self._database)
+            self.tokens = Tokens(self._database, self.keys)
+            self.waitlist = Waitlist(self._database)
+            self.mailbox = Mailbox(folder / "mail", self._database)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()

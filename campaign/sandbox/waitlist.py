@@ -1,0 +1,81 @@
+"""Clerk's waitlist, in the database: addresses that ask to be let in. An entry is not a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.sandbox.database import now
+from campaign.sandbox.identifiers import new_id
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from campaign.sandbox.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class WaitlistEntry:
+    """One address on the waitlist; the status is `pending`, `invited`, `completed` or `rejected`."""
+
+    id: str
+    address: str
+    status: str
+    created_at: int
+    updated_at: int
+
+
+class Waitlist:
+    """The entries of the waitlist, one for each address."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, address: str) -> WaitlistEntry:
+        """Return the entry of an address, a new one where it has none."""
+        moment = now()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO waitlist_entries (id, address, folded, status, created_at, updated_at)"
+                " VALUES (?, ?, ?, 'pending', ?, ?)",
+                (new_id("wle"), address, address.lower(), moment, moment),
+            )
+            row = connection.execute(
+                "SELECT * FROM waitlist_entries WHERE folded = ?", (address.lower(),)
+            ).fetchone()
+        return _entry(row)
+
+    def find(self, *, status: str | None = None, limit: int = 10, offset: int = 0) -> Sequence[WaitlistEntry]:
+        """Return entries, the newest first; where a status is given, those that have it."""
+        return [
+            _entry(row)
+            for row in self._database.all(
+                "SELECT * FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1"
+                " ORDER BY number DESC LIMIT ?2 OFFSET ?3",
+                status,
+                limit,
+                offset,
+            )
+        ]
+
+    def count(self, *, status: str | None = None) -> int:
+        """Return how many entries there are; where a status is given, how many have it."""
+        row = self._database.one(
+            "SELECT count(*) FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1", status
+        )
+        return int(row[0]) if row else 0
+
+    def move(self, entry_id: str, *, status: str) -> WaitlistEntry | None:
+        """Return the entry with its new status, or None where there is no such entry."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE waitlist_entries SET status = ?, updated_at = ? WHERE id = ?",
+                (status, now(), entry_id),
+            )
+            row = connection.execute("SELECT * FROM waitlist_entries WHERE id = ?", (entry_id,)).fetchone()
+        return None if row is None else _entry(row)
+
+
+def _entry(row: sqlite3.Row) -> WaitlistEntry:
+    return WaitlistEntry(row["id"], row["address"], row["status"], row["created_at"], row["updated_at"])
