@@ -1,0 +1,61 @@
+"""What stands in a message as it arrived: its id, its addressee and the tokens in its links."""
+
+from __future__ import annotations
+
+import email
+import email.utils
+import html
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+_HREF = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
+_BARE = re.compile(r"https?://[^\s<>\"]+")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """The facts that the record keeps."""
+
+    message_id: str
+    #: The addresses of all To, Cc and Bcc headers.
+    to: list[str]
+    #: The distinct tokens of all parts, sorted.
+    tokens: list[str]
+    #: The tokens by content type, distinct and sorted.
+    by_part: dict[str, list[str]]
+
+
+def read_mail(data: bytes, parameter: str) -> Mail:
+    """Return the facts of a message whose links carry the token in the query parameter `parameter`."""
+    message = email.message_from_bytes(data)
+    by_part: dict[str, list[str]] = {}
+    for part in message.walk():
+        kind = part.get_content_type()
+        if part.is_multipart() or not kind.startswith("text/"):
+            continue
+        payload = part.get_payload(decode=True)
+        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+        by_part[kind] = sorted(_tokens(text, parameter, markup=kind == "text/html"))
+    headers = [str(value) for name in ("To", "Cc", "Bcc") for value in message.get_all(name, [])]
+    return Mail(
+        message_id=str(message.get("Message-ID", "")).strip(),
+        to=[address for _, address in email.utils.getaddresses(headers)],
+        tokens=sorted({token for tokens in by_part.values() for token in tokens}),
+        by_part=by_part,
+    )
+
+
+def _tokens(text: str, parameter: str, *, markup: bool) -> set[str]:
+    if markup:
+        links = [html.unescape(next(filter(None, found), "")) for found in _HREF.findall(text)]
+    else:
+        links = _BARE.findall(text)
+    return {token for link in links for token in _query(link).get(parameter, [])}
+
+
+def _query(link: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(urlsplit(link).query)
+    except ValueError:
+        return {}

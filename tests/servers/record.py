@@ -1,0 +1,74 @@
+"""The record of what a server saw and did: one JSON object a line, written before the server answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Event = dict[str, Any]
+
+
+class Record:
+    """An append-only JSONL file and the same events in memory.
+
+    Each event carries `event`, `server`, `t` (seconds of the machine's monotonic clock, the same for all
+    processes) and `wall` (seconds since the epoch).
+    """
+
+    def __init__(self, path: Path | None, *, server: str, sync: bool = False) -> None:
+        self._server = server
+        self._sync = sync
+        self._lock = threading.Lock()
+        self._events: list[Event] | None = [] if path is None else None
+        self._path = path
+        self._file = (
+            None
+            if path is None
+            else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        )
+
+    def write(self, event: str, **fields: object) -> None:
+        """Return when the event is in the file (and, with `sync`, on the disk)."""
+        line: Event = {
+            "event": event,
+            "server": self._server,
+            "t": time.monotonic(),
+            "wall": time.time(),
+            **fields,
+        }
+        if self._file is None:
+            with self._lock:
+                if self._events is not None:
+                    self._events.append(line)
+            return
+        os.write(self._file, json.dumps(line).encode() + b"\n")
+        if self._sync:
+            os.fdatasync(self._file)
+
+    def events(self, *names: str) -> list[Event]:
+        """Return the events so far, in order; only those of the given names if there are any."""
+        if self._path is not None:
+            found = read(self._path)
+        else:
+            with self._lock:
+                found = list(self._events or ())
+        return [event for event in found if not names or event["event"] in names]
+
+    def close(self) -> None:
+        """Close the file; what was recorded stays readable."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            self._events = None
+
+
+def read(path: Path) -> list[Event]:
+    """Return the events of a record."""
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
