@@ -19,6 +19,10 @@ class Clock(Protocol):
         """Return after `seconds`."""
         ...
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Return True as soon as the event is set, or False after `seconds`."""
+        ...
+
 
 class SystemClock:
     """The machine's time: the wall clock once at the start, and the monotonic clock from then on.
@@ -36,6 +40,14 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         await asyncio.sleep(max(0.0, seconds))  # noqa: TID251 - the one place
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Return True as soon as the event is set, or False after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await event.wait()
+        except TimeoutError:
+            return False
 
 
 def instant(seconds: float) -> datetime:

@@ -22,11 +22,11 @@ Every adapter turns its library's errors into these at its border.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
     from campaign.model import Receipt

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day)s?\s*")
+_UNITS = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
+
+
 class Status(StrEnum):
     """The state of a recipient in the send log."""
 
@@ -105,19 +114,27 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt: the state that the recipient goes to, and why."""
+
+    status: Status
+    #: One sentence or the server's words; empty for `sent`.
+    reason: str = ""
+    reply: Receipt | None = None
+    #: A token may exist at Clerk whose id nobody knows.
+    possible_orphan: bool = False
+    #: Temporary faults of the row's own so far; None leaves the number as it is.
+    faults: int | None = None
+    #: Seconds since the epoch; for `queued` only.
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """At most `count` in any window of `period`."""
 
     count: int
     period: timedelta
-
-    _PATTERN = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day)s?\s*")
-    _UNITS = {
-        "second": timedelta(seconds=1),
-        "minute": timedelta(minutes=1),
-        "hour": timedelta(hours=1),
-        "day": timedelta(days=1),
-    }
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -126,10 +143,10 @@ class Rate:
         Raises:
             ValueError: the text is not a rate, or is none at all ("0/second").
         """
-        found = cls._PATTERN.fullmatch(text)
+        found = _RATE.fullmatch(text)
         if found is None or not int(found[1]) or found[2] == "0":
             raise ValueError(f'{text!r} is not a rate; write one like "14/second" or "1000/10 seconds"')
-        return cls(int(found[1]), int(found[2] or 1) * cls._UNITS[found[3]])
+        return cls(int(found[1]), int(found[2] or 1) * _UNITS[found[3]])
 
     @property
     def per_second(self) -> float:
@@ -138,7 +155,7 @@ class Rate:
 
     def __str__(self) -> str:
         """Return the rate as it is written in a campaign file."""
-        for name, unit in reversed(self._UNITS.items()):
+        for name, unit in reversed(_UNITS.items()):
             number, rest = divmod(self.period, unit)
             if not rest:
                 return f"{self.count}/{name}" if number == 1 else f"{self.count}/{number} {name}s"

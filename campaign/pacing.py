@@ -1,0 +1,99 @@
+"""When the next call may be made: rates, holds, and a turn for everyone. No knowledge of what is called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from campaign.clock import Clock
+    from campaign.model import Rate
+
+#: A window is kept this much longer than declared, because the other side counts when a call arrives and we
+#: when it leaves: two calls may come nearer to each other on the way.
+_MARGIN = 1.006
+#: Windows up to this length (seconds) are spread evenly; longer ones are budgets, spent as fast as the others allow.
+_EVEN = 60.0
+#: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
+_CATCH_UP = 0.05
+#: A window is remembered in at most about this many pieces.
+_PIECES = 1000
+
+
+class Window:
+    """One rate: at most `count` turns in any `period`, and short periods spread evenly."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._count = rate.count
+        self._period = rate.period.total_seconds() * _MARGIN
+        self._even = self._period / self._count if rate.period.total_seconds() <= _EVEN else 0.0
+        self._piece = self._period / _PIECES if self._count > _PIECES else 0.0
+        # [the first instant of the piece, its last, how many turns it holds], oldest first
+        self._taken: deque[list[float]] = deque()
+        self._total = 0.0
+        self._slot = float("-inf")
+
+    def free_at(self, now: float) -> float:
+        """Return the earliest instant (>= now) at which a turn may be taken."""
+        while self._taken and self._taken[0][1] + self._period <= now:
+            self._total -= self._taken.popleft()[2]
+        full_until = self._taken[0][1] + self._period if self._total >= self._count else now
+        return max(now, full_until, self._slot + self._even)
+
+    def take(self, now: float, number: int = 1) -> None:
+        """Note turns taken at `now`; instants must not decrease."""
+        if self._taken and now - self._taken[-1][0] < self._piece:
+            self._taken[-1][1] = now
+            self._taken[-1][2] += number
+        else:
+            self._taken.append([now, now, number])
+        self._total += number
+        self._slot = max(self._slot + self._even, now - _CATCH_UP)
+
+
+class Pacer:
+    """Gives turns, in the order they were asked for, so that no rate is exceeded and no hold is broken.
+
+    Args:
+        rates: all of them are kept at once; none means no limit.
+        clock: the time.
+        spent: turns of earlier runs as (instant, number), oldest first, so that a restart resets nothing.
+    """
+
+    def __init__(self, rates: Sequence[Rate], clock: Clock, spent: Iterable[tuple[float, int]] = ()) -> None:
+        self._clock = clock
+        self._windows = [Window(rate) for rate in rates]
+        self._held_until = 0.0
+        self._queue = asyncio.Lock()
+        for at, number in spent:
+            for window in self._windows:
+                window.take(at, number)
+
+    def free_at(self) -> float:
+        """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it."""
+        now = self._clock.now()
+        return max(now, self._held_until, *(window.free_at(now) for window in self._windows))
+
+    @property
+    def held_until(self) -> float:
+        """The instant at which the last hold ends; in the past if none is on."""
+        return self._held_until
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn; the turn is then taken."""
+        if not self._windows and self._held_until <= self._clock.now():
+            return
+        async with self._queue:
+            while (wait := self.free_at() - self._clock.now()) > 0:
+                await self._clock.sleep(wait)
+            now = self._clock.now()
+            for window in self._windows:
+                window.take(now)
+
+    def hold(self, seconds: float) -> float:
+        """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
+        self._held_until = max(self._held_until, self._clock.now() + seconds)
+        return self._held_until

@@ -1,0 +1,164 @@
+"""The send log's files: who may open them, the lock of the one runner, and what is no send log at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from campaign.errors import LogHeldError, SendLogUnusableError
+from campaign.sendlog.statements import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: "CAMP" in the header of the database file, so that a stranger's database is known for one.
+APPLICATION_ID = 0x43414D50
+#: Goes up with every change of `schema.sql`.
+VERSION = 1
+#: Seconds to wait for another process's lock; a backup may hold it for a moment.
+_PATIENCE = 20.0
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the log for one runner while the block runs.
+
+    The lock is a file of its own beside the log, since SQLite's locks on the database are let go whenever any
+    descriptor of it is closed.
+
+    Raises:
+        LogHeldError: another run holds it.
+        SendLogUnusableError: the lock file cannot be made.
+    """
+    _refuse_strange_places(path)
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SendLogUnusableError(f"the lock {lock} cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LogHeldError(
+                f"another run holds the send log {path}; wait for it to end, or follow it with `campaign status`"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Return a connection to the log, made (0600) if it does not exist.
+
+    Raises:
+        SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or no send log.
+    """
+    _refuse_strange_places(path)
+    with _sentences(path):
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            raise SendLogUnusableError(f"the send log {path} cannot be opened: {error.strerror}") from error
+        connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            if not _is_empty(connection):
+                _check_identity(connection, path)
+            # with FULL a commit returns only when the write-ahead log is on the disk
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -16000")
+            connection.execute("BEGIN IMMEDIATE")
+            if _is_empty(connection):
+                _create(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Return a read-only connection; it may stand beside a runner.
+
+    Raises:
+        SendLogUnusableError: there is no log, or it is none that can be read.
+    """
+    _refuse_strange_places(path)
+    if not path.exists():
+        raise SendLogUnusableError(f"there is no send log {path} yet; `campaign run FILE` makes it")
+    with _sentences(path):
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+        try:
+            _check_identity(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _refuse_strange_places(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise SendLogUnusableError(
+            f"the folder {path.parent} of the send log does not exist; make it, or set CAMPAIGN_LOG"
+        )
+    if path.is_symlink():
+        raise SendLogUnusableError(f"the send log {path} is a symbolic link; set CAMPAIGN_LOG to the file itself")
+    if path.exists() and not path.is_file():
+        raise SendLogUnusableError(f"the send log {path} is not a file; set CAMPAIGN_LOG to a file")
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    with closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as rows:
+        return bool(rows.fetchone()[0] == 0) and _pragma(connection, "application_id") == 0
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    with closing(connection.execute(f"PRAGMA {name}")) as rows:
+        return int(rows.fetchone()[0])
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    statement = ""
+    for line in schema().splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise SendLogUnusableError(f"{path} is not a send log; it was left as it is. Set CAMPAIGN_LOG to another file")
+    version = _pragma(connection, "user_version")
+    if version > VERSION:
+        raise SendLogUnusableError(
+            f"the send log {path} was written by a newer version of campaign (its schema is {version}, this one knows "
+            f"{VERSION}); upgrade campaign, or set CAMPAIGN_LOG to another file"
+        )
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            text = f"the send log {path} is locked by another process; close it there and try again"
+        elif name.startswith("SQLITE_NOTADB"):
+            text = f"{path} is not a send log; it was left as it is. Set CAMPAIGN_LOG to another file"
+        elif name.startswith("SQLITE_CORRUPT"):
+            text = f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"
+        elif name.startswith("SQLITE_READONLY"):
+            text = f"the send log {path} cannot be written; make it and its folder writable"
+        else:
+            text = f"the send log {path} cannot be opened: {error}"
+        raise SendLogUnusableError(text) from error

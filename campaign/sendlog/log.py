@@ -1,0 +1,306 @@
+"""The send log as the pipeline sees it: claim a row, make each step durable, settle it. Commands are elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sqlite3
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from campaign.errors import SendLogError
+from campaign.model import Delivery, Recipient, Status
+from campaign.sendlog.commit import GroupCommit
+from campaign.sendlog.enlisting import Enlister, Enlistment
+from campaign.sendlog.files import open_for_writing
+from campaign.sendlog.statements import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    from campaign.clock import Clock
+    from campaign.model import InvalidRow, Outcome, Rate, SignInToken
+
+T = TypeVar("T")
+
+#: A cursor behind which nothing due can appear: rows that come back carry a later `not_before`.
+_LAST_ID = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What an earlier run left half done, and what it was put to."""
+
+    #: `issuing` without a token id: a token may exist that nobody can name.
+    orphans: int
+    #: `issuing` with a token id: it is to be revoked.
+    revocations: int
+    #: `sending`: now `uncertain`.
+    uncertain: int
+
+
+class Lane:
+    """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain."""
+
+    def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:
+        self.domain = domain
+        self.without = tuple(without)
+        self.after: tuple[float, int] = (-1.0, 0)
+
+
+class SendLog:
+    """One campaign's part of a send log, for the one run that holds it.
+
+    Every method that writes returns when the write is on the disk.
+    """
+
+    def __init__(self, path: Path, campaign: str, clock: Clock) -> None:
+        self.path = path
+        self._name = campaign
+        self._clock = clock
+        self._connection = open_for_writing(path)
+        self._writer: GroupCommit | None = None
+        try:
+            self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._enlistment = 0
+
+    # -- before the run ------------------------------------------------------------------------------------------
+
+    def recover(self) -> Recovered:
+        """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
+        now = {"now": self._clock.now()}
+        with _transaction(self._connection) as connection:
+            orphans = connection.execute(SQL.recover_unnamed).rowcount
+            revocations = connection.execute(SQL.recover_named, now).rowcount
+            connection.execute(SQL.recover_issuing, now)
+            uncertain = connection.execute(SQL.recover_sending, now).rowcount
+        return Recovered(orphans, revocations, uncertain)
+
+    def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:
+        """Make every row of a CSV durable as `queued` or `skipped`, all of them or none.
+
+        Args:
+            rows: opens the CSV; not called when the CSV is the one enlisted last.
+            source: the CSV's path.
+            digest: the fingerprint of its bytes and of the way it is read.
+        """
+        found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
+        _, _, _, last_source, last_digest, self._enlistment = found
+        if (last_source, last_digest) == (source, digest):
+            return Enlistment(unchanged=True)
+        with _transaction(self._connection) as connection:
+            number = self._enlistment + 1
+            enlister = Enlister(
+                connection, campaign=self._campaign, enlistment=number, source=source, now=self._clock.now()
+            )
+            enlister.enlist(rows())
+            connection.execute(
+                SQL.note_source,
+                {"campaign": self._campaign, "source": source, "source_digest": digest, "enlistment": number},
+            )
+        self._enlistment = number
+        return enlister.result
+
+    def note_templates(self, fingerprint: str) -> None:
+        """Keep the fingerprint of the templates that this run sends."""
+        with _transaction(self._connection) as connection:
+            connection.execute(SQL.note_templates, {"campaign": self._campaign, "templates": fingerprint})
+
+    def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
+        """Return the turns that earlier runs took in the windows of `rates`, as (instant, number), oldest first.
+
+        Args:
+            status: `sending` for messages, `issuing` for tokens: the states whose entry took a turn.
+            rates: the longest period decides how far back to look.
+            domain: only recipients of this domain.
+        """
+        if not rates:
+            return []
+        period = max(rate.period for rate in rates).total_seconds()
+        arguments = {
+            "state": status,
+            "since": self._clock.now() - period * 1.01,
+            "piece": period / 1000,
+            "domain": domain,
+        }
+        statement = SQL.spent if domain is None else SQL.spent_domain
+        return [(at, number) for at, number in self._connection.execute(statement, arguments)]
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Start the writer; from here on the methods below may be called."""
+        self._writer = GroupCommit(self._connection, str(self.path))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish the waiting writes and end the writer; the log stays open for its closing counts."""
+        assert self._writer is not None  # noqa: S101 - entered, or there is nothing to leave
+        await asyncio.to_thread(self._writer.close)
+        self._writer = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    async def claim(self, limit: int, lane: Lane) -> list[Delivery]:
+        """Return up to `limit` rows of the lane that are due and were not returned before, oldest first.
+
+        Claiming moves only the lane's cursor: a row stays `queued` until a token is asked for, so a crash in
+        between leaves nothing to mend.
+        """
+        now = self._clock.now()
+        arguments = {
+            "campaign": self._campaign,
+            "enlistment": self._enlistment,
+            "after": lane.after[0],
+            "after_id": lane.after[1],
+            "now": now,
+            "limit": limit,
+            "domain": lane.domain,
+            "domains": json.dumps(lane.without),
+        }
+        statement = SQL.claim_domain if lane.domain else SQL.claim_other_domains if lane.without else SQL.claim
+        rows = await self._write(lambda connection: connection.execute(statement, arguments).fetchall())
+        lane.after = (rows[-1][9], rows[-1][0]) if len(rows) == limit else (now, _LAST_ID)
+        return [_delivery(row) for row in rows]
+
+    async def next_due(self) -> float | None:
+        """Return the instant at which the next waiting row becomes due, or None if none waits."""
+        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "now": self._clock.now()}
+        row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
+        due: float | None = row[0]
+        return due
+
+    async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
+        """Make durable that a token is about to be asked for; return the delivery with its new generation."""
+        now = self._clock.now()
+        arguments = {
+            "id": delivery.id,
+            "user_id": user_id,
+            "expires_at": now + expires_in.total_seconds(),
+            "now": now,
+        }
+        await self._move(SQL.issuing, arguments)
+        return replace(delivery, attempts=delivery.attempts + 1, generation=delivery.generation + 1)
+
+    async def issued(self, delivery: Delivery, token: SignInToken) -> None:
+        """Make the token's id durable, before a message that carries the token can leave."""
+        await self._move(SQL.issued, {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
+
+    async def sending(self, delivery: Delivery, *, message_id: str, server: str, with_token: bool) -> None:
+        """Make the intent to send durable, before the final dot."""
+        arguments = {
+            "id": delivery.id,
+            "attempt": delivery.attempts if with_token else delivery.attempts + 1,
+            "message_id": message_id,
+            "server": server,
+            "state": Status.ISSUING if with_token else Status.QUEUED,
+            "now": self._clock.now(),
+        }
+        await self._move(SQL.sending, arguments)
+
+    async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
+        """Make an attempt's outcome durable, and with it that its token is to be revoked.
+
+        Args:
+            delivery: the row.
+            outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
+            revoke: the token that no accepted message carries.
+        """
+        now = self._clock.now()
+        reply = outcome.reply
+        arguments = {
+            "id": delivery.id,
+            "campaign": self._campaign,
+            "state": outcome.status,
+            "reason": outcome.reason,
+            "code": reply.code if reply else None,
+            "enhanced": reply.enhanced if reply else None,
+            "reply": reply.text if reply else None,
+            "faults": outcome.faults,
+            "not_before": outcome.not_before,
+            "token_id": revoke.id if revoke else None,
+            "now": now,
+        }
+
+        def write(connection: sqlite3.Connection) -> None:
+            if revoke:
+                connection.execute(SQL.ask_revocation, arguments)
+            if outcome.possible_orphan:
+                connection.execute(SQL.note_orphan, arguments)
+            _move(connection, SQL.settle, arguments)
+
+        await self._write(write)
+
+    async def pending_revocations(self, limit: int) -> list[str]:
+        """Return the ids of up to `limit` tokens whose revocation Clerk has not confirmed, oldest first."""
+        arguments = {"campaign": self._campaign, "limit": limit}
+        return await self._write(
+            lambda connection: [row[0] for row in connection.execute(SQL.pending_revocations, arguments)]
+        )
+
+    async def settle_revocation(self, token_id: str, outcome: str) -> None:
+        """Strike a revocation off: `revoked`, `unknown` to Clerk, or `used` before it could be revoked."""
+        arguments = {"token_id": token_id, "outcome": outcome, "now": self._clock.now()}
+        await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        if self._writer is None:
+            raise SendLogError(f"the send log {self.path} is closed")
+        return self._writer.submit(write)
+
+    async def _move(self, statement: str, arguments: dict[str, Any]) -> None:
+        await self._write(lambda connection: _move(connection, statement, arguments))
+
+    def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
+        with _transaction(self._connection) as connection:
+            row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+            if row is None:
+                connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+                row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        return row[0], row[1], row[2]
+
+
+def _move(connection: sqlite3.Connection, statement: str, arguments: dict[str, Any]) -> None:
+    if connection.execute(statement, arguments).rowcount != 1:
+        raise SendLogError(
+            f"row {arguments['id']} is not in the state that this run left it in; is another program writing?"
+        )
+
+
+def _delivery(row: Sequence[Any]) -> Delivery:
+    number, key, email, user_id, variables, line, attempts, faults, generation, _ = row
+    return Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Commit what the block writes, or undo all of it."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        _undo(connection)
+        raise SendLogError(
+            f"the send log cannot be written ({error}); nothing was sent. Free the disk and run again"
+        ) from error
+    except BaseException:
+        _undo(connection)
+        raise
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")

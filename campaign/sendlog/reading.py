@@ -1,0 +1,111 @@
+"""The send log for those who look: counts, reasons, one line per recipient. Read-only, beside a running campaign."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from campaign.clock import instant
+from campaign.errors import SendLogUnusableError
+from campaign.model import Status, Summary
+from campaign.sendlog.files import open_for_reading
+from campaign.sendlog.statements import SQL
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: The fields of a line of `campaign log`, in this order.
+FIELDS = (
+    "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
+)  # fmt: skip
+
+
+class LogReader:
+    """A send log, read.
+
+    Raises:
+        SendLogUnusableError: there is none, or it is none that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = open_for_reading(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def campaigns(self) -> list[str]:
+        """Return the names of the campaigns in the log."""
+        return [row[1] for row in self._rows(SQL.campaigns)]
+
+    def summary(self, name: str, *, now: float) -> Summary:
+        """Return a campaign's counts; all zero if the log does not know it."""
+        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        if found is None:
+            return Summary(name, {})
+        return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
+
+    def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, str, int]]:
+        """Return (state, reason, the server's words, number) for what needs an explanation, most frequent first."""
+        arguments = {"campaign": self._campaign(name), "limit": limit}
+        return [
+            (Status(state), reason, f"{reply or ''}", number)
+            for state, reason, reply, number in self._rows(SQL.reasons, arguments)
+        ]
+
+    def recipients(self, name: str, *, state: Status | None = None) -> Iterator[dict[str, Any]]:
+        """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
+        for row in self._rows(SQL.rows, {"campaign": self._campaign(name), "state": state}):
+            (
+                key,
+                user_id,
+                email,
+                status,
+                reason,
+                attempts,
+                message_id,
+                token_id,
+                code,
+                enhanced,
+                reply,
+                updated_at,
+            ) = row
+            words = " ".join(part for part in (enhanced, reply) if part)
+            values = (
+                key, user_id, email, status, reason, attempts, message_id, token_id, code, words or None,
+                instant(updated_at).isoformat(timespec="milliseconds"),
+            )  # fmt: skip
+            yield dict(zip(FIELDS, values, strict=True))
+
+    def _campaign(self, name: str) -> int:
+        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        if found is None:
+            known = ", ".join(self.campaigns()) or "none"
+            raise SendLogUnusableError(
+                f"the send log {self.path} knows no campaign {name!r} (it knows: {known}); run it first"
+            )
+        return int(found[0])
+
+    def _rows(self, statement: str, arguments: dict[str, Any] | None = None) -> Iterator[Any]:
+        with closing(self._connection.execute(statement, arguments or {})) as rows:
+            yield from rows
+
+
+def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
+    """Return a campaign's counts from any connection."""
+    arguments = {"campaign": campaign, "enlistment": enlistment, "now": now}
+    counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
+    orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()
+    pending, _, used, _ = connection.execute(SQL.count_revocations, arguments).fetchone()
+    return Summary(
+        name,
+        counts,
+        elsewhere=connection.execute(SQL.count_elsewhere, arguments).fetchone()[0],
+        orphans=orphans,
+        orphans_until=instant(until) if until else None,
+        revocations=pending,
+        used_before_revoked=used,
+    )

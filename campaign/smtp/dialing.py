@@ -1,0 +1,190 @@
+"""From a mail server's address to a logged-in `Connection`. aiosmtplib and its errors end here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING, cast
+
+import aiosmtplib
+
+from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.smtp.connection import Connection
+from campaign.smtp.terms import Features, Timeouts
+from campaign.words import receipt
+
+if TYPE_CHECKING:
+    from campaign.settings import SmtpServer
+
+#: Seconds for the connection, the greeting, TLS and each command of the login.
+_PATIENCE = 60.0
+
+
+class Dialer:
+    """Opens connections to one server; the TLS context is built once.
+
+    Args:
+        server: where, as whom, and how TLS begins.
+        timeouts: for the transactions on the connections.
+        context: the trusted certificates; by default the system's (`SSL_CERT_FILE` is honoured by OpenSSL).
+    """
+
+    def __init__(self, server: SmtpServer, timeouts: Timeouts, context: ssl.SSLContext | None = None) -> None:
+        self._server = server
+        self._timeouts = timeouts
+        self._context = None if server.tls == "none" else context or ssl.create_default_context()
+        name = socket.gethostname()
+        # RFC 5321 §4.1.1.1: a name if there is one that could be resolved, else an address literal
+        self._own_name = name if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) else "[127.0.0.1]"
+
+    async def dial(self) -> Connection:
+        """Return a new connection on which MAIL may be said.
+
+        Raises:
+            ServiceRefusesError: no trusted TLS, no login, no such host: nothing that waiting would mend.
+            LaterError: the server cannot be reached or wants to be left alone (scope: the server).
+        """
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            use_tls=self._server.tls == "implicit",
+            start_tls=False,
+            tls_context=self._context,
+            local_hostname=self._own_name,
+            timeout=_PATIENCE,
+        )
+        try:
+            await client.connect()
+            if self._server.tls == "starttls":
+                await self._upgrade(client)
+            await _greet(client)
+            if self._server.username is not None:
+                await self._log_in(client, self._server.username, self._server.password or "")
+            return self._take_over(client)
+        except BaseException as error:
+            client.close()
+            if isinstance(error, (OSError, aiosmtplib.SMTPException)):
+                raise self._fate(error) from error
+            raise
+
+    async def _upgrade(self, client: aiosmtplib.SMTP) -> None:
+        await _greet(client)
+        witness = _Witness(cast("asyncio.Protocol", client.protocol))
+        cast("asyncio.Transport", client.transport).set_protocol(witness)
+        try:
+            await client.starttls()
+        except aiosmtplib.SMTPResponseException as error:
+            raise self._refused(f"STARTTLS was refused: {receipt(error.code, error.message)}") from error
+        except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
+            raise
+        except aiosmtplib.SMTPException as error:
+            raise self._refused("STARTTLS is not offered") from error
+        if witness.spoke_behind_the_reply:
+            raise self._refused("something was sent behind the reply to STARTTLS, as by a meddler on the line")
+
+    async def _log_in(self, client: aiosmtplib.SMTP, username: str, password: str) -> None:
+        offered = client.server_auth_methods
+        if "plain" in offered:
+            await client.auth_plain(username, password)
+        elif "login" in offered:
+            await client.auth_login(username, password)
+        else:
+            raise self._refused(
+                f"neither AUTH PLAIN nor AUTH LOGIN is offered (but: {', '.join(offered) or 'none'}); take user and "
+                "password out of CAMPAIGN_SMTP_URL if the server wants none"
+            )
+
+    def _take_over(self, client: aiosmtplib.SMTP) -> Connection:
+        extensions = client.esmtp_extensions
+        size = extensions.get("size")
+        features = Features(
+            pipelining="pipelining" in extensions,
+            eight_bit="8bitmime" in extensions,
+            size=None if size is None else int(size) if size.isdigit() else 0,
+        )
+        connection = Connection(features, self._timeouts)
+        transport = cast("asyncio.Transport", client.transport)
+        if transport is None or transport.is_closing():
+            raise aiosmtplib.SMTPServerDisconnected("the server closed the connection after the login")
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        return connection
+
+    def _fate(self, error: Exception) -> Exception:
+        """Return what an error of aiosmtplib or of the network means."""
+        name = self._server.label
+        causes = list(_causes(error))
+        if any(isinstance(cause, ssl.SSLError) for cause in causes):
+            cause = next(cause for cause in causes if isinstance(cause, ssl.SSLError))
+            return self._refused(f"no trusted TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}")
+        if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in causes):
+            return ServiceRefusesError(f"there is no host {self._server.host}; check CAMPAIGN_SMTP_URL")
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            said = receipt(error.code, error.message)
+            if 500 <= error.code < 600:  # RFC 5321 §4.2.1: 5yz is permanent
+                what = "the login" if isinstance(error, aiosmtplib.SMTPAuthenticationError) else "us"
+                return ServiceRefusesError(
+                    f"the mail server {name} refuses {what}: {said}; check user and password in CAMPAIGN_SMTP_URL"
+                )
+            return LaterError(f"the mail server {name} is not ready: {said}", scope=Scope.SERVER, reply=said)
+        return LaterError(f"the mail server {name} cannot be reached: {error}", scope=Scope.SERVER)
+
+    def _refused(self, why: str) -> ServiceRefusesError:
+        return ServiceRefusesError(f"the mail server {self._server.label} cannot be used: {why}")
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if not client.is_connected or 400 <= error.code < 500:  # 4yz is transient
+            raise
+        await client.helo()
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+class _Witness(asyncio.Protocol):
+    """Passes everything on to aiosmtplib's protocol and remembers what came in plain text.
+
+    RFC 3207 §6: what follows the reply to STARTTLS in clear may come from anybody. aiosmtplib drops it; a session
+    in which it happened is not used at all.
+    """
+
+    def __init__(self, inner: asyncio.Protocol) -> None:
+        self._inner = inner
+        self._seen = bytearray()
+
+    @property
+    def spoke_behind_the_reply(self) -> bool:
+        """Whether anything but one whole reply came before TLS."""
+        return re.fullmatch(rb"(?:220-[^\n]*\n)*220(?: [^\n]*)?\n", bytes(self._seen)) is None
+
+    def data_received(self, data: bytes) -> None:
+        """Pass data on."""
+        self._seen += data[:4096]
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass the end on."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the loss on."""
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._inner.resume_writing()

@@ -1,0 +1,245 @@
+"""A few connections for many messages: who gets which, and how many the server allows. No retry of a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError, Scope
+from campaign.smtp.connection import Connection, NotBegunError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from campaign.clock import Clock
+    from campaign.model import Receipt
+    from campaign.smtp.terms import Envelope, Features
+
+#: Seconds after which one connection more is tried, when the server had allowed fewer than configured.
+_TRY_MORE_AFTER = 60.0
+
+
+class Dials(Protocol):
+    """What opens a connection."""
+
+    async def dial(self) -> Connection:
+        """Return a connection that is logged in."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One message that waits for a connection, or is on one."""
+
+    envelope: Envelope
+    message: bytes = field(repr=False)
+    #: Awaited when the body is written and the final dot is not.
+    before_dot: Callable[[], Awaitable[None]] = field(repr=False)
+    receipt: asyncio.Future[Receipt]
+    #: It was taken off a connection that ended before it began, once.
+    moved: bool = False
+
+    def fail(self, error: BaseException) -> None:
+        if not self.receipt.done():
+            self.receipt.set_exception(error)
+
+
+class Pool:
+    """At most `limit` connections, opened when they are needed; while none has logged in, one at a time is tried."""
+
+    def __init__(self, dialer: Dials, *, limit: int, clock: Clock) -> None:
+        self._dialer = dialer
+        self._limit = limit
+        self._allowed = limit
+        self._more_at = 0.0
+        self._clock = clock
+        self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
+        self._waiting: deque[_Job] = deque()
+        self._idle: dict[Connection, asyncio.Future[_Job | None]] = {}
+        self._open: set[Connection] = set()
+        self._dialing = 0
+        self._closing = False
+        self._features: Features | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start; nothing is opened yet."""
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Take leave of every server and end."""
+        self._closing = True
+        for connection, future in list(self._idle.items()):
+            if not future.done():
+                future.set_result(None)
+            connection.quit()
+        await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
+    def eight_bit(self) -> bool:
+        """Whether the server takes 8BITMIME, as far as it is known."""
+        return self._features is not None and self._features.eight_bit
+
+    async def prove(self) -> None:
+        """Open one connection, so that a refused login is known before anything is asked for.
+
+        Raises:
+            ServiceRefusesError: see `Dialer.dial`.
+            LaterError: see `Dialer.dial`.
+        """
+        if not self._open:
+            self._dialing += 1
+            try:
+                connection = await self._dialer.dial()
+            finally:
+                self._dialing -= 1
+            self._tasks.create_task(self._serve(self._admit(connection)))
+
+    async def send(self, envelope: Envelope, message: bytes, before_dot: Callable[[], Awaitable[None]]) -> Receipt:
+        """Return the server's receipt for one message.
+
+        Args:
+            envelope: one recipient.
+            message: CRLF line ends, not dot-stuffed.
+            before_dot: makes the intent durable; called when the server has the whole body and lacks the final dot.
+
+        Raises:
+            LaterError, NeverError, PerhapsSentError: this message's fate.
+            ServiceRefusesError: nobody's message is taken.
+        """
+        if self._features and self._features.size and envelope.size > self._features.size:
+            raise NeverError(f"the message has {envelope.size} octets, the server takes {self._features.size} at most")
+        job = _Job(envelope, message, before_dot, asyncio.get_running_loop().create_future())
+        self._offer(job)
+        return await job.receipt
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _offer(self, job: _Job) -> None:
+        for connection, future in self._idle.items():
+            if not future.done() and not connection.ended:
+                future.set_result(job)
+                return
+        self._waiting.append(job)
+        self._open_more()
+
+    def _open_more(self) -> None:
+        if self._allowed < self._limit and self._clock.now() >= self._more_at:
+            self._allowed += 1
+            self._more_at = self._clock.now() + _TRY_MORE_AFTER
+        room = self._allowed if self._open else 1
+        if len(self._open) + self._dialing < room and self._dialing < len(self._waiting) and not self._closing:
+            self._dialing += 1
+            self._tasks.create_task(self._dial())
+
+    async def _dial(self) -> None:
+        try:
+            connection = await self._dialer.dial()
+        except CampaignError as error:
+            self._dialing -= 1
+            self._cannot_open(error)
+            return
+        except BaseException:
+            self._dialing -= 1
+            raise
+        self._dialing -= 1
+        await self._serve(self._admit(connection))
+
+    def _admit(self, connection: Connection) -> Connection:
+        self._features = connection.features
+        self._open.add(connection)
+        if self._waiting:
+            self._open_more()
+        return connection
+
+    def _cannot_open(self, error: CampaignError) -> None:
+        if isinstance(error, LaterError) and self._open:
+            # the server takes no more than these: meet it at its limit and try one more later
+            self._allowed = len(self._open)
+            self._more_at = self._clock.now() + _TRY_MORE_AFTER
+            return
+        while self._waiting:
+            self._waiting.popleft().fail(error)
+
+    async def _serve(self, connection: Connection) -> None:
+        """Put one message after the other on a connection until it ends."""
+        job: _Job | None = None
+        try:
+            while True:
+                if job is None:
+                    job = await self._next_job(connection)
+                    if job is None:
+                        return
+                    connection.begin(job.envelope)
+                job = await self._carry(connection, job)
+        except BaseException as error:
+            if job is not None:
+                job.fail(error)
+            raise
+        finally:
+            self._open.discard(connection)
+            if self._closing:
+                connection.quit()
+            else:
+                connection.end("it is of no more use")
+                if self._waiting:
+                    self._open_more()
+
+    async def _carry(self, connection: Connection, job: _Job) -> _Job | None:
+        """Carry one message through its transaction; return the one whose envelope rides behind its dot, if any."""
+        following: _Job | None = None
+        try:
+            await connection.envelope(job.envelope)
+            await connection.body(job.message)
+            await job.before_dot()
+            connection.check()
+            if connection.features.pipelining and self._waiting:
+                following = self._waiting.popleft()
+            connection.dot(following.envelope if following else None)
+            receipt = await connection.final()
+        except NotBegunError as error:
+            self._move(job, error)
+        except DeliveryError as error:
+            job.fail(error)
+        except CampaignError as error:
+            # the server refuses us, or the intent could not be written: no dot may follow on this connection
+            job.fail(error)
+            connection.end(str(error))
+        else:
+            if not job.receipt.done():
+                job.receipt.set_result(receipt)
+        return following
+
+    def _move(self, job: _Job, error: NotBegunError) -> None:
+        if job.moved:
+            job.fail(LaterError(f"two connections in a row ended: {error}", scope=Scope.SERVER))
+            return
+        job.moved = True
+        self._offer(job)
+
+    async def _next_job(self, connection: Connection) -> _Job | None:
+        """Return the next message for this connection, or None when it has ended or the pool closes."""
+        if connection.ended or self._closing:
+            return None
+        if self._waiting:
+            return self._waiting.popleft()
+        future: asyncio.Future[_Job | None] = asyncio.get_running_loop().create_future()
+
+        def let_go() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._idle[connection] = future
+        connection.on_end = let_go
+        try:
+            return await future
+        finally:
+            connection.on_end = None
+            del self._idle[connection]

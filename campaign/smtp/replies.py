@@ -1,0 +1,81 @@
+"""Bytes from a server → whole replies (RFC 5321 §4.2), strictly in order and in bounded memory."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from campaign.words import receipt
+
+if TYPE_CHECKING:
+    from campaign.model import Receipt
+
+#: RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers are more talkative than that.
+_LONGEST_LINE = 8192
+_LONGEST_REPLY = 65536
+
+_LINE = re.compile(rb"([2-5]\d\d)([ -]?)(.*)", re.DOTALL)
+
+
+class MalformedReplyError(Exception):
+    """What came is no SMTP reply, or has no end."""
+
+
+class Reply:
+    """One complete reply."""
+
+    __slots__ = ("code", "text")
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+    def __repr__(self) -> str:
+        """Return the reply as it is logged."""
+        return f"Reply({self.code}, {self.text[:60]!r})"
+
+    @property
+    def receipt(self) -> Receipt:
+        """The reply in words that may be kept."""
+        return receipt(self.code, self.text)
+
+
+class ReplyReader:
+    """Collects bytes, however they are split or joined, and yields the replies that are complete."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._code = b""
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Return the replies that `data` completes, in order.
+
+        Raises:
+            MalformedReplyError: a line is too long, is no reply, or changes the code within a reply.
+        """
+        replies: list[Reply] = []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._add(line, replies)
+        if len(self._rest) > _LONGEST_LINE:
+            raise MalformedReplyError("a reply line without an end")
+        return replies
+
+    def _add(self, line: bytes, replies: list[Reply]) -> None:
+        found = _LINE.fullmatch(line.rstrip(b"\r"))
+        if found is None or len(line) > _LONGEST_LINE:
+            raise MalformedReplyError(f"not a reply: {line[:60]!r}")
+        code, mark, text = found.groups()
+        if (self._lines and code != self._code) or (text and not mark):
+            raise MalformedReplyError(f"not a reply: {line[:60]!r}")
+        self._code = code
+        self._size += len(text)
+        if self._size > _LONGEST_REPLY:
+            raise MalformedReplyError("a reply without an end")
+        self._lines.append(text.strip())
+        if mark != b"-":
+            replies.append(Reply(int(code), b" ".join(self._lines).decode("utf-8", "replace")))
+            self._lines.clear()
+            self._size = 0

@@ -1,0 +1,38 @@
+"""The terms of a transaction: who to whom, what the server offers, how long to wait. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends to whom, and how much: one recipient, so that no reply is ambiguous."""
+
+    sender: str
+    recipient: str
+    #: Octets of the message.
+    size: int
+    #: The message holds octets above 127 (8BITMIME, RFC 6152).
+    eight_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the server offered in its EHLO reply."""
+
+    pipelining: bool = False
+    eight_bit: bool = False
+    #: RFC 1870: None if SIZE was not offered, 0 if offered without a limit.
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait, after RFC 5321 §4.5.3.2."""
+
+    command: float = 300.0
+    #: For the server to take the body off our hands.
+    body: float = 180.0
+    #: For the reply to the final dot; long, so that `uncertain` stays rare.
+    dot: float = 600.0
