@@ -1,0 +1,78 @@
+"""A token each: against a bare httpx loop where nothing limits them, and against Clerk's limit where it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import peers
+from harness.bench import Line, say
+from harness.contest import Entrant, contest, versus
+from harness.program import Campaign
+from harness.service import running
+from harness.windows import fullest, share
+
+if TYPE_CHECKING:
+    from harness.bench import Bench
+
+_NO_LIMIT = {"tokens": "100000/second"}
+_LEAST_CONCURRENCY = 10
+#: Clerk's limit for a production key.
+_LIMIT, _PERIOD = 1000, 10.0
+
+
+def tokens(bench: Bench) -> list[Line]:
+    """A whole `campaign run` with a token each against a bare httpx loop that only asks for the tokens.
+
+    The loop keeps as many connections as the program had open at most, but at least 10. With `verify_address` the
+    program also asks for each user (100 a request), which the loop does not.
+    """
+    count = bench.pick(5_000, 500)
+    everybody = bench.recipients(count)
+    with bench.sink() as sink, running("token_server.py") as clerk:
+        mints = Campaign(bench.folder / "mints", smtp=sink.port, clerk=clerk.port, limits=_NO_LIMIT, verify=False)
+        verifies = Campaign(bench.folder / "verifies", smtp=sink.port, clerk=clerk.port, limits=_NO_LIMIT)
+        with running("token_server.py") as first:
+            Campaign(bench.folder / "first", smtp=sink.port, clerk=first.port, limits=_NO_LIMIT).run(everybody)
+        concurrency = max(_LEAST_CONCURRENCY, first.record["peak_connections"])
+        say(f"  the program kept {first.record['peak_connections']} connections, the loop keeps {concurrency}")
+        reached = contest(
+            sink,
+            bench.pick(3, 1),
+            [
+                Entrant("campaign", count, lambda: mints.run(everybody)),
+                Entrant(
+                    "httpx loop",
+                    count,
+                    lambda: peers.httpx_loop(clerk.port, everybody, concurrency),
+                    mails=False,
+                ),
+                Entrant("campaign, verify_address", count, lambda: verifies.run(everybody)),
+            ],
+        )
+    peer = reached["httpx loop"]
+    return [
+        versus(f"{count:,} tokens and messages", reached["campaign"], "httpx loop", peer, 0.9),
+        versus("the same with verify_address", reached["campaign, verify_address"], "httpx loop", peer, None),
+    ]
+
+
+def clerk(bench: Bench) -> list[Line]:
+    """Clerk's 1000 requests per 10 seconds, which the token server enforces over a sliding window."""
+    seconds = bench.pick(60, 20)
+    # A tenth more than the time needs, so that the end of the run lies outside.
+    count = int(_LIMIT / _PERIOD * seconds * 1.1)
+    everybody = bench.recipients(count)
+    with bench.sink() as sink, running("token_server.py", "--limit", _LIMIT, "--period", _PERIOD) as server:
+        campaign = Campaign(bench.folder / "campaign", smtp=sink.port, clerk=server.port)
+        with sink.expecting(count):
+            usage = campaign.run(everybody)
+    record = server.record
+    used = share(record["stamps"], _LIMIT / _PERIOD, seconds)
+    core = usage.cpu_seconds / usage.seconds
+    say(f"  requests: {record['kinds']}; fullest window {fullest(record['stamps'], _PERIOD)} of {_LIMIT}")
+    what = f"Clerk's limit for {seconds} s"
+    return [
+        Line(f"{what}: used", f"{used:.2%}", wanted="≥ 99 %", reached=used >= 0.99),
+        Line(f"{what}: answered 429", str(record["refused"]), wanted="0", reached=record["refused"] == 0),
+        Line(f"{what}: of one core", f"{core:.1%}", wanted="< 40 %", reached=core < 0.4),
+    ]

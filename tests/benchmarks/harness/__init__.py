@@ -1,0 +1,1 @@
+"""What the benchmarks share: processes, servers, peers, the program's input, the table."""

@@ -1,0 +1,69 @@
+"""What a benchmark is handed, and the line that it returns. No benchmark lives here."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness import install, material, sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    #: Whether the figure is what is wanted; None where nothing is.
+    reached: bool | None = None
+    wanted: str = ""
+    peer: str = ""
+    ratio: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The surroundings of one benchmark."""
+
+    #: An empty folder of its own, on the disk whose durability counts.
+    folder: Path
+    #: Smaller counts and fewer rounds: whether it works, not what it reaches.
+    quick: bool
+
+    def pick(self, full: int, quick: int) -> int:
+        """Return the count for this kind of run."""
+        return quick if self.quick else full
+
+    def recipients(self, count: int) -> Path:
+        """Return a CSV of `count` recipients."""
+        path = self.folder / f"recipients-{count}.csv"
+        return path if path.exists() else material.write_recipients(path, count)
+
+    def templates(self) -> Path:
+        """Return the folder of the peers' templates."""
+        folder = self.folder / "templates"
+        if not folder.exists():
+            folder.mkdir()
+            material.write_templates(folder, material.PLAIN_LINK)
+        return folder
+
+    @contextmanager
+    def sink(self) -> Iterator[sink.Sink]:
+        """Run `smtp-sink` for as long as the block lasts.
+
+        Raises:
+            BenchmarkError: it is missing, or does not start.
+        """
+        with sink.smtp_sink(install.postfix_tool("smtp-sink"), self.folder) as running:
+            yield running
+
+
+def say(text: str) -> None:
+    """Write a line of progress, beside the table."""
+    sys.stderr.write(text + "\n")

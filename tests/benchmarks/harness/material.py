@@ -1,0 +1,88 @@
+"""What every sender sends: the CSV of recipients and the templates, about 4 kB of text and HTML each.
+
+The program's templates and those of the peers differ in nothing but the link; the peers fill `{{ name }}` by plain
+replacement, which costs them next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLUMNS = "user_id,email,first_name,last_name,company,city,credits"
+_FIRST = ("Ada", "Grace", "Zoë", "Linus", "Łukasz", "Barbara", "Edsger", "Margaret")
+_LAST = ("Lovelace", "Hopper", "Øster", "Knuth", "Liskov", "Hamilton", "Nyström", "Perlman")
+_CITIES = ("Lisbon", "Zürich", "Tallinn", "Porto", "Malmö")
+#: `servers/token_server.py` gives its users the same addresses.
+_DOMAINS = ("example.com", "example.net", "example.org")
+
+_PARAGRAPHS = (
+    (
+        "Hello {{ first_name }} {{ last_name }}, you asked us to tell you when there is room, and now there"
+        " is. Your place is kept under the name of {{ company }} in {{ city }}, and {{ credits }} credits "
+        "are waiting in it."
+    ),
+    (
+        "There is nothing to install and no password to make up. The link below signs you in once, on "
+        "whatever device you open it; from then on you are signed in there as anywhere else."
+    ),
+    (
+        "Most people begin with the tour, which takes about four minutes and ends with a first project of "
+        "your own. If you would rather look around by yourself, close it: it comes back from the menu "
+        "whenever you like."
+    ),
+    (
+        "What you make is yours. You can take it out in open formats at any time, and when you close your "
+        "account we delete it within thirty days, the copies included. We do not sell addresses, and we "
+        "write seldom."
+    ),
+    (
+        "Bring the others from {{ company }} along: whoever has an address there can join your space "
+        "without asking us, and the credits are shared. You decide who may see what, project by project."
+    ),
+    (
+        "Prices have not changed since you signed up: a space of up to five people is free for as long as "
+        "it exists, and a larger one is billed by the month, by the people who really used it. We say so "
+        "before we charge anything."
+    ),
+    (
+        "Should anything be in the way, answer this mail. It reaches a person, and in {{ city }} that "
+        "person is awake at about the same hours as you are."
+    ),
+)
+_STYLE = "font-family:Helvetica,Arial,sans-serif;font-size:16px;line-height:24px;color:#1a1a1a"
+LINK, PLAIN_LINK = "{{ link }}", "https://acme.example/welcome?u={{ user_id }}"
+SUBJECT, SENDER = "You're in, {{ first_name }}", "Acme <hello@acme.example>"
+
+
+def write_recipients(path: Path, count: int) -> Path:
+    """Write a CSV of `count` recipients, row by row, and return its path."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(_COLUMNS + "\n")
+        file.writelines(_row(number) for number in range(1, count + 1))
+    return path
+
+
+def _row(number: int) -> str:
+    return (
+        f"user_{number:08},user{number}@{_DOMAINS[number % 3]},{_FIRST[number % 8]},{_LAST[number % 7]},"
+        f"Company {number % 997},{_CITIES[number % 5]},{number % 50 * 10}\n"
+    )
+
+
+def write_templates(folder: Path, link: str) -> None:
+    """Write `email.html` and `email.txt`, in which `link` stands for the address to follow."""
+    paragraphs = "\n".join(f'<p style="margin:0 0 16px">{text}</p>' for text in _PARAGRAPHS[:6])
+    button = f'<p><a href="{link}" style="padding:12px 24px;background:#5b21b6;color:#fff">Open your place</a></p>'
+    (folder / "email.html").write_text(
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>You\'re in</title></head>\n'
+        f'<body style="margin:0;padding:24px;{_STYLE}">\n<h1>Welcome, {{{{ first_name }}}}</h1>\n'
+        f"{paragraphs}\n{button}\n<p>Acme, 1 Example Street</p>\n</body>\n</html>\n",
+        encoding="utf-8",
+    )
+    text = "\n\n".join(_PARAGRAPHS)
+    (folder / "email.txt").write_text(
+        f"Welcome, {{{{ first_name }}}}\n\n{text}\n\n{link}\n\nAcme, 1 Example Street\n", encoding="utf-8"
+    )

@@ -1,0 +1,104 @@
+"""The program under test, as its users start it: `campaign run FILE --yes` and its fellows, in a clean environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import material
+from harness.child import Child, Usage, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_LOG = "send-log.db"
+COMMAND = (sys.executable, "-m", "campaign")
+
+
+class Campaign:
+    """A campaign file with its templates in a folder of its own, and a send log beside it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        smtp: int,
+        clerk: int | None = None,
+        limits: Mapping[str, str] | None = None,
+        verify: bool = True,
+    ) -> None:
+        """Write the folder.
+
+        Args:
+            folder: is made.
+            smtp: the port of the mail server on 127.0.0.1.
+            clerk: the port of the token server; None is a campaign without tokens.
+            limits: `messages` and `tokens`, as they stand in the campaign file.
+            verify: the addresses are held against Clerk's users first.
+        """
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self.file = folder / "campaign.toml"
+        self._env = environment() | _settings(smtp, clerk)
+        material.write_templates(folder, material.PLAIN_LINK if clerk is None else material.LINK)
+        self.file.write_text(_definition(limits or {}, tokens=clerk is not None, verify=verify), encoding="utf-8")
+
+    def start(self, recipients: Path) -> Child:
+        """Start `campaign run` with the log as it stands."""
+        command = (*COMMAND, "run", str(self.file), "--recipients", str(recipients), "--yes")
+        return Child.start(command, env=self._env, cwd=self._folder)
+
+    def resume(self, recipients: Path) -> Usage:
+        """Run `campaign run` to its end with the log as it stands.
+
+        Raises:
+            BenchmarkError: not everybody was sent the message.
+        """
+        return self.start(recipients).wait()
+
+    def run(self, recipients: Path) -> Usage:
+        """Run `campaign run` to its end with a new log.
+
+        Raises:
+            BenchmarkError: not everybody was sent the message.
+        """
+        for path in self._folder.glob(_LOG + "*"):
+            path.unlink()
+        os.sync()
+        return self.resume(recipients)
+
+    def status(self) -> Usage:
+        """Run `campaign status --json`.
+
+        Raises:
+            BenchmarkError: it did not end with 0.
+        """
+        return measure((*COMMAND, "status", str(self.file), "--json"), env=self._env, cwd=self._folder)
+
+
+def _definition(limits: Mapping[str, str], *, tokens: bool, verify: bool) -> str:
+    link = '\n[link]\nurl = "https://acme.example/welcome"\nexpires_in = "48h"\n' if tokens else ""
+    asked = "" if verify else "verify_address = false\n"
+    rates = "".join(f'{name} = "{rate}"\n' for name, rate in limits.items())
+    return (
+        'name = "benchmark"\n\n[recipients]\nfile = "recipients.csv"\n'
+        f'{asked}\n[email]\nfrom = "{material.SENDER}"\nsubject = "{material.SUBJECT}"\n'
+        f'html = "email.html"\ntext = "email.txt"\n{link}\n[limits]\n{rates}connections = 10\n'
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment without any setting of the program, in which this tree's program is found."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CAMPAIGN_", "CLERK_"))}
+    return kept | {"PYTHONPATH": str(_REPOSITORY)}
+
+
+def _settings(smtp: int, clerk: int | None) -> dict[str, str]:
+    settings = {"CAMPAIGN_SMTP_URL": f"smtp://127.0.0.1:{smtp}?tls=none", "CAMPAIGN_LOG": _LOG}
+    if clerk is None:
+        return settings
+    # A production key, so that without `limits.tokens` Clerk's 1000 requests per 10 seconds hold.
+    return settings | {"CLERK_SECRET_KEY": "sk_live_benchmark", "CLERK_API_URL": f"http://127.0.0.1:{clerk}"}

@@ -1,0 +1,45 @@
+"""Starts one of `servers/` in a process of its own and brings back its record. What it records is its own affair."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.child import BenchmarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SERVERS = Path(__file__).parent.parent / "servers"
+
+
+class Service:
+    """A running server; `record` is filled when it has stopped."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.record: dict[str, Any] = {}
+
+
+@contextmanager
+def running(script: str, *arguments: object) -> Iterator[Service]:
+    """Run `servers/<script>` for as long as the block lasts.
+
+    Raises:
+        BenchmarkError: it did not start.
+    """
+    command = [sys.executable, str(_SERVERS / script), *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        first = process.stdout.readline() if process.stdout else b""
+        if not first:
+            raise BenchmarkError(f"{script} did not start")
+        service = Service(json.loads(first)["port"])
+        yield service
+    finally:
+        record, _ = process.communicate()
+    service.record = json.loads(record)
