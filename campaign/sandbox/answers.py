@@ -72,9 +72,7 @@ def not_found(what: str) -> Refusal:
 
 def missing(param: str) -> Refusal:
     """Return the refusal of a request without a parameter that it needs."""
-    return Refusal(
-        422, "form_param_missing", "is missing", long_message=f"{param} must be included.", param=param
-    )
+    return Refusal(422, "form_param_missing", "is missing", long_message=f"{param} must be included.", param=param)
 
 
 def invalid(param: str, why: str) -> Refusal:
@@ -84,6 +82,4 @@ def invalid(param: str, why: str) -> Refusal:
 
 def malformed(param: str, why: str) -> Refusal:
     """Return the refusal of a parameter of the wrong form."""
-    return Refusal(
-        422, "form_param_format_invalid", "is invalid", long_message=f"{param} {why}.", param=param
-    )
+    return Refusal(422, "form_param_format_invalid", "is invalid", long_message=f"{param} {why}.", param=param)

@@ -79,9 +79,7 @@ def user_routes(backend: Backend) -> list[Route]:
     async def create(request: Request) -> Response:
         body = await body_of(request, known=_PARAMETERS)
         addresses = _addresses(body)
-        user = users.create(
-            addresses, {name: body[name] for name in _PROFILE & body.keys() if body[name] is not None}
-        )
+        user = users.create(addresses, {name: body[name] for name in _PROFILE & body.keys() if body[name] is not None})
         if user is None:
             raise Refusal(
                 422,

@@ -28,9 +28,7 @@ def waitlist_routes(backend: Backend) -> list[Route]:
         if status is not None and status not in _STATUSES:
             raise invalid("status", f"must be one of {', '.join(_STATUSES)}")
         found = waitlist.find(status=status, limit=limit, offset=offset)
-        return answer(
-            {"data": [_entry_object(entry) for entry in found], "total_count": waitlist.count(status=status)}
-        )
+        return answer({"data": [_entry_object(entry) for entry in found], "total_count": waitlist.count(status=status)})
 
     async def add(request: Request) -> Response:
         body = await body_of(request, known=frozenset({"email_address", "notify"}))

@@ -61,8 +61,7 @@ def private_file(file: Path) -> None:
             raise SandboxError(f"{file} is not a plain file; remove it, and the sandbox makes a new one.")
     except OSError as error:
         raise SandboxError(
-            f"{file} cannot be opened ({error.strerror}); "
-            "remove it, or set CAMPAIGN_SANDBOX to another folder."
+            f"{file} cannot be opened ({error.strerror}); remove it, or set CAMPAIGN_SANDBOX to another folder."
         ) from error
 
 

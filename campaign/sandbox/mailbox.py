@@ -63,9 +63,7 @@ class Mailbox:
         """Keep a message with its envelope and return its name in the Maildir."""
         name = self._new_name()
         draft = self.folder / "tmp" / name
-        descriptor = os.open(
-            draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         draft.rename(self.folder / "new" / name)
@@ -86,9 +84,7 @@ class Mailbox:
             )
         return name
 
-    def find(
-        self, *, address: str = "", list_id: str | None = None, limit: int = 50, offset: int = 0
-    ) -> list[Mail]:
+    def find(self, *, address: str = "", list_id: str | None = None, limit: int = 50, offset: int = 0) -> list[Mail]:
         """Return mails, the newest first: those whose recipients hold `address`, and with that `list_id`."""
         return [
             _mail(row)
@@ -119,9 +115,7 @@ class Mailbox:
 
     def campaigns(self) -> list[tuple[str, int]]:
         """Return each List-Id with the number of its mails, the one with the newest mail first."""
-        rows = self._database.all(
-            "SELECT list_id, count(*) FROM mails GROUP BY list_id ORDER BY max(number) DESC"
-        )
+        rows = self._database.all("SELECT list_id, count(*) FROM mails GROUP BY list_id ORDER BY max(number) DESC")
         return [(row[0], row[1]) for row in rows]
 
     def last_number(self) -> int:

@@ -82,7 +82,11 @@ class _Sessions(SMTP):
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         if found := _PLAIN.fullmatch(arg):
             return found[1], found[2]
-        return super()._getaddr(arg)
+        try:
+            return super()._getaddr(arg)
+        except IndexError:
+            # The standard library's parser on "<mia@", which aiosmtpd does not expect.
+            return None, None
 
 
 class _Handler:

@@ -53,9 +53,7 @@ class Tokens:
     def create(self, user_id: str, *, seconds: int) -> tuple[SignInToken, str] | None:
         """Return a new token that lives so many seconds, and its JWT; None where there is no such user."""
         moment = now()
-        token = SignInToken(
-            new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000
-        )
+        token = SignInToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)).fetchone() is None:
                 return None
@@ -91,8 +89,7 @@ class Tokens:
         return [
             _token(row)
             for row in self._database.all(
-                "SELECT * FROM sign_in_tokens WHERE ?1 IS NULL OR user_id = ?1"
-                " ORDER BY number DESC LIMIT ?2 OFFSET ?3",
+                "SELECT * FROM sign_in_tokens WHERE ?1 IS NULL OR user_id = ?1 ORDER BY number DESC LIMIT ?2 OFFSET ?3",
                 user_id,
                 limit,
                 offset,
@@ -111,8 +108,7 @@ class Tokens:
     def revoke(self, token_id: str) -> bool:
         """Revoke the token and return True, or return False where it is not pending, or unknown."""
         return self._change(
-            "UPDATE sign_in_tokens SET status = 'revoked', updated_at = ?"
-            " WHERE id = ? AND status = 'pending'",
+            "UPDATE sign_in_tokens SET status = 'revoked', updated_at = ? WHERE id = ? AND status = 'pending'",
             (now(), token_id),
         )
 

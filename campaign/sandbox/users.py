@@ -64,16 +64,11 @@ class Users:
             with self._database.transaction() as connection:
                 known = [(user, address) for user, address in _as_clerk_knows(connection, chunk)]
                 connection.executemany(
-                    "INSERT OR IGNORE INTO users (id, banned, locked, created_at, updated_at)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (
-                        (user, (fate := fate_of(address)).banned, fate.locked, moment, moment)
-                        for user, address in known
-                    ),
+                    "INSERT OR IGNORE INTO users (id, banned, locked, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+                    ((user, (fate := fate_of(address)).banned, fate.locked, moment, moment) for user, address in known),
                 )
                 connection.executemany(
-                    "INSERT OR IGNORE INTO email_addresses (user_id, address, folded, created_at)"
-                    " VALUES (?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO email_addresses (user_id, address, folded, created_at) VALUES (?, ?, ?, ?)",
                     ((user, address, address.lower(), moment) for user, address in known),
                 )
 
@@ -86,8 +81,7 @@ class Users:
                 if _owner(connection, address) is not None:
                     return None
             connection.execute(
-                "INSERT INTO users (id, banned, locked, profile, created_at, updated_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO users (id, banned, locked, profile, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     user_id,
                     any(fate.banned for fate in fates),

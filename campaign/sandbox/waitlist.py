@@ -41,9 +41,7 @@ class Waitlist:
                 " VALUES (?, ?, ?, 'pending', ?, ?)",
                 (new_id("wle"), address, address.lower(), moment, moment),
             )
-            row = connection.execute(
-                "SELECT * FROM waitlist_entries WHERE folded = ?", (address.lower(),)
-            ).fetchone()
+            row = connection.execute("SELECT * FROM waitlist_entries WHERE folded = ?", (address.lower(),)).fetchone()
         return _entry(row)
 
     def find(self, *, status: str | None = None, limit: int = 10, offset: int = 0) -> Sequence[WaitlistEntry]:
@@ -61,9 +59,7 @@ class Waitlist:
 
     def count(self, *, status: str | None = None) -> int:
         """Return how many entries there are; where a status is given, how many have it."""
-        row = self._database.one(
-            "SELECT count(*) FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1", status
-        )
+        row = self._database.one("SELECT count(*) FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1", status)
         return int(row[0]) if row else 0
 
     def move(self, entry_id: str, *, status: str) -> WaitlistEntry | None:
