@@ -99,9 +99,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._finish(action, usual)
 
-    def _note(
-        self, request: Request, stage: str, subject: str, action: Action | None, usual: Response | None
-    ) -> None:
+    def _note(self, request: Request, stage: str, subject: str, action: Action | None, usual: Response | None) -> None:
         status = action.status if isinstance(action, Answer) else usual.status if usual is not None else 0
         self._record.write(
             "request",

@@ -60,9 +60,7 @@ class Used(Action):
 
 def refusal(status: int, code: str, *, retry_after: float | None = None, shut: bool = False) -> Answer:
     """Return an answer in the form of Clerk's errors."""
-    return Answer(
-        status, error_body(code), content_type="application/json", retry_after=retry_after, shut=shut
-    )
+    return Answer(status, error_body(code), content_type="application/json", retry_after=retry_after, shut=shut)
 
 
 def error_body(code: str, **meta: str) -> dict[str, Any]:

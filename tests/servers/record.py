@@ -28,9 +28,7 @@ class Record:
         self._events: list[Event] | None = [] if path is None else None
         self._path = path
         self._file = (
-            None
-            if path is None
-            else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         )
 
     def write(self, event: str, **fields: object) -> None:

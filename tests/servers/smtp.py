@@ -39,9 +39,7 @@ class SmtpService:
 
     async def start(self, port: int) -> int:
         """Return the port on 127.0.0.1 at which it listens."""
-        self._reception = Reception(
-            self._script, Director(self._script.faults, seed=self._script.seed), self._record
-        )
+        self._reception = Reception(self._script, Director(self._script.faults, seed=self._script.seed), self._record)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Wire(self._opened, self._closed, self._script.latency), "127.0.0.1", port, backlog=512
         )

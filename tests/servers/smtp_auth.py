@@ -14,9 +14,7 @@ class MalformedError(Exception):
     """The client's answer is not what the mechanism says, or `*`, its way to give up."""
 
 
-async def credentials(
-    mechanism: str, initial: str | None, ask: Callable[[str], Awaitable[bytes]]
-) -> tuple[str, str]:
+async def credentials(mechanism: str, initial: str | None, ask: Callable[[str], Awaitable[bytes]]) -> tuple[str, str]:
     """Return user and password; `ask` sends a challenge with 334 and returns the client's line.
 
     Raises:

@@ -75,7 +75,7 @@ class Reception:
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
             lost=isinstance(action, Drop | Reset | Silence | Raw | Endless),
-            **self._witness(mail.message_id),
+            **self._witness(mail.message_id, recipients[0] if recipients else ""),
         )
         return normal
 
@@ -97,14 +97,15 @@ class Reception:
         if b"\0" in data:
             session.violation("a NUL in the message", b"")
 
-    def _witness(self, message_id: str) -> dict[str, bool | str]:
+    def _witness(self, message_id: str, rcpt: str) -> dict[str, bool | str]:
         if self._script.witness is None:
             return {}
         path, statement = self._script.witness
         try:
             log = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
             try:
-                return {"witnessed": log.execute(statement, (message_id,)).fetchone() is not None}
+                found = log.execute(statement, {"message_id": message_id, "rcpt": rcpt}).fetchone()
+                return {"witnessed": found is not None}
             finally:
                 log.close()
         except sqlite3.Error as error:

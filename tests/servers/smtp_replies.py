@@ -59,16 +59,12 @@ class Replies:
         Raises:
             GoneError: the connection is over.
         """
-        return await self.perform(
-            stage, self.director.choose(stage, to=to, connection=self.number), normal, to=to
-        )
+        return await self.perform(stage, self.director.choose(stage, to=to, connection=self.number), normal, to=to)
 
     async def perform(self, stage: str, action: Action | None, normal: str, *, to: str = "") -> int:
         """Answer as `action` says; see `answer`."""
         if action is not None:
-            self.record.write(
-                "fault", connection=self.number, stage=stage, action=type(action).__name__, rcpt=to
-            )
+            self.record.write("fault", connection=self.number, stage=stage, action=type(action).__name__, rcpt=to)
         match action:
             case Delay():
                 await asyncio.sleep(action.seconds)

@@ -159,9 +159,7 @@ class Session(Replies):
             code = await self.answer("auth", "235 2.7.0 Authentication successful")
         if code == 235:
             self._user = user
-        self.record.write(
-            "auth", connection=self.number, ok=code == 235, tls=self.wire.tls, mechanism=name.upper()
-        )
+        self.record.write("auth", connection=self.number, ok=code == 235, tls=self.wire.tls, mechanism=name.upper())
 
     async def _mail(self, rest: str) -> None:
         found = _PATH.fullmatch(rest)

@@ -26,9 +26,7 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
-def create(
-    http: httpx.Client, server: ClerkServer | ServerProcess, user_id: str = "user_1"
-) -> httpx.Response:
+def create(http: httpx.Client, server: ClerkServer | ServerProcess, user_id: str = "user_1") -> httpx.Response:
     return http.post(
         f"http://127.0.0.1:{server.port}/v1/sign_in_tokens",
         json={"user_id": user_id, "expires_in_seconds": 60},
@@ -107,9 +105,7 @@ def test_users_come_from_a_csv(http: httpx.Client, tmp_path: Path) -> None:
     path = tmp_path / "users.csv"
     rows = [f"user_{n},Person+{n}@example.com\n" for n in range(30)]
     path.write_text("user_id,email\n" + "".join(rows), encoding="utf-8")
-    users = Users(
-        csv=str(path), banned=("user_3",), moved=("user_4",), more={"user_5": ("second@example.com",)}
-    )
+    users = Users(csv=str(path), banned=("user_3",), moved=("user_4",), more={"user_5": ("second@example.com",)})
     with ClerkServer(ClerkScript(users=users)) as server:
 
         def ask(**query: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any query
@@ -122,9 +118,7 @@ def test_users_come_from_a_csv(http: httpx.Client, tmp_path: Path) -> None:
         found = {user["id"]: user for user in ask(user_id=ids, limit=100)}
         assert len(found) == 30
         assert len(found["user_1"]) == 35
-        addresses = {
-            one: [entry["email_address"] for entry in user["email_addresses"]] for one, user in found.items()
-        }
+        addresses = {one: [entry["email_address"] for entry in user["email_addresses"]] for one, user in found.items()}
         assert addresses["user_1"] == ["Person+1@example.com"]
         assert addresses["user_4"] == ["moved+user_4@elsewhere.example"]
         assert addresses["user_5"] == ["Person+5@example.com", "second@example.com"]
@@ -164,9 +158,7 @@ def test_retry_after(http: httpx.Client, *, as_date: bool) -> None:
     fault = Fault("create", Answer(429, retry_after=7, as_date=as_date, shut=True), times=1)
     with faulty(fault) as server:
         given = create(http, server).headers["retry-after"]
-        seconds = (
-            email.utils.parsedate_to_datetime(given).timestamp() - time.time() if as_date else float(given)
-        )
+        seconds = email.utils.parsedate_to_datetime(given).timestamp() - time.time() if as_date else float(given)
         assert 5.9 <= seconds <= 7
         assert http.get(f"{server.url}/v1/users").status_code == 429
 

@@ -144,9 +144,7 @@ def test_aiosmtplib_can_talk_to_it() -> None:
 
     with SmtpServer() as server:
         asyncio.run(send(server.port))
-        assert [event["rcpt"] for event in server.events("accept")] == [
-            [f"r{n}@example.com"] for n in range(3)
-        ]
+        assert [event["rcpt"] for event in server.events("accept")] == [[f"r{n}@example.com"] for n in range(3)]
         assert not server.events("violation")
 
 
@@ -236,9 +234,7 @@ def test_any_reply_at_any_command(stage: str, reply: str, clients: list[Raw25]) 
 
 @pytest.mark.parametrize("done", [True, False])
 @pytest.mark.parametrize("action", [Drop, Reset, Silence])
-def test_a_lost_reply_after_the_dot(
-    action: type[Drop | Reset | Silence], done: bool, clients: list[Raw25]
-) -> None:
+def test_a_lost_reply_after_the_dot(action: type[Drop | Reset | Silence], done: bool, clients: list[Raw25]) -> None:
     """The client hears nothing; whether the message was taken stands in the record."""
     with faulty(Fault("dot", action(done=done))) as server:
         one = client(clients, server)
@@ -513,7 +509,7 @@ def test_the_witness_looks_into_a_log(tmp_path: Path, clients: list[Raw25]) -> N
     log.execute("INSERT INTO intents VALUES ('<1@acme.example>')")
     log.commit()
     log.close()
-    statement = "SELECT 1 FROM intents WHERE message_id = ?"
+    statement = "SELECT 1 FROM intents WHERE message_id = :message_id"
     with SmtpServer(SmtpScript(witness=(str(path), statement))) as server:
         one = client(clients, server)
         one.transact(body=mail())

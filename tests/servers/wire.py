@@ -23,9 +23,7 @@ class Wire(asyncio.Protocol):
     Everything the client sends arrives `latency` seconds late and in order: a long way, not a slow server.
     """
 
-    def __init__(
-        self, opened: Callable[[Wire], None], closed: Callable[[Wire], None], latency: float
-    ) -> None:
+    def __init__(self, opened: Callable[[Wire], None], closed: Callable[[Wire], None], latency: float) -> None:
         self._opened = opened
         self._closed: Callable[[Wire], None] | None = closed
         self._latency = latency

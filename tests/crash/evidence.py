@@ -1,0 +1,201 @@
+"""What is known after a run: the send log's own words, the servers' records and the CSV. No judgement here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Event = dict[str, Any]
+Row = dict[str, Any]
+
+#: Who acts in the history on a person's behalf.
+OPERATORS = frozenset({"retry", "resolve", "revoke"})
+
+
+@dataclass(frozen=True)
+class Person:
+    """A row of the CSV."""
+
+    key: str
+    user_id: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A line of the send log's history."""
+
+    key: str
+    at: float
+    old: str
+    new: str
+    actor: str
+    message_id: str | None = None
+    token_id: str | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the campaign was told to keep to, and what stage the evidence is from."""
+
+    #: Whether every mail carries a token.
+    link: bool = True
+    connections: int | None = None
+    #: Messages and seconds, for every window.
+    rates: tuple[tuple[int, float], ...] = ()
+    #: Seconds by which the way to the server may squeeze a window.
+    squeeze: float = 0.05
+    attempts: int = 5
+    #: Seconds.
+    first_delay: float = 30.0
+    #: SMTP replies that are the recipient's own temporary fault.
+    own_codes: tuple[int, ...] = (450, 451, 452)
+    #: Everything that can be sent was sent: the faults are gone and the last run ended by itself.
+    finished: bool = True
+    #: When (on the machine's monotonic clock) the one run too many began.
+    epilogue: float | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the checker looks at."""
+
+    people: Sequence[Person]
+    #: `campaign log --format jsonl`.
+    rows: Sequence[Row]
+    #: `campaign status --json`.
+    status: dict[str, Any]
+    transitions: Sequence[Transition]
+    #: The user for whom each counted possible orphan was asked.
+    orphans: Sequence[str]
+    #: Token ids that are to be revoked and are not yet.
+    unsettled: frozenset[str]
+    smtp: Sequence[Event]
+    clerk: Sequence[Event]
+    #: Sentences of `leaks.scan`.
+    leaks: Sequence[str] = ()
+    #: How many places were scanned for leaks.
+    scanned: int = 0
+    terms: Terms = field(default_factory=Terms)
+
+    @cached_property
+    def accepted(self) -> list[Event]:
+        """The acceptances of the mail server, in order."""
+        return [event for event in self.smtp if event["event"] == "accept"]
+
+    @cached_property
+    def by_message(self) -> dict[str, list[Event]]:
+        """The acceptances by Message-ID."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for event in self.accepted:
+            found[event["message_id"]].append(event)
+        return found
+
+    @cached_property
+    def tokens(self) -> dict[str, Event]:
+        """The issued tokens by the token itself."""
+        return {event["token"]: event for event in self.clerk if event["event"] == "token"}
+
+    @cached_property
+    def revoked(self) -> set[str]:
+        """The ids of the tokens that were revoked."""
+        return {event["id"] for event in self.clerk if event["event"] == "revoked"}
+
+    @cached_property
+    def used(self) -> set[str]:
+        """The ids of the tokens that somebody signed in with."""
+        return {event["id"] for event in self.clerk if event["event"] == "used"}
+
+    @cached_property
+    def person(self) -> dict[str, Person]:
+        """The people by key."""
+        return {person.key: person for person in self.people}
+
+    @cached_property
+    def addresses(self) -> Counter[str]:
+        """How many people have an address, by the address in lower case."""
+        return Counter(person.email.lower() for person in self.people)
+
+    @cached_property
+    def row(self) -> dict[str, Row]:
+        """The send log's rows by key."""
+        return {row["key"]: row for row in self.rows}
+
+    @cached_property
+    def intents(self) -> dict[str, Transition]:
+        """The transitions to `sending`, by Message-ID."""
+        return {one.message_id: one for one in self.transitions if one.new == "sending" and one.message_id}
+
+    @cached_property
+    def resent(self) -> Counter[str]:
+        """How often an operator had an uncertain or failed row sent again, by key."""
+        return Counter(one.key for one in self.transitions if one.new == "queued" and one.actor in OPERATORS)
+
+    @cached_property
+    def superseded(self) -> set[str]:
+        """The Message-IDs of uncertain mails that an operator had sent again."""
+        return {
+            one.message_id
+            for one in self.transitions
+            if one.old == "uncertain" and one.new == "queued" and one.actor in OPERATORS and one.message_id
+        }
+
+    @cached_property
+    def kept(self) -> set[str]:
+        """The keys of uncertain rows that an operator took as sent."""
+        return {one.key for one in self.transitions if one.new == "sent" and one.actor in OPERATORS}
+
+
+def read_people(path: Path, *, key: str = "user_id") -> list[Person]:
+    """Return the people of a CSV (UTF-8, comma)."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        return [Person(row[key], row["user_id"], row["email"]) for row in csv.DictReader(lines, strict=True)]
+
+
+def read_lines(path: Path) -> list[Event]:
+    """Return the objects of a JSONL file."""
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """What only the send log's file itself tells."""
+
+    transitions: list[Transition]
+    orphans: list[str]
+    unsettled: frozenset[str]
+
+
+def read_log_file(path: Path, campaign: str) -> LogFile:
+    """Return history, possible orphans and unsettled revocations of a campaign."""
+    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"
+        history = log.execute(
+            "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
+            f"history.token_id, history.code {ours.format('history', 'history')} ORDER BY history.id",
+            (campaign,),
+        )
+        transitions = [Transition(*line) for line in history]
+        orphans = [line[0] for line in log.execute(f"SELECT d.user_id {ours.format('orphan', 'orphan')}", (campaign,))]
+        unsettled = frozenset(
+            line[0]
+            for line in log.execute(
+                f"SELECT revocation.token_id {ours.format('revocation', 'revocation')} WHERE settled_at IS NULL",
+                (campaign,),
+            )
+        )
+    finally:
+        log.close()
+    return LogFile(transitions, orphans, unsettled)
