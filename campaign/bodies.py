@@ -1,0 +1,82 @@
+"""Bodies of a message as bytes: quoted-printable, or 8bit where the text allows it. No headers, no MIME parts."""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_qp
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: RFC 5321 §4.5.3.1.6 without CRLF, and RFC 2045 §6.7 (5).
+MAX_LINE = 998
+_MAX_ENCODED_LINE = 76
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+def with_newlines(text: str) -> str:
+    """Return a text whose line breaks are all newlines."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def utf8(text: str) -> bytes:
+    """Return a text in UTF-8; what is no character (a lone surrogate) becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
+
+
+class QuotedPrintable(dict[str, bytes]):
+    """Encodes texts in quoted-printable (RFC 2045 §6.7), line by line.
+
+    No line of the result begins with a full stop or with `From `, so that nothing on the way has to change it.
+
+    Args:
+        known: lines that most texts will hold, such as those of a template; they are encoded once. Other lines
+            are encoded each time and not kept: they may hold a token.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        super().__init__({line: _encoded(line) for line in known})
+
+    def __missing__(self, line: str) -> bytes:
+        """Return a line that is not known, encoded."""
+        return _encoded(line)
+
+    def encode(self, text: str) -> bytes:
+        """Return a text with newlines as lines of at most 76 octets, with CRLF between them."""
+        return b"\r\n".join(map(self.__getitem__, text.split("\n")))
+
+
+def _encoded(line: str) -> bytes:
+    encoded = b2a_qp(utf8(line))
+    if b"\n" in encoded:
+        return b"\r\n".join(map(_guarded, encoded.split(b"\n")))
+    return _guarded(encoded)
+
+
+def _guarded(line: bytes) -> bytes:
+    """Return an encoded line whose first octet is encoded too where that is needed, on as many lines as it takes."""
+    if not line.startswith((b".", b"From ")):
+        return line
+    first = b"=%02X" % line[0]
+    if len(line) + 2 <= _MAX_ENCODED_LINE:
+        return first + line[1:]
+    return first + b"=\r\n" + _guarded(line[1:])
+
+
+def eight_bit(text: str, boundary: str) -> bytes | None:
+    """Return a text with newlines as 8bit data (RFC 2045 §2.8), CRLF between lines, or None where it may not be.
+
+    It may not with a NUL, with a line of more than 998 octets, or where the text holds the boundary.
+    """
+    octets = utf8(text)
+    if b"\0" in octets or boundary in text:
+        return None
+    lines = octets.split(b"\n")
+    if max(map(len, lines)) > MAX_LINE:
+        return None
+    return b"\r\n".join(lines)

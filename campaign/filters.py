@@ -1,0 +1,45 @@
+"""Filters that templates may use on the cells of a CSV: numbers and money. No environment, no files."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+from campaign.errors import TemplateError
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,10})?")
+_CENT = Decimal("0.01")
+#: How much of a cell an error text shows.
+_SHOWN = 40
+
+
+def number(value: object) -> Decimal:
+    """Return the decimal number that a cell holds: digits, and a point before the fraction.
+
+    Raises:
+        TemplateError: it is not a plain number; thousands separators and exponents are not guessed at.
+    """
+    if isinstance(value, Decimal):
+        return value
+    text = str(value).strip()
+    if _NUMBER.fullmatch(text) is None:
+        raise TemplateError(f"{shown(text)} is not a plain number; write it with digits and a point, like 1234.50.")
+    return Decimal(text)
+
+
+def money(value: object, sign: str = "") -> str:
+    """Return an amount with two decimals, rounded half up, after a currency sign: `€12.50`, `-€3.00`.
+
+    Raises:
+        TemplateError: the value is not a plain number.
+    """
+    try:
+        amount = number(value).quantize(_CENT, ROUND_HALF_UP)
+    except InvalidOperation:
+        raise TemplateError("An amount of money has too many digits.") from None
+    return f"-{sign}{-amount}" if amount < 0 else f"{sign}{abs(amount)}"
+
+
+def shown(text: str) -> str:
+    """Return a value as an error text may show it: quoted, printable and short."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -1,0 +1,132 @@
+"""A token into a URL: the sign-in link, and other links on allowed hosts that carry the same token.
+
+What a template does with the link, and whether it arrives in the message, is no matter of this file.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from campaign.errors import TemplateError
+from campaign.filters import shown
+from campaign.templates import compile_source, environment, explained, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Readers of URLs disagree on these (RFC 3986 §2 leaves them out); a backslash may even end the host.
+_REFUSED = re.compile(r'[ "<>\\^`{|}]')
+_ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|$)", re.IGNORECASE)
+#: Everything that keeps its meaning when the rest is percent-encoded.
+_KEPT = "%:/?#[]@!$&'()*+,;="
+#: How many distinct URLs of `link_to` are remembered as checked.
+_REMEMBERED = 1024
+
+
+class LinkBuilder:
+    """Makes the links of one campaign.
+
+    Args:
+        source: `link.url`, a Jinja template whose variables are percent-encoded wherever they stand.
+        parameter: the query parameter that carries the token.
+        hosts: the hosts that a token may be sent to; none given: the host of `source`.
+        where: how error texts name the source.
+
+    Raises:
+        TemplateError: the source is not a template or, having no variables, not a URL that may carry a token.
+    """
+
+    def __init__(self, source: str, parameter: str, hosts: Sequence[str] = (), *, where: str = "link.url") -> None:
+        self._where = where
+        self._parameter = quote(parameter, safe="")
+        env = environment(finalize=_encoded)
+        #: The syntax tree of the source.
+        self.tree = parse(env, source, where)
+        self._template = compile_source(env, source, where)
+        own = _ORIGIN.match(source)
+        self._hosts = frozenset(host.lower() for host in hosts or ([own[2]] if own else []))
+        self._ends = lru_cache(_REMEMBERED)(self._checked)
+        self._fixed = None if "{" in source else self._located(source)
+
+    def link(self, variables: Mapping[str, object], token: str) -> str:
+        """Return `link.url` for one recipient, with the token.
+
+        Raises:
+            TemplateError: a variable is undefined, or the URL may not carry a token.
+        """
+        before, after = self._fixed or self._located(self._rendered(variables))
+        return f"{before}{quote(token, safe='')}{after}"
+
+    def link_to(self, url: str, token: str) -> str:
+        """Return any other URL on an allowed host, with the token.
+
+        Raises:
+            TemplateError: it is not one that may carry a token; the text never holds the token.
+        """
+        before, after = self._ends(str(url))
+        return f"{before}{quote(token, safe='')}{after}"
+
+    def _rendered(self, variables: Mapping[str, object]) -> str:
+        try:
+            return self._template.render(variables)
+        except Exception as error:  # noqa: BLE001 - a template can raise anything
+            raise explained(error, variables, self._where) from None
+
+    def _located(self, url: str) -> tuple[str, str]:
+        try:
+            return self._checked(url)
+        except TemplateError as error:
+            raise TemplateError(f"{self._where}: {error}") from None
+
+    def _checked(self, url: str) -> tuple[str, str]:
+        """Return what stands before and after the token; readers of URLs disagree on what is refused here."""
+        if not url.isprintable() or _REFUSED.search(url):
+            raise TemplateError(
+                f"The link {shown(url)} holds blanks, control characters, backslashes or other characters "
+                "that a URL must percent-encode."
+            )
+        origin = _ORIGIN.match(url)
+        if origin is None:
+            raise TemplateError(
+                f"The link {shown(url)} does not begin with https:// and a plain host name; only such a link "
+                "may carry a token."
+            )
+        scheme, host, port = origin.groups()
+        self._check_host(url, scheme.lower(), host.lower(), port)
+        address, mark, fragment = url.partition("#")
+        if self._parameter in dict(parse_qsl(urlsplit(address).query, keep_blank_values=True)):
+            raise TemplateError(f"The link {shown(url)} has a parameter {self._parameter} already; remove it.")
+        path = address[origin.end() :]
+        if not path.startswith("/"):
+            path = f"/{path}"
+        joint = "?" if "?" not in path else "" if path.endswith(("?", "&")) else "&"
+        before = origin[0] + quote(path, safe=_KEPT) + joint
+        return f"{before}{self._parameter}=", mark + quote(fragment, safe=_KEPT)
+
+    def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
+        if host not in self._hosts and f"{host}:{port}" not in self._hosts:
+            raise TemplateError(
+                f"The link {shown(url)} leads to {shown(host)}, which is not among the hosts that may get a "
+                f"token ({', '.join(sorted(self._hosts)) or 'none'}); add it to link.hosts if it is yours."
+            )
+        if scheme != "https" and not _is_loopback(host):
+            raise TemplateError(f"The link {shown(url)} must begin with https://: it carries a token.")
+        if port is not None and not 0 < int(port) < 1 << 16:
+            raise TemplateError(f"The link {shown(url)} names a port that cannot be.")
+
+
+def _encoded(value: object) -> str:
+    return quote(str(value), safe="", errors="replace")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

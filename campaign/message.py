@@ -1,0 +1,119 @@
+"""A campaign's message: compiled once, then composed for one recipient after the other.
+
+What it says is rendered in `wording.py`, its structure stands in `skeleton.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from campaign.errors import DefinitionError
+from campaign.headers import split_mailbox
+from campaign.skeleton import Skeleton
+from campaign.wording import Wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import Any, Self
+
+    from campaign.definition import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One recipient's email."""
+
+    #: The whole message with CRLF line ends, not dot-stuffed; no line is longer than 998 octets.
+    data: bytes = field(repr=False)
+    subject: str
+    #: The bodies as they were rendered, with newlines.
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    #: The links that carry the token.
+    links: tuple[str, ...] = field(repr=False)
+
+
+class MessageTemplate:
+    """A campaign's message: whatever is the same for all recipients is done before the first of them."""
+
+    def __init__(self, wording: Wording, skeleton: Skeleton) -> None:
+        self._wording = wording
+        self._skeleton = skeleton
+        #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would.
+        self.fingerprint = wording.fingerprint
+
+    @classmethod
+    def load(cls, definition: Definition) -> Self:
+        """Return the compiled message of a campaign.
+
+        Raises:
+            TemplateError: a template is missing or malformed, or does not use the link; with file and line.
+            DefinitionError: the sender or the Reply-To cannot stand in a header.
+        """
+        wording = Wording(definition)
+        try:
+            skeleton = Skeleton(
+                sender=definition.email.sender,
+                reply_to=definition.email.reply_to,
+                list_id=list_id(definition.name, definition.email.sender),
+                boundary=f"=_{wording.fingerprint[:32]}",
+                known=wording.lines,
+            )
+        except ValueError as error:
+            raise DefinitionError(f"{definition.path}: {error}") from None
+        return cls(wording, skeleton)
+
+    def variables_used(self) -> Mapping[str, str]:
+        """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
+        return self._wording.variables_used()
+
+    def compose(
+        self,
+        variables: Mapping[str, Any],
+        *,
+        email: str,
+        message_id: str,
+        date: datetime,
+        token: str | None,
+        eight_bit: bool = False,
+    ) -> Message:
+        """Return the message for one recipient.
+
+        Args:
+            variables: the columns by name.
+            email: the one address that the message goes to.
+            message_id: with its angle brackets.
+            date: an aware instant.
+            token: the sign-in token; needed where the campaign has a link.
+            eight_bit: whether the server takes 8bit bodies (RFC 6152).
+
+        Raises:
+            TemplateError: these variables cannot be rendered, or the link does not arrive in the message; the
+                text names the template's file and line and never holds the token.
+            ValueError: the address or the Message-ID is not one, or the token is missing.
+        """
+        subject, html, text, links = self._wording.render(variables, token)
+        data = self._skeleton.fill(
+            to=email,
+            subject=subject,
+            date=date,
+            message_id=message_id,
+            text=text,
+            html=html,
+            eight_bit=eight_bit,
+        )
+        return Message(data, subject, html, text, links)
+
+
+def list_id(name: str, sender: str) -> str:
+    """Return the List-Id (RFC 2919 §2) of a campaign: its name, as labels allow it, before the sender's host.
+
+    Raises:
+        ValueError: the sender is not one mailbox.
+    """
+    host = split_mailbox(sender)[1].rpartition("@")[2]
+    label = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "campaign"
+    return f"<{label[:128]}.{host}>"

@@ -1,0 +1,157 @@
+"""The bytes of a message around what varies: built once by the standard library, filled in for each recipient.
+
+What the subject and the bodies say is rendered elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import TYPE_CHECKING, NamedTuple
+
+from campaign import bodies, headers
+from campaign.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_TEXT, _HTML = b"@text@", b"@html@"
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
+#: RFC 5322 §2.1.1.
+_MAX_LINE = 998
+# A field's value as it may look when it is done: printable ASCII, folded before something printable.
+_VALUE = rb"[!-~][ -~]*(?:\r\n +[!-~][ -~]*)*"
+
+
+class _Parts(NamedTuple):
+    """The bytes from the MIME headers to the closing boundary, cut at the two bodies."""
+
+    mime_headers: bytes
+    before_text: bytes
+    before_html: bytes
+    after_html: bytes
+
+
+class Skeleton:
+    """A multipart/alternative message with its fixed headers, text first, HTML second.
+
+    Args:
+        sender: one mailbox, as `headers.mailbox` reads it; the same for `reply_to`.
+        list_id: the value of List-Id (RFC 2919).
+        known: lines that most bodies will hold; see `bodies.QuotedPrintable`.
+        boundary: the boundary of the parts; it holds `=_`, which no quoted-printable body can
+            (RFC 2045 §6.7 (5)).
+
+    Raises:
+        ValueError: the sender or the Reply-To is not one mailbox with a plain address.
+    """
+
+    def __init__(
+        self, *, sender: str, reply_to: str | None, list_id: str, boundary: str, known: Iterable[str] = ()
+    ) -> None:
+        self._from = headers.mailbox("From", sender)
+        self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
+        self._list_id = f"List-Id: {list_id}\r\n".encode("ascii")
+        self._boundary = boundary
+        self._encode = bodies.QuotedPrintable(known).encode
+        self._parts = {
+            (text, html): _parts(boundary, text, html)
+            for text in ("quoted-printable", "8bit")
+            for html in ("quoted-printable", "8bit")
+        }
+        names = ["From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id"]
+        if reply_to is None:
+            names.remove("Reply-To")
+        self._meant = {
+            parts: re.compile(
+                b"".join(
+                    b"%b: %b\r\n" % (name, _VALUE) for name in [*map(str.encode, names), *_names(parts.mime_headers)]
+                )
+            )
+            for parts in self._parts.values()
+        }
+
+    def fill(
+        self,
+        *,
+        to: str,
+        subject: str,
+        date: datetime,
+        message_id: str,
+        text: str,
+        html: str,
+        eight_bit: bool,
+    ) -> bytes:
+        """Return the message with CRLF line ends; no line is longer than 998 octets.
+
+        Args:
+            to: one plain ASCII address.
+            subject: on one line, as `headers.one_line` returns it.
+            date: an aware instant.
+            message_id: with its angle brackets.
+            text: the text body, with newlines.
+            html: the HTML body, with newlines.
+            eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line or a NUL is
+                encoded all the same.
+
+        Raises:
+            TemplateError: the subject is empty or too long, or the header block would not hold exactly the
+                headers that were meant.
+            ValueError: the address or the Message-ID is not one.
+        """
+        if not headers.is_address(to):
+            raise ValueError(f"{to!r} is not one plain address that may stand in a header.")
+        if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
+            raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
+        raw_text = bodies.eight_bit(text, self._boundary) if eight_bit else None
+        raw_html = bodies.eight_bit(html, self._boundary) if eight_bit else None
+        parts = self._parts[
+            "quoted-printable" if raw_text is None else "8bit", "quoted-printable" if raw_html is None else "8bit"
+        ]
+        head = b"".join(
+            (
+                self._from,
+                f"To: {to}\r\n".encode("ascii"),
+                self._reply_to,
+                headers.unstructured("Subject", subject),
+                headers.date(date),
+                f"Message-ID: {message_id}\r\n".encode("ascii"),
+                self._list_id,
+                parts.mime_headers,
+            )
+        )
+        if self._meant[parts].fullmatch(head) is None:
+            raise TemplateError("The headers of this message would not be exactly those that were meant.")
+        return b"".join(
+            (
+                head,
+                parts.before_text,
+                self._encode(text) if raw_text is None else raw_text,
+                parts.before_html,
+                self._encode(html) if raw_html is None else raw_html,
+                parts.after_html,
+            )
+        )
+
+
+def _parts(boundary: str, text: str, html: str) -> _Parts:
+    message = EmailMessage(policy=SMTP)
+    message.set_content(_TEXT.decode(), charset="utf-8", cte=text)
+    message.add_alternative(_HTML.decode(), subtype="html", charset="utf-8", cte=html)
+    message.set_boundary(boundary)
+    for part in message.iter_parts():
+        del part["MIME-Version"]
+    if "8bit" in (text, html):
+        # RFC 2045 §6.4: the whole says so when a part does.
+        message["Content-Transfer-Encoding"] = "8bit"
+    head, _, rest = message.as_bytes().partition(b"\r\n\r\n")
+    # What follows a body is the line break that belongs to the next boundary (RFC 2046 §5.1.1).
+    before_text, _, rest = rest.partition(_TEXT + b"\r\n")
+    before_html, _, after_html = rest.partition(_HTML + b"\r\n")
+    return _Parts(head + b"\r\n", b"\r\n" + before_text, before_html, after_html)
+
+
+def _names(block: bytes) -> list[bytes]:
+    return re.findall(rb"^([A-Za-z-]+):", block, re.MULTILINE)

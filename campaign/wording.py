@@ -1,0 +1,169 @@
+"""What a campaign's message says to one recipient: subject, HTML, text and links. Not yet its bytes."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import escape
+
+from campaign import templates
+from campaign.bodies import with_newlines
+from campaign.errors import TemplateError
+from campaign.headers import one_line
+from campaign.links import LinkBuilder
+from campaign.plaintext import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from jinja2 import Environment, Template
+
+    from campaign.definition import Definition
+
+#: Stands in the place of the token wherever an error might show it.
+_NO_TOKEN = "..."  # noqa: S105 - it is none
+#: What the templates of the bodies get beside the columns.
+_OURS = frozenset({"link", "link_to"})
+
+
+class Rendered(NamedTuple):
+    """The words of one message. It holds the token, so it is shown nowhere."""
+
+    #: One line.
+    subject: str
+    #: With newlines; the same for `text`.
+    html: str
+    text: str
+    #: The links that carry the token.
+    links: tuple[str, ...]
+
+
+class Wording:
+    """The compiled templates of a campaign.
+
+    Raises:
+        TemplateError: a template is missing or malformed, or does not use the link; with file and line.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        email, link = definition.email, definition.link
+        self._folder = templates.TemplateFolder(definition.path.parent)
+        self._names = templates.Names()
+        self._link: LinkBuilder | None = None
+        self._html_path = self._folder.path_of(self._folder.name_of(email.html))
+        self._html = self._file(templates.environment(self._folder, autoescape=True), email.html, link is not None)
+        self._text: Template | None = None
+        if email.text is not None:
+            self._text = self._file(templates.environment(self._folder), email.text, link is not None)
+        self._folder.seal()
+
+        where = f"{definition.path}: email.subject"
+        tree = templates.parse(templates.environment(), email.subject, where)
+        if link is not None and _OURS & templates.names_used(tree).keys():
+            raise TemplateError(f"{where}: A sign-in link must not stand in a subject; take it out.")
+        self._names.add(where, tree)
+        self._subject = templates.compile_source(templates.environment(), email.subject, where)
+        if link is not None:
+            where = f"{definition.path}: link.url"
+            self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
+            self._names.add(where, self._link.tree)
+        self._globals = dict(self._subject.globals)
+        #: The lines of the templates; most of them stand in every message.
+        self.lines = frozenset(line for source in self._folder.sources.values() for line in source.splitlines())
+        #: Changes when anything changes that the campaign's mails are made of.
+        self.fingerprint = sha256(
+            repr(
+                (
+                    sorted(self._folder.sources.items()),
+                    email.sender,
+                    email.reply_to,
+                    email.subject,
+                    link and (link.url, link.parameter),
+                )
+            ).encode("utf-8", "backslashreplace")
+        ).hexdigest()
+
+    def _file(self, env: Environment, path: Path, needs_link: bool) -> Template:
+        name = self._folder.name_of(path)
+        trees = templates.load(env, self._folder, name)
+        for each, tree in trees.items():
+            self._names.add(str(self._folder.path_of(each)), tree)
+        if needs_link and not any(_OURS & templates.names_used(tree).keys() for tree in trees.values()):
+            raise TemplateError(
+                f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
+                "click, or remove [link] from the campaign file."
+            )
+        return env.get_template(name)
+
+    def variables_used(self) -> Mapping[str, str]:
+        """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
+        return self._names.outside(ours=_OURS)
+
+    def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
+        """Return the words for one recipient.
+
+        Args:
+            variables: the columns by name.
+            token: the sign-in token; needed where the campaign has a link.
+
+        Raises:
+            TemplateError: these variables cannot be rendered, or the link does not arrive in both bodies; the
+                text names the template's file and line and never holds the token.
+            ValueError: the token is missing.
+        """
+        if self._link is not None and not token:
+            raise ValueError("This campaign has a link, so every message needs a token.")
+        try:
+            context, links = self._context(variables, token or "")
+            subject = one_line(_rendered(self._subject, context))
+            html = with_newlines(_rendered(self._html, context))
+            text = text_of(html) if self._text is None else with_newlines(_rendered(self._text, context))
+        except Exception as error:  # noqa: BLE001 - a template can raise anything
+            raise self._explained(error, variables) from None
+        if self._link is None:
+            return Rendered(subject, html, text, ())
+        arrived = tuple(dict.fromkeys(link for link in links if escape(link) in html))
+        if not arrived:
+            raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
+        if not any(link in text for link in arrived):
+            where = self._html if self._text is None else self._text
+            raise TemplateError(f"{where.filename}: The sign-in link does not arrive in the text part as it is.")
+        return Rendered(subject, html, text, arrived)
+
+    def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
+        """Return all that the templates may name, and the list that every link with the token is put in."""
+        context = {**self._globals, **variables}
+        builder = self._link
+        if builder is None:
+            return context, []
+        context["link"] = link = builder.link(variables, token)
+        links = [link]
+
+        def link_to(url: str) -> str:
+            made = builder.link_to(url, token)
+            links.append(made)
+            return made
+
+        context["link_to"] = link_to
+        return context, links
+
+    def _explained(self, error: Exception, variables: Mapping[str, Any]) -> TemplateError:
+        """Return what went wrong; it is rendered once more without the token, so that no text can hold it."""
+        try:
+            context, _ = self._context(variables, _NO_TOKEN)
+        except TemplateError as again:
+            return again
+        for template in filter(None, (self._subject, self._html, self._text)):
+            try:
+                _rendered(template, context)
+            except Exception as again:  # noqa: BLE001 - a template can raise anything
+                return templates.explained(again, variables, str(template.filename))
+        return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
+
+
+def _rendered(template: Template, context: dict[str, Any]) -> str:
+    # What `Template.render` does, without a copy of the variables for every template.
+    return "".join(template.root_render_func(template.new_context(context, shared=True)))

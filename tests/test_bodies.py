@@ -1,0 +1,66 @@
+"""What bodies promise. Whole messages are tried in test_message.py."""
+
+from __future__ import annotations
+
+import quopri
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign import bodies
+
+#: Text made of what quoted-printable has rules for.
+AWKWARD = st.text(st.sampled_from("aé€😀=.\t \n\0\x0b\x7fFrom _-?")) | st.lists(
+    st.sampled_from([".", "From ", "x" * 73, "x" * 74, "x" * 75, "x" * 76, " ", "\t", "\n", "=", "é", "..", "😀"])
+).map("".join)
+
+
+@given(st.text() | AWKWARD, st.lists(st.text() | AWKWARD, max_size=3))
+def test_quoted_printable_is_undone_by_the_standard_library(text: str, known: list[str]) -> None:
+    """Any text comes back from quoted-printable as it was, in lines that nothing on the way needs to change."""
+    text = bodies.with_newlines(text)
+    encoded = bodies.QuotedPrintable([*known, *text.split("\n")[::2]]).encode(text)
+    assert quopri.decodestring(encoded).decode() == text.replace("\n", "\r\n")
+    for line in encoded.split(b"\r\n"):
+        assert len(line) <= 76
+        assert not line.startswith((b".", b"From "))
+        assert not line.endswith((b" ", b"\t"))
+        assert all(octet == 9 or 32 <= octet < 127 for octet in line)
+    assert b"=_" not in encoded
+
+
+@given(st.text() | AWKWARD)
+def test_eight_bit_is_the_text_itself(text: str) -> None:
+    """An 8bit body is the text in UTF-8 with CRLF, or there is none."""
+    text = bodies.with_newlines(text)
+    octets = bodies.eight_bit(text, "=_boundary")
+    if octets is None:
+        assert "\0" in text or "=_boundary" in text or any(len(line.encode()) > 998 for line in text.split("\n"))
+    else:
+        assert octets == text.replace("\n", "\r\n").encode()
+        assert b"\0" not in octets
+        assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "é" * 500, "a\n--=_boundary--\n"])
+def test_eight_bit_is_refused(text: str) -> None:
+    """A NUL, a line of more than 998 octets and the boundary itself cannot stand in an 8bit body."""
+    assert bodies.eight_bit(text, "=_boundary") is None
+
+
+def test_lone_surrogates_become_replacement_characters() -> None:
+    """What is no character becomes U+FFFD and is no crash."""
+    assert bodies.utf8("a\ud800b") == "a\ufffdb".encode()
+
+
+def test_lines_of_recipients_are_not_kept() -> None:
+    """A line that was not known before is not remembered: it may hold a token."""
+    encoder = bodies.QuotedPrintable(["known"])
+    encoder.encode("known\nsecret")
+    assert list(encoder) == ["known"]
+
+
+def test_all_line_breaks_become_newlines() -> None:
+    """CRLF and CR are line breaks, and nothing else is."""
+    assert bodies.with_newlines("a\r\nb\rc\nd\x0be\u2028f") == "a\nb\nc\nd\x0be\u2028f"

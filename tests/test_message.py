@@ -1,0 +1,215 @@
+"""What a whole message promises: parsed by the standard library, it is the message that was meant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import SMTP
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.errors import TemplateError
+from campaign.headers import one_line
+from campaign.message import Message, MessageTemplate
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+    from pathlib import Path
+
+    from campaign.definition import Definition
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "a-_9" * 220 + ".sig"
+LINK = f"https://acme.example/welcome?token={TOKEN}"
+DATE = datetime(2025, 3, 1, 12, 30, 45, tzinfo=UTC)
+MESSAGE_ID = "<0123456789abcdef@acme.example>"
+
+#: Values that try to be headers, markup, templates, encoded words, folds or boundaries.
+HOSTILE = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "a",
+                " ",
+                "\r\n",
+                "\n",
+                "\r",
+                "\t",
+                "\0",
+                "é",
+                "😀",
+                "=",
+                "=_",
+                "--=_",
+                ".",
+                "\r\n.\r\n",
+                "From ",
+                "\x85",
+            ),
+            *("Bcc: x@example.com", "\r\nBcc: x@example.com\r\n\r\n", "=?utf-8?q?=0d=0aBcc:_x?=", "=?utf-8?B?YQ==?="),
+            *(
+                "{{ 7 * 7 }}",
+                "{% raw %}",
+                "{#",
+                "<script>",
+                "&amp;",
+                '"',
+                "'",
+                "-->",
+                "</p>",
+                "]]>",
+                "\u202e",
+                "\u2028",
+            ),
+            *("x" * 80, "x" * 1000, "word " * 30, "\ufeff", "\x1b[31m", "https://evil.example/", "javascript:x"),
+        ]
+    )
+).map("".join)
+
+
+def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as the campaign file
+    """Return a campaign in `folder` with the templates of these tests."""
+    email = {
+        "sender": "Acme, Inc. <hello@acme.example>",
+        "reply_to": "Zoë <help@acme.example>",
+        "subject": "Hello {{ name }}",
+        "html": folder / "email.html",
+        "text": folder / "email.txt",
+    }
+    link = {"url": "https://acme.example/welcome", "parameter": "token", "hosts": ("acme.example",)}
+    made = SimpleNamespace(
+        path=folder / "campaign.toml",
+        name="waitlist welcome",
+        email=SimpleNamespace(**(email | changes.get("email", {}))),
+        link=SimpleNamespace(**link, expires_in=timedelta(hours=1)) if changes.get("link", True) else None,
+    )
+    return cast("Definition", made)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an HTML and a text template."""
+    path = tmp_path_factory.mktemp("campaign")
+    (path / "email.html").write_text('<p>Hi {{ name }}</p>\n<a title="{{ name }}" href="{{ link }}">in</a>\n', "utf-8")
+    (path / "email.txt").write_text("Hi {{ name }}\n\n{{ link }}\n{{ place }}", "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def template(folder: Path) -> MessageTemplate:
+    """Return the compiled message of these tests."""
+    return MessageTemplate.load(definition(folder))
+
+
+def composed(template: MessageTemplate, *, eight_bit: bool = False, **variables: object) -> Message:
+    """Return the message for one recipient."""
+    return template.compose(
+        {"name": "Ana", "place": "1"} | variables,
+        email="ana@example.com",
+        message_id=MESSAGE_ID,
+        date=DATE,
+        token=TOKEN,
+        eight_bit=eight_bit,
+    )
+
+
+def parsed(message: Message) -> EmailMessage:
+    """Return the message as the standard library reads it, after a look at its outer form."""
+    head, _, body = message.data.partition(b"\r\n\r\n")
+    assert all(len(line) <= 998 for line in message.data.split(b"\r\n"))
+    assert not message.data.replace(b"\r\n", b"").count(b"\n")
+    assert not message.data.replace(b"\r\n", b"").count(b"\r")
+    assert b"\0" not in message.data
+    assert head.isascii()
+    assert body
+    return message_from_bytes(message.data, policy=SMTP)
+
+
+def newlines(text: str) -> str:
+    """Return a text with newlines for all line breaks of mail."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def unescaped(html: str) -> str:
+    """Undo what escaping does, and no more: `html.unescape` also changes control characters."""
+    for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&#34;", '"'), ("&#39;", "'"), ("&amp;", "&")):
+        html = html.replace(entity, character)
+    return html
+
+
+def body(part: EmailMessage) -> str:
+    """Return the text of a part, with newlines."""
+    assert not part.defects
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return newlines(payload.decode("utf-8"))
+
+
+@given(name=st.text() | HOSTILE, place=st.text() | HOSTILE, eight_bit=st.booleans())
+def test_the_parsed_message_is_the_one_that_was_meant(
+    template: MessageTemplate, name: str, place: str, *, eight_bit: bool
+) -> None:
+    """Whatever the columns hold: exactly the headers meant, two parts, the data as text, the link byte for byte."""
+    if len(one_line(f"Hello {name}")) > 998:
+        with pytest.raises(TemplateError, match="The subject has"):
+            composed(template, name=name)
+        return
+    message = composed(template, name=name, place=place, eight_bit=eight_bit)
+    mail = parsed(message)
+    fields = [
+        *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id", "MIME-Version", "Content-Type"),
+        *(["Content-Transfer-Encoding"] if mail["Content-Transfer-Encoding"] else []),
+    ]
+    assert mail.keys() == fields
+    assert not mail.defects
+    assert mail["Subject"] == one_line(f"Hello {name}")
+    assert [address.addr_spec for address in mail["To"].addresses] == ["ana@example.com"]
+    assert [str(address) for address in mail["From"].addresses] == ['"Acme, Inc." <hello@acme.example>']
+    assert [address.display_name for address in mail["Reply-To"].addresses] == ["Zoë"]
+    assert mail["Date"].datetime == DATE
+    assert mail["Message-ID"] == MESSAGE_ID
+    assert mail["List-Id"] == "<waitlist-welcome.acme.example>"
+
+    text, html = (cast("EmailMessage", part) for part in mail.iter_parts())
+    assert text.get_content_type() == "text/plain"
+    assert html.get_content_type() == "text/html"
+    assert body(text) == message.text == newlines(f"Hi {name}\n\n{LINK}\n{place}")
+    assert body(html) == message.html
+    assert unescaped(message.html) == newlines(f'<p>Hi {name}</p>\n<a title="{name}" href="{LINK}">in</a>')
+    assert message.html.count("<") == 4
+    assert message.html.count('"') == 4
+    assert message.links == (LINK,)
+
+
+def test_the_message_is_what_the_library_would_hold(template: MessageTemplate) -> None:
+    """For plain data the parts are those of an EmailMessage with the same content."""
+    mail = parsed(composed(template))
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_charset() for part in mail.iter_parts()] == ["utf-8", "utf-8"]
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content() == f"Hi Ana\r\n\r\n{LINK}\r\n1"
+
+
+@pytest.mark.parametrize(
+    "email", ["a@b@c.example", "a b@x.example", "Ana <a@x.example>", "a@x.example\r\nBcc: b", "é@x.example"]
+)
+def test_what_is_not_one_address_is_refused(template: MessageTemplate, email: str) -> None:
+    """Nothing but one plain address may stand in To."""
+    with pytest.raises(ValueError, match="not one plain address"):
+        template.compose({"name": "", "place": ""}, email=email, message_id=MESSAGE_ID, date=DATE, token=TOKEN)
+
+
+def test_no_error_holds_the_token(folder: Path) -> None:
+    """An error in a template that fails because of the link says so without the link's token."""
+    (folder / "number.html").write_text("<p>\n{{ link | number }}", "utf-8")
+    template = MessageTemplate.load(definition(folder, email={"html": folder / "number.html"}))
+    with pytest.raises(
+        TemplateError, match=r"number\.html:2: 'https://acme.example/.* is not a plain number"
+    ) as caught:
+        composed(template)
+    assert "eyJ" not in str(caught.value)
+    assert caught.value.__cause__ is None
