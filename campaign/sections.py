@@ -1,4 +1,4 @@
-"""The sections of a campaign file: keys, defaults, limits. The rules for single values stand in `rules.py`."""
+"""The sections of a campaign file: keys, defaults, limits. Rules for single values stand in `rules.py`."""
 
 from __future__ import annotations
 
@@ -176,11 +176,7 @@ class LinkSection(Section):
     @field_validator("hosts", mode="before")
     @classmethod
     def _are_hosts(cls, hosts: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-        if (
-            not isinstance(hosts, list | tuple)
-            or not hosts
-            or not all(isinstance(host, str) for host in hosts)
-        ):
+        if not isinstance(hosts, list | tuple) or not hosts or not all(isinstance(host, str) for host in hosts):
             raise ValueError('must be a list of host names, such as ["acme.example", "shop.acme.example"]')
         return tuple(rules.host(host) for host in hosts)
 
@@ -200,7 +196,7 @@ class LimitsSection(Section):
     @field_validator("connections")
     @classmethod
     def _is_count(cls, connections: int) -> int:
-        if not 1 <= connections <= 1000:  # noqa: PLR2004 - said in the sentence
+        if not 1 <= connections <= 1000:
             raise ValueError("must be from 1 to 1000")
         return connections
 
@@ -221,7 +217,7 @@ class RetrySection(Section):
     @field_validator("attempts")
     @classmethod
     def _is_count(cls, attempts: int) -> int:
-        if not 1 <= attempts <= 100:  # noqa: PLR2004 - said in the sentence
+        if not 1 <= attempts <= 100:
             raise ValueError("must be from 1 to 100")
         return attempts
 

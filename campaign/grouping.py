@@ -1,0 +1,115 @@
+"""Rows that share a key become one recipient, wherever they stand in the file. A temporary database holds them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from campaign.errors import RecipientsError
+from campaign.model import InvalidRow, Recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Characters that the rows of one group may have together: a group is held in memory, and mailed as one message.
+_MAX_GROUP = 4_000_000
+_BATCH = 1000
+_ROWS = "CREATE TABLE rows (line INTEGER PRIMARY KEY, key TEXT NOT NULL, row TEXT NOT NULL)"
+_PLACES = "CREATE TABLE places (place INTEGER PRIMARY KEY, first INTEGER NOT NULL, line INTEGER NOT NULL)"
+# Only keys and lines are sorted: in memory up to the size of SQLite's cache, beyond that in files of its own.
+_SORT = """
+    INSERT INTO places (first, line)
+    SELECT min(line) OVER (PARTITION BY key) AS first, line FROM rows ORDER BY first, line
+"""
+_IN_ORDER = "SELECT first, row FROM places JOIN rows USING (line) ORDER BY place"
+
+
+def grouped(rows: Iterable[Recipient | InvalidRow], name: str) -> Iterator[Recipient | InvalidRow]:
+    """Yield one recipient per key, in the order of the keys' first rows, with the list of its rows as `name`.
+
+    A column that is equal in all rows of a group stays a plain variable, one that differs does not. A group with
+    an invalid row, or with two addresses or user ids, is an `InvalidRow` as a whole.
+
+    Raises:
+        RecipientsError: there is no room for the temporary file; also what `rows` raises.
+    """
+    # The folder is 0700 and the file 0600: it holds addresses.
+    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+        try:
+            with closing(sqlite3.connect(Path(folder) / "rows.db", isolation_level=None)) as spool:
+                yield from _through(spool, rows, name)
+        except sqlite3.Error as error:
+            raise RecipientsError(
+                f"{folder}: the rows cannot be sorted into groups: {error}. Make room there, or set TMPDIR to a"
+                " folder on another disk."
+            ) from None
+
+
+def _through(
+    spool: sqlite3.Connection, rows: Iterable[Recipient | InvalidRow], name: str
+) -> Iterator[Recipient | InvalidRow]:
+    for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", _ROWS, _PLACES, "BEGIN"):
+        spool.execute(statement)
+    source = iter(rows)
+    while batch := [(row.line, row.key or f"\n{row.line}", _packed(row)) for row in islice(source, _BATCH)]:
+        spool.executemany("INSERT INTO rows VALUES (?, ?, ?)", batch)
+    spool.execute(_SORT)
+    for _, group in groupby(spool.execute(_IN_ORDER), key=itemgetter(0)):
+        yield _one(group, name)
+
+
+def _one(group: Iterator[tuple[int, str]], name: str) -> Recipient | InvalidRow:
+    """Return what the rows of one key make together."""
+    members: list[Recipient] = []
+    fault: str | None = None
+    first: Recipient | InvalidRow | None = None
+    size = 0
+    for _, packed in group:
+        row = _unpacked(packed)
+        first = first or row
+        size += len(packed)
+        fault = fault or _fault(first, row, size)
+        if fault is None and isinstance(row, Recipient):
+            members.append(row)
+    assert first is not None  # noqa: S101 - groupby yields no empty group
+    if fault is not None:
+        return InvalidRow(first.key, first.email, first.user_id, fault, first.line)
+    shared = {
+        column: value
+        for column, value in members[0].variables.items()
+        if all(member.variables[column] == value for member in members)
+    }
+    shared["email"] = first.email
+    return replace(members[0], variables=shared | {name: [dict(member.variables) for member in members]})
+
+
+def _fault(first: Recipient | InvalidRow, row: Recipient | InvalidRow, size: int) -> str | None:
+    """Return why a group cannot be mailed once it holds `row`, too."""
+    if isinstance(row, InvalidRow):
+        return row.reason if row is first else f"Line {row.line} belongs to it: {row.reason}"
+    if row.email.lower() != first.email.lower():
+        return f"The rows on line {first.line} and line {row.line} share the key but not the address."
+    if row.user_id != first.user_id:
+        return f"The rows on line {first.line} and line {row.line} share the key but not the user_id."
+    if size > _MAX_GROUP:
+        return f"The rows of this key are longer than {_MAX_GROUP:,} characters; is it the right key?"
+    return None
+
+
+def _packed(row: Recipient | InvalidRow) -> str:
+    rest: Any = row.variables if isinstance(row, Recipient) else row.reason
+    return json.dumps((row.key, row.email, row.user_id, rest, row.line), ensure_ascii=False)
+
+
+def _unpacked(text: str) -> Recipient | InvalidRow:
+    key, email, user_id, rest, line = json.loads(text)
+    if isinstance(rest, str):
+        return InvalidRow(key, email, user_id, rest, line)
+    return Recipient(key, email, user_id, rest, line)

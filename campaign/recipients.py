@@ -1,0 +1,203 @@
+"""CSV → `Recipient`: what the columns mean, and which rows can be mailed. How a CSV is read is not here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.address import normalise_address
+from campaign.csvfile import MAX_CELL, CsvFile, open_csv
+from campaign.errors import RecipientsError
+from campaign.grouping import grouped
+from campaign.model import InvalidRow, Recipient
+from campaign.tomlfile import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from campaign.definition import RecipientsSection
+
+__all__ = ["fingerprint", "normalise_address", "read_recipients"]
+
+#: Clerk's ids are `user_` and letters and digits; whatever passes here can alter neither a URL nor JSON.
+_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: C0 but tab and line ends, DEL, C1, and what reorders the text around it (UAX #9 §2.1, §2.2, §2.4).
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_MAX_KEY = 200
+#: As much of a wrong address as is worth keeping.
+_SHOWN = 320
+
+
+def read_recipients(
+    path: Path, section: RecipientsSection, *, needs_user_id: bool = True
+) -> Iterator[Recipient | InvalidRow]:
+    """Yield the recipients of a CSV and the rows that cannot be mailed, in the order of the file.
+
+    The file is read as it is asked for, in bounded memory. Blank rows are passed over. Without a group, each row
+    is yielded, whatever keys were seen before; with one, rows that share a key are one recipient, in the place of
+    the first of them.
+
+    Args:
+        path: the CSV.
+        section: which column is the key, and whether rows are grouped.
+        needs_user_id: whether each recipient must have a Clerk id in the CSV; with a lookup none is read.
+
+    Raises:
+        RecipientsError: the file as a whole cannot be trusted; also in the midst of it.
+    """
+    with CsvFile(path) as file:
+        columns = _columns(file, section, needs_user_id=needs_user_id)
+        rows = (found for start, end, cells in file.rows() if (found := columns.read(start, end, cells)) is not None)
+        yield from grouped(rows, section.group) if section.group else rows
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes in hexadecimal.
+
+    Raises:
+        RecipientsError: the file cannot be read.
+    """
+    with open_csv(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RecipientsError(f"{path}: reading failed: {error.strerror}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What stands where in a row."""
+
+    #: The variables' names, in the order of the file.
+    names: tuple[str, ...]
+    email: int
+    #: None: no id is read.
+    user_id: int | None
+    #: Whether a row without an id is invalid.
+    needs_user_id: bool
+    key: int
+
+    def read(self, start: int, end: int, cells: list[str] | None) -> Recipient | InvalidRow | None:
+        """Return what a row says, or None if it says nothing."""
+        if cells is None:
+            reason = f"The row is too large: a cell may hold {MAX_CELL:,} characters."
+            return InvalidRow("", "", None, reason, start)
+        values = [cell.strip() for cell in cells]
+        if not any(values):
+            return None
+        try:
+            return self._recipient(start, end, cells, values)
+        except ValueError as error:
+            reason = str(error)
+        key, email, user_id = (
+            _UNSAFE.sub("\ufffd", values[column])[:limit] if column is not None and column < len(values) else ""
+            for column, limit in ((self.key, _MAX_KEY), (self.email, _SHOWN), (self.user_id, 64))
+        )
+        if self.key == self.email:
+            with suppress(ValueError):
+                key = normalise_address(key)
+            key = key.lower()
+        return InvalidRow(key, email, user_id if _USER_ID.fullmatch(user_id) else None, reason, start)
+
+    def _recipient(self, start: int, end: int, cells: list[str], values: list[str]) -> Recipient:
+        if len(values) != len(self.names):
+            raise ValueError(_wrong_number(len(values), len(self.names), start, end))
+        together = "".join(cells)
+        if not together.isprintable() and (found := _UNSAFE.search(together)):
+            column = next(name for name, cell in zip(self.names, cells, strict=True) if found[0] in cell)
+            raise ValueError(f"The cell {column} holds the control character U+{ord(found[0]):04X}.")
+        try:
+            email = normalise_address(values[self.email])
+        except ValueError as error:
+            raise ValueError(f"The address cannot be mailed: {error}") from None
+        user_id = None
+        if self.user_id is not None:
+            user_id = values[self.user_id]
+            if not _USER_ID.fullmatch(user_id):
+                if self.needs_user_id:
+                    raise ValueError(
+                        "The user_id is not one of Clerk's ids (user_…)." if user_id else "The user_id is empty."
+                    )
+                user_id = None
+        key = email.lower() if self.key == self.email else values[self.key]
+        if not key or len(key) > _MAX_KEY or not key.isprintable():
+            name = self.names[self.key]
+            raise ValueError(
+                f"The key {name} is longer than {_MAX_KEY} characters or holds a line end."
+                if key
+                else f"The key {name} is empty."
+            )
+        variables = dict(zip(self.names, values, strict=True))
+        variables["email"] = email
+        return Recipient(key, email, user_id, variables, start)
+
+
+def _wrong_number(found: int, wanted: int, start: int, end: int) -> str:
+    reason = f"The row has {found} cell{'s' * (found != 1)} and the header {wanted}"
+    return f"{reason}; it runs on to line {end}: is a quote left open?" if end > start else f"{reason}."
+
+
+def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) -> _Columns:
+    names = _variables(file)
+    plain = [name.lower() for name in names]
+
+    def place(column: str, why: str) -> int:
+        wanted = _variable(column).lower()
+        if wanted not in plain:
+            near = nearest(wanted, plain)
+            hint = f'; if "{file.header[plain.index(near)].strip()}" is meant, rename it' if near else ""
+            file.fail(
+                f'there is no column "{column}", {why}. The columns are {_listed(names)}{hint}.', file.header_line
+            )
+        return plain.index(wanted)
+
+    email = place("email", "which every campaign needs")
+    reads_id = section.lookup is None and (needs_user_id or "user_id" in plain)
+    user_id = place("user_id", 'which sign-in links need; without it write lookup = "email"') if reads_id else None
+    key = place(section.key, "which [recipients] key names")
+    if section.group and section.group.lower() in plain:
+        file.fail(
+            f'[recipients] group is "{section.group}", and so is a column; choose another name for the group.',
+            file.header_line,
+        )
+    return _Columns(names, email, user_id, needs_user_id, key)
+
+
+def _variables(file: CsvFile) -> tuple[str, ...]:
+    """Return the names by which templates know the columns."""
+    blank = [number for number, cell in enumerate(file.header, start=1) if not cell.strip()]
+    if blank:
+        file.fail(f"the header has no name in column {_listed(blank)}; name it or take it out.", file.header_line)
+    seen: dict[str, str] = {}
+    names = []
+    for cell in file.header:
+        name = _variable(cell)
+        if not name or _UNSAFE.search(cell):
+            file.fail(f"no name can be made of the header {cell!r}; write letters and digits.", file.header_line)
+        if name.lower() in seen:
+            file.fail(
+                f'the columns "{seen[name.lower()]}" and "{cell.strip()}" have the same name; rename one of them.',
+                file.header_line,
+            )
+        seen[name.lower()] = cell.strip()
+        names.append(name)
+    return tuple(names)
+
+
+def _variable(header: str) -> str:
+    """Return a header as a template writes it: as it is where it can be a name, else in snake_case."""
+    text = unicodedata.normalize("NFC", header.strip())
+    if text.isidentifier():
+        return text.lower() if text.lower() in {"email", "user_id"} else text
+    name = re.sub(r"\W+", "_", text).strip("_").lower()
+    return name if not name or name.isidentifier() else f"_{name}"
+
+
+def _listed(names: Sequence[object]) -> str:
+    *others, last = map(str, names)
+    return f"{', '.join(others)} and {last}" if others else last
