@@ -198,9 +198,7 @@ def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
 def _refusal(response: httpx.Response) -> ServiceRefusesError:
     said = _receipt(response)
     if response.is_redirect:
-        return ServiceRefusesError(
-            f"Clerk answered with a redirect ({said.code}), which is not followed; check CLERK_API_URL"
-        )
+        return ServiceRefusesError(f"Clerk answered with a redirect ({said.code}), not followed: check CLERK_API_URL")
     return ServiceRefusesError(f"Clerk refuses the key: {said}; check CLERK_SECRET_KEY and CLERK_API_URL")
 
 

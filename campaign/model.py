@@ -168,6 +168,8 @@ class Summary:
 
     campaign: str
     counts: Mapping[Status, int]
+    #: The same for the rows of the CSV read last.
+    here: Mapping[Status, int] = field(default_factory=dict)
     #: Rows enlisted earlier that the CSV at hand does not hold; a subset of `queued`.
     elsewhere: int = 0
     #: Tokens that may exist at Clerk though nobody knows their ids, and until when the last of them lives.

@@ -66,6 +66,7 @@ class Pacer:
     def __init__(self, rates: Sequence[Rate], clock: Clock, spent: Iterable[tuple[float, int]] = ()) -> None:
         self._clock = clock
         self._windows = [Window(rate) for rate in rates]
+        self._rates = tuple(rates)
         self._held_until = 0.0
         self._queue = asyncio.Lock()
         for at, number in spent:
@@ -76,6 +77,11 @@ class Pacer:
         """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it."""
         now = self._clock.now()
         return max(now, self._held_until, *(window.free_at(now) for window in self._windows))
+
+    @property
+    def per_second(self) -> float | None:
+        """The slowest of the rates, as turns a second; None without a limit."""
+        return min((rate.per_second for rate in self._rates), default=None)
 
     @property
     def held_until(self) -> float:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.address import normalise_address
-from campaign.csvfile import MAX_CELL, CsvFile, open_csv
+from campaign.csvfile import MAX_CELL, CsvFile
 from campaign.errors import RecipientsError
 from campaign.grouping import grouped
 from campaign.model import InvalidRow, Recipient
+from campaign.textlines import open_regular
 from campaign.tomlfile import nearest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def fingerprint(path: Path) -> str:
     Raises:
         RecipientsError: the file cannot be read.
     """
-    with open_csv(path) as file:
+    with open_regular(path) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:

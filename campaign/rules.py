@@ -129,9 +129,7 @@ def link_parameter(parameter: str, url: str | None) -> str:
         raise ValueError('must be letters, digits, ".", "_", "~" or "-", such as "token"')
     query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
     if parameter in {name for name, _ in parse_qsl(query, keep_blank_values=True)}:
-        raise ValueError(
-            f'"{parameter}" stands in the query of url already; take it out there or choose another'
-        )
+        raise ValueError(f'"{parameter}" stands in the query of url already; take it out there or choose another')
     return parameter
 
 

@@ -84,9 +84,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_wait(cls, value: timedelta) -> timedelta:
         if not timedelta(0) < value <= timedelta(hours=1):
-            raise ValueError(
-                'it must be longer than nothing and at most "1h"; "10m" is what RFC 5321 asks for'
-            )
+            raise ValueError('it must be longer than nothing and at most "1h"; "10m" is what RFC 5321 asks for')
         return value
 
     @field_validator("log", "sandbox")
@@ -122,9 +120,7 @@ def _sentence(location: tuple[int | str, ...], message: str) -> str:
 
 def _require_key(key: str, *, kinds: tuple[str, str], called: str) -> None:
     if not key.startswith(kinds) or key in kinds:
-        raise ValueError(
-            f"{called} begins with {kinds[0]} or {kinds[1]}; copy it from Clerk's dashboard, API keys"
-        )
+        raise ValueError(f"{called} begins with {kinds[0]} or {kinds[1]}; copy it from Clerk's dashboard, API keys")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError(f"{called} holds a space or a character that no key has; copy it once more")
 

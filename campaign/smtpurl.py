@@ -12,9 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-_EXAMPLE = (
-    "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
-)
+_EXAMPLE = "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -63,9 +61,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
     if parts.scheme not in {"smtp", "smtps"}:
         raise ValueError(f"it must begin with smtp:// or smtps://; {_EXAMPLE}")
     if parts.path not in {"", "/"} or "#" in url:
-        raise ValueError(
-            "something follows host and port; inside user or password write / as %2F, # as %23, ? as %3F"
-        )
+        raise ValueError("something follows host and port; inside user or password write / as %2F, # as %23, ? as %3F")
     try:
         host, port = host_and_port(parts)
     except ValueError as error:

@@ -53,7 +53,8 @@ class TemplateFolder(BaseLoader):
         Raises:
             TemplateError: it lies outside.
         """
-        name = os.path.relpath(self._root / path, self._root)
+        given = path.is_absolute() or path.is_relative_to(self._root)
+        name = os.path.relpath(path if given else self._root / path, self._root)
         if name.startswith(os.pardir):
             raise TemplateError(f"{path}: A template must lie in the campaign's folder, {self._root}.")
         return name.replace(os.sep, "/")

@@ -44,16 +44,12 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         raise DefinitionError(f"{path}: there is no such campaign file{_nearby(path)}.") from None
     except IsADirectoryError:
-        raise DefinitionError(
-            f"{path}: this is a folder; name the campaign file in it{_nearby(path)}."
-        ) from None
+        raise DefinitionError(f"{path}: this is a folder; name the campaign file in it{_nearby(path)}.") from None
     except OSError as error:
         raise DefinitionError(f"{path}: the campaign file cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise DefinitionError(
-            str(Problem(path, "this line is not UTF-8; save the file as UTF-8.", line))
-        ) from None
+        raise DefinitionError(str(Problem(path, "this line is not UTF-8; save the file as UTF-8.", line))) from None
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
@@ -98,9 +94,7 @@ def problems_of(
         known: the names that each section may hold.
         examples: what to add where something is missing.
     """
-    problems = [
-        Problem(path, _sentence(fault, known, examples), line_of(text, fault["loc"])) for fault in faults
-    ]
+    problems = [Problem(path, _sentence(fault, known, examples), line_of(text, fault["loc"])) for fault in faults]
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 

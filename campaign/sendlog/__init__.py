@@ -3,6 +3,20 @@
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import held
 from campaign.sendlog.log import Lane, Recovered, SendLog
+from campaign.sendlog.operating import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.sendlog.reading import FIELDS, LogReader
 
-__all__ = ["FIELDS", "Enlistment", "Lane", "LogReader", "Recovered", "SendLog", "held"]
+__all__ = [
+    "FIELDS",
+    "Enlistment",
+    "Lane",
+    "LogReader",
+    "Recovered",
+    "SendLog",
+    "held",
+    "keep_uncertain",
+    "resend_uncertain",
+    "retry",
+    "revoke_everything",
+    "revoke_uncertain",
+]

@@ -15,6 +15,7 @@ from campaign.model import Delivery, Recipient, Status
 from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import open_for_writing
+from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.clock import Clock
-    from campaign.model import InvalidRow, Outcome, Rate, SignInToken
+    from campaign.model import InvalidRow, Outcome, Rate, SignInToken, Summary
 
 T = TypeVar("T")
 
@@ -51,6 +52,10 @@ class Lane:
         self.without = tuple(without)
         self.after: tuple[float, int] = (-1.0, 0)
 
+    def skip_to(self, instant: float) -> None:
+        """Pass over everything that was due before an instant."""
+        self.after = (instant, 0)
+
 
 class SendLog:
     """One campaign's part of a send log, for the one run that holds it.
@@ -76,7 +81,7 @@ class SendLog:
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
         now = {"now": self._clock.now()}
-        with _transaction(self._connection) as connection:
+        with self.transaction() as connection:
             orphans = connection.execute(SQL.recover_unnamed).rowcount
             revocations = connection.execute(SQL.recover_named, now).rowcount
             connection.execute(SQL.recover_issuing, now)
@@ -95,7 +100,7 @@ class SendLog:
         _, _, _, last_source, last_digest, self._enlistment = found
         if (last_source, last_digest) == (source, digest):
             return Enlistment(unchanged=True)
-        with _transaction(self._connection) as connection:
+        with self.transaction() as connection:
             number = self._enlistment + 1
             enlister = Enlister(
                 connection, campaign=self._campaign, enlistment=number, source=source, now=self._clock.now()
@@ -110,7 +115,7 @@ class SendLog:
 
     def note_templates(self, fingerprint: str) -> None:
         """Keep the fingerprint of the templates that this run sends."""
-        with _transaction(self._connection) as connection:
+        with self.transaction() as connection:
             connection.execute(SQL.note_templates, {"campaign": self._campaign, "templates": fingerprint})
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
@@ -132,6 +137,36 @@ class SendLog:
         }
         statement = SQL.spent if domain is None else SQL.spent_domain
         return [(at, number) for at, number in self._connection.execute(statement, arguments)]
+
+    def summary(self) -> Summary:
+        """Return the counts of the campaign as they stand."""
+        return summary(
+            self._connection, self._name, campaign=self._campaign, enlistment=self._enlistment, now=self._clock.now()
+        )
+
+    def arguments(self, **more: object) -> dict[str, object]:
+        """Return what every statement about this campaign needs: its number and the time."""
+        return {"campaign": self._campaign, "now": self._clock.now(), **more}
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, or undo all of it; not while the writer runs.
+
+        Raises:
+            SendLogError: the log cannot be written.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _undo(self._connection)
+            raise SendLogError(
+                f"the send log {self.path} cannot be written ({error}); nothing was changed. Free the disk, run again"
+            ) from error
+        except BaseException:
+            _undo(self._connection)
+            raise
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -172,9 +207,9 @@ class SendLog:
         lane.after = (rows[-1][9], rows[-1][0]) if len(rows) == limit else (now, _LAST_ID)
         return [_delivery(row) for row in rows]
 
-    async def next_due(self) -> float | None:
-        """Return the instant at which the next waiting row becomes due, or None if none waits."""
-        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "now": self._clock.now()}
+    async def next_due(self, after: float) -> float | None:
+        """Return the earliest `not_before` later than an instant, or None if no row waits for one."""
+        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "after": after}
         row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         due: float | None = row[0]
         return due
@@ -263,7 +298,7 @@ class SendLog:
         await self._write(lambda connection: _move(connection, statement, arguments))
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
-        with _transaction(self._connection) as connection:
+        with self.transaction() as connection:
             row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
             if row is None:
                 connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
@@ -281,23 +316,6 @@ def _move(connection: sqlite3.Connection, statement: str, arguments: dict[str, A
 def _delivery(row: Sequence[Any]) -> Delivery:
     number, key, email, user_id, variables, line, attempts, faults, generation, _ = row
     return Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit what the block writes, or undo all of it."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        _undo(connection)
-        raise SendLogError(
-            f"the send log cannot be written ({error}); nothing was sent. Free the disk and run again"
-        ) from error
-    except BaseException:
-        _undo(connection)
-        raise
 
 
 def _undo(connection: sqlite3.Connection) -> None:

@@ -84,7 +84,7 @@ ORDER BY not_before, id LIMIT :limit;
 
 -- name: next_due
 SELECT min(not_before) FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :now;
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after;
 
 -- name: issuing
 UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1, user_id = :user_id,
@@ -142,10 +142,18 @@ SELECT token_id, campaign_id, id, :now FROM delivery
 WHERE campaign_id = :campaign AND state = 'uncertain' AND token_id IS NOT NULL
   AND (:email IS NULL OR lower(email) = lower(:email));
 
+-- name: keep_arrived
+UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'its token had been used: the mail arrived', updated_at = :now
+WHERE campaign_id = :campaign AND state = 'uncertain'
+  AND token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome = 'used')
+  AND (:email IS NULL OR lower(email) = lower(:email));
+
 -- name: resend_uncertain
 UPDATE delivery SET state = 'queued', actor = 'resolve', reason = 'to be sent again by an operator', faults = 0,
     not_before = 0, token_id = NULL, generation = generation + 1, updated_at = :now
-WHERE campaign_id = :campaign AND state = 'uncertain' AND (:email IS NULL OR lower(email) = lower(:email));
+WHERE campaign_id = :campaign AND state = 'uncertain'
+  AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL))
+  AND (:email IS NULL OR lower(email) = lower(:email));
 
 -- name: revoke_all
 INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
@@ -153,6 +161,9 @@ SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campai
 
 -- name: counts
 SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY state;
+
+-- name: counts_here
+SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment GROUP BY state;
 
 -- name: count_elsewhere
 SELECT count(*) FROM delivery WHERE campaign_id = :campaign AND state = 'queued' AND enlistment <> :enlistment;
@@ -169,8 +180,9 @@ FROM revocation WHERE campaign_id = :campaign;
 SELECT id, name FROM campaign ORDER BY name;
 
 -- name: reasons
-SELECT state, reason, code, enhanced, count(*) AS number FROM delivery
-WHERE campaign_id = :campaign AND reason <> '' GROUP BY state, reason, code, enhanced ORDER BY number DESC, state LIMIT :limit;
+SELECT state, reason, count(*) AS number FROM delivery
+WHERE campaign_id = :campaign AND reason <> '' AND (:enlistment IS NULL OR enlistment = :enlistment)
+GROUP BY state, reason ORDER BY number DESC, min(id) LIMIT :limit;
 
 -- name: rows
 SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at FROM delivery

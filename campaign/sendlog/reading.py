@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from campaign.clock import instant
@@ -48,13 +47,13 @@ class LogReader:
             return Summary(name, {})
         return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
-    def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, str, int]]:
-        """Return (state, reason, the server's words, number) for what needs an explanation, most frequent first."""
-        arguments = {"campaign": self._campaign(name), "limit": limit}
-        return [
-            (Status(state), reason, f"{reply or ''}", number)
-            for state, reason, reply, number in self._rows(SQL.reasons, arguments)
-        ]
+    def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, int]]:
+        """Return (state, reason, number) of the CSV read last for what needs an explanation, most frequent first."""
+        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        if found is None:
+            return []
+        arguments = {"campaign": found[0], "enlistment": found[5], "limit": limit}
+        return [(Status(state), reason, number) for state, reason, number in self._rows(SQL.reasons, arguments)]
 
     def recipients(self, name: str, *, state: Status | None = None) -> Iterator[dict[str, Any]]:
         """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
@@ -90,8 +89,7 @@ class LogReader:
         return int(found[0])
 
     def _rows(self, statement: str, arguments: dict[str, Any] | None = None) -> Iterator[Any]:
-        with closing(self._connection.execute(statement, arguments or {})) as rows:
-            yield from rows
+        yield from self._connection.execute(statement, arguments or {})
 
 
 def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
@@ -103,6 +101,7 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
     return Summary(
         name,
         counts,
+        here={Status(state): number for state, number in connection.execute(SQL.counts_here, arguments)},
         elsewhere=connection.execute(SQL.count_elsewhere, arguments).fetchone()[0],
         orphans=orphans,
         orphans_until=instant(until) if until else None,

@@ -27,7 +27,8 @@ class NotBegunError(Exception):
 class Connection(asyncio.Protocol):
     """A connection: one transaction after the other, each `begin` → `envelope` → `body` → `dot` → `final`.
 
-    The envelope of the next message may ride behind the dot (RFC 2920), and is then not begun again. Nothing is sent for good before `dot`. A reply that nobody asked for, or that is no reply, ends the connection.
+    The envelope of the next message may ride behind the dot (RFC 2920), and is then not begun again. Nothing is
+    sent for good before `dot`. A reply that nobody asked for, or that is no reply, ends the connection.
     """
 
     def __init__(self, features: Features, timeouts: Timeouts) -> None:

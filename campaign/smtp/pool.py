@@ -47,14 +47,22 @@ class _Job:
 
 
 class Pool:
-    """At most `limit` connections, opened when they are needed; while none has logged in, one at a time is tried."""
+    """At most `limit` connections, opened when they are needed; while none has logged in, one at a time is tried.
 
-    def __init__(self, dialer: Dials, *, limit: int, clock: Clock) -> None:
+    Args:
+        dialer: opens a connection.
+        limit: connections at once.
+        clock: the time.
+        took: told how many seconds each accepted message was on its connection.
+    """
+
+    def __init__(self, dialer: Dials, *, limit: int, clock: Clock, took: Callable[[float], None]) -> None:
         self._dialer = dialer
         self._limit = limit
         self._allowed = limit
         self._more_at = 0.0
         self._clock = clock
+        self._took = took
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
         self._waiting: deque[_Job] = deque()
         self._idle: dict[Connection, asyncio.Future[_Job | None]] = {}
@@ -195,6 +203,7 @@ class Pool:
     async def _carry(self, connection: Connection, job: _Job) -> _Job | None:
         """Carry one message through its transaction; return the one whose envelope rides behind its dot, if any."""
         following: _Job | None = None
+        began = self._clock.now()
         try:
             await connection.envelope(job.envelope)
             await connection.body(job.message)
@@ -213,6 +222,7 @@ class Pool:
             job.fail(error)
             connection.end(str(error))
         else:
+            self._took(self._clock.now() - began)
             if not job.receipt.done():
                 job.receipt.set_result(receipt)
         return following

@@ -1,0 +1,270 @@
+"""The composition root: settings and a campaign file become a pipeline that runs. Nothing is printed here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from campaign.clerk import Clerk
+from campaign.clock import SystemClock
+from campaign.concurrency import Concurrency
+from campaign.directory import Directory
+from campaign.errors import CampaignError, SendLogError
+from campaign.feed import Feed
+from campaign.headers import split_mailbox
+from campaign.message import MessageTemplate
+from campaign.model import Status
+from campaign.pacing import Pacer
+from campaign.pipeline import Pipeline, Tokens
+from campaign.recipients import fingerprint, read_recipients
+from campaign.retry import Backoff, RetryPolicy
+from campaign.revoking import Revoker
+from campaign.sendlog import SendLog, held
+from campaign.smtp import Dialer, Pool, Timeouts
+from campaign.trial import tried
+from campaign.venue import needs_clerk, needs_user_id, open_venue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from campaign.clerk import Revocation
+    from campaign.clock import Clock
+    from campaign.definition import Definition
+    from campaign.model import Delivery, Outcome, Summary
+    from campaign.sendlog import Enlistment, Recovered
+    from campaign.settings import Settings
+    from campaign.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is about to do, for the person who starts it."""
+
+    definition: Definition
+    venue: Venue
+    recovered: Recovered
+    enlistment: Enlistment
+    #: The templates are others than in the last run.
+    templates_changed: bool
+    summary: Summary
+
+    @property
+    def to_send(self) -> int:
+        """How many recipients of this CSV are queued."""
+        return self.summary.here.get(Status.QUEUED, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended."""
+
+    summary: Summary
+    #: It was asked to stop.
+    interrupted: bool
+    #: What Clerk answered to the revocations of this run.
+    revoked: Counter[Revocation]
+    venue: Venue
+
+
+class Observer(Protocol):
+    """Who is told what happens."""
+
+    def opened(self, venue: Venue) -> None:
+        """The servers are known."""
+        ...
+
+    def confirm(self, plan: Plan) -> bool:
+        """Everything is enlisted and nothing is sent; return whether to go on."""
+        ...
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """A recipient's try has ended."""
+        ...
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Nothing goes out for so long."""
+        ...
+
+    def stopping(self) -> None:
+        """The first signal came: what is in hand is finished."""
+        ...
+
+
+async def run(
+    definition: Definition, settings: Settings, observer: Observer, *, sandbox: bool, wait: bool, limit: int | None
+) -> Result:
+    """Run a campaign, or resume it.
+
+    Args:
+        definition: the campaign file.
+        settings: the environment.
+        observer: told what happens, and asked before anything is sent.
+        sandbox: work in the sandbox whatever is set.
+        wait: stay for what becomes due later.
+        limit: claim at most so many recipients.
+
+    Raises:
+        CannotStartError: input or settings are wrong.
+        LogHeldError: another run holds the log.
+        ServiceRefusesError: Clerk or the mail server refuses us.
+        SendLogError: the log cannot be written any longer.
+    """
+    clock = SystemClock()
+    template = MessageTemplate.load(definition)
+    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+        observer.opened(venue)
+        with open_log(venue, definition, clock) as log:
+            plan = _enlist(log, definition, template, venue)
+            if not plan.to_send and not plan.summary.revocations:
+                observer.confirm(plan)
+                return Result(plan.summary, interrupted=False, revoked=_none(), venue=venue)
+            if not observer.confirm(plan):
+                return Result(plan.summary, interrupted=True, revoked=_none(), venue=venue)
+            try:
+                return await _send(log, plan, template, settings, observer, clock, wait=wait, limit=limit)
+            except asyncio.CancelledError:
+                # what was in hand is what a crash would have left; say so at once
+                with suppress(SendLogError):
+                    log.recover()
+                raise
+
+
+def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, venue: Venue) -> Plan:
+    """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
+    recovered = log.recover()
+    section = definition.recipients
+    with_id = needs_user_id(definition)
+    reading = section.model_dump_json(exclude={"file", "verify_address"})
+    enlistment = log.enlist(
+        lambda: tried(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
+        source=str(section.file.resolve()),
+        digest=f"{fingerprint(section.file)} {template.fingerprint} {with_id} {reading}",
+    )
+    changed = log.templates not in {"", template.fingerprint}
+    log.note_templates(template.fingerprint)
+    return Plan(definition, venue, recovered, enlistment, changed, log.summary())
+
+
+async def _send(
+    log: SendLog,
+    plan: Plan,
+    template: MessageTemplate,
+    settings: Settings,
+    observer: Observer,
+    clock: Clock,
+    *,
+    wait: bool,
+    limit: int | None,
+) -> Result:
+    """Put the parts together and run them."""
+    definition, venue, limits = plan.definition, plan.venue, plan.definition.limits
+    policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
+    with_clerk = needs_clerk(definition)
+    token_rates = venue.clerk_rates if limits.tokens is None else limits.tokens
+
+    message_pacer = Pacer(limits.messages, clock, log.spent(Status.SENDING, limits.messages))
+    domain_pacers = {
+        domain: Pacer(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
+        for domain, rates in limits.domains.items()
+    }
+    clerk_pacer = Pacer(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None
+    rates = [pacer.per_second for pacer in (message_pacer, clerk_pacer) if pacer and pacer.per_second is not None]
+    concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
+    dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+    pool = Pool(dialer, limit=limits.connections, clock=clock, took=concurrency.transaction.note)
+
+    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy) as tokens:
+        feed = Feed(
+            log,
+            clock,
+            concurrency,
+            services=[pacer for pacer in (message_pacer, clerk_pacer) if pacer],
+            domains=domain_pacers,
+            directory=tokens.directory if tokens else None,
+            wait=wait,
+            limit=limit,
+            on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
+        )
+        pipeline = Pipeline(
+            log=log,
+            feed=feed,
+            concurrency=concurrency,
+            template=template,
+            pool=pool,
+            pacer=message_pacer,
+            tokens=tokens,
+            policy=policy,
+            clock=clock,
+            sender=split_mailbox(definition.email.sender)[1],
+            server=venue.smtp.label,
+            on_settled=observer.settled,
+        )
+        with _signals(pipeline, observer) as signals:
+            await pipeline.run()
+    revoked = tokens.revoker.settled if tokens else _none()
+    return Result(log.summary(), interrupted=bool(signals), revoked=revoked, venue=venue)
+
+
+@contextmanager
+def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[SendLog]:
+    """Hold and open a campaign's send log while the block runs."""
+    with held(venue.log):
+        log = SendLog(venue.log, definition.name, clock)
+        try:
+            yield log
+        finally:
+            log.close()
+
+
+@asynccontextmanager
+async def _tokens(
+    definition: Definition, venue: Venue, log: SendLog, pacer: Pacer | None, policy: RetryPolicy
+) -> AsyncIterator[Tokens | None]:
+    if definition.link is None or pacer is None or venue.clerk_key is None:
+        yield None
+        return
+    section = definition.recipients
+    async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
+        by_address = section.lookup == "email"
+        directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
+        yield Tokens(clerk, pacer, Revoker(log, clerk, pacer, Backoff(policy)), directory, definition.link.expires_in)
+
+
+@contextmanager
+def _signals(pipeline: Pipeline, observer: Observer) -> Iterator[list[int]]:
+    """Stop the pipeline at the first SIGINT or SIGTERM, and cancel it at the second; yield those that came."""
+    loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
+
+    def on_signal(number: int) -> None:
+        came.append(number)
+        if len(came) == 1:
+            pipeline.stop()
+            observer.stopping()
+        elif task is not None:
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield came
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:
+    """Return the error of ours that ended a group of tasks, if it was one of ours."""
+    for error in group.exceptions:
+        found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, CampaignError):
+            return found
+    return None
+
+
+def _none() -> Counter[Revocation]:
+    return Counter()

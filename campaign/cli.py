@@ -1,0 +1,283 @@
+"""The command line: a thin skin over the parts, and the only place that prints. Imports wait until they are needed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from campaign.app import Result
+    from campaign.definition import Definition
+    from campaign.operations import Settled
+    from campaign.settings import Settings
+
+_DONE, _UNFINISHED, _WRONG_INPUT, _REFUSED, _HELD, _INTERRUPTED = 0, 1, 2, 3, 75, 130
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_SANDBOX = click.option("--sandbox", is_flag=True, help="Work in the embedded sandbox, whatever is set.")
+_RECIPIENTS = click.option("--recipients", type=click.Path(path_type=Path), help="This CSV instead of the file's own.")
+_EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="campaign")
+def cli() -> None:
+    """Send one email with a sign-in link to each user of a CSV, at most once.
+
+    With neither CLERK_SECRET_KEY nor CAMPAIGN_SMTP_URL set, everything happens in a sandbox on this machine.
+    """
+
+
+@cli.command()
+@_FILE
+@_RECIPIENTS
+@click.option("--limit", type=click.IntRange(min=1), help="Claim at most so many recipients in this run.")
+@click.option("--no-wait", is_flag=True, help="End when nothing is due, instead of waiting for the next tries.")
+@_SANDBOX
+@click.option("--yes", is_flag=True, help="Do not ask before sending for real.")
+def run(file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool) -> None:
+    """Run a campaign, or resume it."""
+    from campaign import app  # noqa: PLC0415
+    from campaign.report import RunReport, console  # noqa: PLC0415
+    from campaign.sendlog import LogReader  # noqa: PLC0415
+    from campaign.venue import is_sandbox  # noqa: PLC0415
+
+    definition, settings = _loaded(file, recipients)
+    if not (yes or sys.stdin.isatty() or is_sandbox(definition, settings, asked=sandbox)):
+        raise CannotStartError("this would send for real, and there is no terminal to ask on: add --yes to go on.")
+    report = RunReport(console(), assume_yes=yes)
+    try:
+        result = _await(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
+    finally:
+        report.close()
+    reader = LogReader(result.venue.log)
+    try:
+        reasons = reader.reasons(definition.name)
+        command, again = _as_typed(file, None, sandbox=sandbox), _as_typed(file, recipients, sandbox=sandbox)
+        report.finished(result, reasons, command=command, run=again)
+    finally:
+        reader.close()
+    raise SystemExit(_exit_code(result))
+
+
+@cli.command()
+@_FILE
+@_RECIPIENTS
+def check(file: Path, recipients: Path | None) -> None:
+    """Check everything that can be checked with nothing sent and nobody asked."""
+    from campaign.checking import examine  # noqa: PLC0415
+
+    report = examine(_definition(file, recipients))
+    for line in report.lines():
+        click.echo(line)
+    raise SystemExit(_WRONG_INPUT if report.problems else _DONE)
+
+
+@cli.command()
+@_FILE
+@_RECIPIENTS
+@click.option("--email", metavar="ADDRESS", help="The recipient to show; by default the first.")
+@click.option("--html", is_flag=True, help="Print the HTML part.")
+@click.option("--open", "browser", is_flag=True, help="Open the HTML part in the browser.")
+def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
+    """Show one rendered email, with a dummy token in its links."""
+    from campaign.preview import as_text, open_in_browser, rendered  # noqa: PLC0415
+
+    message = rendered(_definition(file, recipients), email)
+    if browser:
+        click.echo(f"Opened {open_in_browser(message)}.")
+    else:
+        click.echo(message.html if html else as_text(message))
+
+
+@cli.command()
+@_FILE
+@click.option("--to", required=True, metavar="ADDRESS", help="Where to: an address of your own.")
+@click.option("--user-id", help="Put a real token of this Clerk user into the link.")
+@_RECIPIENTS
+@_SANDBOX
+def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, sandbox: bool) -> None:
+    """Send one real email to yourself, made from the first recipient's row."""
+    from campaign.operations import send_test  # noqa: PLC0415
+
+    definition, settings = _loaded(file, recipients)
+    try:
+        receipt, venue = _await(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
+    except ValueError as error:
+        raise CannotStartError(f"--to {to}: {error}") from None
+    whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
+    click.echo(f"Sent to {to} through {venue.smtp.label} ({receipt}). Its link carries {whose}.")
+    if venue.maildir is not None:
+        click.echo(f"This is the sandbox: the mail is in {venue.maildir}/new.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a campaign.")
+@_SANDBOX
+def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
+    """Show the counts of each state; without FILE, of every campaign in the log."""
+    from campaign.showing import statuses  # noqa: PLC0415
+
+    definition = _definition(file, None) if file else None
+    for line in statuses(_settings(), definition, as_json=as_json, sandbox=sandbox, file=file):
+        click.echo(line)
+
+
+@cli.command()
+@_FILE
+@click.option("--state", type=click.Choice(["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"]))
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@_SANDBOX
+def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
+    """Print one line per recipient: state, reason, the server's words."""
+    from campaign.showing import lines  # noqa: PLC0415
+
+    for line in lines(_settings(), _definition(file, None), state=state, form=form, sandbox=sandbox):
+        click.echo(line, nl=False)
+
+
+@cli.command()
+@_FILE
+@click.option("--state", type=click.Choice(["failed", "skipped"]), default="failed", show_default=True)
+@_EMAIL
+@_SANDBOX
+def retry(file: Path, state: str, email: str | None, *, sandbox: bool) -> None:
+    """Put failed recipients back into the queue."""
+    from campaign.model import Status  # noqa: PLC0415
+    from campaign.operations import retry_rows  # noqa: PLC0415
+
+    definition, settings = _loaded(file, None)
+    settled = _await(retry_rows(definition, settings, state=Status(state), email=email, sandbox=sandbox))
+    _tell(settled, _as_typed(file, None, sandbox=sandbox))
+
+
+@cli.command()
+@_FILE
+@click.option("--resend", "decision", flag_value="resend", help="Revoke the old links and queue the recipients again.")
+@click.option("--keep", "decision", flag_value="keep", help="Take the recipients as sent.")
+@_EMAIL
+@_SANDBOX
+def resolve(file: Path, decision: str | None, email: str | None, *, sandbox: bool) -> None:
+    """Decide about recipients who may have the mail or not."""
+    from campaign.operations import resolve_rows  # noqa: PLC0415
+
+    if decision is None:
+        raise click.UsageError("say --keep (take them as sent) or --resend (revoke the old link and send again).")
+    definition, settings = _loaded(file, None)
+    resend = decision == "resend"
+    settled = _await(resolve_rows(definition, settings, resend=resend, email=email, sandbox=sandbox))
+    _tell(settled, _as_typed(file, None, sandbox=sandbox))
+
+
+@cli.command()
+@_FILE
+@_SANDBOX
+def revoke(file: Path, *, sandbox: bool) -> None:
+    """Kill switch: revoke every token of the campaign that may still be pending."""
+    from campaign.operations import revoke_tokens  # noqa: PLC0415
+
+    definition, settings = _loaded(file, None)
+    _tell(_await(revoke_tokens(definition, settings, sandbox=sandbox)), _as_typed(file, None, sandbox=sandbox))
+
+
+def main() -> None:
+    """Run the command line; every error of ours is a sentence and an exit code, and never a traceback."""
+    with _sentences():
+        cli(prog_name="campaign")
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except ServiceRefusesError as error:
+        _fail(error, _REFUSED)
+    except LogHeldError as error:
+        _fail(error, _HELD)
+    except CannotStartError as error:
+        _fail(error, _WRONG_INPUT)
+    except CampaignError as error:
+        _fail(error, _UNFINISHED)
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        # `campaign log FILE | head`: whoever read has enough
+        sys.stdout = None
+        raise SystemExit(_DONE) from None
+
+
+def _fail(error: CampaignError, code: int) -> None:
+    click.echo(f"campaign: {error}", err=True)
+    raise SystemExit(code) from None
+
+
+def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+    """Run a coroutine to its end, on uvloop where it is installed."""
+    import asyncio  # noqa: PLC0415
+
+    from campaign.app import first_error  # noqa: PLC0415
+
+    try:
+        import uvloop  # noqa: PLC0415 - the extra `fast`
+    except ImportError:
+        loop_factory = None
+    else:
+        loop_factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(coroutine)
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        if error is None:
+            raise
+        raise error from None
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _settings() -> Settings:
+    from campaign.settings import load_settings  # noqa: PLC0415
+
+    return load_settings()
+
+
+def _definition(file: Path, recipients: Path | None) -> Definition:
+    from campaign.definition import load_definition  # noqa: PLC0415
+
+    return load_definition(file, recipients=recipients)
+
+
+def _loaded(file: Path, recipients: Path | None) -> tuple[Definition, Settings]:
+    return _definition(file, recipients), _settings()
+
+
+def _as_typed(file: Path, recipients: Path | None, *, sandbox: bool) -> str:
+    import shlex  # noqa: PLC0415
+
+    words = [str(file), *(["--recipients", str(recipients)] if recipients else []), *(["--sandbox"] if sandbox else [])]
+    return shlex.join(words)
+
+
+def _exit_code(result: Result) -> int:
+    from campaign.model import Status  # noqa: PLC0415
+
+    if result.interrupted:
+        return _INTERRUPTED
+    here = result.summary.here
+    unfinished = set(Status) - {Status.SENT, Status.SKIPPED}
+    return _UNFINISHED if any(here.get(status) for status in unfinished) else _DONE
+
+
+def _tell(settled: Settled, command: str) -> None:
+    for line in settled.lines(command):
+        click.echo(line)
+    raise SystemExit(_UNFINISHED if settled.pending else _DONE)

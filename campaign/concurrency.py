@@ -1,0 +1,55 @@
+"""How many recipients are on their way at once: a number that follows from the rate and the measured latency."""
+
+from __future__ import annotations
+
+from math import ceil
+
+#: More than this never helps: the rest would wait with tokens in their hands.
+_MOST = 1000
+#: The share of a new measurement in the running mean.
+_WEIGHT = 0.1
+#: A network's latency (seconds), until the first measurement.
+_GUESS = 0.2
+#: Room for what varies.
+_SLACK = 1.5
+
+
+class Latency:
+    """A running mean of how long something takes, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = _GUESS
+
+    def note(self, seconds: float) -> None:
+        """Take a measurement in."""
+        self.seconds += _WEIGHT * (seconds - self.seconds)
+
+
+class Concurrency:
+    """How many copies of a recipient's path run, by Little's law.
+
+    Args:
+        rate: messages a second that the limits allow, or None.
+        connections: messages that can be on the wire at once.
+        with_token: a token is asked for first.
+    """
+
+    def __init__(self, *, rate: float | None, connections: int, with_token: bool) -> None:
+        self._rate = rate
+        self._connections = connections
+        self._with_token = with_token
+        #: How long a token takes.
+        self.token = Latency()
+        #: How long a message takes on its connection.
+        self.transaction = Latency()
+
+    @property
+    def copies(self) -> int:
+        """The number that uses what is allowed, and not many more: they would wait with tokens in their hands."""
+        token = self.token.seconds if self._with_token else 0.0
+        transaction = max(self.transaction.seconds, 1e-4)
+        # while one message is on the wire another's token is on its way, and a third waits to ride behind the dot
+        busy = ceil(self._connections * _SLACK * (2 + token / transaction)) + 2
+        if self._rate is not None:
+            busy = min(busy, ceil(self._rate * (token + transaction) * _SLACK) + 2)
+        return max(2, min(busy, _MOST))

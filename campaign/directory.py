@@ -1,0 +1,105 @@
+"""Whom a token may be asked for: Clerk's users, asked for in batches, and held against the CSV's addresses."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from campaign.clerk import USERS_PER_CALL
+from campaign.errors import CampaignError, NeverError
+from campaign.recipients import normalise_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from campaign.clerk import Clerk, ClerkUser
+    from campaign.model import Recipient
+    from campaign.pacing import Pacer
+
+_Answer = asyncio.Future[list["ClerkUser"]]
+
+
+class Directory:
+    """Clerk's users for the recipients at hand, a hundred a call.
+
+    A row that pairs an admin's id with another person's address would be an account takeover, so an address must be
+    one of the user's own.
+
+    Args:
+        clerk: the API.
+        pacer: Clerk's allowance; a call for users draws on the same one as tokens.
+        by_address: users are looked up by address, and the CSV's ids are not needed.
+    """
+
+    def __init__(self, clerk: Clerk, pacer: Pacer, *, by_address: bool) -> None:
+        self._clerk = clerk
+        self._pacer = pacer
+        self._by_address = by_address
+        self._answers: dict[str, _Answer] = {}
+
+    async def fetch(self, recipients: Iterable[Recipient]) -> None:
+        """Ask Clerk for these recipients' users ahead of `user_id_of`, which then waits for the answer.
+
+        Errors are not raised here: each recipient's own path meets them.
+        """
+        wanted = [name for name in dict.fromkeys(map(self._name, recipients)) if name not in self._answers]
+        batches = [wanted[start : start + USERS_PER_CALL] for start in range(0, len(wanted), USERS_PER_CALL)]
+        answers: list[_Answer] = [asyncio.get_running_loop().create_future() for _ in batches]
+        for batch, answer in zip(batches, answers, strict=True):
+            self._answers |= dict.fromkeys(batch, answer)
+        for batch, answer in zip(batches, answers, strict=True):
+            await self._ask(batch, answer)
+
+    async def user_id_of(self, recipient: Recipient) -> str:
+        """Return the id of the Clerk user whom this recipient's token is for.
+
+        Raises:
+            NeverError: there is no such user, the user is banned or locked, or the address is not one of the user's.
+            LaterError, ServiceRefusesError: see `Clerk.users_by_id`.
+        """
+        name = self._name(recipient)
+        if name not in self._answers:
+            await self.fetch([recipient])
+        users = await self._answers.pop(name)
+        address = recipient.email.lower()
+        if self._by_address:
+            found = [user for user in users if address in _own_addresses(user)]
+            if len(found) > 1:
+                raise NeverError(f"{len(found)} Clerk users have this address", skip=True)
+        else:
+            found = [user for user in users if user.id == name]
+        if not found:
+            what = "this address" if self._by_address else f"the id {name}"
+            raise NeverError(f"Clerk has no user with {what}", skip=True)
+        user = found[0]
+        if address not in _own_addresses(user):
+            raise NeverError(f"the address is not one of {user.id}'s at Clerk", skip=True)
+        if user.banned or user.locked:
+            raise NeverError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
+        return user.id
+
+    def _name(self, recipient: Recipient) -> str:
+        return recipient.email.lower() if self._by_address else recipient.user_id or ""
+
+    async def _ask(self, names: list[str], answer: _Answer) -> None:
+        try:
+            await self._pacer.turn()
+            users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
+            answer.set_result(await users(names))
+        except CampaignError as error:
+            answer.set_exception(error)
+            answer.exception()  # whoever asks meets it; nobody may ask
+        except BaseException:
+            answer.cancel()
+            raise
+
+
+def _own_addresses(user: ClerkUser) -> set[str]:
+    """Return the user's addresses as a CSV's are kept: IDN domains in A-labels, lower case."""
+    found = set()
+    for address in user.addresses:
+        try:
+            found.add(normalise_address(address).lower())
+        except ValueError:
+            found.add(address)
+    return found

@@ -1,0 +1,232 @@
+"""Which recipient comes next, and when: the log's due rows, as many as may be under way. Nothing is sent here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from campaign.model import Status
+from campaign.sendlog import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from campaign.clock import Clock
+    from campaign.concurrency import Concurrency
+    from campaign.directory import Directory
+    from campaign.model import Delivery, Outcome, Recipient
+    from campaign.pacing import Pacer
+    from campaign.sendlog import SendLog
+
+#: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
+_PAGE = 100
+#: A service that has no turn for so long (seconds) is waited for with no token in hand.
+_LONG = 2.0
+#: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
+_PATIENCE = 60.0
+#: A domain's rows are taken up so shortly (seconds) before their turn, so that they hold nobody up.
+_SOON = 0.05
+
+#: Not waiting for another try: on its way, or settled.
+_UNDER_WAY = float("inf")
+
+
+class _Lane:
+    """A part of the queue with a pacer of its own, or the rest of the queue."""
+
+    def __init__(self, lane: Lane, pacer: Pacer | None) -> None:
+        self.lane = lane
+        self.pacer = pacer
+        #: Nothing was due at the last look.
+        self.dry = False
+        #: Rows that were taken up and have not had their domain's turn yet.
+        self.waiting = 0
+
+    def has_a_turn(self, now: float) -> bool:
+        """Return whether rows of this lane could go out at once."""
+        return not self.waiting and (self.pacer is None or self.pacer.free_at() <= now + _SOON)
+
+    def page(self, most: int) -> int:
+        """Return how many rows to take up at once: of a domain, no more than it allows about now."""
+        rate = self.pacer.per_second if self.pacer else None
+        return most if rate is None else max(1, min(most, int(rate * _SOON)))
+
+
+class Feed:
+    """Hands out due recipients, never more at once than are of use.
+
+    Args:
+        log: the queue, entered.
+        clock: the time.
+        concurrency: how many may be under way.
+        services: what every recipient needs a turn of; while one is far off, nobody is handed out.
+        domains: pacers of recipient domains; their rows wait in the log and hold nobody up.
+        directory: asked for the users of each page ahead of their turn, if there is one.
+        wait: whether to stay for what becomes due later.
+        limit: at most so many recipients in this run, or None.
+        on_wait: told why nothing goes out, and until when (seconds since the epoch).
+    """
+
+    def __init__(
+        self,
+        log: SendLog,
+        clock: Clock,
+        concurrency: Concurrency,
+        *,
+        services: Sequence[Pacer],
+        domains: Mapping[str, Pacer],
+        directory: Directory | None,
+        wait: bool,
+        limit: int | None,
+        on_wait: Callable[[str, float], None],
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._concurrency = concurrency
+        self._services = services
+        self._directory = directory
+        self._wait = wait
+        self._limit = limit
+        self._on_wait = on_wait
+        self._rest = _Lane(Lane(without=tuple(domains)), None)
+        self._special = {domain: _Lane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
+        self._ready: deque[Delivery] = deque()
+        self._ours: dict[int, float] | None = None if limit is None else {}
+        self._active = 0
+        self._stopped = False
+        self._changed = asyncio.Event()
+
+    async def next(self, group: asyncio.TaskGroup) -> Delivery | None:
+        """Return the next recipient when it may start, or None when there is no next one in this run.
+
+        Args:
+            group: where Clerk is asked for the users of the rows that were read, meanwhile.
+        """
+        while not self._stopped:
+            self._changed.clear()
+            now = self._clock.now()
+            free_at = max((pacer.free_at() for pacer in self._services), default=now)
+            if self._active >= self._concurrency.copies:
+                await self._until(now + _PATIENCE)
+            elif free_at > now + _LONG:
+                if not self._wait and not self._active and self._not_soon(now, free_at):
+                    return None
+                self._on_wait("no message may leave now", free_at)
+                await self._until(free_at)
+            else:
+                for lane in self._special.values():
+                    await self._read(lane, group)
+                if not self._ready:
+                    await self._read(self._rest, group)
+                if self._ready:
+                    self._active += 1
+                    return self._ready.popleft()
+                if not await self._something_comes():
+                    return None
+        return None
+
+    async def domain_turn(self, recipient: Recipient) -> None:
+        """Return when the recipient's domain allows a message."""
+        lane = self._special.get(recipient.email.rpartition("@")[2].lower())
+        if lane is not None and lane.pacer is not None:
+            await lane.pacer.turn()
+            lane.waiting -= 1
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Note that a recipient's path has ended, and that the row may come back."""
+        self._active -= 1
+        if self._ours is not None:
+            if outcome.status is Status.QUEUED:
+                self._ours[delivery.id] = outcome.not_before
+            else:
+                self._ours[delivery.id] = _UNDER_WAY
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Hand out nobody any more."""
+        self._stopped = True
+        self._ready.clear()
+        self._changed.set()
+
+    async def pause(self, why: str, until: float) -> None:
+        """Return at an instant, or when the feed is stopped."""
+        if not self._wait:
+            self.stop()
+            return
+        self._on_wait(why, until)
+        while not self._stopped and self._clock.now() < until:
+            self._changed.clear()
+            await self._until(until)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _not_soon(self, now: float, free_at: float) -> bool:
+        return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)
+
+    async def _read(self, lane: _Lane, group: asyncio.TaskGroup) -> None:
+        """Take a lane's next page up, if it has a turn to give and rows that are due."""
+        if lane.dry or not lane.has_a_turn(self._clock.now()):
+            return
+        size = lane.page(max(_PAGE, self._concurrency.copies))
+        page = await self._log.claim(size, lane.lane)
+        lane.dry = len(page) < size
+        page = self._within_limit(page)
+        if lane.pacer is None:
+            self._ready.extend(page)
+        else:
+            lane.waiting += len(page)
+            self._ready.extendleft(reversed(page))
+        if page and self._directory:
+            group.create_task(self._directory.fetch([delivery.recipient for delivery in page]))
+
+    def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
+        """Return the rows of a page that this run may still claim."""
+        if self._ours is None or self._limit is None:
+            return page
+        allowed = []
+        for delivery in page:
+            if delivery.id in self._ours or len(self._ours) < self._limit:
+                self._ours[delivery.id] = _UNDER_WAY
+                allowed.append(delivery)
+        if len(self._ours) >= self._limit:
+            # from here on only what comes back is looked at
+            back = min([self._clock.now(), *self._ours.values()])
+            for lane in self._all():
+                lane.lane.skip_to(back)
+                lane.dry = True
+        return allowed
+
+    async def _something_comes(self) -> bool:
+        """Wait until something may be due; return False if nothing ever will be in this run."""
+        now = self._clock.now()
+        due = await self._next_due()
+        if due is not None and due <= now:
+            for lane in self._all():
+                lane.dry = False
+        elif self._active:
+            await self._until(now + _PATIENCE if due is None else due)
+        elif due is None or (not self._wait and due > now + _LONG):
+            return False
+        else:
+            self._on_wait("all that is left waits for its next try", due)
+            await self._until(due)
+        return True
+
+    async def _next_due(self) -> float | None:
+        """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
+        turns = [lane.pacer.free_at() for lane in self._all() if lane.pacer and not lane.dry]
+        if self._ours is not None and self._limit is not None and len(self._ours) >= self._limit:
+            rows = [instant for instant in self._ours.values() if instant != _UNDER_WAY]
+        else:
+            looked = [lane.lane.after[0] for lane in self._all() if lane.dry]
+            due = await self._log.next_due(min(looked)) if looked else None
+            rows = [] if due is None else [due]
+        return min(turns + rows, default=None)
+
+    def _all(self) -> list[_Lane]:
+        return [self._rest, *self._special.values()]
+
+    async def _until(self, instant: float) -> None:
+        """Return at an instant, or earlier when something changed since `next` looked."""
+        await self._clock.wait(self._changed, max(0.0, instant - self._clock.now()))

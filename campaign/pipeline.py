@@ -1,0 +1,279 @@
+"""One recipient's path from the queue to a settled state, and many of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.clock import instant
+from campaign.errors import (
+    CampaignError,
+    DeliveryError,
+    LaterError,
+    NeverError,
+    Scope,
+    SendLogError,
+    ServiceRefusesError,
+    TemplateError,
+)
+from campaign.model import Outcome, Status
+from campaign.retry import Backoff, outcome_of
+from campaign.smtp import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from campaign.clerk import Clerk
+    from campaign.clock import Clock
+    from campaign.concurrency import Concurrency
+    from campaign.directory import Directory
+    from campaign.feed import Feed
+    from campaign.message import Message, MessageTemplate
+    from campaign.model import Delivery, SignInToken
+    from campaign.pacing import Pacer
+    from campaign.retry import RetryPolicy
+    from campaign.revoking import Revoker
+    from campaign.sendlog import SendLog
+    from campaign.smtp import Pool
+
+#: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
+_STALE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a campaign with a link needs besides: whom tokens are for, who makes them, and how long they live."""
+
+    clerk: Clerk
+    pacer: Pacer
+    revoker: Revoker
+    #: None: the CSV's ids are taken as they are (`verify_address = false`).
+    directory: Directory | None
+    expires_in: timedelta
+
+
+class Pipeline:
+    """A run: takes recipients from the feed until there are none, each along `_deliver`.
+
+    Args:
+        log: the send log, entered.
+        feed: the queue's due rows, in order.
+        concurrency: learns how long a token takes.
+        template: the compiled message.
+        pool: the mail server's connections, entered.
+        pacer: the mail server's rate.
+        tokens: None for a campaign without a link.
+        policy: whether and when to try again.
+        sender: the envelope's sender.
+        server: the mail server's name, for the log.
+        on_settled: told each outcome, for the progress.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: SendLog,
+        feed: Feed,
+        concurrency: Concurrency,
+        template: MessageTemplate,
+        pool: Pool,
+        pacer: Pacer,
+        tokens: Tokens | None,
+        policy: RetryPolicy,
+        clock: Clock,
+        sender: str,
+        server: str,
+        on_settled: Callable[[Delivery, Outcome], None],
+    ) -> None:
+        self._log = log
+        self._feed = feed
+        self._concurrency = concurrency
+        self._template = template
+        self._pool = pool
+        self._pacer = pacer
+        self._tokens = tokens
+        self._policy = policy
+        self._clock = clock
+        self._sender = sender
+        self._server = server
+        self._on_settled = on_settled
+        self._server_backoff = Backoff(policy)
+        self._clerk_backoff = Backoff(policy)
+        self._refusal: CampaignError | None = None
+        self._stopping = False
+        self._over = asyncio.Event()
+        self._to_revoke = asyncio.Event()
+        #: How many recipients came to each state in this run; `queued` counts the tries that were put off.
+        self.tally: Counter[Status] = Counter()
+
+    # -- one recipient's path ------------------------------------------------------------------------------------
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """Take one recipient from the queue to a settled state."""
+        token: SignInToken | None = None
+        try:
+            await self._feed.domain_turn(delivery.recipient)
+            if self._tokens:
+                user_id = await self._user_id_of(delivery, self._tokens)
+                await self._tokens.pacer.turn()
+                self._must_go_on()
+                delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
+                asked_at = self._clock.now()
+                token = await self._tokens.clerk.create_sign_in_token(user_id, expires_in=self._tokens.expires_in)
+                self._concurrency.token.note(self._clock.now() - asked_at)
+                self._clerk_backoff.succeeded()
+                await self._log.issued(delivery, token)
+                self._must_be_for(user_id, token)
+            message_id = self._message_id(delivery)
+            message = self._compose(delivery, message_id, token)
+            await self._pacer.turn()
+            if self._tokens:
+                self._must_be_fresh(asked_at, self._tokens)
+            envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
+            receipt = await self._pool.send(
+                envelope,
+                message.data,
+                before_dot=lambda: self._log.sending(
+                    delivery, message_id=message_id, server=self._server, with_token=token is not None
+                ),
+            )
+            self._server_backoff.succeeded()
+            outcome = Outcome(Status.SENT, reply=receipt)
+        except DeliveryError as error:
+            outcome = self._outcome_of(error, delivery)
+        except SendLogError:
+            raise
+        except CampaignError as error:
+            self._refuse(error)
+            outcome = Outcome(Status.QUEUED, f"the run was stopped: {error}")
+        in_a_message = outcome.status in {Status.SENT, Status.UNCERTAIN}
+        await self._log.settle(delivery, outcome, revoke=None if in_a_message else token)
+        if token and not in_a_message:
+            self._to_revoke.set()
+        self.tally[outcome.status] += 1
+        self._feed.settled(delivery, outcome)
+        self._on_settled(delivery, outcome)
+
+    async def _user_id_of(self, delivery: Delivery, tokens: Tokens) -> str:
+        if tokens.directory is None:
+            return delivery.recipient.user_id or ""
+        return await tokens.directory.user_id_of(delivery.recipient)
+
+    @staticmethod
+    def _must_be_for(user_id: str, token: SignInToken) -> None:
+        if token.user_id != user_id:
+            raise ServiceRefusesError(
+                f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for; nothing more is sent"
+            )
+
+    def _must_go_on(self) -> None:
+        if self._refusal:
+            raise self._refusal
+
+    def _must_be_fresh(self, asked_at: float, tokens: Tokens) -> None:
+        age = self._clock.now() - asked_at
+        if age > tokens.expires_in.total_seconds() * _STALE:
+            raise LaterError(
+                "the token grew old while the message waited; a new one will be asked for", scope=Scope.CLERK
+            )
+
+    def _message_id(self, delivery: Delivery) -> str:
+        """Return the Message-ID: the same for the identical message, another with another token, and nobody's name."""
+        text = f"{delivery.recipient.key}\0{delivery.generation}".encode()
+        digest = hmac.new(self._log.message_key, text, hashlib.sha256).hexdigest()
+        return f"<{digest[:32]}@{self._sender.rpartition('@')[2]}>"
+
+    def _compose(self, delivery: Delivery, message_id: str, token: SignInToken | None) -> Message:
+        try:
+            return self._template.compose(
+                delivery.recipient.variables,
+                email=delivery.recipient.email,
+                message_id=message_id,
+                date=instant(self._clock.now()),
+                token=token.token if token else None,
+                eight_bit=self._pool.eight_bit,
+            )
+        except TemplateError as error:
+            raise NeverError(f"line {delivery.recipient.line}: {error}") from None
+
+    def _outcome_of(self, error: DeliveryError, delivery: Delivery) -> Outcome:
+        """Return what a fault means for the recipient, and let the service that it is about have its rest."""
+        held_until = 0.0
+        if isinstance(error, LaterError):
+            if error.scope is Scope.SERVER:
+                held_until = self._pacer.hold(self._server_backoff.failed(error.wait))
+            elif error.scope is Scope.CLERK and self._tokens:
+                held_until = self._tokens.pacer.hold(self._clerk_backoff.failed(error.wait))
+        return outcome_of(error, delivery, self._policy, now=self._clock.now(), held_until=held_until)
+
+    # -- many of them --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until nothing is due any more, nothing is left, or `stop` was called; then settle the revocations.
+
+        Raises:
+            ServiceRefusesError: a service refuses us; what was in hand is settled.
+            SendLogError: the log can no longer be written; everything stopped at once.
+        """
+        async with asyncio.TaskGroup() as services:
+            if self._tokens:
+                services.create_task(self._revoke(self._tokens.revoker))
+            await self._connect()
+            async with asyncio.TaskGroup() as recipients:
+                while not self._stopping:
+                    delivery = await self._feed.next(recipients)
+                    if delivery is None:
+                        break
+                    recipients.create_task(self._deliver(delivery))
+            self._over.set()
+            self._to_revoke.set()
+        if self._refusal:
+            raise self._refusal
+
+    def stop(self) -> None:
+        """Claim nothing more; what is in hand is finished."""
+        self._stopping = True
+        self._feed.stop()
+
+    async def _connect(self) -> None:
+        """Log in once before a token is asked for."""
+        while not self._stopping:
+            try:
+                await self._pool.prove()
+            except LaterError as error:
+                held_until = self._pacer.hold(self._server_backoff.failed(error.wait))
+                await self._feed.pause(error.reason, held_until)
+            except CampaignError as error:
+                self._refuse(error)
+            else:
+                self._server_backoff.succeeded()
+                return
+
+    async def _revoke(self, revoker: Revoker) -> None:
+        """Settle revocations as they come, and at the end as far as Clerk answers."""
+        while True:
+            over = self._over.is_set()
+            self._to_revoke.clear()
+            try:
+                wait = await revoker.settle_all()
+            except SendLogError:
+                raise
+            except CampaignError as error:
+                self._refuse(error)
+                return
+            if over:
+                return
+            if wait is None:
+                await self._to_revoke.wait()
+            else:
+                await self._clock.wait(self._over, wait)
+
+    def _refuse(self, error: CampaignError) -> None:
+        """Stop because a service refuses us: no further token is asked for, and no recipient is to blame."""
+        self._refusal = self._refusal or error
+        self.stop()

@@ -1,0 +1,46 @@
+"""One email as a recipient would get it, with a dummy token: for the terminal and for the browser."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import os
+import tempfile
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campaign.message import MessageTemplate
+from campaign.operations import sample
+from campaign.trial import specimen
+
+if TYPE_CHECKING:
+    from campaign.definition import Definition
+    from campaign.message import Message
+
+
+def rendered(definition: Definition, address: str | None) -> Message:
+    """Return the email of one recipient, by default the first.
+
+    Raises:
+        TemplateError: it cannot be rendered.
+        RecipientsError: there is no such recipient.
+    """
+    return specimen(MessageTemplate.load(definition), sample(definition, email=address), definition)
+
+
+def as_text(message: Message) -> str:
+    """Return the headers, decoded, and the text part."""
+    parsed = email.message_from_bytes(message.data, policy=email.policy.default)
+    shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
+    headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]
+    return "\n".join([*headers, "", message.text])
+
+
+def open_in_browser(message: Message) -> Path:
+    """Write the HTML part to a private file, open it in the browser, and return its path."""
+    descriptor, name = tempfile.mkstemp(prefix="campaign-preview-", suffix=".html")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(message.html)
+    webbrowser.open(Path(name).as_uri())
+    return Path(name)

@@ -1,0 +1,61 @@
+"""Revocations: tokens that nobody must use any more, until Clerk has answered for each. The log holds which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from campaign.errors import LaterError
+
+if TYPE_CHECKING:
+    from campaign.clerk import Clerk, Revocation
+    from campaign.pacing import Pacer
+    from campaign.retry import Backoff
+    from campaign.sendlog import SendLog
+
+#: Revocations under way at once.
+_TOGETHER = 20
+
+
+class Revoker:
+    """Settles the log's pending revocations with Clerk."""
+
+    def __init__(self, log: SendLog, clerk: Clerk, pacer: Pacer, backoff: Backoff) -> None:
+        self._log = log
+        self._clerk = clerk
+        self._pacer = pacer
+        self._backoff = backoff
+        #: What Clerk answered, counted.
+        self.settled: Counter[Revocation] = Counter()
+
+    async def settle_all(self) -> float | None:
+        """Settle what is pending until nothing is left, or until Clerk gives no answer.
+
+        Returns:
+            None if nothing is left; else the seconds for which Clerk is to be left alone.
+
+        Raises:
+            ServiceRefusesError: Clerk refuses the key.
+            SendLogError: the log cannot be written.
+        """
+        while pending := await self._log.pending_revocations(_TOGETHER):
+            answers = await asyncio.gather(*map(self._settle, pending), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            waits = [answer for answer in answers if isinstance(answer, float)]
+            if waits:
+                return max(waits)
+        return None
+
+    async def _settle(self, token_id: str) -> float | None:
+        await self._pacer.turn()
+        try:
+            answer = await self._clerk.revoke_sign_in_token(token_id)
+        except LaterError as error:
+            return self._backoff.failed(error.wait)
+        self._backoff.succeeded()
+        await self._log.settle_revocation(token_id, answer)
+        self.settled[answer] += 1
+        return None

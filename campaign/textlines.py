@@ -1,0 +1,159 @@
+"""A text file as physical lines: its encoding found, its lines counted, in bounded memory. No CSV in here."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import stat
+from typing import TYPE_CHECKING, NoReturn, Self, TextIO
+
+from campaign.errors import Problem, RecipientsError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+    from pathlib import Path
+
+#: Characters that a physical line may have; a longer one comes in pieces.
+MAX_LINE = 4_000_000
+
+#: UTF-32 goes first, since its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, None),
+    (codecs.BOM_UTF32_BE, None),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_CHUNK = 1 << 16
+
+
+class LineTooLongError(Exception):
+    """Takes the news of a line of `MAX_LINE` characters or more out through whoever reads the lines."""
+
+
+class Lines:
+    """The physical lines of a text, ended by LF, CR or CRLF, which they keep."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Read a stream that was opened with `open_text`, from its beginning."""
+        self._readline = stream.readline
+        #: The number of the line that was read last, counted from 1.
+        self.number = 0
+        #: What was read last.
+        self.current = ""
+        self._cut = False
+
+    def __iter__(self) -> Self:
+        """Return the lines themselves."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line.
+
+        Raises:
+            LineTooLongError: it is; `read_piece` goes on with it.
+            UnicodeDecodeError: it is not text.
+        """
+        if self._cut:
+            line = self.read_piece()
+        else:
+            line = self.current = self._readline(MAX_LINE)
+            self.number += bool(line)
+            self._cut = len(line) == MAX_LINE
+        if self._cut:
+            raise LineTooLongError
+        if not line:
+            raise StopIteration
+        return line
+
+    def read_piece(self) -> str:
+        """Return the next piece of a line, whole where it is short enough; empty at the end of the text."""
+        before, piece = self.current, self._readline(MAX_LINE)
+        if self._cut and before.endswith("\r") and piece == "\n":
+            # The line was cut amid its CRLF.
+            piece = self._readline(MAX_LINE)
+        goes_on = self._cut and not before.endswith(("\r", "\n"))
+        if piece and not goes_on:
+            self.number += 1
+        self.current = piece
+        self._cut = len(piece) == MAX_LINE
+        return piece
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Return the file, opened for reading its bytes.
+
+    Raises:
+        RecipientsError: it is missing, unreadable or not a regular file.
+    """
+    try:
+        # Asked before it is opened, since opening a pipe waits for its other end.
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.open("rb")
+    except FileNotFoundError:
+        raise RecipientsError(
+            f"{path}: there is no such file; correct [recipients] file, or give --recipients."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipientsError(f"{path}: the file cannot be read: {reason}.") from None
+    if stat.S_ISDIR(mode):
+        raise RecipientsError(f"{path}: this is a folder; name the CSV in it.")
+    # It is read more than once, and again by the next run.
+    raise RecipientsError(f"{path}: this is not a regular file; save the rows in one first.")
+
+
+def open_text(path: Path) -> TextIO:
+    """Return the text of a file: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        RecipientsError: see `open_regular`; or its encoding is another one.
+    """
+    file = open_regular(path)
+    try:
+        mark, encoding = _mark(file)
+        if encoding is None:
+            raise RecipientsError(f'{path}: the file is UTF-32 or UTF-16 without its mark; save it as "CSV UTF-8".')
+        file.seek(len(mark))
+    except OSError as error:
+        file.close()
+        raise RecipientsError(f"{path}: reading failed: {error.strerror}.") from None
+    except BaseException:
+        file.close()
+        raise
+    return io.TextIOWrapper(file, encoding=encoding, newline="")
+
+
+def fail_decoding(path: Path, encoding: str) -> NoReturn:
+    """Raise the error that names the first line that is not text, reading the file once more for it.
+
+    Raises:
+        RecipientsError: always.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    line, chunk = 1, b"\0"
+    with open_regular(path) as file:
+        file.seek(len(_mark(file)[0]))
+        try:
+            while chunk:
+                chunk = file.read(_CHUNK)
+                line += newlines.decode(decoder.decode(chunk, final=not chunk)).count("\n")
+        except UnicodeDecodeError as error:
+            sound = error.object[: error.start].decode(encoding)
+            line += newlines.decode(sound, final=True).count("\n")
+    hint = "was the file saved as Latin-1 or Windows-1252?" if encoding == "utf-8" else "is the file damaged?"
+    sentence = f'this line is not {encoding[:6].upper()} text; {hint} Save it as "CSV UTF-8".'
+    raise RecipientsError(str(Problem(path, sentence, line)))
+
+
+def _mark(file: BufferedReader) -> tuple[bytes, str | None]:
+    """Return the byte order mark at the beginning of a file, and the encoding that it tells; None: not ours."""
+    head = file.read(4)
+    file.seek(0)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return mark, encoding
+    # A header is mostly ASCII, and every other byte of it NUL in UTF-16.
+    return b"", None if b"\0" in head else "utf-8"

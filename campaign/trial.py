@@ -1,0 +1,56 @@
+"""Every row rendered once with a dummy token, before anything is asked for: what cannot be mailed is found then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from campaign.errors import TemplateError
+from campaign.model import Recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from campaign.definition import Definition
+    from campaign.message import Message, MessageTemplate
+    from campaign.model import InvalidRow
+
+#: Stands where a token would; it signs nobody in.
+DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
+
+
+def specimen(
+    template: MessageTemplate, recipient: Recipient, definition: Definition, *, token: str = DUMMY_TOKEN
+) -> Message:
+    """Return the message that a recipient would get, with a dummy token.
+
+    Raises:
+        TemplateError: it cannot be rendered; the text names the CSV and its line.
+    """
+    try:
+        return template.compose(
+            recipient.variables,
+            email=recipient.email,
+            message_id="<specimen@campaign.invalid>",
+            date=datetime.now(UTC).replace(microsecond=0),
+            token=token if definition.link else None,
+        )
+    except TemplateError as error:
+        raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
+
+
+def tried(
+    rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
+) -> Iterator[Recipient | InvalidRow]:
+    """Pass rows on, each rendered once.
+
+    Raises:
+        TemplateError: one of them cannot be rendered.
+    """
+    for row in rows:
+        if isinstance(row, Recipient):
+            try:
+                specimen(template, row, definition)
+            except TemplateError as error:
+                raise TemplateError(f"{error}\nNothing was sent. `campaign check` lists all such rows.") from None
+        yield row
