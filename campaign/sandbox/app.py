@@ -11,6 +11,9 @@ from campaign.sandbox.backend import Backend
 from campaign.sandbox.backend_tokens import token_routes
 from campaign.sandbox.backend_users import user_routes
 from campaign.sandbox.backend_waitlist import waitlist_routes
+from campaign.sandbox.frontend import Frontend
+from campaign.sandbox.frontend_scripts import script_routes
+from campaign.sandbox.frontend_sessions import session_routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
 
 
 def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """Return the application: Clerk's Backend API, and the routes of `more`."""
+    """Return the application: Clerk's two APIs, and the routes of `more`."""
     backend = Backend(state, limited=clerk_limits)
+    frontend = Frontend(state)
     routes = [
         *token_routes(backend),
         *user_routes(backend),
         *waitlist_routes(backend),
         *backend.routes(),
+        frontend.mount([*session_routes(frontend, limited=clerk_limits), *script_routes(frontend)]),
         *more,
     ]
     return LoopbackOnly(Starlette(routes=routes))

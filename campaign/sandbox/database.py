@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Counts the changes of `schema.sql` that an older file does not have.
-_VERSION = 1
+_VERSION = 2
 
 #: Seconds that a statement waits for another process (`campaign run` beside `campaign sandbox`).
 _BUSY = 30.0

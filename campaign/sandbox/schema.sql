@@ -39,6 +39,26 @@ CREATE TABLE sign_in_tokens (
 );
 CREATE INDEX sign_in_tokens_of_user ON sign_in_tokens (user_id);
 
+-- A browser as Clerk's development instances tell them apart: `__clerk_db_jwt` holds the id.
+CREATE TABLE browsers (
+    id         TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    number         INTEGER PRIMARY KEY,
+    id             TEXT    NOT NULL UNIQUE,
+    browser_id     TEXT    NOT NULL REFERENCES browsers (id),
+    user_id        TEXT    NOT NULL REFERENCES users (id),
+    status         TEXT    NOT NULL CHECK (status IN ('active', 'ended', 'removed')),
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL,
+    last_active_at INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL
+);
+CREATE INDEX sessions_of_browser ON sessions (browser_id);
+CREATE INDEX sessions_of_user ON sessions (user_id);
+
 CREATE TABLE waitlist_entries (
     number     INTEGER PRIMARY KEY,
     id         TEXT    NOT NULL UNIQUE,

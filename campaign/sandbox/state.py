@@ -8,6 +8,7 @@ from campaign.sandbox.database import Database
 from campaign.sandbox.folder import keep_out_of_git, private_folder
 from campaign.sandbox.keys import Keys
 from campaign.sandbox.mailbox import Mailbox
+from campaign.sandbox.sessions import Sessions
 from campaign.sandbox.tokens import Tokens
 from campaign.sandbox.users import Users
 from campaign.sandbox.waitlist import Waitlist
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 class State:
     """The state in a folder: `sandbox.db` and the Maildir `mail`. Several processes may have it open.
 
+    Attributes:
+        folder: where it lies.
+
     Raises:
         SandboxError: the folder or a file in it cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         private_folder(folder)
         keep_out_of_git(folder)
         self._database = Database(folder / "sandbox.db")
@@ -31,6 +36,7 @@ class State:
             self.keys = Keys(self._database)
             self.users = Users(self._database)
             self.tokens = Tokens(self._database, self.keys)
+            self.sessions = Sessions(self._database)
             self.waitlist = Waitlist(self._database)
             self.mailbox = Mailbox(folder / "mail", self._database)
         except BaseException:

@@ -128,11 +128,6 @@ class Users:
         row = self._database.one(f"SELECT count(*) FROM users{where}", *values)  # noqa: S608 - ours
         return int(row[0]) if row else 0
 
-    def signed_in(self, user_id: str) -> None:
-        """Remember that the user signed in just now."""
-        with self._database.transaction() as connection:
-            connection.execute("UPDATE users SET last_sign_in_at = ? WHERE id = ?", (now(), user_id))
-
 
 def _as_clerk_knows(
     connection: sqlite3.Connection, people: Iterable[tuple[str | None, str]]

@@ -1,0 +1,133 @@
+"""What the Frontend API shows to clerk-js: the client, its sessions, their JWTs, a sign-in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from campaign.sandbox.backend_users import user_object
+from campaign.sandbox.identifiers import id_from, new_id
+
+if TYPE_CHECKING:
+    from campaign.sandbox.sessions import Session
+    from campaign.sandbox.state import State
+
+#: Seconds that a session's JWT lives, as Clerk's.
+_LIFETIME = 60
+
+
+class Shown:
+    """The objects as one page sees them.
+
+    Attributes:
+        origin: of the page that asks; it becomes the JWTs' `azp`, the party that they are meant for.
+    """
+
+    def __init__(self, state: State, *, origin: str) -> None:
+        self._state = state
+        self.origin = origin
+
+    def client(self, browser_id: str) -> dict[str, Any] | None:
+        """Return the browser's client, or None where nobody has signed in there yet."""
+        had = self._state.sessions.of_browser(browser_id)
+        if not had:
+            return None
+        active = self._state.sessions.active(browser_id)
+        return {
+            "object": "client",
+            "id": id_from("client", browser_id),
+            "sessions": [] if active is None else [self.session(active)],
+            "sign_in": None,
+            "sign_up": None,
+            "last_active_session_id": None if active is None else active.id,
+            "cookie_expires_at": None,
+            "captcha_bypass": False,
+            "last_authentication_strategy": "ticket",
+            "created_at": had[-1].created_at,
+            "updated_at": had[0].updated_at,
+        }
+
+    def session(self, session: Session) -> dict[str, Any]:
+        """Return a session with its user and a fresh JWT."""
+        user = self._user(session.user_id)
+        return {
+            "object": "session",
+            "id": session.id,
+            "status": session.status,
+            "expire_at": session.expires_at,
+            "abandon_at": session.expires_at,
+            "last_active_at": session.last_active_at,
+            "last_active_organization_id": None,
+            "actor": None,
+            "tasks": None,
+            "factor_verification_age": [0, -1],
+            "user": user,
+            "public_user_data": {
+                "user_id": session.user_id,
+                "first_name": user.get("first_name"),
+                "last_name": user.get("last_name"),
+                "image_url": "",
+                "has_image": False,
+                "identifier": _identifier(user),
+            },
+            "last_active_token": self.token(session),
+            "created_at": session.created_at,
+            "updated_at": session.updated_at,
+        }
+
+    def token(self, session: Session) -> dict[str, Any]:
+        """Return a new session JWT, which Clerk's own verifiers take."""
+        moment = int(time.time())
+        claims = {
+            "azp": self.origin,
+            "exp": moment + _LIFETIME,
+            "fva": [0, -1],
+            "iat": moment,
+            "iss": f"https://{self._state.keys.host}",
+            "jti": new_id("jti").removeprefix("jti_"),
+            # Clerk's own lead over clocks that are behind.
+            "nbf": moment - 10,
+            "sid": session.id,
+            "sts": "active",
+            "sub": session.user_id,
+            "v": 2,
+        }
+        return {"object": "token", "jwt": self._state.keys.sign(claims, cat="cl_B7d4PD111AAA")}
+
+    def sign_in(self, session: Session) -> dict[str, Any]:
+        """Return the sign-in that has led to a session."""
+        return {
+            "object": "sign_in_attempt",
+            "id": new_id("sia"),
+            "status": "complete",
+            "supported_identifiers": ["email_address"],
+            "supported_first_factors": None,
+            "supported_second_factors": None,
+            "first_factor_verification": {
+                "object": "verification_ticket",
+                "status": "verified",
+                "strategy": "ticket",
+                "attempts": None,
+                "expire_at": None,
+            },
+            "second_factor_verification": None,
+            "identifier": _identifier(self._user(session.user_id)),
+            "user_data": None,
+            "created_session_id": session.id,
+            "abandon_at": session.created_at + 86_400_000,
+        }
+
+    def _user(self, user_id: str) -> dict[str, Any]:
+        user = self._state.users.get(user_id)
+        if user is None:
+            return {"object": "user", "id": user_id}
+        shown = user_object(user)
+        # What only the Backend API shows.
+        for name in ("private_metadata", "banned", "locked", "lockout_expires_in_seconds"):
+            del shown[name]
+        return shown
+
+
+def _identifier(user: dict[str, Any]) -> str:
+    addresses = user.get("email_addresses", [])
+    return str(addresses[0]["email_address"]) if addresses else ""

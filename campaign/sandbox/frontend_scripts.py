@@ -1,0 +1,47 @@
+"""The scripts that pages ask the Frontend API for: clerk-js, and in place of @clerk/ui a stub."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import FileResponse, Response
+
+from campaign.sandbox.answers import not_found
+from campaign.sandbox.clerkjs import ClerkJs
+from campaign.sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import Route
+
+    from campaign.sandbox.frontend import Frontend
+
+#: @clerk/nextjs 7 loads Clerk's components even where a page shows none; these do nothing.
+_NO_UI = (
+    "window.__internal_ClerkUICtor=class{async ensureMounted(){"
+    'return new Proxy({},{get:(t,k)=>k==="then"?undefined:()=>{}})}};\n'
+)
+
+
+def script_routes(frontend: Frontend) -> list[Route]:
+    """Return the routes of `/npm`."""
+    clerk_js = ClerkJs(frontend.state.folder / "clerk-js")
+
+    async def clerk_script(request: Request) -> Response:
+        version, name = request.path_params["version"], request.path_params["name"]
+        try:
+            file = await asyncio.to_thread(clerk_js.file, version, name)
+        except SandboxError as error:
+            return Response(f"{error}\n", 503, {"Cache-Control": "no-store"}, media_type="text/plain")
+        if file is None:
+            raise not_found(f"There is no file {name} in @clerk/clerk-js {version}.")
+        return FileResponse(file, media_type="text/javascript", headers={"Cache-Control": "max-age=3600"})
+
+    async def no_ui(_: Request) -> Response:
+        return Response(_NO_UI, media_type="text/javascript", headers={"Cache-Control": "max-age=3600"})
+
+    return [
+        frontend.route("GET", "/npm/@clerk/clerk-js@{version}/dist/{name}", clerk_script),
+        frontend.route("GET", "/npm/@clerk/ui@{version}/dist/ui.browser.js", no_ui),
+    ]

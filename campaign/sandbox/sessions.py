@@ -1,0 +1,110 @@
+"""Browsers and the sessions that are signed in there, in the database. On the wire: `frontend_objects.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.sandbox.database import now
+from campaign.sandbox.identifiers import new_id
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from campaign.sandbox.database import Database
+
+#: Clerk's default, seven days, in milliseconds.
+_LIFETIME = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody signed in in one browser; instants are milliseconds."""
+
+    id: str
+    browser_id: str
+    user_id: str
+    #: `active`, `ended` or `removed`.
+    status: str
+    created_at: int
+    updated_at: int
+    last_active_at: int
+    expires_at: int
+
+
+class Sessions:
+    """The sessions of all browsers. A browser has one active session at most, as Clerk's default is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def new_browser(self) -> str:
+        """Return the identity of a new browser; who holds it is that browser."""
+        browser_id = new_id("dvb")
+        with self._database.transaction() as connection:
+            connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, now()))
+        return browser_id
+
+    def knows(self, browser_id: str) -> bool:
+        """Return whether there is such a browser."""
+        return self._database.one("SELECT 1 FROM browsers WHERE id = ?", browser_id) is not None
+
+    def of_browser(self, browser_id: str) -> Sequence[Session]:
+        """Return the sessions that a browser has had, the newest first."""
+        rows = self._database.all("SELECT * FROM sessions WHERE browser_id = ? ORDER BY number DESC", browser_id)
+        return [_session(row) for row in rows]
+
+    def of_user(self, user_id: str) -> Sequence[Session]:
+        """Return the sessions that a user has had, the newest first."""
+        rows = self._database.all("SELECT * FROM sessions WHERE user_id = ? ORDER BY number DESC", user_id)
+        return [_session(row) for row in rows]
+
+    def active(self, browser_id: str) -> Session | None:
+        """Return the browser's session that has neither ended nor expired."""
+        row = self._database.one(
+            "SELECT * FROM sessions WHERE browser_id = ? AND status = 'active' AND expires_at > ? ORDER BY number DESC",
+            browser_id,
+            now(),
+        )
+        return None if row is None else _session(row)
+
+    def begin(self, browser_id: str, user_id: str) -> Session:
+        """Return a new session of the user in the browser."""
+        moment = now()
+        session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO sessions (id, browser_id, user_id, status, created_at, updated_at,"
+                " last_active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (session.id, browser_id, user_id, session.status, moment, moment, moment, session.expires_at),
+            )
+            connection.execute("UPDATE users SET last_sign_in_at = ? WHERE id = ?", (moment, user_id))
+        return session
+
+    def touch(self, session: Session) -> None:
+        """Remember that the session was used just now."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (now(), session.id))
+
+    def finish(self, browser_id: str, *, status: str, session_id: str | None = None) -> None:
+        """Make the browser's active sessions, or one of them, `ended` or `removed`."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sessions SET status = ?1, updated_at = ?2"
+                " WHERE browser_id = ?3 AND status = 'active' AND (?4 IS NULL OR id = ?4)",
+                (status, now(), browser_id, session_id),
+            )
+
+
+def _session(row: sqlite3.Row) -> Session:
+    return Session(
+        row["id"],
+        row["browser_id"],
+        row["user_id"],
+        row["status"],
+        row["created_at"],
+        row["updated_at"],
+        row["last_active_at"],
+        row["expires_at"],
+    )

@@ -1,0 +1,1 @@
+"""The sandbox: its servers, as the sender and the browser see them."""
