@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 
+from campaign.sandbox.answers import Refusal
 from campaign.sandbox.backend import Backend
 from campaign.sandbox.backend_tokens import token_routes
 from campaign.sandbox.backend_users import user_routes
@@ -18,6 +20,8 @@ from campaign.sandbox.frontend_sessions import session_routes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,7 +40,12 @@ def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] =
         frontend.mount([*session_routes(frontend, limited=clerk_limits), *script_routes(frontend)]),
         *more,
     ]
-    return LoopbackOnly(Starlette(routes=routes))
+    return LoopbackOnly(Starlette(routes=routes, exception_handlers={sqlite3.Error: _failed}))
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    message = f"The sandbox's state cannot be read or written: {error}."
+    return Refusal(500, "internal_clerk_error", "Oops, an unexpected error occurred", long_message=message).answer()
 
 
 class LoopbackOnly:

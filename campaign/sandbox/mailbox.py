@@ -67,7 +67,7 @@ class Mailbox:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         draft.rename(self.folder / "new" / name)
-        headers = BytesHeaderParser().parsebytes(content)
+        headers = BytesHeaderParser().parsebytes(content.partition(b"\r\n\r\n")[0])
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO mails (name, sender, recipients, subject, list_id, size, received_at)"

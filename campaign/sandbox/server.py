@@ -124,6 +124,7 @@ class Sandbox:
                 target=self._run, args=(http, smtp, started), name="campaign-sandbox", daemon=True
             )
             self._thread.start()
+            opened.callback(self._stop)
             await asyncio.wrap_future(started)
             self._closing = opened.pop_all()
         return self
@@ -135,9 +136,11 @@ class Sandbox:
         traceback: TracebackType | None,
     ) -> None:
         """Stop serving; what was taken is on disk."""
+        await asyncio.to_thread(self._closing.close)
+
+    def _stop(self) -> None:
         self._server.should_exit = True
-        await asyncio.to_thread(self._thread.join)
-        self._closing.close()
+        self._thread.join()
 
     def _run(self, http: socket.socket, smtp: socket.socket, started: Future[None]) -> None:
         try:

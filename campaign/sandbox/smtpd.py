@@ -129,3 +129,7 @@ class _Handler:
             # The end of the connection cancels this.
             await asyncio.Event().wait()
         return f"250 2.0.0 OK: queued as {name}"
+
+    async def handle_exception(self, error: Exception) -> str:
+        # A full disk, say, is no fault of the recipient's.
+        return f"451 4.3.0 The sandbox failed ({type(error).__name__}), please try again later"

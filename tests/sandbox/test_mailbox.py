@@ -224,6 +224,22 @@ def test_a_line_that_is_too_long_is_refused(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_failure_of_the_sandbox_blames_nobody(tmp_path: Path) -> None:
+    """Where a message cannot be kept, the server answers 451, and takes the next one when it can again."""
+
+    async def scenario() -> None:
+        async with Sandbox(tmp_path / "state") as sandbox:
+            client = await Client.connect(sandbox)
+            drafts = sandbox.maildir / "tmp"
+            drafts.rename(sandbox.maildir / "away")
+            assert (await client.send("mia@example.com")).startswith("451 4.3.0")
+            (sandbox.maildir / "away").rename(drafts)
+            assert (await client.send("mia@example.com")).startswith("250")
+            await client.close()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("written", "status"),
     [

@@ -188,3 +188,19 @@ def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(SandboxError, match="another version"):
         asyncio.run(serve())
+
+
+def test_a_state_that_fails_is_answered_as_clerk_does(tmp_path: Path) -> None:
+    """Where the state cannot be read any longer, both APIs answer 500 in Clerk's form."""
+
+    async def scenario() -> None:
+        async with Sandbox(tmp_path / "state") as sandbox:
+            headers = {"Authorization": f"Bearer {sandbox.secret_key}"}
+            sandbox.state.close()
+            async with httpx.AsyncClient(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as client:
+                for path in ("/v1/users", "/__clerk/v1/client"):
+                    answer = await client.get(path)
+                    assert answer.status_code == 500
+                    assert answer.json()["errors"][0]["code"] == "internal_clerk_error"
+
+    asyncio.run(scenario())
