@@ -89,6 +89,10 @@ class Observer(Protocol):
         """Nothing goes out for so long."""
         ...
 
+    def notice(self, sentence: str) -> None:
+        """Something happened that a person should know at once."""
+        ...
+
     def stopping(self) -> None:
         """The first signal came: what is in hand is finished."""
         ...
@@ -125,7 +129,7 @@ async def run(
             if not observer.confirm(plan):
                 return Result(plan.summary, interrupted=True, revoked=_none(), venue=venue)
             try:
-                return await _send(log, plan, template, settings, observer, clock, wait=wait, limit=limit)
+                return await _send(log, plan, template, settings, observer, clock=clock, wait=wait, limit=limit)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):
@@ -155,8 +159,8 @@ async def _send(
     template: MessageTemplate,
     settings: Settings,
     observer: Observer,
-    clock: Clock,
     *,
+    clock: Clock,
     wait: bool,
     limit: int | None,
 ) -> Result:
@@ -202,6 +206,7 @@ async def _send(
             sender=split_mailbox(definition.email.sender)[1],
             server=venue.smtp.label,
             on_settled=observer.settled,
+            on_notice=observer.notice,
         )
         with _signals(pipeline, observer) as signals:
             await pipeline.run()

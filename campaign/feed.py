@@ -6,7 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from campaign.errors import LaterError, Scope
 from campaign.model import Status
+from campaign.pacing import Pacer
 from campaign.sendlog import Lane
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from campaign.concurrency import Concurrency
     from campaign.directory import Directory
     from campaign.model import Delivery, Outcome, Recipient
-    from campaign.pacing import Pacer
     from campaign.sendlog import SendLog
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
@@ -30,6 +31,8 @@ _SOON = 0.05
 
 #: Not waiting for another try: on its way, or settled.
 _UNDER_WAY = float("inf")
+
+_NEVER = float("inf")
 
 
 class _Lane:
@@ -46,6 +49,11 @@ class _Lane:
     def has_a_turn(self, now: float) -> bool:
         """Return whether rows of this lane could go out at once."""
         return not self.waiting and (self.pacer is None or self.pacer.free_at() <= now + _SOON)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more goes to this domain in this run."""
+        return self.pacer is not None and self.pacer.held_until == _NEVER
 
     def page(self, most: int) -> int:
         """Return how many rows to take up at once: of a domain, no more than it allows about now."""
@@ -93,7 +101,7 @@ class Feed:
         self._special = {domain: _Lane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
         self._ready: deque[Delivery] = deque()
         self._ours: dict[int, float] | None = None if limit is None else {}
-        self._active = 0
+        self._under_way: set[int] = set()
         self._stopped = False
         self._changed = asyncio.Event()
 
@@ -107,10 +115,10 @@ class Feed:
             self._changed.clear()
             now = self._clock.now()
             free_at = max((pacer.free_at() for pacer in self._services), default=now)
-            if self._active >= self._concurrency.copies:
+            if len(self._under_way) >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
             elif free_at > now + _LONG:
-                if not self._wait and not self._active and self._not_soon(now, free_at):
+                if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 self._on_wait("no message may leave now", free_at)
                 await self._until(free_at)
@@ -120,22 +128,52 @@ class Feed:
                 if not self._ready:
                     await self._read(self._rest, group)
                 if self._ready:
-                    self._active += 1
-                    return self._ready.popleft()
+                    delivery = self._ready.popleft()
+                    self._under_way.add(delivery.id)
+                    return delivery
                 if not await self._something_comes():
                     return None
         return None
 
     async def domain_turn(self, recipient: Recipient) -> None:
-        """Return when the recipient's domain allows a message."""
-        lane = self._special.get(recipient.email.rpartition("@")[2].lower())
-        if lane is not None and lane.pacer is not None:
+        """Return when the recipient's domain allows a message.
+
+        Raises:
+            LaterError: not soon; the row is better off in the log.
+        """
+        lane = self._special.get(domain_of(recipient))
+        if lane is None or lane.pacer is None:
+            return
+        try:
+            if lane.pacer.held_until > self._clock.now() + _LONG:
+                raise LaterError(f"{lane.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
             await lane.pacer.turn()
-            lane.waiting -= 1
+        finally:
+            lane.waiting = max(0, lane.waiting - 1)
+
+    def hold_domain(self, domain: str, seconds: float) -> None:
+        """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
+        lane = self._special.get(domain)
+        if lane is None:
+            lane = self._special[domain] = _Lane(Lane(domain=domain), Pacer((), self._clock))
+            self._rest.lane.without += (domain,)
+        assert lane.pacer is not None  # noqa: S101 - special lanes have one
+        lane.pacer.hold(seconds)
+        # what was read already is still queued in the log, where the domain's own lane finds it again
+        kept = [delivery for delivery in self._ready if domain_of(delivery.recipient) != domain]
+        if len(kept) < len(self._ready):
+            self._ready = deque(kept)
+            lane.lane.after, lane.dry, lane.waiting = (-1.0, 0), False, 0
+
+    def held_until(self, domain: str) -> float:
+        """Return the instant until which a domain is held; in the past if it is not, or for ever."""
+        lane = self._special.get(domain)
+        until = lane.pacer.held_until if lane and lane.pacer else 0.0
+        return until if until < _NEVER else 0.0
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note that a recipient's path has ended, and that the row may come back."""
-        self._active -= 1
+        self._under_way.discard(delivery.id)
         if self._ours is not None:
             if outcome.status is Status.QUEUED:
                 self._ours[delivery.id] = outcome.not_before
@@ -171,7 +209,7 @@ class Feed:
         size = lane.page(max(_PAGE, self._concurrency.copies))
         page = await self._log.claim(size, lane.lane)
         lane.dry = len(page) < size
-        page = self._within_limit(page)
+        page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
         if lane.pacer is None:
             self._ready.extend(page)
         else:
@@ -204,7 +242,7 @@ class Feed:
         if due is not None and due <= now:
             for lane in self._all():
                 lane.dry = False
-        elif self._active:
+        elif self._under_way:
             await self._until(now + _PATIENCE if due is None else due)
         elif due is None or (not self._wait and due > now + _LONG):
             return False
@@ -216,11 +254,13 @@ class Feed:
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
         turns = [lane.pacer.free_at() for lane in self._all() if lane.pacer and not lane.dry]
+        turns = [instant for instant in turns if instant < _NEVER]
         if self._ours is not None and self._limit is not None and len(self._ours) >= self._limit:
             rows = [instant for instant in self._ours.values() if instant != _UNDER_WAY]
         else:
             looked = [lane.lane.after[0] for lane in self._all() if lane.dry]
-            due = await self._log.next_due(min(looked)) if looked else None
+            stopped = [domain for domain, lane in self._special.items() if lane.stopped]
+            due = await self._log.next_due(min(looked), without=stopped) if looked else None
             rows = [] if due is None else [due]
         return min(turns + rows, default=None)
 
@@ -230,3 +270,8 @@ class Feed:
     async def _until(self, instant: float) -> None:
         """Return at an instant, or earlier when something changed since `next` looked."""
         await self._clock.wait(self._changed, max(0.0, instant - self._clock.now()))
+
+
+def domain_of(recipient: Recipient) -> str:
+    """Return the domain of a recipient's address, in lower case."""
+    return recipient.email.rpartition("@")[2].lower()

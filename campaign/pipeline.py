@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from campaign.blame import Blame, HoldDomain, StopDomain, StopRun
 from campaign.clock import instant
 from campaign.errors import (
     CampaignError,
@@ -20,6 +21,7 @@ from campaign.errors import (
     ServiceRefusesError,
     TemplateError,
 )
+from campaign.feed import domain_of
 from campaign.model import Outcome, Status
 from campaign.retry import Backoff, outcome_of
 from campaign.smtp import Envelope
@@ -72,6 +74,7 @@ class Pipeline:
         sender: the envelope's sender.
         server: the mail server's name, for the log.
         on_settled: told each outcome, for the progress.
+        on_notice: told what a person should know at once.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Pipeline:
         sender: str,
         server: str,
         on_settled: Callable[[Delivery, Outcome], None],
+        on_notice: Callable[[str], None],
     ) -> None:
         self._log = log
         self._feed = feed
@@ -102,8 +106,10 @@ class Pipeline:
         self._sender = sender
         self._server = server
         self._on_settled = on_settled
+        self._on_notice = on_notice
         self._server_backoff = Backoff(policy)
         self._clerk_backoff = Backoff(policy)
+        self._blame = Blame(policy)
         self._refusal: CampaignError | None = None
         self._stopping = False
         self._over = asyncio.Event()
@@ -143,6 +149,7 @@ class Pipeline:
                 ),
             )
             self._server_backoff.succeeded()
+            self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
         except DeliveryError as error:
             outcome = self._outcome_of(error, delivery)
@@ -203,7 +210,17 @@ class Pipeline:
 
     def _outcome_of(self, error: DeliveryError, delivery: Delivery) -> Outcome:
         """Return what a fault means for the recipient, and let the service that it is about have its rest."""
-        held_until = 0.0
+        domain = domain_of(delivery.recipient)
+        match self._blame.refused(domain, error):
+            case HoldDomain(domain=domain, seconds=seconds):
+                self._feed.hold_domain(domain, seconds)
+                self._on_notice(f"{domain} defers one message after the other and is left alone for {seconds:.0f} s")
+            case StopDomain(domain=domain, reason=reason):
+                self._feed.hold_domain(domain, float("inf"))
+                self._on_notice(f"{reason}. Nothing more goes to {domain} in this run; who is left stays queued")
+            case StopRun(reason=reason):
+                self._refuse(ServiceRefusesError(f"{reason}. Nothing more is sent; who is left stays queued"))
+        held_until = self._feed.held_until(domain)
         if isinstance(error, LaterError):
             if error.scope is Scope.SERVER:
                 held_until = self._pacer.hold(self._server_backoff.failed(error.wait))

@@ -107,6 +107,10 @@ class RunReport:
             self._waits_until = until
             self._out.print(escape(f"Waiting {seconds:.0f} s: {why}."))
 
+    def notice(self, sentence: str) -> None:
+        """Say it."""
+        self._out.print(escape(f"{sentence}."))
+
     def stopping(self) -> None:
         """Say that the signal was heard."""
         self._out.print("Stopping: what is in hand is finished. Once more, and it stops at once.")

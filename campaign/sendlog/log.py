@@ -207,12 +207,21 @@ class SendLog:
         lane.after = (rows[-1][9], rows[-1][0]) if len(rows) == limit else (now, _LAST_ID)
         return [_delivery(row) for row in rows]
 
-    async def next_due(self, after: float) -> float | None:
-        """Return the earliest `not_before` later than an instant, or None if no row waits for one."""
-        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "after": after}
+    async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
+        """Return the earliest `not_before` later than an instant, or None if no row waits for one.
+
+        Args:
+            after: the instant.
+            without: domains whose rows do not count.
+        """
+        arguments = {
+            "campaign": self._campaign,
+            "enlistment": self._enlistment,
+            "after": after,
+            "domains": json.dumps(list(without)),
+        }
         row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
-        due: float | None = row[0]
-        return due
+        return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
         """Make durable that a token is about to be asked for; return the delivery with its new generation."""

@@ -83,8 +83,10 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: next_due
-SELECT min(not_before) FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after;
+SELECT not_before FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
+  AND domain NOT IN (SELECT value FROM json_each(:domains))
+ORDER BY not_before LIMIT 1;
 
 -- name: issuing
 UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1, user_id = :user_id,
