@@ -59,7 +59,7 @@ class Terms:
     #: Seconds.
     first_delay: float = 30.0
     #: SMTP replies that are the recipient's own temporary fault.
-    own_codes: tuple[int, ...] = (450, 451, 452)
+    own_codes: tuple[int, ...] = (450, 451)
     #: Everything that can be sent was sent: the faults are gone and the last run ended by itself.
     finished: bool = True
     #: When (on the machine's monotonic clock) the one run too many began.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from servers.background import Background, serve_as_process
 from servers.certificates import identity
@@ -111,7 +112,7 @@ class SmtpServer(Background):
 
 def smtp_url(script: SmtpScript, port: int) -> str:
     """Return the address of a mail server on 127.0.0.1 as CAMPAIGN_SMTP_URL says it."""
-    login = "{}:{}@".format(*script.credentials) if script.credentials else ""
+    login = "{}:{}@".format(*(quote(part, safe="") for part in script.credentials)) if script.credentials else ""
     if script.tls == "implicit":
         return f"smtps://{login}127.0.0.1:{port}"
     return f"smtp://{login}127.0.0.1:{port}{'' if script.tls == 'starttls' else '?tls=none'}"

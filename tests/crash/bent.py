@@ -1,0 +1,185 @@
+"""The sender, bent on purpose before it starts: `python -m crash.bent HOW run FILE --yes`.
+
+HOW is the name of a mutant, a promise broken deliberately, so that it can be seen that the checker notices;
+or `kill:STEP:before` / `kill:STEP:after`: the process kills itself at a durable write of the send log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from campaign import cli, pipeline, retry, revoking
+from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError
+from campaign.sendlog import SendLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Method = Any
+
+
+def no_intent_before_the_dot() -> None:
+    """The intent is written together with the outcome, not before the dot."""
+    sending, settle = SendLog.sending, SendLog.settle
+    waiting: dict[int, dict[str, Any]] = {}
+
+    async def later(_log: SendLog, delivery: Any, **what: Any) -> None:  # noqa: ANN401 - as given
+        waiting[delivery.id] = what
+
+    async def both(log: SendLog, delivery: Any, outcome: Any, **what: Any) -> None:  # noqa: ANN401 - as given
+        if delivery.id in waiting:
+            await sending(log, delivery, **waiting.pop(delivery.id))
+        await settle(log, delivery, outcome, **what)
+
+    _put(SendLog, "sending", later)
+    _put(SendLog, "settle", both)
+
+
+def resend_on_a_lost_reply() -> None:
+    """A lost reply is taken for a temporary fault."""
+    _bend_fate(lambda error: LaterError(error.reason))
+
+
+def lost_reply_is_failure() -> None:
+    """A lost reply is taken for a refusal."""
+    _bend_fate(lambda error: NeverError(error.reason))
+
+
+def revoke_left_out() -> None:
+    """Tokens that no mail carries are left alive."""
+
+    async def settle_all(_revoker: object) -> None:
+        return
+
+    _put(revoking.Revoker, "settle_all", settle_all)
+
+
+def recovery_sends_again() -> None:
+    """What a crash left in `sending` goes back to the queue."""
+    recover = SendLog.recover
+
+    def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
+        log._connection.execute(  # noqa: SLF001 - that is what a mutant does
+            "UPDATE delivery SET state = 'queued', actor = 'recovery', token_id = NULL WHERE state = 'sending'"
+        )
+        return recover(log)
+
+    _put(SendLog, "recover", forget)
+
+
+def orphans_not_counted() -> None:
+    """A token whose creation was interrupted is forgotten."""
+    recover = SendLog.recover
+
+    def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
+        log._connection.execute(  # noqa: SLF001 - that is what a mutant does
+            "UPDATE delivery SET state = 'queued', actor = 'recovery' WHERE state = 'issuing' AND token_id IS NULL"
+        )
+        return recover(log)
+
+    _put(SendLog, "recover", forget)
+
+
+def token_id_not_kept() -> None:
+    """The id of a token is not written before its message leaves."""
+
+    async def issued(*_: object, **__: object) -> None:
+        return
+
+    _put(SendLog, "issued", issued)
+
+
+def tokens_mixed_up() -> None:
+    """Every hundredth mail carries the token of the one before."""
+    compose = pipeline.Pipeline._compose  # noqa: SLF001 - that is what a mutant does
+    last: list[Any] = []
+
+    def mixed(self: object, delivery: Any, message_id: str, token: Any) -> Any:  # noqa: ANN401 - as given
+        last.append(token)
+        return compose(self, delivery, message_id, last[-2] if len(last) % 100 == 0 else token)  # type: ignore[arg-type]
+
+    _put(pipeline.Pipeline, "_compose", mixed)
+
+
+def token_in_the_output() -> None:
+    """A token is printed."""
+    compose = pipeline.Pipeline._compose  # noqa: SLF001 - that is what a mutant does
+
+    def talkative(self: object, delivery: Any, message_id: str, token: Any) -> Any:  # noqa: ANN401 - as given
+        if delivery.id == 1:
+            print(token.token[40:])
+        return compose(self, delivery, message_id, token)  # type: ignore[arg-type]
+
+    _put(pipeline.Pipeline, "_compose", talkative)
+
+
+def _bend_fate(bend: Callable[[PerhapsSentError], DeliveryError]) -> None:
+    outcome_of = retry.outcome_of
+
+    def bent(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        return outcome_of(bend(error) if isinstance(error, PerhapsSentError) else error, *rest, **more)
+
+    _put(pipeline, "outcome_of", bent)
+
+
+def _put(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    bend.__name__: bend
+    for bend in (
+        no_intent_before_the_dot,
+        resend_on_a_lost_reply,
+        lost_reply_is_failure,
+        revoke_left_out,
+        recovery_sends_again,
+        orphans_not_counted,
+        token_id_not_kept,
+        tokens_mixed_up,
+        token_in_the_output,
+    )
+}
+
+#: The writes that must be durable in order, by the method that makes them.
+STEPS = ("enlist", "issuing", "issued", "sending", "settle", "settle_revocation")
+
+
+def kill_at(step: str, moment: str) -> None:
+    """Let the process kill itself right before or right after the first durable write of a kind."""
+    method: _Method = getattr(SendLog, step)
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def at_once(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if moment == "before":
+            die()
+        method(*given, **more)
+        die()
+
+    async def awaited(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if moment == "before":
+            die()
+        await method(*given, **more)
+        die()
+
+    _put(SendLog, step, at_once if step == "enlist" else awaited)
+
+
+def main() -> None:
+    """Bend the program as the first argument says, then run it with the others."""
+    how = sys.argv.pop(1)
+    if how.startswith("kill:"):
+        _, step, moment = how.split(":")
+        kill_at(step, moment)
+    else:
+        MUTANTS[how]()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
