@@ -11,7 +11,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from campaign import cli, pipeline, retry, revoking
+from campaign import pipeline, retry, revoking
+from campaign.cli import main as campaign_main
 from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError
 from campaign.sendlog import SendLog
 
@@ -178,7 +179,7 @@ def main() -> None:
         kill_at(step, moment)
     else:
         MUTANTS[how]()
-    cli.main()
+    campaign_main()
 
 
 if __name__ == "__main__":
