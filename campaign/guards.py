@@ -15,7 +15,7 @@ from campaign.filters import shown
 from campaign.markup import Place, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from jinja2 import Environment
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 #: Attributes that hold an address (WHATWG HTML, index of attributes; and the older ones that mail still uses).
 _ADDRESSES = frozenset(
-    "action background cite codebase data dynsrc formaction href icon longdesc lowsrc manifest ping poster profile "
-    "src srcset xlink:href".split()
+    {
+        *("action", "background", "cite", "codebase", "data", "dynsrc", "formaction", "href", "icon", "longdesc"),
+        *("lowsrc", "manifest", "ping", "poster", "profile", "src", "srcset", "xlink:href"),
+    }
 )
 #: What an address in a mail may begin with, and what makes the host of one certain.
 _ADDRESS = re.compile(r"\s*(?:https?://|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
@@ -67,22 +69,30 @@ def style_value(value: object) -> str:
     return text
 
 
-FILTERS: Mapping[str, Any] = {"web_address": web_address, "style_value": style_value}
+FILTERS: dict[str, Callable[..., Any]] = {"web_address": web_address, "style_value": style_value}
 
 
-def guarded(env: Environment, source: str, where: str) -> str:
+def guarded(env: Environment, source: str, where: str, *, ours: frozenset[str]) -> str:
     """Return the source of an HTML template with checks around data in addresses and styles; no line moves.
+
+    Args:
+        env: the environment that the template will be compiled in.
+        source: a source whose syntax is right.
+        where: the template's file.
+        ours: variables that hold, and functions that return, checked addresses; a template that uses such a name
+            for something else loses that trust.
 
     Raises:
         TemplateError: data stands where no check could make it safe.
     """
     parts = cut(env, source)
+    ours -= {node.name for node in env.parse(source).find_all(nodes.Name) if node.ctx != "load"}
     marks: list[tuple[int, str]] = []
     for tag in parts.tags:
         if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
             raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} stands {_OUT_OF_PLACE[tag.place]}.")
         if tag.kind == "expression" and tag.place is Place.STYLE:
-            marks += _filtered(env, parts, tag)
+            marks += _filtered(env, parts, tag, ours)
     for value in parts.values:
         expressions = [tag for tag in value.tags if tag.kind == "expression"]
         if value.attribute.startswith("on") or value.attribute == "srcdoc":
@@ -92,8 +102,8 @@ def guarded(env: Environment, source: str, where: str) -> str:
                     "data could become a script; take it out."
                 )
         elif value.attribute == "style":
-            marks += [mark for tag in expressions for mark in _filtered(env, parts, tag)]
-        elif value.attribute in _ADDRESSES and not _is_certain(env, parts, value):
+            marks += [mark for tag in expressions for mark in _filtered(env, parts, tag, ours)]
+        elif value.attribute in _ADDRESSES and not _is_certain(env, parts, value, ours):
             marks += _checked(env, parts, value, where)
     done = parts.source
     for position, text in sorted(marks, reverse=True):
@@ -101,20 +111,20 @@ def guarded(env: Environment, source: str, where: str) -> str:
     return done
 
 
-def _filtered(env: Environment, parts: Cut, tag: Tag) -> list[tuple[int, str]]:
+def _filtered(env: Environment, parts: Cut, tag: Tag, ours: frozenset[str]) -> list[tuple[int, str]]:
     text = parts.text(tag)
-    if _is_ours(env, text):
+    if _is_ours(env, text, ours):
         return []
     inner = len(text) - (3 if text[-3] in "-+" else 2)
     return [(tag.start + (3 if text[2] in "-+" else 2), " ("), (tag.start + inner, ") | style_value ")]
 
 
-def _is_certain(env: Environment, parts: Cut, value: Value) -> bool:
+def _is_certain(env: Environment, parts: Cut, value: Value, ours: frozenset[str]) -> bool:
     literal = parts.source[value.start : value.tags[0].start]
     if _CERTAIN.match(literal):
         return True
     expressions = [parts.text(tag) for tag in value.tags if tag.kind == "expression"]
-    return not literal.strip() and all(_is_ours(env, text) for text in expressions)
+    return not literal.strip() and all(_is_ours(env, text, ours) for text in expressions)
 
 
 def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tuple[int, str]]:
@@ -128,22 +138,23 @@ def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tup
     return [(value.start, "{% filter web_address %}"), (value.end, "{% endfilter %}")]
 
 
-def _is_ours(env: Environment, expression: str) -> bool:
+def _is_ours(env: Environment, expression: str, ours: frozenset[str]) -> bool:
     """Return whether the outcome of `{{ … }}` is a link of ours or stands in the template itself."""
     (output,) = env.parse(expression).body
-    return isinstance(output, nodes.Output) and all(_is_known(node) for node in output.nodes)
+    return isinstance(output, nodes.Output) and all(_is_known(node, ours) for node in output.nodes)
 
 
-def _is_known(node: nodes.Node) -> bool:
-    if isinstance(node, nodes.Const | nodes.TemplateData):
-        return True
-    if isinstance(node, nodes.Name):
-        return node.name == "link"
-    if isinstance(node, nodes.CondExpr):
-        return _is_known(node.expr1) and (node.expr2 is None or _is_known(node.expr2))
-    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
-        return node.node.attr == "cycle" and all(map(_is_known, node.args))
-    return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "link_to"
+def _is_known(node: nodes.Node | None, ours: frozenset[str]) -> bool:
+    match node:
+        case None | nodes.Const() | nodes.TemplateData():
+            return True
+        case nodes.Name(name=name) | nodes.Call(node=nodes.Name(name=name)):
+            return name in ours
+        case nodes.CondExpr(expr1=first, expr2=second):
+            return _is_known(first, ours) and _is_known(second, ours)
+        case nodes.Call(node=nodes.Getattr(node=nodes.Name(name="loop"), attr="cycle"), args=choices):
+            return all(_is_known(choice, ours) for choice in choices)
+    return False
 
 
 def check_tree(tree: nodes.Template, where: str) -> None:
@@ -153,7 +164,7 @@ def check_tree(tree: nodes.Template, where: str) -> None:
         TemplateError: there is one.
     """
     for node in tree.find_all(nodes.Filter):
-        if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_known(node.node)):
+        if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_known(node.node, frozenset())):
             raise TemplateError(
                 f"{where}:{node.lineno}: The filter {node.name} would {_MARKUP_FILTERS[node.name]}; leave it out."
             )

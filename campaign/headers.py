@@ -88,7 +88,7 @@ def mailbox(name: str, text: str) -> bytes:
 
 
 def split_mailbox(text: str) -> tuple[str, str]:
-    """Return the display name, unquoted and on one line, and the address of a mailbox.
+    """Return the display name, unquoted, on one line and with single blanks, and the address of a mailbox.
 
     Raises:
         ValueError: the text is not one mailbox with a plain ASCII address; the message is a sentence.
@@ -101,7 +101,7 @@ def split_mailbox(text: str) -> tuple[str, str]:
         raise ValueError(f"{text!r} is not one mailbox; write it like Acme <hello@acme.example>.")
     if len(display) > 1 and display[0] == display[-1] == '"':
         display = re.sub(r"\\(.)", r"\1", display[1:-1])
-    return one_line(display), address
+    return re.sub(" +", " ", one_line(display)), address
 
 
 def is_address(text: str) -> bool:

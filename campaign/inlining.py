@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from campaign.errors import TemplateError
-from campaign.markup import Place, cut
+from campaign.markup import Place, cut, literal
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,14 +24,15 @@ _ELEMENT = re.compile(r"""</?[a-zA-Z][^\s/>]*(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ELEMENT_NAME = re.compile(r"</?[a-zA-Z][^\s/>]*")
 #: What a parser adds by itself (WHATWG HTML §13.1.2.4), and elements that have no end tag.
 _IMPLIED = frozenset(
-    "<html </html <head </head <body </body <tbody </tbody <colgroup </colgroup <p </p </li </dt </dd </td </th </tr "
-    "</thead </tfoot </option </optgroup </br </img </hr </input </meta </link </col </area </base </wbr </embed "
-    "</source </track </param".split()
+    {
+        *("<html", "</html", "<head", "</head", "<body", "</body", "<tbody", "</tbody", "<colgroup", "</colgroup"),
+        *("<p", "</p", "</li", "</dt", "</dd", "</td", "</th", "</tr", "</thead", "</tfoot", "</option", "</optgroup"),
+        *("</br", "</img", "</hr", "</input", "</meta", "</link", "</col", "</area", "</base", "</wbr", "</embed"),
+        *("</source", "</track", "</param"),
+    }
 )
 #: Statements that bring in markup which stands elsewhere.
 _ELSEWHERE = frozenset({"include", "extends", "block", "import", "from", "call"})
-#: What Jinja would take for a tag of its own.
-_DELIMITER = re.compile(r"\{(?=[{%#])|\{$")
 
 
 def inlined(env: Environment, source: str, where: str) -> str:
@@ -62,12 +63,12 @@ def inlined(env: Environment, source: str, where: str) -> str:
             )
         del found[0]
     if any(tag.kind == "statement" for _, tag in marks):
-        _compare(parts, mark, hidden, changed, [tag for _, tag in marks], where)
+        _compare(mark, hidden, changed, [tag.line for _, tag in marks], where)
     pieces = mark.split(changed)
     texts = [parts.text(tag) for _, tag in marks]
-    result = [_escaped(pieces[0])]
+    result = [literal(pieces[0])]
     for text, piece in zip(texts, pieces[1:], strict=True):
-        result += [text, _escaped(piece)]
+        result += [text, literal(piece)]
     return "".join(result)
 
 
@@ -81,15 +82,15 @@ def _hidden(parts: Cut, prefix: str, where: str) -> tuple[str, list[tuple[str, T
         if tag.kind == "comment" or parts.keyword(tag) in {"raw", "endraw"}:
             cuts.append((tag.start, tag.end, ""))
             continue
-        if tag.place is Place.STYLE:
+        if tag.place is Place.STYLE and not tag.conditional:
             raise TemplateError(
-                f"{where}:{tag.line}: {_short(parts.text(tag))} stands in a <style> that is inlined for all recipients at "
-                "once; put it into a style attribute."
+                f"{where}:{tag.line}: {_short(parts.text(tag))} stands in a <style>, which is inlined "
+                "for all recipients at once; put it into a style attribute."
             )
-        if tag.place in {Place.TAG, Place.BARE}:
+        if tag.place in {Place.TAG, Place.BARE} and not tag.conditional:
             raise TemplateError(
-                f"{where}:{tag.line}: {_short(parts.text(tag))} stands between attributes, where CSS cannot be inlined; "
-                'put it inside the quotes of one, as in class="{% if … %}…{% endif %}".'
+                f"{where}:{tag.line}: {_short(parts.text(tag))} stands between attributes, where CSS "
+                'cannot be inlined; put it inside the quotes of one, as in class="{% if … %}…{% endif %}".'
             )
         if tag.place is Place.TEXT and not tag.conditional:
             mark = f"<!--{mark}-->"
@@ -146,7 +147,7 @@ def _merged_styles(html: str, prefix: str) -> str:
     return _ELEMENT.sub(merged, html) if f"data-{prefix}-style" in html else html
 
 
-def _compare(parts: Cut, mark: re.Pattern[str], before: str, after: str, tags: list[Tag], where: str) -> None:
+def _compare(mark: re.Pattern[str], before: str, after: str, lines: list[int], where: str) -> None:
     """Hold the elements between the Jinja tags against those that the parser made of them.
 
     Where only one branch of a condition opens an element, a parser would close it by itself at the end.
@@ -157,7 +158,7 @@ def _compare(parts: Cut, mark: re.Pattern[str], before: str, after: str, tags: l
     pairs = zip(_elements(mark, before), _elements(mark, after), strict=True)
     for number, (meant, made) in enumerate(pairs):
         if meant != made:
-            line = tags[number - 1].line if number else 1
+            line = lines[number - 1] if number else 1
             raise TemplateError(
                 f"{where}:{line}: The HTML from here on is not nested as it must be to inline CSS: "
                 f"{' '.join(meant) or 'nothing'} became {' '.join(made) or 'nothing'}. Open and close each element in "
@@ -167,7 +168,7 @@ def _compare(parts: Cut, mark: re.Pattern[str], before: str, after: str, tags: l
 
 def _elements(mark: re.Pattern[str], html: str) -> list[list[str]]:
     """Return the names of the start and end tags between any two placeholders."""
-    bare = _COMMENT.sub(lambda found: found[0] if mark.fullmatch(found[0]) else "", html)
+    bare = _COMMENT.sub(lambda found: "".join(mark.findall(found[0])), html)
     bare = _RAW.sub(lambda found: f"<{found[1]}>" + "".join(mark.findall(found[0])), bare)
     return [
         [
@@ -179,10 +180,5 @@ def _elements(mark: re.Pattern[str], html: str) -> list[list[str]]:
     ]
 
 
-def _escaped(html: str) -> str:
-    """Return HTML as a template writes it, so that Jinja takes no part of it for a tag."""
-    return _DELIMITER.sub("{{ '{' }}", html)
-
-
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:36]} … {text[-2:]}"  # noqa: PLR2004 - as much as a line bears
+    return text if len(text) <= 40 else f"{text[:36]} … {text[-2:]}"

@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from campaign.errors import TemplateError
 from campaign.filters import shown
-from campaign.templates import compile_source, environment, explained, parse
+from campaign.templatefaults import explained
+from campaign.templates import compile_source, environment, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

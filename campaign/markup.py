@@ -14,6 +14,10 @@ _NEWLINE = re.compile(r"\r\n|\r")
 _BEGINNINGS = {"variable_begin": "expression", "block_begin": "statement", "comment_begin": "comment"}
 
 
+#: What Jinja would take for a tag of its own.
+_DELIMITER = re.compile(r"\{(?=[{%#])|\{\Z")
+
+
 class Place(Enum):
     """Where in the HTML a Jinja tag stands."""
 
@@ -114,6 +118,11 @@ def cut(env: Environment, source: str) -> Cut:
     return Cut(source, tags, scanner.values, scanner.body)
 
 
+def literal(text: str) -> str:
+    """Return a text as a template writes it, so that Jinja takes no part of it for a tag."""
+    return _DELIMITER.sub("{{ '{' }}", text)
+
+
 def _tags(env: Environment, source: str) -> list[Tag]:
     tags: list[Tag] = []
     position = 0
@@ -177,26 +186,28 @@ class _Scanner:
     def _read_text(self, position: int, end: int) -> int:
         source = self._source
         start = source.find("<", position, end)
-        if self._conditional and 0 <= (stop := source.find("-->", position, end if start < 0 else start)):
+        until = end if start < 0 else start
+        if self._conditional and (stop := source.find("-->", position, until)) >= 0:
             self._conditional = False
             return stop + 3
-        if start < 0:
-            return end
-        if source.startswith(self._ENDIF, start):
-            self._conditional = False
-            return start + len(self._ENDIF)
-        if condition := self._CONDITION.match(source, start, end):
-            self._conditional = condition[1] is None
-            return condition.end()
-        if source.startswith(("<!", "<?"), start):
-            self._place, self._closing = Place.COMMENT, "-->" if source.startswith("<!--", start) else ">"
-            return start + 2
+        if start < 0 or source.startswith(("<!", "<?"), start):
+            return self._read_declaration(until) if start >= 0 else end
         name = self._NAME.match(source, start, end)
-        if name is None and source[start:end] not in ("<", "</"):
+        if name is None and source[start:end] not in {"<", "</"}:
             return start + 1
         self._place, self._attribute = Place.TAG, ""
         self._element = source[start + 1 : name.end()].lower() if name else ""
         return name.end() if name else end
+
+    def _read_declaration(self, start: int) -> int:
+        if self._source.startswith(self._ENDIF, start):
+            self._conditional = False
+            return start + len(self._ENDIF)
+        if condition := self._CONDITION.match(self._source, start):
+            self._conditional = condition[1] is None
+            return condition.end()
+        self._place, self._closing = Place.COMMENT, "-->" if self._source.startswith("<!--", start) else ">"
+        return start + 2
 
     def _read_tag(self, position: int, end: int) -> int:
         letter = self._source[position]

@@ -1,4 +1,4 @@
-"""The text part of a message, derived from its HTML. No templates, no MIME."""
+"""The text part of a message, derived from its HTML: of one document, or once of its template. No MIME."""
 
 from __future__ import annotations
 
@@ -6,23 +6,51 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateSyntaxError, nodes
+
+from campaign.markup import Place, cut, literal
+
 if TYPE_CHECKING:
     from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
     from inscriptis.model.html_document_state import HtmlDocumentState  # type: ignore[import-untyped]
+    from jinja2 import Environment
 
-_EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
-_TRAILING = re.compile(r"[ \t\u00a0\u034f\u200c]+$", re.MULTILINE)
+    from campaign.markup import Cut, Tag
+
+_TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
+_EMPTY_LINES = re.compile(r"\n{3,}")
+# Tables lay out an email; their columns as blanks would only push the text about.
+_INDENTED = re.compile(r"^[ \t]+(?!\* |\d+\. )", re.MULTILINE)
+_COLUMNS = re.compile(r"(?<=\S)[ \t]{2,}")
+_SAID_TWICE = re.compile(r"(\S+) <\1>")
+
+#: Statements that only choose or repeat what stands between them.
+_CONTROL = frozenset({"if", "elif", "else", "endif", "for", "endfor", "filter", "endfilter"})
+_STATEMENTS = _CONTROL | {"set", "with", "endwith", "raw", "endraw"}
+#: Filters that mean something else where nothing is escaped.
+_ESCAPING = frozenset({"e", "escape", "forceescape", "safe", "tojson", "urlize", "xmlattr", "striptags"})
+#: After these, text stands in no cell of a table, or in no row of it.
+_BEFORE_ROW = frozenset(
+    {"table", "tbody", "thead", "tfoot", "/tr", "/tbody", "/thead", "/tfoot", "/caption", "/colgroup"}
+)
+_BEFORE_CELL = frozenset({"tr", "/td", "/th"})
+_MARK = re.compile(r"jx(\d+)x")
 
 
 def text_of(html: str) -> str:
     """Return the text of an HTML document: `label <address>` for a link, one blank line between paragraphs.
 
-    Any HTML will do. The addresses of links stand whole and on one line.
+    Any HTML will do. The address of a link stands whole and on one line.
     """
     # lxml takes 40 ms that a campaign with a text template need not pay.
     from inscriptis import get_text  # type: ignore[import-untyped] # noqa: PLC0415
 
-    text = get_text(html, _config())
+    text: str = get_text(html, _config())
+    return tidied(_SAID_TWICE.sub(r"\1", _COLUMNS.sub("  ", _INDENTED.sub("", text))))
+
+
+def tidied(text: str) -> str:
+    """Return a text without blanks at the ends of lines and with at most one empty line at a time."""
     return _EMPTY_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n") + "\n"
 
 
@@ -40,11 +68,119 @@ def _config() -> ParserConfig:
 
 
 def _begin_link(state: HtmlDocumentState, attributes: dict[str, str]) -> None:
-    # RFC 3986 appendix C: angle brackets tell an address from the text around it.
     state.link_target = attributes.get("href", "").strip()
 
 
 def _end_link(state: HtmlDocumentState) -> None:
+    # RFC 3986 appendix C: angle brackets tell an address from the text around it.
     if state.link_target:
         state.tags[-1].write(f" <{state.link_target}>")
     state.link_target = ""
+
+
+def text_template(env: Environment, source: str) -> str | None:
+    """Return a template that renders the text of what an HTML template renders, ready for `tidied`.
+
+    Args:
+        env: the environment of text templates.
+        source: the source of the HTML template; its syntax is right.
+
+    Returns:
+        None where the text cannot be known before the HTML is rendered: with includes, blocks or macros, or
+        where a statement stands across elements.
+    """
+    parts = cut(env, source)
+    used = {node.name for node in env.parse(source).find_all(nodes.Filter)}
+    if used & _ESCAPING or any(parts.keyword(tag) not in _STATEMENTS for tag in parts.tags if tag.kind == "statement"):
+        return None
+    prologue, html, shown = _marked(parts)
+    if _MARK.search(source) or prologue is None:
+        return None
+    text = text_of(html)
+    if not _keeps_nesting(parts, shown, [int(number) for number in _MARK.findall(text)]):
+        return None
+    result = prologue + _put_back(parts, text)
+    try:
+        env.parse(result)
+    except TemplateSyntaxError:
+        return None
+    return result
+
+
+def _marked(parts: Cut) -> tuple[str | None, str, list[int]]:
+    """Return the statements before the body, the HTML with marks for tags, and the marks in their order."""
+    addresses = {tag.start for value in parts.values if value.attribute == "href" for tag in value.tags}
+    prologue: list[str] = []
+    html: list[str] = []
+    shown: list[int] = []
+    numbers: dict[str, int] = {}
+    position = 0
+    for number, tag in enumerate(parts.tags):
+        html.append(parts.source[position : tag.start])
+        position = tag.end
+        text, keyword = parts.text(tag), parts.keyword(tag)
+        in_text = tag.place is Place.TEXT and not tag.conditional
+        if tag.kind == "comment" or keyword in {"raw", "endraw"}:
+            continue
+        if (in_text and tag.start >= parts.body) or (tag.start in addresses and not tag.conditional):
+            # Equal expressions share a mark, so that an address that is its own label is seen to be.
+            mark = numbers.setdefault(text, number) if tag.kind == "expression" else number
+            shown.append(mark)
+            html.append(_in_table(tag, f"jx{mark}x"))
+        elif in_text and tag.kind == "statement":
+            prologue.append(text)
+        elif tag.kind == "statement" and keyword not in _CONTROL:
+            return None, "", []
+    return "".join(prologue), "".join([*html, parts.source[position:]]), shown
+
+
+def _in_table(tag: Tag, mark: str) -> str:
+    if tag.place is not Place.TEXT or tag.kind != "statement":
+        return mark
+    if tag.after in _BEFORE_ROW:
+        return f"<tr><td>{mark}</td></tr>"
+    return f"<td>{mark}</td>" if tag.after in _BEFORE_CELL else mark
+
+
+def _keeps_nesting(parts: Cut, shown: list[int], found: list[int]) -> bool:
+    """Return whether each tag that is left is chosen and repeated by the statements that did so before.
+
+    What lies in an element that is not displayed is left out with its statements.
+    """
+    statements = [mark for mark in found if parts.tags[mark].kind == "statement"]
+    if len(set(statements)) != len(statements):
+        return False
+    left_out = {mark for mark in shown if parts.tags[mark].kind == "statement"}.difference(statements)
+    if any(parts.keyword(parts.tags[mark]) not in _CONTROL for mark in left_out):
+        return False
+    return _nesting(parts, found) <= _nesting(parts, shown)
+
+
+def _nesting(parts: Cut, marks: list[int]) -> set[tuple[int, tuple[int, ...]]]:
+    stack: list[int] = []
+    result = set()
+    for mark in marks:
+        keyword = parts.keyword(parts.tags[mark])
+        if keyword.startswith("end"):
+            del stack[-1:]
+        elif keyword in {"else", "elif"}:
+            stack[-1:] = [mark]
+        result.add((mark, tuple(stack)))
+        if keyword in {"if", "for", "filter", "with"}:
+            stack.append(mark)
+    return result
+
+
+def _put_back(parts: Cut, text: str) -> str:
+    """Return the text with the Jinja tags in it; a line of nothing but statements leaves no line."""
+    result: list[str] = []
+    for line in text.splitlines(keepends=True):
+        tags = [parts.tags[int(number)] for number in _MARK.findall(line)]
+        pieces = _MARK.split(line)[::2]
+        if tags and not "".join(pieces).strip() and all(tag.kind == "statement" for tag in tags):
+            result += map(parts.text, tags)
+            continue
+        result.append(literal(pieces[0]))
+        for tag, piece in zip(tags, pieces[1:], strict=True):
+            result += [parts.text(tag), literal(piece)]
+    return "".join(result)

@@ -6,34 +6,32 @@ What is made of the rendered text (headers, bodies, links) lives elsewhere.
 from __future__ import annotations
 
 import os
-import re
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from campaign import filters
+from campaign import filters, guards
 from campaign.errors import TemplateError
+from campaign.templatefaults import located, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from jinja2 import Environment
 
-#: How many names an error text lists.
-_LISTED = 12
+    Prepare = Callable[[Environment, str, str], str]
+
 #: How many files a hint at a missing one is worth looking at.
 _WALKED = 1000
-_UNDEFINED = re.compile(r"'([^']+)' is undefined")
-_NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
-#: How the templates of the campaign file itself (`email.subject`, `link.url`) are told from files.
-_FIELDS = ("email.subject", "link.url")
+_REFERENCES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
 
 
-class TemplateFolder(BaseLoader):
+class TemplateFolder:
     """The files of a campaign's folder as sources of templates.
 
     Each file is read once. A name that leads out of the folder, also by a symbolic link, is refused. After
@@ -59,42 +57,46 @@ class TemplateFolder(BaseLoader):
             raise TemplateError(f"{path}: A template must lie in the campaign's folder, {self._root}.")
         return name.replace(os.sep, "/")
 
-    def path_of(self, name: str) -> Path:
+    def path_of(self, name: str) -> str:
         """Return the path of a template, as error texts show it."""
-        return self._root / name
+        return str(self._root / name)
 
     def seal(self) -> None:
         """Read nothing more from now on."""
         self._sealed = True
 
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        """Return source, file and freshness, as Jinja asks for them.
+    def read(self, name: str) -> str:
+        """Return the source of a template.
 
         Raises:
             TemplateNotFound: there is no such file.
             TemplateError: it lies outside the folder or is not UTF-8.
         """
-        del environment
-        path = self.path_of(template)
-        if template not in self.sources:
-            if not (self._root / template).resolve().is_relative_to(self._inside):
+        if name not in self.sources:
+            path = self._root / name
+            if not path.resolve().is_relative_to(self._inside):
                 raise TemplateError(f"{path}: A template must lie in the campaign's folder, {self._root}.")
             if self._sealed or not path.is_file():
-                raise TemplateNotFound(template)
-            self.sources[template] = _read(path)
-        return self.sources[template], str(path), lambda: True
+                raise TemplateNotFound(name)
+            self.sources[name] = _read(path)
+        return self.sources[name]
 
     def nearest(self, name: str) -> str:
         """Return a hint at the file whose name comes nearest, or at where files are looked for."""
-        known = [self.name_of(path) for path in sorted(self._inside_files())]
+        known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _WALKED)]
         found = get_close_matches(name, known, n=1)
         return f"did you mean {found[0]}?" if found else f"templates are looked for in {self._root}."
 
-    def _inside_files(self) -> Iterable[Path]:
-        for number, path in enumerate(self._root.rglob("*.*")):
-            if number > _WALKED:
-                return
-            yield path
+
+class _Loader(BaseLoader):
+    def __init__(self, folder: TemplateFolder, prepare: Prepare) -> None:
+        self._folder = folder
+        self._prepare = prepare
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, where = self._folder.read(template), self._folder.path_of(template)
+        parse(environment, source, where)
+        return self._prepare(environment, source, where), where, lambda: True
 
 
 def _read(path: Path) -> str:
@@ -109,6 +111,7 @@ def _read(path: Path) -> str:
 def environment(
     folder: TemplateFolder | None = None,
     *,
+    prepare: Prepare = lambda _env, source, _where: source,
     autoescape: bool = False,
     finalize: Callable[[object], str] | None = None,
 ) -> Environment:
@@ -116,18 +119,19 @@ def environment(
 
     Args:
         folder: where templates come from; without it there is nothing to include.
+        prepare: what is made of a source (environment, source, file) before it is compiled.
         autoescape: HTML, whatever the file is called.
         finalize: what every value passes before it is put in.
     """
     made = ImmutableSandboxedEnvironment(
-        loader=folder,
+        loader=_Loader(folder, prepare) if folder else None,
         autoescape=autoescape,
         undefined=StrictUndefined,
         finalize=finalize,
         cache_size=-1,
         auto_reload=False,
     )
-    made.filters |= {"number": filters.number, "money": filters.money}
+    made.filters |= {"number": filters.number, "money": filters.money} | guards.FILTERS
     return made
 
 
@@ -143,14 +147,17 @@ def parse(env: Environment, source: str, where: str) -> nodes.Template:
         raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
 
 
-def compile_source(env: Environment, source: str | nodes.Template, where: str) -> Template:
+def compile_source(env: Environment, source: str, where: str) -> Template:
     """Return the compiled template of a source that stands at `where`, a file or a field of the campaign file.
 
     Raises:
         TemplateError: the syntax is wrong, or a filter or test does not exist.
     """
     try:
-        code = env.compile(source, filename=where)
+        tree = env.parse(source, filename=where)
+        for node in tree.find_all(_REFERENCES) if env.loader is None else ():
+            raise TemplateError(f"{located(where, node.lineno)}: No other template can be used here.")
+        code = env.compile(tree, filename=where)
         return Template.from_code(env, code, env.make_globals(None))
     except TemplateSyntaxError as error:
         raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
@@ -168,25 +175,25 @@ def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes
         current = waiting.pop()
         if current in trees:
             continue
+        where = folder.path_of(current)
         try:
-            source, where, _ = folder.get_source(env, current)
+            trees[current] = parse(env, folder.read(current), where)
         except TemplateNotFound:
-            raise TemplateError(
-                f"{folder.path_of(current)}: There is no such template; {folder.nearest(current)}"
-            ) from None
-        trees[current] = parse(env, source, where)
-        for node in trees[current].find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
-            waiting += _referenced(env, folder, node, where)
-    for loaded in trees:
+            raise TemplateError(f"{where}: There is no such template; {folder.nearest(current)}") from None
+        for node in trees[current].find_all(_REFERENCES):
+            waiting += _referenced(folder, node, where)
+    for loaded, tree in trees.items():
+        where = folder.path_of(loaded)
+        if env.autoescape:
+            guards.check_tree(tree, where)
         try:
             env.get_template(loaded)
         except TemplateSyntaxError as error:
-            where = str(folder.path_of(loaded))
             raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
     return trees
 
 
-def _referenced(env: Environment, folder: TemplateFolder, node: nodes.Node, where: str) -> list[str]:
+def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[str]:
     try:
         wanted = cast("Any", node).template.as_const()
     except nodes.Impossible:
@@ -200,13 +207,25 @@ def _referenced(env: Environment, folder: TemplateFolder, node: nodes.Node, wher
     found = []
     for name in names:
         try:
-            folder.get_source(env, name)
+            folder.read(name)
             found.append(name)
         except TemplateNotFound:
             continue
     if not found and not getattr(node, "ignore_missing", False):
         raise TemplateError(f"{where}:{node.lineno}: There is no template {names[0]}; {folder.nearest(names[0])}")
     return found
+
+
+def root_of(trees: Mapping[str, nodes.Template], name: str) -> str:
+    """Return the template at the end of the chain of `{% extends %}`: the one that holds the document."""
+    passed: set[str] = set()
+    while name not in passed:
+        passed.add(name)
+        extends = trees[name].find(nodes.Extends)
+        if extends is None:
+            break
+        name = extends.template.as_const()
+    return name
 
 
 def names_used(tree: nodes.Template) -> dict[str, int]:
@@ -240,59 +259,3 @@ class Names:
         """
         provided = self._set | ours | DEFAULT_NAMESPACE.keys()
         return {name: where for name, where in self._used.items() if name not in provided}
-
-
-def explained(error: Exception, variables: Mapping[str, object], where: str) -> TemplateError:
-    """Return what a fault in rendering means, with the innermost template's file and line.
-
-    Args:
-        error: what was raised.
-        variables: what the templates could use.
-        where: the outermost template, for a fault that has no line.
-    """
-    trace, line = error.__traceback__, 0
-    while trace is not None:
-        template = trace.tb_frame.f_globals.get("__jinja_template__")
-        if template is not None:
-            where, line = template.filename, template.get_corresponding_lineno(trace.tb_lineno)
-        trace = trace.tb_next
-    text = sentence(str(error) or type(error).__name__)
-    if found := _UNDEFINED.search(text):
-        text = _unknown(found[1], variables)
-    elif found := _NO_ATTRIBUTE.search(text):
-        rows = [value for value in variables.values() if isinstance(value, list)]
-        columns = {str(name) for row in rows for entry in row if isinstance(entry, dict) for name in entry}
-        text = f"There is no {found[1]} here; {_choice(found[1], columns)}"
-    elif not isinstance(error, TemplateError):
-        text = f"{text[:-1]} ({type(error).__name__})."
-    return TemplateError(f"{located(where, line)}: {text}")
-
-
-def _unknown(name: str, variables: Mapping[str, object]) -> str:
-    if name in ("link", "link_to"):
-        return (
-            f"There is no {name} here: it needs a [link] section in the campaign file, and a subject or "
-            "link.url never has it."
-        )
-    columns = [column for column, value in variables.items() if not callable(value) and column != "link"]
-    return f"There is no variable {name}; {_choice(name, columns)}"
-
-
-def _choice(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1)
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    return (f"did you mean {near[0]}? " if near else "") + (
-        f"The columns are {listed}." if near else f"the columns are {listed}."
-    )
-
-
-def located(where: str, line: int) -> str:
-    """Return `file:line`, or the field of the campaign file, which has no lines of its own."""
-    return where if where.endswith(_FIELDS) or not line else f"{where}:{line}"
-
-
-def sentence(text: str | None) -> str:
-    """Return a library's words as a sentence on one line."""
-    words = " ".join((text or "The template is wrong").split())
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,16 +11,19 @@ from markupsafe import escape
 from campaign import templates
 from campaign.bodies import with_newlines
 from campaign.errors import TemplateError
+from campaign.guards import guarded
 from campaign.headers import one_line
+from campaign.inlining import inlined
 from campaign.links import LinkBuilder
-from campaign.plaintext import text_of
+from campaign.plaintext import text_of, text_template, tidied
+from campaign.templatefaults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from typing import Any
 
-    from jinja2 import Environment, Template
+    from jinja2 import Environment, Template, nodes
 
     from campaign.definition import Definition
 
@@ -53,11 +57,26 @@ class Wording:
         self._folder = templates.TemplateFolder(definition.path.parent)
         self._names = templates.Names()
         self._link: LinkBuilder | None = None
-        self._html_path = self._folder.path_of(self._folder.name_of(email.html))
-        self._html = self._file(templates.environment(self._folder, autoescape=True), email.html, link is not None)
+        ours = _OURS if link else frozenset()
+        guard = partial(guarded, ours=ours)
+        html_env = templates.environment(self._folder, prepare=guard, autoescape=True)
+        # As it is written, for errors that name a line; `_html` is what is sent.
+        self._written_html, trees = self._file(html_env, email.html, ours)
+        self._html = self._written_html
+        root = templates.root_of(trees, self._folder.name_of(email.html))
+        source = guard(html_env, self._folder.read(root), self._folder.path_of(root))
+        changed = inlined(html_env, source, self._folder.path_of(root))
+        if changed != source:
+            self._html = self._changed(guard, root, changed, trees).get_template(self._html.name or root)
+        text_env = templates.environment(self._folder)
         self._text: Template | None = None
+        # Whether blank lines must be tidied up in what the text template renders.
+        self._derived = email.text is None
         if email.text is not None:
-            self._text = self._file(templates.environment(self._folder), email.text, link is not None)
+            self._text, _ = self._file(text_env, email.text, ours)
+        elif (derived := text_template(text_env, changed)) is not None:
+            self._text = templates.compile_source(text_env, derived, self._folder.path_of(root))
+            changed += derived
         self._folder.seal()
 
         where = f"{definition.path}: email.subject"
@@ -72,7 +91,9 @@ class Wording:
             self._names.add(where, self._link.tree)
         self._globals = dict(self._subject.globals)
         #: The lines of the templates; most of them stand in every message.
-        self.lines = frozenset(line for source in self._folder.sources.values() for line in source.splitlines())
+        self.lines = frozenset(
+            line for known in (changed, *self._folder.sources.values()) for line in known.splitlines()
+        )
         #: Changes when anything changes that the campaign's mails are made of.
         self.fingerprint = sha256(
             repr(
@@ -86,17 +107,29 @@ class Wording:
             ).encode("utf-8", "backslashreplace")
         ).hexdigest()
 
-    def _file(self, env: Environment, path: Path, needs_link: bool) -> Template:
+    def _file(self, env: Environment, path: Path, ours: frozenset[str]) -> tuple[Template, dict[str, nodes.Template]]:
+        """Return a compiled template, with the syntax trees of all that it is made of."""
         name = self._folder.name_of(path)
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
-            self._names.add(str(self._folder.path_of(each)), tree)
-        if needs_link and not any(_OURS & templates.names_used(tree).keys() for tree in trees.values()):
+            self._names.add(self._folder.path_of(each), tree)
+        if ours and not any(ours & templates.names_used(tree).keys() for tree in trees.values()):
             raise TemplateError(
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
                 "click, or remove [link] from the campaign file."
             )
-        return env.get_template(name)
+        return env.get_template(name), trees
+
+    def _changed(self, guard: templates.Prepare, root: str, changed: str, trees: Iterable[str]) -> Environment:
+        """Return an environment in which one template has another source."""
+
+        def prepare(env: Environment, source: str, where: str) -> str:
+            return changed if where == self._folder.path_of(root) else guard(env, source, where)
+
+        env = templates.environment(self._folder, prepare=prepare, autoescape=True)
+        for name in trees:
+            env.get_template(name)
+        return env
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
@@ -121,6 +154,8 @@ class Wording:
             subject = one_line(_rendered(self._subject, context))
             html = with_newlines(_rendered(self._html, context))
             text = text_of(html) if self._text is None else with_newlines(_rendered(self._text, context))
+            if self._derived:
+                text = tidied(text)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables) from None
         if self._link is None:
@@ -156,11 +191,11 @@ class Wording:
             context, _ = self._context(variables, _NO_TOKEN)
         except TemplateError as again:
             return again
-        for template in filter(None, (self._subject, self._html, self._text)):
+        for template in filter(None, (self._subject, self._written_html, self._text)):
             try:
                 _rendered(template, context)
             except Exception as again:  # noqa: BLE001 - a template can raise anything
-                return templates.explained(again, variables, str(template.filename))
+                return explained(again, variables, str(template.filename))
         return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
 
 

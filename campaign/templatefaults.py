@@ -1,0 +1,75 @@
+"""What went wrong in a template, told as a sentence with file and line. Nothing is rendered here."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from campaign.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: How many names an error text lists.
+_LISTED = 12
+_UNDEFINED = re.compile(r"'([^']+)' is undefined")
+_NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
+#: How the templates of the campaign file itself, which have no lines of their own, are told from files.
+_FIELDS = ("email.subject", "link.url")
+
+
+def explained(error: Exception, variables: Mapping[str, object], where: str) -> TemplateError:
+    """Return what a fault in rendering means, with the innermost template's file and line.
+
+    Args:
+        error: what was raised.
+        variables: what the templates could use.
+        where: the outermost template, for a fault that has no line.
+    """
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            where, line = template.filename, template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    text = sentence(str(error) or type(error).__name__)
+    if found := _UNDEFINED.search(text):
+        text = _unknown(found[1], variables)
+    elif found := _NO_ATTRIBUTE.search(text):
+        rows = [value for value in variables.values() if isinstance(value, list)]
+        columns = {str(name) for row in rows for entry in row if isinstance(entry, dict) for name in entry}
+        text = f"There is no {found[1]} here; {_choice(found[1], columns)}"
+    elif not isinstance(error, TemplateError):
+        text = f"{text[:-1]} ({type(error).__name__})."
+    return TemplateError(f"{located(where, line)}: {text}")
+
+
+def _unknown(name: str, variables: Mapping[str, object]) -> str:
+    if name in ("link", "link_to"):
+        return (
+            f"There is no {name} here: it needs a [link] section in the campaign file, and a subject or "
+            "link.url never has it."
+        )
+    columns = [column for column, value in variables.items() if not callable(value) and column != "link"]
+    return f"There is no variable {name}; {_choice(name, columns)}"
+
+
+def _choice(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+    return (f"did you mean {near[0]}? " if near else "") + (
+        f"The columns are {listed}." if near else f"the columns are {listed}."
+    )
+
+
+def located(where: str, line: int) -> str:
+    """Return `file:line`, or the field of the campaign file, which has no lines of its own."""
+    return where if where.endswith(_FIELDS) or not line else f"{where}:{line}"
+
+
+def sentence(text: str | None) -> str:
+    """Return a library's words as a sentence on one line."""
+    words = " ".join((text or "The template is wrong").split())
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")
