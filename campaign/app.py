@@ -181,7 +181,7 @@ async def _send(
     dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
     pool = Pool(dialer, limit=limits.connections, clock=clock, took=concurrency.transaction.note)
 
-    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy) as tokens:
+    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, clock=clock) as tokens:
         feed = Feed(
             log,
             clock,
@@ -227,7 +227,7 @@ def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[Sen
 
 @asynccontextmanager
 async def _tokens(
-    definition: Definition, venue: Venue, log: SendLog, pacer: Pacer | None, policy: RetryPolicy
+    definition: Definition, venue: Venue, log: SendLog, pacer: Pacer | None, policy: RetryPolicy, *, clock: Clock
 ) -> AsyncIterator[Tokens | None]:
     if definition.link is None or pacer is None or venue.clerk_key is None:
         yield None
@@ -236,7 +236,8 @@ async def _tokens(
     async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
         by_address = section.lookup == "email"
         directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
-        yield Tokens(clerk, pacer, Revoker(log, clerk, pacer, Backoff(policy)), directory, definition.link.expires_in)
+        revoker = Revoker(log, clerk, pacer, Backoff(policy), clock)
+        yield Tokens(clerk, pacer, revoker, directory, definition.link.expires_in)
 
 
 @contextmanager

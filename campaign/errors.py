@@ -83,6 +83,8 @@ class Scope(StrEnum):
     SERVER = "server"
     #: Clerk as a whole: the same.
     CLERK = "clerk"
+    #: Nobody: the same can be done again at once.
+    NOBODY = "nobody"
 
 
 class DeliveryError(CampaignError):

@@ -174,7 +174,7 @@ async def _settle_revocations(definition: Definition, venue: Venue, log: SendLog
     async with log, Clerk(venue.clerk_url, venue.clerk_key) as clerk:
         pacer = Pacer(rates, clock, log.spent(Status.ISSUING, rates))
         backoff = Backoff(RetryPolicy(definition.retry.attempts, definition.retry.first_delay))
-        revoker = Revoker(log, clerk, pacer, backoff)
+        revoker = Revoker(log, clerk, pacer, backoff, clock)
         for _ in range(definition.retry.attempts):
             wait = await revoker.settle_all()
             if wait is None:

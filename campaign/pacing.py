@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
 #: when it leaves: two calls may come nearer to each other on the way.
-_MARGIN = 1.006
+_MARGIN = 1.003
 #: Windows up to this length (seconds) are spread evenly; longer ones are budgets, spent as fast as the others allow.
 _EVEN = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
@@ -43,15 +43,32 @@ class Window:
         full_until = self._taken[0][1] + self._period if self._total >= self._count else now
         return max(now, full_until, self._slot + self._even)
 
-    def take(self, now: float, number: int = 1) -> None:
-        """Note turns taken at `now`; instants must not decrease."""
+    def take(self, now: float, number: int = 1) -> list[float]:
+        """Note turns taken at `now` and return the piece that they are in; instants must not decrease."""
         if self._taken and now - self._taken[-1][0] < self._piece:
-            self._taken[-1][1] = now
+            self._taken[-1][1] = max(now, self._taken[-1][1])
             self._taken[-1][2] += number
         else:
             self._taken.append([now, now, number])
         self._total += number
         self._slot = max(self._slot + self._even, now - _CATCH_UP)
+        return self._taken[-1]
+
+
+class Turn:
+    """A turn that was taken, and what is done with it."""
+
+    __slots__ = ("_clock", "_pieces")
+
+    def __init__(self, pieces: list[list[float]], clock: Clock) -> None:
+        self._pieces = pieces
+        self._clock = clock
+
+    def used(self) -> None:
+        """Note that only now the call leaves: the windows count from here, so that a late one crowds no other."""
+        now = self._clock.now()
+        for piece in self._pieces:
+            piece[1] = max(piece[1], now)
 
 
 class Pacer:
@@ -88,16 +105,20 @@ class Pacer:
         """The instant at which the last hold ends; in the past if none is on."""
         return self._held_until
 
-    async def turn(self) -> None:
+    @property
+    def is_held(self) -> bool:
+        """Whether a hold is on."""
+        return self._held_until > self._clock.now()
+
+    async def turn(self) -> Turn:
         """Return when it is the caller's turn; the turn is then taken."""
         if not self._windows and self._held_until <= self._clock.now():
-            return
+            return Turn([], self._clock)
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:
                 await self._clock.sleep(wait)
             now = self._clock.now()
-            for window in self._windows:
-                window.take(now)
+            return Turn([window.take(now) for window in self._windows], self._clock)
 
     def hold(self, seconds: float) -> float:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""

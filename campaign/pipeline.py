@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.blame import Blame, HoldDomain, StopDomain, StopRun
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from campaign.sendlog import SendLog
     from campaign.smtp import Pool
 
+#: A message is held open before its final dot for so long (seconds) at most while the server is to be left alone.
+_LONGEST_OPEN = 5.0
 #: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
 _STALE = 0.25
 
@@ -137,17 +140,9 @@ class Pipeline:
                 self._must_be_for(user_id, token)
             message_id = self._message_id(delivery)
             message = self._compose(delivery, message_id, token)
-            await self._pacer.turn()
-            if self._tokens:
-                self._must_be_fresh(asked_at, self._tokens)
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
-            receipt = await self._pool.send(
-                envelope,
-                message.data,
-                before_dot=lambda: self._log.sending(
-                    delivery, message_id=message_id, server=self._server, with_token=token is not None
-                ),
-            )
+            before_dot = partial(self._before_dot, delivery, message_id, asked_at if token else None)
+            receipt = await self._pool.send(envelope, message.data, before_dot)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
@@ -165,6 +160,19 @@ class Pipeline:
         self.tally[outcome.status] += 1
         self._feed.settled(delivery, outcome)
         self._on_settled(delivery, outcome)
+
+    async def _before_dot(self, delivery: Delivery, message_id: str, asked_at: float | None) -> None:
+        """Wait for the message's turn and make the intent durable; the server has all of it but the final dot.
+
+        The turn is taken this late so that a run that was stopped for a while lets no burst go when it wakes.
+        """
+        if self._pacer.held_until > self._clock.now() + _LONGEST_OPEN:
+            raise LaterError("the mail server is left alone for a while", scope=Scope.SERVER)
+        turn = await self._pacer.turn()
+        if asked_at is not None and self._tokens:
+            self._must_be_fresh(asked_at, self._tokens)
+        await self._log.sending(delivery, message_id=message_id, server=self._server, with_token=asked_at is not None)
+        turn.used()
 
     async def _user_id_of(self, delivery: Delivery, tokens: Tokens) -> str:
         if tokens.directory is None:
@@ -185,9 +193,7 @@ class Pipeline:
     def _must_be_fresh(self, asked_at: float, tokens: Tokens) -> None:
         age = self._clock.now() - asked_at
         if age > tokens.expires_in.total_seconds() * _STALE:
-            raise LaterError(
-                "the token grew old while the message waited; a new one will be asked for", scope=Scope.CLERK
-            )
+            raise LaterError("the token grew old while the message waited; it gets a new one", scope=Scope.NOBODY)
 
     def _message_id(self, delivery: Delivery) -> str:
         """Return the Message-ID: the same for the identical message, another with another token, and nobody's name."""
@@ -223,9 +229,9 @@ class Pipeline:
         held_until = self._feed.held_until(domain)
         if isinstance(error, LaterError):
             if error.scope is Scope.SERVER:
-                held_until = self._pacer.hold(self._server_backoff.failed(error.wait))
+                held_until = self._server_backoff.rest(self._pacer, error.wait)
             elif error.scope is Scope.CLERK and self._tokens:
-                held_until = self._tokens.pacer.hold(self._clerk_backoff.failed(error.wait))
+                held_until = self._clerk_backoff.rest(self._tokens.pacer, error.wait)
         return outcome_of(error, delivery, self._policy, now=self._clock.now(), held_until=held_until)
 
     # -- many of them --------------------------------------------------------------------------------------------
@@ -263,7 +269,7 @@ class Pipeline:
             try:
                 await self._pool.prove()
             except LaterError as error:
-                held_until = self._pacer.hold(self._server_backoff.failed(error.wait))
+                held_until = self._server_backoff.rest(self._pacer, error.wait)
                 await self._feed.pause(error.reason, held_until)
             except CampaignError as error:
                 self._refuse(error)

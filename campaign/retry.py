@@ -12,6 +12,7 @@ from campaign.model import Outcome, Status
 
 if TYPE_CHECKING:
     from campaign.model import Delivery
+    from campaign.pacing import Pacer
 
 #: No wait is longer, whoever asks for it.
 LONGEST_WAIT = timedelta(hours=1)
@@ -50,6 +51,16 @@ class Backoff:
         if wait is not None:
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
+
+    def rest(self, pacer: Pacer, wait: timedelta | None) -> float:
+        """Hold a service's pacer for a fault and return the instant at which the hold ends.
+
+        What fails while the service is left alone already was under way before: however much of it there is, it is
+        the same fault, and only a longer wait that the service itself asks for counts.
+        """
+        if wait is None and pacer.is_held:
+            return pacer.held_until
+        return pacer.hold(self.failed(wait))
 
     def succeeded(self) -> None:
         """Note a success: the next fault is a first one again."""

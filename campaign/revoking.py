@@ -10,6 +10,7 @@ from campaign.errors import LaterError
 
 if TYPE_CHECKING:
     from campaign.clerk import Clerk, Revocation
+    from campaign.clock import Clock
     from campaign.pacing import Pacer
     from campaign.retry import Backoff
     from campaign.sendlog import SendLog
@@ -21,11 +22,12 @@ _TOGETHER = 20
 class Revoker:
     """Settles the log's pending revocations with Clerk."""
 
-    def __init__(self, log: SendLog, clerk: Clerk, pacer: Pacer, backoff: Backoff) -> None:
+    def __init__(self, log: SendLog, clerk: Clerk, pacer: Pacer, backoff: Backoff, clock: Clock) -> None:
         self._log = log
         self._clerk = clerk
         self._pacer = pacer
         self._backoff = backoff
+        self._clock = clock
         #: What Clerk answered, counted.
         self.settled: Counter[Revocation] = Counter()
 
@@ -41,21 +43,18 @@ class Revoker:
         """
         while pending := await self._log.pending_revocations(_TOGETHER):
             answers = await asyncio.gather(*map(self._settle, pending), return_exceptions=True)
+            late = [answer for answer in answers if isinstance(answer, LaterError)]
             for answer in answers:
-                if isinstance(answer, BaseException):
+                if isinstance(answer, BaseException) and not isinstance(answer, LaterError):
                     raise answer
-            waits = [answer for answer in answers if isinstance(answer, float)]
-            if waits:
-                return max(waits)
+            if late:
+                held_until = self._backoff.rest(self._pacer, late[0].wait)
+                return max(0.0, held_until - self._clock.now())
+            self._backoff.succeeded()
         return None
 
-    async def _settle(self, token_id: str) -> float | None:
+    async def _settle(self, token_id: str) -> None:
         await self._pacer.turn()
-        try:
-            answer = await self._clerk.revoke_sign_in_token(token_id)
-        except LaterError as error:
-            return self._backoff.failed(error.wait)
-        self._backoff.succeeded()
+        answer = await self._clerk.revoke_sign_in_token(token_id)
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1
-        return None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which one connection more is tried, when the server had allowed fewer than configured.
 _TRY_MORE_AFTER = 60.0
+#: Seconds after which another connection is tried, when one could not be opened beside others.
+_TRY_AGAIN_AFTER = 1.0
 
 
 class Dials(Protocol):
@@ -60,7 +62,7 @@ class Pool:
         self._dialer = dialer
         self._limit = limit
         self._allowed = limit
-        self._more_at = 0.0
+        self._more_at = self._next_at = 0.0
         self._clock = clock
         self._took = took
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
@@ -142,6 +144,8 @@ class Pool:
         if self._allowed < self._limit and self._clock.now() >= self._more_at:
             self._allowed += 1
             self._more_at = self._clock.now() + _TRY_MORE_AFTER
+        if self._open and self._clock.now() < self._next_at:
+            return
         room = self._allowed if self._open else 1
         if len(self._open) + self._dialing < room and self._dialing < len(self._waiting) and not self._closing:
             self._dialing += 1
@@ -169,9 +173,11 @@ class Pool:
 
     def _cannot_open(self, error: CampaignError) -> None:
         if isinstance(error, LaterError) and self._open:
-            # the server takes no more than these: meet it at its limit and try one more later
-            self._allowed = len(self._open)
-            self._more_at = self._clock.now() + _TRY_MORE_AFTER
+            self._next_at = self._clock.now() + _TRY_AGAIN_AFTER
+            if error.reply is not None:
+                # the server takes no more than these: meet it at its limit, and try one more later
+                self._allowed = len(self._open)
+                self._more_at = self._clock.now() + _TRY_MORE_AFTER
             return
         while self._waiting:
             self._waiting.popleft().fail(error)
@@ -207,7 +213,7 @@ class Pool:
         try:
             await connection.envelope(job.envelope)
             await connection.body(job.message)
-            await job.before_dot()
+            began += await self._ask(connection, job)
             connection.check()
             if connection.features.pipelining and self._waiting:
                 following = self._waiting.popleft()
@@ -218,7 +224,6 @@ class Pool:
         except DeliveryError as error:
             job.fail(error)
         except CampaignError as error:
-            # the server refuses us, or the intent could not be written: no dot may follow on this connection
             job.fail(error)
             connection.end(str(error))
         else:
@@ -226,6 +231,17 @@ class Pool:
             if not job.receipt.done():
                 job.receipt.set_result(receipt)
         return following
+
+    async def _ask(self, connection: Connection, job: _Job) -> float:
+        """Have the intent made durable; return how many seconds that took, for they are not the server's."""
+        began = self._clock.now()
+        try:
+            await job.before_dot()
+        except BaseException:
+            # the server has the message and must not get the dot
+            connection.end("the message was taken back")
+            raise
+        return self._clock.now() - began
 
     def _move(self, job: _Job, error: NotBegunError) -> None:
         if job.moved:
