@@ -1,0 +1,30 @@
+// The page that the sign-in links of an email lead to, for Next.js with the Pages Router. Put it at the path of
+// `link.url`, as pages/welcome.jsx say, with a <ClerkProvider> in pages/_app, and send with it the headers
+// `Referrer-Policy: no-referrer` and `Cache-Control: no-store`. Keep that path out of the matcher of
+// clerkMiddleware, whose handshake would carry the address with the token.
+// It spends the link only when somebody presses the button: mail scanners open links too.
+
+import { useClerk, useUser } from "@clerk/nextjs";
+import Head from "next/head";
+import { useEffect, useRef, useState } from "react";
+
+// @script@
+
+// Next's own entry in the history has to stay, without the token in it.
+function replaceAddress(address) {
+  const { pathname, search, hash } = new URL(address);
+  const as = pathname + search + hash;
+  window.history.replaceState({ ...window.history.state, as, url: as }, "", address);
+}
+
+export default function Page() {
+  return (
+    <>
+      <Head>
+        <title>Sign in</title>
+        <meta name="referrer" content="no-referrer" />
+      </Head>
+      <AcceptToken replaceAddress={replaceAddress} />
+    </>
+  );
+}

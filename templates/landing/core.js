@@ -1,0 +1,148 @@
+// One visitor's way from the link to being signed in, whatever shows it. How it looks is not decided here.
+
+// Clerk's error codes, as the Frontend API answers them, and the state of the page that each one means.
+const FAILURES /*: Record<string, StateName> */ = {
+  sign_in_token_already_used_code: "used",
+  sign_in_token_revoked_code: "revoked",
+  ticket_expired_code: "expired",
+  ticket_invalid_code: "invalid",
+  resource_not_found: "invalid",
+  user_locked: "locked",
+  user_banned: "banned",
+  network_error: "offline",
+};
+
+// What Clerk still asks for after the link, and this page cannot take.
+const FURTHER_STEPS = ["needs_second_factor", "needs_client_trust", "needs_new_password"];
+
+function ticketIn(address /*: string */) /*: string */ {
+  return new URL(address).searchParams.get(PARAMETER) ?? "";
+}
+
+function withoutTicket(address /*: string */) /*: string */ {
+  const url = new URL(address);
+  url.searchParams.delete(PARAMETER);
+  return url.href;
+}
+
+// The user that a ticket was made for, as far as it can be read. Unverified: it chooses words, never rights.
+function userIn(ticket /*: string */) /*: string */ {
+  try {
+    const payload = (ticket.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
+    const user = String(JSON.parse(atob(payload)).eid);
+    return /^user_\w{1,64}$/.test(user) ? user : "";
+  } catch {
+    return "";
+  }
+}
+
+function stateAfter(error /*: unknown */) /*: State */ {
+  const fault = Object(error);
+  const code = String(fault.errors?.[0]?.code ?? fault.status ?? fault.code ?? "");
+  if (fault.status === 429) {
+    const seconds = Number(fault.retryAfter);
+    return { name: "too_many", wait: seconds > 0 ? `${Math.ceil(seconds)} seconds` : "a minute" };
+  }
+  if (Object.hasOwn(FAILURES, code)) {
+    return { name: FAILURES[code] ?? "failed" };
+  }
+  // An answer has a status; what has none never reached the service.
+  return fault.status ? { name: "failed", code } : { name: "offline" };
+}
+
+function makeLanding({ ticket, show, dropTicket } /*: Host */) {
+  let clerk /*: Clerk | undefined */;
+  // A session that the ticket was spent on and that is not active yet: to try again must not spend it twice.
+  let session = "";
+
+  function already(user /*: string */) {
+    const other = userIn(ticket);
+    if (other !== user) {
+      return show({ name: other ? "already_other" : "already_unknown", user, other });
+    }
+    dropTicket();
+    show({ name: "already_same", user });
+  }
+
+  // Nothing in here may spend the ticket: mail scanners open links, some of them in a real browser.
+  function begin(loaded /*: Clerk */) {
+    clerk = loaded;
+    const user = clerk.user?.id;
+    if (user && ticket) {
+      already(user);
+    } else if (user) {
+      show({ name: "signed_in", user });
+    } else {
+      show({ name: ticket ? "ready" : "no_token" });
+    }
+  }
+
+  async function spend() {
+    const signIn = await clerk?.client?.signIn.create({ strategy: "ticket", ticket });
+    const status = String(signIn?.status ?? "");
+    if (status === "complete") {
+      dropTicket();
+      session = signIn?.createdSessionId ?? "";
+    } else if (FURTHER_STEPS.includes(status)) {
+      dropTicket();
+      show({ name: "second_factor" });
+    } else {
+      // clerk-js answers with an empty sign-in where the browser knows that it is offline.
+      show(status ? { name: "failed", code: status } : { name: "offline" });
+    }
+  }
+
+  // Another tab signed in meanwhile. Clerk leaves the ticket unspent.
+  async function adoptSession() {
+    await clerk?.client?.reload();
+    const held = clerk?.client?.signedInSessions?.[0];
+    if (held && !clerk?.user) {
+      await clerk?.setActive({ session: held.id });
+    }
+    const user = clerk?.user?.id ?? held?.user?.id;
+    return user ? already(user) : show({ name: "failed", code: "session_exists" });
+  }
+
+  async function accept() {
+    try {
+      if (!session) {
+        await spend();
+      }
+      if (session) {
+        await clerk?.setActive({ session });
+        session = "";
+        show({ name: "signed_in", user: clerk?.user?.id ?? userIn(ticket) });
+      }
+    } catch (error) {
+      if (Object(error).errors?.[0]?.code === "session_exists") {
+        return adoptSession().catch((fault /*: unknown */) => show(stateAfter(fault)));
+      }
+      show(stateAfter(error));
+    }
+  }
+
+  async function change() {
+    try {
+      // With a callback in its place, signOut does not navigate away.
+      await clerk?.signOut(() => {});
+      session = "";
+    } catch (error) {
+      return show(stateAfter(error));
+    }
+    await accept();
+  }
+
+  async function press(action /*: string */) {
+    if (action === "reload") {
+      return window.location.reload();
+    }
+    if (action === "stay") {
+      dropTicket();
+      return show({ name: "signed_in", user: clerk?.user?.id });
+    }
+    show({ name: "working" });
+    return action === "change" ? change() : accept();
+  }
+
+  return { begin, press };
+}

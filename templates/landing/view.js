@@ -1,0 +1,72 @@
+// The plain page: puts a state on the screen, loads clerk-js from the instance's own Frontend API.
+
+const card = document.querySelector(".landing-card");
+const title = document.querySelector(".landing-title");
+const text = document.querySelector(".landing-text");
+const actions = document.querySelector(".landing-actions");
+let leaving = 0;
+
+function put(state) {
+  const words = STATES[state.name];
+  card.dataset.state = state.name;
+  card.dataset.tone = words.tone;
+  card.querySelector("path").setAttribute("d", ICONS[words.icon]);
+  title.textContent = words.title;
+  text.replaceChildren(...pieces(words.text, state).map(asNode));
+  actions.replaceChildren(...actionsOf(words.actions).map((action) => asControl(action)));
+  clearTimeout(leaving);
+  if (REDIRECT && DONE.includes(state.name)) {
+    leaving = setTimeout(() => window.location.assign(REDIRECT), LINGER);
+  }
+}
+
+function asNode({ value, exact }) {
+  const node = document.createElement(exact ? "code" : "span");
+  node.textContent = value;
+  return node;
+}
+
+function asControl({ label, does }) {
+  const control = document.createElement(does === "go" ? "a" : "button");
+  control.className = "landing-action";
+  control.textContent = label;
+  if (does === "go") {
+    control.href = REDIRECT;
+  } else {
+    control.type = "button";
+    control.addEventListener("click", () => {
+      // The button goes away with its state: the keyboard's place moves to what is said instead.
+      title.focus();
+      landing.press(does);
+    });
+  }
+  return control;
+}
+
+function connect() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = SETTINGS.script;
+    script.async = true;
+    script.dataset.clerkPublishableKey = SETTINGS.publishableKey;
+    if (SETTINGS.proxyUrl) {
+      script.dataset.clerkProxyUrl = SETTINGS.proxyUrl;
+    }
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", reject);
+    document.head.append(script);
+  });
+}
+
+const landing = makeLanding({
+  ticket: ticketIn(window.location.href),
+  show: put,
+  dropTicket: () => window.history.replaceState(null, "", withoutTicket(window.location.href)),
+});
+
+put({ name: "loading" });
+setTimeout(() => card.dataset.state === "loading" && put({ name: "unreachable" }), PATIENCE);
+connect()
+  .then(() => window.Clerk.load({ telemetry: false }))
+  .then(() => landing.begin(window.Clerk))
+  .catch(() => put({ name: "unreachable" }));

@@ -1,0 +1,81 @@
+function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) => void } */) {
+  const clerk = useClerk();
+  const { isLoaded } = useUser();
+  const [state, setState] = useState/*<State>*/({ name: "loading" });
+  const landing = useRef/*<ReturnType<typeof makeLanding> | null>*/(null);
+  const title = useRef/*<HTMLHeadingElement | null>*/(null);
+  const words /*: Words */ = STATES[state.name];
+
+  useEffect(() => {
+    if (!isLoaded || landing.current) {
+      return;
+    }
+    landing.current = makeLanding({
+      ticket: ticketIn(window.location.href),
+      show: setState,
+      dropTicket: () => replaceAddress(withoutTicket(window.location.href)),
+    });
+    landing.current.begin(clerk);
+  }, [isLoaded, clerk, replaceAddress]);
+
+  useEffect(() => {
+    const giveUp = () => setState((now) => (now.name === "loading" ? { name: "unreachable" } : now));
+    const timer = setTimeout(giveUp, PATIENCE);
+    return () => clearTimeout(timer);
+  }, []);
+
+  useEffect(() => {
+    if (!REDIRECT || !DONE.includes(state.name)) {
+      return;
+    }
+    const timer = setTimeout(() => window.location.assign(REDIRECT), LINGER);
+    return () => clearTimeout(timer);
+  }, [state.name]);
+
+  function press(action /*: string */) {
+    // The button goes away with its state: the keyboard's place moves to what is said instead.
+    title.current?.focus();
+    void landing.current?.press(action);
+  }
+
+  return (
+    <main className="landing">
+      <style dangerouslySetInnerHTML={{ __html: STYLE }} />
+      <section
+        className="landing-card"
+        aria-labelledby="landing-title"
+        data-state={state.name}
+        data-tone={words.tone}
+      >
+        <span className="landing-icon" aria-hidden="true">
+          <svg viewBox="0 0 24 24">
+            <path d={ICONS[words.icon]} />
+          </svg>
+        </span>
+        <div role="status" aria-live="polite" aria-atomic="true">
+          <h1 className="landing-title" id="landing-title" tabIndex={-1} ref={title}>
+            {words.title}
+          </h1>
+          <p className="landing-text">
+            {pieces(words.text, state).map(({ value, exact }, index) =>
+              exact ? <code key={index}>{value}</code> : <span key={index}>{value}</span>,
+            )}
+          </p>
+        </div>
+        <div className="landing-actions">
+          {actionsOf(words.actions).map(({ label, does }) =>
+            does === "go" ? (
+              <a className="landing-action" href={REDIRECT} key={does}>
+                {label}
+              </a>
+            ) : (
+              <button className="landing-action" type="button" onClick={() => press(does)} key={does}>
+                {label}
+              </button>
+            ),
+          )}
+        </div>
+      </section>
+    </main>
+  );
+}

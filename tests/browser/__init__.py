@@ -1,0 +1,1 @@
+"""Tests that need a browser, and what they are made of."""
