@@ -86,9 +86,10 @@ class Pacer:
         self._rates = tuple(rates)
         self._held_until = 0.0
         self._queue = asyncio.Lock()
+        now = clock.now()
         for at, number in spent:
             for window in self._windows:
-                window.take(at, number)
+                window.take(min(at, now), number)  # a clock that was ahead must not stall this run
 
     def free_at(self) -> float:
         """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it."""
