@@ -1,0 +1,113 @@
+"""A clock that the tests own, and waiting for what happens outside of it. No test is here."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: So many rounds of the event loop let everything happen that needs no time.
+_ROUNDS = 12
+
+
+class FakeClock:
+    """A `campaign.clock.Clock` that stands still until a test moves it.
+
+    Args:
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, now: float = 1_750_000_000.0) -> None:
+        self._now = now
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+
+    # -- campaign.clock.Clock ------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when the clock was moved so far."""
+        await self._woken_in(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Return True as soon as the event is set, or False when the clock was moved so far."""
+        sleeper = self._woken_in(seconds)
+        waiter = asyncio.ensure_future(event.wait())  # noqa: TID251 - a test's clock, not the program's
+        futures: set[asyncio.Future[Any]] = {sleeper, waiter}
+        try:
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            return event.is_set()
+        finally:
+            sleeper.cancel()
+            waiter.cancel()
+
+    # -- for the tests -------------------------------------------------------------------------------------------
+
+    @property
+    def wakes_at(self) -> float | None:
+        """The instant at which the first sleeper wakes, or None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass at once, as for a process that was stopped: all who sleep wake late."""
+        self._now += seconds
+        self._wake()
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, waking each sleeper at its own instant."""
+        end = self._now + seconds
+        await settled()
+        while (instant := self.wakes_at) is not None and instant <= end:
+            self._move_to(instant)
+            await settled()
+        self._now = end
+
+    async def play(self, task: asyncio.Future[Any], *, within: float = 10.0) -> None:
+        """Let time pass as fast as sleepers wake until a task is done; `within` are real seconds."""
+        until = time.monotonic() + within
+        while not task.done():
+            assert time.monotonic() < until, "the task does not end"
+            await settled()
+            if not task.done() and (instant := self.wakes_at) is not None:
+                self._move_to(instant)
+            elif not task.done():
+                await asyncio.sleep(0.001)  # noqa: TID251 - something outside of this clock is under way
+
+    def _move_to(self, instant: float) -> None:
+        self._now = max(self._now, instant)
+        self._wake()
+
+    def _wake(self) -> None:
+        while (instant := self.wakes_at) is not None and instant <= self._now:
+            heapq.heappop(self._sleepers)[2].set_result(None)
+
+    def _woken_in(self, seconds: float) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._numbers), future))
+        if seconds <= 0:
+            self._wake()
+        return future
+
+
+async def settled() -> None:
+    """Return when everything has happened that needs no time."""
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)  # noqa: TID251 - a round of the event loop, no time
+
+
+async def eventually(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+    """Return as soon as a condition holds; fail after `within` real seconds."""
+    until = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < until, "it does not come true"
+        await asyncio.sleep(0.002)  # noqa: TID251 - servers live in the real time
