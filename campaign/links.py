@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from campaign.errors import TemplateError
 from campaign.filters import shown
 from campaign.templatefaults import explained
-from campaign.templates import compile_source, environment, parse
+from campaign.templates import compile_source, environment, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class LinkBuilder:
 
     def _rendered(self, variables: Mapping[str, object]) -> str:
         try:
-            return self._template.render(variables)
+            return render(self._template, {**self._template.globals, **variables})
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise explained(error, variables, self._where) from None
 

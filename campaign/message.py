@@ -91,9 +91,10 @@ class MessageTemplate:
             eight_bit: whether the server takes 8bit bodies (RFC 6152).
 
         Raises:
-            TemplateError: these variables cannot be rendered, or the link does not arrive in the message; the
-                text names the template's file and line and never holds the token.
-            ValueError: the address or the Message-ID is not one, or the token is missing.
+            TemplateError: these variables cannot be rendered, the address cannot stand in a header, or the link
+                does not arrive in the message; the text names the template's file and line and never holds the
+                token.
+            ValueError: the Message-ID is not one, or the token is missing.
         """
         subject, html, text, links = self._wording.render(variables, token)
         data = self._skeleton.fill(

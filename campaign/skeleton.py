@@ -97,12 +97,12 @@ class Skeleton:
                 encoded all the same.
 
         Raises:
-            TemplateError: the subject is empty or too long, or the header block would not hold exactly the
-                headers that were meant.
-            ValueError: the address or the Message-ID is not one.
+            TemplateError: the subject is empty or too long, the address is not a plain one, or the header block
+                would not hold exactly the headers that were meant.
+            ValueError: the Message-ID is not one.
         """
         if not headers.is_address(to):
-            raise ValueError(f"{to!r} is not one plain address that may stand in a header.")
+            raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
         raw_text = bodies.eight_bit(text, self._boundary) if eight_bit else None

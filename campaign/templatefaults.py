@@ -59,9 +59,9 @@ def _choice(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
     listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    return (f"did you mean {near[0]}? " if near else "") + (
-        f"The columns are {listed}." if near else f"the columns are {listed}."
-    )
+    if not names:
+        return "there are no columns."
+    return f"did you mean {near[0]}? The columns are {listed}." if near else f"the columns are {listed}."
 
 
 def located(where: str, line: int) -> str:

@@ -163,6 +163,15 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
         raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
 
 
+def render(template: Template, variables: dict[str, Any]) -> str:
+    """Return what a template renders with variables that hold its globals too.
+
+    It is what `Template.render` does, without a copy of the variables and with the traceback as it is; whatever
+    is raised is for `templatefaults.explained`.
+    """
+    return "".join(template.root_render_func(template.new_context(variables, shared=True)))
+
+
 def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes.Template]:
     """Return the syntax trees of a template and of all that it includes, extends or imports, by name.
 

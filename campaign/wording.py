@@ -151,9 +151,9 @@ class Wording:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
             context, links = self._context(variables, token or "")
-            subject = one_line(_rendered(self._subject, context))
-            html = with_newlines(_rendered(self._html, context))
-            text = text_of(html) if self._text is None else with_newlines(_rendered(self._text, context))
+            subject = one_line(templates.render(self._subject, context))
+            html = with_newlines(templates.render(self._html, context))
+            text = text_of(html) if self._text is None else with_newlines(templates.render(self._text, context))
             if self._derived:
                 text = tidied(text)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
@@ -193,12 +193,7 @@ class Wording:
             return again
         for template in filter(None, (self._subject, self._written_html, self._text)):
             try:
-                _rendered(template, context)
+                templates.render(template, context)
             except Exception as again:  # noqa: BLE001 - a template can raise anything
                 return explained(again, variables, str(template.filename))
         return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
-
-
-def _rendered(template: Template, context: dict[str, Any]) -> str:
-    # What `Template.render` does, without a copy of the variables for every template.
-    return "".join(template.root_render_func(template.new_context(context, shared=True)))

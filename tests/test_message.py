@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.errors import TemplateError
+from campaign.errors import DefinitionError, TemplateError
 from campaign.headers import one_line
-from campaign.message import Message, MessageTemplate
+from campaign.message import Message, MessageTemplate, list_id
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -79,12 +79,13 @@ def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as
         "html": folder / "email.html",
         "text": folder / "email.txt",
     }
-    link = {"url": "https://acme.example/welcome", "parameter": "token", "hosts": ("acme.example",)}
+    link: dict[str, Any] = {"url": "https://acme.example/welcome", "parameter": "token", "hosts": ("acme.example",)}
+    link |= {"expires_in": timedelta(hours=1)} | changes.get("link", {})
     made = SimpleNamespace(
         path=folder / "campaign.toml",
         name="waitlist welcome",
         email=SimpleNamespace(**(email | changes.get("email", {}))),
-        link=SimpleNamespace(**link, expires_in=timedelta(hours=1)) if changes.get("link", True) else None,
+        link=SimpleNamespace(**link),
     )
     return cast("Definition", made)
 
@@ -195,12 +196,86 @@ def test_the_message_is_what_the_library_would_hold(template: MessageTemplate) -
 
 
 @pytest.mark.parametrize(
-    "email", ["a@b@c.example", "a b@x.example", "Ana <a@x.example>", "a@x.example\r\nBcc: b", "é@x.example"]
+    "email",
+    [
+        *("", "ana", "a@b@c.example", "a b@x.example", "Ana <a@x.example>", "a@x.example, b@x.example"),
+        *(
+            "a@x.example\r\nBcc: b@x.example",
+            "é@x.example",
+            "=?utf-8?q?a?=@x.example",
+            '"a b"@x.example',
+            "a@x.example\n",
+        ),
+        f"{'a' * 250}@x.example",
+    ],
 )
 def test_what_is_not_one_address_is_refused(template: MessageTemplate, email: str) -> None:
     """Nothing but one plain address may stand in To."""
-    with pytest.raises(ValueError, match="not one plain address"):
+    with pytest.raises(TemplateError, match="is not one plain address"):
         template.compose({"name": "", "place": ""}, email=email, message_id=MESSAGE_ID, date=DATE, token=TOKEN)
+
+
+@pytest.mark.parametrize("message_id", ["", "a@b", "<a>", "<a@b>\r\nBcc: x", "<a b@c>", f"<{'a' * 1000}@c>"])
+def test_what_is_not_a_message_id_is_refused(template: MessageTemplate, message_id: str) -> None:
+    """Nothing but one Message-ID may stand in its field."""
+    with pytest.raises(ValueError, match="is not a Message-ID"):
+        template.compose({"name": "", "place": ""}, email="a@x.example", message_id=message_id, date=DATE, token=TOKEN)
+
+
+def test_a_message_without_its_token_is_a_mistake(template: MessageTemplate) -> None:
+    """A campaign with a link composes nothing without a token."""
+    with pytest.raises(ValueError, match="needs a token"):
+        template.compose({"name": ""}, email="a@x.example", message_id=MESSAGE_ID, date=DATE, token=None)
+
+
+def test_a_message_shows_no_token(template: MessageTemplate) -> None:
+    """The representation of a message holds neither its bodies nor its links."""
+    assert "eyJ" not in repr(composed(template))
+
+
+def test_the_fingerprint_changes_with_the_campaign(folder: Path) -> None:
+    """A change of templates, subject, sender or link changes the fingerprint, and nothing else does."""
+    first = MessageTemplate.load(definition(folder)).fingerprint
+    assert first == MessageTemplate.load(definition(folder)).fingerprint
+    (folder / "other.html").write_text((folder / "email.html").read_text("utf-8") + "<p>", "utf-8")
+    for changes in (
+        {"email": {"html": folder / "other.html"}},
+        {"email": {"subject": "Hallo {{ name }}"}},
+        {"email": {"sender": "hello@acme.example"}},
+        {"email": {"reply_to": None}},
+        {"link": {"url": "https://acme.example/in"}},
+        {"link": {"parameter": "ticket"}},
+    ):
+        assert MessageTemplate.load(definition(folder, **changes)).fingerprint != first
+
+
+def test_a_sender_that_cannot_stand_in_a_header_is_refused(folder: Path) -> None:
+    """A wrong sender is an error of the campaign file."""
+    with pytest.raises(DefinitionError, match=r"campaign\.toml: .* is not one mailbox"):
+        MessageTemplate.load(definition(folder, email={"sender": "Acme"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("waitlist", "<waitlist.acme.example>"), ("Größe 1", "<Gr-e-1.acme.example>"), ("…", "<campaign.acme.example>")],
+)
+def test_the_list_id_names_the_campaign(name: str, expected: str) -> None:
+    """The List-Id is the campaign's name, as labels allow it, before the sender's host."""
+    assert list_id(name, "Acme <hello@acme.example>") == expected
+
+
+def test_a_campaign_without_reply_to_has_no_such_header(folder: Path) -> None:
+    """Without `reply_to` the header is absent, and the rest is as it was."""
+    mail = parsed(composed(MessageTemplate.load(definition(folder, email={"reply_to": None}))))
+    assert mail.keys()[:4] == ["From", "To", "Subject", "Date"]
+
+
+def test_an_8bit_body_that_holds_the_boundary_is_encoded(template: MessageTemplate) -> None:
+    """Data that holds the boundary of the parts ends no part."""
+    boundary = parsed(composed(template)).get_boundary()
+    message = composed(template, name=f"\n--{boundary}--\n", eight_bit=True)
+    mail = parsed(message)
+    assert [body(cast("EmailMessage", part)) for part in mail.iter_parts()] == [message.text, message.html]
 
 
 def test_no_error_holds_the_token(folder: Path) -> None:
