@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from campaign.csvquotes import RowScanner
 from campaign.errors import Problem, RecipientsError
-from campaign.textlines import Lines, LineTooLongError, fail_decoding, open_text
+from campaign.textlines import Lines, LineTooLongError, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class CsvFile:
         self._path = path
         self._stream = open_text(path)
         try:
-            self._lines = Lines(self._stream)
+            self._lines = Lines(path, self._stream)
             self._delimiter = ","
             first = self._first_line()
             #: The physical line on which the header begins.
@@ -97,8 +97,6 @@ class CsvFile:
                 )
         except LineTooLongError:
             self.fail("the first line is too long for a header; is this a CSV?", self._lines.number)
-        except UnicodeDecodeError:
-            fail_decoding(self._path, self._stream.encoding)
         if separator:
             self._delimiter = separator[1]
             if not self._delimiter or self._delimiter not in _DELIMITERS:
@@ -123,10 +121,6 @@ class CsvFile:
             if "field limit" not in str(error):
                 self._fail_quotes(start)
             self._skip(start)
-        except UnicodeDecodeError:
-            fail_decoding(self._path, self._stream.encoding)
-        except OSError as error:
-            raise RecipientsError(f"{self._path}: reading failed: {error.strerror}.") from None
         return None
 
     def _skip(self, start: int) -> None:
@@ -147,7 +141,7 @@ class CsvFile:
         """Raise the error that names the line on which the wrong quote of a row stands, reading the row once more."""
         scanner = RowScanner(self._delimiter)
         with open_text(self._path) as stream:
-            lines = Lines(stream)
+            lines = Lines(self._path, stream)
             while piece := lines.read_piece():
                 if lines.number >= start and scanner.feed(piece, lines.number):
                     break

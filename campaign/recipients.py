@@ -53,7 +53,7 @@ def read_recipients(
     """
     with CsvFile(path) as file:
         columns = _columns(file, section, needs_user_id=needs_user_id)
-        rows = (found for start, end, cells in file.rows() if (found := columns.read(start, end, cells)) is not None)
+        rows = _rows(file, columns)
         yield from grouped(rows, section.group) if section.group else rows
 
 
@@ -68,6 +68,17 @@ def fingerprint(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise RecipientsError(f"{path}: reading failed: {error.strerror}.") from None
+
+
+def _rows(file: CsvFile, columns: _Columns) -> Iterator[Recipient | InvalidRow]:
+    empty = True
+    for start, end, cells in file.rows():
+        row = columns.read(start, end, cells)
+        if row is not None:
+            empty = False
+            yield row
+    if empty:
+        file.fail("there are no rows below the header; add one for each recipient.", file.header_line)
 
 
 @dataclass(frozen=True, slots=True)

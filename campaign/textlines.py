@@ -34,9 +34,10 @@ class LineTooLongError(Exception):
 class Lines:
     """The physical lines of a text, ended by LF, CR or CRLF, which they keep."""
 
-    def __init__(self, stream: TextIO) -> None:
-        """Read a stream that was opened with `open_text`, from its beginning."""
-        self._readline = stream.readline
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        """Read what `open_text` returned for `path`, from its beginning."""
+        self._path = path
+        self._stream = stream
         #: The number of the line that was read last, counted from 1.
         self.number = 0
         #: What was read last.
@@ -52,12 +53,12 @@ class Lines:
 
         Raises:
             LineTooLongError: it is; `read_piece` goes on with it.
-            UnicodeDecodeError: it is not text.
+            RecipientsError: it is not text, or cannot be read.
         """
         if self._cut:
             line = self.read_piece()
         else:
-            line = self.current = self._readline(MAX_LINE)
+            line = self.current = self._read()
             self.number += bool(line)
             self._cut = len(line) == MAX_LINE
         if self._cut:
@@ -67,17 +68,29 @@ class Lines:
         return line
 
     def read_piece(self) -> str:
-        """Return the next piece of a line, whole where it is short enough; empty at the end of the text."""
-        before, piece = self.current, self._readline(MAX_LINE)
+        """Return the next piece of a line, whole where it is short enough; empty at the end of the text.
+
+        Raises:
+            RecipientsError: it is not text, or cannot be read.
+        """
+        before, piece = self.current, self._read()
         if self._cut and before.endswith("\r") and piece == "\n":
             # The line was cut amid its CRLF.
-            piece = self._readline(MAX_LINE)
+            piece = self._read()
         goes_on = self._cut and not before.endswith(("\r", "\n"))
         if piece and not goes_on:
             self.number += 1
         self.current = piece
         self._cut = len(piece) == MAX_LINE
         return piece
+
+    def _read(self) -> str:
+        try:
+            return self._stream.readline(MAX_LINE)
+        except UnicodeDecodeError:
+            _fail_decoding(self._path, self._stream.encoding)
+        except OSError as error:
+            raise RecipientsError(f"{self._path}: reading failed: {error.strerror}.") from None
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -125,12 +138,8 @@ def open_text(path: Path) -> TextIO:
     return io.TextIOWrapper(file, encoding=encoding, newline="")
 
 
-def fail_decoding(path: Path, encoding: str) -> NoReturn:
-    """Raise the error that names the first line that is not text, reading the file once more for it.
-
-    Raises:
-        RecipientsError: always.
-    """
+def _fail_decoding(path: Path, encoding: str) -> NoReturn:
+    """Raise the error that names the first line that is not text, reading the file once more for it."""
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     line, chunk = 1, b"\0"
