@@ -153,17 +153,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Match replies to what they answer, strictly in order."""
         try:
-            replies = self._reader.feed(data)
+            for reply in self._reader.feed(data):
+                if self._owed == 0:
+                    self._last_words = reply
+                    self.end(f"the server spoke out of turn: {reply.receipt}")
+                    return
+                self._owed -= 1
+                self._replies.append(reply)
         except MalformedReplyError as error:
             self.end(str(error))
             return
-        for reply in replies:
-            if self._owed == 0:
-                self._last_words = reply
-                self.end(f"the server spoke out of turn: {reply.receipt}")
-                return
-            self._owed -= 1
-            self._replies.append(reply)
         self._wake()
 
     def eof_received(self) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from campaign.words import receipt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from campaign.model import Receipt
 
 #: RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers are more talkative than that.
@@ -49,21 +51,21 @@ class ReplyReader:
         self._size = 0
         self._code = b""
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """Return the replies that `data` completes, in order.
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Yield the replies that `data` completes, in order; to be iterated to its end.
 
         Raises:
-            MalformedReplyError: a line is too long, is no reply, or changes the code within a reply.
+            MalformedReplyError: a line is too long, is no reply, or changes the code within a reply. What came before
+                it has been yielded.
         """
-        replies: list[Reply] = []
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._add(line, replies)
+            if (reply := self._add(line)) is not None:
+                yield reply
         if len(self._rest) > _LONGEST_LINE:
             raise MalformedReplyError("a reply line without an end")
-        return replies
 
-    def _add(self, line: bytes, replies: list[Reply]) -> None:
+    def _add(self, line: bytes) -> Reply | None:
         found = _LINE.fullmatch(line.rstrip(b"\r"))
         if found is None or len(line) > _LONGEST_LINE:
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
@@ -71,11 +73,13 @@ class ReplyReader:
         if (self._lines and code != self._code) or (text and not mark):
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         self._code = code
-        self._size += len(text)
+        self._size += len(line)
         if self._size > _LONGEST_REPLY:
             raise MalformedReplyError("a reply without an end")
         self._lines.append(text.strip())
-        if mark != b"-":
-            replies.append(Reply(int(code), b" ".join(self._lines).decode("utf-8", "replace")))
-            self._lines.clear()
-            self._size = 0
+        if mark == b"-":
+            return None
+        reply = Reply(int(code), b" ".join(self._lines).decode("utf-8", "replace"))
+        self._lines.clear()
+        self._size = 0
+        return reply
