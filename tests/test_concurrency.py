@@ -1,0 +1,72 @@
+"""How many recipients are under way: enough for the rate at the latency measured, and no more."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.concurrency import Concurrency, Latency
+
+seconds = st.floats(0.0, 600.0)
+
+
+def measured(concurrency: Concurrency, *, token: float, transaction: float) -> Concurrency:
+    """Return it after so many measurements that only they count."""
+    for _ in range(200):
+        concurrency.token.note(token)
+        concurrency.transaction.note(transaction)
+    return concurrency
+
+
+@given(st.one_of(st.none(), st.floats(0.001, 1e5)), st.integers(1, 500), st.booleans(), seconds, seconds)
+def test_the_number_is_always_of_use(
+    rate: float | None,
+    connections: int,
+    with_token: bool,
+    token: float,
+    transaction: float,
+) -> None:
+    """Whatever was measured, at least two are under way and at most a thousand."""
+    concurrency = Concurrency(rate=rate, connections=connections, with_token=with_token)
+    assert 2 <= measured(concurrency, token=token, transaction=transaction).copies <= 1000
+
+
+@pytest.mark.parametrize(
+    ("rate", "connections", "token", "transaction"),
+    [(40.0, 10, 0.150, 0.200), (14.0, 10, 0.100, 0.200), (100.0, 50, 0.150, 0.400), (1000.0, 300, 0.2, 0.2)],
+)
+def test_there_are_enough_for_the_rate(rate: float, connections: int, token: float, transaction: float) -> None:
+    """Rate times latency of them are under way, so that the rate is reached on a slow network."""
+    concurrency = Concurrency(rate=rate, connections=connections, with_token=True)
+    assert measured(concurrency, token=token, transaction=transaction).copies >= rate * (token + transaction)
+
+
+def test_there_are_not_many_more_than_the_rate_needs() -> None:
+    """A slow rate on a fast network does not collect recipients who wait with tokens in their hands."""
+    concurrency = Concurrency(rate=14.0, connections=10, with_token=True)
+    assert measured(concurrency, token=0.02, transaction=0.02).copies <= 4
+
+
+def test_without_a_rate_the_connections_decide() -> None:
+    """Without a limit every connection has a message on the wire and another one ready."""
+    concurrency = Concurrency(rate=None, connections=10, with_token=False)
+    assert measured(concurrency, token=0.0, transaction=0.02).copies >= 20
+
+
+def test_slow_tokens_make_more_of_them() -> None:
+    """Where a token takes longer than a message, more recipients keep the connections busy."""
+    fast, slow = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))
+    measured(fast, token=0.02, transaction=0.05)
+    measured(slow, token=0.50, transaction=0.05)
+    assert slow.copies >= 10 * (1 + 0.50 / 0.05) > fast.copies
+
+
+def test_the_latency_follows_what_is_measured() -> None:
+    """The mean moves toward the measurements, and one odd one does not carry it away."""
+    latency = Latency()
+    for _ in range(100):
+        latency.note(0.05)
+    assert latency.seconds == pytest.approx(0.05, rel=0.01)
+    latency.note(10.0)
+    assert latency.seconds < 1.1
