@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +21,7 @@ from campaign.errors import (
     TemplateError,
 )
 from campaign.feed import domain_of
+from campaign.identity import message_id
 from campaign.model import Outcome, Status
 from campaign.retry import Backoff, outcome_of
 from campaign.smtp import Envelope
@@ -138,10 +137,10 @@ class Pipeline:
                 self._clerk_backoff.succeeded()
                 await self._log.issued(delivery, token)
                 self._must_be_for(user_id, token)
-            message_id = self._message_id(delivery)
-            message = self._compose(delivery, message_id, token)
+            name = message_id(self._log.message_key, delivery.recipient.key, delivery.generation, sender=self._sender)
+            message = self._compose(delivery, name, token)
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
-            before_dot = partial(self._before_dot, delivery, message_id, asked_at if token else None)
+            before_dot = partial(self._before_dot, delivery, name, asked_at if token else None)
             receipt = await self._pool.send(envelope, message.data, before_dot)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
@@ -161,7 +160,7 @@ class Pipeline:
         self._feed.settled(delivery, outcome)
         self._on_settled(delivery, outcome)
 
-    async def _before_dot(self, delivery: Delivery, message_id: str, asked_at: float | None) -> None:
+    async def _before_dot(self, delivery: Delivery, name: str, asked_at: float | None) -> None:
         """Wait for the message's turn and make the intent durable; the server has all of it but the final dot.
 
         The turn is taken this late so that a run that was stopped for a while lets no burst go when it wakes.
@@ -171,7 +170,7 @@ class Pipeline:
         turn = await self._pacer.turn()
         if asked_at is not None and self._tokens:
             self._must_be_fresh(asked_at, self._tokens)
-        await self._log.sending(delivery, message_id=message_id, server=self._server, with_token=asked_at is not None)
+        await self._log.sending(delivery, message_id=name, server=self._server, with_token=asked_at is not None)
         turn.used()
 
     async def _user_id_of(self, delivery: Delivery, tokens: Tokens) -> str:
@@ -195,18 +194,12 @@ class Pipeline:
         if age > tokens.expires_in.total_seconds() * _STALE:
             raise LaterError("the token grew old while the message waited; it gets a new one", scope=Scope.NOBODY)
 
-    def _message_id(self, delivery: Delivery) -> str:
-        """Return the Message-ID: the same for the identical message, another with another token, and nobody's name."""
-        text = f"{delivery.recipient.key}\0{delivery.generation}".encode()
-        digest = hmac.new(self._log.message_key, text, hashlib.sha256).hexdigest()
-        return f"<{digest[:32]}@{self._sender.rpartition('@')[2]}>"
-
-    def _compose(self, delivery: Delivery, message_id: str, token: SignInToken | None) -> Message:
+    def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> Message:
         try:
             return self._template.compose(
                 delivery.recipient.variables,
                 email=delivery.recipient.email,
-                message_id=message_id,
+                message_id=name,
                 date=instant(self._clock.now()),
                 token=token.token if token else None,
                 eight_bit=self._pool.eight_bit,
