@@ -1,0 +1,258 @@
+"""What the settings promise: right values from the environment and `.env`, or a sentence without a secret."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.errors import SettingsError
+from campaign.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = [
+    "CLERK_SECRET_KEY",
+    "CLERK_API_URL",
+    "CLERK_PUBLISHABLE_KEY",
+    "CAMPAIGN_SMTP_URL",
+    "CAMPAIGN_LOG",
+    "CAMPAIGN_SANDBOX",
+    "CAMPAIGN_REPLY_TIMEOUT",
+]
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Work in an empty folder with none of the variables set."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal() -> str:
+    """Return what the settings are refused with, with everything a traceback could show of it."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.__context__ is None
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "ValidationError" not in shown
+    return str(refused.value)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    """Without any variable the defaults hold: no key, no server, Clerk's own address."""
+    found = load_settings()
+    assert found.clerk_secret_key is None
+    assert found.clerk_publishable_key is None
+    assert found.smtp is None
+    assert found.clerk_api_url == "https://api.clerk.com"
+    assert (str(found.log), str(found.sandbox)) == ("send-log.db", ".campaign")
+    assert found.reply_timeout == timedelta(minutes=10)
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable sets its field."""
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_test_abc")
+    monkeypatch.setenv("CLERK_API_URL", "https://clerk.acme.example/v1/")
+    monkeypatch.setenv("CLERK_PUBLISHABLE_KEY", "pk_test_abc")
+    monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtps://ann:pass@smtp.acme.example")
+    monkeypatch.setenv("CAMPAIGN_LOG", "logs/send.db")
+    monkeypatch.setenv("CAMPAIGN_SANDBOX", "box")
+    monkeypatch.setenv("CAMPAIGN_REPLY_TIMEOUT", "90s")
+    found = load_settings()
+    assert found.clerk_secret_key is not None
+    assert found.clerk_secret_key.get_secret_value() == "sk_test_abc"
+    assert found.clerk_api_url == "https://clerk.acme.example"
+    assert found.clerk_publishable_key == "pk_test_abc"
+    assert found.smtp == SmtpServer("smtp.acme.example", 465, "ann", "pass", Tls.IMPLICIT)
+    assert (str(found.log), str(found.sandbox)) == ("logs/send.db", "box")
+    assert found.reply_timeout == timedelta(seconds=90)
+
+
+def test_dotenv_is_read_and_the_environment_wins(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of `.env` counts unless the environment has it, and those of other programs are passed over."""
+    (empty / ".env").write_text(
+        "\ufeffCLERK_SECRET_KEY=sk_test_file\nCAMPAIGN_LOG=file.db\nDATABASE_URL=postgres://x\nCAMPAIGN_SMTP_URL=\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("CAMPAIGN_LOG", "environment.db")
+    found = load_settings()
+    assert found.clerk_secret_key is not None
+    assert found.clerk_secret_key.get_secret_value() == "sk_test_file"
+    assert str(found.log) == "environment.db"
+    assert found.smtp is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An empty variable leaves its default in force."""
+    monkeypatch.setenv(name, "")
+    assert load_settings() == Settings()
+
+
+def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
+    """A `.env` in another encoding is named in a sentence that shows nothing of it."""
+    (empty / ".env").write_bytes(b"CLERK_SECRET_KEY=sk_test_hidden\xff\n")
+    sentence = refusal()
+    assert ".env" in sentence
+    assert "hidden" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CLERK_SECRET_KEY", "hunter2", "sk_live_ or sk_test_"),
+        ("CLERK_SECRET_KEY", "sk_test_", "sk_live_ or sk_test_"),
+        ("CLERK_SECRET_KEY", "pk_test_hunter2", "sk_live_ or sk_test_"),
+        ("CLERK_SECRET_KEY", "sk_test_hunter2 ", "space"),
+        ("CLERK_SECRET_KEY", "sk_test_hunter2\r", "space or a character"),
+        ("CLERK_SECRET_KEY", "sk_test_hunter2\u00a0", "space or a character"),
+        ("CLERK_PUBLISHABLE_KEY", "sk_live_hunter2", "pk_live_ or pk_test_"),
+        ("CLERK_API_URL", "http://api.clerk.example", "https://"),
+        ("CLERK_API_URL", "http://localhost.example", "https://"),
+        ("CLERK_API_URL", "api.clerk.com", "https://"),
+        ("CLERK_API_URL", "ftp://api.clerk.example", "https://"),
+        ("CLERK_API_URL", "https://", "host"),
+        ("CLERK_API_URL", "https://[::1", "https://"),
+        ("CLERK_API_URL", "https://ann:hunter2@api.clerk.example", "no user"),
+        ("CLERK_API_URL", "https://ann:hunter2@\u2100.example", "https://"),
+        ("CLERK_API_URL", "https://api.clerk.example/v1?key=hunter2", "query"),
+        ("CLERK_API_URL", "https://api.clerk.example/v1#", "query"),
+        ("CLERK_API_URL", "https://api.clerk.example/v2", "/v1"),
+        ("CLERK_API_URL", "https://api.clerk.example:0", "port"),
+        ("CLERK_API_URL", "https://api.clerk.example:port", "port"),
+        ("CLERK_API_URL", "https://api.clerk.example\\@eve.example", "character"),
+        ("CLERK_API_URL", "https://api.clerk.example\n", "character"),
+        ("CAMPAIGN_REPLY_TIMEOUT", "ten minutes", '"10m"'),
+        ("CAMPAIGN_REPLY_TIMEOUT", "0s", '"10m"'),
+        ("CAMPAIGN_REPLY_TIMEOUT", "2h", '"1h"'),
+        ("CAMPAIGN_SMTP_URL", "https://ann:hunter2@smtp.acme.example", "smtp://"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@", "no host"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example:x", "port"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example:65536", "port"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example:", "port"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@::1", "[ ]"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@[::x]", "smtp://"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@[::1", "smtp://"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@\u2100.example", "smtp://"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.exämple", "ASCII"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter/2@smtp.acme.example", "%2F"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter#2@smtp.acme.example", "%23"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2%@smtp.acme.example", "%25"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2%zz@smtp.acme.example", "%25"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2%ff@smtp.acme.example", "UTF-8"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2%0D%0A@smtp.acme.example", "control character"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2%00@smtp.acme.example", "control character"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example\r\n", "control character"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter 2@smtp.acme.example", "space"),
+        ("CAMPAIGN_SMTP_URL", "smtp://hunter2@smtp.acme.example", "user and a password"),
+        ("CAMPAIGN_SMTP_URL", "smtp://:hunter2@smtp.acme.example", "user and a password"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example?tls=none", "tls=none"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost.example?tls=none", "localhost"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@127.1?tls=none", "127.0.0.0/8"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@[::ffff:127.0.0.1]?tls=none", "[::1]"),
+        ("CAMPAIGN_SMTP_URL", "smtps://ann:hunter2@localhost?tls=none", "contradict"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?tls=off", "tls=none"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?timeout=5", "tls=none"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?tls=none&verify=no", "tls=none"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?&", "tls=none"),
+    ],
+)
+def test_a_wrong_value_is_told_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    """A wrong value is refused in a line that names its variable and what to write, and holds no secret."""
+    monkeypatch.setenv(name, value)
+    sentence = refusal()
+    assert sentence.startswith(f"{name}: ")
+    assert sentence.endswith(".")
+    assert words in sentence
+    assert "hunter" not in sentence
+    assert "ann:" not in sentence.replace("user:password", "")
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wrong variable has its own line."""
+    for name in ("CLERK_SECRET_KEY", "CAMPAIGN_SMTP_URL", "CLERK_API_URL"):
+        monkeypatch.setenv(name, "wrong")
+    assert len(refusal().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://api.clerk.com", "https://api.clerk.com"),
+        ("https://API.Clerk.com:8443/v1", "https://api.clerk.com:8443"),
+        ("http://localhost:9000/v1/", "http://localhost:9000"),
+        ("http://127.1.2.3:9000", "http://127.1.2.3:9000"),
+        ("http://[::1]:9000/", "http://[::1]:9000"),
+        ("https://[2001:DB8::1]/v1", "https://[2001:db8::1]"),
+    ],
+)
+def test_clerks_address_is_an_origin(url: str, origin: str) -> None:
+    """Clerk's address comes out as scheme, host and port; plain http passes for this machine alone."""
+    assert Settings(clerk_api_url=url).clerk_api_url == origin
+
+
+@pytest.mark.parametrize(
+    ("url", "server", "label"),
+    [
+        ("smtp://h.example", SmtpServer("h.example", 587, None, None, Tls.STARTTLS), "h.example:587"),
+        ("smtps://H.Example/", SmtpServer("h.example", 465, None, None, Tls.IMPLICIT), "h.example:465"),
+        (
+            "smtp://a%40b.example:p%3A%2F%25%C3%A9@h.example:2525",
+            SmtpServer("h.example", 2525, "a@b.example", "p:/%é", Tls.STARTTLS),
+            "h.example:2525",
+        ),
+        ("smtp://a:p:q@h.example", SmtpServer("h.example", 587, "a", "p:q", Tls.STARTTLS), "h.example:587"),
+        ("smtp://a:p@q@h.example", SmtpServer("h.example", 587, "a", "p@q", Tls.STARTTLS), "h.example:587"),
+        ("smtp://[::1]:25?tls=none", SmtpServer("::1", 25, None, None, Tls.NONE), "[::1]:25"),
+        ("smtp://localhost:25/?tls=none", SmtpServer("localhost", 25, None, None, Tls.NONE), "localhost:25"),
+        ("smtp://127.9.9.9?tls=none", SmtpServer("127.9.9.9", 587, None, None, Tls.NONE), "127.9.9.9:587"),
+    ],
+)
+def test_a_mail_server_is_read_out_of_its_url(url: str, server: SmtpServer, label: str) -> None:
+    """The URL gives host, port, login and encryption; the label has the first two of them."""
+    assert parse_smtp_url(url) == server
+    assert server.label == label
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1).filter(str.isprintable))
+def test_any_password_can_be_written(password: str) -> None:
+    """A percent-encoded password comes out as it was, and is in no representation of the server."""
+    written = "".join(f"%{byte:02X}" for byte in password.encode())
+    server = parse_smtp_url(f"smtp://ann:{written}@h.example")
+    assert server.password == password
+    assert repr(server) == repr(parse_smtp_url("smtp://ann:x@h.example"))
+
+
+@given(st.text() | st.from_regex(r"smtps?://\S*"))
+def test_any_url_is_read_or_refused(url: str) -> None:
+    """No text makes the reading of a URL fail in any way but by a ValueError."""
+    try:
+        server = parse_smtp_url(url)
+    except ValueError:
+        return
+    assert 0 < server.port < 65536
+    assert server.tls is not Tls.NONE or is_loopback(server.host)
+
+
+def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither key nor password is in any representation of the settings."""
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_hunter2")
+    monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example")
+    found = load_settings()
+    assert "hunter2" not in f"{found!r} {found}"
+
+
+def test_only_this_machine_is_loopback() -> None:
+    """Loopback is judged by the host as written: nothing that would have to be resolved passes."""
+    assert all(map(is_loopback, ("localhost", "LOCALHOST", "127.0.0.1", "127.255.0.9", "::1", "[::1]")))
+    assert not any(
+        map(is_loopback, ("", "localhost.", "a.localhost", "127.1", "0.0.0.1", "10.0.0.1", "::", "2130706433"))
+    )
