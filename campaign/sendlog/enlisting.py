@@ -127,7 +127,7 @@ class Enlister:
     def _unmailable(self, row: Recipient | InvalidRow, reason: str) -> dict[str, Any]:
         return self._common | {
             "key": row.key,
-            "slot": f"line {row.line}",
+            "slot": f"line {row.line} of {self._common['source']}",
             "line": row.line,
             "email": row.email,
             "domain": "",
