@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-_PART = re.compile(r"(\d{1,9})\s*(ms|s|m|h|d|(?:second|minute|hour|day)s?)(?![a-z])\s*")
+_PART = re.compile(r"([0-9]{1,9})\s*(ms|s|m|h|d|(?:second|minute|hour|day)s?)(?![a-z])\s*")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),

@@ -141,6 +141,8 @@ def host(text: str) -> str:
     """
     name, colon, port = text.rpartition(":") if re.search(r":\d*$", text) else (text, "", "")
     try:
+        if not text.isprintable() or set(text) & set("/?#@\\"):
+            raise ValueError
         if not name.isascii():
             name = normalise_domain(name)
         plain, number = host_and_port(urlsplit(f"//{name}{colon}{port}"))

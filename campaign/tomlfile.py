@@ -28,7 +28,7 @@ _TYPES = {
     "dict_type": "must be a section of its own, written [{key}]",
 }
 _ENTRY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
+_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
 _TRIPLE = re.compile(r'"""|' + r"'''")
 _POSITION = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 

@@ -1,0 +1,114 @@
+"""What the rules for links and hosts promise: a token goes to hosts that the file names, and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from campaign.sections import LinkSection
+
+
+def link(**entries: object) -> LinkSection:
+    """Return the section [link] with these entries."""
+    return LinkSection.model_validate({"expires_in": "48h", "url": "https://acme.example"} | entries)
+
+
+def refusal(**entries: object) -> str:
+    """Return what a section [link] with these entries is refused with: key and sentence."""
+    with pytest.raises(ValidationError) as refused:
+        link(**entries)
+    (fault,) = refused.value.errors()
+    return f"{fault['loc'][0]}: {fault['msg']}"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://acme.example/welcome", "in clear"),
+        ("ftp://acme.example", "https://"),
+        ("acme.example/welcome", "https://"),
+        ("https:///welcome", "not a host"),
+        ("https://{{ host }}/welcome", "never in the host"),
+        ("https://{{ 'a/b' }}.acme.example/", "never in the host"),
+        ("https://acme.example{{ path }}", "never in the host"),
+        ("https://acme.example{% if x %}/a{% endif %}", "never in the host"),
+        ("{{ scheme }}://acme.example", "never in the host"),
+        ("https://acme.example:{{ port }}/", "never in the host"),
+        ("https://ann@acme.example/", "https://"),
+        ("https://acme.example\\@eve.example/", "no URL has"),
+        ("https://acme.example/a b", "no URL has"),
+        ("https://acme.example/a\nb", "no URL has"),
+        ("https://acme.example:99999/", "not a host"),
+    ],
+)
+def test_a_link_leads_to_one_known_host(url: str, words: str) -> None:
+    """A link is absolute, encrypted, and its scheme and host depend on no variable."""
+    sentence = refusal(url=url)
+    assert sentence.startswith("url: ")
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://acme.example", "acme.example"),
+        ("https://ACME.example:8443?x=1", "acme.example:8443"),
+        ("https://bücher.example/{{ a }}?b={{ c }}#{{ d }}", "xn--bcher-kva.example"),
+        ("http://localhost:3000/welcome", "localhost:3000"),
+        ("http://127.0.0.1/", "127.0.0.1"),
+        ("http://[::1]:3000/", "[::1]:3000"),
+        ("https://acme.example/{{ '://?token=/' }}", "acme.example"),
+    ],
+)
+def test_the_host_of_the_link_is_the_default_of_hosts(url: str, host: str) -> None:
+    """Without `hosts`, links may lead to the host of the URL alone; http passes for this machine alone."""
+    assert link(url=url).hosts == (host,)
+
+
+def test_hosts_are_plain_names() -> None:
+    """Hosts are names with a port or without, and come out in one form."""
+    hosts = ["Shop.Acme.example", "bücher.example:8443", "[::1]:80", "localhost"]
+    assert link(hosts=hosts).hosts == ("shop.acme.example", "xn--bcher-kva.example:8443", "[::1]:80", "localhost")
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "acme.example",
+        [],
+        [""],
+        [7],
+        ["https://acme.example"],
+        ["*.acme.example"],
+        ["acme.example/x"],
+        ["acme.example?"],
+        ["ann@acme.example"],
+        ["acme.example\\"],
+        ["acme.example:0"],
+        ["acme.example:"],
+        ["acme example"],
+        ["acme.example\n"],
+        ["::1"],
+    ],
+)
+def test_what_is_no_host_is_refused(hosts: object) -> None:
+    """URLs, patterns, users, broken ports and an empty list are no hosts."""
+    assert refusal(hosts=hosts).startswith("hosts: ")
+
+
+@pytest.mark.parametrize("lifetime", ["59s", "366d", "60s 500ms", "soon", 172800, ""])
+def test_a_token_lives_for_a_minute_to_a_year(lifetime: object) -> None:
+    """A lifetime outside of a minute to a year, or not in whole seconds, is refused."""
+    assert refusal(expires_in=lifetime).startswith("expires_in: ")
+    assert link(expires_in="1m").expires_in == timedelta(minutes=1)
+    assert link(expires_in="365d").expires_in == timedelta(days=365)
+
+
+def test_the_parameter_is_free_in_the_url() -> None:
+    """The parameter of the token needs no escaping and does not stand in the URL already."""
+    url = "https://acme.example/?x={{ a }}&ticket=1&token{{ b }}=2"
+    assert link(url=url, parameter="token").parameter == "token"
+    for wrong in ("ticket", "a b", "a=b", "", "é"):
+        assert refusal(url=url, parameter=wrong).startswith("parameter: ")

@@ -1,0 +1,53 @@
+"""What the reading of TOML promises: faults and entries by their lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from campaign.definition import load_definition
+from campaign.errors import DefinitionError
+from campaign.tomlfile import line_of
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        (b'name = "x"\nfoo\n', 2, "not TOML"),
+        (b'name = "x"\n\n[email\n', 3, "not TOML"),
+        (b'name = "x"\nname = "y"\n', 2, "not TOML"),
+        (b'name = "x"\nsubject = """\nabc', 3, "not TOML"),
+        (b'name = "x"\nsubject = "\xe9"\n', 2, "UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_named_by_line(tmp_path: Path, content: bytes, line: int, words: str) -> None:
+    """A fault of syntax or encoding names file and line."""
+    path = tmp_path / "campaign.toml"
+    path.write_bytes(content)
+    with pytest.raises(DefinitionError, match=rf"campaign\.toml:{line}: .*{words}"):
+        load_definition(path)
+
+
+def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file, or a folder in its place, names the campaign file that stands nearby."""
+    folder = tmp_path
+    (folder / "campaign.toml").write_text("")
+    for path in (folder / "campain.toml", folder):
+        with pytest.raises(DefinitionError, match=re.escape(f"did you mean {folder}/campaign.toml?")):
+            load_definition(path)
+    with pytest.raises(DefinitionError, match="no such campaign file"):
+        load_definition(folder / "none" / "campaign.toml")
+    (folder / "home" / "templates").mkdir(parents=True)
+    (folder / "campaign.toml").rename(folder / "home" / "templates" / "welcome.toml")
+    monkeypatch.chdir(folder / "home")
+    with pytest.raises(DefinitionError, match=r"did you mean templates/welcome\.toml\?"):
+        load_definition(Path("templates/welcom.toml"))
+
+
+def test_an_entry_is_found_however_it_is_written() -> None:
+    """The line of a key is found under headers, as a dotted or quoted key, and in an inline table's line."""
+    text = '# x\na.b = 1\n["c".d]\n e = """\nf = 1\n"""\n"f g" = 2\n[h]\ni = { j = 1 }\n[[k]]\nl = 1'
+    expected = {"a.b": 2, "c.d": 3, "c.d.e": 4, "c.d.f g": 7, "c.d.f": 3, "h.i.j": 9, "k": 10, "k.l": 11, "m": None}
+    assert {name: line_of(text, name.split(".")) for name in expected} == expected
