@@ -105,6 +105,7 @@ def test_a_plain_mailbox_passes(text: str, form: str) -> None:
         "@example.com",
         "ann@",
         "ann@example",
+        "ann@test",
         "ann@example..com",
         "ann@-example.com",
         "ann@example.com.",

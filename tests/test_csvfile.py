@@ -255,6 +255,7 @@ def test_a_line_may_end_just_at_the_limit(tmp_path: Path, length: int) -> None:
         (f'{HEADER}\na,"b\nb","' + "c" * 100, 3),
         (f'{HEADER}\na,"' + "b" * 100 + '"x,c\n', 2),
         (f"{HEADER}x" * 10 + "\n", 1),
+        (f'{HEADER},"{"x" * 30}"\na,b,c,d\n', 1),
     ],
 )
 def test_a_wrong_quote_in_a_large_row_refuses_the_file(tmp_path: Path, content: str, line: int) -> None:

@@ -221,6 +221,8 @@ def test_an_invalid_row_tells_what_could_be_read(tmp_path: Path) -> None:
     assert (row.key, row.email, row.user_id) == ("user_1", "ann\ufffd@example.com", "user_1")
     row = invalid(read(tmp_path, f"{HEADER}\nann@example.com,<b>,Ann\n"))
     assert (row.key, row.email, row.user_id) == ("<b>", "ann@example.com", None)
+    row = invalid(read(tmp_path, f"{HEADER}\nAnn@Bücher.Example,<b>,Ann\n", key="email"))
+    assert (row.key, row.email, row.user_id) == ("ann@xn--bcher-kva.example", "Ann@Bücher.Example", None)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201, '"a\nb"'])
