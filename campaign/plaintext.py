@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateSyntaxError, nodes
 
+from campaign.errors import TemplateError
 from campaign.markup import Place, cut, literal
+from campaign.nesting import compare, hide, without_implied
 
 if TYPE_CHECKING:
     from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 # Tables lay out an email; their columns as blanks would only push the text about.
-_INDENTED = re.compile(r"^[ \t]+(?!\* |\d+\. )", re.MULTILINE)
+_INDENTED = re.compile(r"^(?![ \t]*(?:\*|\d+\.) )[ \t]+", re.MULTILINE)
 _COLUMNS = re.compile(r"(?<=\S)[ \t]{2,}")
 _SAID_TWICE = re.compile(r"(\S+) <\1>")
 
@@ -68,14 +70,13 @@ def _config() -> ParserConfig:
 
 
 def _begin_link(state: HtmlDocumentState, attributes: dict[str, str]) -> None:
-    state.link_target = attributes.get("href", "").strip()
+    state.links = [*getattr(state, "links", ()), attributes.get("href", "").strip()]
 
 
 def _end_link(state: HtmlDocumentState) -> None:
     # RFC 3986 appendix C: angle brackets tell an address from the text around it.
-    if state.link_target:
-        state.tags[-1].write(f" <{state.link_target}>")
-    state.link_target = ""
+    if address := state.links.pop():
+        state.tags[-1].write(f" <{address}>")
 
 
 def text_template(env: Environment, source: str) -> str | None:
@@ -93,6 +94,8 @@ def text_template(env: Environment, source: str) -> str | None:
     used = {node.name for node in env.parse(source).find_all(nodes.Filter)}
     if used & _ESCAPING or any(parts.keyword(tag) not in _STATEMENTS for tag in parts.tags if tag.kind == "statement"):
         return None
+    if not _is_nested(parts):
+        return None
     prologue, html, shown = _marked(parts)
     if _MARK.search(source) or prologue is None:
         return None
@@ -105,6 +108,19 @@ def text_template(env: Environment, source: str) -> str | None:
     except TemplateSyntaxError:
         return None
     return result
+
+
+def _is_nested(parts: Cut) -> bool:
+    """Return whether an HTML parser sees the elements between the statements as they are written."""
+    import css_inline  # noqa: PLC0415 - it is the parser that is at hand
+
+    try:
+        hidden = hide(parts, "")
+        parsed = css_inline.inline(hidden.html, inline_style_tags=False, keep_style_tags=True, keep_link_tags=True)
+        compare(hidden, without_implied(hidden.html, parsed))
+    except (TemplateError, css_inline.InlineError):
+        return False
+    return True
 
 
 def _marked(parts: Cut) -> tuple[str | None, str, list[int]]:
@@ -181,6 +197,9 @@ def _put_back(parts: Cut, text: str) -> str:
             result += map(parts.text, tags)
             continue
         result.append(literal(pieces[0]))
-        for tag, piece in zip(tags, pieces[1:], strict=True):
-            result += [parts.text(tag), literal(piece)]
+        for number, tag in enumerate(tags):
+            before, after = pieces[number : number + 2]
+            # A cell of nothing but a statement leaves no column.
+            alone = tag.kind == "statement" and before.endswith(("  ",) if number else ("  ", ""))
+            result += [parts.text(tag), literal(after.lstrip(" ") if alone else after)]
     return "".join(result)

@@ -1,0 +1,186 @@
+"""What the guards promise: data in HTML stays data, wherever a template puts it."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign import templates
+from campaign.errors import TemplateError
+from campaign.guards import guarded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = frozenset({"link", "link_to"})
+LINK = "https://acme.example/in?token=T&a=b"
+SCHEMES = st.sampled_from(
+    [
+        *(
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            " javascript:alert(1)",
+            "java\tscript:alert(1)",
+            "\x01javascript:x",
+        ),
+        *(
+            "data:text/html,<script>x</script>",
+            "vbscript:x",
+            "file:///etc/passwd",
+            "//evil.example",
+            "/x",
+            "",
+            "x:y",
+            "&#106;",
+        ),
+        *(
+            "javascript&colon;x",
+            "https:evil",
+            "https:/evil",
+            "blob:x",
+            "about:blank",
+            "\ufeffjavascript:x",
+            "\u2028data:x",
+        ),
+    ]
+)
+
+
+def rendered(source: str, **variables: object) -> str:
+    """Return what a guarded HTML template renders."""
+    env = templates.environment(autoescape=True)
+    guard = guarded(env, source, "a.html", ours=OURS)
+    assert guard.count("\n") == source.count("\n")
+    template = templates.compile_source(env, guard, "a.html")
+    return templates.render(template, {**env.globals, "link": LINK, "link_to": lambda _: LINK, **variables})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a href="{{ x }}">',
+        "<a href='{{ x }}'>",
+        '<A HREF = "{{ x }}">',
+        '<img src="{{ x }}">',
+        '<img alt="" src="{{ x }}/y">',
+        '<form action="{{ x }}">',
+        '<td background="{{ x }}">',
+        '<a href="{% if x %}{{ x }}{% endif %}">',
+        '<a href="{% for i in [1] %}{{ x }}{% endfor %}">',
+        '<a href="{# c #}{{ x }}">',
+        '<a href="{{ x }}:{{ link }}">',
+        '<a href=" {{ x }}">',
+        '<!--[if mso]><v:rect href="{{ x }}"><![endif]-->',
+        '<!--[if !mso]><!--><a href="{{ x }}"><!--<![endif]-->',
+        '<script></script><a href="{{ x }}">',
+        '{% macro button(link) %}<a href="{{ link }}">{% endmacro %}{{ button(x) }}',
+        '{% set link = x %}<a href="{{ link }}">',
+        '<a href="{{ x if x else "" }}{{ x }}">',
+    ],
+)
+@given(value=SCHEMES)
+def test_an_address_made_of_data_is_a_web_address(source: str, value: str) -> None:
+    """An attribute whose address comes from the data takes no scheme but those of the web, mail and telephone."""
+    with pytest.raises(TemplateError, match="is no address that a mail may link to"):
+        rendered(source, x=value)
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a.example/?b=c&d", "HTTP://a.example", "mailto:a@b.example", "tel:+1", "cid:1"]
+)
+def test_addresses_of_the_web_pass(value: str) -> None:
+    """An ordinary address is put in as it is, escaped."""
+    assert rendered('<a href="{{ x }}">', x=value) == f'<a href="{value.replace("&", "&amp;")}">'
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a href="{{ link }}">',
+        '<a href="{{ link_to("https://acme.example/x") }}">',
+        '<a href="https://acme.example/{{ x }}">',
+        '<a href="mailto:{{ x }}">',
+        '<a href="{{ "https://a.example" if x else "https://b.example" }}">',
+        '<p title="{{ x }}" class="{{ x }}">{{ x }}</p>',
+        '<!-- {{ x }} --><title>{{ x }}</title><p href="x">{{ x }}',
+    ],
+)
+def test_what_is_safe_costs_nothing(source: str) -> None:
+    """Our own links, addresses with a fixed host and ordinary text are left as they are."""
+    env = templates.environment(autoescape=True)
+    assert guarded(env, source, "a.html", ours=OURS) == source
+
+
+def test_without_a_link_section_link_is_a_column() -> None:
+    """Where the program makes no link, a column of that name is data like any other."""
+    env = templates.environment(autoescape=True)
+    source = '<a href="{{ link }}">'
+    assert guarded(env, source, "a.html", ours=frozenset()) != source
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("<a\n href={{ link }}>", "a.html:2: {{ link }} stands in an attribute without quotes"),
+        ("<a href=x{{ x }}>", "in an attribute without quotes"),
+        ("<a href={% if x %}{{ x }}{% endif %}>", "in an attribute without quotes"),
+        ("<a {{ x }}>", "outside the quotes of an attribute"),
+        ("<{{ x }}>", "outside the quotes of an attribute"),
+        ("</{{ x }}>", "outside the quotes of an attribute"),
+        ("<h{{ x }}>", "outside the quotes of an attribute"),
+        ("<p data-{{ x }}='1'>", "outside the quotes of an attribute"),
+        ("<script>var x = '{{ x }}'</script>", "in a script"),
+        ('<p onclick="f({{ x }})">', "stands in onclick"),
+        ('<iframe srcdoc="{{ x }}">', "stands in srcdoc"),
+        ('<a href="{% if x %}{{ x }}">{% endif %}', "begins or ends in the middle of href"),
+    ],
+)
+def test_places_where_data_could_become_markup_are_refused(source: str, text: str) -> None:
+    """A template that puts a value where escaping does not help is an error with file and line."""
+    with pytest.raises(TemplateError, match=re.escape(text)):
+        rendered(source, x="x")
+
+
+@pytest.mark.parametrize(
+    "source", ['<p style="width: {{ x }}">', "<style>p { color: {{ x }} }</style>", '<p style="{{- x -}}">']
+)
+def test_a_style_takes_words_and_lengths(source: str) -> None:
+    """A value in a style may be a colour or a length, and can load nothing nor leave its rule."""
+    for value in ("12", "40%", "#a0b1c2", "bold", "-1.5em", 3):
+        assert str(value) in rendered(source, x=value)
+    for value in ("url(https://evil.example)", "x}", "{", "\\75rl", "expression(1)", "/**/", "@import", "'", "<"):
+        with pytest.raises(TemplateError, match="cannot stand in a style"):
+            rendered(source, x=value)
+
+
+def test_a_style_that_the_template_itself_chooses_is_free() -> None:
+    """Text that stands in the template is not data."""
+    source = """<td style="{{ loop }}{{ "background: url('https://acme.example/a')" if x else "" }}">"""
+    assert "url(" in rendered(source.replace("{{ loop }}", ""), x=1)
+    source = """{% for i in [1, 2] %}<td bgcolor="{{ loop.cycle("#fff", "#eee") }}">{% endfor %}"""
+    assert rendered(source) == '<td bgcolor="#fff"><td bgcolor="#eee">'
+
+
+@given(st.text())
+def test_data_in_text_and_values_adds_no_markup(value: str) -> None:
+    """Whatever the data holds, the rendered HTML has the tags and quotes of its template, and no more."""
+    html = rendered("<p title=\"{{ x }}\" lang='{{ x }}'>{{ x }}</p><!-- {{ x }} --><title>{{ x }}</title>", x=value)
+    assert html.count("<") == 5
+    assert html.count(">") == 5
+    assert html.count('"') == 2
+    assert html.count("'") == 2
+
+
+def test_included_templates_are_guarded_too(tmp_path: Path) -> None:
+    """A part that is included is guarded like the template that includes it."""
+    (tmp_path / "a.html").write_text("{% include 'part.txt' %}", "utf-8")
+    (tmp_path / "part.txt").write_text('<a href="{{ x }}">', "utf-8")
+    folder = templates.TemplateFolder(tmp_path)
+    env = templates.environment(folder, prepare=partial(guarded, ours=OURS), autoescape=True)
+    with pytest.raises(TemplateError, match="is no address"):
+        templates.render(env.get_template("a.html"), {"x": "javascript:x"})

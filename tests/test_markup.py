@@ -1,0 +1,152 @@
+"""What cutting a template promises: every Jinja tag is found where it stands."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jinja2 import TemplateSyntaxError
+
+from campaign.markup import Place, cut, literal
+from campaign.templates import compile_source, environment, render
+
+ENV = environment(autoescape=True)
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "<p ",
+                "<p>",
+                "</p>",
+                'class="',
+                '"',
+                "'",
+                "=",
+                ">",
+                "<",
+                "<!--",
+                "-->",
+                "<!--[if mso]>",
+                "<![endif]-->",
+                " ",
+            ),
+            *(
+                "<style>",
+                "</style>",
+                "<title>",
+                "</title>",
+                "\n",
+                "a",
+                "<!DOCTYPE html>",
+                "href=",
+                "/",
+                "<!",
+                "{",
+                "}",
+                "%",
+            ),
+            *(
+                "{{ x }}",
+                "{{- x -}}",
+                "{% if x %}{% endif %}",
+                "{# {{ y }} #}",
+                "{% raw %}{{ z }}{% endraw %}",
+                "{{ '}}' }}",
+            ),
+        ]
+    )
+).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("@", Place.TEXT),
+        ("<p>@", Place.TEXT),
+        ("a < @", Place.TEXT),
+        ("<p\n>@</p>", Place.TEXT),
+        ("<p title='>'>@", Place.TEXT),
+        ('<p title="a>b" @>', Place.TAG),
+        ("<p @>", Place.TAG),
+        ("<@>", Place.TAG),
+        ("</@>", Place.TAG),
+        ("<p class='@'>", Place.VALUE),
+        ('<p class="a @">', Place.VALUE),
+        ('<p class = "@">', Place.VALUE),
+        ("<p class=@>", Place.BARE),
+        ("<p class=a@>", Place.BARE),
+        ("<p class= @>", Place.BARE),
+        ("<p class=a @>", Place.TAG),
+        ("<p class='a'@>", Place.TAG),
+        ("<style>@", Place.STYLE),
+        ("<STYLE media='x'>p{}@", Place.STYLE),
+        ("<style></style>@", Place.TEXT),
+        ("<title>@", Place.TITLE),
+        ("<title></title>@", Place.TEXT),
+        ("<script>'</p>'@", Place.SCRIPT),
+        ("<!-- @ -->", Place.COMMENT),
+        ("<!-- -->@", Place.TEXT),
+        ("<!-->@", Place.TEXT),
+        ("<!DOCTYPE @>", Place.COMMENT),
+        ("<!DOCTYPE html>@", Place.TEXT),
+        ("<br/>@", Place.TEXT),
+        ("<br title=x/>@", Place.TEXT),
+    ],
+)
+def test_the_place_of_a_tag(source: str, place: Place) -> None:
+    """A tag is known to stand in text, a tag, a value, a style, a script or a comment."""
+    (tag,) = cut(ENV, source.replace("@", "{{ x }}")).tags
+    assert tag.place is place
+
+
+@pytest.mark.parametrize(
+    ("source", "conditional"),
+    [
+        ("<!--[if mso]>@<![endif]-->", True),
+        ("<!--[if gte mso 9]><p>@</p><![endif]-->", True),
+        ("<!--[if mso]>x<![endif]-->@", False),
+        ("<!--[if mso]> x -->@", False),
+        ("<!--[if !mso]><!-->@<!--<![endif]-->", False),
+        ("<!--[if !mso]>-->@<!--<![endif]-->", False),
+    ],
+)
+def test_what_only_outlook_sees(source: str, *, conditional: bool) -> None:
+    """Markup in a conditional comment is cut like all markup, and known to be a comment to others."""
+    (tag,) = cut(ENV, source.replace("@", "{{ x }}")).tags
+    assert tag.conditional is conditional
+    assert tag.place is Place.TEXT
+
+
+def test_values_know_their_attribute() -> None:
+    """A value with tags is found with its element, its attribute and where it begins and ends."""
+    parts = cut(ENV, "<p>\n<A title='x' HREF = \"a{{ x }}b{# c #}\" class=y>")
+    (value,) = parts.values
+    assert (value.element, value.attribute) == ("a", "href")
+    assert parts.source[value.start : value.end] == "a{{ x }}b{# c #}"
+    assert parts.source[value.name_start :].startswith("HREF")
+    assert [(tag.kind, tag.line) for tag in value.tags] == [("expression", 2), ("comment", 2)]
+
+
+@given(PIECES)
+def test_tags_are_cut_out_exactly(source: str) -> None:
+    """Text and tags put together are the source, and each tag begins and ends with its delimiters."""
+    try:
+        ENV.parse(source)
+    except TemplateSyntaxError:
+        assume(condition=False)
+    parts = cut(ENV, source)
+    position = 0
+    for tag in parts.tags:
+        assert tag.start >= position
+        assert "{{ x" not in parts.source[position : tag.start]
+        assert parts.text(tag)[:2] in {"{{", "{%", "{#"}
+        assert parts.text(tag)[-2:] in {"}}", "%}", "#}"}
+        assert parts.source.count("\n", 0, tag.start) + 1 == tag.line
+        position = tag.end
+
+
+@given(st.text(st.sampled_from("{}%#x\n '")))
+def test_a_literal_renders_as_itself(text: str) -> None:
+    """Braces that are no Jinja are written so that Jinja takes them for text."""
+    written = literal(text) + "{{ '' }}"
+    assert render(compile_source(ENV, written, "x"), {}) == text

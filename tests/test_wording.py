@@ -1,0 +1,171 @@
+"""What the wording promises: the right words, the link in both bodies, and errors with the line as it is written."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from campaign.errors import TemplateError
+from campaign.wording import Wording
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campaign.definition import Definition
+
+STYLE = "<style>p { color: red } .hidden { display: none }</style>"
+
+
+def wording(folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = "") -> Wording:
+    """Return the wording of a campaign with these templates; `link` is the path of its URL."""
+    (folder / "email.html").write_text(html, "utf-8")
+    if text is not None:
+        (folder / "email.txt").write_text(text, "utf-8")
+    section = SimpleNamespace(url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",))
+    email = SimpleNamespace(
+        sender="hello@acme.example",
+        reply_to=None,
+        subject=subject,
+        html=folder / "email.html",
+        text=None if text is None else folder / "email.txt",
+    )
+    made = SimpleNamespace(path=folder / "campaign.toml", name="x", email=email, link=None if link is None else section)
+    return Wording(cast("Definition", made))
+
+
+def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> str:  # noqa: ANN401 - as `wording`
+    """Return the text of the error that loading or rendering ends with."""
+    with pytest.raises(TemplateError) as caught:
+        wording(folder, html, text, **changes).render({"name": "Ana"}, "secret")
+    assert "secret" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{folder}/")
+
+
+def test_html_text_subject_and_links(tmp_path: Path) -> None:
+    """HTML is escaped, text and subject are not, and the links that carry the token are told."""
+    words = wording(
+        tmp_path,
+        '<p>{{ name }}</p><a href="{{ link }}">in</a><a href="{{ link_to(\'https://acme.example/c?a=1\') }}">cart</a>',
+        "{{ name }} {{ link }} {{ link_to('https://acme.example/c?a=1') }}",
+        subject="{{ name }}!",
+        link="in/{{ name }}",
+    ).render({"name": "A & B"}, "T")
+    assert words.subject == "A & B!"
+    assert words.text == "A & B https://acme.example/in/A%20%26%20B?token=T https://acme.example/c?a=1&token=T"
+    assert words.html.startswith("<p>A &amp; B</p>")
+    assert words.links == (
+        "https://acme.example/in/A%20%26%20B?token=T",
+        "https://acme.example/c?a=1&token=T",
+    )
+    assert 'href="https://acme.example/c?a=1&amp;token=T"' in words.html
+
+
+def test_without_a_link_section_no_token_is_needed(tmp_path: Path) -> None:
+    """A campaign without links renders without a token and tells no links; `link` may be a column."""
+    words = wording(tmp_path, "<p>{{ link }}</p>", "x", link=None).render({"link": "column"}, None)
+    assert words.html == "<p>column</p>"
+    assert words.links == ()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>{{ name }}</p><a href='{{ link }}'>in</a>",
+        "{% for n in [1] %}<a href='{{ link }}'>{{ name }}</a>{% endfor %}",
+    ],
+)
+def test_the_text_is_derived_with_its_link(tmp_path: Path, html: str) -> None:
+    """Without a text template the text is what the HTML says, with the link, and nothing is escaped in it."""
+    words = wording(tmp_path, STYLE + html + "<p class='hidden'>preview</p>").render({"name": "<A> & B"}, "T")
+    assert "<A> & B" in words.text
+    assert "<https://acme.example/?token=T>" in words.text
+    assert "preview" not in words.text
+    assert "&lt;A&gt; &amp; B" in words.html
+
+
+def test_a_text_that_cannot_be_derived_before_is_derived_from_each_html(tmp_path: Path) -> None:
+    """With includes the text is derived for each message, with the same result."""
+    (tmp_path / "part.html").write_text("<b>{{ name }}</b>", "utf-8")
+    words = wording(tmp_path, "<p>{% include 'part.html' %}</p><a href='{{ link }}'>in</a>").render(
+        {"name": "<A>"}, "T"
+    )
+    assert words.text == "<A>\n\nin <https://acme.example/?token=T>\n"
+
+
+def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) -> None:
+    """The document with the style may be a layout; what extends it is put into the inlined one."""
+    (tmp_path / "base.html").write_text(
+        f"<html>{STYLE}<body><p>{{% block a %}}{{% endblock %}}</p></body></html>", "utf-8"
+    )
+    words = wording(tmp_path, "{% extends 'base.html' %}{% block a %}<a href='{{ link }}'>in</a>{% endblock %}")
+    html = words.render({}, "T").html
+    assert '<p style="color: red;"><a href=' in html
+
+
+@pytest.mark.parametrize(
+    ("html", "text", "message"),
+    [
+        ("<p>\n{{ nme }} {{ link }}", None, "email.html:2: There is no variable nme; did you mean name?"),
+        (f"{STYLE}\n\n<p>\n{{{{ nme }}}} {{{{ link }}}}</p>", None, "email.html:4: There is no variable nme"),
+        ("{{ link }}", "\n{{ nme }}{{ link }}", "email.txt:2: There is no variable nme"),
+        ("<p>", "{{ link }}", "email.html: The sign-in link is missing: put {{ link }} where people shall click"),
+        ("{{ link }}", "x", "email.txt: The sign-in link is missing"),
+        ("{{ link | upper }}", "{{ link }}", "email.html: The sign-in link does not arrive in the HTML as it is."),
+        ("{{ link }}", "{{ link | truncate(20) }}", "email.txt: The sign-in link does not arrive in the text"),
+        ("{% if name == 'Bo' %}{{ link }}{% endif %}", "{{ link }}", "email.html: The sign-in link does not arrive"),
+        (
+            "<!--[if mso]><a href='{{ link }}'>in</a><![endif]-->",
+            None,
+            "email.html: The sign-in link does not arrive in the text",
+        ),
+        (
+            "\n{{ link_to('https://evil.example/') }}",
+            "{{ link }}",
+            "email.html:2: The link 'https://evil.example/' leads to",
+        ),
+        ("\n{{ link_to(name) }}", "{{ link }}", "email.html:2: The link 'Ana' does not begin with https://"),
+        (
+            "{{ link }}{{ link | number }}",
+            "{{ link }}",
+            "email.html:1: 'https://acme.example/?token=...' is not a plain number",
+        ),
+    ],
+)
+def test_faults_are_told_by_file_and_line(tmp_path: Path, html: str, text: str | None, message: str) -> None:
+    """Every fault names the file and the line as they are written, also where CSS was inlined, and no token."""
+    assert fault(tmp_path, html, text).startswith(message)
+
+
+def test_faults_of_subject_and_url(tmp_path: Path) -> None:
+    """A fault in a template of the campaign file names the field."""
+    html = "{{ link }}"
+    assert fault(tmp_path, html, html, subject="{{ nme }}").startswith(
+        "campaign.toml: email.subject: There is no variable nme"
+    )
+    assert fault(tmp_path, html, html, subject="{{ x").startswith("campaign.toml: email.subject: Unexpected end")
+    assert fault(tmp_path, html, html, subject="{{ link }}") == (
+        "campaign.toml: email.subject: A sign-in link must not stand in a subject; take it out."
+    )
+    assert fault(tmp_path, html, html, link="{{ nme }}").startswith("campaign.toml: link.url: There is no variable nme")
+    assert "it needs a [link] section" in fault(tmp_path, html, html, link=None)
+
+
+def test_a_template_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    """Templates lie beside their campaign file."""
+    campaign = tmp_path / "campaign"
+    campaign.mkdir()
+    (tmp_path / "other.txt").write_text("{{ link }}", "utf-8")
+    assert "must lie in the campaign's folder" in fault(campaign, "{{ link }}{% include '../other.txt' %}")
+
+
+def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
+    """All templates together tell which columns they need and where each is used first."""
+    words = wording(tmp_path, "\n{{ a }}{{ link }}", "{{ b }}{{ link }}", subject="{{ c }}{{ a }}", link="{{ d }}")
+    assert {name: where.rpartition("/")[2] for name, where in words.variables_used().items()} == {
+        "a": "email.html:2",
+        "b": "email.txt:1",
+        "c": "campaign.toml: email.subject",
+        "d": "campaign.toml: link.url",
+    }
