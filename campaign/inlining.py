@@ -37,7 +37,7 @@ def inlined(env: Environment, source: str, where: str) -> str:
     parts = cut(env, source)
     hidden = hide(parts, where)
     changed = _with_doctype(hidden.html, _inline(hidden.html, where, keep_all=_has_unseen_markup(parts)))
-    changed = without_implied(hidden.html, changed)
+    changed = without_implied(hidden, changed)
     compare(hidden, changed)
     return hidden.put_back(_merged_styles(changed, hidden.renamed))
 

@@ -21,8 +21,10 @@ _MARKUP = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _NAME = re.compile(r"</?[^\s/>]*")
-#: Elements that a parser adds where they are not written (WHATWG HTML §13.1.2.4).
-_IMPLIED = ("html", "head", "body", "colgroup", "tbody")
+#: Elements that a parser adds where they are not written (WHATWG HTML §13.1.2.4): once, and in every table.
+_IMPLIED = ("html", "head", "body")
+_IMPLIED_IN_TABLE = re.compile(r"<(?:tbody|colgroup)(?=[\s>])", re.IGNORECASE)
+_IMPLIED_TAG = re.compile(r"(?P<comment><!--.*?-->)|<(?P<end>/?)(?:tbody|colgroup)(?:\s[^<>]*)?>", re.DOTALL)
 #: Of these the place cannot be wrong: a parser takes the first start tag and no end tag in earnest.
 _DOCUMENT = frozenset({"<html>", "</html>", "<head>", "</head>", "<body>", "</body>"})
 #: How much of a template an error text shows.
@@ -39,6 +41,8 @@ class Hidden(NamedTuple):
     mark: re.Pattern[str]
     #: Stands before the name of a `style` attribute that holds tags.
     renamed: str
+    #: An attribute of the elements that a parser might have added, but that are written.
+    written: str
     parts: Cut
     where: str
 
@@ -63,6 +67,13 @@ def hide(parts: Cut, where: str) -> Hidden:
     renamed = f"data-{prefix}-"
     styles = {value.name_start for value in parts.values if value.attribute == "style" and not value.conditional}
     cuts: list[tuple[int, int, str]] = [(at, at, renamed) for at in styles]
+    written = f' data-{prefix}-written=""'
+    comments = [found.span() for found in COMMENT.finditer(parts.source)]
+    cuts += [
+        (found.end(), found.end(), written)
+        for found in _IMPLIED_IN_TABLE.finditer(parts.source)
+        if not any(start < found.start() < end for start, end in comments)
+    ]
     tags: dict[str, Tag] = {}
     for number, tag in enumerate(parts.tags):
         mark = f"{prefix}{number}x"
@@ -90,19 +101,30 @@ def hide(parts: Cut, where: str) -> Hidden:
         result += [parts.source[position:start], text]
         position = end
     marks = re.compile(rf"<!--{prefix}\d+x-->|{prefix}\d+x")
-    return Hidden("".join([*result, parts.source[position:]]), tags, marks, renamed, parts, where)
+    return Hidden("".join([*result, parts.source[position:]]), tags, marks, renamed, written, parts, where)
 
 
-def without_implied(before: str, after: str) -> str:
+def without_implied(hidden: Hidden, after: str) -> str:
     """Return the HTML without the start and end tags that the parser added.
 
     It adds them where it meets the first content, which may be in a loop or a condition.
     """
-    written = COMMENT.sub("", before).lower()
+    source = COMMENT.sub("", hidden.html).lower()
     for name in _IMPLIED:
-        if not re.search(rf"<{name}[\s/>]", written):
+        if not re.search(rf"<{name}[\s/>]", source):
             after = re.sub(rf"</?{name}>", "", after)
-    return after
+    result: list[str] = []
+    is_written: list[bool] = []
+    position = 0
+    for found in _IMPLIED_TAG.finditer(after):
+        if found["comment"]:
+            continue
+        if not found["end"]:
+            is_written.append(hidden.written in found[0])
+        if not (is_written.pop() if found["end"] and is_written else is_written[-1:] == [True]):
+            result.append(after[position : found.start()])
+            position = found.end()
+    return "".join([*result, after[position:]]).replace(hidden.written, "")
 
 
 def compare(hidden: Hidden, after: str) -> None:

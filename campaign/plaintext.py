@@ -117,7 +117,7 @@ def _is_nested(parts: Cut) -> bool:
     try:
         hidden = hide(parts, "")
         parsed = css_inline.inline(hidden.html, inline_style_tags=False, keep_style_tags=True, keep_link_tags=True)
-        compare(hidden, without_implied(hidden.html, parsed))
+        compare(hidden, without_implied(hidden, parsed))
     except (TemplateError, css_inline.InlineError):
         return False
     return True

@@ -85,6 +85,9 @@ def test_nothing_is_added_that_is_not_written() -> None:
     html = inline("<style>p { top: 0 }</style>" + source)
     assert html.endswith(source.replace("<p>", '<p style="top: 0;">'))
     assert not re.search("<(html|head|body|tbody)", html)
+    source = "<table>{{ x }}<TBODY class='y'><tr><td><table><tr><td>b</td></tr></table></td></tr></TBODY></table>"
+    source = source.replace("{{ x }}", "{% if x %}{% endif %}")
+    assert inline("<style>p { top: 0 }</style>" + source).lower().endswith(source.lower().replace("'", '"'))
 
 
 def test_a_style_attribute_with_jinja_wins_over_the_rules() -> None:
