@@ -108,6 +108,14 @@ def _read(path: Path) -> str:
         raise TemplateError(f"{path}: The template cannot be read: {error.strerror}.") from None
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever a template names
+        # `row.price`, the commonest case by far; and a column called `items` is not the method of that name.
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def environment(
     folder: TemplateFolder | None = None,
     *,
@@ -123,7 +131,7 @@ def environment(
         autoescape: HTML, whatever the file is called.
         finalize: what every value passes before it is put in.
     """
-    made = ImmutableSandboxedEnvironment(
+    made = _Sandbox(
         loader=_Loader(folder, prepare) if folder else None,
         autoescape=autoescape,
         undefined=StrictUndefined,

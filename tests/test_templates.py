@@ -141,6 +141,14 @@ def test_a_fault_in_an_included_template_is_told_by_its_own_line(tmp_path: Path)
     assert fault(tmp_path, "{% include 'part.html' %}", x=1).startswith("part.html:3: There is no y here")
 
 
+def test_a_column_of_a_row_is_found_before_a_method(tmp_path: Path) -> None:
+    """`row.items` is the column of that name; what is no column is still looked for."""
+    (tmp_path / "a.html").write_text(
+        "{% for r in rows %}{{ r.items }} {{ r.keys() | list | length }}{% endfor %}", "utf-8"
+    )
+    assert rendered(tmp_path, rows=[{"items": "7", "a": "b"}]) == "7 2"
+
+
 def test_the_names_that_must_be_columns(tmp_path: Path) -> None:
     """What the templates set, loop over or get from Jinja is no column; the first use of each column is named."""
     source = "{% set y = 1 %}\n{{ x }}{{ y }}{% for i in rows %}{{ i.z }}{{ loop.index }}{{ range(2) }}{% endfor %}"
