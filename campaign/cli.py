@@ -12,7 +12,7 @@ import click
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
 
     from campaign.app import Result
     from campaign.definition import Definition
@@ -76,8 +76,7 @@ def check(file: Path, recipients: Path | None) -> None:
     from campaign.checking import examine  # noqa: PLC0415
 
     report = examine(_definition(file, recipients))
-    for line in report.lines():
-        click.echo(line)
+    _say(report.lines())
     raise SystemExit(_WRONG_INPUT if report.problems else _DONE)
 
 
@@ -128,8 +127,7 @@ def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
     from campaign.showing import statuses  # noqa: PLC0415
 
     definition = _definition(file, None) if file else None
-    for line in statuses(_settings(), definition, as_json=as_json, sandbox=sandbox, file=file):
-        click.echo(line)
+    _say(statuses(_settings(), definition, as_json=as_json, sandbox=sandbox, file=file))
 
 
 @cli.command()
@@ -141,8 +139,7 @@ def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
     """Print one line per recipient: state, reason, the server's words."""
     from campaign.showing import lines  # noqa: PLC0415
 
-    for line in lines(_settings(), _definition(file, None), state=state, form=form, sandbox=sandbox):
-        click.echo(line, nl=False)
+    _say(lines(_settings(), _definition(file, None), state=state, form=form, sandbox=sandbox), end="")
 
 
 @cli.command()
@@ -189,10 +186,33 @@ def revoke(file: Path, *, sandbox: bool) -> None:
     _tell(_await(revoke_tokens(definition, settings, sandbox=sandbox)), _as_typed(file, None, sandbox=sandbox))
 
 
+@cli.command()
+@click.option(
+    "--publishable-key", metavar="KEY", help="Clerk's pk_test_… or pk_live_…; by default CLERK_PUBLISHABLE_KEY."
+)
+@click.option("--redirect", metavar="URL", help="Where people go once signed in: /a/path or https://….")
+@click.option("--parameter", default="token", show_default=True, help="link.parameter of the campaign file.")
+@click.option("--framework", type=click.Choice(["next"]), help="A page for Next.js with @clerk/nextjs.")
+@click.option("--router", type=click.Choice(["app", "pages"]), help="Which router of Next.js; by default app.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of the terminal.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def landing(*, out: Path | None, force: bool, **choices: Any) -> None:
+    """Write the page that the links of the mail lead to."""
+    from campaign.landing import chosen_page  # noqa: PLC0415
+    from campaign.outfile import write_page  # noqa: PLC0415
+
+    page = chosen_page(lambda: _settings().clerk_publishable_key, **choices)
+    if out is None:
+        _say([page], end="")
+    else:
+        write_page(out, page, mode=0o644, force=force)
+        click.echo(f"Wrote {out}; how to serve it stands at its top.")
+
+
 def main() -> None:
     """Run the command line; every error of ours is a sentence and an exit code, and never a traceback."""
     with _sentences():
-        cli(prog_name="campaign")
+        raise SystemExit(cli(prog_name="campaign", standalone_mode=False))
 
 
 @contextmanager
@@ -207,12 +227,11 @@ def _sentences() -> Iterator[None]:
         _fail(error, _WRONG_INPUT)
     except CampaignError as error:
         _fail(error, _UNFINISHED)
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
         raise SystemExit(_INTERRUPTED) from None
-    except BrokenPipeError:
-        # `campaign log FILE | head`: whoever read has enough
-        sys.stdout = None
-        raise SystemExit(_DONE) from None
 
 
 def _fail(error: CampaignError, code: int) -> None:
@@ -220,28 +239,20 @@ def _fail(error: CampaignError, code: int) -> None:
     raise SystemExit(code) from None
 
 
+def _say(lines: Iterable[str], *, end: str = "\n") -> None:
+    try:
+        for line in lines:
+            click.echo(line + end, nl=False)
+    except BrokenPipeError:
+        # `campaign log FILE | head`: whoever read has enough
+        sys.stdout = None
+        raise SystemExit(_DONE) from None
+
+
 def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
-    """Run a coroutine to its end, on uvloop where it is installed."""
-    import asyncio  # noqa: PLC0415
+    from campaign.eventloop import awaited  # noqa: PLC0415
 
-    from campaign.app import first_error  # noqa: PLC0415
-
-    try:
-        import uvloop  # noqa: PLC0415 - the extra `fast`
-    except ImportError:
-        loop_factory = None
-    else:
-        loop_factory = uvloop.new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(coroutine)
-    except BaseExceptionGroup as group:
-        error = first_error(group)
-        if error is None:
-            raise
-        raise error from None
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    return awaited(coroutine)
 
 
 def _settings() -> Settings:
@@ -278,6 +289,5 @@ def _exit_code(result: Result) -> int:
 
 
 def _tell(settled: Settled, command: str) -> None:
-    for line in settled.lines(command):
-        click.echo(line)
+    _say(settled.lines(command))
     raise SystemExit(_UNFINISHED if settled.pending else _DONE)

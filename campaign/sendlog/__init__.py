@@ -2,7 +2,8 @@
 
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import held
-from campaign.sendlog.log import Lane, Recovered, SendLog
+from campaign.sendlog.lanes import Lane
+from campaign.sendlog.log import Recovered, SendLog
 from campaign.sendlog.operating import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.sendlog.reading import FIELDS, LogReader
 

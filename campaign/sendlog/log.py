@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from campaign.errors import SendLogError
-from campaign.model import Delivery, Recipient, Status
-from campaign.sendlog.commit import GroupCommit
+from campaign.model import Status
+from campaign.sendlog.commit import GroupCommit, Step
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import open_for_writing
 from campaign.sendlog.reading import summary
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.clock import Clock
-    from campaign.model import InvalidRow, Outcome, Rate, SignInToken, Summary
+    from campaign.model import Delivery, InvalidRow, Outcome, Rate, Recipient, SignInToken, Summary
+    from campaign.sendlog.lanes import Lane
 
 T = TypeVar("T")
 
-#: A cursor behind which nothing due can appear: rows that come back carry a later `not_before`.
-_LAST_ID = 2**62
+_ISSUING = Step("issuing", (SQL.issuing,))
+_ISSUED = Step("issued", (SQL.issued,))
+_SENDING = Step("sending", (SQL.sending,))
+_SETTLE = Step("settle", (SQL.settle,))
+_SETTLE_WITH_MORE = Step("settle", (SQL.ask_revocation, SQL.note_orphan, SQL.settle))
+#: In the order in which one row can make them.
+_STEPS = (_ISSUING, _ISSUED, _SENDING, _SETTLE, _SETTLE_WITH_MORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,6 @@ class Recovered:
     revocations: int
     #: `sending`: now `uncertain`.
     uncertain: int
-
-
-class Lane:
-    """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain."""
-
-    def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:
-        self.domain = domain
-        self.without = tuple(without)
-        self.after: tuple[float, int] = (-1.0, 0)
-
-    def skip_to(self, instant: float) -> None:
-        """Pass over everything that was due before an instant."""
-        self.after = (instant, 0)
 
 
 class SendLog:
@@ -146,7 +139,7 @@ class SendLog:
 
     def arguments(self, **more: object) -> dict[str, object]:
         """Return what every statement about this campaign needs: its number and the time."""
-        return {"campaign": self._campaign, "now": self._clock.now(), **more}
+        return {"campaign": self._campaign, "now": self._clock.now()} | more
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -172,7 +165,7 @@ class SendLog:
 
     async def __aenter__(self) -> Self:
         """Start the writer; from here on the methods below may be called."""
-        self._writer = GroupCommit(self._connection, str(self.path))
+        self._writer = GroupCommit(self._connection, str(self.path), _STEPS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -192,20 +185,9 @@ class SendLog:
         between leaves nothing to mend.
         """
         now = self._clock.now()
-        arguments = {
-            "campaign": self._campaign,
-            "enlistment": self._enlistment,
-            "after": lane.after[0],
-            "after_id": lane.after[1],
-            "now": now,
-            "limit": limit,
-            "domain": lane.domain,
-            "domains": json.dumps(lane.without),
-        }
-        statement = SQL.claim_domain if lane.domain else SQL.claim_other_domains if lane.without else SQL.claim
-        rows = await self._write(lambda connection: connection.execute(statement, arguments).fetchall())
-        lane.after = (rows[-1][9], rows[-1][0]) if len(rows) == limit else (now, _LAST_ID)
-        return [_delivery(row) for row in rows]
+        arguments = self.arguments(enlistment=self._enlistment, limit=limit, now=now) | lane.arguments
+        rows = await self._write(lambda connection: connection.execute(lane.statement, arguments).fetchall())
+        return lane.pass_over(rows, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` later than an instant, or None if no row waits for one.
@@ -214,34 +196,24 @@ class SendLog:
             after: the instant.
             without: domains whose rows do not count.
         """
-        arguments = {
-            "campaign": self._campaign,
-            "enlistment": self._enlistment,
-            "after": after,
-            "domains": json.dumps(list(without)),
-        }
+        arguments = self.arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
         row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
         """Make durable that a token is about to be asked for; return the delivery with its new generation."""
         now = self._clock.now()
-        arguments = {
-            "id": delivery.id,
-            "user_id": user_id,
-            "expires_at": now + expires_in.total_seconds(),
-            "now": now,
-        }
-        await self._move(SQL.issuing, arguments)
+        expires_at = now + expires_in.total_seconds()
+        await self._move(_ISSUING, {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now})
         return replace(delivery, attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
         """Make the token's id durable, before a message that carries the token can leave."""
-        await self._move(SQL.issued, {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
+        await self._move(_ISSUED, {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
 
     async def sending(self, delivery: Delivery, *, message_id: str, server: str, with_token: bool) -> None:
         """Make the intent to send durable, before the final dot."""
-        arguments = {
+        row = {
             "id": delivery.id,
             "attempt": delivery.attempts if with_token else delivery.attempts + 1,
             "message_id": message_id,
@@ -249,7 +221,7 @@ class SendLog:
             "state": Status.ISSUING if with_token else Status.QUEUED,
             "now": self._clock.now(),
         }
-        await self._move(SQL.sending, arguments)
+        await self._move(_SENDING, row)
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Make an attempt's outcome durable, and with it that its token is to be revoked.
@@ -259,9 +231,8 @@ class SendLog:
             outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
             revoke: the token that no accepted message carries.
         """
-        now = self._clock.now()
         reply = outcome.reply
-        arguments = {
+        row = {
             "id": delivery.id,
             "campaign": self._campaign,
             "state": outcome.status,
@@ -272,17 +243,10 @@ class SendLog:
             "faults": outcome.faults,
             "not_before": outcome.not_before,
             "token_id": revoke.id if revoke else None,
-            "now": now,
+            "orphan": outcome.possible_orphan,
+            "now": self._clock.now(),
         }
-
-        def write(connection: sqlite3.Connection) -> None:
-            if revoke:
-                connection.execute(SQL.ask_revocation, arguments)
-            if outcome.possible_orphan:
-                connection.execute(SQL.note_orphan, arguments)
-            _move(connection, SQL.settle, arguments)
-
-        await self._write(write)
+        await self._move(_SETTLE_WITH_MORE if revoke or outcome.possible_orphan else _SETTLE, row)
 
     async def pending_revocations(self, limit: int) -> list[str]:
         """Return the ids of up to `limit` tokens whose revocation Clerk has not confirmed, oldest first."""
@@ -303,8 +267,10 @@ class SendLog:
             raise SendLogError(f"the send log {self.path} is closed")
         return self._writer.submit(write)
 
-    async def _move(self, statement: str, arguments: dict[str, Any]) -> None:
-        await self._write(lambda connection: _move(connection, statement, arguments))
+    def _move(self, step: Step, row: dict[str, Any]) -> asyncio.Future[None]:
+        if self._writer is None:
+            raise SendLogError(f"the send log {self.path} is closed")
+        return self._writer.move(step, row)
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
         with self.transaction() as connection:
@@ -313,18 +279,6 @@ class SendLog:
                 connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
                 row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
         return row[0], row[1], row[2]
-
-
-def _move(connection: sqlite3.Connection, statement: str, arguments: dict[str, Any]) -> None:
-    if connection.execute(statement, arguments).rowcount != 1:
-        raise SendLogError(
-            f"row {arguments['id']} is not in the state that this run left it in; is another program writing?"
-        )
-
-
-def _delivery(row: Sequence[Any]) -> Delivery:
-    number, key, email, user_id, variables, line, attempts, faults, generation, _ = row
-    return Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
 
 
 def _undo(connection: sqlite3.Connection) -> None:
