@@ -187,16 +187,14 @@ def revoke(file: Path, *, sandbox: bool) -> None:
 
 
 @cli.command()
-@click.option(
-    "--publishable-key", metavar="KEY", help="Clerk's pk_test_… or pk_live_…; by default CLERK_PUBLISHABLE_KEY."
-)
+@click.option("--publishable-key", metavar="KEY", help="Clerk's pk_…; by default CLERK_PUBLISHABLE_KEY.")
 @click.option("--redirect", metavar="URL", help="Where people go once signed in: /a/path or https://….")
 @click.option("--parameter", default="token", show_default=True, help="link.parameter of the campaign file.")
 @click.option("--framework", type=click.Choice(["next"]), help="A page for Next.js with @clerk/nextjs.")
 @click.option("--router", type=click.Choice(["app", "pages"]), help="Which router of Next.js; by default app.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-def landing(*, out: Path | None, force: bool, **choices: Any) -> None:
+def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: ANN401 - of `chosen_page`
     """Write the page that the links of the mail lead to."""
     from campaign.landing import chosen_page  # noqa: PLC0415
     from campaign.outfile import write_page  # noqa: PLC0415

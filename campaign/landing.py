@@ -18,6 +18,7 @@ from campaign.errors import SettingsError
 from campaign.smtpurl import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.resources.abc import Traversable
 
 #: Where a Frontend API serves clerk-js.
@@ -30,6 +31,38 @@ _PLAIN_URL = re.compile(r"""[!#$&()*+,\-./0-9:;=?@A-Z_a-z~\[\]%]+""")
 #: `name /*: Type */` and `call/*<Type>*/`: JavaScript as it stands, TypeScript once the comment is opened.
 _TYPE = re.compile(r"\s*/\*(:[^*]+?|<[^*]+>)\s*\*/")
 _SHOWN = 60
+
+
+def chosen_page(
+    default_key: Callable[[], str | None],
+    *,
+    publishable_key: str | None,
+    redirect: str | None,
+    parameter: str,
+    framework: str | None,
+    router: Literal["app", "pages"] | None,
+) -> str:
+    """Return the page that the options of `campaign landing` ask for.
+
+    Args:
+        default_key: asked where none is given. A page for Next.js needs none: its build has one in the environment.
+        publishable_key: see `landing_page`; the same for `redirect` and `parameter`.
+        redirect: see there.
+        parameter: see there.
+        framework: `next`, or None for a page that needs no framework.
+        router: see `next_page`; by default `app`.
+
+    Raises:
+        SettingsError: the options do not fit together; also what the pages themselves raise.
+    """
+    if framework == "next":
+        if publishable_key is not None:
+            frontend_api_host(publishable_key)
+        return next_page(router=router or "app", redirect=redirect, parameter=parameter)
+    if router is not None:
+        raise SettingsError("--router is a choice of Next.js: add --framework next, or leave --router out.")
+    key = default_key() if publishable_key is None else publishable_key
+    return landing_page(publishable_key=key, redirect=redirect, parameter=parameter)
 
 
 def landing_page(
