@@ -182,7 +182,7 @@ class Clerk:
 
 
 def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
-    """Return the wait that a `Retry-After` header asks for: seconds or a date (RFC 9110 §10.2.3); None if it is none."""
+    """Return the wait that a `Retry-After` header asks for, in seconds or as a date (RFC 9110 §10.2.3), or None."""
     if value is None:
         return None
     value = value.strip()

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import csvfile, textlines
-from campaign.csvfile import CsvFile
-from campaign.csvquotes import RowScanner
 from campaign.errors import RecipientsError
+from campaign.recipients import csvfile, textlines
+from campaign.recipients.csvfile import CsvFile
+from campaign.recipients.csvquotes import RowScanner
 
 HEADER = "email,user_id,note"
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.definition import Definition, load_definition
+from campaign.definition.rules import mailbox
+from campaign.definition.sections import LinkSection, RecipientsSection
 from campaign.errors import DefinitionError
 from campaign.model import Rate
-from campaign.rules import mailbox
-from campaign.sections import LinkSection, RecipientsSection
 
 MINIMAL = """\
 name = "waitlist-welcome"

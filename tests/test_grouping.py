@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import grouping
 from campaign.definition import RecipientsSection
 from campaign.errors import RecipientsError
-from campaign.grouping import grouped
 from campaign.model import InvalidRow, Recipient
-from campaign.recipients import read_recipients
+from campaign.recipients import grouping, read_recipients
+from campaign.recipients.grouping import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

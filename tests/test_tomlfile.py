@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from campaign.definition import load_definition
+from campaign.definition.tomlfile import line_of
 from campaign.errors import DefinitionError
-from campaign.tomlfile import line_of
 
 
 @pytest.mark.parametrize(

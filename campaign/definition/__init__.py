@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError, field_validator
 
-from campaign import rules
-from campaign.duration import parse_duration
-from campaign.errors import DefinitionError
-from campaign.sections import (
+from campaign.definition import rules
+from campaign.definition.sections import (
     EmailSection,
     LimitsSection,
     LinkSection,
@@ -19,7 +17,9 @@ from campaign.sections import (
     RetrySection,
     Section,
 )
-from campaign.tomlfile import problems_of, read_toml
+from campaign.definition.tomlfile import problems_of, read_toml
+from campaign.duration import parse_duration
+from campaign.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from campaign import rules
+from campaign.definition import rules
 from campaign.duration import parse_duration
 from campaign.model import Rate
 

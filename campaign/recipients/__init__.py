@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.address import normalise_address
-from campaign.csvfile import MAX_CELL, CsvFile
+from campaign.definition.tomlfile import nearest
 from campaign.errors import RecipientsError
-from campaign.grouping import grouped
 from campaign.model import InvalidRow, Recipient
-from campaign.textlines import open_regular
-from campaign.tomlfile import nearest
+from campaign.recipients.csvfile import MAX_CELL, CsvFile
+from campaign.recipients.grouping import grouped
+from campaign.recipients.textlines import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,9 +7,9 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from campaign.csvquotes import RowScanner
 from campaign.errors import Problem, RecipientsError
-from campaign.textlines import Lines, LineTooLongError, open_text
+from campaign.recipients.csvquotes import RowScanner
+from campaign.recipients.textlines import Lines, LineTooLongError, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
