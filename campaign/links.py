@@ -43,7 +43,7 @@ class LinkBuilder:
 
     def __init__(self, source: str, parameter: str, hosts: Sequence[str] = (), *, where: str = "link.url") -> None:
         self._where = where
-        self._parameter = quote(parameter, safe="")
+        self._parameter = parameter
         env = environment(finalize=_encoded)
         #: The syntax tree of the source.
         self.tree = parse(env, source, where)
@@ -106,7 +106,7 @@ class LinkBuilder:
             path = f"/{path}"
         joint = "?" if "?" not in path else "" if path.endswith(("?", "&")) else "&"
         before = origin[0] + quote(path, safe=_KEPT) + joint
-        return f"{before}{self._parameter}=", mark + quote(fragment, safe=_KEPT)
+        return f"{before}{quote(self._parameter, safe='')}=", mark + quote(fragment, safe=_KEPT)
 
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
         if host not in self._hosts and f"{host}:{port}" not in self._hosts:

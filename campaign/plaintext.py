@@ -47,7 +47,8 @@ def text_of(html: str) -> str:
     # lxml takes 40 ms that a campaign with a text template need not pay.
     from inscriptis import get_text  # type: ignore[import-untyped] # noqa: PLC0415
 
-    text: str = get_text(html, _config())
+    # Of a document with a lone surrogate the parser keeps nothing.
+    text: str = get_text(html.encode("utf-8", "replace").decode(), _config())
     return tidied(_SAID_TWICE.sub(r"\1", _COLUMNS.sub("  ", _INDENTED.sub("", text))))
 
 

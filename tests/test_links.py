@@ -142,3 +142,11 @@ def test_an_undefined_variable_in_the_url_is_named() -> None:
     """An unknown column in `link.url` is an error that names the nearest right one."""
     with pytest.raises(TemplateError, match=r"^link\.url: There is no variable plce; did you mean place\?"):
         builder("https://acme.example/{{ plce }}").link({"place": "1"}, "T")
+
+
+def test_a_parameter_is_percent_encoded() -> None:
+    """The parameter's name is data too, and is found under any spelling."""
+    links = LinkBuilder("https://acme.example/", "a b", ("acme.example",))
+    assert links.link({}, "T") == "https://acme.example/?a%20b=T"
+    with pytest.raises(TemplateError, match="has a parameter a b already"):
+        links.link_to("https://acme.example/?a+b=x", "T")

@@ -43,6 +43,7 @@ def derived(source: str) -> str:
         ('<div style="display: none">a</div>b<!-- c --><!--[if mso]>d<![endif]-->', "b\n"),
         ("a<br>b &lt;c&gt; &amp;", "a\nb <c> &\n"),
         ("<p>a<p>b</div></span><td>c", "a\n\nb\n\nc\n"),
+        ("a\ud800b", "a?b\n"),
         ("\x00<", "\ufffd<\n"),
     ],
 )
