@@ -65,22 +65,25 @@ def lines(settings: Settings, definition: Definition, *, state: str | None, form
         SendLogUnusableError: there is no log, it cannot be read, or does not know the campaign.
     """
     reader = LogReader(log_path(settings, asked=sandbox))
+    records = reader.recipients(definition.name, state=Status(state) if state else None)
     try:
-        records = reader.recipients(definition.name, state=Status(state) if state else None)
-        if form == "jsonl":
-            for record in records:
-                yield json.dumps(record, ensure_ascii=False) + "\n"
-            return
-        yield _csv_line(FIELDS)
+        if form == "csv":
+            yield _csv_line(FIELDS)
         for record in records:
-            yield _csv_line(map(harmless, record.values()))
+            yield json.dumps(record, ensure_ascii=False) + "\n" if form == "jsonl" else _cells(record)
     finally:
+        # before the reader: whoever reads may have enough amid the records
+        records.close()
         reader.close()
 
 
 def harmless(value: object) -> object:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before what looks like one."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _cells(record: dict[str, Any]) -> str:
+    return _csv_line(map(harmless, record.values()))
 
 
 def _csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells

@@ -88,9 +88,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises:
         SendLogUnusableError: there is no log, or it is none that can be read.
     """
-    _refuse_strange_places(path)
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise SendLogUnusableError(f"there is no send log {path} yet; `campaign run FILE` makes it")
+    _refuse_strange_places(path)
     with _sentences(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)

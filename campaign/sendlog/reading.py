@@ -12,7 +12,7 @@ from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 #: The fields of a line of `campaign log`, in this order.
@@ -55,7 +55,7 @@ class LogReader:
         arguments = {"campaign": found[0], "enlistment": found[5], "limit": limit}
         return [(Status(state), reason, number) for state, reason, number in self._rows(SQL.reasons, arguments)]
 
-    def recipients(self, name: str, *, state: Status | None = None) -> Iterator[dict[str, Any]]:
+    def recipients(self, name: str, *, state: Status | None = None) -> Generator[dict[str, Any], None, None]:
         """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
         for row in self._rows(SQL.rows, {"campaign": self._campaign(name), "state": state}):
             (
