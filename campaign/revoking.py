@@ -47,10 +47,12 @@ class Revoker:
             for answer in answers:
                 if isinstance(answer, BaseException) and not isinstance(answer, LaterError):
                     raise answer
+            if len(late) < len(answers):
+                self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
             if late:
-                held_until = self._backoff.rest(self._pacer, late[0].wait)
+                # all of them: what one answer asks for (Retry-After) counts though another came before it
+                held_until = max(self._backoff.rest(self._pacer, error.wait) for error in late)
                 return max(0.0, held_until - self._clock.now())
-            self._backoff.succeeded()
         return None
 
     async def _settle(self, token_id: str) -> None:
