@@ -162,8 +162,10 @@ def test_a_style_that_the_template_itself_chooses_is_free() -> None:
     """Text that stands in the template is not data."""
     source = """<td style="{{ loop }}{{ "background: url('https://acme.example/a')" if x else "" }}">"""
     assert "url(" in rendered(source.replace("{{ loop }}", ""), x=1)
-    source = """{% for i in [1, 2] %}<td bgcolor="{{ loop.cycle("#fff", "#eee") }}">{% endfor %}"""
-    assert rendered(source) == '<td bgcolor="#fff"><td bgcolor="#eee">'
+    source = """{% for i in [1, 2] %}<td style="{{ loop.cycle("a: url(x)", "b: url(y)") }}">{% endfor %}"""
+    assert rendered(source) == '<td style="a: url(x)"><td style="b: url(y)">'
+    with pytest.raises(TemplateError, match="cannot stand in a style"):
+        rendered(source.replace('"b: url(y)"', "x"), x="url(z)")
 
 
 @given(st.text())

@@ -255,6 +255,11 @@ def test_a_sender_that_cannot_stand_in_a_header_is_refused(folder: Path) -> None
         MessageTemplate.load(definition(folder, email={"sender": "Acme"}))
 
 
+def test_the_columns_are_told(template: MessageTemplate) -> None:
+    """The compiled message tells which columns it needs."""
+    assert set(template.variables_used()) == {"name", "place"}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("waitlist", "<waitlist.acme.example>"), ("Größe 1", "<Gr-e-1.acme.example>"), ("…", "<campaign.acme.example>")],

@@ -1,0 +1,90 @@
+"""What the structure of a message promises. Whole messages are tried in test_message.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+
+from campaign.errors import TemplateError
+from campaign.skeleton import Skeleton
+
+SKELETON = Skeleton(
+    sender="Acme <hello@acme.example>",
+    reply_to=None,
+    list_id="<x.acme.example>",
+    boundary="=_0123456789abcdef",
+    known=("known",),
+)
+
+
+def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
+    """Return a message."""
+    return SKELETON.fill(
+        to="ana@example.com",
+        subject=subject,
+        date=datetime(2025, 3, 1, 12, 30, 45, tzinfo=UTC),
+        message_id="<1@acme.example>",
+        text=text,
+        html=html,
+        eight_bit=eight_bit,
+    )
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "a\r\nBcc: evil@example.com",
+        "a\r\n\r\nbody",
+        "a\nBcc: x",
+        "a\rBcc: x",
+        "a\x00b",
+        "a\tb",
+        " a",
+        "\r\n",
+    ],
+)
+def test_the_header_block_holds_exactly_what_was_meant(subject: str) -> None:
+    """A subject that nobody has put on one line makes no header: the filled block is looked at as a whole."""
+    with pytest.raises(TemplateError, match="would not be exactly those that were meant"):
+        fill(subject=subject)
+
+
+@pytest.mark.parametrize("eight_bit", [False, True])
+def test_the_message_is_an_email_message(*, eight_bit: bool) -> None:
+    """The message has the parts, types and contents of an EmailMessage that is given the same."""
+    meant = EmailMessage(policy=SMTP)
+    meant["Subject"] = "Hello"
+    meant.set_content("Grüße\n.\nFrom here\n")
+    meant.add_alternative("<p>Grüße</p>\n", subtype="html")
+    made = message_from_bytes(
+        fill(text="Grüße\n.\nFrom here\n", html="<p>Grüße</p>\n", eight_bit=eight_bit), policy=SMTP
+    )
+    assert made["Subject"] == meant["Subject"]
+    assert made.get_content_type() == meant.get_content_type()
+    for one, other in zip(made.iter_parts(), meant.iter_parts(), strict=True):
+        assert one.get_content_type() == other.get_content_type()
+        assert one.get_content().replace("\r\n", "\n") == other.get_content()
+        assert one["Content-Transfer-Encoding"] == ("8bit" if eight_bit else "quoted-printable")
+    assert made["Content-Transfer-Encoding"] == ("8bit" if eight_bit else None)
+
+
+def test_each_body_is_8bit_where_it_may_be() -> None:
+    """A body with too long a line is encoded, the other one is not."""
+    made = message_from_bytes(fill(html="x" * 999, eight_bit=True), policy=SMTP)
+    assert [part["Content-Transfer-Encoding"] for part in made.iter_parts()] == ["8bit", "quoted-printable"]
+    assert made["Content-Transfer-Encoding"] == "8bit"
+    made = message_from_bytes(fill(text="\0", html="x" * 999, eight_bit=True), policy=SMTP)
+    assert "Content-Transfer-Encoding" not in made
+
+
+def test_a_body_ends_where_it_ends() -> None:
+    """Line breaks at the end of a body are its own, and no other is added."""
+    for text in ("", "a", "a\n", "a\n\n", "a "):
+        made = message_from_bytes(fill(text=text), policy=SMTP)
+        plain = made.get_body(("plain",))
+        assert plain is not None
+        assert plain.get_content() == text.replace("\n", "\r\n")
