@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from campaign.clerk import Clerk
 from campaign.clock import SystemClock
 from campaign.concurrency import Concurrency
 from campaign.directory import Directory
@@ -31,10 +30,9 @@ from campaign.venue import needs_clerk, needs_user_id, open_venue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from campaign.clerk import Revocation
     from campaign.clock import Clock
     from campaign.definition import Definition
-    from campaign.model import Delivery, Outcome, Summary
+    from campaign.model import Delivery, Outcome, Revocation, Summary
     from campaign.sendlog import Enlistment, Recovered
     from campaign.settings import Settings
     from campaign.venue import Venue
@@ -232,6 +230,8 @@ async def _tokens(
     if definition.link is None or pacer is None or venue.clerk_key is None:
         yield None
         return
+    from campaign.clerk import Clerk  # noqa: PLC0415 - a campaign without a link starts sooner without httpx
+
     section = definition.recipients
     async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
         by_address = section.lookup == "email"

@@ -6,17 +6,15 @@ The wire is Clerk's published one (https://clerk.com/docs/reference/backend-api,
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
-from campaign.model import SignInToken
+from campaign.model import ClerkUser, Revocation, SignInToken
 from campaign.words import printable, receipt
 
 if TYPE_CHECKING:
@@ -24,31 +22,7 @@ if TYPE_CHECKING:
 
     from campaign.model import Receipt
 
-#: `GET /v1/users` takes up to this many ids or addresses.
-USERS_PER_CALL = 100
-
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ClerkUser:
-    """What a campaign needs to know of a user."""
-
-    id: str
-    #: All of the user's addresses, in lower case.
-    addresses: frozenset[str]
-    banned: bool
-    locked: bool
-
-
-class Revocation(StrEnum):
-    """What Clerk answered to a revocation; each of them settles it."""
-
-    REVOKED = "revoked"
-    #: 404: Clerk does not know the token.
-    UNKNOWN = "unknown"
-    #: 400: it is not pending any more. If we did not revoke it before, somebody has signed in with it.
-    USED = "used"
 
 
 class Clerk:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from campaign.clerk import Revocation
-from campaign.model import Status
+from campaign.model import Revocation, Status
 from campaign.words import printable
 
 if TYPE_CHECKING:

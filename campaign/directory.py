@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from campaign.clerk import USERS_PER_CALL
 from campaign.errors import CampaignError, NeverError
 from campaign.recipients import normalise_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from campaign.clerk import Clerk, ClerkUser
-    from campaign.model import Recipient
+    from campaign.clerk import Clerk
+    from campaign.model import ClerkUser, Recipient
     from campaign.pacing import Pacer
+
+#: `GET /v1/users` takes up to this many ids or addresses.
+USERS_PER_CALL = 100
 
 _Answer = asyncio.Future[list["ClerkUser"]]
 

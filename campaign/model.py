@@ -83,6 +83,27 @@ class SignInToken:
 
 
 @dataclass(frozen=True, slots=True)
+class ClerkUser:
+    """What a campaign needs to know of a user."""
+
+    id: str
+    #: All of the user's addresses, in lower case.
+    addresses: frozenset[str]
+    banned: bool
+    locked: bool
+
+
+class Revocation(StrEnum):
+    """What Clerk answered to a revocation; each of them settles it."""
+
+    REVOKED = "revoked"
+    #: 404: Clerk does not know the token.
+    UNKNOWN = "unknown"
+    #: 400: it is not pending any more. If we did not revoke it before, somebody has signed in with it.
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A row of the send log that the pipeline has claimed."""
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.app import open_log
-from campaign.clerk import Clerk, Revocation
+from campaign.clerk import Clerk
 from campaign.clock import SystemClock, instant
 from campaign.closing import number
 from campaign.errors import RecipientsError, ServiceRefusesError
 from campaign.headers import split_mailbox
 from campaign.message import MessageTemplate
-from campaign.model import Recipient, Status
+from campaign.model import Recipient, Revocation, Status
 from campaign.pacing import Pacer
 from campaign.recipients import normalise_address, read_recipients
 from campaign.retry import Backoff, RetryPolicy

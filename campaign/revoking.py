@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from campaign.errors import LaterError
 
 if TYPE_CHECKING:
-    from campaign.clerk import Clerk, Revocation
+    from campaign.clerk import Clerk
     from campaign.clock import Clock
+    from campaign.model import Revocation
     from campaign.pacing import Pacer
     from campaign.retry import Backoff
     from campaign.sendlog import SendLog

@@ -1,4 +1,4 @@
-"""The send log for a terminal, a spreadsheet or another program: `campaign status` and `campaign log`."""
+"""The send log for a terminal, a spreadsheet or another program, and one recipient of it for the sandbox's inbox."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import csv
 import io
 import json
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from campaign.clerk import Revocation
 from campaign.clock import SystemClock
 from campaign.closing import advice, table
-from campaign.model import Status
+from campaign.errors import SendLogUnusableError
+from campaign.model import Revocation, Status
 from campaign.report import as_text
 from campaign.sendlog import FIELDS, LogReader
 from campaign.venue import log_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from campaign.definition import Definition
@@ -90,3 +91,45 @@ def _csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()
+
+
+def log_of(settings: Settings) -> Callable[[str], dict[str, object] | None]:
+    """Return what tells of a Message-ID's recipient, for the sandbox's inbox; None where no log knows it.
+
+    It looks into the sandbox's log, then into that of a run that was given the sandbox's addresses.
+    """
+
+    def found(message_id: str) -> dict[str, object] | None:
+        for path in (settings.sandbox / "send-log.db", settings.log):
+            if path.exists():
+                try:
+                    record = _recorded(path, message_id)
+                except SendLogUnusableError as error:
+                    return {"state": "unreadable", "why": str(error)}
+                if record is not None:
+                    return record
+        return None
+
+    return found
+
+
+def _recorded(path: Path, message_id: str) -> dict[str, object] | None:
+    reader = LogReader(path)
+    try:
+        found = reader.by_message_id(message_id)
+    finally:
+        reader.close()
+    if found is None:
+        return None
+    campaign, record = found
+    later = record["message_id"] != message_id
+    return {
+        "state": record["state"],
+        "reason": record["reason"],
+        "campaign": campaign,
+        "key": record["key"],
+        "attempts": record["attempts"],
+        "reply": " ".join(str(part) for part in (record["code"], record["reply"]) if part is not None),
+        "message": "An earlier one: the log goes on with a later message." if later else message_id,
+        "since": f"{datetime.fromisoformat(record['updated_at']).astimezone():%d %b, %H:%M:%S}",
+    }
