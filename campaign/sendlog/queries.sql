@@ -93,15 +93,15 @@ ORDER BY not_before LIMIT 1;
 
 -- name: issuing
 UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
-    user_id = step.user_id, token_id = NULL, token_expires_at = step.expires_at, message_id = NULL, server = NULL,
-    code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = step.at
+    user_id = step.user_id, token_id = NULL, token_at = NULL, token_expires_at = step.expires_at, message_id = NULL,
+    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = step.at
 FROM (SELECT value ->> 'id' AS id, value ->> 'user_id' AS user_id, value ->> 'expires_at' AS expires_at,
         value ->> 'now' AS at
     FROM json_each(:rows)) AS step
 WHERE delivery.id = step.id AND delivery.state = 'queued';
 
 -- name: issued
-UPDATE delivery SET token_id = step.token_id, updated_at = step.at
+UPDATE delivery SET token_id = step.token_id, token_at = step.at
 FROM (SELECT value ->> 'id' AS id, value ->> 'token_id' AS token_id, value ->> 'now' AS at FROM json_each(:rows)) AS step
 WHERE delivery.id = step.id AND delivery.state = 'issuing';
 
@@ -208,3 +208,10 @@ GROUP BY state, reason ORDER BY number DESC, min(id) LIMIT :limit;
 -- name: rows
 SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at FROM delivery
 WHERE campaign_id = :campaign AND (:state IS NULL OR state = :state) ORDER BY id;
+
+-- name: row_of_message
+SELECT campaign.name, key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
+WHERE delivery.id = coalesce(
+    (SELECT id FROM delivery WHERE message_id = :message_id),
+    (SELECT delivery_id FROM history WHERE message_id = :message_id LIMIT 1));

@@ -34,12 +34,13 @@ CREATE TABLE delivery (
     generation       INTEGER NOT NULL DEFAULT 0, -- of the token, and so of the message
     message_id       TEXT,
     token_id         TEXT,                       -- never the token
+    token_at         REAL,                       -- when the token's id arrived
     token_expires_at REAL,
     server           TEXT,
     code             INTEGER,
     enhanced         TEXT,
     reply            TEXT,
-    updated_at       REAL NOT NULL
+    updated_at       REAL NOT NULL               -- since when the row is as it is; the token's arrival does not count
 ) STRICT;
 
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot);
@@ -48,6 +49,8 @@ CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_bef
 CREATE TABLE history (
     id          INTEGER PRIMARY KEY,
     delivery_id INTEGER NOT NULL,
+    since       REAL NOT NULL,              -- when the old state began
+    token_at    REAL,                       -- when the token arrived that was asked for in it
     at          REAL NOT NULL,
     old_state   TEXT NOT NULL,
     new_state   TEXT NOT NULL,
@@ -84,10 +87,12 @@ CREATE TABLE orphan (
 CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery WHEN OLD.state <> NEW.state
 BEGIN
     INSERT INTO history
-        (delivery_id, at, old_state, new_state, actor, attempt, message_id, token_id, server, code, enhanced, reply, reason)
+        (delivery_id, since, token_at, at, old_state, new_state, actor, attempt, message_id, token_id, server, code,
+         enhanced, reply, reason)
     VALUES
-        (NEW.id, NEW.updated_at, OLD.state, NEW.state, NEW.actor, NEW.attempts, NEW.message_id,
-         coalesce(NEW.token_id, OLD.token_id), NEW.server, NEW.code, NEW.enhanced, NEW.reply, NEW.reason);
+        (NEW.id, OLD.updated_at, iif(OLD.state = 'issuing', OLD.token_at, NULL), NEW.updated_at, OLD.state, NEW.state,
+         NEW.actor, NEW.attempts, NEW.message_id, coalesce(NEW.token_id, OLD.token_id), NEW.server, NEW.code,
+         NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
 -- An end state is left by an operator's command or not at all.
