@@ -43,7 +43,10 @@ def cli() -> None:
 @click.option("--no-wait", is_flag=True, help="End when nothing is due, instead of waiting for the next tries.")
 @_SANDBOX
 @click.option("--yes", is_flag=True, help="Do not ask before sending for real.")
-def run(file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool) -> None:
+@click.option("--open", "browser", is_flag=True, help="Afterwards open the sandbox's inbox in the browser.")
+def run(
+    file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool, browser: bool
+) -> None:
     """Run a campaign, or resume it."""
     from campaign import app  # noqa: PLC0415
     from campaign.report import RunReport, console  # noqa: PLC0415
@@ -53,6 +56,8 @@ def run(file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool
     definition, settings = _loaded(file, recipients)
     if not (yes or sys.stdin.isatty() or is_sandbox(definition, settings, asked=sandbox)):
         raise CannotStartError("this would send for real, and there is no terminal to ask on: add --yes to go on.")
+    if browser and not is_sandbox(definition, settings, asked=sandbox):
+        raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
     report = RunReport(console(), assume_yes=yes)
     try:
         result = _await(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
@@ -65,6 +70,10 @@ def run(file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool
         report.finished(result, reasons, command=command, run=again)
     finally:
         reader.close()
+    if browser and not result.interrupted:
+        from campaign.inbox import serve_again  # noqa: PLC0415
+
+        _await(serve_again(settings, say=click.echo))
     raise SystemExit(_exit_code(result))
 
 
@@ -85,16 +94,18 @@ def check(file: Path, recipients: Path | None) -> None:
 @_RECIPIENTS
 @click.option("--email", metavar="ADDRESS", help="The recipient to show; by default the first.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
-@click.option("--open", "browser", is_flag=True, help="Open the HTML part in the browser.")
+@click.option("--open", "browser", is_flag=True, help="Show it in the browser, with steps through all rows.")
 def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
     """Show one rendered email, with a dummy token in its links."""
-    from campaign.preview import as_text, open_in_browser, rendered  # noqa: PLC0415
+    if browser:
+        from campaign.inbox import serve_preview  # noqa: PLC0415
+
+        _await(serve_preview(lambda: _definition(file, recipients), email=email, say=click.echo))
+        return
+    from campaign.preview import as_text, rendered  # noqa: PLC0415
 
     message = rendered(_definition(file, recipients), email)
-    if browser:
-        click.echo(f"Opened {open_in_browser(message)}.")
-    else:
-        click.echo(message.html if html else as_text(message))
+    click.echo(message.html if html else as_text(message))
 
 
 @cli.command()
@@ -205,6 +216,17 @@ def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: 
     else:
         write_page(out, page, mode=0o644, force=force)
         click.echo(f"Wrote {out}; how to serve it stands at its top.")
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8025, show_default=True, help="Of inbox and Clerk.")
+@click.option("--smtp-port", type=click.IntRange(0, 65535), default=1025, show_default=True, help="Of the mail server.")
+@click.option("--clerk-limits", is_flag=True, help="Answer 429 where Clerk's documented rate limits are passed.")
+def sandbox(port: int, smtp_port: int, *, clerk_limits: bool) -> None:
+    """Serve the sandbox until Ctrl-C: inbox, landing page, Clerk's APIs and a mail server, on this machine only."""
+    from campaign.inbox import serve  # noqa: PLC0415
+
+    _await(serve(_settings(), port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, say=click.echo))
 
 
 def main() -> None:

@@ -127,9 +127,8 @@ def advice(summary: Summary, revoked: Counter[Revocation], *, command: str, run:
 
 
 def where_the_mail_is(maildir: Path) -> str:
-    """Return where the sandbox's mail lies, and how to read one."""
-    newest = max((maildir / "new").glob("*"), key=lambda path: path.stat().st_mtime_ns, default=None)
-    return f"The mail is in {maildir}/new." + (f" To read the last one: less {newest}" if newest else "")
+    """Return how to read the sandbox's mail, and where it lies."""
+    return f"To read the mail and follow its links: campaign sandbox (it lies in {maildir}/new)."
 
 
 def span(seconds: float) -> str:

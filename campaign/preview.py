@@ -1,13 +1,9 @@
-"""One email as a recipient would get it, with a dummy token: for the terminal and for the browser."""
+"""One email as a recipient would get it, with a dummy token, for the terminal. For the browser: `rows.py`."""
 
 from __future__ import annotations
 
 import email
 import email.policy
-import os
-import tempfile
-import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.message import MessageTemplate
@@ -35,12 +31,3 @@ def as_text(message: Message) -> str:
     shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
     headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]
     return "\n".join([*headers, "", message.text])
-
-
-def open_in_browser(message: Message) -> Path:
-    """Write the HTML part to a private file, open it in the browser, and return its path."""
-    descriptor, name = tempfile.mkstemp(prefix="campaign-preview-", suffix=".html")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(message.html)
-    webbrowser.open(Path(name).as_uri())
-    return Path(name)

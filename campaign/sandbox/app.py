@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """Return the application: Clerk's two APIs, and the routes of `more`."""
+    """Return the application: the routes of `more`, and Clerk's two APIs in what they leave."""
     backend = Backend(state, limited=clerk_limits)
     frontend = Frontend(state)
     routes = [
+        *more,
         *token_routes(backend),
         *user_routes(backend),
         *waitlist_routes(backend),
         *backend.routes(),
         frontend.mount([*session_routes(frontend, limited=clerk_limits), *script_routes(frontend)]),
-        *more,
     ]
     return LoopbackOnly(Starlette(routes=routes, exception_handlers={sqlite3.Error: _failed}))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from starlette.responses import FileResponse, Response
 
 from campaign.sandbox.answers import not_found
-from campaign.sandbox.clerkjs import ClerkJs
 from campaign.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _NO_UI = (
 
 def script_routes(frontend: Frontend) -> list[Route]:
     """Return the routes of `/npm`."""
-    clerk_js = ClerkJs(frontend.state.folder / "clerk-js")
+    clerk_js = frontend.state.clerk_js
 
     async def clerk_script(request: Request) -> Response:
         version, name = request.path_params["version"], request.path_params["name"]

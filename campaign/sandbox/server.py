@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import threading
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-import uvicorn
-
 from campaign.sandbox.app import application
+from campaign.sandbox.httpd import BACKLOG, HOST, HttpServer, listen
 from campaign.sandbox.smtpd import MailServer
 from campaign.sandbox.state import State
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from starlette.routing import BaseRoute
-
-_HOST = "127.0.0.1"
-
-#: Connections that may wait to be accepted.
-_BACKLOG = 512
-
-#: Seconds that an idle HTTP connection is kept: a client must not find one closed that it is about to use.
-_KEEP_ALIVE = 3600
-
-#: Seconds that answers under way get when the sandbox stops.
-_GRACE = 2
 
 
 def no_pages(_: State) -> Sequence[BaseRoute]:
@@ -114,12 +101,12 @@ class Sandbox:
         with ExitStack() as opened:
             self.state = State(self._folder)
             opened.callback(self.state.close)
-            http, smtp = (opened.enter_context(_listen(port)) for port in self._ports)
-            self.clerk_url = f"http://{_HOST}:{http.getsockname()[1]}"
-            self.smtp_url = f"smtp://{_HOST}:{smtp.getsockname()[1]}?tls=none"
+            http, smtp = (opened.enter_context(listen(port)) for port in self._ports)
+            self.clerk_url = f"http://{HOST}:{http.getsockname()[1]}"
+            self.smtp_url = f"smtp://{HOST}:{smtp.getsockname()[1]}?tls=none"
             started: Future[None] = Future()
             app = application(self.state, clerk_limits=self._clerk_limits, more=self._pages(self.state))
-            self._server = _HttpServer(app, started)
+            self._server = HttpServer(app, started)
             self._thread = threading.Thread(
                 target=self._run, args=(http, smtp, started), name="campaign-sandbox", daemon=True
             )
@@ -152,49 +139,8 @@ class Sandbox:
 
     async def _serve(self, http: socket.socket, smtp: socket.socket) -> None:
         mail = MailServer(self.state.mailbox)
-        server = await asyncio.get_running_loop().create_server(mail.session, sock=smtp, backlog=_BACKLOG)
+        server = await asyncio.get_running_loop().create_server(mail.session, sock=smtp, backlog=BACKLOG)
         async with server:
             await self._server.serve(sockets=[http])
             server.close()
             await mail.close()
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn, silent, and telling when it is ready."""
-
-    def __init__(self, app: object, started: Future[None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                loop="asyncio",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=_GRACE,
-            )
-        )
-        self._told = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._told.set_result(None)
-
-
-def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, answers take 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        # A port that was left a moment ago may be taken again.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((_HOST, port))
-        listener.listen(_BACKLOG)
-        listener.settimeout(0)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, os.strerror(error.errno or 0), f"{_HOST}:{port}") from error
-    return listener

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from campaign.sandbox.clerkjs import ClerkJs
 from campaign.sandbox.database import Database
 from campaign.sandbox.folder import keep_out_of_git, private_folder
 from campaign.sandbox.keys import Keys
@@ -22,6 +23,7 @@ class State:
 
     Attributes:
         folder: where it lies.
+        clerk_js: Clerk's script for the browser, which is fetched into it.
 
     Raises:
         SandboxError: the folder or a file in it cannot be used.
@@ -31,6 +33,7 @@ class State:
         self.folder = folder
         private_folder(folder)
         keep_out_of_git(folder)
+        self.clerk_js = ClerkJs(folder / "clerk-js")
         self._database = Database(folder / "sandbox.db")
         try:
             self.keys = Keys(self._database)

@@ -58,26 +58,15 @@ class LogReader:
     def recipients(self, name: str, *, state: Status | None = None) -> Generator[dict[str, Any], None, None]:
         """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
         for row in self._rows(SQL.rows, {"campaign": self._campaign(name), "state": state}):
-            (
-                key,
-                user_id,
-                email,
-                status,
-                reason,
-                attempts,
-                message_id,
-                token_id,
-                code,
-                enhanced,
-                reply,
-                updated_at,
-            ) = row
-            words = " ".join(part for part in (enhanced, reply) if part)
-            values = (
-                key, user_id, email, status, reason, attempts, message_id, token_id, code, words or None,
-                instant(updated_at).isoformat(timespec="milliseconds"),
-            )  # fmt: skip
-            yield dict(zip(FIELDS, values, strict=True))
+            yield _record(row)
+
+    def by_message_id(self, message_id: str) -> tuple[str, dict[str, Any]] | None:
+        """Return the campaign and the record of the recipient for whom a message was made, by its Message-ID.
+
+        The message may be of an earlier attempt: the record then names a later one. It reads the whole log.
+        """
+        found = next(self._rows(SQL.row_of_message, {"message_id": message_id}), None)
+        return None if found is None else (str(found[0]), _record(found[1:]))
 
     def _campaign(self, name: str) -> int:
         found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
@@ -108,3 +97,10 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
         revocations=pending,
         used_before_revoked=used,
     )
+
+
+def _record(row: tuple[Any, ...]) -> dict[str, Any]:
+    *values, code, enhanced, reply, updated_at = row
+    words = " ".join(part for part in (enhanced, reply) if part)
+    values += [code, words or None, instant(updated_at).isoformat(timespec="milliseconds")]
+    return dict(zip(FIELDS, values, strict=True))

@@ -1,0 +1,192 @@
+"""How pages of the inbox are made: templates, the headers that keep them apart, and the files beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    # `no-referrer` would take the origin out of a form's request too, and `is_ours` needs it.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
+
+#: A mail's HTML: no script, no form, no plug-in, an origin of its own, and nothing loaded from anywhere.
+#: A link opens in a tab of its own, which is free of all this.
+FRAME = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-DNS-Prefetch-Control": "off",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+        "sandbox allow-popups allow-popups-to-escape-sandbox"
+    ),
+}
+
+_FILES = {"inbox.css": "text/css", "inbox.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+#: Choices that travel from page to page in the query, with what they are when they are not there.
+CHOICES: Mapping[str, str | None] = {
+    "campaign": None,
+    "address": "",
+    "page": "1",
+    "opened": "",
+    "view": "",
+    "width": "",
+    "scheme": "",
+    "images": "",
+}
+
+#: As many characters of a choice as anybody means.
+_LONGEST = 400
+
+
+#: SQLite counts to 2^63; no CSV and no mailbox comes near this.
+_DIGITS = 13
+
+
+class Place:
+    """An address of a page: its path, and the choices in its query."""
+
+    def __init__(self, path: str, choices: Mapping[str, str]) -> None:
+        self.path = path
+        self.choices = choices
+
+    @classmethod
+    def of(cls, request: Request) -> Place:
+        """Return where a request is, without what no page knows."""
+        query = request.query_params
+        return cls(request.url.path, {name: query[name][:_LONGEST] for name in CHOICES if name in query})
+
+    def __getitem__(self, name: str) -> str | None:
+        """Return a choice."""
+        return self.choices.get(name, CHOICES[name])
+
+    def at(self, path: str | None = None, **changes: str | None) -> str:
+        """Return an address from here: another path, other choices; None takes one away."""
+        chosen = {
+            name: value
+            for name, value in {**self.choices, **changes}.items()
+            if value is not None and value != CHOICES[name]
+        }
+        query = urlencode(chosen)
+        return (self.path if path is None else path) + (f"?{query}" if query else "")
+
+
+class Pages:
+    """The pages below one path.
+
+    Attributes:
+        root: what stands before every path; empty or such as `/__inbox`.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._templates = Environment(
+            loader=PackageLoader("campaign.sandbox.inbox"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["root"] = root
+        self._templates.filters |= {"moment": moment, "iso": iso, "size": size, "list_name": list_name}
+        folder = resources.files("campaign.sandbox.inbox") / "static"
+        self._files = {name: (folder / name).read_bytes() for name in _FILES}
+
+    def render(self, template: str, values: Mapping[str, object], *, status: int = 200, mark: str = "") -> HTMLResponse:
+        """Return a page; `mark` is its ETag, for those who ask whether it has changed."""
+        headers = _HEADERS | ({"ETag": f'"{mark}"'} if mark else {})
+        return HTMLResponse(self._templates.get_template(template).render(values), status, headers)
+
+    def sentence(self, status: int, title: str, sentence: str) -> HTMLResponse:
+        """Return a page that says one thing."""
+        return self.render("sentence.html", {"title": title, "sentence": sentence}, status=status)
+
+    def redirect(self, place: str) -> Response:
+        """Return the way to another page, which is asked for with GET."""
+        return RedirectResponse(f"{self.root}{place}", 303, _HEADERS)
+
+    def files(self) -> Route:
+        """Return the route of style, script and icon."""
+
+        def file(request: Request) -> Response:
+            name = request.path_params["name"]
+            if name not in self._files:
+                return Response("not found\n", 404, media_type="text/plain")
+            headers = _HEADERS | {"Cache-Control": "no-cache"}
+            return Response(self._files[name], headers=headers, media_type=_FILES[name])
+
+        return Route(f"{self.root}/static/{{name}}", file)
+
+
+def frame(html: str, *, images: bool) -> HTMLResponse:
+    """Return a mail's HTML for an isolated frame; `images`: load those from elsewhere too."""
+    policy = FRAME["Content-Security-Policy"].format(images=" https: http:" if images else "")
+    return HTMLResponse(html, headers=FRAME | {"Content-Security-Policy": policy})
+
+
+def is_ours(request: Request) -> bool:
+    """Return whether a form of these very pages sends the request, and no page from elsewhere in the same browser."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return request.headers.get("origin") == f"{request.url.scheme}://{request.url.netloc}"
+
+
+def unchanged(request: Request, mark: str) -> Response | None:
+    """Return the answer to who has seen this already, else None."""
+    if request.headers.get("if-none-match") == f'"{mark}"':
+        return Response(status_code=304, headers=_HEADERS | {"ETag": f'"{mark}"'})
+    return None
+
+
+def number_in(written: str | None) -> int:
+    """Return the number that a query holds; 0 for none, or for what is none."""
+    plain = written is not None and written.isascii() and written.isdigit() and len(written) < _DIGITS
+    return int(written or "") if plain else 0
+
+
+def moment(milliseconds: int) -> str:
+    """Return `16:28` for today, else `22 Nov, 16:28`, with the year where it is another; local time."""
+    then, now = datetime.fromtimestamp(milliseconds / 1000).astimezone(), datetime.now().astimezone()
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then.day} {then:%b}, {then:%H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}, {then:%H:%M}"
+
+
+def iso(milliseconds: int) -> str:
+    """Return the instant in ISO 8601, local time."""
+    return datetime.fromtimestamp(milliseconds / 1000).astimezone().isoformat(timespec="seconds")
+
+
+def size(octets: int) -> str:
+    """Return `812 B`, `8.4 kB`, `1.2 MB`."""
+    if octets < 1000:
+        return f"{octets} B"
+    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
+
+
+def list_name(list_id: str) -> str:
+    """Return what a person calls a List-Id (RFC 2919 §3): its phrase, else the first label of the id."""
+    phrase, _, rest = list_id.rpartition("<")
+    return phrase.strip().strip('"') or rest.rstrip(">").partition(".")[0] or "Without a List-Id"

@@ -1,0 +1,102 @@
+"""One mail of a campaign before anything is sent, row by row of its CSV. Who reads and renders the rows is not here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from campaign.sandbox.app import LoopbackOnly
+from campaign.sandbox.inbox.pages import Pages, Place, frame, number_in
+from campaign.sandbox.inbox.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the CSV, and the mail that it makes."""
+
+    #: Counted from 1.
+    number: int
+    #: Whose it is.
+    address: str
+    #: File and line.
+    where: str
+    #: The message as it would be sent, with a dummy token; None where there is none.
+    content: bytes | None = field(repr=False)
+    #: Why there is none; may have several lines.
+    problem: str = ""
+    #: The row's columns, as far as a person reads them.
+    columns: Mapping[str, str] = field(default_factory=dict)
+    #: There is no further row.
+    last: bool = False
+
+
+class Rows(Protocol):
+    """The rows of a campaign. It may be asked from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        ...
+
+    def row(self, number: int) -> Row | str:
+        """Return a row, rendered now, or a sentence that says why there is none."""
+        ...
+
+    def find(self, address: str, *, after: int) -> int | str:
+        """Return the number of the next row whose address holds the text, or a sentence; after the last, the first."""
+        ...
+
+
+def preview_app(rows: Rows) -> ASGIApp:
+    """Return the application: the campaign's mails at `/rows/1` and on."""
+    pages = Pages("")
+
+    def start(_: Request) -> Response:
+        return pages.redirect("/rows/1")
+
+    def row(request: Request) -> Response:
+        found = rows.row(request.path_params["number"])
+        place = Place.of(request)
+        if isinstance(found, str):
+            return pages.sentence(404, "Nothing to show", found)
+        reading = None
+        if found.content is not None:
+            reading = Reading.of(found.content, place, base=f"/rows/{found.number}")
+        return pages.render("row.html", {"name": rows.name, "row": found, "reading": reading, "place": place})
+
+    def html(request: Request) -> Response:
+        found = rows.row(request.path_params["number"])
+        content = None if isinstance(found, str) else found.content
+        shown = "" if content is None else Reading.of(content, Place.of(request), base="").framed
+        return frame(shown, images="images" in request.query_params)
+
+    def find(request: Request) -> Response:
+        address = request.query_params.get("address", "").strip()
+        number = number_in(request.query_params.get("after"))
+        choices = Place.of(request).choices
+        kept = Place("", {name: value for name, value in choices.items() if name != "address"})
+        if not address:
+            return pages.redirect(kept.at(f"/rows/{max(number, 1)}"))
+        found = rows.find(address, after=number)
+        if isinstance(found, str):
+            return pages.sentence(404, "Nobody found", found)
+        return pages.redirect(kept.at(f"/rows/{found}"))
+
+    routes = [
+        Route("/", start),
+        Route("/rows/{number:int}", row),
+        Route("/rows/{number:int}/html", html),
+        Route("/find", find),
+        pages.files(),
+    ]
+    return LoopbackOnly(Starlette(routes=routes))
