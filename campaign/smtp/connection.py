@@ -74,10 +74,15 @@ class Connection(asyncio.Protocol):
         data = await self._answer(Stage.DATA) if pipelined or accepted else rcpt
         if accepted and data.code == _START_INPUT:
             return
-        await self._leave(under_way=data.code == _START_INPUT)
-        for stage, reply in ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data)):
-            if reply.code >= 300:
-                raise fate_of(reply.receipt, stage)
+        stages = ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data))
+        stage, reply = next((each for each in stages if each[1].code >= 300), stages[-1])
+        if reply.code >= 400:
+            await self._leave(under_way=data.code == _START_INPUT)
+            raise fate_of(reply.receipt, stage)
+        # neither yes nor no (RFC 5321 §4.3.2): nobody knows what the server waits for now
+        self.end(f"{stage} was answered with {reply.code}")
+        scope = Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT
+        raise LaterError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
 
     async def body(self, message: bytes) -> None:
         """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; return when it is off our hands.
@@ -92,7 +97,7 @@ class Connection(asyncio.Protocol):
         if self._ended is None:
             self._transport.write(message)
         while self._paused and self._ended is None:
-            await self._wait(self._timeouts.body)
+            await self._wait(self._loop.time() + self._timeouts.body)
         self.check()
 
     def check(self) -> None:
@@ -196,11 +201,11 @@ class Connection(asyncio.Protocol):
 
     async def _answer_to_mail(self) -> Reply:
         reply = await self._next(self._timeouts.command)
-        if reply is not None and reply.code != _SERVICE_CLOSING:
-            return reply
-        if self.used:
+        if self.used and (self._ended is not None or reply is None or reply.code == _SERVICE_CLOSING):
             self.end("the server ended a used connection")
             raise NotBegunError(self._ended)
+        if reply is not None and reply.code != _SERVICE_CLOSING:
+            return reply
         if reply is None:
             raise self._lost("before MAIL FROM was answered", scope=Scope.SERVER)
         raise self._fate(reply, Stage.MAIL)
@@ -239,15 +244,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(commands)
 
     async def _next(self, seconds: float) -> Reply | None:
-        """Return the next reply in order, or None if the connection ended before it came."""
-        while not self._replies:
-            if self._ended is not None:
-                return None
-            await self._wait(seconds)
+        """Return the next reply in order, or None if the connection ended before it came whole."""
+        if not self._replies:
+            due = self._loop.time() + seconds
+            while not self._replies:
+                if self._ended is not None:
+                    return None
+                await self._wait(due)
         return self._replies.popleft()
 
-    async def _wait(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
+    async def _wait(self, due: float) -> None:
+        self._due = due
         if self._timer is None:
             self._timer = self._loop.call_at(self._due, self._on_timer)
         elif self._timer.when() > self._due:
