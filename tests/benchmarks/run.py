@@ -48,6 +48,9 @@ from harness.table import render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: As much of the machine may be in use before a benchmark.
+_QUIET = 0.05
+
 _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "throughput": throughput,
     "roundtrip": roundtrip,
@@ -69,6 +72,8 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
     lines: dict[str, list[Line]] = {}
     for name in names or _CASES:
         say(f"{name}:")
+        if (busy := machine.busy()) > _QUIET:
+            say(f"  something else uses {busy:.0%} of this machine: the figures will be worse than they could be")
         began = time.monotonic()
         lines[name] = _run(name, cache, quick=quick)
         say(f"  took {time.monotonic() - began:.0f} s")

@@ -6,8 +6,10 @@ import importlib.util
 import os
 import platform
 import statistics
+import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 _WRITES = 100
 
@@ -20,6 +22,29 @@ def describe(folder: Path) -> str:
         f"{cores} cores ({_processor()}), {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, {loop}, fdatasync {_fdatasync(folder) * 1e6:.0f} µs"
     )
+
+
+def busy() -> float:
+    """Return the share of all processors that something uses now, while nothing of ours runs; 0 where unknown."""
+    try:
+        before = _jiffies()
+        threading.Event().wait(1)
+        after = _jiffies()
+    except OSError:
+        return 0.0
+    return 1 - (after.idle - before.idle) / max(1, after.all - before.all)
+
+
+class _Jiffies(NamedTuple):
+    all: int
+    idle: int
+
+
+def _jiffies() -> _Jiffies:
+    # proc(5): user nice system idle iowait …
+    first = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+    counts = [int(word) for word in first.split()[1:9]]
+    return _Jiffies(sum(counts), counts[3] + counts[4])
 
 
 def _processor() -> str:
