@@ -9,6 +9,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,13 @@ class Loop:
     #: What is started instead of `python -m campaign`.
     command: Sequence[str] | None = None
     say: Callable[[str], None] = lambda _: None
+    #: How often the run is stopped (SIGSTOP), and for how many seconds, before it goes on.
+    freezes: int = 0
+    frozen_for: float = 4.0
+    #: Run once more when all is done, for what must not happen then.
+    once_more: bool = True
     killed: int = 0
+    frozen: int = 0
 
     def run(self) -> Verdict:
         """Return the verdict after all kills, the last run and one run too many."""
@@ -86,31 +93,51 @@ class Loop:
             if self.command is not None:
                 sender.command = self.command
             self._kill_and_resume(sender, Growth(smtp.path))
-            epilogue = self._epilogue(sender)
+            epilogue = self._epilogue(sender) if self.once_more else None
             rows, status = sender.rows(), sender.status()
+        unread = [row["reason"] for row in rows if str(row["reason"]).startswith("line ")]
+        assert not unread, f"the scenario's CSV is not what the sender reads: {unread[0]}"
         secret = {"the secret key": key, "the mail server's password": password}
         return check(self._evidence(sender, epilogue, rows=rows, status=status, records=records, secret=secret))
 
     def _kill_and_resume(self, sender: Sender, growth: Growth) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         most = self.scenario.recipients * 0.85
-        for wanted in sorted(dice.uniform(0.0, most) for _ in range(self.kills)):
-            code = sender.run_until(self._moment(dice, growth, wanted))
+        kills = sorted(dice.uniform(0.0, most) for _ in range(self.kills))
+        freezes = sorted(dice.uniform(0.05, 0.95) * self.scenario.recipients for _ in range(self.freezes))
+        nap = self._nap(sender, growth, freezes)
+        for wanted in kills:
+            code = sender.run_until(self._moment(dice, growth, wanted, nap))
             if code is not None:
                 break
             self.killed += 1
             self.say(f"kill {self.killed}: {growth.look()} accepted")
         else:
-            code = sender.run_until(_never)
-        self.say(f"the last run ended with {code} after {self.killed} kills")
+            code = sender.run_until(nap)
+        self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
 
-    def _moment(self, dice: random.Random, growth: Growth, wanted: float) -> Callable[[], bool]:
+    def _nap(self, sender: Sender, growth: Growth, wanted: list[float]) -> Callable[[], bool]:
+        """Return what is to be asked all the time: it stops the run for a while now and then, and never ends it."""
+
+        def now() -> bool:
+            if wanted and growth.look() >= wanted[0]:
+                del wanted[0]
+                sender.freeze(self.frozen_for)
+                self.frozen += 1
+            return False
+
+        return now
+
+    def _moment(
+        self, dice: random.Random, growth: Growth, wanted: float, nap: Callable[[], bool]
+    ) -> Callable[[], bool]:
         """Return when to kill: most often amid the sending, now and then while starting up."""
         begun, early = time.monotonic(), dice.random() < _EARLY
         after = dice.uniform(0.05, 0.8) if early else dice.uniform(0.0, 0.05)
         reached: list[float] = []
 
         def now() -> bool:
+            nap()
             if early:
                 return time.monotonic() - begun > after
             if not reached and growth.look() >= wanted:
@@ -131,7 +158,7 @@ class Loop:
     def _evidence(
         self,
         sender: Sender,
-        epilogue: float,
+        epilogue: float | None,
         *,
         rows: list[dict[str, object]],
         status: dict[str, object],
@@ -169,6 +196,8 @@ def main() -> int:
     parser.add_argument("--first-delay", type=float, default=1.0, help="seconds")
     parser.add_argument("--latency", type=float, default=0.05, help="seconds the mail server takes for a message")
     parser.add_argument("--messages", help='a rate such as "200/second"')
+    parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
+    parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
     parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
     given = parser.parse_args()
     broken = 0
@@ -184,7 +213,9 @@ def main() -> int:
                 latency=given.latency,
             )
             begun = time.monotonic()
-            verdict = Loop(scenario, given.kills, folder, say=lambda text: print(text, flush=True)).run()
+            say = partial(print, flush=True)
+            loop = Loop(scenario, given.kills, folder, say=say, freezes=given.freezes, frozen_for=given.frozen_for)
+            verdict = loop.run()
         print(f"\nseed {seed}, {given.kills} kills, {time.monotonic() - begun:.0f} s\n{verdict.table()}\n", flush=True)
         broken += not verdict.holds
     return 1 if broken else 0

@@ -37,6 +37,8 @@ class Sender:
     #: Whatever the sender wrote to stdout and stderr, by run.
     outputs: dict[str, bytes] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    #: The run started last.
+    process: subprocess.Popen[bytes] | None = None
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CAMPAIGN_"))}
@@ -58,7 +60,7 @@ class Sender:
         name = f"{len(self.outputs):03}.txt"
         self.outputs[name] = b""
         with (self.folder / name).open("wb") as output:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*self.command, *arguments],
                 cwd=self.folder,
                 env=self._environment(),
@@ -66,6 +68,14 @@ class Sender:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        return self.process
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the run for a while, as a closed lid does, and let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
 
     def last_output(self) -> str:
         """Return what the run started last has written so far."""

@@ -10,6 +10,7 @@ import pytest
 from crash.bent import MUTANTS
 from crash.drive import Loop
 from crash.scenario import Scenario
+from servers.script import Drop, Fault, Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,40 @@ CAUGHT_BY = {
     "token_in_the_output": ({"I12"}, 1.0, 0),
 }
 
+#: Those that need neither dice nor kills, by what must notice them in the short form.
+AT_ONCE = {
+    "no_intent_before_the_dot": {"I9"},
+    "resend_on_a_lost_reply": {"I2"},
+    "lost_reply_is_failure": {"I4", "I7"},
+    "revoke_left_out": {"I8"},
+    "token_id_not_kept": {"I9"},
+    "token_in_the_output": {"I12"},
+}
+
+_CERTAIN = (
+    Fault("dot", Drop(done=True), skip=1, times=2),
+    Fault("rcpt", Reply("550 5.1.1 No such user"), skip=5, times=2),
+)
+
+
+def short(folder: Path, *command: str) -> Loop:
+    scenario = Scenario(recipients=12, trouble=0.0, verify=False, certain=_CERTAIN, first_delay=0.05)
+    return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False)
+
+
+@pytest.mark.parametrize("mutant", AT_ONCE)
+def test_a_mutant_is_caught_at_once(mutant: str, tmp_path: Path) -> None:
+    """A dozen recipients, two lost replies and two refusals suffice to show a broken promise."""
+    verdict = short(tmp_path / "loop", "crash.bent", mutant).run()
+    assert AT_ONCE[mutant] <= set(verdict.violated), verdict.table()
+
+
+def test_the_unbent_sender_is_not_caught(tmp_path: Path) -> None:
+    """What shows the mutants is no fault of the sender."""
+    verdict = short(tmp_path / "loop", "campaign").run()
+    assert verdict.holds, verdict.table()
+    assert (verdict.states["uncertain"], verdict.states["failed"], verdict.states["sent"]) == (2, 2, 8)
+
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", CAUGHT_BY)
@@ -42,3 +77,4 @@ def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
 def test_every_mutant_is_tried() -> None:
     """No mutant is left out."""
     assert set(CAUGHT_BY) == set(MUTANTS)
+    assert set(AT_ONCE) <= set(MUTANTS)
