@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from campaign.address import normalise_address
 from campaign.errors import TemplateError
@@ -109,6 +110,7 @@ def is_address(text: str) -> bool:
     return len(text) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=8)
 def date(when: datetime) -> bytes:
     """Return the Date field (RFC 5322 §3.3) of an aware instant, in UTC."""
     when = when.astimezone(UTC)

@@ -200,7 +200,7 @@ class Pipeline:
                 delivery.recipient.variables,
                 email=delivery.recipient.email,
                 message_id=name,
-                date=instant(self._clock.now()),
+                date=instant(self._clock.now() // 1),
                 token=token.token if token else None,
                 eight_bit=self._pool.eight_bit,
             )

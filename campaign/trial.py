@@ -20,7 +20,12 @@ DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
 
 
 def specimen(
-    template: MessageTemplate, recipient: Recipient, definition: Definition, *, token: str = DUMMY_TOKEN
+    template: MessageTemplate,
+    recipient: Recipient,
+    definition: Definition,
+    *,
+    token: str = DUMMY_TOKEN,
+    eight_bit: bool = False,
 ) -> Message:
     """Return the message that a recipient would get, with a dummy token.
 
@@ -34,6 +39,7 @@ def specimen(
             message_id="<specimen@campaign.invalid>",
             date=datetime.now(UTC).replace(microsecond=0),
             token=token if definition.link else None,
+            eight_bit=eight_bit,
         )
     except TemplateError as error:
         raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
@@ -42,7 +48,7 @@ def specimen(
 def tried(
     rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
 ) -> Iterator[Recipient | InvalidRow]:
-    """Pass rows on, each rendered once.
+    """Pass rows on, each rendered once, in the form that costs least.
 
     Raises:
         TemplateError: one of them cannot be rendered.
@@ -50,7 +56,7 @@ def tried(
     for row in rows:
         if isinstance(row, Recipient):
             try:
-                specimen(template, row, definition)
+                specimen(template, row, definition, eight_bit=True)
             except TemplateError as error:
                 raise TemplateError(f"{error}\nNothing was sent. `campaign check` lists all such rows.") from None
         yield row

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from campaign.errors import LaterError, PerhapsSentError, Scope
 from campaign.smtp.fates import Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
+from campaign.smtp.terms import stuffed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,12 +91,8 @@ class Connection(asyncio.Protocol):
         Raises:
             LaterError: the connection ended, or the server spoke out of turn: the message was not sent.
         """
-        if message.startswith(b"."):
-            message = b"." + message
-        if b"\r\n." in message:
-            message = message.replace(b"\r\n.", b"\r\n..")
         if self._ended is None:
-            self._transport.write(message)
+            self._transport.write(stuffed(message))
         while self._paused and self._ended is None:
             await self._wait(self._loop.time() + self._timeouts.body)
         self.check()
@@ -105,13 +102,19 @@ class Connection(asyncio.Protocol):
         if self._ended is not None:
             raise self._lost("amid the message")
 
-    def dot(self, following: Envelope | None = None) -> None:
-        """Write the final dot, and behind it the next message's envelope: from here on it may be sent."""
+    def dot(self, following: Envelope | None = None, *, message: bytes = b"") -> None:
+        """Write the final dot, and behind it the next message's envelope: from here on it may be sent.
+
+        Args:
+            following: the next message's envelope.
+            message: what `body` would have written, if it was not called.
+        """
         self.used = True
+        data = stuffed(message) + b".\r\n"
         if following is not None and self.features.pipelining:
-            self._ask(b".\r\n" + self._opening(following), 4)
+            self._ask(data + self._opening(following), 4)
         else:
-            self._ask(b".\r\n", 1)
+            self._ask(data, 1)
 
     async def final(self) -> Receipt:
         """Return the server's receipt: any 2yz after the dot is an acceptance.

@@ -76,6 +76,8 @@ class Dialer:
         try:
             await client.starttls()
         except aiosmtplib.SMTPResponseException as error:
+            if error.code == 421:  # the server is closing, whatever was asked
+                raise
             raise self._refused(f"STARTTLS was refused: {receipt(error.code, error.message)}") from error
         except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
             raise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.concurrency import Latency
 from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError, Scope
 from campaign.smtp.connection import Connection, NotBegunError
+from campaign.smtp.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,27 +32,6 @@ class Dials(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One message that waits for a connection, or is on one."""
-
-    envelope: Envelope
-    message: bytes = field(repr=False)
-    #: Awaited when the body is written and the final dot is not.
-    before_dot: Callable[[], Awaitable[None]] = field(repr=False)
-    receipt: asyncio.Future[Receipt]
-    #: It was taken off a connection that ended before it began, once.
-    moved: bool = False
-    #: `before_dot` under way ahead of its time; it returns the error that it would raise.
-    early: asyncio.Task[CampaignError | None] | None = None
-
-    def fail(self, error: BaseException) -> None:
-        if self.early is not None:
-            self.early.cancel()
-        if not self.receipt.done():
-            self.receipt.set_exception(error)
-
-
 class Pool:
     """At most `limit` connections, opened when they are needed; while none has logged in, one at a time is tried.
 
@@ -71,8 +50,8 @@ class Pool:
         self._clock = clock
         self._took = took
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
-        self._waiting: deque[_Job] = deque()
-        self._idle: dict[Connection, asyncio.Future[_Job | None]] = {}
+        self._waiting: deque[Job] = deque()
+        self._idle: dict[Connection, asyncio.Future[Job | None]] = {}
         self._open: set[Connection] = set()
         self._dialing = 0
         self._closing = False
@@ -134,13 +113,13 @@ class Pool:
         """
         if self._features and self._features.size and envelope.size > self._features.size:
             raise NeverError(f"the message has {envelope.size} octets, the server takes {self._features.size} at most")
-        job = _Job(envelope, message, before_dot, asyncio.get_running_loop().create_future())
+        job = Job(envelope, message, before_dot, asyncio.get_running_loop().create_future())
         self._offer(job)
         return await job.receipt
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _offer(self, job: _Job) -> None:
+    def _offer(self, job: Job) -> None:
         for connection, future in self._idle.items():
             if not future.done() and not connection.ended:
                 future.set_result(job)
@@ -192,7 +171,7 @@ class Pool:
 
     async def _serve(self, connection: Connection) -> None:
         """Put one message after the other on a connection until it ends."""
-        job: _Job | None = None
+        job: Job | None = None
         try:
             while True:
                 if job is None:
@@ -214,20 +193,22 @@ class Pool:
                 if self._waiting:
                     self._open_more()
 
-    async def _carry(self, connection: Connection, job: _Job) -> _Job | None:
+    async def _carry(self, connection: Connection, job: Job) -> Job | None:
         """Carry one message through its transaction; return the one whose envelope rides behind its dot, if any."""
-        following: _Job | None = None
+        following: Job | None = None
         began = self._clock.now()
         try:
             await connection.envelope(job.envelope)
-            await connection.body(job.message)
+            ahead = job.early is not None
+            if not ahead:
+                await connection.body(job.message)
             began += await self._ask(connection, job)
             connection.check()
             if connection.features.pipelining and self._waiting:
                 following = self._waiting.popleft()
-            connection.dot(following.envelope if following else None)
+            connection.dot(following.envelope if following else None, message=job.message if ahead else b"")
             if following and following.early is None and self._asking.seconds > self._carrying.seconds:
-                following.early = self._tasks.create_task(_ahead(following))
+                following.early = self._tasks.create_task(self._ahead(following))
             receipt = await connection.final()
         except NotBegunError as error:
             self._move(job, error)
@@ -244,7 +225,7 @@ class Pool:
                 job.receipt.set_result(receipt)
         return following
 
-    async def _ask(self, connection: Connection, job: _Job) -> float:
+    async def _ask(self, connection: Connection, job: Job) -> float:
         """Have the intent made durable; return how many seconds that took, for they are not the server's."""
         began = self._clock.now()
         try:
@@ -257,23 +238,34 @@ class Pool:
             connection.end("the message was taken back")
             raise
         took = self._clock.now() - began
-        self._asking.note(took)
+        if job.early is None:
+            self._asking.note(took)
         return took
 
-    def _move(self, job: _Job, error: NotBegunError) -> None:
+    async def _ahead(self, job: Job) -> CampaignError | None:
+        """Make a job's intent durable ahead of its time; return the error instead of raising it into the group."""
+        began = self._clock.now()
+        try:
+            await job.before_dot()
+        except CampaignError as error:
+            return error
+        self._asking.note(self._clock.now() - began)
+        return None
+
+    def _move(self, job: Job, error: NotBegunError) -> None:
         if job.moved:
             job.fail(LaterError(f"two connections in a row ended: {error}", scope=Scope.SERVER))
             return
         job.moved = True
         self._offer(job)
 
-    async def _next_job(self, connection: Connection) -> _Job | None:
+    async def _next_job(self, connection: Connection) -> Job | None:
         """Return the next message for this connection, or None when it has ended or the pool closes."""
         if connection.ended or self._closing:
             return None
         if self._waiting:
             return self._waiting.popleft()
-        future: asyncio.Future[_Job | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
 
         def let_go() -> None:
             if not future.done():
@@ -286,12 +278,3 @@ class Pool:
         finally:
             connection.on_end = None
             del self._idle[connection]
-
-
-async def _ahead(job: _Job) -> CampaignError | None:
-    """Make a job's intent durable ahead of its time; return the error instead of raising it into the group."""
-    try:
-        await job.before_dot()
-    except CampaignError as error:
-        return error
-    return None

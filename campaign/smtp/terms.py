@@ -36,3 +36,10 @@ class Timeouts:
     body: float = 180.0
     #: For the reply to the final dot; long, so that `uncertain` stays rare.
     dot: float = 600.0
+
+
+def stuffed(message: bytes) -> bytes:
+    """Return a message with a second dot at the beginning of each line that begins with one (RFC 5321 §4.5.2)."""
+    if message.startswith(b"."):
+        message = b"." + message
+    return message.replace(b"\r\n.", b"\r\n..") if b"\r\n." in message else message
