@@ -29,6 +29,7 @@ class Job:
     early: asyncio.Task[CampaignError | None] | None = None
 
     def fail(self, error: BaseException) -> None:
+        """Give whoever waits for the receipt an error instead."""
         if self.early is not None:
             self.early.cancel()
         if not self.receipt.done():
