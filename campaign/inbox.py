@@ -12,6 +12,7 @@ import signal
 import webbrowser
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.errors import RecipientsError, SettingsError
@@ -154,7 +155,7 @@ class _TakenError(SettingsError):
 async def _served(
     settings: Settings, *, port: int, smtp_port: int, clerk_limits: bool = False
 ) -> AsyncIterator[Sandbox]:
-    pages = partial(inbox_pages, landing=_landing, log_of=log_of(settings))
+    pages = partial(inbox_pages, landing=_landing, log_of=log_of(settings), command=_first_command())
     try:
         async with Sandbox(
             settings.sandbox, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, pages=pages
@@ -184,3 +185,9 @@ def _landing(publishable_key: str, parameter: str) -> str:
     except SettingsError:
         # The name comes from whatever link was opened.
         return landing_page(publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API)
+
+
+def _first_command() -> str:
+    """Return what to type to get mail: with a campaign that lies here, if there is one."""
+    found = next(iter(sorted(Path("templates").glob("*/campaign.toml"))), None)
+    return shlex.join(["campaign", "run", str(found)]) if found else "campaign run FILE"

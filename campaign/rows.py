@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from campaign.closing import number as counted
 from campaign.errors import CampaignError
 from campaign.message import MessageTemplate
 from campaign.model import InvalidRow
@@ -66,7 +67,8 @@ class CampaignRows:
             message = specimen(MessageTemplate.load(definition), found, definition)
         except CampaignError as error:
             return Row(number, found.email, where, None, str(error), _columns(found), last=last)
-        return Row(number, found.email, where, message.data, columns=_columns(found), last=last)
+        note = "They hold a dummy token, which signs nobody in." if definition.link else ""
+        return Row(number, found.email, where, message.data, columns=_columns(found), note=note, last=last)
 
     def find(self, address: str, *, after: int, exact: bool = False) -> int | str:
         """Return the number of the next row whose address holds the text (or is it), else a sentence.
@@ -140,6 +142,6 @@ def _version(definition: Definition) -> tuple[object, ...]:
 
 def _columns(recipient: Recipient) -> dict[str, str]:
     return {
-        name: f"{len(value)} rows" if isinstance(value, list | tuple) else str(value)
+        name: counted(len(value), "row") if isinstance(value, list | tuple) else str(value)
         for name, value in recipient.variables.items()
     }

@@ -42,7 +42,11 @@ FRAME = {
     ),
 }
 
-_FILES = {"inbox.css": "text/css", "inbox.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_FILES = {
+    **{f"{sheet}.css": "text/css" for sheet in ("ground", "list", "mail", "rail", "widths")},
+    "inbox.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 #: Choices that travel from page to page in the query, with what they are when they are not there.
 CHOICES: Mapping[str, str | None] = {

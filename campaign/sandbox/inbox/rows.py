@@ -36,6 +36,8 @@ class Row:
     problem: str = ""
     #: The row's columns, as far as a person reads them.
     columns: Mapping[str, str] = field(default_factory=dict)
+    #: A sentence about the links.
+    note: str = ""
     #: There is no further row.
     last: bool = False
 
