@@ -39,6 +39,8 @@ _OUT_OF_PLACE = {
     Place.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
     Place.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
 }
+#: Statements that put nothing in themselves.
+_CHOOSING = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
 #: Filters whose result is taken for markup.
 _MARKUP_FILTERS = {"safe": "let data become markup", "tojson": "break out of a quoted attribute"}
 
@@ -72,27 +74,24 @@ def style_value(value: object) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {"web_address": web_address, "style_value": style_value}
 
 
-def guarded(env: Environment, source: str, where: str, *, ours: frozenset[str]) -> str:
+def guarded(env: Environment, source: str, where: str) -> str:
     """Return the source of an HTML template with checks around data in addresses and styles; no line moves.
 
     Args:
         env: the environment that the template will be compiled in.
         source: a source whose syntax is right.
         where: the template's file.
-        ours: variables that hold, and functions that return, checked addresses; a template that uses such a name
-            for something else loses that trust.
 
     Raises:
         TemplateError: data stands where no check could make it safe.
     """
     parts = cut(env, source)
-    ours -= {node.name for node in env.parse(source).find_all(nodes.Name) if node.ctx != "load"}
     marks: list[tuple[int, str]] = []
     for tag in parts.tags:
         if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
             raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} stands {_OUT_OF_PLACE[tag.place]}.")
         if tag.kind == "expression" and tag.place is Place.STYLE:
-            marks += _filtered(env, parts, tag, ours)
+            marks += _filtered(env, parts, tag)
     for value in parts.values:
         expressions = [tag for tag in value.tags if tag.kind == "expression"]
         if value.attribute.startswith("on") or value.attribute == "srcdoc":
@@ -102,8 +101,8 @@ def guarded(env: Environment, source: str, where: str, *, ours: frozenset[str]) 
                     "data could become a script; take it out."
                 )
         elif value.attribute == "style":
-            marks += [mark for tag in expressions for mark in _filtered(env, parts, tag, ours)]
-        elif value.attribute in _ADDRESSES and not _is_certain(env, parts, value, ours):
+            marks += [mark for tag in expressions for mark in _filtered(env, parts, tag)]
+        elif value.attribute in _ADDRESSES and not _is_certain(env, parts, value):
             marks += _checked(env, parts, value, where)
     done = parts.source
     for position, text in sorted(marks, reverse=True):
@@ -111,20 +110,23 @@ def guarded(env: Environment, source: str, where: str, *, ours: frozenset[str]) 
     return done
 
 
-def _filtered(env: Environment, parts: Cut, tag: Tag, ours: frozenset[str]) -> list[tuple[int, str]]:
+def _filtered(env: Environment, parts: Cut, tag: Tag) -> list[tuple[int, str]]:
     text = parts.text(tag)
-    if _is_ours(env, text, ours):
+    if _is_written(env, text):
         return []
     inner = len(text) - (3 if text[-3] in "-+" else 2)
     return [(tag.start + (3 if text[2] in "-+" else 2), " ("), (tag.start + inner, ") | style_value ")]
 
 
-def _is_certain(env: Environment, parts: Cut, value: Value, ours: frozenset[str]) -> bool:
+def _is_certain(env: Environment, parts: Cut, value: Value) -> bool:
     literal = parts.source[value.start : value.tags[0].start]
     if _CERTAIN.match(literal):
         return True
-    expressions = [parts.text(tag) for tag in value.tags if tag.kind == "expression"]
-    return not literal.strip() and all(_is_ours(env, text, ours) for text in expressions)
+    return not literal.strip() and all(
+        _is_written(env, parts.text(tag)) if tag.kind == "expression" else parts.keyword(tag) in _CHOOSING
+        for tag in value.tags
+        if tag.kind != "comment"
+    )
 
 
 def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tuple[int, str]]:
@@ -138,22 +140,20 @@ def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tup
     return [(value.start, "{% filter web_address %}"), (value.end, "{% endfilter %}")]
 
 
-def _is_ours(env: Environment, expression: str, ours: frozenset[str]) -> bool:
-    """Return whether the outcome of `{{ … }}` is a link of ours or stands in the template itself."""
+def _is_written(env: Environment, expression: str) -> bool:
+    """Return whether the outcome of `{{ … }}` stands in the template itself."""
     (output,) = env.parse(expression).body
-    return isinstance(output, nodes.Output) and all(_is_known(node, ours) for node in output.nodes)
+    return isinstance(output, nodes.Output) and all(_is_constant(node) for node in output.nodes)
 
 
-def _is_known(node: nodes.Node | None, ours: frozenset[str]) -> bool:
+def _is_constant(node: nodes.Node | None) -> bool:
     match node:
         case None | nodes.Const() | nodes.TemplateData():
             return True
-        case nodes.Name(name=name) | nodes.Call(node=nodes.Name(name=name)):
-            return name in ours
         case nodes.CondExpr(expr1=first, expr2=second):
-            return _is_known(first, ours) and _is_known(second, ours)
+            return _is_constant(first) and _is_constant(second)
         case nodes.Call(node=nodes.Getattr(node=nodes.Name(name="loop"), attr="cycle"), args=choices):
-            return all(_is_known(choice, ours) for choice in choices)
+            return all(_is_constant(choice) for choice in choices)
     return False
 
 
@@ -164,7 +164,7 @@ def check_tree(tree: nodes.Template, where: str) -> None:
         TemplateError: there is one.
     """
     for node in tree.find_all(nodes.Filter):
-        if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_known(node.node, frozenset())):
+        if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_constant(node.node)):
             raise TemplateError(
                 f"{where}:{node.lineno}: The filter {node.name} would {_MARKUP_FILTERS[node.name]}; leave it out."
             )

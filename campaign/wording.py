@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,31 +56,31 @@ class Wording:
         self._folder = templates.TemplateFolder(definition.path.parent)
         self._names = templates.Names()
         self._link: LinkBuilder | None = None
-        ours = _OURS if link else frozenset()
-        guard = partial(guarded, ours=ours)
-        html_env = templates.environment(self._folder, prepare=guard, autoescape=True)
+        self._ours = _OURS if link else frozenset()
+        html_env = templates.environment(self._folder, prepare=guarded, autoescape=True)
         # As it is written, for errors that name a line; `_html` is what is sent.
-        self._written_html, trees = self._file(html_env, email.html, ours)
+        self._written_html, trees = self._file(html_env, email.html)
         self._html = self._written_html
         root = templates.root_of(trees, self._folder.name_of(email.html))
-        source = guard(html_env, self._folder.read(root), self._folder.path_of(root))
+        source = guarded(html_env, self._folder.read(root), self._folder.path_of(root))
         changed = inlined(html_env, source, self._folder.path_of(root))
         if changed != source:
-            self._html = self._changed(guard, root, changed, trees).get_template(self._html.name or root)
+            self._html = self._changed(root, changed, trees).get_template(self._html.name or root)
+        known = [changed]
         text_env = templates.environment(self._folder)
         self._text: Template | None = None
         # Whether blank lines must be tidied up in what the text template renders.
         self._derived = email.text is None
         if email.text is not None:
-            self._text, _ = self._file(text_env, email.text, ours)
+            self._text, _ = self._file(text_env, email.text)
         elif (derived := text_template(text_env, changed)) is not None:
             self._text = templates.compile_source(text_env, derived, self._folder.path_of(root))
-            changed += derived
+            known.append(derived)
         self._folder.seal()
 
         where = f"{definition.path}: email.subject"
         tree = templates.parse(templates.environment(), email.subject, where)
-        if link is not None and _OURS & templates.names_used(tree).keys():
+        if self._ours & templates.names_used(tree).keys():
             raise TemplateError(f"{where}: A sign-in link must not stand in a subject; take it out.")
         self._names.add(where, tree)
         self._subject = templates.compile_source(templates.environment(), email.subject, where)
@@ -92,7 +91,7 @@ class Wording:
         self._globals = dict(self._subject.globals)
         #: The lines of the templates; most of them stand in every message.
         self.lines = frozenset(
-            line for known in (changed, *self._folder.sources.values()) for line in known.splitlines()
+            line for source in (*known, *self._folder.sources.values()) for line in source.splitlines()
         )
         #: Changes when anything changes that the campaign's mails are made of.
         self.fingerprint = sha256(
@@ -107,24 +106,24 @@ class Wording:
             ).encode("utf-8", "backslashreplace")
         ).hexdigest()
 
-    def _file(self, env: Environment, path: Path, ours: frozenset[str]) -> tuple[Template, dict[str, nodes.Template]]:
+    def _file(self, env: Environment, path: Path) -> tuple[Template, dict[str, nodes.Template]]:
         """Return a compiled template, with the syntax trees of all that it is made of."""
         name = self._folder.name_of(path)
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
             self._names.add(self._folder.path_of(each), tree)
-        if ours and not any(ours & templates.names_used(tree).keys() for tree in trees.values()):
+        if self._ours and not any(self._ours & templates.names_used(tree).keys() for tree in trees.values()):
             raise TemplateError(
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
                 "click, or remove [link] from the campaign file."
             )
         return env.get_template(name), trees
 
-    def _changed(self, guard: templates.Prepare, root: str, changed: str, trees: Iterable[str]) -> Environment:
+    def _changed(self, root: str, changed: str, trees: Iterable[str]) -> Environment:
         """Return an environment in which one template has another source."""
 
         def prepare(env: Environment, source: str, where: str) -> str:
-            return changed if where == self._folder.path_of(root) else guard(env, source, where)
+            return changed if where == self._folder.path_of(root) else guarded(env, source, where)
 
         env = templates.environment(self._folder, prepare=prepare, autoescape=True)
         for name in trees:
@@ -133,7 +132,7 @@ class Wording:
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._names.outside(ours=_OURS)
+        return self._names.outside(ours=self._ours)
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the words for one recipient.
