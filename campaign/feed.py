@@ -114,13 +114,15 @@ class Feed:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            free_at = max((pacer.free_at() for pacer in self._services), default=now)
+            # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
+            free_at = self._free_at(ahead=len(self._under_way))
             if len(self._under_way) >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
             elif free_at > now + _LONG:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
-                self._on_wait("no message may leave now", free_at)
+                if self._free_at(ahead=0) > now + _LONG:
+                    self._on_wait("no message may leave now", free_at)
                 await self._until(free_at)
             else:
                 for lane in self._special.values():
@@ -198,6 +200,9 @@ class Feed:
             await self._until(until)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _free_at(self, *, ahead: int) -> float:
+        return max((pacer.free_at(ahead) for pacer in self._services), default=self._clock.now())
 
     def _not_soon(self, now: float, free_at: float) -> bool:
         return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)

@@ -36,12 +36,19 @@ class Window:
         self._total = 0.0
         self._slot = float("-inf")
 
-    def free_at(self, now: float) -> float:
-        """Return the earliest instant (>= now) at which a turn may be taken."""
+    def free_at(self, now: float, ahead: int = 0) -> float:
+        """Return the earliest instant (>= now) at which a turn may be taken, of a budget behind `ahead` others."""
         while self._taken and self._taken[0][1] + self._period <= now:
             self._total -= self._taken.popleft()[2]
-        full_until = self._taken[0][1] + self._period if self._total >= self._count else now
-        return max(now, full_until, self._slot + self._even)
+        return max(now, self._full_until(now, 0 if self._even else ahead), self._slot + self._even)
+
+    def _full_until(self, now: float, ahead: int) -> float:
+        missing = self._total + ahead - self._count
+        for _, last, number in self._taken if missing >= 0 else ():
+            missing -= number
+            if missing < 0:
+                return last + self._period
+        return now if missing < 0 else now + self._period
 
     def take(self, now: float, number: int = 1) -> list[float]:
         """Note turns taken at `now` and return the piece that they are in; instants must not decrease."""
@@ -91,10 +98,13 @@ class Pacer:
             for window in self._windows:
                 window.take(min(at, now), number)  # a clock that was ahead must not stall this run
 
-    def free_at(self) -> float:
-        """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it."""
+    def free_at(self, ahead: int = 0) -> float:
+        """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it.
+
+        Of what is left of a budget (`"50000/day"`) the turns of `ahead` others, who will still ask, are spent already.
+        """
         now = self._clock.now()
-        return max(now, self._held_until, *(window.free_at(now) for window in self._windows))
+        return max(now, self._held_until, *(window.free_at(now, ahead) for window in self._windows))
 
     @property
     def per_second(self) -> float | None:

@@ -226,3 +226,15 @@ def test_the_slowest_rate_is_told() -> None:
     """Of several rates the slowest one says how many turns a second there are."""
     assert Turns("14/second", "86400/day").pacer.per_second == pytest.approx(1.0)
     assert Turns().pacer.per_second is None
+
+
+def test_a_budget_counts_those_who_will_still_ask() -> None:
+    """What others will still take of a budget is gone already; an even spread is not delayed by them."""
+    budget = Window(Rate(5, timedelta(days=1)))
+    for second in range(2):
+        budget.take(START + second)
+    assert budget.free_at(START + 10, 2) == START + 10
+    assert budget.free_at(START + 10, 3) == pytest.approx(START + 86400, abs=1000)
+    assert budget.free_at(START + 10, 4) - budget.free_at(START + 10, 3) == pytest.approx(1.0)
+    assert budget.free_at(START + 10, 50) > budget.free_at(START + 10, 4)
+    assert Window(Rate(5, timedelta(seconds=1))).free_at(START, 50) == START
