@@ -125,7 +125,7 @@ class Feed:
                     self._on_wait("no message may leave now", free_at)
                 await self._until(free_at)
             else:
-                for lane in self._special.values():
+                for lane in list(self._special.values()):  # a domain may be held meanwhile, and gets a lane
                     await self._read(lane, group)
                 if not self._ready:
                     await self._read(self._rest, group)
