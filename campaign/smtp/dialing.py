@@ -64,6 +64,9 @@ class Dialer:
                 await self._log_in(client, self._server.username, self._server.password or "")
             return self._take_over(client)
         except BaseException as error:
+            if client.transport is not None:
+                # at once: TLS would wait for the other side's goodbye
+                cast("asyncio.Transport", client.transport).abort()
             client.close()
             if isinstance(error, (OSError, aiosmtplib.SMTPException)):
                 raise self._fate(error) from error
