@@ -14,8 +14,8 @@ from campaign.concurrency import Concurrency
 from campaign.directory import Directory
 from campaign.errors import CampaignError, SendLogError
 from campaign.feed import Feed
-from campaign.headers import split_mailbox
 from campaign.message import MessageTemplate
+from campaign.message.headers import split_mailbox
 from campaign.model import Status
 from campaign.pacing import Pacer
 from campaign.pipeline import Pipeline, Tokens

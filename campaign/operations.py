@@ -12,8 +12,8 @@ from campaign.clerk import Clerk
 from campaign.clock import SystemClock, instant
 from campaign.closing import number
 from campaign.errors import RecipientsError, ServiceRefusesError
-from campaign.headers import split_mailbox
 from campaign.message import MessageTemplate
+from campaign.message.headers import split_mailbox
 from campaign.model import Recipient, Revocation, Status
 from campaign.pacing import Pacer
 from campaign.recipients import normalise_address, read_recipients

@@ -21,7 +21,7 @@ from campaign.errors import (
     TemplateError,
 )
 from campaign.feed import domain_of
-from campaign.identity import message_id
+from campaign.message.identity import message_id
 from campaign.model import Outcome, Status
 from campaign.retry import Backoff, outcome_of
 from campaign.smtp import Envelope

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import TemplateError
-from campaign.filters import money, number, shown
+from campaign.message.filters import money, number, shown
 
 
 @pytest.mark.parametrize(("cell", "meant"), [("2", "2"), (" 14.50 ", "14.50"), ("-0.5", "-0.5"), (3, "3"), ("+7", "7")])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import templates
 from campaign.errors import TemplateError
-from campaign.guards import guarded
+from campaign.message import templates
+from campaign.message.guards import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path

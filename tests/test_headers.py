@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import headers
 from campaign.errors import TemplateError
+from campaign.message import headers
 
 #: Text that looks like headers, folds, encoded words and quoted strings.
 NASTY = st.lists(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import templates
 from campaign.errors import TemplateError
-from campaign.inlining import inlined
+from campaign.message import templates
+from campaign.message.inlining import inlined
 
 ENV = templates.environment(autoescape=True)
 CSS = (

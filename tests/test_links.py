@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import TemplateError
-from campaign.links import LinkBuilder
+from campaign.message.links import LinkBuilder
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "a-_" * 290 + ".sig"
 

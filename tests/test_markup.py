@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError
 
-from campaign.markup import Place, cut, literal
-from campaign.templates import compile_source, environment, render
+from campaign.message.markup import Place, cut, literal
+from campaign.message.templates import compile_source, environment, render
 
 ENV = environment(autoescape=True)
 PIECES = st.lists(

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import DefinitionError, TemplateError
-from campaign.headers import one_line
 from campaign.message import Message, MessageTemplate, list_id
+from campaign.message.headers import one_line
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign import templates
-from campaign.plaintext import text_of, text_template, tidied
+from campaign.message import templates
+from campaign.message.plaintext import text_of, text_template, tidied
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from campaign import templates
 from campaign.errors import TemplateError
-from campaign.templatefaults import explained
+from campaign.message import templates
+from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.wording import Wording
+from campaign.message.wording import Wording
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.errors import TemplateError
-from campaign.markup import Place, literal
+from campaign.message.markup import Place, literal
 
 if TYPE_CHECKING:
-    from campaign.markup import Cut, Tag
+    from campaign.message.markup import Cut, Tag
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 #: A start or end tag, with values that may hold `>`.

@@ -14,9 +14,9 @@ from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, Temp
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from campaign import filters, guards
 from campaign.errors import TemplateError
-from campaign.templatefaults import located, sentence
+from campaign.message import filters, guards
+from campaign.message.templatefaults import located, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

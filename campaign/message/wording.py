@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import escape
 
-from campaign import templates
-from campaign.bodies import with_newlines
 from campaign.errors import TemplateError
-from campaign.guards import guarded
-from campaign.headers import one_line
-from campaign.inlining import inlined
-from campaign.links import LinkBuilder
-from campaign.plaintext import text_of, text_template, tidied
-from campaign.templatefaults import explained
+from campaign.message import templates
+from campaign.message.bodies import with_newlines
+from campaign.message.guards import guarded
+from campaign.message.headers import one_line
+from campaign.message.inlining import inlined
+from campaign.message.links import LinkBuilder
+from campaign.message.plaintext import text_of, text_template, tidied
+from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

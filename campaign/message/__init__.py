@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
-from campaign.headers import split_mailbox
-from campaign.skeleton import Skeleton
-from campaign.wording import Wording
+from campaign.message.headers import split_mailbox
+from campaign.message.skeleton import Skeleton
+from campaign.message.wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

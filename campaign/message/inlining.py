@@ -9,13 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from campaign.errors import TemplateError
-from campaign.markup import cut
-from campaign.nesting import COMMENT, ELEMENT, compare, hide, without_implied
+from campaign.message.markup import cut
+from campaign.message.nesting import COMMENT, ELEMENT, compare, hide, without_implied
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from campaign.markup import Cut
+    from campaign.message.markup import Cut
 
 _STYLE = re.compile(r"<style[\s>]", re.IGNORECASE)
 _DOCTYPE = re.compile(r"<!doctype[^>]*>\s*", re.IGNORECASE)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateSyntaxError, nodes
 
 from campaign.errors import TemplateError
-from campaign.markup import Place, cut, literal
-from campaign.nesting import compare, hide, without_implied
+from campaign.message.markup import Place, cut, literal
+from campaign.message.nesting import compare, hide, without_implied
 
 if TYPE_CHECKING:
     from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
     from inscriptis.model.html_document_state import HtmlDocumentState  # type: ignore[import-untyped]
     from jinja2 import Environment
 
-    from campaign.markup import Cut, Tag
+    from campaign.message.markup import Cut, Tag
 
 _TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")

@@ -10,8 +10,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign import bodies, headers
 from campaign.errors import TemplateError
+from campaign.message import bodies, headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateSyntaxError, nodes
 
 from campaign.errors import TemplateError
-from campaign.filters import shown
-from campaign.markup import Place, cut
+from campaign.message.filters import shown
+from campaign.message.markup import Place, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from campaign.markup import Cut, Tag, Value
+    from campaign.message.markup import Cut, Tag, Value
 
 #: Attributes that hold an address (WHATWG HTML, index of attributes; and the older ones that mail still uses).
 _ADDRESSES = frozenset(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from campaign.errors import TemplateError
-from campaign.filters import shown
-from campaign.templatefaults import explained
-from campaign.templates import compile_source, environment, parse, render
+from campaign.message.filters import shown
+from campaign.message.templatefaults import explained
+from campaign.message.templates import compile_source, environment, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
