@@ -27,7 +27,7 @@ _RECIPIENTS = click.option("--recipients", type=click.Path(path_type=Path), help
 _EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="campaign")
 def cli() -> None:
     """Send one email with a sign-in link to each user of a CSV, at most once.
