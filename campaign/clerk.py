@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from campaign.clock import SystemClock, instant
 from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
 from campaign.model import ClerkUser, Revocation, SignInToken
 from campaign.words import printable, receipt
@@ -144,7 +145,7 @@ class Clerk:
         if response.status_code in {401, 403} or response.is_redirect:
             raise _refusal(response)
         if response.status_code == 429:
-            wait = retry_after(response.headers.get("Retry-After"), now=datetime.now(UTC))
+            wait = retry_after(response.headers.get("Retry-After"), now=instant(SystemClock().now()))
             raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=_receipt(response))
         return response
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from campaign.clock import SystemClock, instant
 from campaign.errors import TemplateError
 from campaign.model import Recipient
 
@@ -37,7 +37,7 @@ def specimen(
             recipient.variables,
             email=recipient.email,
             message_id="<specimen@campaign.invalid>",
-            date=datetime.now(UTC).replace(microsecond=0),
+            date=instant(SystemClock().now() // 1),
             token=token if definition.link else None,
             eight_bit=eight_bit,
         )
