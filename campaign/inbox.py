@@ -52,13 +52,14 @@ async def serve(
         SettingsError: a live key is set, a port is taken, or the sandbox's folder cannot be used.
     """
     refuse_live_keys(settings)
-    async with _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits) as sandbox:
+    serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
+    async with _interruption() as asked, serving as sandbox:
         say(f"The sandbox of {settings.sandbox} is open on this machine only, and nothing leaves it. Ctrl-C ends it.")
         say(f"Inbox: {sandbox.clerk_url}\n")
         say("For any other program to use it:\n")
         for line in to_export(sandbox):
             say(line)
-        await interrupted()
+        await asked.wait()
 
 
 async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None:
@@ -72,10 +73,10 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
     refuse_live_keys(settings)
     for port in (PORT, 0):
         with suppress(_TakenError):
-            async with _served(settings, port=port, smtp_port=0) as sandbox:
+            async with _interruption() as asked, _served(settings, port=port, smtp_port=0) as sandbox:
                 say(f"Inbox: {sandbox.clerk_url} (Ctrl-C ends it)")
                 webbrowser.open(sandbox.clerk_url)
-                await interrupted()
+                await asked.wait()
                 return
 
 
@@ -94,11 +95,11 @@ async def serve_preview(load: Callable[[], Definition], *, email: str | None, sa
     number = rows.find(email, after=0, exact=True) if email else 1
     if isinstance(number, str):
         raise RecipientsError(number)
-    async with PageServer(preview_app(rows)) as server:
+    async with _interruption() as asked, PageServer(preview_app(rows)) as server:
         place = f"{server.url}/rows/{number}"
         say(f"Preview of {rows.name}: {place} (nothing is sent; Ctrl-C ends it)")
         webbrowser.open(place)
-        await interrupted()
+        await asked.wait()
 
 
 def to_export(sandbox: Sandbox) -> list[str]:
@@ -134,14 +135,15 @@ def refuse_live_keys(settings: Settings) -> None:
         )
 
 
-async def interrupted() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+@asynccontextmanager
+async def _interruption() -> AsyncIterator[asyncio.Event]:
+    """Yield what Ctrl-C and SIGTERM set while the block runs."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
         loop.add_signal_handler(number, asked.set)
     try:
-        await asked.wait()
+        yield asked
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
