@@ -54,7 +54,7 @@ async def serve(
     refuse_live_keys(settings)
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
     async with _interruption() as asked, serving as sandbox:
-        say(f"The sandbox of {settings.sandbox} is open on this machine only, and nothing leaves it. Ctrl-C ends it.")
+        say(f"Sandbox in {settings.sandbox}, open to this machine only; nothing leaves it. Ctrl-C ends it.")
         say(f"Inbox: {sandbox.clerk_url}\n")
         say("For any other program to use it:\n")
         for line in to_export(sandbox):
