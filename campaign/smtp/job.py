@@ -23,8 +23,6 @@ class Job:
     #: Awaited when the body is written and the final dot is not.
     before_dot: Callable[[], Awaitable[None]] = field(repr=False)
     receipt: asyncio.Future[Receipt]
-    #: It was taken off a connection that ended before it began, once.
-    moved: bool = False
     #: `before_dot` under way ahead of its time; it returns the error that it would raise.
     early: asyncio.Task[CampaignError | None] | None = None
 

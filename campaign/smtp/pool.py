@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.concurrency import Latency
-from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError, Scope
+from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError
 from campaign.smtp.connection import Connection, NotBegunError
 from campaign.smtp.job import Job
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TRY_MORE_AFTER = 60.0
 #: Seconds after which another connection is tried, when one could not be opened beside others.
 _TRY_AGAIN_AFTER = 1.0
+#: Connections that are opened at once beside others: a password that was changed is not tried more often.
+_TOGETHER = 2
 
 
 class Dials(Protocol):
@@ -56,6 +58,7 @@ class Pool:
         self._dialing = 0
         self._closing = False
         self._features: Features | None = None
+        self._refusal: CampaignError | None = None
         # Where the disk is slower than the server, and messages wait for connections, the intent is made durable one
         # message ahead; elsewhere in the last moment, so that a crash leaves few in doubt that had not left.
         self._asking, self._carrying = Latency(), Latency()
@@ -119,12 +122,18 @@ class Pool:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _offer(self, job: Job) -> None:
+    def _offer(self, job: Job, *, first: bool = False) -> None:
+        if self._refusal:
+            job.fail(self._refusal)
+            return
         for connection, future in self._idle.items():
             if not future.done() and not connection.ended:
                 future.set_result(job)
                 return
-        self._waiting.append(job)
+        if first:
+            self._waiting.appendleft(job)
+        else:
+            self._waiting.append(job)
         self._open_more()
 
     def _open_more(self) -> None:
@@ -134,7 +143,9 @@ class Pool:
         if self._open and self._clock.now() < self._next_at:
             return
         room = self._allowed if self._open else 1
-        if len(self._open) + self._dialing < room and self._dialing < len(self._waiting) and not self._closing:
+        if self._refusal or self._closing:
+            return
+        if len(self._open) + self._dialing < room and self._dialing < min(len(self._waiting), _TOGETHER):
             self._dialing += 1
             self._tasks.create_task(self._dial())
 
@@ -154,7 +165,7 @@ class Pool:
     def _admit(self, connection: Connection) -> Connection:
         self._features = connection.features
         self._open.add(connection)
-        if self._waiting:
+        if len(self._waiting) > 1:  # this one takes the first
             self._open_more()
         return connection
 
@@ -166,6 +177,8 @@ class Pool:
                 self._allowed = len(self._open)
                 self._more_at = self._clock.now() + _TRY_MORE_AFTER
             return
+        if not isinstance(error, LaterError):
+            self._refusal = error  # another login would be refused, too, and might lock the account
         while self._waiting:
             self._waiting.popleft().fail(error)
 
@@ -210,8 +223,9 @@ class Pool:
             if following and following.early is None and self._asking.seconds > self._carrying.seconds:
                 following.early = self._tasks.create_task(self._ahead(following))
             receipt = await connection.final()
-        except NotBegunError as error:
-            self._move(job, error)
+        except NotBegunError:
+            # it cannot go on for ever: each time uses up a connection that had served
+            self._offer(job, first=True)
         except DeliveryError as error:
             job.fail(error)
         except CampaignError as error:
@@ -251,13 +265,6 @@ class Pool:
             return error
         self._asking.note(self._clock.now() - began)
         return None
-
-    def _move(self, job: Job, error: NotBegunError) -> None:
-        if job.moved:
-            job.fail(LaterError(f"two connections in a row ended: {error}", scope=Scope.SERVER))
-            return
-        job.moved = True
-        self._offer(job)
 
     async def _next_job(self, connection: Connection) -> Job | None:
         """Return the next message for this connection, or None when it has ended or the pool closes."""
