@@ -1,22 +1,30 @@
-"""Messages and connections for the tests of `campaign.smtp`: what is sent, to which scripted server, and by whom."""
+"""For the tests of `campaign.smtp`: messages, connections and a pool to a scripted server, and what became of each."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaign.errors import CampaignError
-from campaign.smtp import Dialer, Envelope, Timeouts
+from campaign.clock import SystemClock
+from campaign.errors import CampaignError, LaterError
+from campaign.model import Receipt
+from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 from campaign.smtp.connection import NotBegunError
 from campaign.smtpurl import parse_smtp_url
 
 if TYPE_CHECKING:
-    from campaign.model import Receipt
+    from collections.abc import Awaitable, Callable
+
+    from campaign.clock import Clock
     from campaign.smtp.connection import Connection
     from servers.smtp import SmtpServer
 
 SENDER = "hello@acme.example"
+#: How `fates` counts an accepted message.
+RECEIPT = "receipt"
 ADA, BOB = "ada@example.com", "bob@example.org"
 #: Short, for servers that do not answer.
 QUICK = Timeouts(command=0.3, body=0.3, dot=0.3)
@@ -83,3 +91,38 @@ def violations(server: SmtpServer) -> list[str]:
 def digest(message: bytes) -> str:
     """Return a message's fingerprint as the server records it."""
     return hashlib.sha256(message).hexdigest()
+
+
+async def no_intent() -> None:
+    """Keep no intent."""
+
+
+class Post:
+    """A pool at a scripted server, and how long it says that messages took."""
+
+    def __init__(
+        self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self.took: list[float] = []
+        self.pool = Pool(dialer(server, url=url), limit=limit, clock=clock or SystemClock(), took=self.took.append)
+
+    async def send(self, number: int, before_dot: Callable[[], Awaitable[None]] = no_intent) -> Receipt | CampaignError:
+        """Return what becomes of a message."""
+        to = f"u{number}@d{number % 3}.example"
+        message = mail(to, number=number)
+        try:
+            return await self.pool.send(envelope(message, to), message, before_dot)
+        except CampaignError as error:
+            return error
+
+    async def send_all(self, number: int) -> list[Receipt | CampaignError]:
+        """Return what becomes of so many messages that are there at once."""
+        return list(await asyncio.gather(*[self.send(each) for each in range(number)]))
+
+
+def fates(outcomes: list[Receipt | CampaignError]) -> Counter[object]:
+    """Count outcomes: receipts, scopes of what comes later, and other errors by their class."""
+    return Counter(
+        RECEIPT if isinstance(one, Receipt) else one.scope if isinstance(one, LaterError) else type(one)
+        for one in outcomes
+    )

@@ -1,0 +1,156 @@
+"""The intent is durable before the final dot: a message without one is not sent, and one with it is sent once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.errors import CampaignError, LaterError, Scope, SendLogError, ServiceRefusesError
+from campaign.model import Receipt
+from servers.script import Drop, Fault, Reply, Reset
+from servers.smtp import SmtpServer
+from servers.smtp_script import SmtpScript
+from timekeeping import FakeClock, eventually, settled
+from transactions import RECEIPT, Post, accepted, fates, violations
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from servers.script import Action
+
+
+@pytest.mark.parametrize("capabilities", [("PIPELINING",), ()], ids=["pipelined", "lockstep"])
+def test_the_intent_comes_after_the_body_and_before_the_dot(capabilities: tuple[str, ...]) -> None:
+    """When the intent is made durable the server has the message and lacks the dot; it gets the dot afterwards."""
+
+    async def run(server: SmtpServer) -> None:
+        post = Post(server)
+        seen: list[tuple[int, int]] = []
+
+        async def before_dot() -> None:
+            await eventually(lambda: bool(server.events("data")))
+            seen.append((len(server.events("data")), len(server.events("accept", "dot"))))
+
+        async with post.pool:
+            assert isinstance(await post.send(1, before_dot), Receipt)
+        assert seen == [(1, 0)]
+
+    with SmtpServer(SmtpScript(capabilities=capabilities)) as server:
+        asyncio.run(run(server))
+        assert len(accepted(server)) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SendLogError("the disk is full"), LaterError("the token grew old", scope=Scope.NOBODY), ServiceRefusesError("no")],
+)
+def test_a_message_whose_intent_failed_is_not_sent(error: CampaignError) -> None:
+    """Without a durable intent no dot is written; its connection ends, and other messages go over another one."""
+
+    async def run(server: SmtpServer) -> None:
+        post = Post(server, limit=1)
+
+        async def before_dot() -> None:
+            raise error
+
+        async with post.pool:
+            first, second = await asyncio.gather(post.send(1, before_dot), post.send(2))
+        assert first is error
+        assert isinstance(second, Receipt)
+
+    with SmtpServer() as server:
+        asyncio.run(run(server))
+        assert accepted(server) == ["u2@d2.example"]
+        assert server.events("dot") == []
+
+
+@pytest.mark.parametrize("action", [Drop(), Reset(), Reply("421 4.3.2 closing", close=True)], ids=str)
+def test_a_connection_lost_amid_the_message_is_a_plain_retry(action: Action) -> None:
+    """A server that leaves while the intent is made durable gets no dot, and the message is not in doubt."""
+
+    async def run(server: SmtpServer) -> Receipt | CampaignError:
+        post = Post(server)
+
+        async def before_dot() -> None:
+            await eventually(lambda: bool(server.events("close")))
+            await settled()
+
+        async with post.pool:
+            return await post.send(1, before_dot)
+
+    with SmtpServer(SmtpScript(faults=(Fault("body", action),))) as server:
+        outcome = asyncio.run(run(server))
+        assert isinstance(outcome, LaterError)
+        assert outcome.scope is Scope.RECIPIENT
+        assert server.events("accept", "dot") == []
+
+
+# -- a disk that is slower than the server -----------------------------------------------------------------------
+
+
+def slow_disk(
+    server: SmtpServer, number: int, fail: Callable[[int], CampaignError | None]
+) -> tuple[list[object], list[int]]:
+    """Return the outcomes of so many messages whose intents take longer than their transactions, and the intents."""
+    clock, intents = FakeClock(), list[int]()
+
+    def intent(each: int) -> Callable[[], Awaitable[None]]:
+        async def before_dot() -> None:
+            await settled()
+            clock.jump(1.0)
+            intents.append(each)
+            assert f"u{each}@d{each % 3}.example" not in accepted(server)
+            if error := fail(each):
+                raise error
+
+        return before_dot
+
+    async def run() -> list[object]:
+        post = Post(server, limit=2, clock=clock)
+        async with post.pool:
+            return list(await asyncio.gather(*[post.send(each, intent(each)) for each in range(number)]))
+
+    return asyncio.run(run()), intents
+
+
+def test_an_intent_made_ahead_of_its_time_is_made_once() -> None:
+    """Where intents are made durable one message ahead each is still made once, and before its message leaves."""
+    with SmtpServer() as server:
+        outcomes, intents = slow_disk(server, 60, lambda _: None)
+        assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+        assert sorted(intents) == list(range(60))
+        assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60))
+        assert violations(server) == []
+
+
+def test_an_intent_that_failed_ahead_of_its_time_stops_its_message_only() -> None:
+    """A message whose intent failed ahead of its time is not sent, and its fate is its own."""
+    with SmtpServer() as server:
+        outcomes, _ = slow_disk(server, 60, lambda each: LaterError("too old") if each % 5 == 0 else None)
+        late = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, LaterError)]
+        assert late == list(range(0, 60, 5))
+        assert len(accepted(server)) == 48
+        assert violations(server) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("mail", Reply("421 4.7.0 enough", close=True), per="connection", skip=3),
+        Fault("mail", Drop(), per="connection", skip=2),
+        Fault("rcpt", Reply("451 4.7.1 greylisted"), every=7),
+        Fault("dot", Reply("451 4.3.0 not now"), every=7),
+    ],
+    ids=str,
+)
+def test_faults_find_an_intent_ahead_of_its_time_no_worse(fault: Fault) -> None:
+    """Connections that end and recipients that are refused do not double an intent that was made ahead of its time."""
+    with SmtpServer(SmtpScript(faults=(fault,))) as server:
+        outcomes, intents = slow_disk(server, 60, lambda _: None)
+        counted = fates(outcomes)  # type: ignore[arg-type]
+        assert counted[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
+        assert counted[RECEIPT] + counted[Scope.RECIPIENT] == 60
+        assert len(intents) == len(set(intents))
+        assert violations(server) == []
