@@ -155,6 +155,25 @@ def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
 
 @cli.command()
 @_FILE
+@click.option("--html", "out", type=click.Path(path_type=Path), required=True, help="Write the page to this file.")
+@click.option("--with-addresses", is_flag=True, help="Show whose the rows are that need a decision.")
+@_SANDBOX
+def report(file: Path, out: Path, *, with_addresses: bool, sandbox: bool) -> None:
+    """Make a page to look back at a campaign: counts, pace, latency, replies, what to decide."""
+    from campaign.outfile import place_for, write_page  # noqa: PLC0415
+    from campaign.retrospect import MARK, report_page  # noqa: PLC0415
+
+    (definition, settings), command = _loaded(file, None), _as_typed(file, None, sandbox=sandbox)
+    place = place_for(out, mine=MARK)
+    page = report_page(
+        definition, settings, sandbox=sandbox, with_addresses=with_addresses, command=command, out=str(out)
+    )
+    write_page(place, page, mode=0o600)
+    click.echo(f"Wrote {out}.")
+
+
+@cli.command()
+@_FILE
 @click.option("--state", type=click.Choice(["failed", "skipped"]), default="failed", show_default=True)
 @_EMAIL
 @_SANDBOX
@@ -208,13 +227,13 @@ def revoke(file: Path, *, sandbox: bool) -> None:
 def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: ANN401 - of `chosen_page`
     """Write the page that the links of the mail lead to."""
     from campaign.landing import chosen_page  # noqa: PLC0415
-    from campaign.outfile import write_page  # noqa: PLC0415
+    from campaign.outfile import place_for, write_page  # noqa: PLC0415
 
     page = chosen_page(lambda: _settings().clerk_publishable_key, **choices)
     if out is None:
         _say([page], end="")
     else:
-        write_page(out, page, mode=0o644, force=force)
+        write_page(place_for(out, force=force), page, mode=0o644)
         click.echo(f"Wrote {out}; how to serve it stands at its top.")
 
 

@@ -13,18 +13,16 @@ from campaign.errors import CannotStartError
 _BEGINNING = 2000
 
 
-def write_page(path: Path, text: str, *, mode: int, mine: str | None = None, force: bool = False) -> None:
-    """Write a file with these permissions, in one step, so that nobody ever sees half of it.
+def place_for(path: Path, *, mine: str | None = None, force: bool = False) -> Path:
+    """Return where a page is to be written; a symbolic link is followed.
 
     Args:
-        path: where to; a symbolic link is followed.
-        text: the whole file.
-        mode: permissions, such as 0o600, whatever the umask says.
+        path: as it was typed.
         mine: stands at the beginning of files that this command wrote before, which may be replaced.
-        force: replace whatever file is there.
+        force: whatever file is there may be replaced.
 
     Raises:
-        CannotStartError: a file that is to be kept stands there, or it cannot be written.
+        CannotStartError: a file that is to be kept stands there, or there is no such place.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -35,9 +33,30 @@ def write_page(path: Path, text: str, *, mode: int, mine: str | None = None, for
             raise CannotStartError(f"{path} exists and was left as it is; {hint}")
         if not target.parent.is_dir():
             raise CannotStartError(f"the folder {path.parent} does not exist; make it, or name another one")
-        _replace(target, text, mode)
     except OSError as error:
-        raise CannotStartError(f"{path} cannot be written: {error.strerror}; name another place") from error
+        raise _unwritable(path, error) from error
+    return target
+
+
+def write_page(path: Path, text: str, *, mode: int) -> None:
+    """Write a file in one step, so that nobody ever sees half of it.
+
+    Args:
+        path: from `place_for`.
+        text: the whole file.
+        mode: its permissions, such as 0o600, whatever the umask says.
+
+    Raises:
+        CannotStartError: it cannot be written.
+    """
+    try:
+        _replace(path, text, mode)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> CannotStartError:
+    return CannotStartError(f"{path} cannot be written: {error.strerror}; name another place")
 
 
 def _beginning(path: Path) -> str:

@@ -17,10 +17,12 @@ def schema() -> str:
 
 
 def _load() -> SimpleNamespace:
-    text = (files(__package__) / "queries.sql").read_text("utf-8")
-    _, *parts = _NAME.split(text)
-    return SimpleNamespace(**{name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)})
+    found: dict[str, str] = {}
+    for file in ("queries.sql", "aggregates.sql"):
+        _, *parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
+        found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    return SimpleNamespace(**found)
 
 
-#: Every statement of `queries.sql` as an attribute.
+#: Every statement of `queries.sql` and `aggregates.sql` as an attribute.
 SQL = _load()

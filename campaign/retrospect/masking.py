@@ -1,0 +1,37 @@
+"""A server's words and our reasons without what they say of a person, so that alike ones can be counted together."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from campaign.sendlog.aggregates import Whose
+
+_ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+""")
+#: Clerk's ids.
+_ID = re.compile(r"\b(?:user|sit|sess|client|org|orgmem|idn|inv|ins|wle)_[A-Za-z0-9][\w+.-]*")
+#: What is different each time: queue ids, session ids, long numbers.
+_SERIAL = re.compile(r"(?<![\w.-])(?:(?=[\w-]*\d[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}|\d{5,})(?![\w.-])")
+_LINE = re.compile(r"\bline \d+\b(?:: )?", re.IGNORECASE)
+#: Shorter values stand in too many words by chance.
+_SHORTEST = 3
+
+
+def masked(words: str, whose: Whose) -> str:
+    """Return the words without addresses, names before the @, keys and ids: `[address]`, `[name]`, `[id]`.
+
+    Args:
+        words: of a server, or of ours.
+        whose: the row that they are about; its own values are found in whatever case they stand.
+    """
+    small = words.lower()
+    local = whose.email.rpartition("@")[0] or whose.email
+    for value, mark in ((whose.email, "[address]"), (whose.user_id, "[id]"), (whose.key, "[id]"), (local, "[name]")):
+        if value and len(value) >= _SHORTEST and value.lower() in small:
+            words = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", mark, words, flags=re.IGNORECASE)
+    if "@" in words:
+        words = _ADDRESS.sub("[address]", words)
+    if "_" in words:
+        words = _ID.sub("[id]", words)
+    return _LINE.sub(lambda found: "" if found[0].endswith(": ") else "another line", _SERIAL.sub("[…]", words))

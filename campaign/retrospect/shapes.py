@@ -1,0 +1,128 @@
+"""The pieces that charts are put together from, as SVG: panels, lines, steps, words. What they show is not known here.
+
+A chart is two drawings in a row: the axis at its left, of fixed width, and the plot, as wide as there is room.
+Shapes stand in panels that stretch with the page; words stand beside them and keep their size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: The room above a plot, and for each line of words below (pixels).
+TOP, LINE = 20, 18
+
+
+def chart(
+    labels: Iterable[tuple[str, float]], parts: Iterable[Markup], height: float, *, lines: int = 1, what: str
+) -> Markup:
+    """Return a chart.
+
+    Args:
+        labels: the words of the vertical axis, each with its distance from the top of the plot (pixels).
+        parts: the plot.
+        height: of the plot (pixels), without the words around it.
+        lines: of words below the plot.
+        what: the chart, for whoever cannot see it.
+    """
+    tall = short(TOP + height + lines * LINE + 6)
+    words = Markup().join(
+        Markup('<text x="100%" dx="-8" y="{}" dy="4">{}</text>').format(short(TOP + y), text) for text, y in labels
+    )
+    return Markup(
+        '<div class="chart"><svg class="axis" height="{}" aria-hidden="true">{}</svg>'
+        '<svg class="plot" height="{}" role="img" aria-label="{}">{}</svg></div>'
+    ).format(tall, words, tall, what, Markup().join(parts))
+
+
+def panel(shapes: Iterable[Markup], *, left: float, width: float, height: float, across: float) -> Markup:
+    """Return shapes stretched into a part of the plot, and the line that they stand on.
+
+    Args:
+        shapes: drawn on `across` times `height`.
+        left: percent of the plot.
+        width: the same.
+        height: of the plot (pixels).
+        across: the shapes' own width.
+    """
+    return Markup(
+        '<svg x="{0}%" y="{1}" width="{2}%" height="{3}" viewBox="0 0 {4} {3}" preserveAspectRatio="none">{5}</svg>'
+        '<line class="ground" x1="{0}%" x2="{6}%" y1="{7}" y2="{7}"/>'
+    ).format(
+        *map(short, (left, TOP, width, height, across)), Markup().join(shapes), short(left + width), short(TOP + height)
+    )
+
+
+def grid(lines: Iterable[float]) -> Markup:
+    """Return horizontal lines at these distances from the top of the plot (pixels)."""
+    line = Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>')
+    return Markup().join(line.format(short(TOP + y)) for y in lines)
+
+
+def limit(name: str, y: float) -> Markup:
+    """Return a named horizontal line."""
+    return Markup(
+        '<line class="limit" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
+        '<text class="limit" x="100%" y="{0}" dy="-6">{1}</text>'
+    ).format(short(TOP + y), name)
+
+
+def flag(name: str, x: float, height: float, *, before: bool) -> Markup:
+    """Return a named vertical line; the name stands before or after it."""
+    return Markup(
+        '<line class="flag" x1="{0}%" x2="{0}%" y1="4" y2="{1}"/>'
+        '<text class="flag {2}" x="{0}%" dx="{3}" y="13">{4}</text>'
+    ).format(short(x), short(TOP + height), "before" if before else "after", -5 if before else 5, name)
+
+
+def below(text: str, x: float, height: float, *, line: int = 0, minor: bool = False) -> Markup:
+    """Return a word under the plot, at a place given in percent."""
+    looks = ["first" if x < 4 else "last" if x > 96 else "middle", *(["minor"] if minor else [])]
+    looks += ["date"] if line else []
+    return Markup('<text class="{}" x="{}%" y="{}">{}</text>').format(
+        " ".join(looks), short(x), short(TOP + height + 17 + line * LINE), text
+    )
+
+
+def spot(x: float, width: float, height: float, text: str) -> Markup:
+    """Return a place in a panel that says something when it is pointed at."""
+    return Markup('<rect class="spot" x="{}" width="{}" height="{}"><title>{}</title></rect>').format(
+        short(x), short(width), short(height), text
+    )
+
+
+def part(look: str, left: float, width: float, text: str) -> Markup:
+    """Return a part of a bar, in percent of it, that says something when it is pointed at."""
+    return Markup('<rect class="{}" x="{}%" width="{}%" height="100%"><title>{}</title></rect>').format(
+        look, short(left), short(width), text
+    )
+
+
+def area(look: str, low: Sequence[float], high: Sequence[float], height: float, *, start: float = 0) -> Markup:
+    """Return the area between two rows of steps, each a unit wide and given as a height above the ground."""
+    path = [f"M{short(start)} {short(height - low[0])}"]
+    path += [f"V{short(height - top)}H{short(start + place + 1)}" for place, top in enumerate(high)]
+    path += [f"V{short(height - low[place])}H{short(start + place)}" for place in range(len(low) - 1, -1, -1)]
+    return Markup('<path class="{}" d="{}Z"/>').format(look, "".join(path))
+
+
+def outline(look: str, tops: Sequence[float], height: float, *, start: float = 0) -> Markup:
+    """Return the line along a row of steps."""
+    path = [f"M{short(start)} {short(height - tops[0])}"]
+    path += [f"V{short(height - top)}H{short(start + place + 1)}" for place, top in enumerate(tops)]
+    return Markup('<path class="{}" d="{}"/>').format(look, "".join(path))
+
+
+def block(look: str, left: float, width: float, tall: float, height: float) -> Markup:
+    """Return a rectangle that stands on the ground of a panel."""
+    numbers = map(short, (left, height - tall, width, tall))
+    return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(look, *numbers)
+
+
+def short(number: float) -> str:
+    """Return a number as SVG takes it, to a hundredth."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")

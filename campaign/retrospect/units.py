@@ -1,0 +1,68 @@
+"""Numbers, times and shares as people read them. All times are UTC."""
+
+from __future__ import annotations
+
+from campaign.clock import instant
+
+#: From so many seconds on, a length of time is told in the next larger unit.
+_LONG = 120
+
+
+def clock_time(seconds: float, *, step: float) -> str:
+    """Return an instant as the label of an axis whose marks are `step` seconds apart."""
+    moment = instant(seconds)
+    if step >= 86400:
+        return f"{moment.day} {moment:%b}"
+    if step >= 60:
+        return f"{moment:%H:%M}"
+    if step >= 1:
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%S}.{moment.microsecond // 100_000} s"
+
+
+def day(seconds: float) -> str:
+    """Return `3 March 2026`."""
+    moment = instant(seconds)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def moment(seconds: float) -> str:
+    """Return `3 March 2026, 10:02:07`."""
+    return f"{day(seconds)}, {instant(seconds):%H:%M:%S}"
+
+
+def stamp(seconds: float) -> str:
+    """Return `2026-03-03 10:02:07`, for tables."""
+    return f"{instant(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def period(first: float, last: float) -> str:
+    """Return `3 March 2026, 10:02:07 to 10:31:40 UTC`, with the second date where it is another."""
+    end = f"{instant(last):%H:%M:%S}" if day(first) == day(last) else moment(last)
+    return f"{moment(first)} to {end} UTC"
+
+
+def lasting(seconds: float) -> str:
+    """Return a length of time to two or three digits: `0.7 ms`, `71 ms`, `1.2 s`, `45 s`, `3 min`, `4 days`."""
+    if seconds < 0.9995:
+        length, unit = 0.001, "ms"
+    else:
+        units = ((1, "s"), (60, "min"), (3600, "h"), (86400, "days"))
+        length, unit = next(((each, name) for each, name in units if seconds / each < _LONG), units[-1])
+    number = seconds / length
+    return f"{number:.0f} {unit}" if number >= 9.95 else f"{round(number, 1):g} {unit}"
+
+
+def share(number: float, whole: float) -> str:
+    """Return a share in percent that is neither 0 nor 100 unless it is."""
+    if not whole or not number:
+        return "0 %"
+    if number == whole:
+        return "100 %"
+    percent = min(max(100 * number / whole, 0.1), 99.9)
+    return f"{percent:.1f} %" if percent < 10 or percent > 90 else f"{percent:.0f} %"
+
+
+def rate(number: float) -> str:
+    """Return a number of events a unit of time to about three digits."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 0.95 else f"{number:.2g}"

@@ -1,0 +1,102 @@
+-- What a whole campaign adds up to, for looking back at it. Each statement reads the log once and returns few lines, or
+-- lines to be added up as they come; instants are parameters.
+-- CROSS JOIN keeps SQLite from starting at the deliveries, which no index leads from to the history.
+
+-- name: minutes
+SELECT min(history.at), max(history.at)
+FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
+WHERE history.actor = 'run' GROUP BY CAST(history.at / 60 AS INTEGER) ORDER BY 1;
+
+-- name: calls
+-- Of Clerk (out of issuing) and of the mail server (out of sending): when they began, what became of them, and how
+-- long they took, to three digits.
+SELECT slot, old_state, new_state,
+    CASE WHEN seconds < 0.01 THEN round(max(seconds, 0), 5)
+        WHEN seconds < 0.1 THEN round(seconds, 4)
+        WHEN seconds < 1 THEN round(seconds, 3)
+        WHEN seconds < 10 THEN round(seconds, 2)
+        WHEN seconds < 100 THEN round(seconds, 1)
+        ELSE round(seconds) END AS rounded,
+    count(*)
+FROM (
+    SELECT CAST((history.since - :origin) / :width AS INTEGER) AS slot, history.old_state, history.new_state,
+        CASE history.old_state WHEN 'issuing' THEN history.token_at - history.since
+            ELSE iif(history.actor = 'run', history.at - history.since, NULL) END AS seconds
+    FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
+    WHERE history.old_state IN ('issuing', 'sending') AND history.actor IN ('run', 'recovery'))
+GROUP BY slot, old_state, new_state, rounded;
+
+-- name: fullest
+-- The most turns in any window of so many seconds. A limit holds for all campaigns of a log together.
+SELECT coalesce(max(number), 0) FROM (
+    SELECT count(*) OVER (ORDER BY at RANGE BETWEEN :period PRECEDING AND CURRENT ROW) AS number
+    FROM history WHERE new_state = :state);
+
+-- name: fullest_domains
+SELECT domain, max(number) FROM (
+    SELECT domain,
+        count(*) OVER (PARTITION BY domain ORDER BY at RANGE BETWEEN :period PRECEDING AND CURRENT ROW) AS number
+    FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id
+    WHERE new_state = :state AND domain IN (SELECT value FROM json_each(:domains)))
+GROUP BY domain;
+
+-- name: acceptances
+-- The words are those of the first of them.
+SELECT min(history.id), coalesce(history.code, 0), coalesce(history.enhanced, ''), history.reply, email, key, user_id,
+    count(*)
+FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
+WHERE history.new_state = 'sent' AND history.actor = 'run'
+GROUP BY history.code, history.enhanced ORDER BY count(*) DESC LIMIT :limit;
+
+-- name: refusals
+SELECT history.old_state, history.new_state, history.token_at, coalesce(history.code, 0),
+    coalesce(history.enhanced, ''), coalesce(history.reply, history.reason), email, key, user_id
+FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
+WHERE history.new_state IN ('queued', 'failed', 'uncertain', 'skipped') AND history.actor = 'run'
+    AND (history.old_state <> 'queued' OR history.code IS NOT NULL);
+
+-- name: domains
+-- The largest, and those with the most trouble; the last column counts all of them.
+SELECT domain, sent, failed, uncertain, skipped, waiting, again, number FROM (
+    SELECT *, count(*) OVER () AS number, row_number() OVER (ORDER BY recipients DESC, domain) AS place,
+        row_number() OVER (ORDER BY failed + uncertain DESC, recipients DESC, domain) AS trouble
+    FROM (
+        SELECT domain, count(*) AS recipients, sum(state = 'sent') AS sent, sum(state = 'failed') AS failed,
+            sum(state = 'uncertain') AS uncertain, sum(state = 'skipped') AS skipped,
+            sum(state IN ('queued', 'issuing', 'sending')) AS waiting, sum(max(attempts - 1, 0)) AS again
+        FROM delivery WHERE campaign_id = :campaign AND domain <> '' GROUP BY domain))
+WHERE place <= :largest OR (failed + uncertain > 0 AND trouble <= :troubled) ORDER BY place;
+
+-- name: attempts
+SELECT attempts, state, count(*) FROM delivery WHERE campaign_id = :campaign AND attempts > 0
+GROUP BY attempts, state ORDER BY attempts;
+
+-- name: explanations
+SELECT state, reason, email, key, user_id FROM delivery WHERE campaign_id = :campaign AND reason <> '';
+
+-- name: tokens_carried
+-- Tokens that nobody asked Clerk to revoke: how many, how many of them may live, and until when.
+SELECT state, count(*), coalesce(sum(token_expires_at > :now), 0), max(token_expires_at)
+FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM revocation WHERE revocation.token_id = delivery.token_id)
+GROUP BY state;
+
+-- name: revocations
+-- Whether the token is the one in a message that arrived, or may have.
+SELECT outcome, delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain') AS carried, count(*)
+FROM revocation CROSS JOIN delivery ON delivery.id = revocation.delivery_id
+WHERE revocation.campaign_id = :campaign GROUP BY outcome, carried;
+
+-- name: orphans
+SELECT count(*) FROM orphan WHERE campaign_id = :campaign;
+
+-- name: people
+SELECT email, key, user_id, line, reason, attempts, updated_at FROM delivery
+WHERE campaign_id = :campaign AND state = :state ORDER BY id LIMIT :limit;
+
+-- name: people_signed_in
+SELECT email, key, user_id, line, reason, attempts, revocation.settled_at
+FROM revocation CROSS JOIN delivery ON delivery.id = revocation.delivery_id
+WHERE revocation.campaign_id = :campaign AND outcome = 'used'
+    AND NOT (delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain'))
+ORDER BY revocation.settled_at LIMIT :limit;
