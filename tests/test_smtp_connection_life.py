@@ -88,7 +88,7 @@ def test_the_end_of_an_idle_connection_is_seen(action: Action) -> None:
         assert told == [True]
         assert isinstance(await fate(connection, BOB), NotBegunError)
 
-    with SmtpServer(SmtpScript(faults=(Fault("idle", action),), idle_after=0.02)) as server:
+    with SmtpServer(SmtpScript(faults=(Fault("idle", action),), idle_after=0.15)) as server:
         asyncio.run(run(server))
         assert accepted(server) == [ADA]
 

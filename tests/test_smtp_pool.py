@@ -209,7 +209,7 @@ def test_what_happens_while_idle_harms_nobody(action: Action) -> None:
             assert isinstance(await post.send(2), Receipt)
 
     fault = Fault("idle", action, times=1)
-    with SmtpServer(SmtpScript(faults=(fault,), idle_after=0.02)) as server:
+    with SmtpServer(SmtpScript(faults=(fault,), idle_after=0.15)) as server:
         asyncio.run(run(server))
         assert len(accepted(server)) == len(server.events("open")) == 2
 
