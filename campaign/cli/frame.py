@@ -1,0 +1,74 @@
+"""What every command shares: its options, its exit codes, and how it prints and waits. No command stands here."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from campaign.definition import Definition
+    from campaign.settings import Settings
+
+DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+SANDBOX = click.option("--sandbox", is_flag=True, help="Work in the embedded sandbox, whatever is set.")
+RECIPIENTS = click.option("--recipients", type=click.Path(path_type=Path), help="This CSV instead of the file's own.")
+EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="campaign")
+def commands() -> None:
+    """Send one email with a sign-in link to each user of a CSV, at most once.
+
+    With neither CLERK_SECRET_KEY nor CAMPAIGN_SMTP_URL set, everything happens in a sandbox on this machine.
+    """
+
+
+def say(lines: Iterable[str], *, end: str = "\n") -> None:
+    """Print lines for as long as somebody reads them: `campaign log FILE | head` ends well."""
+    try:
+        for line in lines:
+            click.echo(line + end, nl=False)
+    except BrokenPipeError:
+        sys.stdout = None
+        raise SystemExit(DONE) from None
+
+
+def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+    """Return what a coroutine returns."""
+    from campaign import eventloop  # noqa: PLC0415
+
+    return eventloop.awaited(coroutine)
+
+
+def settings_of() -> Settings:
+    """Return the settings of the environment."""
+    from campaign.settings import load_settings  # noqa: PLC0415
+
+    return load_settings()
+
+
+def definition_of(file: Path, recipients: Path | None = None) -> Definition:
+    """Return the campaign of a file."""
+    from campaign.definition import load_definition  # noqa: PLC0415
+
+    return load_definition(file, recipients=recipients)
+
+
+def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Settings]:
+    """Return both."""
+    return definition_of(file, recipients), settings_of()
+
+
+def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool) -> str:
+    """Return the end of a command line that means the same campaign."""
+    words = [str(file), *(["--recipients", str(recipients)] if recipients else []), *(["--sandbox"] if sandbox else [])]
+    return shlex.join(words)
