@@ -100,11 +100,17 @@ class TimeAxis:
         return date + clock_time(start, step=min(self._time.width, 60))
 
 
-def round_marks(highest: float, *, wanted: int = 4) -> list[float]:
-    """Return marks from 0 to at least `highest`, about `wanted` steps of 1, 2 or 5 times a power of ten."""
+def round_marks(highest: float, *, wanted: int = 4, whole: bool = False) -> list[float]:
+    """Return marks from 0 to at least `highest`, about `wanted` steps of 1, 2 or 5 times a power of ten.
+
+    Args:
+        highest: what there must be room for.
+        wanted: the number of steps.
+        whole: only whole numbers make sense.
+    """
     if highest <= 0:
         return [0.0, 1.0]
-    rough = highest / wanted
+    rough = max(highest / wanted, 1.0 if whole else 0.0)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.8)
     return [step * number for number in range(math.ceil(highest / step - 1e-9) + 1)]

@@ -127,7 +127,7 @@ def histogram(latency: Latency, *, look: str, what: str) -> Markup:
     bins = latency.bins()
     lowest, highest = at_least_a_decade(bins[0][0], bins[-1][1])
     right_of = logarithmic(lowest, highest, 100.0)
-    marks = round_marks(max(number for _, _, number in bins), wanted=3)
+    marks = round_marks(max(number for _, _, number in bins), wanted=3, whole=True)
     scale, drawn = _MIDDLE / marks[-1], []
     for start, end, number in bins:
         left, width = right_of(start), right_of(end) - right_of(start)

@@ -62,6 +62,7 @@ class Decisions:
     def __init__(self, log: Aggregates, figures: Figures, *, command: str, with_addresses: bool) -> None:
         self._log = log
         self._summary = figures.summary
+        self._with_links = figures.tokens is not None
         self._alarming = figures.tokens.alarming if figures.tokens else 0
         self._command = command
         self._run = Command("Go on", f"campaign run {command}")
@@ -108,13 +109,16 @@ class Decisions:
             f"{number(perhaps, 'mail')} uncertain",
             "Perhaps sent: the mail server's reply was lost, and nobody can know whether they arrived.",
             Command("Take them as sent", f"campaign resolve {file} --keep"),
-            Command("Or revoke their links and queue them again", f"campaign resolve {file} --resend"),
+            Command(
+                "Or revoke their links and queue them again" if self._with_links else "Or queue them again",
+                f"campaign resolve {file} --resend",
+            ),
         )
         yield self._of(
             Status.FAILED,
             failed,
             f"{number(failed, 'mail')} failed",
-            "Refused for good, or out of attempts. Their links are revoked.",
+            "Refused for good, or out of attempts." + (" Their links are revoked." if self._with_links else ""),
             Command("Queue them again, once the cause is mended", f"campaign retry {file}"),
         )
         here, elsewhere = summary[Status.QUEUED] - summary.elsewhere, summary.elsewhere

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from campaign.clock import SystemClock
+from campaign.closing import number as counted
 from campaign.model import Status
 from campaign.retrospect import charts, units
 from campaign.retrospect.charts import Line, Series, Unit
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 #: By it an earlier report is known, which a newer one may replace; it stands at the beginning of the page.
 MARK = '<meta name="generator" content="campaign report">'
 
+#: Fewer slots of time make no chart.
+_FEWEST = 3
 #: The states in the order in which they are shown, and what they mean.
 _MEANING = {
     Status.SENT: "the mail server took it",
@@ -155,9 +158,9 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
             "Messages",
             "messages",
             messages,
-            "{:,} times a message was handed over, by what became of it; who was refused before is not counted here",
+            "{} handed over, by what became of it; refusals before that are not counted",
         ),
-        ("Tokens", "tokens", tokens, "{:,} times Clerk was asked for a token"),
+        ("Tokens", "tokens", tokens, "{} asked for"),
     ):
         highest = charts.peak(time, series)
         if not highest:
@@ -175,9 +178,9 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
             ("Mean while busy", units.rate(number / busy * unit.seconds)),
             ("Busy for", units.lasting(busy)),
         ]
-        chart = charts.skyline(time, series, lines, unit=unit, what=title)
+        chart = charts.skyline(time, series, lines, unit=unit, what=title) if len(time) >= _FEWEST else Markup()
         legend = [(each.look, each.name, sum(each.numbers.values())) for each in series]
-        paces.append((f"{title} a {unit.name}", about.format(number), told, chart, legend))
+        paces.append((f"{title} a {unit.name}", about.format(counted(number, what[:-1])), told, chart, legend))
     return paces
 
 
@@ -194,6 +197,8 @@ def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, st
 
 
 def _course(activity: Activity, numbers: Latency, look: str, name: str) -> Markup:
+    if len(activity.timeline) < _FEWEST:
+        return Markup()
     return charts.course(activity.timeline, numbers, look=look, what=f"Latency of {name} over time")
 
 

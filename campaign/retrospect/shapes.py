@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The room above a plot, and for each line of words below (pixels).
 TOP, LINE = 20, 18
+#: Beyond it (percent of the width) there is no room for a word.
+_EDGE = 86
 
 
 def chart(
@@ -72,11 +74,13 @@ def limit(name: str, y: float) -> Markup:
 
 
 def flag(name: str, x: float, height: float, *, before: bool) -> Markup:
-    """Return a named vertical line; the name stands before or after it."""
+    """Return a vertical line with its name before or after it; at the right edge before it, and a line lower."""
+    edge = not before and x > _EDGE
+    side, shift = ("before", -5) if before or edge else ("after", 5)
     return Markup(
         '<line class="flag" x1="{0}%" x2="{0}%" y1="4" y2="{1}"/>'
-        '<text class="flag {2}" x="{0}%" dx="{3}" y="13">{4}</text>'
-    ).format(short(x), short(TOP + height), "before" if before else "after", -5 if before else 5, name)
+        '<text class="flag {2}" x="{0}%" dx="{3}" y="{4}">{5}</text>'
+    ).format(short(x), short(TOP + height), side, shift, 13 + LINE * edge, name)
 
 
 def below(text: str, x: float, height: float, *, line: int = 0, minor: bool = False) -> Markup:

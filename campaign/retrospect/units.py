@@ -65,4 +65,4 @@ def share(number: float, whole: float) -> str:
 
 def rate(number: float) -> str:
     """Return a number of events a unit of time to about three digits."""
-    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 0.95 else f"{number:.2g}"
+    return f"{number:,.0f}" if number >= 99.95 else f"{round(number, 1):g}" if number >= 0.95 else f"{number:.2g}"

@@ -53,7 +53,7 @@ SELECT history.old_state, history.new_state, history.token_at, coalesce(history.
     coalesce(history.enhanced, ''), coalesce(history.reply, history.reason), email, key, user_id
 FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
 WHERE history.new_state IN ('queued', 'failed', 'uncertain', 'skipped') AND history.actor = 'run'
-    AND (history.old_state <> 'queued' OR history.code IS NOT NULL);
+    AND (history.new_state <> 'skipped' OR history.code IS NOT NULL);
 
 -- name: domains
 -- The largest, and those with the most trouble; the last column counts all of them.

@@ -84,7 +84,9 @@ CREATE TABLE orphan (
     expires_at  REAL NOT NULL
 ) STRICT;
 
-CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery WHEN OLD.state <> NEW.state
+-- A row that is put off without having left the queue leaves its mark too: a server may have said why.
+CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery
+WHEN OLD.state <> NEW.state OR NEW.state = 'queued'
 BEGIN
     INSERT INTO history
         (delivery_id, since, token_at, at, old_state, new_state, actor, attempt, message_id, token_id, server, code,
