@@ -164,10 +164,8 @@ def test_answers_before_the_message(at: str, action: Action, expected: object, c
 def test_a_refusal_does_not_harm_the_next(
     fault: Fault, capabilities: tuple[str, ...], *, data_after_refusal: bool
 ) -> None:
-    """After a refused message the same connection carries the next one, and nobody gets a message that was refused.
-
-    Even where the server says 354 to a refused envelope (RFC 2920 §3.1), which only a lone dot ends.
-    """
+    """After a refused message the same connection carries the next one, and nobody gets a message that was refused."""
+    # with 354 to a refused envelope (RFC 2920 §3.1) only a lone dot ends the transaction
 
     async def run(server: SmtpServer) -> None:
         connection = await dialer(server).dial()
