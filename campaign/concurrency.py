@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 
 #: More than this never helps: the rest would wait with tokens in their hands.
 _MOST = 1000
@@ -10,6 +10,8 @@ _MOST = 1000
 _WEIGHT = 0.1
 #: A network's latency (seconds), until the first measurement.
 _GUESS = 0.2
+#: A mean longer than so many times the best is a queue, and more copies would only make it longer.
+_QUEUE = 4.0
 #: Room for what varies.
 _SLACK = 1.5
 
@@ -19,10 +21,13 @@ class Latency:
 
     def __init__(self) -> None:
         self.seconds = _GUESS
+        #: The shortest so far: what it takes when nothing stands in a queue.
+        self.best = inf
 
     def note(self, seconds: float) -> None:
         """Take a measurement in."""
         self.seconds += _WEIGHT * (seconds - self.seconds)
+        self.best = min(seconds, self.best)
 
 
 class Concurrency:
@@ -46,7 +51,7 @@ class Concurrency:
     @property
     def copies(self) -> int:
         """The number that uses what is allowed, and not many more: they would wait with tokens in their hands."""
-        token = self.token.seconds if self._with_token else 0.0
+        token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
         # while one message is on the wire another's token is on its way, and a third waits to ride behind the dot
         busy = ceil(self._connections * _SLACK * (2 + token / transaction)) + 2

@@ -62,6 +62,18 @@ def test_slow_tokens_make_more_of_them() -> None:
     assert slow.copies >= 10 * (1 + 0.50 / 0.05) > fast.copies
 
 
+def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
+    """Tokens that take long only because many are asked for at once do not call for still more of them."""
+    concurrency = measured(
+        Concurrency(rate=None, connections=10, with_token=True),
+        token=0.005,
+        transaction=0.02,
+    )
+    before = concurrency.copies
+    measured(concurrency, token=3.0, transaction=0.02)
+    assert concurrency.copies <= 2 * before
+
+
 def test_the_latency_follows_what_is_measured() -> None:
     """The mean moves toward the measurements, and one odd one does not carry it away."""
     latency = Latency()
