@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -222,6 +223,13 @@ def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path)
     for command in ("status", "log"):
         refused(work.campaign(command, "campaign.toml"), "there is no send log", "campaign run")
     assert not (tmp_path / ".campaign").exists()
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """`sandbox --port` on a port that somebody else listens at ends in a sentence that names the port and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is taken", "--port")
 
 
 def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:

@@ -85,16 +85,13 @@ def test_every_command_that_is_named_exists() -> None:
     assert named == set(cli.commands)
 
 
-def test_the_table_of_commands_shows_every_option() -> None:
-    """The table of commands has a row for each command, with its arguments and all of its options."""
-    hidden = {"--sandbox", "--recipients", "--help"}  # told once, of `run`
+def test_the_table_of_commands_has_a_row_for_each() -> None:
+    """The table of commands has a row for each command, with the arguments that it takes."""
     rows = {shlex.split(row[0].strip("`"))[1]: row[0] for row in table("command")}
     assert rows.keys() == cli.commands.keys()
     for name, command in cli.commands.items():
-        for param in command.params:
-            shown = [param.human_readable_name] if isinstance(param, click.Argument) else param.opts
-            if not hidden.issuperset(shown):
-                assert any(text in rows[name] for text in shown), f"campaign {name}: {shown} is not in the table"
+        arguments = [param.human_readable_name for param in command.params if isinstance(param, click.Argument)]
+        assert all(argument in rows[name] for argument in arguments)
 
 
 def test_the_table_of_settings_is_that_of_the_program() -> None:
