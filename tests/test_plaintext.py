@@ -90,11 +90,14 @@ def test_the_text_template_keeps_statements_in_place() -> None:
         "{{ x | escape }}",
         "<title>{% set x = 1 %}</title>",
         "<a href='{{ link }}'>{% if x %}a{% else %}</a>{{ b }}{% endif %}",
+        "<table><tr>{% if x %}<td>a<br>b</td>{% endif %}<td>z</td></tr></table>",
+        "<table><tr><td>{% if x %}a<br>b{% endif %}</td><td>z</td></tr></table>",
+        "<table><tr><td>{% if x %}<br><a href='https://x.example'></a>{% endif %}</td><td>z</td></tr></table>",
         "<table><b>{% if x %}</b><tr>{{ x }}{% endif %}<td>jx0x",
     ],
 )
 def test_where_the_text_cannot_be_known_before(source: str) -> None:
-    """Includes, macros, explicit escaping and statements across elements are left to each message."""
+    """Includes, macros, explicit escaping and statements across elements or lines of cells are left to each message."""
     assert text_template(TEXT, source) is None
 
 

@@ -16,7 +16,7 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 #: A start or end tag, with values that may hold `>`.
 ELEMENT = re.compile(r"""</?[a-zA-Z][^\s/>]*(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 #: What is no text: comments, elements whose content is no HTML, start and end tags, the document type.
-_MARKUP = re.compile(
+MARKUP = re.compile(
     rf"<!--.*?-->|<(style|script|title|textarea)\b.*?</\1\s*>|(?P<tag>{ELEMENT.pattern})|<![^>]*>",
     re.DOTALL | re.IGNORECASE,
 )
@@ -159,7 +159,7 @@ def _content(mark: re.Pattern[str], html: str, *, end_tags: bool) -> list[str]:
     content: list[str] = []
     text = ""
     position = 0
-    for found in _MARKUP.finditer(html):
+    for found in MARKUP.finditer(html):
         text += "".join(unescape(html[position : found.start()]).split())
         position = found.end()
         name = f"{_NAME.findall(found[0])[0].lower()}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from campaign.errors import TemplateError
 from campaign.message.markup import Place, cut, literal
-from campaign.message.nesting import compare, hide, without_implied
+from campaign.message.nesting import MARKUP, compare, hide, without_implied
 
 if TYPE_CHECKING:
     from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
@@ -37,6 +38,7 @@ _BEFORE_ROW = frozenset(
 )
 _BEFORE_CELL = frozenset({"tr", "/td", "/th"})
 _MARK = re.compile(r"jx(\d+)x")
+_HREF = re.compile(r"""\shref\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']+)""", re.IGNORECASE)
 
 
 def text_of(html: str) -> str:
@@ -97,13 +99,16 @@ def text_template(env: Environment, source: str) -> str | None:
         return None
     if not _is_nested(parts):
         return None
-    prologue, html, shown = _marked(parts)
-    if _MARK.search(source) or prologue is None:
+    prologue, html = _marked(parts)
+    if _MARK.search(source) or prologue is None or not _keeps_nesting(parts, html):
         return None
-    text = text_of(html)
-    if not _keeps_nesting(parts, shown, [int(number) for number in _MARK.findall(text)]):
-        return None
-    result = prologue + _put_back(parts, text)
+    # Equal expressions share a mark, so that an address that is its own label is seen to be.
+    first: dict[str, int] = {}
+    for number, tag in enumerate(parts.tags):
+        if tag.kind == "expression":
+            first.setdefault(parts.text(tag), number)
+    shared = _MARK.sub(lambda mark: f"jx{first.get(parts.text(parts.tags[int(mark[1])]), mark[1])}x", html)
+    result = prologue + _put_back(parts, text_of(shared))
     try:
         env.parse(result)
     except TemplateSyntaxError:
@@ -124,31 +129,26 @@ def _is_nested(parts: Cut) -> bool:
     return True
 
 
-def _marked(parts: Cut) -> tuple[str | None, str, list[int]]:
-    """Return the statements before the body, the HTML with marks for tags, and the marks in their order."""
+def _marked(parts: Cut) -> tuple[str | None, str]:
+    """Return the statements before the body, and the HTML with marks for the tags that belong to its text."""
     addresses = {tag.start for value in parts.values if value.attribute == "href" for tag in value.tags}
     prologue: list[str] = []
     html: list[str] = []
-    shown: list[int] = []
-    numbers: dict[str, int] = {}
     position = 0
     for number, tag in enumerate(parts.tags):
         html.append(parts.source[position : tag.start])
         position = tag.end
-        text, keyword = parts.text(tag), parts.keyword(tag)
+        keyword = parts.keyword(tag)
         in_text = tag.place is Place.TEXT and not tag.conditional
         if tag.kind == "comment" or keyword in {"raw", "endraw"}:
             continue
         if (in_text and tag.start >= parts.body) or (tag.start in addresses and not tag.conditional):
-            # Equal expressions share a mark, so that an address that is its own label is seen to be.
-            mark = numbers.setdefault(text, number) if tag.kind == "expression" else number
-            shown.append(mark)
-            html.append(_in_table(tag, f"jx{mark}x"))
+            html.append(_in_table(tag, f"jx{number}x"))
         elif in_text and tag.kind == "statement":
-            prologue.append(text)
+            prologue.append(parts.text(tag))
         elif tag.kind == "statement" and keyword not in _CONTROL:
-            return None, "", []
-    return "".join(prologue), "".join([*html, parts.source[position:]]), shown
+            return None, ""
+    return "".join(prologue), "".join([*html, parts.source[position:]])
 
 
 def _in_table(tag: Tag, mark: str) -> str:
@@ -159,25 +159,46 @@ def _in_table(tag: Tag, mark: str) -> str:
     return f"<td>{mark}</td>" if tag.after in _BEFORE_CELL else mark
 
 
-def _keeps_nesting(parts: Cut, shown: list[int], found: list[int]) -> bool:
-    """Return whether each tag that is left is chosen and repeated by the statements that did so before.
+def _keeps_nesting(parts: Cut, html: str) -> bool:
+    """Return whether all that is left in the text is chosen and repeated by the statements that did so before.
 
-    What lies in an element that is not displayed is left out with its statements.
+    Rows of a table are set line by line, so that a line of one cell may come between two of another. What lies in
+    an element that is not displayed is left out with its statements.
     """
-    statements = [mark for mark in found if parts.tags[mark].kind == "statement"]
-    if len(set(statements)) != len(statements):
-        return False
-    left_out = {mark for mark in shown if parts.tags[mark].kind == "statement"}.difference(statements)
-    if any(parts.keyword(parts.tags[mark]) not in _CONTROL for mark in left_out):
-        return False
-    return _nesting(parts, found) <= _nesting(parts, shown)
+    numbered = _numbered(html, len(parts.tags))
+    meant, found = ([int(number) for number in _MARK.findall(text)] for text in (numbered, text_of(numbered)))
+    for mark in set(meant).difference(found):
+        if (
+            mark < len(parts.tags)
+            and parts.tags[mark].kind == "statement"
+            and parts.keyword(parts.tags[mark]) not in _CONTROL
+        ):
+            return False
+    return len(set(found)) == len(found) and _nesting(parts, found) <= _nesting(parts, meant)
+
+
+def _numbered(html: str, number: int) -> str:
+    """Return HTML in which every word and every address is a mark of its own, counted from `number`."""
+    count = itertools.count(number)
+    result: list[str] = []
+    position = 0
+    for found in [*MARKUP.finditer(html), None]:
+        for piece in re.split(r"(\s+|jx\d+x)", html[position : found.start() if found else None]):
+            is_word = piece.strip() and not _MARK.fullmatch(piece)
+            result.append(f"jx{next(count)}x" if is_word else piece)
+        if found:
+            position = found.end()
+            is_link = found["tag"] and re.match(r"<a\s", found[0], re.IGNORECASE)
+            result.append(_HREF.sub(lambda _: f' href="jx{next(count)}x"', found[0]) if is_link else found[0])
+    return "".join(result)
 
 
 def _nesting(parts: Cut, marks: list[int]) -> set[tuple[int, tuple[int, ...]]]:
+    """Return each mark with the statements that it stands in."""
     stack: list[int] = []
     result = set()
     for mark in marks:
-        keyword = parts.keyword(parts.tags[mark])
+        keyword = parts.keyword(parts.tags[mark]) if mark < len(parts.tags) else ""
         if keyword.startswith("end"):
             del stack[-1:]
         elif keyword in {"else", "elif"}:
