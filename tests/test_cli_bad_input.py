@@ -226,7 +226,7 @@ def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path)
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
-    """`sandbox --port` on a port that somebody else listens at ends in a sentence that names the port and what to do."""
+    """`sandbox --port` where somebody else listens ends in a sentence that names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is taken", "--port")

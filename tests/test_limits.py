@@ -37,7 +37,7 @@ def test_the_rate_is_reached_though_each_step_is_slow(tmp_path: Path) -> None:
         steady = stage.accepted[20:180]
         span = steady[-1]["t"] - steady[0]["t"]
         assert (len(steady) - 1) / span > 25, "ten times less is what one after the other would do"
-        assert stage.accepted[-1]["t"] - stage.accepted[0]["t"] > 199 / 40 - 0.5
+        assert stage.accepted[-1]["t"] - stage.accepted[0]["t"] > 199 / 40 - JITTER
         assert most_within(stage.accepted, 1.0 - JITTER) <= 40
         assert max(event["open"] for event in stage.smtp.events("open")) <= 10
 
@@ -55,8 +55,7 @@ def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
         slow = [event for event in stage.accepted if event["rcpt"][0].endswith("@slow.example")]
         quick = [event for event in stage.accepted if event["rcpt"][0].endswith("@quick.example")]
         assert quick[-1]["t"] < slow[-3]["t"]
-        assert most_within(slow, 1.0 - JITTER) <= 2
-        assert slow[-1]["t"] - slow[0]["t"] > 9 / 2 - 0.5
+        assert slow[-1]["t"] - slow[0]["t"] > 9 / 2 - JITTER
 
 
 def test_a_daily_limit_outlives_the_run(tmp_path: Path) -> None:
