@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Marks of a logarithmic axis of time (seconds): decades, and what people say instead of 100 s.
 _DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
-_BETWEEN = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 30.0, 120.0, 300.0, 1800.0)
+_BETWEEN = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0)
 #: A logarithmic axis needs so many marks.
 _FEW = 3
 #: The room between two stretches (percent of the width).

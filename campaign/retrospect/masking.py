@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from campaign.sendlog.aggregates import Whose
 
 _ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+""")
-#: Clerk's ids.
-_ID = re.compile(r"\b(?:user|sit|sess|client|org|orgmem|idn|inv|ins|wle)_[A-Za-z0-9][\w+.-]*")
+#: Clerk's ids; `user_id` is none.
+_ID = re.compile(r"\b(?:user|sit|sess|client|org|orgmem|idn|inv|ins|wle)_(?=\w*[\dA-Z])[\w+.-]+")
 #: What is different each time: queue ids, session ids, long numbers.
 _SERIAL = re.compile(r"(?<![\w.-])(?:(?=[\w-]*\d[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}|\d{5,})(?![\w.-])")
 _LINE = re.compile(r"\bline \d+\b(?:: )?", re.IGNORECASE)
