@@ -52,7 +52,9 @@ class Warm:
             request |= {"environment": dict(environment), "out": str(out), "err": str(err)}
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-            code = json.loads(self._process.stdout.readline())
+            answer = self._process.stdout.readline()
+            assert answer, "the process that forks has ended; what it had to say stands on stderr"
+            code = json.loads(answer)
             said, warned = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
         assert code is not None, f"still running after {timeout} s: {said} {warned}"
         return subprocess.CompletedProcess(["campaign", *arguments], code, said, warned)
