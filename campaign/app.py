@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import Counter
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.definition import Definition
-    from campaign.model import Delivery, Outcome, Revocation, Summary
+    from campaign.model import Delivery, Outcome, Summary
     from campaign.sendlog import Enlistment, Recovered
     from campaign.settings import Settings
     from campaign.venue import Venue
@@ -63,8 +62,6 @@ class Result:
     summary: Summary
     #: It was asked to stop.
     interrupted: bool
-    #: What Clerk answered to the revocations of this run.
-    revoked: Counter[Revocation]
     venue: Venue
 
 
@@ -123,9 +120,9 @@ async def run(
             plan = _enlist(log, definition, template, venue)
             if not plan.to_send and not plan.summary.revocations:
                 observer.confirm(plan)
-                return Result(plan.summary, interrupted=False, revoked=_none(), venue=venue)
+                return Result(plan.summary, interrupted=False, venue=venue)
             if not observer.confirm(plan):
-                return Result(plan.summary, interrupted=True, revoked=_none(), venue=venue)
+                return Result(plan.summary, interrupted=True, venue=venue)
             try:
                 return await _send(log, plan, template, settings, observer, clock=clock, wait=wait, limit=limit)
             except asyncio.CancelledError:
@@ -208,8 +205,7 @@ async def _send(
         )
         with _signals(pipeline, observer) as signals:
             await pipeline.run()
-    revoked = tokens.revoker.settled if tokens else _none()
-    return Result(log.summary(), interrupted=bool(signals), revoked=revoked, venue=venue)
+    return Result(log.summary(), interrupted=bool(signals), venue=venue)
 
 
 @contextmanager
@@ -270,7 +266,3 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | Non
         if isinstance(found, CampaignError):
             return found
     return None
-
-
-def _none() -> Counter[Revocation]:
-    return Counter()

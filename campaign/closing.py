@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from campaign.model import Revocation, Status
+from campaign.model import Status
 from campaign.words import printable
 
 if TYPE_CHECKING:
-    from collections import Counter
     from pathlib import Path
 
     from campaign.app import Plan
@@ -86,12 +85,11 @@ def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
     return shown
 
 
-def advice(summary: Summary, revoked: Counter[Revocation], *, command: str, run: str) -> list[str]:
+def advice(summary: Summary, *, command: str, run: str) -> list[str]:
     """Return a sentence for each thing that needs a decision, with the command to type.
 
     Args:
         summary: the counts.
-        revoked: what Clerk answered to this run's revocations.
         command: the campaign file as it was typed, with what belongs to it for every command.
         run: the same for `campaign run`.
     """
@@ -113,9 +111,9 @@ def advice(summary: Summary, revoked: Counter[Revocation], *, command: str, run:
             "{} queued by an earlier CSV: run with --recipients and that CSV to send them.",
         ),
         (summary.orphans, "token", f"{{}} without a known id may exist at Clerk (an answer was lost), until {until}."),
-        (summary.revocations, "token", f"{{}} not revoked yet. To try again: campaign revoke {command}."),
+        (summary.revocations, "token", f"{{}} not revoked yet. To try again: campaign run {run}."),
         (
-            revoked[Revocation.USED],
+            summary.used_before_revoked,
             "token",
             (
                 "ALARM: {} had been used (or revoked by a call whose answer was lost) before it was revoked: "

@@ -130,7 +130,7 @@ class RunReport:
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
         shown = table(result.summary, reasons)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
-        for line in advice(result.summary, result.revoked, command=command, run=run):
+        for line in advice(result.summary, command=command, run=run):
             self._out.print(escape(line))
         if result.venue.maildir is not None:
             self._out.print(escape(where_the_mail_is(result.venue.maildir)))

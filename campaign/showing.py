@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from campaign.clock import SystemClock
 from campaign.closing import advice, table
 from campaign.errors import SendLogUnusableError
-from campaign.model import Revocation, Status
+from campaign.model import Status
 from campaign.report import as_text
 from campaign.sendlog import FIELDS, LogReader
 from campaign.venue import log_path
@@ -47,8 +46,7 @@ def statuses(
             else:
                 yield f"{name} ({reader.path})"
                 yield as_text(table(summary, reader.reasons(name)))
-                used = Counter({Revocation.USED: summary.used_before_revoked})
-                yield from advice(summary, used, command=str(file or "FILE"), run=str(file or "FILE"))
+                yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
     finally:
         reader.close()
 

@@ -138,8 +138,17 @@ def test_a_mail_whose_link_was_used_is_not_sent_again(path: Path) -> None:
         revoke_uncertain(log)
         settle(log, sit_1_1="used", sit_2_1="revoked")
         assert resend_uncertain(log) == (1, 1)
-        assert log.summary().used_before_revoked == 1
+        assert log.summary().used_before_revoked == 0, "the reader used a link that had arrived"
     assert states(path) == {"user_1": "sent", "user_2": "queued"}
+
+
+def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
+    """A token that was used counts as an alarm unless a message that may have arrived carried it."""
+    with opened(path) as log:
+        fill(log, Status.FAILED, Status.SENT)
+        revoke_everything(log)
+        settle(log, sit_1_1="used", sit_2_1="used")
+        assert log.summary().used_before_revoked == 1
 
 
 def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None:

@@ -193,8 +193,11 @@ SELECT count(*) FROM delivery WHERE campaign_id = :campaign AND state = 'queued'
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
 
 -- name: count_revocations
-SELECT coalesce(sum(settled_at IS NULL), 0), coalesce(sum(outcome = 'revoked'), 0), coalesce(sum(outcome = 'used'), 0),
-    coalesce(sum(outcome = 'unknown'), 0)
+-- Pending ones, and tokens that were used though no message that may have arrived carried them.
+SELECT coalesce(sum(settled_at IS NULL), 0),
+    coalesce(sum(outcome = 'used' AND NOT EXISTS (
+        SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
+            AND delivery.state IN ('sent', 'uncertain'))), 0)
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: campaigns

@@ -86,7 +86,7 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
     arguments = {"campaign": campaign, "enlistment": enlistment, "now": now}
     counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
     orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()
-    pending, _, used, _ = connection.execute(SQL.count_revocations, arguments).fetchone()
+    pending, used = connection.execute(SQL.count_revocations, arguments).fetchone()
     return Summary(
         name,
         counts,
