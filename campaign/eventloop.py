@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 from campaign.app import first_error
@@ -24,6 +25,8 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
         loop_factory = None
     else:
         loop_factory = uvloop.new_event_loop
+    # The log's writer must not wait long for a busy loop: its commits are what the messages wait for.
+    sys.setswitchinterval(0.0005)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(coroutine)
