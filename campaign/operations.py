@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from campaign.app import open_log
 from campaign.clerk import Clerk
 from campaign.clock import SystemClock, instant
 from campaign.closing import number
-from campaign.errors import RecipientsError, ServiceRefusesError
+from campaign.errors import PerhapsSentError, RecipientsError, ServiceRefusesError
 from campaign.message import MessageTemplate
 from campaign.message.headers import split_mailbox
 from campaign.model import Recipient, Revocation, Status
@@ -21,10 +22,12 @@ from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
 from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
-from campaign.trial import DUMMY_TOKEN, specimen
+from campaign.trial import DUMMY_TOKEN
 from campaign.venue import needs_user_id, open_venue
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from campaign.definition import Definition
     from campaign.model import Receipt
     from campaign.sendlog import SendLog
@@ -100,31 +103,43 @@ async def send_test(
     address = normalise_address(to)
     template, recipient, clock = MessageTemplate.load(definition), sample(definition), SystemClock()
     sender = split_mailbox(definition.email.sender)[1]
+    specimen(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
     async with open_venue(definition, settings, sandbox=sandbox) as venue:
         dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
         async with Pool(dialer, limit=1, clock=clock, took=lambda _: None) as pool:
             await pool.prove()
-            token = await _token(definition, venue, user_id)
-            specimen(template, recipient, definition, token=token)
-            message = template.compose(
-                recipient.variables,
-                email=address,
-                message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
-                date=instant(clock.now()),
-                token=token if definition.link else None,
-            )
-            receipt = await pool.send(Envelope(sender, address, len(message.data)), message.data, _nothing_to_log)
+            async with _token(definition, venue, user_id) as token:
+                message = template.compose(
+                    recipient.variables,
+                    email=address,
+                    message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
+                    date=instant(clock.now()),
+                    token=token if definition.link else None,
+                )
+                envelope = Envelope(sender, address, len(message.data))
+                receipt = await pool.send(envelope, message.data, _nothing_to_log)
         return receipt, venue
 
 
-async def _token(definition: Definition, venue: Venue, user_id: str | None) -> str:
+@asynccontextmanager
+async def _token(definition: Definition, venue: Venue, user_id: str | None) -> AsyncIterator[str]:
+    """Yield a token for the test mail; a real one is revoked if the mail was not sent."""
     if user_id is None or definition.link is None or venue.clerk_key is None:
-        return DUMMY_TOKEN
+        yield DUMMY_TOKEN
+        return
     async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
         token = await clerk.create_sign_in_token(user_id, expires_in=definition.link.expires_in)
-    if token.user_id != user_id:
-        raise ServiceRefusesError(f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for")
-    return token.token
+        try:
+            if token.user_id != user_id:
+                raise ServiceRefusesError(
+                    f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for"
+                )
+            yield token.token
+        except PerhapsSentError:
+            raise
+        except BaseException:
+            await clerk.revoke_sign_in_token(token.id)
+            raise
 
 
 async def _nothing_to_log() -> None:
