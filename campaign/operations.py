@@ -22,7 +22,7 @@ from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
 from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
-from campaign.trial import DUMMY_TOKEN
+from campaign.trial import DUMMY_TOKEN, specimen
 from campaign.venue import needs_user_id, open_venue
 
 if TYPE_CHECKING:
