@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING
 
 from campaign.errors import LaterError, Scope
@@ -100,7 +101,9 @@ class Feed:
         self._rest = _Lane(Lane(without=tuple(domains)), None)
         self._special = {domain: _Lane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
         self._ready: deque[Delivery] = deque()
-        self._ours: dict[int, float] | None = None if limit is None else {}
+        #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
+        self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
+        self._full = False
         self._under_way: set[int] = set()
         self._stopped = False
         self._changed = asyncio.Event()
@@ -162,10 +165,12 @@ class Feed:
         assert lane.pacer is not None  # noqa: S101 - special lanes have one
         lane.pacer.hold(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
-        kept = [delivery for delivery in self._ready if domain_of(delivery.recipient) != domain]
-        if len(kept) < len(self._ready):
-            self._ready = deque(kept)
+        back = {delivery.id: (0.0, domain) for delivery in self._ready if domain_of(delivery.recipient) == domain}
+        if back:
+            self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
             lane.lane.after, lane.dry, lane.waiting = (-1.0, 0), False, 0
+            if self._ours is not None:
+                self._ours |= back
 
     def held_until(self, domain: str) -> float:
         """Return the instant until which a domain is held; in the past if it is not, or for ever."""
@@ -177,10 +182,8 @@ class Feed:
         """Note that a recipient's path has ended, and that the row may come back."""
         self._under_way.discard(delivery.id)
         if self._ours is not None:
-            if outcome.status is Status.QUEUED:
-                self._ours[delivery.id] = outcome.not_before
-            else:
-                self._ours[delivery.id] = _UNDER_WAY
+            back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
+            self._ours[delivery.id] = (back, domain_of(delivery.recipient))
         self._changed.set()
 
     def stop(self) -> None:
@@ -214,6 +217,8 @@ class Feed:
         size = lane.page(max(_PAGE, self._concurrency.copies))
         page = await self._log.claim(size, lane.lane)
         lane.dry = len(page) < size
+        if lane is self._rest:  # rows of a domain that was held meanwhile are found by its own lane
+            page = [delivery for delivery in page if domain_of(delivery.recipient) not in self._special]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
         if lane.pacer is None:
             self._ready.extend(page)
@@ -230,11 +235,12 @@ class Feed:
         allowed = []
         for delivery in page:
             if delivery.id in self._ours or len(self._ours) < self._limit:
-                self._ours[delivery.id] = _UNDER_WAY
+                self._ours[delivery.id] = (_UNDER_WAY, domain_of(delivery.recipient))
                 allowed.append(delivery)
-        if len(self._ours) >= self._limit:
+        if not self._full and len(self._ours) >= self._limit:
             # from here on only what comes back is looked at
-            back = min([self._clock.now(), *self._ours.values()])
+            self._full = True
+            back = min([self._clock.now(), *(instant for instant, _ in self._ours.values())])
             for lane in self._all():
                 lane.lane.skip_to(back)
                 lane.dry = True
@@ -258,16 +264,28 @@ class Feed:
 
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
+        await self._look_ahead()
         turns = [lane.pacer.free_at() for lane in self._all() if lane.pacer and not lane.dry]
-        turns = [instant for instant in turns if instant < _NEVER]
-        if self._ours is not None and self._limit is not None and len(self._ours) >= self._limit:
-            rows = [instant for instant in self._ours.values() if instant != _UNDER_WAY]
+        if self._ours is not None and self._full:
+            rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
         else:
             looked = [lane.lane.after[0] for lane in self._all() if lane.dry]
             stopped = [domain for domain, lane in self._special.items() if lane.stopped]
             due = await self._log.next_due(min(looked), without=stopped) if looked else None
             rows = [] if due is None else [due]
-        return min(turns + rows, default=None)
+        return min((instant for instant in turns + rows if instant < _NEVER), default=None)
+
+    def _turn_of(self, domain: str) -> float:
+        lane = self._special.get(domain)
+        return lane.pacer.free_at() if lane and lane.pacer else 0.0
+
+    async def _look_ahead(self) -> None:
+        """Note which domains have nobody left, so that the run does not wait for their turn."""
+        for lane in list(self._special.values()):
+            if not lane.dry and not lane.stopped:
+                place, before = copy(lane.lane), lane.lane.after
+                if not await self._log.claim(1, place) and lane.lane.after == before:
+                    lane.lane.after, lane.dry = place.after, True
 
     def _all(self) -> list[_Lane]:
         return [self._rest, *self._special.values()]
