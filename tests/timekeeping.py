@@ -72,16 +72,27 @@ class FakeClock:
             await settled()
         self._now = end
 
-    async def play(self, task: asyncio.Future[Any], *, within: float = 10.0) -> None:
-        """Let time pass as fast as sleepers wake until a task is done; `within` are real seconds."""
+    async def play(
+        self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 20.0
+    ) -> None:
+        """Let time pass as fast as sleepers wake until a task is done.
+
+        Args:
+            task: what is to end.
+            work: how many things are under way that take real time, and how many there were: meanwhile time stands.
+            within: real seconds.
+        """
         until = time.monotonic() + within
         while not task.done():
             assert time.monotonic() < until, "the task does not end"
+            before = work()
             await settled()
-            if not task.done() and (instant := self.wakes_at) is not None:
-                self._move_to(instant)
-            elif not task.done():
+            if task.done() or before != work():
+                continue
+            if before[0] or (instant := self.wakes_at) is None:
                 await asyncio.sleep(0.001)  # noqa: TID251 - something outside of this clock is under way
+            else:
+                self._move_to(instant)
 
     def _move_to(self, instant: float) -> None:
         self._now = max(self._now, instant)

@@ -1,0 +1,155 @@
+"""A feed on a real send log and a clock of the tests: recipients are handed out, and settled as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from campaign.concurrency import Concurrency
+from campaign.errors import LaterError
+from campaign.feed import Feed, domain_of
+from campaign.model import Outcome, Rate, Status
+from campaign.pacing import Pacer
+from campaign.sendlog import SendLog
+from logbook import enlist
+from timekeeping import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+
+    from campaign.model import Delivery, Recipient
+    from campaign.sendlog import Lane
+
+START = 1_750_000_000.0
+SENT = Outcome(Status.SENT)
+
+
+def again(seconds: float, *, after: float = 0.0) -> Outcome:
+    """Return the outcome of a row that is to be tried again so many seconds after an instant."""
+    return Outcome(Status.QUEUED, "later", faults=1, not_before=(after or START) + seconds)
+
+
+class Watched(SendLog):
+    """A send log that knows how many calls of it are under way, which take real time, and how many there were."""
+
+    busy = calls = 0
+
+    async def _while(self, call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+        self.busy += 1
+        self.calls += 1
+        try:
+            return await call
+        finally:
+            self.busy -= 1
+
+    async def claim(self, limit: int, lane: Lane) -> list[Delivery]:
+        """Return due rows."""
+        found: list[Delivery] = await self._while(super().claim(limit, lane))
+        return found
+
+    async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
+        """Return when the next row is due."""
+        due: float | None = await self._while(super().next_due(after, without=without))
+        return due
+
+    async def settle(self, delivery: Delivery, outcome: Outcome, **more: Any) -> None:  # noqa: ANN401 - handed on
+        """Settle a row."""
+        await self._while(super().settle(delivery, outcome, **more))
+
+
+class Feeding:
+    """A run that hands out recipients and settles each after some seconds.
+
+    Args:
+        path: the log.
+        rows: the CSV.
+        services: rates of what everybody needs a turn of.
+        domains: rates by recipient domain.
+        connections: decides how many may be under way; one allows for five.
+        takes: seconds that each is under way.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rows: Sequence[Recipient],
+        *,
+        services: Sequence[str] = (),
+        domains: Mapping[str, str] | None = None,
+        connections: int = 1,
+        takes: float = 0.1,
+        wait: bool = True,
+        limit: int | None = None,
+    ) -> None:
+        self.clock = FakeClock(START)
+        self.log = Watched(path, "trial", self.clock)
+        enlist(self.log, rows)
+        self.services = [Pacer([Rate.parse(rate)], self.clock) for rate in services]
+        self._takes = takes
+        self.concurrency = Concurrency(rate=None, connections=connections, with_token=False)
+        self.waits: list[tuple[str, float]] = []
+        self.feed = Feed(
+            self.log,
+            self.clock,
+            self.concurrency,
+            services=self.services,
+            domains={name: Pacer([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
+            directory=None,
+            wait=wait,
+            limit=limit,
+            on_wait=lambda why, until: self.waits.append((why, until - START)),
+        )
+        #: (seconds since the start, key) of each that was handed out and had its turns.
+        self.went: list[tuple[float, str]] = []
+        self.most_under_way = 0
+        self._under_way: set[str] = set()
+
+    def run(self, settle: Callable[[Delivery], Outcome] = lambda _: SENT) -> list[str]:
+        """Hand out until there is none; return the keys in the order in which they went."""
+
+        async def play() -> None:
+            async with self.log:
+                running = asyncio.ensure_future(self._run(settle))  # noqa: TID251 - what the clock is moved for
+                await self.clock.play(running, work=lambda: (self.log.busy, self.log.calls))
+
+        try:
+            asyncio.run(play())
+        finally:
+            self.log.close()
+        return [key for _, key in self.went]
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took, by its own clock."""
+        return self.clock.now() - START
+
+    def times(self) -> Counter[str]:
+        """Return how often each key went."""
+        return Counter(key for _, key in self.went)
+
+    async def _run(self, settle: Callable[[Delivery], Outcome]) -> None:
+        async with asyncio.TaskGroup() as group:
+            while (delivery := await self.feed.next(group)) is not None:
+                key = delivery.recipient.key
+                assert key not in self._under_way, f"{key} was handed out twice"
+                self._under_way.add(key)
+                self.most_under_way = max(self.most_under_way, len(self._under_way))
+                group.create_task(self._deliver(delivery, settle))
+
+    async def _deliver(self, delivery: Delivery, settle: Callable[[Delivery], Outcome]) -> None:
+        try:
+            await self.feed.domain_turn(delivery.recipient)
+        except LaterError:
+            held_until = self.feed.held_until(domain_of(delivery.recipient))
+            outcome = again(0, after=max(self.clock.now(), held_until))
+        else:
+            for service in self.services:
+                await service.turn()
+            self.went.append((self.clock.now() - START, delivery.recipient.key))
+            await self.clock.sleep(self._takes)
+            outcome = settle(delivery)
+        await self.log.settle(delivery, outcome)
+        self._under_way.discard(delivery.recipient.key)
+        self.feed.settled(delivery, outcome)
