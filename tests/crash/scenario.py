@@ -42,7 +42,7 @@ expires_in = "48h"
 
 [limits]
 messages    = {messages}
-tokens      = "100000/second"
+tokens      = {tokens}
 connections = {connections}
 
 [retry]
@@ -79,6 +79,8 @@ class Scenario:
     first_delay: float = 0.2
     #: A rate such as "200/second", or None.
     messages: str | None = None
+    #: How many tokens may be asked for.
+    tokens: str = "100000/second"
     #: How many times as often as usual the faults strike; 0: never.
     trouble: float = 1.0
     #: Seconds that the mail server takes for a message.
@@ -96,7 +98,13 @@ class Scenario:
         if self.messages:
             count, _, unit = self.messages.partition("/")
             rates = ((int(count), {"second": 1.0, "minute": 60.0}[unit]),)
-        return Terms(connections=CONNECTIONS, attempts=ATTEMPTS, first_delay=self.first_delay, rates=rates)
+        return Terms(
+            connections=CONNECTIONS,
+            attempts=ATTEMPTS,
+            first_delay=self.first_delay,
+            rates=rates,
+            squeeze=0.15,  # both sides are processes on a machine that may be busy with other things
+        )
 
     def write(self, folder: Path) -> Path:
         """Return the campaign file, written with its CSV and templates."""
@@ -115,6 +123,7 @@ class Scenario:
             name=CAMPAIGN,
             verify=json.dumps(self.verify),
             messages=json.dumps(self.messages or "100000/second"),
+            tokens=json.dumps(self.tokens),
             connections=CONNECTIONS,
             attempts=ATTEMPTS,
             first_delay_ms=round(self.first_delay * 1000),

@@ -44,6 +44,11 @@ def swap(story: Story, *, tokens: str) -> None:
     mail(story, "<a>").update(tokens=[tokens], by_part={"text/html": [tokens]})
 
 
+def steady_excess(story: Story) -> None:
+    story.terms = replace(story.terms, rates=((1, 1.0),), squeeze=0.15)
+    story.smtp = [{**story.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
+
+
 def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
     """Return, by what is wrong, the invariant that must notice and how the story is altered."""
     dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
@@ -130,6 +135,7 @@ def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
         ),
         "a token without an attempt": ("I9", token_without_attempt),
         "too fast": ("I10", squeeze),
+        "a little too fast all the time": ("I10", steady_excess),
         "too many connections": ("I11", lambda s: s.smtp.append(opened)),
         "a secret in a file": ("I12", lambda s: s.leaks.append("out.txt holds a token")),
         "one more run sends": ("I13", lambda s: epilogue(s, data)),

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_promise_holds_under_faults_and_kills(seed: int, tmp_path: Path) -> None:
-    """Killed again and again among faulty servers, the sender keeps every invariant."""
-    loop = Loop(Scenario(recipients=400, seed=seed), kills=6, folder=tmp_path / "loop")
+@pytest.mark.parametrize(("seed", "messages", "freezes"), [(1, None, 0), (2, "100/second", 1)])
+def test_the_promise_holds_under_faults_and_kills(
+    seed: int, messages: str | None, freezes: int, tmp_path: Path
+) -> None:
+    """Killed again and again among faulty servers, and stopped for a while, the sender keeps every invariant."""
+    scenario = Scenario(recipients=300, seed=seed, messages=messages)
+    loop = Loop(scenario, kills=5, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
     verdict = loop.run()
     assert verdict.holds, verdict.table()
-    assert loop.killed == 6
-    assert verdict.states["sent"] > 300
+    assert (loop.killed, loop.frozen) == (5, freezes)
+    assert verdict.states["sent"] > 220
