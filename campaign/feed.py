@@ -32,7 +32,6 @@ _SOON = 0.05
 
 #: Not waiting for another try: on its way, or settled.
 _UNDER_WAY = float("inf")
-
 _NEVER = float("inf")
 
 

@@ -59,7 +59,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or no send log.
     """
     _refuse_strange_places(path)
-    with _sentences(path):
+    with sentences(path):
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         except OSError as error:
@@ -91,7 +91,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     if not path.exists() and not path.is_symlink():
         raise SendLogUnusableError(f"there is no send log {path} yet; `campaign run FILE` makes it")
     _refuse_strange_places(path)
-    with _sentences(path):
+    with sentences(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
         try:
@@ -146,19 +146,29 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
+def sentences(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about a file that cannot be used into a SendLogUnusableError."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        name = getattr(error, "sqlite_errorname", "")
+        name = _name(error)
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             text = f"the send log {path} is locked by another process; close it there and try again"
         elif name.startswith("SQLITE_NOTADB"):
             text = f"{path} is not a send log; it was left as it is. Set CAMPAIGN_LOG to another file"
-        elif name.startswith("SQLITE_CORRUPT"):
+        elif is_damage(error):
             text = f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"
         elif name.startswith("SQLITE_READONLY"):
             text = f"the send log {path} cannot be written; make it and its folder writable"
         else:
             text = f"the send log {path} cannot be opened: {error}"
         raise SendLogUnusableError(text) from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the file holds what no send log can hold."""
+    return _name(error).startswith("SQLITE_CORRUPT")
+
+
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", "")

@@ -14,7 +14,7 @@ from campaign.errors import SendLogError
 from campaign.model import Status
 from campaign.sendlog.commit import GroupCommit, Step
 from campaign.sendlog.enlisting import Enlister, Enlistment
-from campaign.sendlog.files import open_for_writing
+from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
@@ -147,6 +147,7 @@ class SendLog:
 
         Raises:
             SendLogError: the log cannot be written.
+            SendLogUnusableError: the log is damaged.
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -154,6 +155,9 @@ class SendLog:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             _undo(self._connection)
+            if is_damage(error):
+                with sentences(self.path):
+                    raise
             raise SendLogError(
                 f"the send log {self.path} cannot be written ({error}); nothing was changed. Free the disk, run again"
             ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from campaign.clock import instant
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status, Summary
-from campaign.sendlog.files import open_for_reading
+from campaign.sendlog.files import open_for_reading, sentences
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ class LogReader:
 
     def summary(self, name: str, *, now: float) -> Summary:
         """Return a campaign's counts; all zero if the log does not know it."""
-        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        found = self._find(name)
         if found is None:
             return Summary(name, {})
-        return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
+        with sentences(self.path):
+            return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
     def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, int]]:
         """Return (state, reason, number) of the CSV read last for what needs an explanation, most frequent first."""
-        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        found = self._find(name)
         if found is None:
             return []
         arguments = {"campaign": found[0], "enlistment": found[5], "limit": limit}
@@ -68,8 +69,11 @@ class LogReader:
         found = next(self._rows(SQL.row_of_message, {"message_id": message_id}), None)
         return None if found is None else (str(found[0]), _record(found[1:]))
 
+    def _find(self, name: str) -> Any:  # noqa: ANN401 - a row of the table, or None
+        return next(self._rows(SQL.find_campaign, {"name": name}), None)
+
     def _campaign(self, name: str) -> int:
-        found = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        found = self._find(name)
         if found is None:
             known = ", ".join(self.campaigns()) or "none"
             raise SendLogUnusableError(
@@ -78,7 +82,8 @@ class LogReader:
         return int(found[0])
 
     def _rows(self, statement: str, arguments: dict[str, Any] | None = None) -> Iterator[Any]:
-        yield from self._connection.execute(statement, arguments or {})
+        with sentences(self.path):
+            yield from self._connection.execute(statement, arguments or {})
 
 
 def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
