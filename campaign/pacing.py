@@ -39,7 +39,9 @@ class Window:
     def free_at(self, now: float, ahead: int = 0) -> float:
         """Return the earliest instant (>= now) at which a turn may be taken, of a budget behind `ahead` others."""
         while self._taken and self._taken[0][1] + self._period <= now:
-            self._total -= self._taken.popleft()[2]
+            expired = self._taken.popleft()
+            self._total -= expired[2]
+            expired[2] = 0
         return max(now, self._full_until(now, 0 if self._even else ahead), self._slot + self._even)
 
     def _full_until(self, now: float, ahead: int) -> float:
@@ -61,21 +63,29 @@ class Window:
         self._slot = max(self._slot + self._even, now - _CATCH_UP)
         return self._taken[-1]
 
+    def use(self, piece: list[float], now: float) -> None:
+        """Note that a turn of a piece is used only now; it counts again if it had expired meanwhile."""
+        if piece[2]:
+            piece[1] = max(piece[1], now)
+        else:
+            self._taken.append([now, now, 1])
+            self._total += 1
+
 
 class Turn:
     """A turn that was taken, and what is done with it."""
 
     __slots__ = ("_clock", "_pieces")
 
-    def __init__(self, pieces: list[list[float]], clock: Clock) -> None:
+    def __init__(self, pieces: list[tuple[Window, list[float]]], clock: Clock) -> None:
         self._pieces = pieces
         self._clock = clock
 
     def used(self) -> None:
         """Note that only now the call leaves: the windows count from here, so that a late one crowds no other."""
         now = self._clock.now()
-        for piece in self._pieces:
-            piece[1] = max(piece[1], now)
+        for window, piece in self._pieces:
+            window.use(piece, now)
 
 
 class Pacer:
@@ -129,7 +139,7 @@ class Pacer:
             while (wait := self.free_at() - self._clock.now()) > 0:
                 await self._clock.sleep(wait)
             now = self._clock.now()
-            return Turn([window.take(now) for window in self._windows], self._clock)
+            return Turn([(window, window.take(now)) for window in self._windows], self._clock)
 
     def hold(self, seconds: float) -> float:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
