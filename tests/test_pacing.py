@@ -238,3 +238,42 @@ def test_a_budget_counts_those_who_will_still_ask() -> None:
     assert budget.free_at(START + 10, 4) - budget.free_at(START + 10, 3) == pytest.approx(1.0)
     assert budget.free_at(START + 10, 50) > budget.free_at(START + 10, 4)
     assert Window(Rate(5, timedelta(seconds=1))).free_at(START, 50) == START
+
+
+def test_turns_that_are_used_late_crowd_nobody() -> None:
+    """Calls that leave long after their turns, as in a process that was stopped between, count from when they leave."""
+
+    async def run() -> None:
+        turns = Turns("14/second")
+        waiting = asyncio.gather(*[turns.pacer.turn() for _ in range(10)])
+        await turns.clock.play(waiting)
+        turns.clock.jump(60.0)
+        for turn in waiting.result():
+            turn.used()
+        late = [turns.clock.now() - START] * 10
+        await turns.clock.play(asyncio.gather(turns.take(30)))
+        assert most_within(late + turns.instants, 1.0) <= 14
+
+    asyncio.run(run())
+
+
+@given(
+    st.lists(st.floats(0.0, 0.9), min_size=1, max_size=40), st.sampled_from(["14/second", "5/second", "2000/second"])
+)
+@settings(max_examples=30)
+def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate: str) -> None:
+    """What counts is when a call leaves, not when it had its turn."""
+
+    async def run() -> None:
+        turns, left = Turns(rate), list[float]()
+
+        async def call(delay: float) -> None:
+            turn = await turns.pacer.turn()
+            await turns.clock.sleep(delay)
+            turn.used()
+            left.append(turns.clock.now())
+
+        await turns.clock.play(asyncio.gather(*[call(delay) for delay in delays * 2]))
+        assert most_within(sorted(left), 1.0) <= Rate.parse(rate).count
+
+    asyncio.run(run())
