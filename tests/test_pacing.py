@@ -248,6 +248,7 @@ def test_turns_that_are_used_late_crowd_nobody() -> None:
         waiting = asyncio.gather(*[turns.pacer.turn() for _ in range(10)])
         await turns.clock.play(waiting)
         turns.clock.jump(60.0)
+        assert turns.pacer.free_at() == turns.clock.now()
         for turn in waiting.result():
             turn.used()
         late = [turns.clock.now() - START] * 10
