@@ -126,7 +126,7 @@ class Clerk:
         try:
             return [_user(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
-            raise LaterError(f"Clerk's list of users lacks {error}") from error
+            raise LaterError(f"Clerk's list of users lacks {error}", scope=Scope.CLERK) from error
 
     async def _call(self, method: str, path: str, *, creates: bool = False, **how: Any) -> httpx.Response:  # noqa: ANN401
         """Return the response, unless it is one that means the same for every call."""
@@ -141,7 +141,11 @@ class Clerk:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # the request may have been carried out
             what = printable(str(error)) or type(error).__name__
-            raise LaterError(f"Clerk's answer was lost: {what}", possible_orphan=creates) from None
+            raise LaterError(
+                f"Clerk's answer was lost: {what}",
+                scope=Scope.RECIPIENT if creates else Scope.CLERK,
+                possible_orphan=creates,
+            ) from None
         if response.status_code in {401, 403} or response.is_redirect:
             raise _refusal(response)
         if response.status_code == 429:
@@ -152,8 +156,14 @@ class Clerk:
     @staticmethod
     def _unusable(response: httpx.Response, *, creates: bool) -> CampaignError:
         said = _receipt(response)
-        made = creates and (response.status_code >= 500 or response.is_success)
-        return LaterError(f"Clerk's answer is of no use: {said}", possible_orphan=made, reply=said)
+        faulty = response.status_code >= 500 or response.is_success
+        return LaterError(
+            f"Clerk's answer is of no use: {said}",
+            # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
+            scope=Scope.CLERK if faulty and not creates else Scope.RECIPIENT,
+            possible_orphan=faulty and creates,
+            reply=said,
+        )
 
 
 def retry_after(value: str | None, *, now: datetime) -> timedelta | None:

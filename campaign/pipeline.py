@@ -146,7 +146,7 @@ class Pipeline:
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
         except DeliveryError as error:
-            outcome = self._outcome_of(error, delivery)
+            outcome = self._outcome_of(error, delivery, by_clerk=bool(self._tokens) and token is None)
         except SendLogError:
             raise
         except CampaignError as error:
@@ -207,10 +207,10 @@ class Pipeline:
         except TemplateError as error:
             raise NeverError(f"line {delivery.recipient.line}: {error}") from None
 
-    def _outcome_of(self, error: DeliveryError, delivery: Delivery) -> Outcome:
+    def _outcome_of(self, error: DeliveryError, delivery: Delivery, *, by_clerk: bool) -> Outcome:
         """Return what a fault means for the recipient, and let the service that it is about have its rest."""
         domain = domain_of(delivery.recipient)
-        match self._blame.refused(domain, error):
+        match None if by_clerk else self._blame.refused(domain, error):
             case HoldDomain(domain=domain, seconds=seconds):
                 self._feed.hold_domain(domain, seconds)
                 self._on_notice(f"{domain} defers one message after the other and is left alone for {seconds:.0f} s")

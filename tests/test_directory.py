@@ -153,7 +153,7 @@ def test_the_same_user_may_be_asked_for_twice() -> None:
     ("action", "expected"),
     [
         (refusal(429, "too_many_requests", retry_after=1), Scope.CLERK),
-        (Answer(500, "oops"), Scope.RECIPIENT),
+        (Answer(500, "oops"), Scope.CLERK),
         (refusal(401, "clerk_key_invalid"), ServiceRefusesError),
     ],
     ids=["429", "500", "401"],
