@@ -161,7 +161,7 @@ def test_revoke_that_clerk_does_not_answer_exits_1(tmp_path: Path) -> None:
         done = stage.work.campaign("revoke", "campaign.toml")
         assert done.returncode == 1
         assert "Clerk has not answered" in done.stdout
-        assert "campaign revoke campaign.toml" in stage.work.campaign("status", "campaign.toml").stdout
+        assert "campaign run campaign.toml" in stage.work.campaign("status", "campaign.toml").stdout
         for _ in range(4):
             if stage.work.campaign("revoke", "campaign.toml").returncode == 0:
                 break
