@@ -253,7 +253,7 @@ def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) 
             theirs.send(last_words) if last_words else theirs.close()
             await eventually(lambda: connection.ended)
             with pytest.raises(LaterError, match="amid the message") as caught:
-                connection.check()
+                await connection.check()
             spoke = last_words[:3].isdigit()
             assert (caught.value.reply is not None) == spoke
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,29 @@ def test_a_connection_lost_amid_the_message_is_a_plain_retry(action: Action) -> 
         outcome = asyncio.run(run(server))
         assert isinstance(outcome, LaterError)
         assert outcome.scope is Scope.RECIPIENT
+        assert server.events("accept", "dot") == []
+
+
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+@pytest.mark.parametrize("action", [Drop(), Reset(), Reply("421 4.3.2 closing", close=True)], ids=str)
+def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: str, *, uvloop: bool) -> None:
+    """Though the loop did something else when the server left amid the message, the message is not in doubt."""
+
+    async def run(server: SmtpServer) -> Receipt | CampaignError:
+        post = Post(server, limit=1)
+
+        async def before_dot() -> None:
+            time.sleep(0.2)  # noqa: ASYNC251, TID251 - this is the busy loop
+
+        async with post.pool:
+            return await post.send(1, before_dot)
+
+    loop = pytest.importorskip("uvloop").new_event_loop if uvloop else None
+    with SmtpServer(SmtpScript(faults=(Fault("body", action),), tls=tls)) as server:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            outcome = runner.run(run(server))
+        assert isinstance(outcome, LaterError)
         assert server.events("accept", "dot") == []
 
 

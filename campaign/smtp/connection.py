@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from campaign.errors import LaterError, PerhapsSentError, Scope
+from campaign.smtp.ear import Ear
 from campaign.smtp.fates import Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
 from campaign.smtp.terms import stuffed
@@ -95,10 +96,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(stuffed(message))
         while self._paused and self._ended is None:
             await self._wait(self._loop.time() + self._timeouts.body)
-        self.check()
+        await self.check()
 
-    def check(self) -> None:
-        """Raise LaterError if the connection has ended: the final dot must not be written then."""
+    async def check(self) -> None:
+        """Raise LaterError if the connection has ended, or if the server spoke: the final dot must not be written."""
+        if self._ended is None:
+            await self._ear.catch_up()
         if self._ended is not None:
             raise self._lost("amid the message")
 
@@ -157,6 +160,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over."""
         self._transport = cast("asyncio.Transport", transport)
+        self._ear = Ear(transport)
 
     def data_received(self, data: bytes) -> None:
         """Match replies to what they answer, strictly in order."""

@@ -216,7 +216,7 @@ class Pool:
             if not ahead:
                 await connection.body(job.message)
             began += await self._ask(connection, job)
-            connection.check()
+            await connection.check()
             if connection.features.pipelining and self._waiting:
                 following = self._waiting.popleft()
             connection.dot(following.envelope if following else None, message=job.message if ahead else b"")

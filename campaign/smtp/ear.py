@@ -1,0 +1,28 @@
+"""An ear at a socket: has everything that came been heard of, though the event loop is busy? Nothing is read here."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+
+#: So many turns of the event loop until the reader knows: it is read, decrypted, and told.
+_TURNS = 4
+
+
+class Ear:
+    """Listens to the socket of a transport, past the event loop."""
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._poll = select.poll()
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            self._poll.register(sock.fileno(), select.POLLIN)  # the other side's end is something to read, too
+
+    async def catch_up(self) -> None:
+        """Return when the transport's protocol has been told of everything that had arrived."""
+        if self._poll.poll(0):
+            loop = asyncio.get_running_loop()
+            for _ in range(_TURNS):
+                turn = loop.create_future()
+                loop.call_soon(turn.set_result, None)
+                await turn
