@@ -73,7 +73,7 @@ class FakeClock:
         self._now = end
 
     async def play(
-        self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 20.0
+        self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 10.0
     ) -> None:
         """Let time pass as fast as sleepers wake until a task is done.
 
