@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from campaign.errors import SendLogError
 from campaign.model import Status
+from campaign.retry import LONGEST_WAIT
 from campaign.sendlog.commit import GroupCommit, Step
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
@@ -72,13 +73,18 @@ class SendLog:
     # -- before the run ------------------------------------------------------------------------------------------
 
     def recover(self) -> Recovered:
-        """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
+        """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log.
+
+        A row that was put off longer than anything is put off (by a clock that was ahead) is brought forward.
+        """
         now = {"now": self._clock.now()}
+        latest = {"latest": now["now"] + LONGEST_WAIT.total_seconds()}
         with self.transaction() as connection:
             orphans = connection.execute(SQL.recover_unnamed).rowcount
             revocations = connection.execute(SQL.recover_named, now).rowcount
             connection.execute(SQL.recover_issuing, now)
             uncertain = connection.execute(SQL.recover_sending, now).rowcount
+            connection.execute(SQL.recover_put_off, latest)
         return Recovered(orphans, revocations, uncertain)
 
     def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:

@@ -63,6 +63,9 @@ UPDATE delivery SET state = 'uncertain', actor = 'recovery',
     reason = 'the run ended before the server''s reply: perhaps sent', updated_at = :now
 WHERE state = 'sending';
 
+-- name: recover_put_off
+UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest;
+
 -- name: claim
 SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
