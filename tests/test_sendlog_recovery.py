@@ -133,6 +133,12 @@ def test_a_row_that_was_put_off_stays_so(path: Path) -> None:
     assert table(path, "SELECT not_before, faults FROM delivery") == [{"not_before": START + 900, "faults": 1}]
 
 
+def test_a_row_put_off_by_a_clock_that_was_ahead_waits_an_hour_at_most(path: Path) -> None:
+    """When the clock was set back a day, a row that was put off for minutes does not wait for a day."""
+    crash(path, put_off, after=-86_400.0)
+    assert table(path, "SELECT not_before FROM delivery") == [{"not_before": START - 86_400.0 + 3600.0}]
+
+
 @pytest.mark.parametrize("state", END_STATES)
 def test_what_is_settled_is_left_alone(path: Path, state: Status) -> None:
     """Recovery touches no row that has come to its end."""

@@ -14,7 +14,7 @@ from campaign.errors import CampaignError, LaterError, Scope, ServiceRefusesErro
 from campaign.smtp import Dialer
 from campaign.smtp.terms import Features
 from campaign.smtpurl import parse_smtp_url
-from servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
+from servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from transactions import ADA, PATIENT, accepted, dialer, transact, violations
@@ -219,60 +219,3 @@ def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes])
     with gone_after(*parts) as port, pytest.raises(LaterError) as caught:
         asyncio.run(Dialer(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER
-
-
-def test_nobody_listens() -> None:
-    """A refused connection is the server's matter and may be mended by waiting."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port = listening.getsockname()[1]
-    with pytest.raises(LaterError, match=f"127.0.0.1:{port} cannot be reached") as caught:
-        asyncio.run(Dialer(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).dial())
-    assert caught.value.scope is Scope.SERVER
-
-
-def test_there_is_no_such_host() -> None:
-    """A host name that does not exist is a wrong setting."""
-    with pytest.raises(ServiceRefusesError, match=r"no host mail\.invalid; check CAMPAIGN_SMTP_URL"):
-        asyncio.run(Dialer(parse_smtp_url("smtps://mail.invalid"), PATIENT).dial())
-
-
-@pytest.mark.parametrize(
-    ("script", "features"),
-    [
-        (SmtpScript(size=1000), Features(pipelining=True, eight_bit=True, size=1000)),
-        (SmtpScript(size=None, capabilities=("8BITMIME",)), Features(pipelining=False, eight_bit=True)),
-        (SmtpScript(helo_only=True), Features()),
-        (SmtpScript(faults=(Fault("ehlo", Reply("250-mail.example\n250 SIZE")),)), Features(size=0)),
-        (SmtpScript(faults=(Fault("ehlo", Reply("250-mail.example\n250-pipelining\n250 size 77")),)),
-         Features(pipelining=True, size=77)),
-    ],
-    ids=["all", "no PIPELINING", "HELO only", "SIZE without a limit", "lower case"],
-)  # fmt: skip
-def test_what_the_server_offers_is_known(script: SmtpScript, features: Features) -> None:
-    """The connection knows what its server offers, and uses HELO where there is no EHLO."""
-    with SmtpServer(script) as server:
-        outcome = asyncio.run(_features(server))
-        assert outcome == features
-        assert violations(server) == []
-
-
-async def _features(server: SmtpServer) -> Features:
-    connection = await dialer(server).dial()
-    connection.end("the test is over")
-    return connection.features
-
-
-def test_features_after_the_upgrade_count() -> None:
-    """What a server offers under TLS counts, not what it (or somebody) offered in clear before."""
-    fault = Fault("ehlo", Reply("250-mail.example\n250-STARTTLS\n250 SIZE 1"), times=1)
-    with SmtpServer(SmtpScript(faults=(fault,), tls="starttls", size=5000)) as server:
-        outcome = dialled(server)
-        assert isinstance(outcome, Features)
-        assert (outcome.size, outcome.pipelining) == (5000, True)
-
-
-def test_a_slow_server_is_waited_for() -> None:
-    """A delay within the deadline does no harm."""
-    faults = tuple(Fault(at, Delay(0.05)) for at in ("connect", "ehlo", "auth"))
-    with SmtpServer(SmtpScript(faults=faults, credentials=LOGIN)) as server:
-        assert isinstance(dialled(server), Features)
