@@ -71,19 +71,25 @@ class Blame:
             self._backoffs.pop(domain, None)
         self._refused_in_all = 0
 
-    def refused(self, domain: str, error: DeliveryError) -> Measure | None:
-        """Note a refusal by the mail server and return what it calls for besides the recipient's own fate."""
+    def refused(self, domain: str, error: DeliveryError, *, held: bool) -> Measure | None:
+        """Note a refusal by the mail server and return what it calls for besides the recipient's own fate.
+
+        Args:
+            domain: the recipient's.
+            error: the refusal.
+            held: the domain is left alone already, so that what it defers was under way before: it is the same storm.
+        """
         reply = error.reply
         if reply is None:
             return None
         if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT:
-            self._later[domain] += 1
+            self._later[domain] += not held
             if self._later[domain] >= _STORM:
                 self._later[domain] = 0
                 return HoldDomain(domain, self._backoffs[domain].failed(error.wait))
         elif isinstance(error, NeverError) and _is_policy(reply):
             self._refused[domain] += 1
-            self._refused_in_all += 1
+            self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES  # one domain's temper is not everybody's
             if self._refused_in_all >= _ALL_REFUSE:
                 return StopRun(
                     f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy: {reply}"

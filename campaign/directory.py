@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from campaign.errors import CampaignError, NeverError
+from campaign.errors import CampaignError, NeverError, Scope
 from campaign.recipients import normalise_address
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Directory:
 
     async def _ask(self, names: list[str], answer: _Answer) -> None:
         try:
-            await self._pacer.turn()
+            await self._pacer.turn_soon("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
             answer.set_result(await users(names))
         except CampaignError as error:

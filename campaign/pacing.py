@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
+
+from campaign.errors import LaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from campaign.clock import Clock
+    from campaign.errors import Scope
     from campaign.model import Rate
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
@@ -19,6 +23,8 @@ _MARGIN = 1.003
 _EVEN = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
 _CATCH_UP = 0.05
+#: A hold that lasts longer (seconds) is not waited for with something in hand.
+_LONGEST_HOLD = 5.0
 #: A window is remembered in at most about this many pieces.
 _PIECES = 1000
 
@@ -133,10 +139,27 @@ class Pacer:
 
     async def turn(self) -> Turn:
         """Return when it is the caller's turn; the turn is then taken."""
+        return await self._turn(inf, LaterError(""))
+
+    async def turn_soon(self, who: str, scope: Scope) -> Turn:
+        """Return when it is the caller's turn, unless a long hold is on, or comes while the caller waits.
+
+        Args:
+            who: is held, for the sentence.
+            scope: the same, for the one who decides when to try again.
+
+        Raises:
+            LaterError: whoever waits is better off in the queue.
+        """
+        return await self._turn(_LONGEST_HOLD, LaterError(f"{who} is left alone for a while", scope=scope))
+
+    async def _turn(self, longest_hold: float, error: LaterError) -> Turn:
         if not self._windows and self._held_until <= self._clock.now():
             return Turn([], self._clock)
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:
+                if self._held_until > self._clock.now() + longest_hold:
+                    raise error
                 await self._clock.sleep(wait)
             now = self._clock.now()
             return Turn([(window, window.take(now)) for window in self._windows], self._clock)

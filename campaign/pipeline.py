@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from campaign.sendlog import SendLog
     from campaign.smtp import Pool
 
-#: A message is held open before its final dot for so long (seconds) at most while the server is to be left alone.
-_LONGEST_OPEN = 5.0
 #: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
 _STALE = 0.25
 
@@ -128,7 +126,7 @@ class Pipeline:
             await self._feed.domain_turn(delivery.recipient)
             if self._tokens:
                 user_id = await self._user_id_of(delivery, self._tokens)
-                await self._tokens.pacer.turn()
+                await self._tokens.pacer.turn_soon("Clerk", Scope.CLERK)
                 self._must_go_on()
                 delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
                 asked_at = self._clock.now()
@@ -165,9 +163,7 @@ class Pipeline:
 
         The turn is taken this late so that a run that was stopped for a while lets no burst go when it wakes.
         """
-        if self._pacer.held_until > self._clock.now() + _LONGEST_OPEN:
-            raise LaterError("the mail server is left alone for a while", scope=Scope.SERVER)
-        turn = await self._pacer.turn()
+        turn = await self._pacer.turn_soon("the mail server", Scope.SERVER)
         if asked_at is not None and self._tokens:
             self._must_be_fresh(asked_at, self._tokens)
         await self._log.sending(delivery, message_id=name, server=self._server, with_token=asked_at is not None)
@@ -210,7 +206,8 @@ class Pipeline:
     def _outcome_of(self, error: DeliveryError, delivery: Delivery, *, by_clerk: bool) -> Outcome:
         """Return what a fault means for the recipient, and let the service that it is about have its rest."""
         domain = domain_of(delivery.recipient)
-        match None if by_clerk else self._blame.refused(domain, error):
+        held = self._feed.held_until(domain) > self._clock.now()
+        match None if by_clerk else self._blame.refused(domain, error, held=held):
             case HoldDomain(domain=domain, seconds=seconds):
                 self._feed.hold_domain(domain, seconds)
                 self._on_notice(f"{domain} defers one message after the other and is left alone for {seconds:.0f} s")

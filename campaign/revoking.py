@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaign.errors import LaterError
+from campaign.errors import LaterError, Scope
 
 if TYPE_CHECKING:
     from campaign.clerk import Clerk
@@ -57,7 +57,7 @@ class Revoker:
         return None
 
     async def _settle(self, token_id: str) -> None:
-        await self._pacer.turn()
+        await self._pacer.turn_soon("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from campaign.clock import SystemClock
 from campaign.errors import CampaignError, LaterError, Scope, SendLogError, ServiceRefusesError
 from campaign.model import Receipt
-from servers.script import Drop, Fault, Reply, Reset
+from servers.script import Delay, Drop, Fault, Reply, Reset
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from timekeeping import FakeClock, eventually, settled
@@ -123,7 +124,7 @@ def slow_disk(
     def intent(each: int) -> Callable[[], Awaitable[None]]:
         async def before_dot() -> None:
             await settled()
-            clock.jump(1.0)
+            clock.jump(0.001)
             intents.append(each)
             assert f"u{each}@d{each % 3}.example" not in accepted(server)
             if error := fail(each):
@@ -147,6 +148,25 @@ def test_an_intent_made_ahead_of_its_time_is_made_once() -> None:
         assert sorted(intents) == list(range(60))
         assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60))
         assert violations(server) == []
+
+
+def test_at_a_slow_server_no_intent_is_made_ahead_of_its_time() -> None:
+    """Where the server takes its time no intent is made durable before the server waits for that very message."""
+    begun: list[int] = []
+
+    async def run(server: SmtpServer) -> list[object]:
+        async def before_dot() -> None:
+            begun.append(len(server.events("data")))
+            await SystemClock().sleep(0.1)
+
+        post = Post(server, limit=1)
+        async with post.pool:
+            return list(await asyncio.gather(*[post.send(each, before_dot) for each in range(5)]))
+
+    with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(0.05)),))) as server:
+        outcomes = asyncio.run(run(server))
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert begun == [1, 2, 3, 4, 5]
 
 
 def test_an_intent_that_failed_ahead_of_its_time_stops_its_message_only() -> None:

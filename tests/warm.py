@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Done = subprocess.CompletedProcess[str]
 
@@ -76,9 +76,9 @@ class QuickWorkspace(Workspace):
 
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, by: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start `campaign` with these arguments, as a process that needs no warmth."""
-        self.started.append(super().start(*arguments))
+        self.started.append(super().start(*arguments, by=by))
         return self.started[-1]
 
     def cold(self, *arguments: str) -> Done:

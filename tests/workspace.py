@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 SECRET_KEY = "sk_test_" + "k" * 40
@@ -85,10 +85,10 @@ class Workspace:
         self.environment["CAMPAIGN_LOG"] = str(self.log)
         return self
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `campaign` with these arguments."""
+    def start(self, *arguments: str, by: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start `campaign` with these arguments, under another program if one is given."""
         return subprocess.Popen(
-            [sys.executable, "-m", "campaign", *arguments],
+            [*by, sys.executable, "-m", "campaign", *arguments],
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TRY_MORE_AFTER = 60.0
 #: Seconds after which another connection is tried, when one could not be opened beside others.
 _TRY_AGAIN_AFTER = 1.0
+#: A server this fast (seconds a message) may be waiting for the disk; with any other the disk is not what takes time.
+_FAST = 0.02
 #: Connections that are opened at once beside others: a password that was changed is not tried more often.
 _TOGETHER = 2
 
@@ -59,7 +61,7 @@ class Pool:
         self._closing = False
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
-        # Where the disk is slower than the server, and messages wait for connections, the intent is made durable one
+        # Where the disk is slower than a fast server, and messages wait for connections, the intent is made durable one
         # message ahead; elsewhere in the last moment, so that a crash leaves few in doubt that had not left.
         self._asking, self._carrying = Latency(), Latency()
 
@@ -199,9 +201,9 @@ class Pool:
             raise
         finally:
             self._open.discard(connection)
-            if self._closing:
+            if self._closing and job is None:
                 connection.quit()
-            else:
+            else:  # amid a message QUIT would be a part of it
                 connection.end("it is of no more use")
                 if self._waiting:
                     self._open_more()
@@ -220,7 +222,7 @@ class Pool:
             if connection.features.pipelining and self._waiting:
                 following = self._waiting.popleft()
             connection.dot(following.envelope if following else None, message=job.message if ahead else b"")
-            if following and following.early is None and self._asking.seconds > self._carrying.seconds:
+            if following and following.early is None and self._carrying.seconds < min(_FAST, self._asking.seconds):
                 following.early = self._tasks.create_task(self._ahead(following))
             receipt = await connection.final()
         except NotBegunError:

@@ -110,7 +110,7 @@ class Session(Replies):
             lines.append("STARTTLS")
         if self.script.credentials:
             lines.append("AUTH " + " ".join(self.script.mechanisms))
-        text = "\n".join(f"250-{one}" for one in lines[:-1]) + f"\n250 {lines[-1]}"
+        text = "\n".join([*(f"250-{one}" for one in lines[:-1]), f"250 {lines[-1]}"])
         if await self.answer("ehlo", text) == 250:
             self._greeted = "EHLO"
             self._forget()

@@ -1,0 +1,1 @@
+"""Rows of the catalogue of faults, played against the whole program."""

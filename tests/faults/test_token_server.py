@@ -1,0 +1,199 @@
+"""What Clerk does to a whole run: storms of 429, refusals, lost answers, tokens for others, revocations unanswered."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crash.evidence import read_log_file
+from refusals import refused, table_of
+from servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Used, refusal
+from servers.script import Drop, Fault, Reply, Reset
+from servers.smtp_script import SmtpScript
+from stage import staged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers.script import Action
+    from stage import Stage
+
+LIMITS = '[limits]\nconnections = 4\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
+#: Seconds for calls that were under way when Clerk asked to be left alone.
+UNDER_WAY = 0.5
+
+
+def clerk(*faults: Fault) -> ClerkScript:
+    return ClerkScript(faults=faults, latency=0.02)
+
+
+def calls_within(stage: Stage, start: float, end: float) -> int:
+    """Return how many calls came between two instants after the first 429."""
+    requests = stage.clerk.events("request")
+    storm = next(event["t"] for event in requests if event["status"] == 429)
+    return sum(start < event["t"] - storm < end for event in requests)
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+def test_one_hold_for_all(as_date: bool, tmp_path: Path) -> None:
+    """After a 429 nobody asks Clerk for anything until the time it named is over; then all go on, and nobody failed."""
+    storm = Answer(429, retry_after=3, as_date=as_date, shut=True)
+    with staged(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        verdict = stage.verdict(connections=4)
+        assert verdict.holds, verdict.table()
+        # a date has whole seconds
+        assert calls_within(stage, UNDER_WAY, 2.0 if as_date else 2.9) == 0
+        refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
+        assert len(refusals) <= 30, "only calls that were under way"
+
+
+def test_a_hold_without_a_time(tmp_path: Path) -> None:
+    """A 429 that names no time is answered with the policy's delay."""
+    with staged(
+        tmp_path, 40, clerk=clerk(Fault("create", Answer(429), skip=10, times=1)), more=LIMITS.replace("300ms", "2s")
+    ) as stage:
+        assert stage.work.run().returncode == 0
+        assert calls_within(stage, UNDER_WAY, 1.9) == 0
+
+
+def test_a_huge_hold_is_capped_and_can_be_left(tmp_path: Path) -> None:
+    """A year's hold is taken for an hour; a run that is not to wait ends at once, with everybody else queued."""
+    storm = Answer(429, retry_after=31_536_000, shut=True)
+    with staged(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as stage:
+        began = time.time()
+        done = stage.work.run("--no-wait", timeout=30)
+        assert (done.returncode, done.stderr) == (1, "")
+        status = stage.work.status()
+        assert status["queued"] + status["sent"] == 60
+        assert status["failed"] == 0
+        latest = max(
+            max(value for value in row if isinstance(value, float)) for row in table_of(stage.work.log, "delivery")
+        )
+        assert latest < began + 48 * 3600 + 60
+        due = [row for row in stage.work.rows() if row["state"] == "queued"]
+        assert all(row["attempts"] <= 1 for row in due)
+
+
+MIDWAY = {
+    "401": refusal(401, "clerk_key_invalid"),
+    "403": refusal(403, "authorization_invalid"),
+    "a redirect": Answer(302, headers={"Location": "https://elsewhere.example/v1"}),
+}
+
+
+@pytest.mark.parametrize("what", MIDWAY)
+@pytest.mark.parametrize("at", ["users", "create"])
+def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
+    """A key that is refused at the start or in the middle stops the run with exit 3 and blames nobody."""
+    with staged(
+        tmp_path, 60, clerk=clerk(Fault(at, MIDWAY[what], skip=10 if at == "create" else 0)), more=LIMITS
+    ) as stage:
+        refused(stage.work.run(), "Clerk", code=3)
+        verdict = stage.verdict(connections=4, finished=False)
+        assert verdict.holds, verdict.table()
+        assert verdict.states["queued"] + verdict.states["sent"] == 60
+        assert verdict.states["queued"] >= 40
+
+
+def test_a_token_for_another_user_stops_the_run(tmp_path: Path) -> None:
+    """A token that is not the user's is never sent: exit 3, it is revoked, and the recipient stays queued."""
+    impostor = Fault("create", Impostor("user_0"), to="user_20")
+    with staged(tmp_path, 60, clerk=clerk(impostor), more=LIMITS) as stage:
+        refused(stage.work.run(), "user_0", "user_20", code=3)
+        assert "u20@d0.example" not in stage.mailed
+        wrong = [token["id"] for token in stage.tokens if token["user_id"] == "user_0"]
+        assert len(wrong) == 2
+        assert wrong[1] in stage.revoked
+        assert stage.work.status()["failed"] == 0
+
+
+LOST: dict[str, Action] = {
+    "closed": Drop(done=True),
+    "reset": Reset(done=True),
+    "half an answer": Truncate(),
+    "500 after the fact": Answer(500, "<html>oops</html>", done=True),
+    "no token": Change(without=("token",)),
+    "no id": Change(without=("id",)),
+    "an empty answer": Answer(200, "", done=True),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_an_answer_that_is_lost_leaves_a_possible_orphan(what: str, tmp_path: Path) -> None:
+    """Each try whose token nobody can name is counted and shown; tries are bounded, and nobody else suffers."""
+    once, always = Fault("create", LOST[what], to="user_3", times=1), Fault("create", LOST[what], to="user_5")
+    with staged(tmp_path, 20, clerk=clerk(once, always), more=LIMITS.replace("300ms", "20ms")) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (1, "")
+        verdict = stage.verdict(connections=4, first_delay=0.02)
+        assert verdict.holds, verdict.table()
+        assert (verdict.states["sent"], verdict.states["failed"]) == (19, 1)
+        assert verdict.orphans == 1 + 5
+        assert "6 tokens without a known id may exist at Clerk" in done.stdout
+
+
+def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
+    """404 skips and 422 fails that row with Clerk's words, and the others go on."""
+    faults = (
+        Fault("create", refusal(404, "resource_not_found"), to="user_3"),
+        Fault("create", refusal(422, "form_param_value_invalid"), to="user_5"),
+    )
+    with staged(tmp_path, 20, clerk=clerk(*faults), more=LIMITS) as stage:
+        assert stage.work.run().returncode == 1
+        verdict = stage.verdict(connections=4)
+        assert verdict.holds, verdict.table()
+        states = {row["key"]: (row["state"], row["reason"]) for row in stage.work.rows()}
+        assert states["user_3"][0] == "skipped"
+        assert "resource_not_found" in states["user_3"][1]
+        assert states["user_5"][0] == "failed"
+        assert verdict.states["sent"] == 18
+
+
+def test_a_failed_list_of_users_blames_nobody(tmp_path: Path) -> None:
+    """While Clerk cannot say who its users are, nobody loses a try and no domain is thought to defer anybody."""
+    with staged(
+        tmp_path, 60, clerk=clerk(Fault("users", Answer(503), times=6)), more=LIMITS.replace("300ms", "20ms")
+    ) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "defers" not in done.stdout
+        assert {row["attempts"] for row in stage.work.rows()} == {1}
+
+
+UNSETTLED: dict[str, tuple[Action, int]] = {
+    "400: it had been used": (Used(), 1),
+    "404": (refusal(404, "resource_not_found"), 1),
+    "429": (refusal(429, "too_many_requests", retry_after=1), 1),
+    "500": (Answer(500, "<html>oops</html>"), 1),
+    "no answer": (Drop(), 1),
+    "an answer that is lost": (Drop(done=True), 1),
+    "500 for long": (Answer(500, "<html>oops</html>"), 1000),
+}
+
+
+@pytest.mark.parametrize("what", UNSETTLED)
+def test_a_revocation_is_kept_until_it_is_settled(what: str, tmp_path: Path) -> None:
+    """Whatever Clerk answers to a revocation, the run ends in time, and a later run settles what is open."""
+    action, times = UNSETTLED[what]
+    bounce = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u[012]@*"),))
+    # a few runs: an open revocation is settled by the next one that Clerk answers
+    with staged(
+        tmp_path, 8, clerk=clerk(Fault("revoke", action, times=times, between=(0.0, 4.0))), smtp=bounce, more=LIMITS
+    ) as stage:
+        done = stage.work.run(timeout=30)
+        assert (done.returncode, done.stderr) == (1, "")
+        if times > 1:
+            assert len(read_log_file(stage.work.log, "trial").unsettled) == 3
+            assert "3 tokens not revoked yet" in done.stdout
+            time.sleep(4.0)  # noqa: TID251 - until Clerk answers again
+        for _ in range(5):
+            if not read_log_file(stage.work.log, "trial").unsettled:
+                break
+            stage.work.run(timeout=30)
+        verdict = stage.verdict(connections=4)
+        assert verdict.violated.keys() <= ({"I8"} if what == "404" else set()), verdict.table()
+        assert verdict.states["failed"] == 3
