@@ -8,18 +8,35 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import CampaignError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
+from campaign.clock import SystemClock
+from campaign.errors import CampaignError, LaterError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
 from campaign.model import Receipt
+from campaign.smtp import Pool
 from servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from timekeeping import FakeClock, eventually
-from transactions import RECEIPT, Post, accepted, envelope, fates, mail, no_intent, violations
+from transactions import RECEIPT, Post, accepted, dialer, envelope, fates, mail, no_intent, violations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from campaign.smtp import Dialer
+    from campaign.smtp.connection import Connection
     from servers.script import Action
 
 ONE_BY_ONE = ("8BITMIME",)
+
+
+class Behind:
+    """Several servers behind one name: each connection is to the next of them."""
+
+    def __init__(self, dialers: Iterator[Dialer]) -> None:
+        self._dialers = dialers
+
+    async def dial(self) -> Connection:
+        """Return a connection to the next one."""
+        return await next(self._dialers).dial()
 
 
 def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[object], SmtpServer]:
@@ -229,3 +246,48 @@ def test_a_message_over_size_is_refused_before_data() -> None:
     with SmtpServer(SmtpScript(size=200)) as server:
         asyncio.run(run(server))
         assert len(server.events("data")) == 1
+
+
+def test_a_server_gets_only_what_it_offers_to_take() -> None:
+    """Of servers behind one name one without 8BITMIME gets no 8-bit text: it comes back, and the pool asks for none."""
+
+    async def run(rich: SmtpServer, poor: SmtpServer) -> None:
+        dialers = iter([dialer(rich), dialer(poor)])
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), took=lambda _: None)
+        message = mail(body="Zoë\r\n".encode())
+        async with pool:
+            await pool.prove()
+            assert pool.eight_bit
+            sent = [
+                pool.send(envelope(message, f"u{n}@example.com", eight_bit=True), message, no_intent) for n in range(9)
+            ]
+            outcomes = await asyncio.gather(*sent, return_exceptions=True)
+            assert not pool.eight_bit
+        back = [one for one in outcomes if not isinstance(one, Receipt)]
+        assert {one.scope for one in back if isinstance(one, LaterError)} == {Scope.NOBODY}
+        assert len(back) == sum(isinstance(one, LaterError) for one in back)
+        assert len(accepted(rich)) == 9 - len(back)
+
+    poor_script = SmtpScript(capabilities=("PIPELINING",))
+    with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(0.05)),))) as rich, SmtpServer(poor_script) as poor:
+        asyncio.run(run(rich, poor))
+        assert poor.events("open")
+        assert accepted(poor) == violations(poor) == violations(rich) == []
+
+
+def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
+    """A message that is too large for one of them fails before it is begun, whichever connection was opened last."""
+
+    async def run(small: SmtpServer, large: SmtpServer) -> None:
+        dialers = iter([dialer(small), dialer(large)])
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), took=lambda _: None)
+        big = mail(body=b"x" * 70 + b"\r\n" * 100)
+        async with pool:
+            await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])
+            assert pool.open == 2
+            with pytest.raises(NeverError, match="the server takes 200"):
+                await pool.send(envelope(big), big, no_intent)
+
+    slow = (Fault("dot", Delay(0.05)),)
+    with SmtpServer(SmtpScript(size=200, faults=slow)) as small, SmtpServer(SmtpScript(faults=slow)) as large:
+        asyncio.run(run(small, large))

@@ -1,9 +1,11 @@
-"""One message on its way through the pool: what it needs, and whom to tell. It decides nothing."""
+"""One message on its way through the pool: what it needs, and whom to tell. Nothing is sent here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from campaign.errors import LaterError, Scope
 
 if TYPE_CHECKING:
     import asyncio
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
     from campaign.errors import CampaignError
     from campaign.model import Receipt
-    from campaign.smtp.terms import Envelope
+    from campaign.smtp.terms import Envelope, Features
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +27,14 @@ class Job:
     receipt: asyncio.Future[Receipt]
     #: `before_dot` under way ahead of its time; it returns the error that it would raise.
     early: asyncio.Task[CampaignError | None] | None = None
+
+    def suits(self, offered: Features) -> bool:
+        """Return whether a server may be given it; else it fails, to be composed anew for such a server."""
+        # RFC 6152 §3: without 8BITMIME no 8-bit text; several servers behind one name may offer different things
+        if offered.eight_bit or not self.envelope.eight_bit:
+            return True
+        self.fail(LaterError("another server of that name takes no 8-bit text; written anew", scope=Scope.NOBODY))
+        return False
 
     def fail(self, error: BaseException) -> None:
         """Give whoever waits for the receipt an error instead."""

@@ -86,7 +86,7 @@ class Pool:
 
     @property
     def eight_bit(self) -> bool:
-        """Whether the server takes 8BITMIME, as far as it is known."""
+        """Whether every server behind the name takes 8BITMIME, as far as it is known."""
         return self._features is not None and self._features.eight_bit
 
     async def prove(self) -> None:
@@ -165,7 +165,8 @@ class Pool:
         await self._serve(self._admit(connection))
 
     def _admit(self, connection: Connection) -> Connection:
-        self._features = connection.features
+        offered = connection.features
+        self._features = self._features.common(offered) if self._features else offered
         self._open.add(connection)
         if len(self._waiting) > 1:  # this one takes the first
             self._open_more()
@@ -193,6 +194,9 @@ class Pool:
                     job = await self._next_job(connection)
                     if job is None:
                         return
+                    if not job.suits(connection.features):
+                        job = None
+                        continue
                     connection.begin(job.envelope)
                 job = await self._carry(connection, job)
         except BaseException as error:
@@ -220,7 +224,8 @@ class Pool:
             began += await self._ask(connection, job)
             await connection.check()
             if connection.features.pipelining and self._waiting:
-                following = self._waiting.popleft()
+                first = self._waiting.popleft()
+                following = first if first.suits(connection.features) else None
             connection.dot(following.envelope if following else None, message=job.message if ahead else b"")
             if following and following.early is None and self._carrying.seconds < min(_FAST, self._asking.seconds):
                 following.early = self._tasks.create_task(self._ahead(following))

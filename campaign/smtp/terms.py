@@ -26,6 +26,13 @@ class Features:
     #: RFC 1870: None if SIZE was not offered, 0 if offered without a limit.
     size: int | None = None
 
+    def common(self, other: Features) -> Features:
+        """Return what two servers behind the same name both take."""
+        sizes = [size for size in (self.size, other.size) if size]
+        return Features(
+            self.pipelining and other.pipelining, self.eight_bit and other.eight_bit, min(sizes, default=None)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:

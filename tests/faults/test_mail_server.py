@@ -178,6 +178,22 @@ def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
         assert verdict.holds, verdict.table()
 
 
+@pytest.mark.parametrize(
+    "poor", ["250-mail.example\n250 PIPELINING", "250 mail.example"], ids=["pipelined", "lockstep"]
+)
+def test_servers_behind_one_name_that_offer_different_things(poor: str, tmp_path: Path) -> None:
+    """Where one of several servers behind a name takes no 8-bit text, it gets none: all arrive, nobody loses a try."""
+    people = [{"user_id": f"user_{n}", "email": f"u{n}@d{n % 5}.example", "first_name": f"Zoë {n}"} for n in range(40)]
+    faults = (Fault("ehlo", Reply(poor), skip=1), Fault("dot", Delay(0.02)))
+    with staged(tmp_path, people, smtp=SmtpScript(faults=faults), more=LIMITS) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        verdict = stage.verdict(connections=4)
+        assert verdict.holds, verdict.table()
+        assert len(stage.smtp.events("open")) > 1
+        assert stage.smtp.events("violation") == []
+
+
 def test_a_message_that_is_too_large(tmp_path: Path) -> None:
     """A message over the server's SIZE is failed before DATA, and its token revoked."""
     people = [

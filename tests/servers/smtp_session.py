@@ -10,6 +10,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from servers.certificates import identity
+from servers.script import Reply
 from servers.smtp_auth import MalformedError, credentials
 from servers.smtp_replies import Replies
 from servers.wire import GoneError
@@ -31,6 +32,8 @@ class Session(Replies):
         super().__init__(script, reception.director, reception.record, number)
         self._reception = reception
         self._greeted = ""
+        #: The keywords of the last reply to EHLO.
+        self._capabilities: set[str] = set()
         self._user: str | None = None
         self._forget()
         self._handlers: dict[str, Callable[[str], Awaitable[None]]] = {
@@ -95,7 +98,7 @@ class Session(Replies):
         await handler(rest.strip())
 
     def _offered(self, capability: str) -> bool:
-        return self._greeted == "EHLO" and capability in self.script.capabilities
+        return self._greeted == "EHLO" and capability in self._capabilities
 
     # -- commands --------------------------------------------------------------------------------------------
 
@@ -111,7 +114,10 @@ class Session(Replies):
         if self.script.credentials:
             lines.append("AUTH " + " ".join(self.script.mechanisms))
         text = "\n".join([*(f"250-{one}" for one in lines[:-1]), f"250 {lines[-1]}"])
-        if await self.answer("ehlo", text) == 250:
+        action = self.director.choose("ehlo", connection=self.number)
+        if await self.perform("ehlo", action, text) == 250:
+            said = action.text if isinstance(action, Reply) else text
+            self._capabilities = {line[4:].partition(" ")[0] for line in said.split("\n")[1:]}
             self._greeted = "EHLO"
             self._forget()
 
@@ -179,10 +185,7 @@ class Session(Replies):
     async def _mail_from(self, sender: str, options: str) -> None:
         for option in options.split():
             keyword = option.partition("=")[0].upper().replace("BODY", "8BITMIME")
-            known = self._greeted == "EHLO" and (
-                self.script.size is not None if keyword == "SIZE" else keyword in self.script.capabilities
-            )
-            if not known and keyword != "AUTH":
+            if not self._offered(keyword) and keyword != "AUTH":
                 self.violation(f"MAIL with {option}, which was not offered", options.encode())
                 await self.refuse("mail", "555 5.5.4 Unsupported option")
                 return
