@@ -85,7 +85,7 @@ class Blame:
         if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT:
             self._later[domain] += not held
             if self._later[domain] >= _STORM:
-                self._later[domain] = 0
+                self._later[domain] = _STORM - 1  # what it defers after the hold is the same storm, until it takes one
                 return HoldDomain(domain, self._backoffs[domain].failed(error.wait))
         elif isinstance(error, NeverError) and _is_policy(reply):
             self._refused[domain] += 1

@@ -7,6 +7,7 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING
 
+from campaign.domains import NEVER, PacedLane
 from campaign.errors import LaterError, Scope
 from campaign.model import Status
 from campaign.pacing import Pacer
@@ -27,38 +28,9 @@ _PAGE = 100
 _LONG = 2.0
 #: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
 _PATIENCE = 60.0
-#: A domain's rows are taken up so shortly (seconds) before their turn, so that they hold nobody up.
-_SOON = 0.05
 
 #: Not waiting for another try: on its way, or settled.
 _UNDER_WAY = float("inf")
-_NEVER = float("inf")
-
-
-class _Lane:
-    """A part of the queue with a pacer of its own, or the rest of the queue."""
-
-    def __init__(self, lane: Lane, pacer: Pacer | None) -> None:
-        self.lane = lane
-        self.pacer = pacer
-        #: Nothing was due at the last look.
-        self.dry = False
-        #: Rows that were taken up and have not had their domain's turn yet.
-        self.waiting = 0
-
-    def has_a_turn(self, now: float) -> bool:
-        """Return whether rows of this lane could go out at once."""
-        return not self.waiting and (self.pacer is None or self.pacer.free_at() <= now + _SOON)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether nothing more goes to this domain in this run."""
-        return self.pacer is not None and self.pacer.held_until == _NEVER
-
-    def page(self, most: int) -> int:
-        """Return how many rows to take up at once: of a domain, no more than it allows about now."""
-        rate = self.pacer.per_second if self.pacer else None
-        return most if rate is None else max(1, min(most, int(rate * _SOON)))
 
 
 class Feed:
@@ -97,13 +69,14 @@ class Feed:
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = _Lane(Lane(without=tuple(domains)), None)
-        self._special = {domain: _Lane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
+        self._rest = PacedLane(Lane(without=tuple(domains)), None)
+        self._special = {domain: PacedLane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
         self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
         self._full = False
-        self._under_way: set[int] = set()
+        #: The domain of each, by the row's number.
+        self._under_way: dict[int, str] = {}
         self._stopped = False
         self._changed = asyncio.Event()
 
@@ -133,7 +106,7 @@ class Feed:
                     await self._read(self._rest, group)
                 if self._ready:
                     delivery = self._ready.popleft()
-                    self._under_way.add(delivery.id)
+                    self._under_way[delivery.id] = domain_of(delivery.recipient)
                     return delivery
                 if not await self._something_comes():
                     return None
@@ -159,10 +132,9 @@ class Feed:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
         lane = self._special.get(domain)
         if lane is None:
-            lane = self._special[domain] = _Lane(Lane(domain=domain), Pacer((), self._clock))
+            lane = self._special[domain] = PacedLane(Lane(domain=domain), Pacer((), self._clock))
             self._rest.lane.without += (domain,)
-        assert lane.pacer is not None  # noqa: S101 - special lanes have one
-        lane.pacer.hold(seconds)
+        lane.hold(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
         back = {delivery.id: (0.0, domain) for delivery in self._ready if domain_of(delivery.recipient) == domain}
         if back:
@@ -175,14 +147,16 @@ class Feed:
         """Return the instant until which a domain is held; in the past if it is not, or for ever."""
         lane = self._special.get(domain)
         until = lane.pacer.held_until if lane and lane.pacer else 0.0
-        return until if until < _NEVER else 0.0
+        return until if until < NEVER else 0.0
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note that a recipient's path has ended, and that the row may come back."""
-        self._under_way.discard(delivery.id)
+        domain = self._under_way.pop(delivery.id)
+        if outcome.status is Status.SENT and domain in self._special:
+            self._special[domain].accepted()
         if self._ours is not None:
             back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
-            self._ours[delivery.id] = (back, domain_of(delivery.recipient))
+            self._ours[delivery.id] = (back, domain)
         self._changed.set()
 
     def stop(self) -> None:
@@ -209,13 +183,11 @@ class Feed:
     def _not_soon(self, now: float, free_at: float) -> bool:
         return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)
 
-    async def _read(self, lane: _Lane, group: asyncio.TaskGroup) -> None:
+    async def _read(self, lane: PacedLane, group: asyncio.TaskGroup) -> None:
         """Take a lane's next page up, if it has a turn to give and rows that are due."""
-        if lane.dry or not lane.has_a_turn(self._clock.now()):
+        if lane.dry or not lane.has_a_turn(self._clock.now(), self._under_way):
             return
-        size = lane.page(max(_PAGE, self._concurrency.copies))
-        page = await self._log.claim(size, lane.lane)
-        lane.dry = len(page) < size
+        page = await lane.claim(self._log, max(_PAGE, self._concurrency.copies), self._under_way)
         if lane is self._rest:  # rows of a domain that was held meanwhile are found by its own lane
             page = [delivery for delivery in page if domain_of(delivery.recipient) not in self._special]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
@@ -264,7 +236,7 @@ class Feed:
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
         await self._look_ahead()
-        turns = [lane.pacer.free_at() for lane in self._all() if lane.pacer and not lane.dry]
+        turns = [lane.turn_at(self._under_way) for lane in self._all() if lane.pacer and not lane.dry]
         if self._ours is not None and self._full:
             rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
         else:
@@ -272,11 +244,11 @@ class Feed:
             stopped = [domain for domain, lane in self._special.items() if lane.stopped]
             due = await self._log.next_due(min(looked), without=stopped) if looked else None
             rows = [] if due is None else [due]
-        return min((instant for instant in turns + rows if instant < _NEVER), default=None)
+        return min((instant for instant in turns + rows if instant < NEVER), default=None)
 
     def _turn_of(self, domain: str) -> float:
         lane = self._special.get(domain)
-        return lane.pacer.free_at() if lane and lane.pacer else 0.0
+        return lane.turn_at(self._under_way) if lane else 0.0
 
     async def _look_ahead(self) -> None:
         """Note which domains have nobody left, so that the run does not wait for their turn."""
@@ -286,7 +258,7 @@ class Feed:
                 if not await self._log.claim(1, place) and lane.lane.after == before:
                     lane.lane.after, lane.dry = place.after, True
 
-    def _all(self) -> list[_Lane]:
+    def _all(self) -> list[PacedLane]:
         return [self._rest, *self._special.values()]
 
     async def _until(self, instant: float) -> None:

@@ -31,6 +31,11 @@ def again(seconds: float, *, after: float = 0.0) -> Outcome:
     return Outcome(Status.QUEUED, "later", faults=1, not_before=(after or START) + seconds)
 
 
+def names(number: int) -> list[str]:
+    """Return the keys of `logbook.people`."""
+    return [f"user_{each}" for each in range(1, number + 1)]
+
+
 class Watched(SendLog):
     """A send log that knows how many calls of it are under way, which take real time, and how many there were."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from feeding import SENT, START, Feeding, again
+from feeding import SENT, START, Feeding, again, names
 from logbook import people, person, states
 from timekeeping import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from campaign.model import Delivery, Outcome, Recipient
+    from campaign.model import Delivery, Outcome
 
 DAY = 86_400.0
 
@@ -28,10 +27,6 @@ DAY = 86_400.0
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "send-log.db"
-
-
-def names(number: int) -> list[str]:
-    return [f"user_{each}" for each in range(1, number + 1)]
 
 
 def put_off(run: Feeding, seconds: float, *keys: str) -> Callable[[Delivery], Outcome]:
@@ -142,70 +137,6 @@ def test_a_limit_holds_over_lanes(path: Path) -> None:
     run = Feeding(path, rows, domains={"d1.example": "5/second"}, limit=13)
     assert len(set(run.run(put_off(run, 0.001, "user_2", "user_6", "user_10", "user_14")))) == 13
     assert Counter(states(path).values()) == {"sent": 13, "queued": 24}
-
-
-# -- domains -----------------------------------------------------------------------------------------------------
-
-
-def mixed(slow: int, fast: int) -> list[Recipient]:
-    """Return so many recipients of a slow domain, and behind them so many others."""
-    first = [person(each, domain="Slow.example") for each in range(1, slow + 1)]
-    return first + [person(each, domain="fast.example") for each in range(slow + 1, slow + fast + 1)]
-
-
-def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
-    """Others go while a domain waits for its rate, which is kept."""
-    run = Feeding(path, mixed(20, 100), domains={"slow.example": "1/second"})
-    run.run()
-    slow = [at for at, key in run.went if int(key[5:]) <= 20]
-    fast = [at for at, key in run.went if int(key[5:]) > 20]
-    assert max(fast) < 6.0
-    assert len(slow) == 20
-    assert all(later - earlier >= 0.9 for earlier, later in pairwise(slow))
-    assert slow[-1] < 20.0
-
-
-def test_no_run_waits_for_a_domain_that_has_nobody_left(path: Path) -> None:
-    """A domain whose budget is used up to the last row does not keep the run from its end."""
-    run = Feeding(path, mixed(10, 5), domains={"slow.example": "10/hour"})
-    assert len(run.run()) == 15
-    assert run.seconds < 60.0
-
-
-def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> None:
-    """Rows of a domain beyond its budget wait in the log, and go when they may."""
-    run = Feeding(path, mixed(25, 5), domains={"slow.example": "10/hour"})
-    run.run()
-    assert run.times() == dict.fromkeys(names(30), 1)
-    slow = [at for at, key in run.went if int(key[5:]) <= 25]
-    assert [sum(at // 3600 == hour for at in slow) for hour in range(3)] == [10, 10, 5]
-
-
-def test_a_held_domain_waits_alone(path: Path) -> None:
-    """A domain that is held in the middle of a run waits, whoever of it was read already too; the others go on."""
-    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
-
-    def settle(delivery: Delivery) -> Outcome:
-        if delivery.recipient.key == "user_1":
-            run.feed.hold_domain("d1.example", 900.0)
-        return SENT
-
-    run.run(settle)
-    assert run.times() == dict.fromkeys(names(100), 1)
-    held = [at for at, key in run.went if int(key[5:]) % 2]
-    others = [at for at, key in run.went if not int(key[5:]) % 2]
-    assert max(others) < 60.0
-    # who was under way when the hold began may still have gone
-    assert sum(at >= 900.0 for at in held) >= 45
-
-
-def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
-    """To a domain that is held for ever nothing more goes; its rows stay queued and keep nobody waiting."""
-    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
-    run.feed.hold_domain("d1.example", float("inf"))
-    assert sorted(run.run()) == sorted(f"user_{each}" for each in range(2, 101, 2))
-    assert run.seconds < 60.0
-    assert Counter(states(path).values()) == {"sent": 50, "queued": 50}
 
 
 # -- its end -----------------------------------------------------------------------------------------------------
