@@ -64,30 +64,31 @@ class Clerk:
 
         Raises:
             NeverError: Clerk does not know the user (404, 422).
-            LaterError: anything temporary, with `possible_orphan` where a token may have been made.
+            LaterError: anything temporary, with `perhaps_done` where a token may have been made.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
-        response = await self._call("POST", "/sign_in_tokens", json=body, creates=True)
+        # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
+        response = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
         if response.status_code in {404, 422}:
             said = _receipt(response)
             unknown = response.status_code == 404
             raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=unknown, reply=said)
         data = _json(response) if response.status_code == 200 else None
         if not isinstance(data, dict):
-            raise self._unusable(response, creates=True)
+            raise self._unusable(response, scope=Scope.RECIPIENT)
         token_id, token, owner = data.get("id"), data.get("token"), data.get("user_id")
         if not (isinstance(token_id, str) and token_id and isinstance(token, str) and token and isinstance(owner, str)):
-            raise LaterError("Clerk's answer lacks the token, its id or its user", possible_orphan=True)
+            raise LaterError("Clerk's answer lacks the token, its id or its user", perhaps_done=True)
         if printable(token) != token or not token.isascii():
-            raise LaterError("Clerk's token holds characters that no token has", possible_orphan=True)
+            raise LaterError("Clerk's token holds characters that no token has", perhaps_done=True)
         return SignInToken(id=token_id, token=token, user_id=owner)
 
     async def revoke_sign_in_token(self, token_id: str) -> Revocation:
         """Revoke a token: `POST /v1/sign_in_tokens/{id}/revoke`.
 
         Raises:
-            LaterError: not settled yet.
+            LaterError: not settled yet, with `perhaps_done` where the token may have been revoked.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         response = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
@@ -97,7 +98,7 @@ class Clerk:
             return Revocation.UNKNOWN
         if response.status_code == 400:
             return Revocation.USED
-        raise self._unusable(response, creates=False)
+        raise self._unusable(response)
 
     async def users_by_id(self, ids: Sequence[str]) -> list[ClerkUser]:
         """Return the users among up to 100 ids that Clerk knows: `GET /v1/users?user_id=…`.
@@ -122,14 +123,21 @@ class Clerk:
         response = await self._call("GET", "/users", params=[*query, ("limit", "500")])
         data = _json(response) if response.status_code == 200 else None
         if not isinstance(data, list):
-            raise self._unusable(response, creates=False)
+            raise self._unusable(response)
         try:
             return [_user(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
             raise LaterError(f"Clerk's list of users lacks {error}", scope=Scope.CLERK) from error
 
-    async def _call(self, method: str, path: str, *, creates: bool = False, **how: Any) -> httpx.Response:  # noqa: ANN401
-        """Return the response, unless it is one that means the same for every call."""
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: Scope = Scope.CLERK,
+        **how: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.Response:
+        """Return the response, unless it means the same for every call; `scope`: whose try a lost one costs."""
         try:
             response = await self._http.request(method, path, **how)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -143,8 +151,8 @@ class Clerk:
             what = printable(str(error)) or type(error).__name__
             raise LaterError(
                 f"Clerk's answer was lost: {what}",
-                scope=Scope.RECIPIENT if creates else Scope.CLERK,
-                possible_orphan=creates,
+                scope=scope,
+                perhaps_done=method == "POST",
             ) from None
         if response.status_code in {401, 403} or response.is_redirect:
             raise _refusal(response)
@@ -154,14 +162,13 @@ class Clerk:
         return response
 
     @staticmethod
-    def _unusable(response: httpx.Response, *, creates: bool) -> CampaignError:
+    def _unusable(response: httpx.Response, *, scope: Scope = Scope.CLERK) -> CampaignError:
         said = _receipt(response)
         faulty = response.status_code >= 500 or response.is_success
         return LaterError(
             f"Clerk's answer is of no use: {said}",
-            # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
-            scope=Scope.CLERK if faulty and not creates else Scope.RECIPIENT,
-            possible_orphan=faulty and creates,
+            scope=scope if faulty else Scope.RECIPIENT,
+            perhaps_done=faulty and response.request.method == "POST",
             reply=said,
         )
 

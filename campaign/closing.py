@@ -116,7 +116,7 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             summary.used_before_revoked,
             "token",
             (
-                "ALARM: {} had been used (or revoked by a call whose answer was lost) before it was revoked: "
+                "ALARM: {} had been used before it was revoked: "
                 "somebody may have signed in with a link that was not to be."
             ),
         ),

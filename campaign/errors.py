@@ -102,7 +102,8 @@ class LaterError(DeliveryError):
     Attributes:
         scope: who waits.
         wait: what the service itself asked for (`Retry-After`), or None: then the back-off decides.
-        possible_orphan: a token may exist at Clerk whose id nobody knows (the reply to its creation was lost).
+        perhaps_done: what was asked for may be done, though the answer to it was lost or is of no use: a token may
+            exist at Clerk whose id nobody knows, or may be revoked.
     """
 
     def __init__(
@@ -111,13 +112,13 @@ class LaterError(DeliveryError):
         *,
         scope: Scope = Scope.RECIPIENT,
         wait: timedelta | None = None,
-        possible_orphan: bool = False,
+        perhaps_done: bool = False,
         reply: Receipt | None = None,
     ) -> None:
         super().__init__(reason, reply=reply)
         self.scope = scope
         self.wait = wait
-        self.possible_orphan = possible_orphan
+        self.perhaps_done = perhaps_done
 
 
 class NeverError(DeliveryError):

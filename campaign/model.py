@@ -97,9 +97,9 @@ class Revocation(StrEnum):
     """What Clerk answered to a revocation; each of them settles it."""
 
     REVOKED = "revoked"
-    #: 404: Clerk does not know the token.
+    #: 404: Clerk does not know the token; or 400 after a try whose answer was lost: perhaps that one revoked it.
     UNKNOWN = "unknown"
-    #: 400: it is not pending any more. If we did not revoke it before, somebody has signed in with it.
+    #: 400: it is not pending any more, and not by us: somebody has signed in with it.
     USED = "used"
 
 

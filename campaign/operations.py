@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _ANSWERS = {
     Revocation.REVOKED: "revoked",
-    Revocation.USED: "used already (or revoked before)",
-    Revocation.UNKNOWN: "unknown to Clerk",
+    Revocation.USED: "used already",
+    Revocation.UNKNOWN: "unknown to Clerk or dead already",
 }
 
 

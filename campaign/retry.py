@@ -92,7 +92,7 @@ def outcome_of(
                     Status.FAILED,
                     reason,
                     reply=error.reply,
-                    possible_orphan=error.possible_orphan,
+                    possible_orphan=error.perhaps_done,
                     faults=faults,
                 )
             wait = policy.delay(faults) if error.wait is None else min(error.wait, LONGEST_WAIT).total_seconds()
@@ -105,7 +105,7 @@ def outcome_of(
         Status.QUEUED,
         error.reason,
         reply=error.reply,
-        possible_orphan=error.possible_orphan,
+        possible_orphan=error.perhaps_done,
         faults=faults,
         not_before=not_before,
     )

@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaign.errors import LaterError, Scope
+from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.model import Revocation
 
 if TYPE_CHECKING:
     from campaign.clerk import Clerk
     from campaign.clock import Clock
-    from campaign.model import Revocation
     from campaign.pacing import Pacer
     from campaign.retry import Backoff
     from campaign.sendlog import SendLog
@@ -42,8 +42,11 @@ class Revoker:
             ServiceRefusesError: Clerk refuses the key.
             SendLogError: the log cannot be written.
         """
-        while pending := await self._log.pending_revocations(_TOGETHER):
-            answers = await asyncio.gather(*map(self._settle, pending), return_exceptions=True)
+        while pending := await self._log.try_revocations(_TOGETHER):
+            answers = await asyncio.gather(*(self._settle(*each) for each in pending), return_exceptions=True)
+            in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
+            if in_vain:
+                await self._log.forget_tries(in_vain)
             late = [answer for answer in answers if isinstance(answer, LaterError)]
             for answer in answers:
                 if isinstance(answer, BaseException) and not isinstance(answer, LaterError):
@@ -56,8 +59,15 @@ class Revoker:
                 return max(0.0, held_until - self._clock.now())
         return None
 
-    async def _settle(self, token_id: str) -> None:
+    async def _settle(self, token_id: str, doubtful: bool) -> None:
         await self._pacer.turn_soon("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
+        if answer is Revocation.USED and doubtful:
+            answer = Revocation.UNKNOWN  # an earlier try may have revoked it: that tells nothing of anybody
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1
+
+
+def _changed_nothing(answer: object) -> bool:
+    """Return whether a try was not made, or refused, so that it cannot have revoked the token."""
+    return isinstance(answer, ServiceRefusesError) or (isinstance(answer, LaterError) and not answer.perhaps_done)

@@ -147,6 +147,6 @@ class Chronicle:
         return moment, row, False
 
     async def _revoke(self, log: SendLog) -> None:
-        ids = await log.pending_revocations(self._recipients)
-        for place, token_id in enumerate(ids[3:]):
+        tries = await log.try_revocations(self._recipients)
+        for place, (token_id, _) in enumerate(tries[3:]):
             await log.settle_revocation(token_id, "used" if place < 4 else "revoked")

@@ -107,7 +107,7 @@ def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monk
     with faulty("create", action) as server:
         outcome = ask(server.url, create)
     assert isinstance(outcome, LaterError), outcome
-    assert (outcome.scope, outcome.possible_orphan) == (scope, orphan)
+    assert (outcome.scope, outcome.perhaps_done) == (scope, orphan)
     assert outcome.reason
 
 
@@ -249,7 +249,7 @@ def test_nobody_listens() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     outcome = ask(url, create)
     assert isinstance(outcome, LaterError)
-    assert (outcome.scope, outcome.possible_orphan) == (Scope.CLERK, False)
+    assert (outcome.scope, outcome.perhaps_done) == (Scope.CLERK, False)
 
 
 def test_a_token_for_another_user_is_told_as_such() -> None:

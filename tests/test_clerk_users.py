@@ -109,7 +109,7 @@ def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypat
         outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
     assert isinstance(outcome, LaterError), outcome
     assert outcome.scope is scope
-    assert not outcome.possible_orphan
+    assert not outcome.perhaps_done
 
 
 # -- revocations -------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_a_token_that_clerk_does_not_know(token_id: str) -> None:
 def test_a_revocation_that_is_not_settled(
     action: Action, again: Revocation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an answer a revocation is asked for again later, and leaves no possible orphan."""
+    """Without an answer a revocation is asked for again later, and says whether it may be done."""
     monkeypatch.setattr("campaign.clerk._PATIENCE", httpx.Timeout(0.3))
     with faulty("revoke", action) as server:
         first, second = revoked(server, times=2)
@@ -179,5 +179,6 @@ def test_a_revocation_that_is_not_settled(
         assert first is Revocation.REVOKED
     else:
         assert isinstance(first, LaterError)
-        assert not first.possible_orphan
+        refused = isinstance(action, Answer) and action.status == 429
+        assert first.perhaps_done is not refused
         assert second is again

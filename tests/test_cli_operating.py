@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from servers.clerk_script import Answer, ClerkScript, Used, Users
 from servers.script import Drop, Fault, Reply
 from servers.smtp_script import SmtpScript
@@ -12,6 +14,7 @@ from stage import staged
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from servers.script import Action
     from stage import Stage
 
 #: The first mail to u1 is refused for good.
@@ -135,6 +138,21 @@ def test_resend_leaves_alone_who_has_signed_in(tmp_path: Path) -> None:
         assert row_of(stage, "user_1")["state"] == "sent"
         assert stage.work.run().returncode == 0
         assert len(stage.accepted) == 3
+
+
+@pytest.mark.parametrize("lost", [Drop(done=True), Answer(500, "<html>oops</html>", done=True)], ids=["closed", "500"])
+def test_a_revocation_whose_answer_was_lost_proves_nothing(lost: Action, tmp_path: Path) -> None:
+    """A token that is dead after a revocation without an answer may be dead by us: its mail is sent again, no alarm."""
+    clerk = ClerkScript(faults=(Fault("revoke", lost, times=1),))
+    with staged(tmp_path, smtp=LOST, clerk=clerk, more=SOON) as stage:
+        stage.work.run()
+        done = stage.work.campaign("resolve", "campaign.toml", "--resend")
+        assert done.returncode == 0, done
+        assert "0 used already" in done.stdout
+        assert row_of(stage, "user_1")["state"] == "queued"
+        assert "ALARM" not in stage.work.campaign("status", "campaign.toml").stdout
+        assert stage.work.run().returncode == 0
+        assert len(stage.accepted) == 4
 
 
 def test_revoke_is_the_kill_switch(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_wait_that_was_asked_for_is_kept_up_to_an_hour(asked: float, waits: fl
 @pytest.mark.parametrize("faults", [0, 4])
 def test_a_possible_orphan_is_not_forgotten(*, faults: int) -> None:
     """That a token may exist is said whether the row is tried again or given up."""
-    error = LaterError("the answer was lost", possible_orphan=True)
+    error = LaterError("the answer was lost", perhaps_done=True)
     assert outcome_of(error, delivery(faults=faults), POLICY, now=NOW, held_until=0.0).possible_orphan
 
 

@@ -16,7 +16,7 @@ from campaign.pacing import Pacer
 from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
 from campaign.sendlog import Lane
-from logbook import TWO_DAYS, enlist, opened, people, table
+from logbook import TWO_DAYS, bring, enlist, opened, people, table, working
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, ClerkScript, Used, refusal
 from servers.script import Drop, Fault, Reset
@@ -25,7 +25,9 @@ from timekeeping import FakeClock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from campaign.model import Delivery
     from campaign.sendlog import SendLog
+    from servers.script import Action
 
 POLICY = RetryPolicy(first_delay=timedelta(seconds=30))
 
@@ -46,14 +48,14 @@ class Revoking:
         self.settled: Counter[Revocation] = Counter()
         self.calls: list[str] = []
 
-    def run(self, times: int = 1, *, unknown: int = 0) -> None:
-        """Settle so many times; of the tokens so many are unknown to Clerk."""
+    def run(self, times: int = 1, *, unknown: int = 0, held: float = 0.0) -> None:
+        """Settle so many times, at first within a hold of so many seconds; so many tokens are unknown to Clerk."""
         with ClerkServer(self._script) as server, opened(self._path, clock=FakeClock()) as log:
             enlist(log, people(self._number))
-            asyncio.run(self._run(server, log, times, unknown))
+            asyncio.run(self._run(server, log, times, unknown, held))
             self.calls = [event["stage"] for event in server.events("request")]
 
-    async def _run(self, server: ClerkServer, log: SendLog, times: int, unknown: int) -> None:
+    async def _run(self, server: ClerkServer, log: SendLog, times: int, unknown: int, held: float) -> None:
         async with log, Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
             clock = FakeClock()
             for number, row in enumerate(await log.claim(self._number, Lane())):
@@ -63,7 +65,9 @@ class Revoking:
                     token = SignInToken(f"sit_unknown_{number}", "t", "user_ada")
                 await log.issued(delivery, token)
                 await log.settle(delivery, Outcome(Status.FAILED, "refused"), revoke=token)
-            revoker = Revoker(log, clerk, Pacer([], clock), Backoff(POLICY), clock)
+            pacer = Pacer([], clock)
+            pacer.hold(held)
+            revoker = Revoker(log, clerk, pacer, Backoff(POLICY), clock)
             try:
                 for _ in range(times):
                     self.waits.append(await revoker.settle_all())
@@ -110,6 +114,61 @@ def test_a_revocation_without_an_answer_is_kept(path: Path, fault: Fault) -> Non
     assert second is None
     assert sum(revoking.settled.values()) == 30
     assert revoking.pending == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "settled"),
+    [
+        (Drop(done=True), Revocation.UNKNOWN),
+        (Answer(500, "oops"), Revocation.UNKNOWN),
+        (Answer(202, ""), Revocation.UNKNOWN),
+        (refusal(429, "too_many_requests"), Revocation.USED),
+        (refusal(409, "conflict"), Revocation.USED),
+    ],
+    ids=["lost", "500", "202", "429", "409"],
+)
+def test_a_dead_token_is_used_only_if_no_try_of_ours_may_have_ended_it(
+    path: Path, first: Action, settled: Revocation
+) -> None:
+    """A 400 after a try that had no answer tells nothing; after one that Clerk has refused it tells of a sign-in."""
+    faults = (
+        Fault("revoke", first, times=1),
+        Fault("revoke", refusal(429, "once_more"), times=1),
+        Fault("revoke", Used()),
+    )
+    revoking = Revoking(path, *faults, number=1)
+    revoking.run(times=3)
+    assert revoking.settled == {settled: 1}
+
+
+def test_a_try_that_was_not_made_counts_for_nothing(path: Path) -> None:
+    """While Clerk is left alone, or out of reach, no try is made: a dead token had been used."""
+    revoking = Revoking(path, Fault("revoke", Used()), number=1)
+    revoking.run(times=2, held=60.0)
+    assert revoking.waits == [60.0, None]
+    assert revoking.settled == {Revocation.USED: 1}
+
+
+def test_a_run_that_was_killed_amid_a_revocation_may_have_ended_the_token(path: Path) -> None:
+    """A try is on the disk before its call: what a killed run had tried may be dead by it, and raises no alarm."""
+
+    async def be_killed(_: list[Delivery]) -> None:
+        assert await log.try_revocations(2) == [("sit_1_1", False), ("sit_2_1", False)]
+
+    async def look(_: list[Delivery]) -> None:
+        assert await log.try_revocations(3) == [("sit_1_1", True), ("sit_2_1", True), ("sit_3_1", False)]
+
+    with opened(path) as log:
+        enlist(log, people(3))
+        working(log, lambda rows: _fail_all(log, rows))
+        working(log, be_killed)
+    with opened(path) as log:
+        working(log, look)
+
+
+async def _fail_all(log: SendLog, rows: list[Delivery]) -> None:
+    for row in rows:
+        await bring(log, row, Status.FAILED)
 
 
 def test_clerk_says_how_long_to_wait(path: Path) -> None:

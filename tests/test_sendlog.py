@@ -102,7 +102,7 @@ def test_each_attempt_has_a_token_of_its_own(path: Path) -> None:
         await log.settle(delivery, outcome, revoke=token(delivery))
         (row,) = table(path, "SELECT state, token_id, code, reply FROM delivery")
         assert row == {"state": "queued", "token_id": None, "code": 451, "reply": "later"}
-        assert await log.pending_revocations(10) == ["sit_1_1"]
+        assert await log.try_revocations(10) == [("sit_1_1", False)]
         (again,) = await log.claim(10, Lane())
         again = await issue(log, again)
         assert (again.attempts, again.generation, again.faults) == (2, 2, 1)

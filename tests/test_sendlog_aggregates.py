@@ -150,7 +150,7 @@ def test_a_token_used_by_its_reader_is_no_alarm(path: Path) -> None:
 
     async def answer() -> None:
         async with log:
-            for token_id in await log.pending_revocations(10):
+            for token_id, _ in await log.try_revocations(10):
                 await log.settle_revocation(token_id, "used")
 
     with opened(path) as log:

@@ -16,7 +16,7 @@ from campaign.errors import LogHeldError, SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog import LogReader, SendLog, held
 from campaign.sendlog.files import VERSION, open_for_writing
-from logbook import bring, enlist, opened, people, working
+from logbook import bring, enlist, opened, people, table, working
 from timekeeping import FakeClock
 
 if TYPE_CHECKING:
@@ -205,6 +205,29 @@ def test_there_is_nothing_to_read_yet(path: Path) -> None:
     with pytest.raises(SendLogUnusableError, match=r"no send log .* yet; `campaign run FILE`"):
         LogReader(path)
     assert not path.exists()
+
+
+def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
+    """A log of the first version gets what came later, and what it cannot know of revocations is unknown."""
+    with opened(path) as log:
+        enlist(log, people(3))
+        working(log, lambda rows: _fail_two(log, rows))
+        columns = table(path, "SELECT * FROM pragma_table_info('revocation')")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE revocation DROP COLUMN unanswered")
+        connection.execute("PRAGMA user_version = 1")
+    look_into(path)
+    with opened(path) as log:
+        assert log.summary().revocations == 1
+        assert table(path, "SELECT * FROM pragma_table_info('revocation')") == columns
+        assert table(path, "SELECT unanswered FROM revocation") == [{"unanswered": 0}, {"unanswered": 1}]
+        assert table(path, "PRAGMA user_version") == [{"user_version": VERSION}]
+
+
+async def _fail_two(log: SendLog, rows: list[Delivery]) -> None:
+    for row in rows[:2]:
+        await bring(log, row, Status.FAILED)
+    await log.settle_revocation("sit_1_1", "revoked")
 
 
 def test_an_empty_file_becomes_a_log(path: Path) -> None:

@@ -176,10 +176,10 @@ def test_revocations_that_were_not_confirmed_are_asked_for_again(path: Path) -> 
     async def work(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             await bring(log, delivery, Status.FAILED)
-        assert await log.pending_revocations(2) == ["sit_1_1", "sit_2_1"]
+        assert await log.try_revocations(2) == [("sit_1_1", False), ("sit_2_1", False)]
         for token_id, outcome in (("sit_1_1", "revoked"), ("sit_2_1", "used"), ("sit_3_1", "unknown")):
             await log.settle_revocation(token_id, outcome)
-        assert await log.pending_revocations(10) == ["sit_4_1"]
+        assert await log.try_revocations(10) == [("sit_4_1", False)]
 
     with opened(path) as log:
         enlist(log, people(4))

@@ -98,8 +98,7 @@ class Decisions:
             self._alarming,
             f"{number(self._alarming, 'link')} used that should not have been",
             "They were in no message that arrived, and had been used when they were to be revoked: somebody may have "
-            "signed in who was not meant to. Or the answer to an earlier revocation was lost. Look at the sessions of "
-            "these users in Clerk's dashboard.",
+            "signed in who was not meant to. Look at the sessions of these users in Clerk's dashboard.",
             people=tuple(self._log.people_signed_in(limit=PEOPLE)) if self._with_addresses else (),
         )
         perhaps, failed = summary[Status.UNCERTAIN], summary[Status.FAILED]

@@ -28,7 +28,7 @@ class Tokens:
     uncertain: int
     #: Of rows that are under way.
     under_way: int
-    #: Revoked, or unknown to Clerk when they were to be.
+    #: Revoked, or unknown to Clerk when they were to be, or dead by a revocation whose answer was lost.
     revoked: int
     #: To be revoked; Clerk has not confirmed it.
     pending: int

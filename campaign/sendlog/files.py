@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
-from campaign.sendlog.statements import schema
+from campaign.sendlog.statements import SQL, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: "CAMP" in the header of the database file, so that a stranger's database is known for one.
 APPLICATION_ID = 0x43414D50
-#: Goes up with every change of `schema.sql`.
-VERSION = 1
+#: Goes up with every change of `schema.sql`, and `migrations.sql` gets what makes the last one into it.
+VERSION = 2
 #: Seconds to wait for another process's lock; a backup may hold it for a moment.
 _PATIENCE = 20.0
 
@@ -73,8 +73,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16000")
             connection.execute("BEGIN IMMEDIATE")
-            if _is_empty(connection):
-                _create(connection)
+            _bring_up_to_date(connection)
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
@@ -123,15 +122,24 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
         return int(rows.fetchone()[0])
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    if _is_empty(connection):
+        _execute(connection, schema())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    for version in range(_pragma(connection, "user_version") + 1, VERSION + 1):
+        _execute(connection, getattr(SQL, f"to_{version}"))
+        connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _execute(connection: sqlite3.Connection, script: str) -> None:
+    """Execute statements one by one, since `executescript` would commit."""
     statement = ""
-    for line in schema().splitlines(keepends=True):
+    for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:

@@ -105,17 +105,14 @@ class SendLog:
                 connection, campaign=self._campaign, enlistment=number, source=source, now=self._clock.now()
             )
             enlister.enlist(rows())
-            connection.execute(
-                SQL.note_source,
-                {"campaign": self._campaign, "source": source, "source_digest": digest, "enlistment": number},
-            )
+            connection.execute(SQL.note_source, self.arguments(source=source, source_digest=digest, enlistment=number))
         self._enlistment = number
         return enlister.result
 
     def note_templates(self, fingerprint: str) -> None:
         """Keep the fingerprint of the templates that this run sends."""
         with self.transaction() as connection:
-            connection.execute(SQL.note_templates, {"campaign": self._campaign, "templates": fingerprint})
+            connection.execute(SQL.note_templates, self.arguments(templates=fingerprint))
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
         """Return the turns that earlier runs took in the windows of `rates`, as (instant, number), oldest first.
@@ -128,12 +125,8 @@ class SendLog:
         if not rates:
             return []
         period = max(rate.period for rate in rates).total_seconds()
-        arguments = {
-            "state": status,
-            "since": self._clock.now() - period * 1.01,
-            "piece": period / 1000,
-            "domain": domain,
-        }
+        since, piece = self._clock.now() - period * 1.01, period / 1000
+        arguments = {"state": status, "since": since, "piece": piece, "domain": domain}
         statement = SQL.spent if domain is None else SQL.spent_domain
         return [(at, number) for at, number in self._connection.execute(statement, arguments)]
 
@@ -258,29 +251,37 @@ class SendLog:
         }
         await self._move(_SETTLE_WITH_MORE if revoke or outcome.possible_orphan else _SETTLE, row)
 
-    async def pending_revocations(self, limit: int) -> list[str]:
-        """Return the ids of up to `limit` tokens whose revocation Clerk has not confirmed, oldest first."""
-        arguments = {"campaign": self._campaign, "limit": limit}
-        return await self._write(
-            lambda connection: [row[0] for row in connection.execute(SQL.pending_revocations, arguments)]
-        )
+    async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
+        """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
+
+        Return their tokens' ids, each with whether an earlier try may have revoked it.
+        """
+        arguments = self.arguments(limit=limit)
+        rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
+        return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
+
+    async def forget_tries(self, token_ids: Sequence[str]) -> None:
+        """Note that the last try of these revocations was not made, or that Clerk refused it."""
+        await self._write(lambda connection: connection.execute(SQL.forget_tries, {"tokens": json.dumps(token_ids)}))
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
-        """Strike a revocation off: `revoked`, `unknown` to Clerk, or `used` before it could be revoked."""
-        arguments = {"token_id": token_id, "outcome": outcome, "now": self._clock.now()}
+        """Strike a revocation off with a `Revocation`."""
+        arguments = self.arguments(token_id=token_id, outcome=outcome)
         await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    @property
+    def _running(self) -> GroupCommit:
         if self._writer is None:
             raise SendLogError(f"the send log {self.path} is closed")
-        return self._writer.submit(write)
+        return self._writer
+
+    def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return self._running.submit(write)
 
     def _move(self, step: Step, row: dict[str, Any]) -> asyncio.Future[None]:
-        if self._writer is None:
-            raise SendLogError(f"the send log {self.path} is closed")
-        return self._writer.move(step, row)
+        return self._running.move(step, row)
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
         with self.transaction() as connection:

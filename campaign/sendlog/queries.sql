@@ -137,8 +137,14 @@ SELECT campaign_id, id, step.at, coalesce(token_expires_at, step.at)
 FROM (SELECT value ->> 'id' AS number, value ->> 'now' AS at FROM json_each(:rows)
     WHERE value ->> 'orphan') AS step CROSS JOIN delivery ON delivery.id = step.number;
 
--- name: pending_revocations
-SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY rowid LIMIT :limit;
+-- name: try_revocations
+UPDATE revocation SET unanswered = unanswered + 1
+WHERE token_id IN (
+    SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY rowid LIMIT :limit)
+RETURNING token_id, unanswered > 1;
+
+-- name: forget_tries
+UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT value FROM json_each(:tokens));
 
 -- name: settle_revocation
 UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :token_id;

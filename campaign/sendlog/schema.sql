@@ -71,7 +71,8 @@ CREATE TABLE revocation (
     delivery_id INTEGER NOT NULL,
     asked_at    REAL NOT NULL,
     settled_at  REAL,
-    outcome     TEXT CHECK (outcome IN ('revoked', 'unknown', 'used'))
+    outcome     TEXT CHECK (outcome IN ('revoked', 'unknown', 'used')),
+    unanswered  INTEGER NOT NULL DEFAULT 0 -- tries that may have revoked it, though no answer tells
 ) STRICT;
 
 CREATE INDEX revocation_pending ON revocation (campaign_id) WHERE settled_at IS NULL;

@@ -18,11 +18,11 @@ def schema() -> str:
 
 def _load() -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql"):
+    for file in ("queries.sql", "aggregates.sql", "migrations.sql"):
         _, *parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
         found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 
 
-#: Every statement of `queries.sql` and `aggregates.sql` as an attribute.
+#: Every statement of `queries.sql`, `aggregates.sql` and `migrations.sql` as an attribute.
 SQL = _load()

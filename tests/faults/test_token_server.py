@@ -10,9 +10,9 @@ import pytest
 from crash.evidence import read_log_file
 from refusals import refused, table_of
 from servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Used, refusal
-from servers.script import Drop, Fault, Reply, Reset
+from servers.script import Drop, Fault, Reply, Reset, Silence
 from servers.smtp_script import SmtpScript
-from stage import staged
+from stage import staged, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,3 +197,18 @@ def test_a_revocation_is_kept_until_it_is_settled(what: str, tmp_path: Path) -> 
         verdict = stage.verdict(connections=4)
         assert verdict.violated.keys() <= ({"I8"} if what == "404" else set()), verdict.table()
         assert verdict.states["failed"] == 3
+
+
+def test_a_run_that_is_killed_amid_a_revocation_raises_no_alarm(tmp_path: Path) -> None:
+    """Killed between a revocation and its record, the next run finds a dead token and does not take it for used."""
+    bounce = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u0@*"),))
+    silent = clerk(Fault("revoke", Silence(done=True), times=1))
+    with staged(tmp_path, 3, clerk=silent, smtp=bounce, more=LIMITS) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: stage.revoked, process)
+        process.kill()
+        process.communicate()
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "ALARM" not in done.stdout
+        assert not read_log_file(stage.work.log, "trial").unsettled
