@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -25,17 +26,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's time: the wall clock once at the start, and the monotonic clock from then on.
+    """The machine's time: the wall clock once at the start, and a clock that nobody sets from then on.
 
-    So a step of the wall clock (NTP, a hand) neither stalls a run nor makes it burst.
+    So a step of the wall clock (NTP, a hand) neither stalls a run nor makes it burst. While the machine sleeps (a
+    closed lid) time passes, since tokens grow old meanwhile; where the system has no such clock it stands still.
     """
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - _ticks()
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        return time.monotonic() + self._offset
+        return _ticks() + self._offset
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -48,6 +50,13 @@ class SystemClock:
                 return await event.wait()
         except TimeoutError:
             return False
+
+
+def _ticks() -> float:
+    """Return seconds that only grow, since some instant."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def instant(seconds: float) -> datetime:

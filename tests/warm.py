@@ -76,9 +76,9 @@ class QuickWorkspace(Workspace):
 
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *arguments: str, by: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **more: Sequence[str]) -> subprocess.Popen[str]:
         """Start `campaign` with these arguments, as a process that needs no warmth."""
-        self.started.append(super().start(*arguments, by=by))
+        self.started.append(super().start(*arguments, **more))
         return self.started[-1]
 
     def cold(self, *arguments: str) -> Done:

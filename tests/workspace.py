@@ -85,10 +85,12 @@ class Workspace:
         self.environment["CAMPAIGN_LOG"] = str(self.log)
         return self
 
-    def start(self, *arguments: str, by: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start `campaign` with these arguments, under another program if one is given."""
+    def start(
+        self, *arguments: str, by: Sequence[str] = (), of: Sequence[str] = (sys.executable, "-m", "campaign")
+    ) -> subprocess.Popen[str]:
+        """Start `campaign` with these arguments, under another program if one is given, or a bent form of it."""
         return subprocess.Popen(
-            [*by, sys.executable, "-m", "campaign", *arguments],
+            [*by, *of, *arguments],
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
