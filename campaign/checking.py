@@ -10,7 +10,7 @@ from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
-from campaign.trial import specimen
+from campaign.trial import attempt
 from campaign.venue import needs_user_id
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _examine_rows(found: Examination, template: MessageTemplate | None) -> None:
         found.recipients += 1
         if template is not None:
             try:
-                specimen(template, row, found.definition)
+                attempt(template, row, found.definition)
             except TemplateError as error:
                 found.problems += str(error).splitlines()
     if not found.recipients:

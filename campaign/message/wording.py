@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import escape
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Stands in the place of the token wherever an error might show it.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
+#: What would belong to a link if it stood right behind it.
+_GOES_ON = frozenset("-_~%" + ascii_letters + digits)
 #: What the templates of the bodies get beside the columns.
 _OURS = frozenset({"link", "link_to"})
 
@@ -159,10 +162,10 @@ class Wording:
             raise self._explained(error, variables) from None
         if self._link is None:
             return Rendered(subject, html, text, ())
-        arrived = tuple(dict.fromkeys(link for link in links if escape(link) in html))
+        arrived = tuple(dict.fromkeys(link for link in links if _stands_in(html, escape(link))))
         if not arrived:
             raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
-        if not any(link in text for link in arrived):
+        if not any(_stands_in(text, link) for link in arrived):
             where = self._html if self._text is None else self._text
             raise TemplateError(f"{where.filename}: The sign-in link does not arrive in the text part as it is.")
         return Rendered(subject, html, text, arrived)
@@ -196,3 +199,14 @@ class Wording:
             except Exception as again:  # noqa: BLE001 - a template can raise anything
                 return explained(again, variables, str(template.filename))
         return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
+
+
+def _stands_in(text: str, link: str) -> bool:
+    """Return whether a link stands somewhere with nothing behind it that a reader's program would take for a part."""
+    at = text.find(link)
+    while at >= 0:
+        end = at + len(link)
+        if text[end : end + 1] not in _GOES_ON:
+            return True
+        at = text.find(link, end)
+    return False

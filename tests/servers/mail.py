@@ -7,6 +7,7 @@ import email.utils
 import html
 import re
 from dataclasses import dataclass
+from email.header import decode_header, make_header
 from urllib.parse import parse_qs, urlsplit
 
 _HREF = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
@@ -18,6 +19,8 @@ class Mail:
     """The facts that the record keeps."""
 
     message_id: str
+    #: As a person reads it.
+    subject: str
     #: The addresses of all To, Cc and Bcc headers.
     to: list[str]
     #: The distinct tokens of all parts, sorted.
@@ -40,6 +43,7 @@ def read_mail(data: bytes, parameter: str) -> Mail:
     headers = [str(value) for name in ("To", "Cc", "Bcc") for value in message.get_all(name, [])]
     return Mail(
         message_id=str(message.get("Message-ID", "")).strip(),
+        subject=str(make_header(decode_header(str(message.get("Subject", ""))))),
         to=[address for _, address in email.utils.getaddresses(headers)],
         tokens=sorted({token for tokens in by_part.values() for token in tokens}),
         by_part=by_part,

@@ -70,6 +70,7 @@ class Reception:
             rcpt=recipients,
             to=mail.to,
             message_id=mail.message_id,
+            subject=mail.subject,
             tokens=mail.tokens,
             by_part=mail.by_part,
             sha256=hashlib.sha256(data).hexdigest(),
