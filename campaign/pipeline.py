@@ -138,8 +138,8 @@ class Pipeline:
             name = message_id(self._log.message_key, delivery.recipient.key, delivery.generation, sender=self._sender)
             message = self._compose(delivery, name, token)
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
-            before_dot = partial(self._before_dot, delivery, name, asked_at if token else None)
-            receipt = await self._pool.send(envelope, message.data, before_dot)
+            intent = partial(self._intend, delivery, name, asked_at if token else None)
+            receipt = await self._pool.send(envelope, message.data, intent, early=self._pacer.per_second is None)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
@@ -158,15 +158,17 @@ class Pipeline:
         self._feed.settled(delivery, outcome)
         self._on_settled(delivery, outcome)
 
-    async def _before_dot(self, delivery: Delivery, name: str, asked_at: float | None) -> None:
-        """Wait for the message's turn and make the intent durable; the server has all of it but the final dot.
+    async def _intend(self, delivery: Delivery, name: str, asked_at: float | None, at_once: Callable[[], None]) -> None:
+        """Wait for the message's turn, make the intent durable, and call `at_once` at the moment in which it is.
 
-        The turn is taken this late so that a run that was stopped for a while lets no burst go when it wakes.
+        The server has all of the message but the final dot. The turn is taken this late so that a run that was
+        stopped for a while lets no burst go when it wakes.
         """
         turn = await self._pacer.turn_soon("the mail server", Scope.SERVER)
         if asked_at is not None and self._tokens:
             self._must_be_fresh(asked_at, self._tokens)
-        await self._log.sending(delivery, message_id=name, server=self._server, with_token=asked_at is not None)
+        with_token = asked_at is not None
+        await self._log.sending(delivery, message_id=name, server=self._server, with_token=with_token, at_once=at_once)
         turn.used()
 
     async def _user_id_of(self, delivery: Delivery, tokens: Tokens) -> str:

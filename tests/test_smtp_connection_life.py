@@ -12,6 +12,7 @@ import pytest
 from campaign.errors import LaterError, NeverError, PerhapsSentError
 from campaign.model import Receipt
 from campaign.smtp.connection import Connection, NotBegunError
+from campaign.smtp.exchange import Exchange
 from campaign.smtp.terms import Features, Timeouts
 from servers.script import Drop, Fault, Raw, Reply, Reset, Silence
 from servers.smtp import SmtpServer
@@ -23,6 +24,7 @@ from transactions import (
     PATIENT,
     QUICK,
     accepted,
+    begun,
     dialer,
     digest,
     envelope,
@@ -129,11 +131,11 @@ def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
     async def run(server: SmtpServer) -> None:
         connection = await dialer(server).dial()
         message = mail(body="Grüße\r\n".encode() if connection.features.eight_bit else b"Hello\r\n")
-        connection.begin(envelope(message, eight_bit=connection.features.eight_bit))
-        await connection.envelope(envelope(message))
+        terms, opening = envelope(message, eight_bit=connection.features.eight_bit), Exchange()
+        connection.begin(terms, opening)
+        await connection.envelope(terms, opening)
         await connection.body(message)
-        connection.dot()
-        await connection.final()
+        await connection.final(connection.dot())
         connection.end("the test is over")
 
     with SmtpServer(SmtpScript(capabilities=capabilities, size=None)) as server:
@@ -151,13 +153,17 @@ def two_riding(*faults: Fault) -> tuple[list[object], SmtpServer]:
     async def run(server: SmtpServer) -> list[object]:
         connection = await dialer(server, QUICK).dial()
         first, second = mail(ADA), mail(BOB)
-        connection.begin(envelope(first))
+        opening, rides = begun(connection, first), Exchange()
         outcomes: list[object] = []
-        for to, message, following in ((ADA, first, envelope(second, BOB)), (BOB, second, None)):
-            try:
-                outcomes.append(await finish(connection, to, message=message, following=following))
-            except (LaterError, NeverError, PerhapsSentError, NotBegunError) as error:
-                outcomes.append(error)
+        try:
+            following = (envelope(second, BOB), rides)
+            outcomes.append(await finish(connection, opening, message=first, following=following))
+        except (LaterError, NeverError, PerhapsSentError) as error:
+            outcomes.append(error)
+        try:
+            outcomes.append(await finish(connection, rides, BOB, message=second))
+        except (LaterError, NeverError, PerhapsSentError, NotBegunError) as error:
+            outcomes.append(error)
         connection.end("the test is over")
         return outcomes
 
@@ -195,22 +201,6 @@ def test_an_envelope_that_rides_shares_no_fate(
     assert len(server.events("open")) == 1
 
 
-def test_nothing_rides_where_pipelining_is_not_offered() -> None:
-    """In lockstep the envelope of the next message is left for its own turn."""
-
-    async def run(server: SmtpServer) -> None:
-        connection = await dialer(server).dial()
-        connection.begin(envelope(mail()))
-        await finish(connection, following=envelope(mail(BOB), BOB))
-        await transact(connection, BOB)
-        connection.end("the test is over")
-
-    with SmtpServer(SmtpScript(capabilities=LOCKSTEP)) as server:
-        asyncio.run(run(server))
-        assert accepted(server) == [ADA, BOB]
-        assert violations(server) == []
-
-
 # -- against a peer that the test itself is ----------------------------------------------------------------------
 
 
@@ -222,9 +212,9 @@ async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.s
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: Connection(Features(pipelining=True), timeouts), sock=ours)
     try:
-        connection.begin(envelope(mail()))
+        opening = begun(connection, mail())
         await loop.sock_sendall(theirs, b"250 Ok\r\n250 Ok\r\n354 go on\r\n")
-        await connection.envelope(envelope(mail()))
+        await connection.envelope(envelope(mail()), opening)
         yield connection, theirs
     finally:
         theirs.close()
@@ -266,9 +256,9 @@ def test_an_answer_that_comes_too_late_is_nobodys() -> None:
     async def run() -> None:
         async with at_354(Timeouts(dot=0.05)) as (connection, theirs):
             await connection.body(mail())
-            connection.dot()
+            final = connection.dot()
             with pytest.raises(PerhapsSentError, match="no answer in time"):
-                await connection.final()
+                await connection.final(final)
             await settled()
             with pytest.raises(BrokenPipeError):
                 theirs.send(b"250 Ok\r\n")

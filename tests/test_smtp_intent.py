@@ -119,14 +119,17 @@ def slow_disk(
     server: SmtpServer, number: int, fail: Callable[[int], CampaignError | None]
 ) -> tuple[list[object], list[int]]:
     """Return the outcomes of so many messages whose intents take longer than their transactions, and the intents."""
-    clock, intents = FakeClock(), list[int]()
+    clock, few = FakeClock(), asyncio.Semaphore(10)
+    intents, early = list[int](), list[bool]()
 
     def intent(each: int) -> Callable[[], Awaitable[None]]:
         async def before_dot() -> None:
             await settled()
-            clock.jump(0.001)
+            clock.jump(0.01)
             intents.append(each)
-            assert f"u{each}@d{each % 3}.example" not in accepted(server)
+            to = f"u{each}@d{each % 3}.example"
+            assert to not in accepted(server)
+            early.append([to] not in [event["rcpt"] for event in server.events("data")])
             if error := fail(each):
                 raise error
 
@@ -134,14 +137,21 @@ def slow_disk(
 
     async def run() -> list[object]:
         post = Post(server, limit=2, clock=clock)
-        async with post.pool:
-            return list(await asyncio.gather(*[post.send(each, intent(each)) for each in range(number)]))
 
-    return asyncio.run(run()), intents
+        async def one(each: int) -> Receipt | CampaignError:
+            async with few:
+                return await post.send(each, intent(each), early=True)
+
+        async with post.pool:
+            return list(await asyncio.gather(*map(one, range(number))))
+
+    outcomes = asyncio.run(run())
+    assert any(early)
+    return outcomes, intents
 
 
 def test_an_intent_made_ahead_of_its_time_is_made_once() -> None:
-    """Where intents are made durable one message ahead each is still made once, and before its message leaves."""
+    """An intent made durable before there is a connection is still made once, and before its message leaves."""
     with SmtpServer() as server:
         outcomes, intents = slow_disk(server, 60, lambda _: None)
         assert all(isinstance(outcome, Receipt) for outcome in outcomes)
@@ -161,7 +171,7 @@ def test_at_a_slow_server_no_intent_is_made_ahead_of_its_time() -> None:
 
         post = Post(server, limit=1)
         async with post.pool:
-            return list(await asyncio.gather(*[post.send(each, before_dot) for each in range(5)]))
+            return list(await asyncio.gather(*[post.send(each, before_dot, early=True) for each in range(5)]))
 
     with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(0.05)),))) as server:
         outcomes = asyncio.run(run(server))

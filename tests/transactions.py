@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ssl
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
@@ -13,6 +14,7 @@ from campaign.errors import CampaignError, LaterError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 from campaign.smtp.connection import NotBegunError
+from campaign.smtp.exchange import Exchange
 from campaign.smtpurl import parse_smtp_url
 
 if TYPE_CHECKING:
@@ -55,19 +57,29 @@ def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None 
 async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:
     """Carry one message over a connection from `begin` to `final`."""
     message = mail(to) if message is None else message
-    connection.begin(envelope(message, to))
-    return await finish(connection, to, message=message)
+    return await finish(connection, begun(connection, message, to), to, message=message)
+
+
+def begun(connection: Connection, message: bytes, to: str = ADA) -> Exchange:
+    """Begin a message and return its opening."""
+    opening = Exchange()
+    connection.begin(envelope(message, to), opening)
+    return opening
 
 
 async def finish(
-    connection: Connection, to: str = ADA, *, message: bytes | None = None, following: Envelope | None = None
+    connection: Connection,
+    opening: Exchange,
+    to: str = ADA,
+    *,
+    message: bytes | None = None,
+    following: tuple[Envelope, Exchange] | None = None,
 ) -> Receipt:
     """Carry a message on whose envelope is under way."""
     message = mail(to) if message is None else message
-    await connection.envelope(envelope(message, to))
+    await connection.envelope(envelope(message, to), opening)
     await connection.body(message)
-    connection.dot(following)
-    return await connection.final()
+    return await connection.final(connection.dot(following))
 
 
 async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError | NotBegunError:
@@ -93,8 +105,14 @@ def digest(message: bytes) -> str:
     return hashlib.sha256(message).hexdigest()
 
 
-async def no_intent() -> None:
+async def no_intent(at_once: Callable[[], None]) -> None:
     """Keep no intent."""
+    at_once()
+
+
+async def _intend(before_dot: Callable[[], Awaitable[None]], at_once: Callable[[], None]) -> None:
+    await before_dot()
+    at_once()
 
 
 class Post:
@@ -106,12 +124,15 @@ class Post:
         self.took: list[float] = []
         self.pool = Pool(dialer(server, url=url), limit=limit, clock=clock or SystemClock(), took=self.took.append)
 
-    async def send(self, number: int, before_dot: Callable[[], Awaitable[None]] = no_intent) -> Receipt | CampaignError:
+    async def send(
+        self, number: int, before_dot: Callable[[], Awaitable[None]] | None = None, *, early: bool = False
+    ) -> Receipt | CampaignError:
         """Return what becomes of a message."""
         to = f"u{number}@d{number % 3}.example"
         message = mail(to, number=number)
         try:
-            return await self.pool.send(envelope(message, to), message, before_dot)
+            intent = partial(_intend, before_dot) if before_dot else no_intent
+            return await self.pool.send(envelope(message, to), message, intent, early=early)
         except CampaignError as error:
             return error
 

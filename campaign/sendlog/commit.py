@@ -6,73 +6,81 @@ import asyncio
 import json
 import sqlite3
 import threading
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
-_Write = tuple["Step | Callable[[sqlite3.Connection], Any]", "dict[str, Any] | None", "asyncio.Future[Any]"]
 
+class _Write(NamedTuple):
+    """A write that waits: a row that makes a step, or whatever else is to be done in the transaction."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """A move that many rows make in one transaction: statements that take their rows as one JSON array, `:rows`.
-
-    The last one must move every row, or the log is not what this program thinks it is.
-    """
-
-    name: str
-    statements: tuple[str, ...]
+    future: asyncio.Future[Any]
+    step: str = ""
+    row: Mapping[str, Any] | None = None
+    action: Callable[[sqlite3.Connection], Any] | None = None
+    at_once: Callable[[], None] | None = None
 
 
 class GroupCommit:
     """A writer thread that owns a connection; every write that waits joins the next transaction.
 
     While one transaction is being flushed to the disk the next one gathers, so the number of writes per flush
-    follows the load by itself. Rows of the same step become one statement: each statement hands the interpreter's
-    lock over and has to get it back from a busy event loop. After a failed write nothing more is written: the log
-    can no longer be trusted.
+    follows the load by itself. All steps of a transaction are one statement, and where nothing else is written it is
+    the whole transaction: with each statement the thread hands the interpreter's lock over, and has to get it back
+    from a busy event loop. After a failed write nothing more is written: the log can no longer be trusted.
 
     Args:
         connection: handed over until `close`.
         path: the log's, for the sentence.
-        steps: in the order in which they follow each other in one transaction; other writes come after them.
+        steps: the names of the steps that rows can make.
+        statement: makes all steps of a transaction, each of which it takes as a parameter of that name: its rows as
+            one JSON array, or NULL.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, steps: Sequence[str] = (), statement: str = ""
+    ) -> None:
         self._connection = connection
         self._path = path
-        self._steps = tuple(steps)
+        self._nobody = dict.fromkeys(steps)
+        self._statement = statement
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="send-log", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Return a future of the write's result that is done when the write is on the disk.
+    def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Return a future of the action's result that is done when what it wrote is on the disk.
 
         Raises:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put((write, None, future))
+        self._waiting.put(_Write(future, action=action))
         return future
 
-    def move(self, step: Step, row: dict[str, Any]) -> asyncio.Future[None]:
+    def move(
+        self, step: str, row: Mapping[str, Any], at_once: Callable[[], None] | None = None
+    ) -> asyncio.Future[None]:
         """Return a future that is done when the row has made the step, on the disk.
+
+        Args:
+            step: one of the steps.
+            row: what JSON can hold.
+            at_once: called before anybody who waits for a future has a chance to go on.
 
         Raises:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put((step, row, future))
+        self._waiting.put(_Write(future, step, row, at_once=at_once))
         return future
 
     def close(self) -> None:
@@ -96,27 +104,25 @@ class GroupCommit:
         """Return each write's result, or nothing if the log is broken."""
         if self._broken:
             return []
+        rows: dict[str, list[Mapping[str, Any]]] = {}
+        for write in writes:
+            if write.row is not None:
+                rows.setdefault(write.step, []).append(write.row)
+        steps = self._nobody | {step: json.dumps(each) for step, each in rows.items()}
+        alone = all(write.action is None for write in writes)
         try:
+            if alone:
+                self._connection.execute(self._statement, steps)
+                return [None] * len(writes)
             self._connection.execute("BEGIN IMMEDIATE")
-            for step in self._steps:
-                rows = [row for what, row, _ in writes if what is step and row is not None]
-                if rows:
-                    self._move(step, rows)
-            results = [None if isinstance(what, Step) else what(self._connection) for what, _, _ in writes]
+            if rows:
+                self._connection.execute(self._statement, steps)
+            results = [write.action(self._connection) if write.action else None for write in writes]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing after it may be written
             self._break(error)
             return []
         return results
-
-    def _move(self, step: Step, rows: list[dict[str, Any]]) -> None:
-        argument = {"rows": json.dumps(rows)}
-        for statement in step.statements:
-            moved = self._connection.execute(statement, argument).rowcount
-        if moved != len(rows):
-            raise SendLogError(
-                f"{len(rows) - moved} rows are not in the state in which this run left them ({step.name})"
-            )
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(
@@ -133,10 +139,13 @@ class GroupCommit:
 
 def _deliver(writes: list[_Write], results: list[Any], broken: SendLogError | None) -> None:
     if broken:
-        for _, _, future in writes:
-            if not future.done():
-                future.set_exception(SendLogError(str(broken)))
+        for write in writes:
+            if not write.future.done():
+                write.future.set_exception(SendLogError(str(broken)))
         return
-    for (_, _, future), result in zip(writes, results, strict=True):
-        if not future.done():
-            future.set_result(result)
+    for write in writes:
+        if write.at_once is not None and not write.future.done():
+            write.at_once()
+    for write, result in zip(writes, results, strict=True):
+        if not write.future.done():
+            write.future.set_result(result)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
-from campaign.sendlog.statements import SQL, schema
+from campaign.sendlog.statements import SQL, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +75,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")
             _bring_up_to_date(connection)
             connection.execute("COMMIT")
+            _execute(connection, script("steps.sql"))
         except BaseException:
             connection.close()
             raise
@@ -124,7 +125,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     if _is_empty(connection):
-        _execute(connection, schema())
+        _execute(connection, script("schema.sql"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
     for version in range(_pragma(connection, "user_version") + 1, VERSION + 1):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from campaign.errors import SendLogError
 from campaign.model import Status
 from campaign.retry import LONGEST_WAIT
-from campaign.sendlog.commit import GroupCommit, Step
+from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.reading import summary
@@ -30,13 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ISSUING = Step("issuing", (SQL.issuing,))
-_ISSUED = Step("issued", (SQL.issued,))
-_SENDING = Step("sending", (SQL.sending,))
-_SETTLE = Step("settle", (SQL.settle,))
-_SETTLE_WITH_MORE = Step("settle", (SQL.ask_revocation, SQL.note_orphan, SQL.settle))
-#: In the order in which one row can make them.
-_STEPS = (_ISSUING, _ISSUED, _SENDING, _SETTLE, _SETTLE_WITH_MORE)
+#: The columns of the view `step`.
+_STEPS = ("issuing", "issued", "sending", "settle", "settle_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +163,7 @@ class SendLog:
 
     async def __aenter__(self) -> Self:
         """Start the writer; from here on the methods below may be called."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STEPS)
+        self._writer = GroupCommit(self._connection, str(self.path), _STEPS, SQL.make_steps)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -207,15 +202,25 @@ class SendLog:
         """Make durable that a token is about to be asked for; return the delivery with its new generation."""
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
-        await self._move(_ISSUING, {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now})
+        await self._running.move(
+            "issuing", {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
+        )
         return replace(delivery, attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
         """Make the token's id durable, before a message that carries the token can leave."""
-        await self._move(_ISSUED, {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
+        await self._running.move("issued", {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
 
-    async def sending(self, delivery: Delivery, *, message_id: str, server: str, with_token: bool) -> None:
-        """Make the intent to send durable, before the final dot."""
+    async def sending(
+        self,
+        delivery: Delivery,
+        *,
+        message_id: str,
+        server: str,
+        with_token: bool,
+        at_once: Callable[[], None] | None = None,
+    ) -> None:
+        """Make the intent to send durable, before the final dot, and call `at_once` as soon as it is."""
         row = {
             "id": delivery.id,
             "attempt": delivery.attempts if with_token else delivery.attempts + 1,
@@ -224,7 +229,7 @@ class SendLog:
             "state": Status.ISSUING if with_token else Status.QUEUED,
             "now": self._clock.now(),
         }
-        await self._move(_SENDING, row)
+        await self._running.move("sending", row, at_once)
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Make an attempt's outcome durable, and with it that its token is to be revoked.
@@ -249,7 +254,7 @@ class SendLog:
             "orphan": outcome.possible_orphan,
             "now": self._clock.now(),
         }
-        await self._move(_SETTLE_WITH_MORE if revoke or outcome.possible_orphan else _SETTLE, row)
+        await self._running.move("settle_token" if revoke or outcome.possible_orphan else "settle", row)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
@@ -279,9 +284,6 @@ class SendLog:
 
     def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)
-
-    def _move(self, step: Step, row: dict[str, Any]) -> asyncio.Future[None]:
-        return self._running.move(step, row)
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
         with self.transaction() as connection:

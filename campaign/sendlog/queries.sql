@@ -91,51 +91,10 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
   AND domain NOT IN (SELECT value FROM json_each(:domains))
 ORDER BY not_before LIMIT 1;
 
--- The steps of a recipient's path. Each takes the rows of many recipients as one JSON array, so that a transaction is
--- a handful of statements however many rows it settles.
-
--- name: issuing
-UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
-    user_id = step.user_id, token_id = NULL, token_at = NULL, token_expires_at = step.expires_at, message_id = NULL,
-    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = step.at
-FROM (SELECT value ->> 'id' AS id, value ->> 'user_id' AS user_id, value ->> 'expires_at' AS expires_at,
-        value ->> 'now' AS at
-    FROM json_each(:rows)) AS step
-WHERE delivery.id = step.id AND delivery.state = 'queued';
-
--- name: issued
-UPDATE delivery SET token_id = step.token_id, token_at = step.at
-FROM (SELECT value ->> 'id' AS id, value ->> 'token_id' AS token_id, value ->> 'now' AS at FROM json_each(:rows)) AS step
-WHERE delivery.id = step.id AND delivery.state = 'issuing';
-
--- name: sending
-UPDATE delivery SET state = 'sending', actor = 'run', attempts = step.attempt, message_id = step.message_id,
-    server = step.server, reason = '', updated_at = step.at
-FROM (SELECT value ->> 'id' AS id, value ->> 'attempt' AS attempt, value ->> 'message_id' AS message_id,
-        value ->> 'server' AS server, value ->> 'state' AS state, value ->> 'now' AS at
-    FROM json_each(:rows)) AS step
-WHERE delivery.id = step.id AND delivery.state = step.state;
-
--- name: settle
-UPDATE delivery SET state = step.state, actor = 'run', reason = step.reason, code = step.code,
-    enhanced = step.enhanced, reply = step.reply, faults = coalesce(step.faults, delivery.faults), not_before = step.not_before,
-    token_id = CASE WHEN step.state = 'queued' THEN NULL ELSE token_id END, updated_at = step.at
-FROM (SELECT value ->> 'id' AS id, value ->> 'state' AS state, value ->> 'reason' AS reason, value ->> 'code' AS code,
-        value ->> 'enhanced' AS enhanced, value ->> 'reply' AS reply, value ->> 'faults' AS faults,
-        value ->> 'not_before' AS not_before, value ->> 'now' AS at
-    FROM json_each(:rows)) AS step
-WHERE delivery.id = step.id AND delivery.state IN ('queued', 'issuing', 'sending');
-
--- name: ask_revocation
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT value ->> 'token_id', value ->> 'campaign', value ->> 'id', value ->> 'now' FROM json_each(:rows)
-WHERE value ->> 'token_id' IS NOT NULL;
-
--- name: note_orphan
-INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
-SELECT campaign_id, id, step.at, coalesce(token_expires_at, step.at)
-FROM (SELECT value ->> 'id' AS number, value ->> 'now' AS at FROM json_each(:rows)
-    WHERE value ->> 'orphan') AS step CROSS JOIN delivery ON delivery.id = step.number;
+-- name: make_steps
+-- One transaction's worth of the steps of recipients' paths; see steps.sql.
+INSERT INTO step (issuing, issued, sending, settle, settle_token)
+VALUES (:issuing, :issued, :sending, :settle, :settle_token);
 
 -- name: try_revocations
 UPDATE revocation SET unanswered = unanswered + 1

@@ -11,15 +11,15 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 @cache
-def schema() -> str:
-    """Return the script that makes an empty log."""
-    return (files(__package__) / "schema.sql").read_text("utf-8")
+def script(name: str) -> str:
+    """Return a file of many statements that are executed together: `schema.sql` makes an empty log."""
+    return (files(__package__) / name).read_text("utf-8")
 
 
 def _load() -> SimpleNamespace:
     found: dict[str, str] = {}
     for file in ("queries.sql", "aggregates.sql", "migrations.sql"):
-        _, *parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
+        _, *parts = _NAME.split(script(file))
         found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 

@@ -7,10 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from campaign.errors import LaterError, PerhapsSentError, Scope
+from campaign.smtp.deadline import Deadline
 from campaign.smtp.ear import Ear
+from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
-from campaign.smtp.terms import stuffed
+from campaign.smtp.terms import opening_of, stuffed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,42 +41,46 @@ class Connection(asyncio.Protocol):
         self.used = False
         self._timeouts = timeouts
         self._transport: asyncio.Transport
-        self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
-        self._replies: deque[Reply] = deque()
-        self._owed = 0
+        self._owed: deque[Exchange] = deque()
         self._ended: str | None = None
         self._last_words: Reply | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._room: Exchange | None = None
         self._paused = False
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        #: Called once when the connection has ended; the pool sets it while the connection is idle.
+        self._deadline = Deadline(lambda: self.end("no answer in time"))
+        #: Called once when the connection has ended.
         self.on_end: Callable[[], None] | None = None
 
     # -- one transaction -----------------------------------------------------------------------------------------
 
-    def begin(self, envelope: Envelope) -> None:
+    def begin(self, envelope: Envelope, opening: Exchange) -> None:
         """Write the envelope: MAIL, RCPT and DATA at once where pipelining is offered, else MAIL alone."""
-        self._ask(self._opening(envelope), 3 if self.features.pipelining else 1)
+        self._ask(opening_of(envelope, self.features), (opening, self._replies_to_opening))
 
-    async def envelope(self, envelope: Envelope) -> None:
+    async def envelope(self, envelope: Envelope, opening: Exchange) -> None:
         """Return when the server waits for the message (354).
 
+        Args:
+            envelope: as it was begun.
+            opening: what it was begun with, or what rode behind a dot.
+
         Raises:
-            NotBegunError: the connection ended before, or instead of, the answer to MAIL, and had served before.
+            NotBegunError: the connection ended before, or instead of, the answer to MAIL, or for another message's
+                sake, and had served before.
             LaterError, NeverError, ServiceRefusesError: the server's answer; the connection is ready again, or ended.
         """
-        pipelined = self.features.pipelining
-        mail = await self._answer_to_mail()
-        if not pipelined and mail.code < 300:  # 2yz
-            self._ask(b"RCPT TO:<%b>\r\n" % envelope.recipient.encode(), 1)
-        rcpt = await self._answer(Stage.RCPT) if pipelined or mail.code < 300 else mail
-        accepted = mail.code < 300 and rcpt.code < 300
-        if not pipelined and accepted:
-            self._ask(b"DATA\r\n", 1)
-        data = await self._answer(Stage.DATA) if pipelined or accepted else rcpt
-        if accepted and data.code == _START_INPUT:
+        replies = await opening.over()
+        mail = rcpt = data = self._answer_to_mail(replies)
+        if self.features.pipelining:
+            rcpt, data = self._answer(replies[1:2], Stage.RCPT), self._answer(replies[2:3], Stage.DATA)
+        elif mail.code < 300:  # 2yz
+            command = b"RCPT TO:<%b>\r\n" % envelope.recipient.encode()
+            rcpt = data = self._answer(await self._ask_one(command), Stage.RCPT)
+            if rcpt.code < 300:
+                data = self._answer(await self._ask_one(b"DATA\r\n"), Stage.DATA)
+        if mail.code < 300 and rcpt.code < 300 and data.code == _START_INPUT:
+            if self.used and self._ended is not None:
+                raise NotBegunError(self._ended)
             return
         stages = ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data))
         stage, reply = next((each for each in stages if each[1].code >= 300), stages[-1])
@@ -95,8 +101,16 @@ class Connection(asyncio.Protocol):
         if self._ended is None:
             self._transport.write(stuffed(message))
         while self._paused and self._ended is None:
-            await self._wait(self._loop.time() + self._timeouts.body)
+            self._room = Exchange()
+            self._deadline.set(self._timeouts.body)
+            await self._room.over()
+            self._deadline.lift()
         await self.check()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the server has neither left nor spoken, as far as the machine knows."""
+        return self._ended is None and self._ear.hears_nothing
 
     async def check(self) -> None:
         """Raise LaterError if the connection has ended, or if the server spoke: the final dot must not be written."""
@@ -105,36 +119,44 @@ class Connection(asyncio.Protocol):
         if self._ended is not None:
             raise self._lost("amid the message")
 
-    def dot(self, following: Envelope | None = None, *, message: bytes = b"") -> None:
+    def dot(self, following: tuple[Envelope, Exchange] | None = None, *, message: bytes = b"") -> Exchange:
         """Write the final dot, and behind it the next message's envelope: from here on it may be sent.
 
         Args:
-            following: the next message's envelope.
+            following: the next message's envelope, and who waits for its replies; only where pipelining is offered.
             message: what `body` would have written, if it was not called.
+
+        Returns:
+            What `final` waits for.
         """
         self.used = True
+        final = Exchange()
         data = stuffed(message) + b".\r\n"
-        if following is not None and self.features.pipelining:
-            self._ask(data + self._opening(following), 4)
+        if following is None:
+            self._ask(data, (final, 1), seconds=self._timeouts.dot)
         else:
-            self._ask(data, 1)
+            envelope, opening = following
+            asked = ((final, 1), (opening, self._replies_to_opening))
+            self._ask(data + opening_of(envelope, self.features), *asked, seconds=self._timeouts.dot)
+        return final
 
-    async def final(self) -> Receipt:
+    async def final(self, exchange: Exchange) -> Receipt:
         """Return the server's receipt: any 2yz after the dot is an acceptance.
 
         Raises:
             PerhapsSentError: no reply, or none that says yes or no.
             LaterError, NeverError: the server refused the message.
         """
-        reply = await self._next(self._timeouts.dot)
-        if reply is None:
+        replies = await exchange.over()
+        if not replies:
             raise PerhapsSentError(f"no reply to the final dot: {self._ended}")
+        reply = replies[0]
         if reply.code < 300:
             return reply.receipt
         if reply.code < 400:  # 3yz is no answer to a dot
             self.end(f"the final dot was answered with {reply.code}")
             raise PerhapsSentError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
-        raise self._fate(reply, Stage.DOT)
+        raise fate_of(reply.receipt, Stage.DOT)
 
     # -- its end -------------------------------------------------------------------------------------------------
 
@@ -166,16 +188,21 @@ class Connection(asyncio.Protocol):
         """Match replies to what they answer, strictly in order."""
         try:
             for reply in self._reader.feed(data):
-                if self._owed == 0:
+                if not self._owed:
                     self._last_words = reply
                     self.end(f"the server spoke out of turn: {reply.receipt}")
                     return
-                self._owed -= 1
-                self._replies.append(reply)
+                exchange = self._owed[0]
+                exchange.replies.append(reply)
+                if reply.code == _SERVICE_CLOSING:
+                    self.end("the server is closing")
+                    return
+                if len(exchange.replies) == exchange.wanted:
+                    self._owed.popleft()
+                    exchange.end()
+                self._expect_next()
         except MalformedReplyError as error:
             self.end(str(error))
-            return
-        self._wake()
 
     def eof_received(self) -> None:
         """The server closed."""
@@ -192,108 +219,80 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The socket takes more."""
         self._paused = False
-        self._wake()
+        if self._room is not None:
+            self._room.end()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _opening(self, envelope: Envelope) -> bytes:
-        mail = b"MAIL FROM:<%b>" % envelope.sender.encode()
-        if self.features.size is not None:
-            mail += b" SIZE=%d" % envelope.size
-        if envelope.eight_bit:
-            mail += b" BODY=8BITMIME"
-        if not self.features.pipelining:
-            return mail + b"\r\n"
-        return mail + b"\r\nRCPT TO:<%b>\r\nDATA\r\n" % envelope.recipient.encode()
+    @property
+    def _replies_to_opening(self) -> int:
+        return 3 if self.features.pipelining else 1
 
-    async def _answer_to_mail(self) -> Reply:
-        reply = await self._next(self._timeouts.command)
-        if self.used and (self._ended is not None or reply is None or reply.code == _SERVICE_CLOSING):
+    def _answer_to_mail(self, replies: list[Reply]) -> Reply:
+        reply = replies[0] if replies else None
+        if self.used and (reply is None or reply.code == _SERVICE_CLOSING):
             self.end("the server ended a used connection")
             raise NotBegunError(self._ended)
-        if reply is not None and reply.code != _SERVICE_CLOSING:
-            return reply
         if reply is None:
             raise self._lost("before MAIL FROM was answered", scope=Scope.SERVER)
-        raise self._fate(reply, Stage.MAIL)
-
-    async def _answer(self, stage: Stage) -> Reply:
-        reply = await self._next(self._timeouts.command)
-        if reply is None:
-            raise self._lost(f"before {stage} was answered")
         if reply.code == _SERVICE_CLOSING:
-            raise self._fate(reply, stage)
+            raise fate_of(reply.receipt, Stage.MAIL)
         return reply
+
+    def _answer(self, replies: list[Reply], stage: Stage) -> Reply:
+        if not replies:
+            raise self._lost(f"before {stage} was answered")
+        if replies[0].code == _SERVICE_CLOSING:
+            raise fate_of(replies[0].receipt, stage)
+        return replies[0]
 
     async def _leave(self, *, under_way: bool) -> None:
         """Bring the session back to where MAIL may be said, after an envelope that came to nothing."""
         if under_way:
             # RFC 2920 §3.1: a 354 is answered with a lone dot; nothing was accepted, so nobody gets it
-            self._ask(b".\r\n", 1)
-            await self._next(self._timeouts.command)
-        self._ask(b"RSET\r\n", 1)
-        reply = await self._next(self._timeouts.command)
-        if reply is None or reply.code >= 300:
+            await self._ask_one(b".\r\n")
+        replies = await self._ask_one(b"RSET\r\n")
+        if not replies or replies[0].code >= 300:
             self.end("the session could not be reset")
-
-    def _fate(self, reply: Reply, stage: Stage) -> Exception:
-        if reply.code == _SERVICE_CLOSING:
-            self.end("the server is closing")
-        return fate_of(reply.receipt, stage)
 
     def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> LaterError:
         reply = self._last_words.receipt if self._last_words else None
         return LaterError(f"the connection ended {when}: {self._ended}", scope=scope, reply=reply)
 
-    def _ask(self, commands: bytes, replies: int) -> None:
-        if self._ended is None:
-            self._owed += replies
-            self._transport.write(commands)
+    async def _ask_one(self, command: bytes) -> list[Reply]:
+        exchange = Exchange()
+        self._ask(command, (exchange, 1))
+        return await exchange.over()
 
-    async def _next(self, seconds: float) -> Reply | None:
-        """Return the next reply in order, or None if the connection ended before it came whole."""
-        if not self._replies:
-            due = self._loop.time() + seconds
-            while not self._replies:
-                if self._ended is not None:
-                    return None
-                await self._wait(due)
-        return self._replies.popleft()
-
-    async def _wait(self, due: float) -> None:
-        self._due = due
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._on_timer)
-        elif self._timer.when() > self._due:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._due, self._on_timer)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self._due = 0.0
-
-    def _on_timer(self) -> None:
-        # One timer serves all waits: setting one for every command costs more than looking when it fires.
-        self._timer = None
-        if self._due:
-            if self._loop.time() >= self._due:
-                self.end("no answer in time")
+    def _ask(self, commands: bytes, *asked: tuple[Exchange, int], seconds: float | None = None) -> None:
+        """Write commands that are answered so many times each; the first exchange may have a time-out of its own."""
+        for exchange, wanted in asked:
+            exchange.wanted = wanted
+            exchange.seconds, seconds = seconds or self._timeouts.command, None
+            if self._ended is not None:
+                exchange.end()
             else:
-                self._timer = self._loop.call_at(self._due, self._on_timer)
+                self._owed.append(exchange)
+        if self._ended is None:
+            self._transport.write(commands)
+            if not self._deadline.is_set:
+                self._expect_next()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _expect_next(self) -> None:
+        """Give the server time for its next whole reply."""
+        if self._owed:
+            self._deadline.set(self._owed[0].seconds)
+        else:
+            self._deadline.lift()
 
     def _finish(self, why: str) -> None:
         if self._ended is not None:
             return
         self._ended = why
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._wake()
+        self._deadline.cancel()
+        while self._owed:
+            self._owed.popleft().end()
+        if self._room is not None:
+            self._room.end()
         if self.on_end is not None:
             self.on_end()

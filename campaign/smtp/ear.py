@@ -18,9 +18,14 @@ class Ear:
         if sock is not None and sock.fileno() >= 0:
             self._poll.register(sock.fileno(), select.POLLIN)  # the other side's end is something to read, too
 
+    @property
+    def hears_nothing(self) -> bool:
+        """Whether nothing has arrived that the event loop has not read."""
+        return not self._poll.poll(0)
+
     async def catch_up(self) -> None:
         """Return when the transport's protocol has been told of everything that had arrived."""
-        if self._poll.poll(0):
+        if not self.hears_nothing:
             loop = asyncio.get_running_loop()
             for _ in range(_TURNS):
                 turn = loop.create_future()

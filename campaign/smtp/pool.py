@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.concurrency import Latency
 from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError
 from campaign.smtp.connection import Connection, NotBegunError
 from campaign.smtp.job import Job
+from campaign.smtp.quota import Quota
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from campaign.clock import Clock
     from campaign.model import Receipt
+    from campaign.smtp.exchange import Exchange
     from campaign.smtp.terms import Envelope, Features
 
-#: Seconds after which one connection more is tried, when the server had allowed fewer than configured.
-_TRY_MORE_AFTER = 60.0
-#: Seconds after which another connection is tried, when one could not be opened beside others.
-_TRY_AGAIN_AFTER = 1.0
+    #: Makes the intent durable, and calls what it is given at the very moment in which it is.
+    Intent = Callable[[Callable[[], None]], Awaitable[None]]
+
 #: A server this fast (seconds a message) may be waiting for the disk; with any other the disk is not what takes time.
 _FAST = 0.02
-#: Connections that are opened at once beside others: a password that was changed is not tried more often.
-_TOGETHER = 2
+#: A message of more octets is off our hands before its dot is written.
+_LARGE = 32_768
 
 
 class Dials(Protocol):
@@ -48,21 +50,18 @@ class Pool:
 
     def __init__(self, dialer: Dials, *, limit: int, clock: Clock, took: Callable[[float], None]) -> None:
         self._dialer = dialer
-        self._limit = limit
-        self._allowed = limit
-        self._more_at = self._next_at = 0.0
+        self._quota = Quota(limit, clock)
         self._clock = clock
         self._took = took
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
         self._waiting: deque[Job] = deque()
-        self._idle: dict[Connection, asyncio.Future[Job | None]] = {}
+        self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._dialing = 0
         self._closing = False
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
-        # Where the disk is slower than a fast server, and messages wait for connections, the intent is made durable one
-        # message ahead; elsewhere in the last moment, so that a crash leaves few in doubt that had not left.
+        #: How long an intent takes, and a message on its connection without it.
         self._asking, self._carrying = Latency(), Latency()
 
     async def __aenter__(self) -> Self:
@@ -73,9 +72,7 @@ class Pool:
     async def __aexit__(self, *exc_info: object) -> None:
         """Take leave of every server and end."""
         self._closing = True
-        for connection, future in list(self._idle.items()):
-            if not future.done():
-                future.set_result(None)
+        for connection in list(self._idle):
             connection.quit()
         await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
 
@@ -102,15 +99,16 @@ class Pool:
                 connection = await self._dialer.dial()
             finally:
                 self._dialing -= 1
-            self._tasks.create_task(self._serve(self._admit(connection)))
+            self._admit(connection)
 
-    async def send(self, envelope: Envelope, message: bytes, before_dot: Callable[[], Awaitable[None]]) -> Receipt:
+    async def send(self, envelope: Envelope, message: bytes, intent: Intent, *, early: bool = False) -> Receipt:
         """Return the server's receipt for one message.
 
         Args:
             envelope: one recipient.
             message: CRLF line ends, not dot-stuffed.
-            before_dot: makes the intent durable; called when the server has the whole body and lacks the final dot.
+            intent: awaited when the server has the whole body and lacks the final dot.
+            early: it may be awaited while the message waits for a connection, where the disk is what takes time.
 
         Raises:
             LaterError, NeverError, PerhapsSentError: this message's fate.
@@ -118,36 +116,148 @@ class Pool:
         """
         if self._features and self._features.size and envelope.size > self._features.size:
             raise NeverError(f"the message has {envelope.size} octets, the server takes {self._features.size} at most")
-        job = Job(envelope, message, before_dot, asyncio.get_running_loop().create_future())
-        self._offer(job)
-        return await job.receipt
+        ahead = early and self._waits_for_the_disk
+        if ahead:
+            await self._ask(intent, lambda: None)
+        again = False
+        while True:
+            job = Job(envelope)
+            self._offer(job, first=again)
+            try:
+                return await self._carry(job, message, None if ahead else intent)
+            except NotBegunError:
+                # it cannot go on for ever: each time uses up a connection that had served
+                again = True
 
-    # -- inside --------------------------------------------------------------------------------------------------
+    # -- one message ---------------------------------------------------------------------------------------------
 
-    def _offer(self, job: Job, *, first: bool = False) -> None:
+    async def _carry(self, job: Job, message: bytes, intent: Intent | None) -> Receipt:
+        """Carry one message through its transaction on the connection that it gets; an intent of None is made."""
+        connection = await job.begun()
+        asked = 0.0
+        try:
+            await connection.envelope(job.envelope, job.opening)
+            # a small one leaves in one write with its dot
+            rest = message if intent is None and len(message) <= _LARGE else b""
+            if not rest:
+                await connection.body(message)
+            if intent is None:
+                self._dot_if_quiet(connection, job, rest)
+            else:
+                asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
+            final = job.final
+            if final is None:
+                await connection.check()
+                final = self._dot(connection, job, rest)
+            receipt = await connection.final(final)
+        except (DeliveryError, NotBegunError):
+            raise
+        except BaseException as error:
+            connection.end(str(error) or "the message was taken back")
+            raise
+        finally:
+            self._pass_on(connection, job)
+        took = self._clock.now() - job.began - asked
+        self._carrying.note(took)
+        self._took(took)
+        return receipt
+
+    async def _ask(self, intent: Intent, at_once: Callable[[], None], connection: Connection | None = None) -> float:
+        """Have the intent made durable; return how many seconds that took, for they are not the server's."""
+        began = self._clock.now()
+        try:
+            await intent(at_once)
+        except BaseException:
+            if connection is not None:
+                # the server has the message and must not get the dot
+                connection.end("the message was taken back")
+            raise
+        took = self._clock.now() - began
+        self._asking.note(took)
+        return took
+
+    def _dot_if_quiet(self, connection: Connection, job: Job, rest: bytes = b"") -> None:
+        if connection.is_quiet:
+            self._dot(connection, job, rest)
+
+    def _dot(self, connection: Connection, job: Job, rest: bytes) -> Exchange:
+        """Write the dot, and behind it the envelope of whoever waits longest."""
+        rides = None
+        if connection.features.pipelining and (following := self._next_for(connection)):
+            job.following, following.connection = following, connection
+            rides = (following.envelope, following.opening)
+        job.final = connection.dot(rides, message=rest)
+        return job.final
+
+    def _pass_on(self, connection: Connection, job: Job) -> None:
+        """Give a connection that is done with a message to the next one."""
+        if job.following is not None:
+            job.following.began = self._clock.now()
+        else:
+            self._release(connection)
+
+    # -- who gets which connection -------------------------------------------------------------------------------
+
+    @property
+    def _waits_for_the_disk(self) -> bool:
+        """Whether connections stand still while intents are made durable.
+
+        Only then is an intent made before the server waits for the message: a crash leaves fewer in doubt that way.
+        """
+        return self._carrying.seconds < min(_FAST, self._asking.seconds) and not self._idle
+
+    def _offer(self, job: Job, *, first: bool) -> None:
         if self._refusal:
-            job.fail(self._refusal)
+            job.opening.fail(self._refusal)
             return
-        for connection, future in self._idle.items():
-            if not future.done() and not connection.ended:
-                future.set_result(job)
-                return
+        while self._idle:
+            connection = self._idle.pop()
+            if job.suits(connection.features):
+                self._start(connection, job)
+            else:
+                self._idle.append(connection)
+            return
         if first:
             self._waiting.appendleft(job)
         else:
             self._waiting.append(job)
         self._open_more()
 
-    def _open_more(self) -> None:
-        if self._allowed < self._limit and self._clock.now() >= self._more_at:
-            self._allowed += 1
-            self._more_at = self._clock.now() + _TRY_MORE_AFTER
-        if self._open and self._clock.now() < self._next_at:
+    def _next_for(self, connection: Connection) -> Job | None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if not job.opening.is_over and job.suits(connection.features):
+                return job
+        return None
+
+    def _start(self, connection: Connection, job: Job) -> None:
+        job.connection, job.began = connection, self._clock.now()
+        connection.begin(job.envelope, job.opening)
+
+    def _release(self, connection: Connection) -> None:
+        """Let a connection serve the next message, or wait for one."""
+        if connection.ended:
             return
-        room = self._allowed if self._open else 1
+        if job := self._next_for(connection):
+            self._start(connection, job)
+        elif self._closing:
+            connection.quit()
+        else:
+            self._idle.append(connection)
+
+    def _gone(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._waiting:
+            self._open_more()
+
+    # -- how many there are --------------------------------------------------------------------------------------
+
+    def _open_more(self) -> None:
         if self._refusal or self._closing:
             return
-        if len(self._open) + self._dialing < room and self._dialing < min(len(self._waiting), _TOGETHER):
+        if self._quota.allows_another(open_now=self.open, dialing=self._dialing, waiting=len(self._waiting)):
             self._dialing += 1
             self._tasks.create_task(self._dial())
 
@@ -162,133 +272,25 @@ class Pool:
             self._dialing -= 1
             raise
         self._dialing -= 1
-        await self._serve(self._admit(connection))
+        self._admit(connection)
 
-    def _admit(self, connection: Connection) -> Connection:
+    def _admit(self, connection: Connection) -> None:
         offered = connection.features
         self._features = self._features.common(offered) if self._features else offered
+        if connection.ended:
+            self._gone(connection)
+            return
         self._open.add(connection)
+        connection.on_end = partial(self._gone, connection)
         if len(self._waiting) > 1:  # this one takes the first
             self._open_more()
-        return connection
+        self._release(connection)
 
     def _cannot_open(self, error: CampaignError) -> None:
         if isinstance(error, LaterError) and self._open:
-            self._next_at = self._clock.now() + _TRY_AGAIN_AFTER
-            if error.reply is not None:
-                # the server takes no more than these: meet it at its limit, and try one more later
-                self._allowed = len(self._open)
-                self._more_at = self._clock.now() + _TRY_MORE_AFTER
+            self._quota.failed(open_now=self.open, spoke=error.reply is not None)
             return
         if not isinstance(error, LaterError):
             self._refusal = error  # another login would be refused, too, and might lock the account
         while self._waiting:
-            self._waiting.popleft().fail(error)
-
-    async def _serve(self, connection: Connection) -> None:
-        """Put one message after the other on a connection until it ends."""
-        job: Job | None = None
-        try:
-            while True:
-                if job is None:
-                    job = await self._next_job(connection)
-                    if job is None:
-                        return
-                    if not job.suits(connection.features):
-                        job = None
-                        continue
-                    connection.begin(job.envelope)
-                job = await self._carry(connection, job)
-        except BaseException as error:
-            if job is not None:
-                job.fail(error)
-            raise
-        finally:
-            self._open.discard(connection)
-            if self._closing and job is None:
-                connection.quit()
-            else:  # amid a message QUIT would be a part of it
-                connection.end("it is of no more use")
-                if self._waiting:
-                    self._open_more()
-
-    async def _carry(self, connection: Connection, job: Job) -> Job | None:
-        """Carry one message through its transaction; return the one whose envelope rides behind its dot, if any."""
-        following: Job | None = None
-        began = self._clock.now()
-        try:
-            await connection.envelope(job.envelope)
-            ahead = job.early is not None
-            if not ahead:
-                await connection.body(job.message)
-            began += await self._ask(connection, job)
-            await connection.check()
-            if connection.features.pipelining and self._waiting:
-                first = self._waiting.popleft()
-                following = first if first.suits(connection.features) else None
-            connection.dot(following.envelope if following else None, message=job.message if ahead else b"")
-            if following and following.early is None and self._carrying.seconds < min(_FAST, self._asking.seconds):
-                following.early = self._tasks.create_task(self._ahead(following))
-            receipt = await connection.final()
-        except NotBegunError:
-            # it cannot go on for ever: each time uses up a connection that had served
-            self._offer(job, first=True)
-        except DeliveryError as error:
-            job.fail(error)
-        except CampaignError as error:
-            job.fail(error)
-            connection.end(str(error))
-        else:
-            took = self._clock.now() - began
-            self._carrying.note(took)
-            self._took(took)
-            if not job.receipt.done():
-                job.receipt.set_result(receipt)
-        return following
-
-    async def _ask(self, connection: Connection, job: Job) -> float:
-        """Have the intent made durable; return how many seconds that took, for they are not the server's."""
-        began = self._clock.now()
-        try:
-            if job.early is None:
-                await job.before_dot()
-            elif error := await job.early:
-                raise error
-        except BaseException:
-            # the server has the message and must not get the dot
-            connection.end("the message was taken back")
-            raise
-        took = self._clock.now() - began
-        if job.early is None:
-            self._asking.note(took)
-        return took
-
-    async def _ahead(self, job: Job) -> CampaignError | None:
-        """Make a job's intent durable ahead of its time; return the error instead of raising it into the group."""
-        began = self._clock.now()
-        try:
-            await job.before_dot()
-        except CampaignError as error:
-            return error
-        self._asking.note(self._clock.now() - began)
-        return None
-
-    async def _next_job(self, connection: Connection) -> Job | None:
-        """Return the next message for this connection, or None when it has ended or the pool closes."""
-        if connection.ended or self._closing:
-            return None
-        if self._waiting:
-            return self._waiting.popleft()
-        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
-
-        def let_go() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self._idle[connection] = future
-        connection.on_end = let_go
-        try:
-            return await future
-        finally:
-            connection.on_end = None
-            del self._idle[connection]
+            self._waiting.popleft().opening.fail(error)

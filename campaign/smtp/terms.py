@@ -45,6 +45,18 @@ class Timeouts:
     dot: float = 600.0
 
 
+def opening_of(envelope: Envelope, features: Features) -> bytes:
+    """Return the commands that open a transaction: all three where they may be pipelined (RFC 2920), else MAIL."""
+    mail = b"MAIL FROM:<%b>" % envelope.sender.encode()
+    if features.size is not None:
+        mail += b" SIZE=%d" % envelope.size
+    if envelope.eight_bit:
+        mail += b" BODY=8BITMIME"
+    if not features.pipelining:
+        return mail + b"\r\n"
+    return mail + b"\r\nRCPT TO:<%b>\r\nDATA\r\n" % envelope.recipient.encode()
+
+
 def stuffed(message: bytes) -> bytes:
     """Return a message with a second dot at the beginning of each line that begins with one (RFC 5321 §4.5.2)."""
     if message.startswith(b"."):

@@ -28,6 +28,7 @@ def no_intent_before_the_dot() -> None:
     waiting: dict[int, dict[str, Any]] = {}
 
     async def later(_log: SendLog, delivery: Any, **what: Any) -> None:  # noqa: ANN401 - as given
+        what.pop("at_once")()
         waiting[delivery.id] = what
 
     async def both(log: SendLog, delivery: Any, outcome: Any, **what: Any) -> None:  # noqa: ANN401 - as given
@@ -165,6 +166,8 @@ def kill_at(step: str, moment: str) -> None:
     async def awaited(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
         if moment == "before":
             die()
+        if "at_once" in more:
+            more["at_once"] = die
         await method(*given, **more)
         die()
 
