@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.definition import Definition
-    from campaign.model import Delivery, Outcome, Summary
-    from campaign.sendlog import Enlistment, Recovered
+    from campaign.model import Delivery, Outcome, Recovered, Summary
+    from campaign.sendlog import Enlistment
     from campaign.settings import Settings
     from campaign.venue import Venue
 

@@ -209,3 +209,15 @@ class Summary:
     def __getitem__(self, status: Status) -> int:
         """Return the number of recipients in a state."""
         return self.counts.get(status, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What an earlier run left half done, and what it was put to."""
+
+    #: `issuing` without a token id: a token may exist that nobody can name.
+    orphans: int
+    #: `issuing` with a token id: it is to be revoked.
+    revocations: int
+    #: `sending`: now `uncertain`.
+    uncertain: int

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.model import Outcome, Rate, Status
-from campaign.sendlog import Lane, Recovered
+from campaign.model import Outcome, Rate, Recovered, Status
+from campaign.sendlog import Lane
 from logbook import (
     END_STATES,
     TWO_DAYS,

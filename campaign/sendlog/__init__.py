@@ -3,7 +3,7 @@
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import held
 from campaign.sendlog.lanes import Lane
-from campaign.sendlog.log import Recovered, SendLog
+from campaign.sendlog.log import SendLog
 from campaign.sendlog.operating import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.sendlog.reading import FIELDS, LogReader
 
@@ -12,7 +12,6 @@ __all__ = [
     "Enlistment",
     "Lane",
     "LogReader",
-    "Recovered",
     "SendLog",
     "held",
     "keep_uncertain",

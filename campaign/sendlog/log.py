@@ -7,11 +7,11 @@ import json
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import SendLogError
-from campaign.model import Status
+from campaign.model import Recovered, Status
 from campaign.retry import LONGEST_WAIT
 from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
@@ -32,18 +32,6 @@ T = TypeVar("T")
 
 #: The columns of the view `step`.
 _STEPS = ("issuing", "issued", "sending", "settle", "settle_token")
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What an earlier run left half done, and what it was put to."""
-
-    #: `issuing` without a token id: a token may exist that nobody can name.
-    orphans: int
-    #: `issuing` with a token id: it is to be revoked.
-    revocations: int
-    #: `sending`: now `uncertain`.
-    uncertain: int
 
 
 class SendLog:
