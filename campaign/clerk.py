@@ -104,6 +104,7 @@ class Clerk:
         """Return the users among up to 100 ids that Clerk knows: `GET /v1/users?user_id=…`.
 
         Raises:
+            NeverError: Clerk refuses one of them, and does not say which (400, 422).
             LaterError, ServiceRefusesError: as above.
         """
         return await self._users([("user_id", each) for each in ids])
@@ -112,7 +113,7 @@ class Clerk:
         """Return the users that have one of up to 100 addresses: `GET /v1/users?email_address=…`.
 
         Raises:
-            LaterError, ServiceRefusesError: as above.
+            NeverError, LaterError, ServiceRefusesError: as above.
         """
         return await self._users([("email_address", each) for each in addresses])
 
@@ -121,6 +122,11 @@ class Clerk:
     async def _users(self, query: list[tuple[str, str]]) -> list[ClerkUser]:
         # one address may belong to several users, and the default limit is 10
         response = await self._call("GET", "/users", params=[*query, ("limit", "500")])
+        if response.status_code == 404:
+            raise ServiceRefusesError(f"Clerk at {self._http.base_url} has no users (404); check CLERK_API_URL")
+        if response.status_code in {400, 422}:
+            said = _receipt(response)
+            raise NeverError(f"Clerk refuses to look the user up: {said}", reply=said)
         data = _json(response) if response.status_code == 200 else None
         if not isinstance(data, list):
             raise self._unusable(response)
@@ -167,7 +173,7 @@ class Clerk:
         faulty = response.status_code >= 500 or response.is_success
         return LaterError(
             f"Clerk's answer is of no use: {said}",
-            scope=scope if faulty else Scope.RECIPIENT,
+            scope=scope,
             perhaps_done=faulty and response.request.method == "POST",
             reply=said,
         )

@@ -9,7 +9,7 @@ from campaign.errors import CampaignError, NeverError, Scope
 from campaign.recipients import normalise_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from campaign.clerk import Clerk
     from campaign.model import ClerkUser, Recipient
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 #: `GET /v1/users` takes up to this many ids or addresses.
 USERS_PER_CALL = 100
 
-_Answer = asyncio.Future[list["ClerkUser"]]
+
+class _Batch:
+    """Users who are asked for in one call."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.answer: asyncio.Future[list[ClerkUser]] = asyncio.get_running_loop().create_future()
+        #: The call failed, and somebody has met the error.
+        self.failed = False
 
 
 class Directory:
@@ -37,20 +45,21 @@ class Directory:
         self._clerk = clerk
         self._pacer = pacer
         self._by_address = by_address
-        self._answers: dict[str, _Answer] = {}
+        #: Who has been asked for, and has not been wanted yet.
+        self._batches: dict[str, _Batch] = {}
 
     async def fetch(self, recipients: Iterable[Recipient]) -> None:
         """Ask Clerk for these recipients' users ahead of `user_id_of`, which then waits for the answer.
 
         Errors are not raised here: each recipient's own path meets them.
         """
-        wanted = [name for name in dict.fromkeys(map(self._name, recipients)) if name not in self._answers]
-        batches = [wanted[start : start + USERS_PER_CALL] for start in range(0, len(wanted), USERS_PER_CALL)]
-        answers: list[_Answer] = [asyncio.get_running_loop().create_future() for _ in batches]
-        for batch, answer in zip(batches, answers, strict=True):
-            self._answers |= dict.fromkeys(batch, answer)
-        for batch, answer in zip(batches, answers, strict=True):
-            await self._ask(batch, answer)
+        wanted = [name for name in dict.fromkeys(map(self._name, recipients)) if name not in self._batches]
+        starts = range(0, len(wanted), USERS_PER_CALL)
+        batches = [_Batch(wanted[start : start + USERS_PER_CALL]) for start in starts]
+        for batch in batches:
+            self._batches |= dict.fromkeys(batch.names, batch)
+        for batch in batches:
+            await self._ask(batch)
 
     async def user_id_of(self, recipient: Recipient) -> str:
         """Return the id of the Clerk user whom this recipient's token is for.
@@ -60,9 +69,7 @@ class Directory:
             LaterError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
         name = self._name(recipient)
-        if name not in self._answers:
-            await self.fetch([recipient])
-        users = await self._answers.pop(name)
+        users = await self._users_of(name)
         address = recipient.email.lower()
         if self._by_address:
             found = [user for user in users if address in _own_addresses(user)]
@@ -80,19 +87,37 @@ class Directory:
             raise NeverError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
         return user.id
 
+    async def _users_of(self, name: str) -> list[ClerkUser]:
+        batch = self._batches.pop(name, None)
+        if batch is None or batch.failed:
+            # an error is met by those who waited for the answer; who comes later is asked for anew, with all the others
+            others = [other for other, found in self._batches.items() if found is batch]
+            batch = _Batch([name, *others])
+            self._batches |= dict.fromkeys(others, batch)
+            await self._ask(batch)
+        try:
+            return await batch.answer
+        except NeverError:
+            if len(batch.names) == 1:
+                raise
+            return await self._users_of(name)  # Clerk refuses one of them, and does not say which: each alone
+        except CampaignError:
+            batch.failed = True
+            raise
+
     def _name(self, recipient: Recipient) -> str:
         return recipient.email.lower() if self._by_address else recipient.user_id or ""
 
-    async def _ask(self, names: list[str], answer: _Answer) -> None:
+    async def _ask(self, batch: _Batch) -> None:
         try:
             await self._pacer.turn_soon("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
-            answer.set_result(await users(names))
+            batch.answer.set_result(await users(batch.names))
         except CampaignError as error:
-            answer.set_exception(error)
-            answer.exception()  # whoever asks meets it; nobody may ask
+            batch.answer.set_exception(error)
+            batch.answer.exception()  # whoever asks meets it; nobody may ask
         except BaseException:
-            answer.cancel()
+            batch.answer.cancel()
             raise
 
 

@@ -97,7 +97,7 @@ class Feed:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 if self._free_at(ahead=0) > now + _LONG:
-                    self._on_wait("no message may leave now", free_at)
+                    self._on_wait(self._held_why or "no message may leave now", free_at)
                 await self._until(free_at)
             else:
                 for lane in list(self._special.values()):  # a domain may be held meanwhile, and gets a lane
@@ -180,6 +180,11 @@ class Feed:
     def _free_at(self, *, ahead: int) -> float:
         return max((pacer.free_at(ahead) for pacer in self._services), default=self._clock.now())
 
+    @property
+    def _held_why(self) -> str:
+        """What a service did that is left alone for it; empty if none is."""
+        return next((pacer.held_why for pacer in self._services if pacer.is_held), "")
+
     def _not_soon(self, now: float, free_at: float) -> bool:
         return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)
 
@@ -229,7 +234,7 @@ class Feed:
         elif due is None or (not self._wait and due > now + _LONG):
             return False
         else:
-            self._on_wait("all that is left waits for its next try", due)
+            self._on_wait(self._held_why or "all that is left waits for its next try", due)
             await self._until(due)
         return True
 

@@ -108,6 +108,8 @@ class Pacer:
         self._windows = [Window(rate) for rate in rates]
         self._rates = tuple(rates)
         self._held_until = 0.0
+        #: What the last hold is for, for a person.
+        self.held_why = ""
         self._queue = asyncio.Lock()
         now = clock.now()
         for at, number in spent:
@@ -164,7 +166,9 @@ class Pacer:
             now = self._clock.now()
             return Turn([(window, window.take(now)) for window in self._windows], self._clock)
 
-    def hold(self, seconds: float) -> float:
+    def hold(self, seconds: float, why: str = "") -> float:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
-        self._held_until = max(self._held_until, self._clock.now() + seconds)
+        until = self._clock.now() + seconds
+        if until > self._held_until:
+            self._held_until, self.held_why = until, why
         return self._held_until

@@ -221,9 +221,9 @@ class Pipeline:
         held_until = self._feed.held_until(domain)
         if isinstance(error, LaterError):
             if error.scope is Scope.SERVER:
-                held_until = self._server_backoff.rest(self._pacer, error.wait)
+                held_until = self._server_backoff.rest(self._pacer, error)
             elif error.scope is Scope.CLERK and self._tokens:
-                held_until = self._clerk_backoff.rest(self._tokens.pacer, error.wait)
+                held_until = self._clerk_backoff.rest(self._tokens.pacer, error)
         return outcome_of(error, delivery, self._policy, now=self._clock.now(), held_until=held_until)
 
     # -- many of them --------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Pipeline:
             try:
                 await self._pool.prove()
             except LaterError as error:
-                held_until = self._server_backoff.rest(self._pacer, error.wait)
+                held_until = self._server_backoff.rest(self._pacer, error)
                 await self._feed.pause(error.reason, held_until)
             except CampaignError as error:
                 self._refuse(error)

@@ -52,15 +52,15 @@ class Backoff:
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
-    def rest(self, pacer: Pacer, wait: timedelta | None) -> float:
-        """Hold a service's pacer for a fault and return the instant at which the hold ends.
+    def rest(self, pacer: Pacer, error: LaterError) -> float:
+        """Hold a service's pacer for its fault and return the instant at which the hold ends.
 
         What fails while the service is left alone already was under way before: however much of it there is, it is
         the same fault, and only a longer wait that the service itself asks for counts.
         """
-        if wait is None and pacer.is_held:
+        if error.wait is None and pacer.is_held:
             return pacer.held_until
-        return pacer.hold(self.failed(wait))
+        return pacer.hold(self.failed(error.wait), error.reason)
 
     def succeeded(self) -> None:
         """Note a success: the next fault is a first one again."""

@@ -55,7 +55,7 @@ class Revoker:
                 self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
             if late:
                 # all of them: what one answer asks for (Retry-After) counts though another came before it
-                held_until = max(self._backoff.rest(self._pacer, error.wait) for error in late)
+                held_until = max(self._backoff.rest(self._pacer, error) for error in late)
                 return max(0.0, held_until - self._clock.now())
         return None
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from campaign.clerk import Clerk
-from campaign.errors import CampaignError, LaterError, Scope
+from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
 from campaign.model import ClerkUser, Revocation
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, Change, ClerkScript, Truncate, Used, Users, refusal
@@ -93,7 +93,7 @@ def test_addresses_are_asked_for_as_they_are(name: str) -> None:
         (Answer(200, '[{"id": "user_a"}]', content_type="application/json"), Scope.CLERK),
         (Answer(200, '[{"id": "user_a", "email_addresses": null}]', content_type="application/json"), Scope.CLERK),
         (Answer(200, '[{"id": "user_a", "email_addresses": ["a"]}]', content_type="application/json"), Scope.CLERK),
-        (refusal(422, "form_param_value_invalid"), Scope.RECIPIENT),
+        (refusal(409, "conflict"), Scope.CLERK),
         (refusal(429, "too_many_requests", retry_after=1), Scope.CLERK),
         (Truncate(), Scope.CLERK),
         (Drop(), Scope.CLERK),
@@ -110,6 +110,23 @@ def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypat
     assert isinstance(outcome, LaterError), outcome
     assert outcome.scope is scope
     assert not outcome.perhaps_done
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_call_for_users_that_clerk_will_not_take(status: int) -> None:
+    """A list of users that Clerk refuses for what was asked is refused for good, in Clerk's words."""
+    with faulty("users", refusal(status, "form_param_format_invalid")) as server:
+        outcome = ask(server, lambda clerk: clerk.users_by_address(["a@example.com"]))
+    assert isinstance(outcome, NeverError)
+    assert "form_param_format_invalid" in outcome.reason
+
+
+def test_a_place_without_users_is_not_clerk() -> None:
+    """A list of users that is not found blames no recipient, but the address of the API."""
+    with faulty("users", Answer(404, "<html>not found</html>")) as server:
+        outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
+    assert isinstance(outcome, ServiceRefusesError)
+    assert "CLERK_API_URL" in str(outcome)
 
 
 # -- revocations -------------------------------------------------------------------------------------------------

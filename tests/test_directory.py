@@ -143,10 +143,11 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
     assert (outcome.skip, outcome.reason) == (True, "2 Clerk users have this address")
 
 
-def test_the_same_user_may_be_asked_for_twice() -> None:
-    """Two recipients of one user both have their answer."""
-    outcomes, _ = looked_up([ADA, replace(ADA, key="another")], ClerkScript(users=USERS))
-    assert outcomes == ["user_ada", "user_ada"]
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_same_user_may_be_asked_for_more_than_once(*, ahead: bool) -> None:
+    """Several recipients of one user all have their answer."""
+    outcomes, _ = looked_up([replace(ADA, key=str(n)) for n in range(4)], ClerkScript(users=USERS), ahead=ahead)
+    assert outcomes == ["user_ada"] * 4
 
 
 @pytest.mark.parametrize(
@@ -158,24 +159,41 @@ def test_the_same_user_may_be_asked_for_twice() -> None:
     ],
     ids=["429", "500", "401"],
 )
-def test_a_call_that_failed_is_met_by_each_on_its_own_path(action: Answer, expected: object) -> None:
-    """Fetching ahead raises nothing; each recipient of the batch meets the error, and the next try asks again."""
-    recipients = [replace(ADA, key=str(number)) for number in range(3)]
+def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expected: object) -> None:
+    """Fetching ahead raises nothing; who waits meets the error, and who comes later is asked for anew, in one call."""
+    recipients = [replace(ADA, key=str(number)) for number in range(5)]
     recipients = [replace(one, user_id=f"user_{one.key}", email=f"user_{one.key}@example.com") for one in recipients]
     script = ClerkScript(users=USERS, faults=(Fault("users", action, times=1),))
 
     async def run(server: ClerkServer) -> None:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
             directory = Directory(clerk, Pacer([], FakeClock()), by_address=False)
-            await directory.fetch(recipients)
-            for recipient in recipients:
-                with pytest.raises(CampaignError) as caught:
-                    await directory.user_id_of(recipient)
-                error = caught.value
+            at_once = [directory.user_id_of(recipient) for recipient in recipients[:2]]
+            _, *met = await asyncio.gather(directory.fetch(recipients), *at_once, return_exceptions=True)
+            for error in met:
                 assert (error.scope if isinstance(error, LaterError) else type(error)) == expected
-            await directory.fetch(recipients)
-            assert [await directory.user_id_of(one) for one in recipients] == ["user_0", "user_1", "user_2"]
+            later = [directory.user_id_of(recipient) for recipient in recipients[2:]]
+            assert await asyncio.gather(*later) == ["user_2", "user_3", "user_4"]
+            assert len(server.events("request")) == 2
+            assert await directory.user_id_of(recipients[0]) == "user_0"
 
     with ClerkServer(script) as server:
         asyncio.run(run(server))
-        assert len(server.events("request")) == 2
+
+
+def test_a_recipient_whom_clerk_will_not_look_up_spoils_nobody_elses_call(tmp_path: Path) -> None:
+    """Where Clerk refuses a call for one of many, each is asked for alone: that one fails and the others go on."""
+    (tmp_path / "users.csv").write_text(
+        "user_id,email\nuser_1,u1@example.com\nuser_2,u2@example.com\n", encoding="utf-8"
+    )
+    odd = refusal(422, "form_param_format_invalid")
+    faults = (Fault("users", odd, times=1), Fault("users", odd, skip=1, times=1))
+    script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv")), faults=faults)
+    (first, second, third), calls = looked_up([*people(2), person(3)], script)
+    assert isinstance(second, NeverError)
+    assert not second.skip
+    assert "form_param_format_invalid" in second.reason
+    assert first == "user_1"
+    assert isinstance(third, NeverError)
+    assert third.skip
+    assert len(calls) == 4

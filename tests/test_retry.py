@@ -118,7 +118,7 @@ def test_what_fails_together_is_one_fault() -> None:
     """A hundred faults while a service is left alone hold it no longer than one."""
     pacer = Pacer([Rate.parse("10/second")], FakeClock(NOW))
     backoff = Backoff(POLICY)
-    ends = {backoff.rest(pacer, None) for _ in range(100)}
+    ends = {backoff.rest(pacer, LaterError("503")) for _ in range(100)}
     assert len(ends) == 1
     assert 30 <= ends.pop() - NOW <= 36
 
@@ -127,6 +127,6 @@ def test_a_longer_wait_that_is_asked_for_during_a_rest_counts() -> None:
     """A service that names a longer wait while it is left alone gets it."""
     pacer = Pacer([], FakeClock(NOW))
     backoff = Backoff(POLICY)
-    backoff.rest(pacer, None)
-    assert backoff.rest(pacer, timedelta(seconds=500)) == NOW + 500
-    assert backoff.rest(pacer, timedelta(seconds=1)) == NOW + 500
+    backoff.rest(pacer, LaterError("503"))
+    assert backoff.rest(pacer, LaterError("429", wait=timedelta(seconds=500))) == NOW + 500
+    assert backoff.rest(pacer, LaterError("429", wait=timedelta(seconds=1))) == NOW + 500

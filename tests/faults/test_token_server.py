@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -153,15 +155,45 @@ def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
         assert verdict.states["sent"] == 18
 
 
-def test_a_failed_list_of_users_blames_nobody(tmp_path: Path) -> None:
-    """While Clerk cannot say who its users are, nobody loses a try and no domain is thought to defer anybody."""
-    with staged(
-        tmp_path, 60, clerk=clerk(Fault("users", Answer(503), times=6)), more=LIMITS.replace("300ms", "20ms")
-    ) as stage:
-        done = stage.work.run()
+NO_LIST: dict[str, Action] = {
+    "503": Answer(503),
+    "closed": Drop(),
+    "reset": Reset(),
+    "half an answer": Truncate(),
+    "a page": Answer(200, "<html>hello</html>"),
+    "no list": Answer(200, "{}", content_type="application/json"),
+}
+
+
+@pytest.mark.parametrize("what", NO_LIST)
+def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None:
+    """While Clerk cannot say who its users are, nobody loses a try, and soon after it can again everybody is mailed."""
+    lost = Fault("users", NO_LIST[what], times=4)
+    with staged(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as stage:
+        done = stage.work.run(timeout=20)
         assert (done.returncode, done.stderr) == (0, "")
         assert "defers" not in done.stdout
         assert {row["attempts"] for row in stage.work.rows()} == {1}
+        calls = [event["t"] for event in stage.clerk.events("request") if event["stage"] == "users"]
+        waits = [later - earlier for earlier, later in itertools.pairwise(calls[:5])]
+        assert all(wait >= 0.05 * 2**n for n, wait in enumerate(waits)), "longer each time"
+        assert len(calls) < 15, "the others of a call that failed are asked for together again"
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 130), (("--no-wait",), 1)], ids=["waiting", "--no-wait"])
+def test_a_run_says_what_it_waits_for(options: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    """While Clerk is down the run waits, longer each time, and says why; a run that is not to wait ends."""
+    with staged(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "2500ms")) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes", *options)
+        if not options:
+            wait_for(lambda: len(stage.clerk.events("request")) > 1, process)
+            process.terminate()
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (code, "")
+        if not options:
+            assert re.search(r"Waiting [23] s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
+        status = stage.work.status()
+        assert (status["queued"], status["failed"]) == (3, 0)
 
 
 UNSETTLED: dict[str, tuple[Action, int]] = {
