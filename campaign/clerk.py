@@ -5,7 +5,11 @@ The wire is Clerk's published one (https://clerk.com/docs/reference/backend-api,
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
+import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +27,14 @@ if TYPE_CHECKING:
 
     from campaign.model import Receipt
 
+#: For each part of a call.
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
+#: Seconds for a whole call, however its answer trickles in.
+_DEADLINE = 60.0
+#: Octets of an answer; the users of a batch have some hundred thousand.
+_LARGEST = 10_000_000
+#: zlib's number for gzip and its own form alike, with the largest window.
+_GZIP = 47
 
 
 class Clerk:
@@ -40,7 +51,12 @@ class Clerk:
     def __init__(self, api_url: str, secret_key: str, *, concurrency: int = 100) -> None:
         self._http = httpx.AsyncClient(
             base_url=f"{api_url}/v1",
-            headers={"Authorization": f"Bearer {secret_key}", "Accept": "application/json", "User-Agent": "campaign"},
+            headers={
+                "Authorization": f"Bearer {secret_key}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": "campaign",
+            },
             timeout=_PATIENCE,
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             verify=ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False,
@@ -69,14 +85,13 @@ class Clerk:
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
         # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
-        response = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
-        if response.status_code in {404, 422}:
-            said = _receipt(response)
-            unknown = response.status_code == 404
-            raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=unknown, reply=said)
-        data = _json(response) if response.status_code == 200 else None
+        answer = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
+        if answer.status in {404, 422}:
+            said = answer.receipt
+            raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
+        data = answer.json if answer.status == 200 else None
         if not isinstance(data, dict):
-            raise self._unusable(response, scope=Scope.RECIPIENT)
+            raise self._unusable(answer, scope=Scope.RECIPIENT)
         token_id, token, owner = data.get("id"), data.get("token"), data.get("user_id")
         if not (isinstance(token_id, str) and token_id and isinstance(token, str) and token and isinstance(owner, str)):
             raise LaterError("Clerk's answer lacks the token, its id or its user", perhaps_done=True)
@@ -91,14 +106,14 @@ class Clerk:
             LaterError: not settled yet, with `perhaps_done` where the token may have been revoked.
             ServiceRefusesError: 401, 403, or a redirect.
         """
-        response = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
-        if response.status_code == 200:
+        answer = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
+        if answer.status == 200:
             return Revocation.REVOKED
-        if response.status_code == 404:
+        if answer.status == 404:
             return Revocation.UNKNOWN
-        if response.status_code == 400:
+        if answer.status == 400:
             return Revocation.USED
-        raise self._unusable(response)
+        raise self._unusable(answer)
 
     async def users_by_id(self, ids: Sequence[str]) -> list[ClerkUser]:
         """Return the users among up to 100 ids that Clerk knows: `GET /v1/users?user_id=…`.
@@ -121,15 +136,12 @@ class Clerk:
 
     async def _users(self, query: list[tuple[str, str]]) -> list[ClerkUser]:
         # one address may belong to several users, and the default limit is 10
-        response = await self._call("GET", "/users", params=[*query, ("limit", "500")])
-        if response.status_code == 404:
-            raise ServiceRefusesError(f"Clerk at {self._http.base_url} has no users (404); check CLERK_API_URL")
-        if response.status_code in {400, 422}:
-            said = _receipt(response)
-            raise NeverError(f"Clerk refuses to look the user up: {said}", reply=said)
-        data = _json(response) if response.status_code == 200 else None
+        answer = await self._call("GET", "/users", params=[*query, ("limit", "500")])
+        if answer.status in {400, 422}:
+            raise NeverError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
+        data = answer.json if answer.status == 200 else None
         if not isinstance(data, list):
-            raise self._unusable(response)
+            raise self._unusable(answer)
         try:
             return [_user(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
@@ -142,41 +154,82 @@ class Clerk:
         *,
         scope: Scope = Scope.CLERK,
         **how: Any,  # noqa: ANN401 - httpx's own
-    ) -> httpx.Response:
-        """Return the response, unless it means the same for every call; `scope`: whose try a lost one costs."""
+    ) -> _Answer:
+        """Return the answer, unless it means the same for every call; `scope`: whose try a lost one costs."""
         try:
-            response = await self._http.request(method, path, **how)
+            answer = await self._whole_answer(method, path, **how)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             if any(isinstance(cause, ssl.SSLError) for cause in (error.__cause__, error.__context__)) or (
                 "CERTIFICATE" in str(error)
             ):
                 raise ServiceRefusesError(f"Clerk at {self._http.base_url.host} has no trusted TLS: {error}") from None
             raise LaterError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
             # the request may have been carried out
-            what = printable(str(error)) or type(error).__name__
+            what = printable(str(error)) or f"{type(error).__name__} within {_DEADLINE:g} s"
             raise LaterError(
                 f"Clerk's answer was lost: {what}",
                 scope=scope,
                 perhaps_done=method == "POST",
             ) from None
-        if response.status_code in {401, 403} or response.is_redirect:
-            raise _refusal(response)
-        if response.status_code == 429:
-            wait = retry_after(response.headers.get("Retry-After"), now=instant(SystemClock().now()))
-            raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=_receipt(response))
-        return response
+        if answer.status in {401, 403} or 300 <= answer.status < 400:
+            raise _refusal(answer)
+        if answer.status == 404 and not answer.receipt.enhanced:
+            raise ServiceRefusesError(f"Clerk's API is not at {self._http.base_url} (404); check CLERK_API_URL")
+        if answer.status == 429:
+            wait = retry_after(answer.headers.get("Retry-After"), now=instant(SystemClock().now()))
+            raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
+        return answer
+
+    async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
+        """Return what Clerk answers, read in bounded time and memory."""
+        body = bytearray()
+        async with asyncio.timeout(_DEADLINE), self._http.stream(method, path, **how) as response:
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > _LARGEST:
+                    raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
+        return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
 
     @staticmethod
-    def _unusable(response: httpx.Response, *, scope: Scope = Scope.CLERK) -> CampaignError:
-        said = _receipt(response)
-        faulty = response.status_code >= 500 or response.is_success
+    def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:
+        faulty = answer.status >= 500 or answer.status < 300
         return LaterError(
-            f"Clerk's answer is of no use: {said}",
+            f"Clerk's answer is of no use: {answer.receipt}",
             scope=scope,
-            perhaps_done=faulty and response.request.method == "POST",
-            reply=said,
+            perhaps_done=faulty and answer.method == "POST",
+            reply=answer.receipt,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back from a call, whole."""
+
+    method: str
+    status: int
+    phrase: str
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def json(self) -> object:
+        """The body's JSON value; None if it has none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def receipt(self) -> Receipt:
+        """The status with Clerk's own words."""
+        data = self.json
+        errors = data.get("errors") if isinstance(data, dict) else None
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+        text = first.get("long_message") or first.get("message") or self.phrase
+        return receipt(self.status, str(text), enhanced=str(first.get("code") or ""))
 
 
 def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
@@ -193,26 +246,11 @@ def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
     return max(timedelta(0), (date if date.tzinfo else date.replace(tzinfo=UTC)) - now)
 
 
-def _refusal(response: httpx.Response) -> ServiceRefusesError:
-    said = _receipt(response)
-    if response.is_redirect:
+def _refusal(answer: _Answer) -> ServiceRefusesError:
+    said = answer.receipt
+    if 300 <= answer.status < 400:
         return ServiceRefusesError(f"Clerk answered with a redirect ({said.code}), not followed: check CLERK_API_URL")
     return ServiceRefusesError(f"Clerk refuses the key: {said}; check CLERK_SECRET_KEY and CLERK_API_URL")
-
-
-def _json(response: httpx.Response) -> object:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _receipt(response: httpx.Response) -> Receipt:
-    data = _json(response)
-    errors = data.get("errors") if isinstance(data, dict) else None
-    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    text = first.get("long_message") or first.get("message") or response.reason_phrase
-    return receipt(response.status_code, str(text), enhanced=str(first.get("code") or ""))
 
 
 def _user(data: dict[str, Any]) -> ClerkUser:

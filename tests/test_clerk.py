@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.clerk import Clerk, retry_after
-from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from calls import CALLS, KEY, ask, create, faulty
+from campaign.clerk import retry_after
+from campaign.errors import LaterError, NeverError, Scope, ServiceRefusesError
 from campaign.model import SignInToken
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, refusal
@@ -23,38 +23,9 @@ from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from servers.script import Action
 
-T = TypeVar("T")
-KEY = "sk_test_" + "k" * 40
-TWO_DAYS = timedelta(hours=48)
 NOW = datetime(2026, 5, 12, 10, 0, tzinfo=UTC)
-
-
-def ask(url: str, call: Callable[[Clerk], Awaitable[T]]) -> T | CampaignError:
-    """Return the answer to one call, or the error."""
-
-    async def run() -> T:
-        async with Clerk(url, KEY) as clerk:
-            return await call(clerk)
-
-    outcome: T | CampaignError
-    try:
-        outcome = asyncio.run(run())
-    except CampaignError as error:
-        outcome = error
-    assert KEY not in repr(outcome)
-    return outcome
-
-
-def create(clerk: Clerk) -> Awaitable[SignInToken]:
-    return clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS)
-
-
-def faulty(at: str, action: Action) -> ClerkServer:
-    return ClerkServer(ClerkScript(faults=(Fault(at, action),)))
 
 
 def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
@@ -205,13 +176,8 @@ def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
 )
 def test_clerk_refuses_us(at: str, action: Action) -> None:
     """A refused key, or a redirect, is our matter: the sentence names the settings to look at."""
-    calls: dict[str, Callable[[Clerk], Awaitable[object]]] = {
-        "create": create,
-        "users": lambda clerk: clerk.users_by_id(["user_ada"]),
-        "revoke": lambda clerk: clerk.revoke_sign_in_token("sit_1"),
-    }
     with faulty(at, action) as server:
-        outcome = ask(server.url, calls[at])
+        outcome = ask(server.url, CALLS[at])
         assert len(server.events("request")) == 1
     assert isinstance(outcome, ServiceRefusesError)
     assert "CLERK_API_URL" in str(outcome)

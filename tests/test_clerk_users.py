@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from campaign.clerk import Clerk
-from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.errors import CampaignError, LaterError, NeverError, Scope
 from campaign.model import ClerkUser, Revocation
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, Change, ClerkScript, Truncate, Used, Users, refusal
@@ -119,14 +119,6 @@ def test_a_call_for_users_that_clerk_will_not_take(status: int) -> None:
         outcome = ask(server, lambda clerk: clerk.users_by_address(["a@example.com"]))
     assert isinstance(outcome, NeverError)
     assert "form_param_format_invalid" in outcome.reason
-
-
-def test_a_place_without_users_is_not_clerk() -> None:
-    """A list of users that is not found blames no recipient, but the address of the API."""
-    with faulty("users", Answer(404, "<html>not found</html>")) as server:
-        outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
-    assert isinstance(outcome, ServiceRefusesError)
-    assert "CLERK_API_URL" in str(outcome)
 
 
 # -- revocations -------------------------------------------------------------------------------------------------

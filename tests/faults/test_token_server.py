@@ -12,7 +12,7 @@ import pytest
 from crash.evidence import read_log_file
 from refusals import refused, table_of
 from servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Used, refusal
-from servers.script import Drop, Fault, Reply, Reset, Silence
+from servers.script import Drop, Endless, Fault, Reply, Reset, Silence
 from servers.smtp_script import SmtpScript
 from stage import staged, wait_for
 
@@ -117,6 +117,7 @@ LOST: dict[str, Action] = {
     "closed": Drop(done=True),
     "reset": Reset(done=True),
     "half an answer": Truncate(),
+    "an answer without an end": Endless(" " * 500, done=True),
     "500 after the fact": Answer(500, "<html>oops</html>", done=True),
     "no token": Change(without=("token",)),
     "no id": Change(without=("id",)),

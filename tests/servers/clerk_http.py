@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 from servers.clerk_api import Request, Response
 from servers.clerk_script import Answer, Change, Impostor, Truncate, Used
-from servers.script import Delay, Drop, Reset, Silence
+from servers.script import Delay, Drop, Endless, Raw, Reset, Silence, Trickle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from servers.clerk_api import Api
     from servers.clerk_script import ClerkScript
@@ -42,6 +42,7 @@ class HttpConnection(asyncio.Protocol):
         self._closed = closed
         self._buffer = bytearray()
         self._busy = False
+        self._paused = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,12 +132,46 @@ class HttpConnection(asyncio.Protocol):
                 self._busy = True
                 if action.seconds is not None:
                     asyncio.get_running_loop().call_later(action.seconds, self.transport.close)
+            case Raw() | Endless() | Trickle():
+                self._say_oddly(action)
             case Answer():
                 self._say(action.status, action.body, _headers(action), action.content_type)
                 if action.shut and action.retry_after is not None:
                     self._api.shut(action.retry_after)
             case _ if usual is not None:
                 self._usually(action, usual)
+
+    def pause_writing(self) -> None:
+        """The client takes no more for now."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The client takes more."""
+        self._paused = False
+
+    def _say_oddly(self, action: Raw | Endless | Trickle) -> None:
+        match action:
+            case Raw():
+                self.transport.write(action.data.encode("latin-1"))
+            case Endless():
+                self._busy = True
+                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+                self._go_on_for_ever(action.line.encode("latin-1") * 1000)
+            case Trickle():
+                self._busy = True
+                self._trickle(iter((action.text or "").encode("latin-1")), action.interval)
+
+    def _go_on_for_ever(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            if not self._paused:
+                self.transport.write(data)
+            asyncio.get_running_loop().call_later(0.001, self._go_on_for_ever, data)
+
+    def _trickle(self, octets: Iterator[int], interval: float) -> None:
+        octet = next(octets, None)
+        if octet is not None and not self.transport.is_closing():
+            self.transport.write(bytes([octet]))
+            asyncio.get_running_loop().call_later(interval, self._trickle, octets, interval)
 
     def _usually(self, action: Action | None, usual: Response) -> None:
         body = usual.body
@@ -174,8 +209,8 @@ def _does_the_work(action: Action | None) -> bool:
     match action:
         case None | Delay() | Truncate() | Change() | Impostor() | Used():
             return True
-        case Answer() | Drop() | Reset() | Silence():
-            return action.done
+        case Answer() | Drop() | Reset() | Silence() | Raw() | Endless() | Trickle():
+            return bool(action.done)
     raise TypeError(f"{type(action).__name__} is no way for Clerk to answer")
 
 
