@@ -50,7 +50,8 @@ def test_one_hold_for_all(as_date: bool, tmp_path: Path) -> None:
         # a date has whole seconds
         assert calls_within(stage, UNDER_WAY, 2.0 if as_date else 2.9) == 0
         refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
-        assert len(refusals) <= 30, "only calls that were under way"
+        # a date that is rounded down may be over before the storm is
+        assert len(refusals) <= (60 if as_date else 30), "only calls that were under way"
 
 
 def test_a_hold_without_a_time(tmp_path: Path) -> None:
