@@ -45,10 +45,13 @@ class Clerk:
     Args:
         api_url: the origin, without `/v1`.
         secret_key: `sk_…`.
-        concurrency: how many calls may be under way at once.
+        concurrency: how many tokens may be asked for at once.
     """
 
     def __init__(self, api_url: str, secret_key: str, *, concurrency: int = 100) -> None:
+        #: To be entered before it is put on record that a token is asked for, so that nothing stands between the
+        #: record and the call: httpx itself lets none wait.
+        self.room = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
             base_url=f"{api_url}/v1",
             headers={
@@ -58,7 +61,7 @@ class Clerk:
                 "User-Agent": "campaign",
             },
             timeout=_PATIENCE,
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
             verify=ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False,
             follow_redirects=False,
             trust_env=False,
@@ -158,7 +161,7 @@ class Clerk:
         """Return the answer, unless it means the same for every call; `scope`: whose try a lost one costs."""
         try:
             answer = await self._whole_answer(method, path, **how)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if any(isinstance(cause, ssl.SSLError) for cause in (error.__cause__, error.__context__)) or (
                 "CERTIFICATE" in str(error)
             ):

@@ -126,11 +126,13 @@ class Pipeline:
             await self._feed.domain_turn(delivery.recipient)
             if self._tokens:
                 user_id = await self._user_id_of(delivery, self._tokens)
-                await self._tokens.pacer.turn_soon("Clerk", Scope.CLERK)
-                self._must_go_on()
-                delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
-                asked_at = self._clock.now()
-                token = await self._tokens.clerk.create_sign_in_token(user_id, expires_in=self._tokens.expires_in)
+                async with self._tokens.clerk.room:
+                    turn = await self._tokens.pacer.turn_soon("Clerk", Scope.CLERK)
+                    self._must_go_on()
+                    delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
+                    turn.used()
+                    asked_at = self._clock.now()
+                    token = await self._tokens.clerk.create_sign_in_token(user_id, expires_in=self._tokens.expires_in)
                 self._concurrency.token.note(self._clock.now() - asked_at)
                 self._clerk_backoff.succeeded()
                 await self._log.issued(delivery, token)

@@ -246,3 +246,21 @@ def test_a_run_that_is_killed_amid_a_revocation_raises_no_alarm(tmp_path: Path) 
         assert (done.returncode, done.stderr) == (1, "")
         assert "ALARM" not in done.stdout
         assert not read_log_file(stage.work.log, "trial").unsettled
+
+
+def test_a_row_is_in_issuing_only_while_its_call_is_out(tmp_path: Path) -> None:
+    """Killed while Clerk is silent, a run leaves no more possible orphans than calls that Clerk has heard."""
+    silent = clerk(Fault("create", Silence()))
+    many = LIMITS.replace("connections = 4", "connections = 60")
+    with staged(tmp_path, 250, clerk=silent, more=many) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes")
+
+        def calls() -> int:
+            return sum(event["stage"] == "create" for event in stage.clerk.events("request"))
+
+        wait_for(lambda: calls() >= 100, process)
+        time.sleep(0.5)  # noqa: TID251 - whatever else would be asked for is
+        process.kill()
+        process.communicate()
+        heard = calls()
+        assert stage.work.status()["issuing"] == heard
