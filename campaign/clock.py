@@ -6,7 +6,17 @@ import asyncio
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: Seconds that only grow, since some instant.
+_ticks: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic
+)
 
 
 class Clock(Protocol):
@@ -50,13 +60,6 @@ class SystemClock:
                 return await event.wait()
         except TimeoutError:
             return False
-
-
-def _ticks() -> float:
-    """Return seconds that only grow, since some instant."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 def instant(seconds: float) -> datetime:

@@ -10,6 +10,8 @@ _MOST = 1000
 _WEIGHT = 0.1
 #: A network's latency (seconds), until the first measurement.
 _GUESS = 0.2
+#: A disk's, likewise.
+_DISK = 0.001
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
 _QUEUE = 4.0
 #: Room for what varies.
@@ -19,8 +21,8 @@ _SLACK = 1.5
 class Latency:
     """A running mean of how long something takes, in seconds."""
 
-    def __init__(self) -> None:
-        self.seconds = _GUESS
+    def __init__(self, guess: float = _GUESS) -> None:
+        self.seconds = guess
         #: The shortest so far: what it takes when nothing stands in a queue.
         self.best = inf
 
@@ -45,7 +47,9 @@ class Concurrency:
         self._with_token = with_token
         #: How long a token takes.
         self.token = Latency()
-        #: How long a message takes on its connection.
+        #: How long it takes to make durable that a message is about to be sent.
+        self.intent = Latency(_DISK)
+        #: How long a message takes on its connection, without that.
         self.transaction = Latency()
 
     @property
@@ -53,8 +57,8 @@ class Concurrency:
         """The number that uses what is allowed, and not many more: they would wait with tokens in their hands."""
         token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
-        # while one message is on the wire another's token is on its way, and a third waits to ride behind the dot
-        busy = ceil(self._connections * _SLACK * (2 + token / transaction)) + 2
+        # while one message is on the wire a second waits to ride behind its dot, and others are on their way to there
+        busy = ceil(self._connections * _SLACK * (2 + (token + self.intent.seconds) / transaction)) + 2
         if self._rate is not None:
             busy = min(busy, ceil(self._rate * (token + transaction) * _SLACK) + 2)
         return max(2, min(busy, _MOST))

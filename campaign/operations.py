@@ -106,7 +106,7 @@ async def send_test(
     specimen(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
     async with open_venue(definition, settings, sandbox=sandbox) as venue:
         dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-        async with Pool(dialer, limit=1, clock=clock, took=lambda _: None) as pool:
+        async with Pool(dialer, limit=1, clock=clock, intent=Latency(), transaction=Latency()) as pool:
             await pool.prove()
             async with _token(definition, venue, user_id) as token:
                 message = template.compose(

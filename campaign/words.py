@@ -16,7 +16,9 @@ _SECRET = re.compile(r"(?<=[?&;#])[^\s<>\"']+|[A-Za-z0-9_\-+/.=%]{48,}")
 
 def printable(text: str) -> str:
     """Return the text on one line, with everything that could steer a terminal or reorder a line as a space."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())
 
 
 def receipt(code: int, text: str, *, enhanced: str = "") -> Receipt:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clock import SystemClock
+from campaign.concurrency import Latency
 from campaign.errors import CampaignError, LaterError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
 from campaign.model import Receipt
 from campaign.smtp import Pool
@@ -46,7 +47,7 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
         post = Post(server, limit=limit)
         async with post.pool:
             outcomes = await post.send_all(number)
-        assert len(post.took) == fates(outcomes)[RECEIPT]
+        assert post.transaction.number == fates(outcomes)[RECEIPT]
         return outcomes
 
     with SmtpServer(script) as server:
@@ -253,7 +254,7 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
         dialers = iter([dialer(rich), dialer(poor)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), took=lambda _: None)
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), intent=Latency(), transaction=Latency())
         message = mail(body="Zoë\r\n".encode())
         async with pool:
             await pool.prove()
@@ -280,7 +281,7 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
 
     async def run(small: SmtpServer, large: SmtpServer) -> None:
         dialers = iter([dialer(small), dialer(large)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), took=lambda _: None)
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), intent=Latency(), transaction=Latency())
         big = mail(body=b"x" * 70 + b"\r\n" * 100)
         async with pool:
             await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.concurrency import Latency
 from campaign.errors import CampaignError, LaterError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
@@ -115,14 +116,31 @@ async def _intend(before_dot: Callable[[], Awaitable[None]], at_once: Callable[[
     at_once()
 
 
+class Counted(Latency):
+    """A latency that counts its measurements."""
+
+    number = 0
+
+    def note(self, seconds: float) -> None:
+        """Take a measurement in."""
+        super().note(seconds)
+        self.number += 1
+
+
 class Post:
     """A pool at a scripted server, and how long it says that messages took."""
 
     def __init__(
         self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
     ) -> None:
-        self.took: list[float] = []
-        self.pool = Pool(dialer(server, url=url), limit=limit, clock=clock or SystemClock(), took=self.took.append)
+        self.transaction = Counted()
+        self.pool = Pool(
+            dialer(server, url=url),
+            limit=limit,
+            clock=clock or SystemClock(),
+            intent=Latency(),
+            transaction=self.transaction,
+        )
 
     async def send(
         self, number: int, before_dot: Callable[[], Awaitable[None]] | None = None, *, early: bool = False

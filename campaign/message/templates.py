@@ -174,10 +174,11 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
 def render(template: Template, variables: dict[str, Any]) -> str:
     """Return what a template renders with variables that hold its globals too.
 
-    It is what `Template.render` does, without a copy of the variables and with the traceback as it is; whatever
-    is raised is for `templatefaults.explained`.
+    It is what `Template.render` does, without a copy of the variables or a look at globals that are everybody's, and
+    with the traceback as it is; whatever is raised is for `templatefaults.explained`.
     """
-    return "".join(template.root_render_func(template.new_context(variables, shared=True)))
+    env = template.environment
+    return "".join(template.root_render_func(env.context_class(env, variables, template.name, template.blocks)))
 
 
 def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes.Template]:

@@ -79,9 +79,9 @@ class Connection(asyncio.Protocol):
             if rcpt.code < 300:
                 data = self._answer(await self._ask_one(b"DATA\r\n"), Stage.DATA)
         if mail.code < 300 and rcpt.code < 300 and data.code == _START_INPUT:
-            if self.used and self._ended is not None:
-                raise NotBegunError(self._ended)
-            return
+            if self._ended is None:
+                return
+            raise NotBegunError(self._ended) if self.used else self._lost("before the message")
         stages = ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data))
         stage, reply = next((each for each in stages if each[1].code >= 300), stages[-1])
         if reply.code >= 400:

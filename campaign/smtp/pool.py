@@ -7,7 +7,6 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
-from campaign.concurrency import Latency
 from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError
 from campaign.smtp.connection import Connection, NotBegunError
 from campaign.smtp.job import Job
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from campaign.clock import Clock
+    from campaign.concurrency import Latency
     from campaign.model import Receipt
     from campaign.smtp.exchange import Exchange
     from campaign.smtp.terms import Envelope, Features
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A server this fast (seconds a message) may be waiting for the disk; with any other the disk is not what takes time.
 _FAST = 0.02
+#: An intent that takes no more than this part of the time that a message is on its connection does not hold it up.
+_SHORT = 0.25
 #: A message of more octets is off our hands before its dot is written.
 _LARGE = 32_768
 
@@ -45,14 +47,15 @@ class Pool:
         dialer: opens a connection.
         limit: connections at once.
         clock: the time.
-        took: told how many seconds each accepted message was on its connection.
+        intent: learns how long an intent takes.
+        transaction: learns how long each accepted message was on its connection, without its intent.
     """
 
-    def __init__(self, dialer: Dials, *, limit: int, clock: Clock, took: Callable[[float], None]) -> None:
+    def __init__(self, dialer: Dials, *, limit: int, clock: Clock, intent: Latency, transaction: Latency) -> None:
         self._dialer = dialer
         self._quota = Quota(limit, clock)
         self._clock = clock
-        self._took = took
+        self._asking, self._carrying = intent, transaction
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
         self._waiting: deque[Job] = deque()
         self._idle: list[Connection] = []
@@ -61,8 +64,6 @@ class Pool:
         self._closing = False
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
-        #: How long an intent takes, and a message on its connection without it.
-        self._asking, self._carrying = Latency(), Latency()
 
     async def __aenter__(self) -> Self:
         """Start; nothing is opened yet."""
@@ -137,18 +138,13 @@ class Pool:
         asked = 0.0
         try:
             await connection.envelope(job.envelope, job.opening)
-            # a small one leaves in one write with its dot
-            rest = message if intent is None and len(message) <= _LARGE else b""
-            if not rest:
-                await connection.body(message)
-            if intent is None:
-                self._dot_if_quiet(connection, job, rest)
+            if intent is None and len(message) <= _LARGE:
+                final = self._dot(connection, job, message)
             else:
-                asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
-            final = job.final
-            if final is None:
-                await connection.check()
-                final = self._dot(connection, job, rest)
+                await connection.body(message)
+                if intent is not None:
+                    asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
+                final = job.final or await self._dot_after_all(connection, job)
             receipt = await connection.final(final)
         except (DeliveryError, NotBegunError):
             raise
@@ -157,9 +153,7 @@ class Pool:
             raise
         finally:
             self._pass_on(connection, job)
-        took = self._clock.now() - job.began - asked
-        self._carrying.note(took)
-        self._took(took)
+        self._carrying.note(self._clock.now() - job.began - asked)
         return receipt
 
     async def _ask(self, intent: Intent, at_once: Callable[[], None], connection: Connection | None = None) -> float:
@@ -176,17 +170,21 @@ class Pool:
         self._asking.note(took)
         return took
 
-    def _dot_if_quiet(self, connection: Connection, job: Job, rest: bytes = b"") -> None:
+    def _dot_if_quiet(self, connection: Connection, job: Job) -> None:
         if connection.is_quiet:
-            self._dot(connection, job, rest)
+            self._dot(connection, job)
 
-    def _dot(self, connection: Connection, job: Job, rest: bytes) -> Exchange:
-        """Write the dot, and behind it the envelope of whoever waits longest."""
+    async def _dot_after_all(self, connection: Connection, job: Job) -> Exchange:
+        await connection.check()
+        return self._dot(connection, job)
+
+    def _dot(self, connection: Connection, job: Job, message: bytes = b"") -> Exchange:
+        """Write the message, if that is not done, and the dot, and behind it the envelope of whoever waits longest."""
         rides = None
         if connection.features.pipelining and (following := self._next_for(connection)):
             job.following, following.connection = following, connection
             rides = (following.envelope, following.opening)
-        job.final = connection.dot(rides, message=rest)
+        job.final = connection.dot(rides, message=message)
         return job.final
 
     def _pass_on(self, connection: Connection, job: Job) -> None:
@@ -200,11 +198,12 @@ class Pool:
 
     @property
     def _waits_for_the_disk(self) -> bool:
-        """Whether connections stand still while intents are made durable.
+        """Whether connections stand still for long while intents are made durable.
 
         Only then is an intent made before the server waits for the message: a crash leaves fewer in doubt that way.
         """
-        return self._carrying.seconds < min(_FAST, self._asking.seconds) and not self._idle
+        carrying = self._carrying.seconds
+        return carrying < _FAST and self._asking.seconds > _SHORT * carrying and not self._idle
 
     def _offer(self, job: Job, *, first: bool) -> None:
         if self._refusal:

@@ -26,15 +26,20 @@ class MalformedReplyError(Exception):
 class Reply:
     """One complete reply."""
 
-    __slots__ = ("code", "text")
+    __slots__ = ("_octets", "code")
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, octets: bytes) -> None:
         self.code = code
-        self.text = text
+        self._octets = octets
 
     def __repr__(self) -> str:
         """Return the reply as it is logged."""
         return f"Reply({self.code}, {self.text[:60]!r})"
+
+    @property
+    def text(self) -> str:
+        """The text of its lines, with blanks in between."""
+        return self._octets.decode("utf-8", "replace")
 
     @property
     def receipt(self) -> Receipt:
@@ -70,6 +75,8 @@ class ReplyReader:
         if found is None or len(line) > _LONGEST_LINE:
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         code, mark, text = found.groups()
+        if mark == b" " and not self._lines:  # most have one line
+            return Reply(int(code), text)
         if (self._lines and code != self._code) or (text and not mark):
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         self._code = code
@@ -79,7 +86,7 @@ class ReplyReader:
         self._lines.append(text.strip())
         if mark == b"-":
             return None
-        reply = Reply(int(code), b" ".join(self._lines).decode("utf-8", "replace"))
+        reply = Reply(int(code), b" ".join(self._lines))
         self._lines.clear()
         self._size = 0
         return reply
