@@ -12,6 +12,7 @@ from campaign.app import open_log
 from campaign.clerk import Clerk
 from campaign.clock import SystemClock, instant
 from campaign.closing import number
+from campaign.concurrency import Latency
 from campaign.errors import PerhapsSentError, RecipientsError, ServiceRefusesError
 from campaign.message import MessageTemplate
 from campaign.message.headers import split_mailbox

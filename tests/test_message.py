@@ -293,3 +293,24 @@ def test_no_error_holds_the_token(folder: Path) -> None:
         composed(template)
     assert "eyJ" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@given(st.text(max_size=1200), st.text(max_size=30), st.sampled_from(["ada@example.com", "ada @example.com", "a@b@c"]))
+def test_what_is_sure_can_be_composed(folder: Path, name: str, other: str, email: str) -> None:
+    """A message of plain templates that is said to be sure is never refused, whatever the values are."""
+    (folder / "sure.html").write_text("<p>Hello {{ name }}, {{ other }}</p>", "utf-8")
+    (folder / "sure.txt").write_text("Hello {{ name }}, {{ other }}", "utf-8")
+    changes = {"subject": "{{ name }}", "html": folder / "sure.html", "text": folder / "sure.txt"}
+    campaign = definition(folder, email=changes)
+    campaign = cast(
+        "Definition", SimpleNamespace(path=campaign.path, name=campaign.name, email=campaign.email, link=None)
+    )
+    template = MessageTemplate.load(campaign)
+    variables = {"name": name, "other": other}
+    assert not template.is_sure({"name": name}, email=email), "a variable is missing"
+    if template.is_sure(variables, email=email):
+        for eight_bit in (False, True):
+            composed = template.compose(
+                variables, email=email, message_id="<1@acme.example>", date=DATE, token=None, eight_bit=eight_bit
+            )
+            assert composed.data

@@ -16,6 +16,7 @@ from campaign.message.headers import one_line
 from campaign.message.inlining import inlined
 from campaign.message.links import LinkBuilder
 from campaign.message.plaintext import text_of, text_template, tidied
+from campaign.message.straight import Straight, renderer
 from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template, nodes
 
     from campaign.definition import Definition
+    from campaign.message.straight import Render
 
 #: Stands in the place of the token wherever an error might show it.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
@@ -69,15 +71,19 @@ class Wording:
         changed = inlined(html_env, source, self._folder.path_of(root))
         if changed != source:
             self._html = self._changed(root, changed, trees).get_template(self._html.name or root)
+        self._render_html = renderer(self._html)
         known = [changed]
         text_env = templates.environment(self._folder)
         self._text: Template | None = None
+        self._render_text: Render | None = None
         # Whether blank lines must be tidied up in what the text template renders.
         self._derived = email.text is None
         if email.text is not None:
             self._text, _ = self._file(text_env, email.text)
+            self._render_text = renderer(self._text)
         elif (derived := text_template(text_env, changed)) is not None:
             self._text = templates.compile_source(text_env, derived, self._folder.path_of(root))
+            self._render_text = renderer(self._text, derived)
             known.append(derived)
         self._folder.seal()
 
@@ -87,6 +93,7 @@ class Wording:
             raise TemplateError(f"{where}: A sign-in link must not stand in a subject; take it out.")
         self._names.add(where, tree)
         self._subject = templates.compile_source(templates.environment(), email.subject, where)
+        self._render_subject = renderer(self._subject, email.subject)
         if link is not None:
             where = f"{definition.path}: link.url"
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
@@ -137,6 +144,15 @@ class Wording:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours)
 
+    def sure_subject(self, variables: Mapping[str, Any]) -> str | None:
+        """Return the subject where it and the bodies can be rendered whatever the values are, else None."""
+        renders = (self._render_subject, self._render_html, self._render_text)
+        if self._link is not None or not all(isinstance(render, Straight) for render in renders):
+            return None
+        if not all(render.names <= variables.keys() for render in renders if isinstance(render, Straight)):
+            return None
+        return one_line(self._render_subject(dict(variables)))
+
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the words for one recipient.
 
@@ -153,9 +169,9 @@ class Wording:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
             context, links = self._context(variables, token or "")
-            subject = one_line(templates.render(self._subject, context))
-            html = with_newlines(templates.render(self._html, context))
-            text = text_of(html) if self._text is None else with_newlines(templates.render(self._text, context))
+            subject = one_line(self._render_subject(context))
+            html = with_newlines(self._render_html(context))
+            text = text_of(html) if self._render_text is None else with_newlines(self._render_text(context))
             if self._derived:
                 text = tidied(text)
         except Exception as error:  # noqa: BLE001 - a template can raise anything

@@ -1,0 +1,72 @@
+"""A template of text and plain variables, filled without Jinja; every other one is rendered by it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import nodes
+from markupsafe import escape
+
+from campaign.message.templates import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2 import Environment, Template
+
+    Render = Callable[[dict[str, Any]], str]
+
+
+class Straight:
+    """Renders what Jinja would, where all there is to do is to put values, escaped or not, between pieces of text.
+
+    Nothing that a value holds can make it fail; a variable that is missing is a KeyError.
+    """
+
+    def __init__(self, pieces: list[str], values: list[tuple[int, str]], shown: Callable[[Any], str]) -> None:
+        self._pieces = pieces
+        self._values = values
+        self._shown = shown
+        #: The variables that must be there.
+        self.names = frozenset(name for _, name in values)
+
+    def __call__(self, variables: dict[str, Any]) -> str:
+        """Return the text for these variables."""
+        pieces, shown = self._pieces.copy(), self._shown
+        for place, name in self._values:
+            pieces[place] = shown(variables[name])
+        return "".join(pieces)
+
+
+def renderer(template: Template, source: str | None = None) -> Render:
+    """Return what renders a compiled template.
+
+    Args:
+        template: the template.
+        source: what it was compiled from; None for a template with a name, whose source is known by it.
+    """
+    env = template.environment
+    if source is None:
+        assert env.loader is not None  # noqa: S101 - whoever has a name was loaded
+        assert template.name is not None  # noqa: S101
+        source, _, _ = env.loader.get_source(env, template.name)
+    return _straight(env, source) or partial(render, template)
+
+
+def _straight(env: Environment, source: str) -> Straight | None:
+    if env.finalize is not None:
+        return None
+    pieces: list[str] = []
+    values: list[tuple[int, str]] = []
+    for statement in env.parse(source).body:
+        for node in statement.nodes if isinstance(statement, nodes.Output) else [statement]:
+            match node:
+                case nodes.TemplateData(data=text):
+                    pieces.append(text)
+                case nodes.Name(name=name, ctx="load") if name != "self":
+                    values.append((len(pieces), name))
+                    pieces.append("")
+                case _:
+                    return None
+    return Straight(pieces, values, escape if env.autoescape else str)

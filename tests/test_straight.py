@@ -1,0 +1,56 @@
+"""Templates of text and plain variables: filled without Jinja, they say what Jinja would make of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.message.straight import Straight, renderer
+from campaign.message.templates import compile_source, environment, render
+
+NAMES = ("first", "last", "items")
+values = st.one_of(st.text(), st.lists(st.dictionaries(st.sampled_from(["a", "b"]), st.text(), max_size=2), max_size=2))
+pieces = st.one_of(
+    st.text(st.characters(exclude_characters="{}"), max_size=20),
+    st.sampled_from([*(f"{{{{ {name} }}}}" for name in NAMES), "{{- first -}}", "{# no word #}", "\n", "\r\n"]),
+)
+
+
+@given(st.lists(pieces, max_size=8).map("".join), st.fixed_dictionaries(dict.fromkeys(NAMES, values)), st.booleans())
+def test_the_words_are_those_of_jinja(source: str, variables: dict[str, object], escaped: bool) -> None:
+    """Whatever the text and the values are, the outcome is the one that Jinja renders."""
+    template = compile_source(environment(autoescape=escaped), source, "email.html")
+    straight = renderer(template, source)
+    assert isinstance(straight, Straight)
+    assert straight(variables) == render(template, variables)
+    assert type(straight(variables)) is str
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ first | upper }}",
+        "{% if first %}x{% endif %}",
+        "{% for row in items %}{{ row.a }}{% endfor %}",
+        "{% set x = first %}{{ x }}",
+        "{{ items[0] }}",
+        "{{ items.a }}",
+        "{{ first ~ last }}",
+        "{{ self }}",
+        "{{ 5 }}",
+        "{% block body %}{{ first }}{% endblock %}",
+        "{% filter upper %}{{ first }}{% endfilter %}",
+    ],
+)
+def test_what_is_more_than_that_is_left_to_jinja(source: str) -> None:
+    """A template that decides, computes or repeats anything is rendered by Jinja."""
+    template = compile_source(environment(), source, "email.html")
+    assert not isinstance(renderer(template, source), Straight)
+
+
+def test_a_variable_that_is_missing_is_an_error() -> None:
+    """Nothing is put in the place of a variable that is not there."""
+    source = "Hello {{ nobody }}"
+    with pytest.raises(KeyError, match="nobody"):
+        renderer(compile_source(environment(), source, "email.html"), source)({"first": "Ada"})
