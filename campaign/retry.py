@@ -48,7 +48,7 @@ class Backoff:
     def failed(self, wait: timedelta | None) -> float:
         """Note a fault and return the seconds to hold: what the service asked for, or the policy's delay."""
         self._faults += 1
-        if wait is not None:
+        if wait:  # a wait of nothing, asked for again and again, would be none between calls that are all refused
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
@@ -58,7 +58,7 @@ class Backoff:
         What fails while the service is left alone already was under way before: however much of it there is, it is
         the same fault, and only a longer wait that the service itself asks for counts.
         """
-        if error.wait is None and pacer.is_held:
+        if not error.wait and pacer.is_held:
             return pacer.held_until
         return pacer.hold(self.failed(error.wait), error.reason)
 

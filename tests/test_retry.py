@@ -114,6 +114,16 @@ def test_a_service_says_itself_how_long(asked: float, waits: float) -> None:
     assert Backoff(POLICY).failed(timedelta(seconds=asked)) == waits
 
 
+def test_a_wait_of_nothing_is_none() -> None:
+    """A service that asks for no wait at all (`Retry-After: 0`, a date in the past) is left alone longer each time."""
+    backoff = Backoff(POLICY)
+    waits = [backoff.failed(timedelta(0)) for _ in range(3)]
+    assert all(30 * 2**n <= wait <= 36 * 2**n for n, wait in enumerate(waits))
+    pacer = Pacer([], FakeClock(NOW))
+    ends = {backoff.rest(pacer, LaterError("429", wait=timedelta(0))) for _ in range(100)}
+    assert len(ends) == 1
+
+
 def test_what_fails_together_is_one_fault() -> None:
     """A hundred faults while a service is left alone hold it no longer than one."""
     pacer = Pacer([Rate.parse("10/second")], FakeClock(NOW))

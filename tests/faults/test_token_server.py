@@ -63,6 +63,18 @@ def test_a_hold_without_a_time(tmp_path: Path) -> None:
         assert calls_within(stage, UNDER_WAY, 1.9) == 0
 
 
+@pytest.mark.parametrize("seconds", [0, -60], ids=["none", "a date in the past"])
+def test_a_wait_of_nothing_is_no_invitation(seconds: int, tmp_path: Path) -> None:
+    """A Clerk that refuses calls and asks for no wait is not called again and again at full speed."""
+    storm = Answer(429, retry_after=seconds, as_date=seconds < 0)
+    refused_for_long = clerk(Fault("create", storm, between=(0.0, 3.0)))
+    with staged(tmp_path, 60, clerk=refused_for_long, more=LIMITS) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
+        assert len(refusals) <= 150, "a burst of those under way for each of a few holds"
+
+
 def test_a_huge_hold_is_capped_and_can_be_left(tmp_path: Path) -> None:
     """A year's hold is taken for an hour; a run that is not to wait ends at once, with everybody else queued."""
     storm = Answer(429, retry_after=31_536_000, shut=True)
