@@ -30,7 +30,7 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
     else:
         loop_factory = uvloop.new_event_loop
     # The log's writer must not wait long for a busy loop: its commits are what the messages wait for.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.002)
     # What was imported stays; and most of what a message leaves behind is no garbage that must be searched for.
     gc.freeze()
     gc.set_threshold(_OBJECTS)

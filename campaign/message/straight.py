@@ -35,7 +35,9 @@ class Straight:
         """Return the text for these variables."""
         pieces, shown = self._pieces.copy(), self._shown
         for place, name in self._values:
-            pieces[place] = shown(variables[name])
+            value = variables[name]
+            # what has letters and digits only is shown as it is; that is most of it, and quickly seen
+            pieces[place] = value if type(value) is str and value.isalnum() else shown(value)
         return "".join(pieces)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class _Write(NamedTuple):
     """A write that waits: a row that makes a step, or whatever else is to be done in the transaction."""
@@ -108,7 +110,7 @@ class GroupCommit:
         for write in writes:
             if write.row is not None:
                 rows.setdefault(write.step, []).append(write.row)
-        steps = self._nobody | {step: json.dumps(each) for step, each in rows.items()}
+        steps = self._nobody | {step: _json(each) for step, each in rows.items()}
         alone = all(write.action is None for write in writes)
         try:
             if alone:
