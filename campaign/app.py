@@ -21,7 +21,7 @@ from campaign.pipeline import Pipeline, Tokens
 from campaign.recipients import fingerprint, read_recipients
 from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
-from campaign.sendlog import SendLog, held
+from campaign.sendlog import SendLog, discard, held, is_empty
 from campaign.smtp import Dialer, Pool, Timeouts
 from campaign.trial import tried
 from campaign.venue import needs_clerk, needs_user_id, open_venue
@@ -216,13 +216,18 @@ async def _send(
 
 @contextmanager
 def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[SendLog]:
-    """Hold and open a campaign's send log while the block runs."""
+    """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
     with held(venue.log):
-        log = SendLog(venue.log, definition.name, clock)
+        made = not venue.log.exists()
+        log, unused = SendLog(venue.log, definition.name, clock), False
         try:
             yield log
         finally:
+            with suppress(CampaignError):
+                unused = made and is_empty(log)
             log.close()
+            if unused:
+                discard(venue.log)
 
 
 @asynccontextmanager

@@ -130,22 +130,42 @@ def test_a_wrong_campaign_file_is_told_by_its_line(tmp_path: Path, spoil: Spoil,
 
 @pytest.mark.parametrize(("spoil", "words"), TEMPLATE.values(), ids=TEMPLATE)
 def test_a_wrong_template_is_told_by_file_line_and_row(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
-    """A template that one row cannot fill stops the whole campaign before the first token is asked for."""
+    """A template that one row cannot fill stops the whole campaign before the first token, and leaves no log behind."""
     with staged(tmp_path) as stage:
         spoil(stage.work)
         refused(stage.work.run(), *words)
         assert stage.silent
-        assert table_of(stage.work.log, "delivery") == []
+        assert list(tmp_path.glob("send-log.db*")) == []
 
 
 @pytest.mark.parametrize(("spoil", "words"), CSV.values(), ids=CSV)
 def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
-    """A CSV that cannot be trusted as a whole ends in one sentence that names file and line, and nobody is enlisted."""
+    """A CSV that cannot be trusted as a whole ends in a sentence that names file and line, and leaves no log behind."""
     with staged(tmp_path) as stage:
         spoil(stage.work)
         refused(stage.work.run(), *words)
         assert stage.silent
-        assert table_of(stage.work.log, "delivery") == []
+        assert list(tmp_path.glob("send-log.db*")) == []
+
+
+@pytest.mark.parametrize(
+    "command", [("retry",), ("resolve", "--keep"), ("resolve", "--resend"), ("revoke",)], ids=" ".join
+)
+def test_a_decision_about_nobody_makes_no_log(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A decision before the first run finds nothing to do, and leaves no log behind."""
+    with staged(tmp_path) as stage:
+        done = stage.work.campaign(*command, "campaign.toml")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert list(tmp_path.glob("send-log.db*")) == []
+
+
+def test_an_empty_file_that_was_there_stays(tmp_path: Path) -> None:
+    """A file that somebody made for the log is not taken away, though nobody was enlisted in it."""
+    with staged(tmp_path) as stage:
+        stage.work.log.touch()
+        people("")(stage.work)
+        refused(stage.work.run(), "people.csv")
+        assert stage.work.log.exists()
 
 
 def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None:

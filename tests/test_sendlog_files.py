@@ -200,6 +200,35 @@ def test_one_log_has_one_runner(path: Path) -> None:
         pass
 
 
+def test_a_lock_does_not_outlive_a_log_that_never_was(path: Path) -> None:
+    """Who held a log that there is not leaves nothing behind, and a log that there is keeps its lock."""
+    with held(path):
+        pass
+    assert list(path.parent.iterdir()) == []
+    with held(path):
+        open_for_writing(path).close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["send-log.db", "send-log.db.lock"]
+
+
+def test_a_lock_that_was_taken_away_holds_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opened a lock's file before its holder took it away holds the new one in the end: there is one runner."""
+    lock, real = path.with_name("send-log.db.lock"), os.open
+
+    def open_late(name: Path, *how: int) -> int:
+        descriptor = real(name, *how)
+        if not late:
+            late.append(descriptor)
+            lock.unlink()
+        return descriptor
+
+    late: list[int] = []
+    monkeypatch.setattr("campaign.sendlog.files.os.open", open_late)
+    with held(path):
+        assert lock.exists()
+        with pytest.raises(LogHeldError), held(path):
+            pass
+
+
 def test_there_is_nothing_to_read_yet(path: Path) -> None:
     """Reading a log that does not exist says so, names the command that makes it, and does not make it."""
     with pytest.raises(SendLogUnusableError, match=r"no send log .* yet; `campaign run FILE`"):

@@ -1,10 +1,17 @@
 """The durable send log: the queue of a campaign and the truth about it, in SQLite."""
 
 from campaign.sendlog.enlisting import Enlistment
-from campaign.sendlog.files import held
+from campaign.sendlog.files import discard, held
 from campaign.sendlog.lanes import Lane
 from campaign.sendlog.log import SendLog
-from campaign.sendlog.operating import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
+from campaign.sendlog.operating import (
+    is_empty,
+    keep_uncertain,
+    resend_uncertain,
+    retry,
+    revoke_everything,
+    revoke_uncertain,
+)
 from campaign.sendlog.reading import FIELDS, LogReader
 
 __all__ = [
@@ -13,7 +20,9 @@ __all__ = [
     "Lane",
     "LogReader",
     "SendLog",
+    "discard",
     "held",
+    "is_empty",
     "keep_uncertain",
     "resend_uncertain",
     "retry",

@@ -28,7 +28,7 @@ def held(path: Path) -> Iterator[None]:
     """Hold the log for one runner while the block runs.
 
     The lock is a file of its own beside the log, since SQLite's locks on the database are let go whenever any
-    descriptor of it is closed.
+    descriptor of it is closed. Where there is no log in the end, it is taken away.
 
     Raises:
         LogHeldError: another run holds it.
@@ -36,20 +36,45 @@ def held(path: Path) -> Iterator[None]:
     """
     _refuse_strange_places(path)
     lock = path.with_name(path.name + ".lock")
+    descriptor = _locked(lock, path)
+    while not _is_there(descriptor, lock):  # whoever held it took it away between our opening and our locking
+        os.close(descriptor)
+        descriptor = _locked(lock, path)
+    try:
+        yield
+    finally:
+        if not path.exists():
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(lock: Path, path: Path) -> int:
+    """Return a descriptor of the lock's file, locked."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SendLogUnusableError(f"the lock {lock} cannot be opened: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LogHeldError(
-                f"another run holds the send log {path}; wait for it to end, or follow it with `campaign status`"
-            ) from error
-        yield
-    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(descriptor)
+        raise LogHeldError(
+            f"another run holds the send log {path}; wait for it to end, or follow it with `campaign status`"
+        ) from error
+    return descriptor
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def discard(path: Path) -> None:
+    """Take a closed log away, with what SQLite keeps beside it."""
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

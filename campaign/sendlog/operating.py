@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from campaign.sendlog.log import SendLog
 
 
+def is_empty(log: SendLog) -> bool:
+    """Return whether nobody was ever enlisted in the log, in any campaign."""
+    with log.transaction() as connection:
+        return connection.execute(SQL.anybody).fetchone() is None
+
+
 def retry(log: SendLog, *, state: Status = Status.FAILED, email: str | None = None) -> int:
     """Put failed (or skipped) rows back to `queued`, with all their attempts before them; return how many."""
     with log.transaction() as connection:

@@ -168,6 +168,9 @@ SELECT coalesce(sum(settled_at IS NULL), 0),
             AND delivery.state IN ('sent', 'uncertain'))), 0)
 FROM revocation WHERE campaign_id = :campaign;
 
+-- name: anybody
+SELECT 1 FROM delivery LIMIT 1;
+
 -- name: campaigns
 SELECT id, name FROM campaign ORDER BY name;
 
