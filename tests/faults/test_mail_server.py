@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refusals import refused
-from servers.script import Delay, Drop, Fault, Reply
+from servers.script import Delay, Drop, Extra, Fault, Reply
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from stage import staged, wait_for
@@ -59,7 +59,7 @@ def test_a_login_refused_mid_run(what: str, tmp_path: Path) -> None:
 
 
 TEMPORARY: dict[str, tuple[Fault, ...]] = {
-    "greylisting": (Fault("rcpt", Reply("451 4.7.1 Greylisted"), per="recipient", lasting=0.8),),
+    "greylisting": (Fault("rcpt", Reply("451 4.7.1 Greylisted"), per="recipient", lasting=0.4),),
     "452 too many recipients": (Fault("rcpt", Reply("452 4.5.3 Too many recipients"), every=4),),
     "552 at RCPT": (Fault("rcpt", Reply("552 5.5.3 Too many recipients"), every=4, times=3),),
     "454 after the message": (Fault("dot", Reply("454 4.7.0 Throttling failure: rate exceeded"), every=12),),
@@ -72,10 +72,10 @@ TEMPORARY: dict[str, tuple[Fault, ...]] = {
 @pytest.mark.parametrize("what", TEMPORARY)
 def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
     """Temporary refusals are tried again by the policy, and in the end everybody has one mail with a live link."""
-    with staged(tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS) as stage:
+    with staged(tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS.replace("300ms", "100ms")) as stage:
         done = stage.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4, first_delay=0.3)
+        verdict = stage.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 24
 
@@ -120,7 +120,7 @@ def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
             stage.work.serve_by(smtp=before.url)
             process = stage.work.start("run", "campaign.toml", "--yes")
             wait_for(lambda: len(before.events("accept")) > 10, process)
-        time.sleep(1.5)  # noqa: TID251 - nobody listens for so long
+        time.sleep(0.8)  # noqa: TID251 - nobody listens for so long
         assert process.poll() is None
         with SmtpServer(slow, record=tmp_path / "after.jsonl", port=before.port) as after:
             out, err = process.communicate(timeout=60)
@@ -136,6 +136,7 @@ def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tls", "certificate", "faults"),
     [
+        ("starttls", "good", (Fault("starttls", Extra("250 2.0.0 Injected by somebody on the line")),)),
         ("starttls", "self-signed", ()),
         ("implicit", "expired", ()),
         ("implicit", "wrong-host", ()),
@@ -215,9 +216,9 @@ def test_a_message_that_is_too_large(tmp_path: Path) -> None:
 def test_a_connection_lost_before_the_dot_is_a_plain_retry(action: Action, tmp_path: Path) -> None:
     """A server that leaves at RCPT, at DATA or amid the message leaves nobody uncertain."""
     faults = tuple(Fault(at, action, every=5, times=3) for at in ("rcpt", "data", "body"))
-    with staged(tmp_path, 30, smtp=SmtpScript(faults=faults), more=LIMITS) as stage:
+    with staged(tmp_path, 30, smtp=SmtpScript(faults=faults), more=LIMITS.replace("300ms", "100ms")) as stage:
         done = stage.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4, first_delay=0.3)
+        verdict = stage.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 30

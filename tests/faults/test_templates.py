@@ -61,7 +61,7 @@ def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> No
 def test_a_template_edited_during_a_run(tmp_path: Path) -> None:
     """Templates are read once: an edit amid a run changes no mail of it, and the next run says that they changed."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
-    with staged(tmp_path, 20, smtp=slow, more="[limits]\nconnections = 2\n") as stage:
+    with staged(tmp_path, 20, smtp=slow, more='[limits]\nconnections = 2\ntokens = "1000/second"\n') as stage:
         process = stage.work.start("run", "campaign.toml", "--yes", "--limit", "10")
         wait_for(lambda: stage.accepted, process)
         (tmp_path / "email.html").write_text(HTML + "<p>" + "One thing more. " * 100 + "</p>", encoding="utf-8")
