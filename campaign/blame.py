@@ -92,7 +92,8 @@ class Blame:
             self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES  # one domain's temper is not everybody's
             if self._refused_in_all >= _ALL_REFUSE:
                 return StopRun(
-                    f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy: {reply}"
+                    f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy, "
+                    f"to be settled with whoever runs it: {reply}"
                 )
             if self._refused[domain] == _DOMAIN_REFUSES:
                 return StopDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")

@@ -62,9 +62,8 @@ def examine(definition: Definition) -> Examination:
     except CampaignError as error:
         found.problems += str(error).splitlines()
     if not definition.limits.messages:
-        found.warnings.append(
-            str(Problem(definition.path, "no [limits] messages: mail goes out as fast as the server takes it"))
-        )
+        unlimited = "no [limits] messages: mail goes out as fast as the server takes it; to hold it back, write a rate"
+        found.warnings.append(str(Problem(definition.path, f'{unlimited} there, such as messages = "14/second"')))
     return found
 
 
@@ -95,4 +94,6 @@ def _examine_rows(found: Examination, template: MessageTemplate | None) -> None:
             except TemplateError as error:
                 found.problems += str(error).splitlines()
     if not found.recipients:
-        found.problems.append(str(Problem(section.file, "no row can be mailed")))
+        found.problems.append(
+            str(Problem(section.file, "no row can be mailed; mend the rows, or name another CSV with --recipients"))
+        )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
 #: Seconds for a whole call, however its answer trickles in.
 _DEADLINE = 60.0
+_ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
 #: Octets of an answer; the users of a batch have some hundred thousand.
 _LARGEST = 10_000_000
 #: zlib's number for gzip and its own form alike, with the largest window.
@@ -165,7 +166,9 @@ class Clerk:
             if any(isinstance(cause, ssl.SSLError) for cause in (error.__cause__, error.__context__)) or (
                 "CERTIFICATE" in str(error)
             ):
-                raise ServiceRefusesError(f"Clerk at {self._http.base_url.host} has no trusted TLS: {error}") from None
+                raise ServiceRefusesError(
+                    f"Clerk at {self._http.base_url.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
+                ) from None
             raise LaterError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
             # the request may have been carried out

@@ -133,7 +133,7 @@ async def _token(definition: Definition, venue: Venue, user_id: str | None) -> A
         try:
             if token.user_id != user_id:
                 raise ServiceRefusesError(
-                    f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for"
+                    f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support"
                 )
             yield token.token
         except PerhapsSentError:

@@ -182,7 +182,8 @@ class Pipeline:
     def _must_be_for(user_id: str, token: SignInToken) -> None:
         if token.user_id != user_id:
             raise ServiceRefusesError(
-                f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for; nothing more is sent"
+                f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support. "
+                "Nothing more is sent"
             )
 
     def _must_go_on(self) -> None:

@@ -85,7 +85,9 @@ def log_path(settings: Settings, *, asked: bool) -> Path:
 def real_venue(settings: Settings) -> Venue:
     """Return the venue that the settings name; `is_sandbox` has said no before."""
     if settings.smtp is None:
-        raise SettingsError("CAMPAIGN_SMTP_URL is not set.")
+        raise SettingsError(
+            "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
+        )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
     live = key is not None and key.startswith("sk_live_")
     return Venue(settings.log, settings.smtp, settings.clerk_api_url, key, _CLERK_LIVE if live else _CLERK_TEST)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refusals import refused, stranger_to, table_of
+from servers.script import Drop, Fault, Reply
+from servers.smtp_script import SmtpScript
 from stage import staged
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ def folder_instead(name: str) -> Spoil:
 
 
 CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
-    "missing": (lambda work: work.file.unlink(), ("campaign.toml: there is no such campaign file",)),
+    "missing": (
+        lambda work: work.file.unlink(),
+        ("campaign.toml: there is no such campaign file", "type: campaign check FILE"),
+    ),
     "a folder": (folder_instead("campaign.toml"), ("campaign.toml: this is a folder",)),
     "no TOML": (campaign("subject =", "subject"), ("campaign.toml:7:", "not TOML")),
     "not UTF-8": (lambda work: work.file.write_bytes(b'name = "\xe9t\xe9"\n'), ("campaign.toml:1:", "UTF-8")),
@@ -211,6 +216,21 @@ def test_a_command_with_nothing_to_work_on_says_so(
         refused(stage.work.campaign(*command), *words)
         assert stage.silent
         assert not stage.work.log.exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("rcpt", Reply("550 5.1.1 No such user")), ("550 5.1.1", "Nothing was sent", "--to")),
+        (Fault("rcpt", Reply("451 4.7.1 Later")), ("451 4.7.1", "Nothing was sent", "type the same command again")),
+        (Fault("dot", Drop(done=True)), ("Perhaps it was sent", "look into the inbox")),
+    ],
+    ids=["refused", "deferred", "lost"],
+)
+def test_a_test_mail_that_goes_wrong_says_what_next(tmp_path: Path, fault: Fault, words: tuple[str, ...]) -> None:
+    """A test mail that the server does not take ends in its words and what to do now, and exit 1."""
+    with staged(tmp_path, smtp=SmtpScript(faults=(fault,))) as stage:
+        refused(stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words, code=1)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,14 @@ def test_a_file_that_is_no_toml_is_named_by_line(tmp_path: Path, content: bytes,
 def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing file, or a folder in its place, names the campaign file that stands nearby."""
     folder = tmp_path
-    (folder / "campaign.toml").write_text("")
+    (folder / "campaign.toml").write_text("[email]")
+    (folder / "pyproject.toml").write_text("[project]")
     for path in (folder / "campain.toml", folder):
-        with pytest.raises(DefinitionError, match=re.escape(f"did you mean {folder}/campaign.toml?")):
+        with pytest.raises(
+            DefinitionError, match=re.escape(f"did you mean {folder}/campaign.toml? Type: campaign check")
+        ):
             load_definition(path)
-    with pytest.raises(DefinitionError, match="no such campaign file"):
+    with pytest.raises(DefinitionError, match=r"no such campaign file; write one .* campaign check FILE"):
         load_definition(folder / "none" / "campaign.toml")
     (folder / "home" / "templates").mkdir(parents=True)
     (folder / "campaign.toml").rename(folder / "home" / "templates" / "welcome.toml")

@@ -23,10 +23,18 @@ from campaign.cli.frame import (
     loaded,
     say,
 )
-from campaign.errors import CannotStartError
+from campaign.errors import CampaignError, CannotStartError, DeliveryError, LaterError, NeverError, PerhapsSentError
 
 if TYPE_CHECKING:
     from campaign.app import Result
+
+
+#: What to do when a test mail has met its fate.
+_AFTER_A_TEST: dict[type[DeliveryError], str] = {
+    LaterError: "Nothing was sent; type the same command again in a while",
+    NeverError: "Nothing was sent; mend that, or name another address with --to",
+    PerhapsSentError: "Perhaps it was sent; look into the inbox before you type the command again",
+}
 
 
 @commands.command()
@@ -116,6 +124,8 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
         receipt, venue = awaited(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
     except ValueError as error:
         raise CannotStartError(f"--to {to}: {error}") from None
+    except DeliveryError as error:
+        raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
     whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
     click.echo(f"Sent to {to} through {venue.smtp.label} ({receipt}). Its link carries {whose}.")
     if venue.maildir is not None:

@@ -46,7 +46,7 @@ def mailbox(text: str) -> str:
     """
     text = text.strip()
     if not text.isprintable():
-        raise ValueError("holds a control character")
+        raise ValueError("holds a control character; take it out")
     if "{{" in text or "{%" in text:
         raise ValueError("can hold no template variables; it is the same for every recipient")
     found = _MAILBOX.fullmatch(text)

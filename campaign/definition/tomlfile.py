@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,13 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise DefinitionError(f"{path}: there is no such campaign file{_nearby(path)}.") from None
+        raise DefinitionError(f"{path}: there is no such campaign file{_nearby(path)}") from None
     except IsADirectoryError:
-        raise DefinitionError(f"{path}: this is a folder; name the campaign file in it{_nearby(path)}.") from None
+        raise DefinitionError(f"{path}: this is a folder; name the campaign file in it{_nearby(path)}") from None
     except OSError as error:
-        raise DefinitionError(f"{path}: the campaign file cannot be read: {error.strerror}.") from None
+        raise DefinitionError(
+            f"{path}: the campaign file cannot be read ({error.strerror}); make it readable."
+        ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DefinitionError(str(Problem(path, "this line is not UTF-8; save the file as UTF-8.", line))) from None
@@ -58,7 +61,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         what = _POSITION.sub("", str(error)).strip()
         raise DefinitionError(str(Problem(path, f"this is not TOML: {what}.", line))) from None
     except RecursionError:
-        raise DefinitionError(f"{path}: the tables are nested too deeply.") from None
+        raise DefinitionError(
+            f"{path}: the tables are nested too deeply; a campaign file has sections and keys."
+        ) from None
 
 
 def line_of(text: str, location: Iterable[str | int]) -> int | None:
@@ -161,12 +166,19 @@ def _parts(dotted: str) -> tuple[str, ...]:
 
 
 def _nearby(path: Path) -> str:
-    """Return the campaign file that was probably meant, as the end of a sentence."""
+    """Return the campaign file that was probably meant, and what to type, as the end of a sentence."""
     folder = path if path.is_dir() else path.parent
-    candidates = sorted(folder.glob("*.toml")) or sorted(path.glob("*.toml"))
-    if not candidates and not path.is_absolute():
-        candidates = sorted(path.parent.glob("templates/*/*.toml"))
-    if not candidates:
-        return ""
-    names = [str(candidate) for candidate in candidates]
-    return f"; did you mean {nearest(str(path), names) or names[0]}?".removesuffix("?") + "?"
+    for place in ("*.toml", "*/*.toml", "templates/*/*.toml"):
+        names = [str(file) for file in sorted(folder.glob(place)) if _is_campaign(file)]
+        if names:
+            meant = nearest(str(path), names) or names[0]
+            return f"; did you mean {meant}? Type: campaign check {shlex.quote(meant)}"
+    return "; write one as the README shows, then type: campaign check FILE"
+
+
+def _is_campaign(file: Path) -> bool:
+    """Return whether a TOML file says what mail to send; a project has others beside."""
+    try:
+        return "[email]" in file.read_text("utf-8")
+    except (OSError, ValueError):
+        return False

@@ -36,7 +36,7 @@ def money(value: object, sign: str = "") -> str:
     try:
         amount = number(value).quantize(_CENT, ROUND_HALF_UP)
     except InvalidOperation:
-        raise TemplateError("An amount of money has too many digits.") from None
+        raise TemplateError("An amount of money has too many digits; correct it in the CSV.") from None
     return f"-{sign}{-amount}" if amount < 0 else f"{sign}{abs(amount)}"
 
 

@@ -170,5 +170,6 @@ def check_tree(tree: nodes.Template, where: str) -> None:
             )
     for scope in tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)):
         raise TemplateError(
-            f"{where}:{scope.lineno}: Escaping cannot be turned off in an HTML template: data would become markup."
+            f"{where}:{scope.lineno}: Escaping cannot be turned off in an HTML template: "
+            "data would become markup. Take this out."
         )

@@ -57,7 +57,7 @@ def unstructured(name: str, text: str) -> bytes:
     if text.isascii() and "=?" not in text and 0 < len(text) <= _LINE - 2 - len(name):
         return f"{name}: {text}\r\n".encode("ascii")
     if not text:
-        raise TemplateError(f"The {name.lower()} is empty.")
+        raise TemplateError(f"The {name.lower()} is empty; give it a text.")
     if len(text) > MAX_LENGTH:
         raise TemplateError(
             f"The {name.lower()} has {len(text)} characters; more than {MAX_LENGTH} cannot be sent. "

@@ -54,7 +54,7 @@ def _inline(html: str, where: str, *, keep_all: bool) -> str:
             load_remote_stylesheets=False,
         ).inline(html)
     except css_inline.InlineError as error:
-        raise TemplateError(f"{where}: The CSS cannot be inlined: {error}.") from None
+        raise TemplateError(f"{where}: The CSS cannot be inlined ({error}); mend it, or take it out.") from None
 
 
 def _has_unseen_markup(parts: Cut) -> bool:

@@ -117,7 +117,7 @@ class LinkBuilder:
         if scheme != "https" and not _is_loopback(host):
             raise TemplateError(f"The link {shown(url)} must begin with https://: it carries a token.")
         if port is not None and not 0 < int(port) < 1 << 16:
-            raise TemplateError(f"The link {shown(url)} names a port that cannot be.")
+            raise TemplateError(f"The link {shown(url)} names a port that cannot be; correct it.")
 
 
 def _encoded(value: object) -> str:

@@ -67,7 +67,9 @@ def fingerprint(path: Path) -> str:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise RecipientsError(f"{path}: reading failed: {error.strerror}.") from None
+            raise RecipientsError(
+                f"{path}: reading failed ({error.strerror}); copy the file to another disk and name the copy."
+            ) from None
 
 
 def _rows(file: CsvFile, columns: _Columns) -> Iterator[Recipient | InvalidRow]:

@@ -90,7 +90,9 @@ class Lines:
         except UnicodeDecodeError:
             _fail_decoding(self._path, self._stream.encoding)
         except OSError as error:
-            raise RecipientsError(f"{self._path}: reading failed: {error.strerror}.") from None
+            raise RecipientsError(
+                f"{self._path}: reading failed ({error.strerror}); copy the file to another disk and name the copy."
+            ) from None
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -110,7 +112,9 @@ def open_regular(path: Path) -> BufferedReader:
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise RecipientsError(f"{path}: the file cannot be read: {reason}.") from None
+        raise RecipientsError(
+            f"{path}: the file cannot be read ({reason}); make it readable, or name another one."
+        ) from None
     if stat.S_ISDIR(mode):
         raise RecipientsError(f"{path}: this is a folder; name the CSV in it.")
     # It is read more than once, and again by the next run.
@@ -131,7 +135,9 @@ def open_text(path: Path) -> TextIO:
         file.seek(len(mark))
     except OSError as error:
         file.close()
-        raise RecipientsError(f"{path}: reading failed: {error.strerror}.") from None
+        raise RecipientsError(
+            f"{path}: reading failed ({error.strerror}); copy the file to another disk and name the copy."
+        ) from None
     except BaseException:
         file.close()
         raise

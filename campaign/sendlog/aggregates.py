@@ -243,4 +243,6 @@ class Aggregates:
             raise self._unusable(error) from error
 
     def _unusable(self, error: sqlite3.DatabaseError) -> SendLogUnusableError:
-        return SendLogUnusableError(f"the send log {self._path} cannot be read ({error}); is it damaged?")
+        return SendLogUnusableError(
+            f"the send log {self._path} cannot be read ({error}); if it is damaged, restore it from a backup"
+        )

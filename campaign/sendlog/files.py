@@ -21,6 +21,7 @@ APPLICATION_ID = 0x43414D50
 VERSION = 2
 #: Seconds to wait for another process's lock; a backup may hold it for a moment.
 _PATIENCE = 20.0
+_ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another place"
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def _locked(lock: Path, path: Path) -> int:
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SendLogUnusableError(f"the lock {lock} cannot be opened: {error.strerror}") from error
+        raise SendLogUnusableError(f"the lock {lock} cannot be opened ({error.strerror}); {_ELSEWHERE}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -88,7 +89,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         except OSError as error:
-            raise SendLogUnusableError(f"the send log {path} cannot be opened: {error.strerror}") from error
+            raise SendLogUnusableError(
+                f"the send log {path} cannot be opened ({error.strerror}); {_ELSEWHERE}"
+            ) from error
         connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             if not _is_empty(connection):
@@ -195,7 +198,7 @@ def sentences(path: Path) -> Iterator[None]:
         elif name.startswith("SQLITE_READONLY"):
             text = f"the send log {path} cannot be written; make it and its folder writable"
         else:
-            text = f"the send log {path} cannot be opened: {error}"
+            text = f"the send log {path} cannot be opened ({error}); {_ELSEWHERE}"
         raise SendLogUnusableError(text) from error
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds for the connection, the greeting, TLS and each command of the login.
 _PATIENCE = 60.0
+_ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its authority's certificate"
+_ABOUT_STARTTLS = "check host and port in CAMPAIGN_SMTP_URL, or write smtps:// there"
 
 
 class Dialer:
@@ -81,13 +83,17 @@ class Dialer:
         except aiosmtplib.SMTPResponseException as error:
             if error.code == 421:  # the server is closing, whatever was asked
                 raise
-            raise self._refused(f"STARTTLS was refused: {receipt(error.code, error.message)}") from error
+            raise self._refused(
+                f"STARTTLS was refused: {receipt(error.code, error.message)}; {_ABOUT_STARTTLS}"
+            ) from error
         except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
             raise
         except aiosmtplib.SMTPException as error:
-            raise self._refused("STARTTLS is not offered") from error
+            raise self._refused(f"STARTTLS is not offered; {_ABOUT_STARTTLS}") from error
         if witness.spoke_behind_the_reply:
-            raise self._refused("something was sent behind the reply to STARTTLS, as by a meddler on the line")
+            raise self._refused(
+                "something was sent behind the reply to STARTTLS, as by a meddler on the line; try from another network"
+            )
 
     async def _log_in(self, client: aiosmtplib.SMTP, username: str, password: str) -> None:
         offered = client.server_auth_methods
@@ -123,7 +129,9 @@ class Dialer:
         causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             cause = next(cause for cause in causes if isinstance(cause, ssl.SSLError))
-            return self._refused(f"no trusted TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}")
+            return self._refused(
+                f"no trusted TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}; {_ABOUT_TLS}"
+            )
         if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in causes):
             return ServiceRefusesError(f"there is no host {self._server.host}; check CAMPAIGN_SMTP_URL")
         if isinstance(error, aiosmtplib.SMTPResponseException):
