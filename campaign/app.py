@@ -17,12 +17,14 @@ from campaign.message import MessageTemplate
 from campaign.message.headers import split_mailbox
 from campaign.model import Status
 from campaign.pacing import Pacer
-from campaign.pipeline import Pipeline, Tokens
+from campaign.pipeline import Pipeline
 from campaign.recipients import fingerprint, read_recipients
 from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
+from campaign.room import Room
 from campaign.sendlog import SendLog, discard, held, is_empty
 from campaign.smtp import Dialer, Pool, Timeouts
+from campaign.tokens import Tokens
 from campaign.trial import tried
 from campaign.venue import needs_clerk, needs_user_id, open_venue
 
@@ -182,7 +184,8 @@ async def _send(
         transaction=concurrency.transaction,
     )
 
-    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, clock=clock) as tokens:
+    room = Room(lambda: concurrency.calls)
+    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, room=room, clock=clock) as tokens:
         feed = Feed(
             log,
             clock,
@@ -232,7 +235,14 @@ def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[Sen
 
 @asynccontextmanager
 async def _tokens(
-    definition: Definition, venue: Venue, log: SendLog, pacer: Pacer | None, policy: RetryPolicy, *, clock: Clock
+    definition: Definition,
+    venue: Venue,
+    log: SendLog,
+    pacer: Pacer | None,
+    policy: RetryPolicy,
+    *,
+    room: Room,
+    clock: Clock,
 ) -> AsyncIterator[Tokens | None]:
     if definition.link is None or pacer is None or venue.clerk_key is None:
         yield None
@@ -244,7 +254,7 @@ async def _tokens(
         by_address = section.lookup == "email"
         directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
         revoker = Revoker(log, clerk, pacer, Backoff(policy), clock)
-        yield Tokens(clerk, pacer, revoker, directory, definition.link.expires_in)
+        yield Tokens(clerk, room, pacer, revoker, directory, definition.link.expires_in)
 
 
 @contextmanager

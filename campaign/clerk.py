@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: For each part of a call.
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
+#: Connections that are kept for later calls.
+_KEPT = 100
 #: Seconds for a whole call, however its answer trickles in.
 _DEADLINE = 60.0
 _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
@@ -46,25 +48,24 @@ class Clerk:
     Args:
         api_url: the origin, without `/v1`.
         secret_key: `sk_…`.
-        concurrency: how many tokens may be asked for at once.
     """
 
-    def __init__(self, api_url: str, secret_key: str, *, concurrency: int = 100) -> None:
-        #: To be entered before it is put on record that a token is asked for, so that nothing stands between the
-        #: record and the call: httpx itself lets none wait.
-        self.room = asyncio.Semaphore(concurrency)
-        self._http = httpx.AsyncClient(
-            base_url=f"{api_url}/v1",
-            headers={
+    def __init__(self, api_url: str, secret_key: str) -> None:
+        self._base = httpx.URL(f"{api_url}/v1")
+        self._headers = httpx.Headers(
+            {
+                "Host": self._base.netloc.decode("ascii"),
                 "Authorization": f"Bearer {secret_key}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "User-Agent": "campaign",
-            },
-            timeout=_PATIENCE,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+            }
+        )
+        # The transport alone: what a client adds to it (redirects, cookies, hooks) is not wanted here, and would
+        # double what a call costs. It lets no call wait, however many there are.
+        self._http = httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT),
             verify=ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False,
-            follow_redirects=False,
             trust_env=False,
         )
 
@@ -167,7 +168,7 @@ class Clerk:
                 "CERTIFICATE" in str(error)
             ):
                 raise ServiceRefusesError(
-                    f"Clerk at {self._http.base_url.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
+                    f"Clerk at {self._base.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
                 ) from None
             raise LaterError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
@@ -181,7 +182,7 @@ class Clerk:
         if answer.status in {401, 403} or 300 <= answer.status < 400:
             raise _refusal(answer)
         if answer.status == 404 and not answer.receipt.enhanced:
-            raise ServiceRefusesError(f"Clerk's API is not at {self._http.base_url} (404); check CLERK_API_URL")
+            raise ServiceRefusesError(f"Clerk's API is not at {self._base} (404); check CLERK_API_URL")
         if answer.status == 429:
             wait = retry_after(answer.headers.get("Retry-After"), now=instant(SystemClock().now()))
             raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
@@ -190,11 +191,17 @@ class Clerk:
     async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
         """Return what Clerk answers, read in bounded time and memory."""
         body = bytearray()
-        async with asyncio.timeout(_DEADLINE), self._http.stream(method, path, **how) as response:
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > _LARGEST:
-                    raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
+        url = self._base.copy_with(path=self._base.path + path)
+        request = httpx.Request(method, url, headers=self._headers, extensions={"timeout": _PATIENCE.as_dict()}, **how)
+        async with asyncio.timeout(_DEADLINE):
+            response = await self._http.handle_async_request(request)
+            try:
+                async for part in response.aiter_raw():
+                    body += part
+                    if len(body) > _LARGEST:
+                        raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
+            finally:
+                await response.aclose()
         if response.headers.get("Content-Encoding", "identity") != "identity":
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))

@@ -8,10 +8,16 @@ from math import ceil, inf
 _MOST = 1000
 #: The share of a new measurement in the running mean.
 _WEIGHT = 0.1
+#: With each measurement the best one of late counts for so much more time.
+_FADING = 1.02
 #: A network's latency (seconds), until the first measurement.
 _GUESS = 0.2
 #: A disk's, likewise.
 _DISK = 0.001
+#: Calls a second that this process has the CPU for, about.
+_CALLS = 1000.0
+#: Calls at once, at least and at most.
+_FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
 _QUEUE = 4.0
 #: Room for what varies.
@@ -25,11 +31,14 @@ class Latency:
         self.seconds = guess
         #: The shortest so far: what it takes when nothing stands in a queue.
         self.best = inf
+        #: The shortest of late: what was once possible may not be now.
+        self.best_lately = inf
 
     def note(self, seconds: float) -> None:
         """Take a measurement in."""
         self.seconds += _WEIGHT * (seconds - self.seconds)
         self.best = min(seconds, self.best)
+        self.best_lately = min(seconds, self.best_lately * _FADING)
 
 
 class Concurrency:
@@ -51,6 +60,12 @@ class Concurrency:
         self.intent = Latency(_DISK)
         #: How long a message takes on its connection, without that.
         self.transaction = Latency()
+
+    @property
+    def calls(self) -> int:
+        """How many tokens may be asked for at once: with more, each would take longer, and no more would come."""
+        best = self.token.best_lately if self.token.best_lately < inf else _GUESS
+        return max(_FEW, min(ceil(_CALLS * best * _SLACK), _MANY))
 
     @property
     def copies(self) -> int:

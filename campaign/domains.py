@@ -23,8 +23,6 @@ _SOON = 0.05
 _FEW = 2
 #: Each message that it takes allows for one more, up to this number; from there on as many as are of use.
 _MANY = 32
-#: Whoever was tried carries an instant in `not_before`, and whoever was not, 0.
-_TRIED = 1.0
 _MOST = 2**31
 
 
@@ -63,16 +61,15 @@ class PacedLane:
     async def claim(self, log: SendLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
         """Return the next rows that are due: of a domain no more than it allows about now, and few after a hold.
 
-        The first one after a hold is one who was put off before, for a domain that greylists takes none but those.
+        The first one after a hold is the one who was put off most often, for a domain that greylists takes none but
+        those who came before.
         """
         rate = self.pacer.per_second if self.pacer else None
         size = min(self._room(under_way), most if rate is None else max(1, min(most, int(rate * _SOON))))
         first: list[Delivery] = []
         if self._probes:
             self._probes = False
-            tried = Lane(domain=self.lane.domain)
-            tried.skip_to(_TRIED)
-            first = await log.claim(1, tried)
+            first = await log.claim(1, Lane(domain=self.lane.domain, tried=True))
             size -= len(first)
         if not size:
             return first

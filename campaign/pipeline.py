@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,15 +24,13 @@ from campaign.message.identity import message_id
 from campaign.model import Outcome, Status
 from campaign.retry import Backoff, outcome_of
 from campaign.smtp import Envelope
+from campaign.tokens import must_be_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
-    from campaign.clerk import Clerk
     from campaign.clock import Clock
     from campaign.concurrency import Concurrency
-    from campaign.directory import Directory
     from campaign.feed import Feed
     from campaign.message import Message, MessageTemplate
     from campaign.model import Delivery, SignInToken
@@ -42,21 +39,7 @@ if TYPE_CHECKING:
     from campaign.revoking import Revoker
     from campaign.sendlog import SendLog
     from campaign.smtp import Pool
-
-#: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
-_STALE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What a campaign with a link needs besides: whom tokens are for, who makes them, and how long they live."""
-
-    clerk: Clerk
-    pacer: Pacer
-    revoker: Revoker
-    #: None: the CSV's ids are taken as they are (`verify_address = false`).
-    directory: Directory | None
-    expires_in: timedelta
+    from campaign.tokens import Tokens
 
 
 class Pipeline:
@@ -125,8 +108,8 @@ class Pipeline:
         try:
             await self._feed.domain_turn(delivery.recipient)
             if self._tokens:
-                user_id = await self._user_id_of(delivery, self._tokens)
-                async with self._tokens.clerk.room:
+                user_id = await self._tokens.user_id_of(delivery.recipient)
+                async with self._tokens.room:
                     turn = await self._tokens.pacer.turn_soon("Clerk", Scope.CLERK)
                     self._must_go_on()
                     delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
@@ -136,7 +119,7 @@ class Pipeline:
                 self._concurrency.token.note(self._clock.now() - asked_at)
                 self._clerk_backoff.succeeded()
                 await self._log.issued(delivery, token)
-                self._must_be_for(user_id, token)
+                must_be_for(user_id, token)
             name = message_id(self._log.message_key, delivery.recipient.key, delivery.generation, sender=self._sender)
             message = self._compose(delivery, name, token)
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
@@ -168,32 +151,15 @@ class Pipeline:
         """
         turn = await self._pacer.turn_soon("the mail server", Scope.SERVER)
         if asked_at is not None and self._tokens:
-            self._must_be_fresh(asked_at, self._tokens)
-        with_token = asked_at is not None
-        await self._log.sending(delivery, message_id=name, server=self._server, with_token=with_token, at_once=at_once)
+            self._tokens.must_be_fresh(self._clock.now() - asked_at)
+        await self._log.sending(
+            delivery, message_id=name, server=self._server, with_token=asked_at is not None, at_once=at_once
+        )
         turn.used()
-
-    async def _user_id_of(self, delivery: Delivery, tokens: Tokens) -> str:
-        if tokens.directory is None:
-            return delivery.recipient.user_id or ""
-        return await tokens.directory.user_id_of(delivery.recipient)
-
-    @staticmethod
-    def _must_be_for(user_id: str, token: SignInToken) -> None:
-        if token.user_id != user_id:
-            raise ServiceRefusesError(
-                f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support. "
-                "Nothing more is sent"
-            )
 
     def _must_go_on(self) -> None:
         if self._refusal:
             raise self._refusal
-
-    def _must_be_fresh(self, asked_at: float, tokens: Tokens) -> None:
-        age = self._clock.now() - asked_at
-        if age > tokens.expires_in.total_seconds() * _STALE:
-            raise LaterError("the token grew old while the message waited; it gets a new one", scope=Scope.NOBODY)
 
     def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> Message:
         try:

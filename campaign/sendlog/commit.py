@@ -6,7 +6,8 @@ import asyncio
 import json
 import sqlite3
 import threading
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from campaign.errors import SendLogError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
+
+#: What nothing waits for is written after so many seconds, if nothing else was to be written meanwhile.
+_COMPANY = 0.004
 
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -27,6 +31,7 @@ class _Write(NamedTuple):
     row: Mapping[str, Any] | None = None
     action: Callable[[sqlite3.Connection], Any] | None = None
     at_once: Callable[[], None] | None = None
+    urgent: bool = True
 
 
 class GroupCommit:
@@ -69,7 +74,12 @@ class GroupCommit:
         return future
 
     def move(
-        self, step: str, row: Mapping[str, Any], at_once: Callable[[], None] | None = None
+        self,
+        step: str,
+        row: Mapping[str, Any],
+        at_once: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,
     ) -> asyncio.Future[None]:
         """Return a future that is done when the row has made the step, on the disk.
 
@@ -77,12 +87,13 @@ class GroupCommit:
             step: one of the steps.
             row: what JSON can hold.
             at_once: called before anybody who waits for a future has a chance to go on.
+            urgent: something waits for it to go on; what does not may wait a few milliseconds for company.
 
         Raises:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put(_Write(future, step, row, at_once=at_once))
+        self._waiting.put(_Write(future, step, row, at_once=at_once, urgent=urgent))
         return future
 
     def close(self) -> None:
@@ -94,13 +105,20 @@ class GroupCommit:
         closing = False
         while not closing:
             batch = [self._waiting.get()]
-            while not self._waiting.empty():
-                batch.append(self._waiting.get())
+            self._gather(batch)
+            if all(item is not None and not item.urgent for item in batch):
+                with suppress(Empty):
+                    batch.append(self._waiting.get(timeout=_COMPANY))
+                self._gather(batch)
             closing = None in batch
             writes = [item for item in batch if item is not None]
             if writes:
                 results = self._commit(writes)
                 self._loop.call_soon_threadsafe(_deliver, writes, results, self._broken)
+
+    def _gather(self, batch: list[_Write | None]) -> None:
+        while not self._waiting.empty():
+            batch.append(self._waiting.get())
 
     def _commit(self, writes: list[_Write]) -> list[Any]:
         """Return each write's result, or nothing if the log is broken."""

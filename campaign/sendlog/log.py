@@ -242,7 +242,8 @@ class SendLog:
             "orphan": outcome.possible_orphan,
             "now": self._clock.now(),
         }
-        await self._running.move("settle_token" if revoke or outcome.possible_orphan else "settle", row)
+        step = "settle_token" if revoke or outcome.possible_orphan else "settle"
+        await self._running.move(step, row, urgent=outcome.status is not Status.SENT)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
