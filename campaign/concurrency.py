@@ -29,6 +29,8 @@ class Latency:
 
     def __init__(self, guess: float = _GUESS) -> None:
         self.seconds = guess
+        #: How many measurements there were.
+        self.number = 0
         #: The shortest so far: what it takes when nothing stands in a queue.
         self.best = inf
         #: The shortest of late: what was once possible may not be now.
@@ -36,6 +38,7 @@ class Latency:
 
     def note(self, seconds: float) -> None:
         """Take a measurement in."""
+        self.number += 1
         self.seconds += _WEIGHT * (seconds - self.seconds)
         self.best = min(seconds, self.best)
         self.best_lately = min(seconds, self.best_lately * _FADING)
@@ -64,8 +67,11 @@ class Concurrency:
     @property
     def calls(self) -> int:
         """How many tokens may be asked for at once: with more, each would take longer, and no more would come."""
-        best = self.token.best_lately if self.token.best_lately < inf else _GUESS
-        return max(_FEW, min(ceil(_CALLS * best * _SLACK), _MANY))
+        if self.token.number < _FEW:
+            return _FEW
+        # the first answers are slow for reasons of their own, and each connection is looked at with every call
+        cautious = _FEW + self.token.number // _FEW
+        return max(_FEW, min(ceil(_CALLS * self.token.best_lately * _SLACK), cautious, _MANY))
 
     @property
     def copies(self) -> int:
