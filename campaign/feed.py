@@ -89,11 +89,10 @@ class Feed:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
-            free_at = self._free_at(ahead=len(self._under_way))
             if len(self._under_way) >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
-            elif free_at > now + _LONG:
+            # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
+            elif (free_at := self._free_at(ahead=len(self._under_way))) > now + _LONG:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 if self._free_at(ahead=0) > now + _LONG:
