@@ -74,6 +74,11 @@ class Concurrency:
         return max(_FEW, min(ceil(_CALLS * self.token.best_lately * _SLACK), cautious, _MANY))
 
     @property
+    def way(self) -> float:
+        """How long (seconds) a recipient is on the way to the final dot, as far as it was measured."""
+        return (self.token.seconds if self._with_token else 0.0) + self.intent.seconds + self.transaction.seconds
+
+    @property
     def copies(self) -> int:
         """The number that uses what is allowed, and not many more: they would wait with tokens in their hands."""
         token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0

@@ -1,24 +1,35 @@
 """When rows of a recipient domain may be taken up: its rate, its holds, and few at first after a hold.
 
-Who is under way, and what became of them, is for the feed to say.
+The domain's turn is taken before the final dot. A row is taken up so early that its token is there when the turn
+comes, and its message waits for the turn without a connection. Who is under way is for the feed to say.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from campaign.errors import LaterError, Scope
 from campaign.sendlog import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from campaign.clock import Clock
+    from campaign.concurrency import Concurrency
     from campaign.model import Delivery
-    from campaign.pacing import Pacer
+    from campaign.pacing import Pacer, Turn
     from campaign.sendlog import SendLog
 
 NEVER = float("inf")
-#: A domain's rows are taken up so shortly (seconds) before their turn, so that they hold nobody up.
+#: A row is taken up so many times earlier than it is on its way in the mean, for some take longer.
+_EARLY = 2.0
+#: At most so early (seconds): while Clerk is slow no crowd of tokens waits for the turns of a domain.
+_EARLIEST = 5.0
+#: Seconds by which it may be earlier still, so that a fast domain is not looked at for each row.
 _SOON = 0.05
+#: A domain that is held for so long (seconds) is waited for in the log.
+_LONG = 2.0
 #: So many may be under way to a domain whose hold is over: whoever was deferred by it, and whoever was not tried yet.
 _FEW = 2
 #: Each message that it takes allows for one more, up to this number; from there on as many as are of use.
@@ -29,13 +40,20 @@ _MOST = 2**31
 class PacedLane:
     """A part of the queue with a pacer of its own, or the rest of the queue."""
 
-    def __init__(self, lane: Lane, pacer: Pacer | None) -> None:
+    def __init__(self, lane: Lane, pacer: Pacer | None, concurrency: Concurrency, clock: Clock) -> None:
         self.lane = lane
         self.pacer = pacer
+        self._concurrency = concurrency
+        self._clock = clock
         #: Nothing was due at the last look.
         self.dry = False
-        #: Rows that were taken up and have not had their domain's turn yet.
-        self.waiting = 0
+        #: The numbers of the rows that were taken up and have not had their domain's turn yet.
+        self.coming: set[int] = set()
+        #: Of these, those that have a connection or wait for one.
+        self._near: set[int] = set()
+        #: How many are ready, and wait for the turn to come near.
+        self.parked = 0
+        self._gate = asyncio.Lock()
         self._few: int | None = None
         self._probes = False
 
@@ -47,11 +65,48 @@ class PacedLane:
         """
         if not self._room(under_way):
             return NEVER
-        return self.pacer.free_at() if self.pacer else 0.0
+        if self.pacer is None or self.pacer.per_second is None:
+            return self.pacer.free_at() if self.pacer else 0.0
+        return self.pacer.free_behind(len(self.coming)) - self._early
 
     def has_a_turn(self, now: float, under_way: Mapping[int, str]) -> bool:
         """Return whether rows of this lane could go out at once."""
-        return not self.waiting and self.turn_at(under_way) <= now + _SOON
+        return self.turn_at(under_way) <= now + _SOON
+
+    async def come_near(self, number: int) -> None:
+        """Return when the domain's turn is as near as a message takes at least to get there.
+
+        Raises:
+            LaterError: it is not soon; the row is better off in the log.
+        """
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        self.parked += 1
+        try:
+            async with self._gate:
+                self.must_not_be_held()
+                while (wait := self._near_at() - self._clock.now()) > 0:
+                    await self._clock.sleep(wait)
+                    self.must_not_be_held()
+                self._near.add(number)
+        finally:
+            self.parked -= 1
+
+    async def turn(self, number: int, of_the_server: Callable[[], Awaitable[Turn]]) -> Turn:
+        """Return when it is the turn of a message of the domain, at its server and here."""
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        turn = await self.pacer.turn_with(of_the_server)
+        self.gone(number)
+        return turn
+
+    def gone(self, number: int) -> None:
+        """Note that a row has had its turn, or will not take any."""
+        self.coming.discard(number)
+        self._near.discard(number)
+
+    def must_not_be_held(self) -> None:
+        """Raise LaterError if the domain is left alone for long."""
+        if self.pacer is not None and self.pacer.held_until > self._clock.now() + _LONG:
+            raise LaterError(f"{self.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
 
     @property
     def stopped(self) -> bool:
@@ -65,7 +120,9 @@ class PacedLane:
         those who came before.
         """
         rate = self.pacer.per_second if self.pacer else None
-        size = min(self._room(under_way), most if rate is None else max(1, min(most, int(rate * _SOON))))
+        if rate is not None:
+            most = max(1, min(most, int(rate * (self._early + _SOON)) - len(self.coming)))
+        size = min(self._room(under_way), most)
         first: list[Delivery] = []
         if self._probes:
             self._probes = False
@@ -88,7 +145,17 @@ class PacedLane:
         if self._few is not None:
             self._few = self._few + 1 if self._few < _MANY else None
 
+    @property
+    def _early(self) -> float:
+        return min(_EARLY * self._concurrency.way, _EARLIEST)
+
+    def _near_at(self) -> float:
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        best = self._concurrency.transaction.best
+        return self.pacer.free_behind(len(self._near)) - (best if best < NEVER else 0.0)
+
     def _room(self, under_way: Mapping[int, str]) -> int:
         if self._few is None:
             return _MOST
-        return max(0, self._few - sum(domain == self.lane.domain for domain in under_way.values()))
+        taken_up = self.coming | {number for number, domain in under_way.items() if domain == self.lane.domain}
+        return max(0, self._few - len(taken_up))

@@ -8,18 +8,18 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from campaign.domains import NEVER, PacedLane
-from campaign.errors import LaterError, Scope
 from campaign.model import Status
 from campaign.pacing import Pacer
 from campaign.sendlog import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from campaign.clock import Clock
     from campaign.concurrency import Concurrency
     from campaign.directory import Directory
     from campaign.model import Delivery, Outcome, Recipient
+    from campaign.pacing import Turn
     from campaign.sendlog import SendLog
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
@@ -69,8 +69,8 @@ class Feed:
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = PacedLane(Lane(without=tuple(domains)), None)
-        self._special = {domain: PacedLane(Lane(domain=domain), pacer) for domain, pacer in domains.items()}
+        self._rest = PacedLane(Lane(without=tuple(domains)), None, concurrency, clock)
+        self._special = {domain: self._lane_of(domain, pacer) for domain, pacer in domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
         self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
@@ -89,7 +89,8 @@ class Feed:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            if len(self._under_way) >= self._concurrency.copies:
+            parked = sum(lane.parked for lane in self._special.values())
+            if len(self._under_way) - parked >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
             # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
             elif (free_at := self._free_at(ahead=len(self._under_way))) > now + _LONG:
@@ -111,34 +112,46 @@ class Feed:
                     return None
         return None
 
-    async def domain_turn(self, recipient: Recipient) -> None:
-        """Return when the recipient's domain allows a message.
+    def must_not_be_held(self, delivery: Delivery) -> None:
+        """Raise LaterError if the recipient's domain is left alone for long: the row is better off in the log."""
+        if lane := self._lane(delivery):
+            lane.must_not_be_held()
+
+    async def come_near(self, delivery: Delivery) -> bool:
+        """Return when the turn of the recipient's domain is near, and whether the domain has turns to give at all.
 
         Raises:
-            LaterError: not soon; the row is better off in the log.
+            LaterError: it is not soon.
         """
-        lane = self._special.get(domain_of(recipient))
-        if lane is None or lane.pacer is None:
-            return
-        try:
-            if lane.pacer.held_until > self._clock.now() + _LONG:
-                raise LaterError(f"{lane.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
-            await lane.pacer.turn()
-        finally:
-            lane.waiting = max(0, lane.waiting - 1)
+        lane = self._lane(delivery)
+        if lane is None:
+            return False
+        self._changed.set()  # whoever is parked makes room for others
+        await lane.come_near(delivery.id)
+        return True
+
+    async def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Turn]]) -> Turn:
+        """Return when the mail server and the recipient's domain have a turn for the message; both are then taken.
+
+        Raises:
+            LaterError: not soon.
+        """
+        lane = self._lane(delivery)
+        return await (lane.turn(delivery.id, of_the_server) if lane else of_the_server())
 
     def hold_domain(self, domain: str, seconds: float) -> None:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
         lane = self._special.get(domain)
         if lane is None:
-            lane = self._special[domain] = PacedLane(Lane(domain=domain), Pacer((), self._clock))
+            lane = self._special[domain] = self._lane_of(domain, Pacer((), self._clock))
             self._rest.lane.without += (domain,)
         lane.hold(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
         back = {delivery.id: (0.0, domain) for delivery in self._ready if domain_of(delivery.recipient) == domain}
         if back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
-            lane.lane.after, lane.dry, lane.waiting = (-1.0, 0), False, 0
+            lane.lane.after, lane.dry = (-1.0, 0), False
+            lane.coming -= back.keys()
             if self._ours is not None:
                 self._ours |= back
 
@@ -151,8 +164,10 @@ class Feed:
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note that a recipient's path has ended, and that the row may come back."""
         domain = self._under_way.pop(delivery.id)
-        if outcome.status is Status.SENT and domain in self._special:
-            self._special[domain].accepted()
+        if lane := self._special.get(domain):
+            lane.gone(delivery.id)
+            if outcome.status is Status.SENT:
+                lane.accepted()
         if self._ours is not None:
             back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
             self._ours[delivery.id] = (back, domain)
@@ -198,7 +213,7 @@ class Feed:
         if lane.pacer is None:
             self._ready.extend(page)
         else:
-            lane.waiting += len(page)
+            lane.coming.update(delivery.id for delivery in page)
             self._ready.extendleft(reversed(page))
         if page and self._directory:
             group.create_task(self._directory.fetch([delivery.recipient for delivery in page]))
@@ -261,6 +276,13 @@ class Feed:
                 place, before = copy(lane.lane), lane.lane.after
                 if not await self._log.claim(1, place) and lane.lane.after == before:
                     lane.lane.after, lane.dry = place.after, True
+
+    def _lane(self, delivery: Delivery) -> PacedLane | None:
+        """Return the lane of the domain of somebody who is under way, if it has one."""
+        return self._special.get(self._under_way[delivery.id]) if self._special else None
+
+    def _lane_of(self, domain: str, pacer: Pacer) -> PacedLane:
+        return PacedLane(Lane(domain=domain), pacer, self._concurrency, self._clock)
 
     def _all(self) -> list[PacedLane]:
         return [self._rest, *self._special.values()]

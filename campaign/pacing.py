@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from campaign.errors import LaterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from campaign.clock import Clock
     from campaign.errors import Scope
@@ -50,6 +50,10 @@ class Window:
             expired[2] = 0
         return max(now, self._full_until(now, 0 if self._even else ahead), self._slot + self._even)
 
+    def behind(self, now: float, others: int) -> float:
+        """Return the earliest instant (>= now) at which a turn may be taken after so many others took theirs."""
+        return max(self.free_at(now) + self._even * others, self._full_until(now, others))
+
     def _full_until(self, now: float, ahead: int) -> float:
         missing = self._total + ahead - self._count
         for _, last, number in self._taken if missing >= 0 else ():
@@ -79,18 +83,18 @@ class Window:
 
 
 class Turn:
-    """A turn that was taken, and what is done with it."""
+    """A turn that was taken, of one pacer or of several, and what is done with it."""
 
-    __slots__ = ("_clock", "_pieces")
+    __slots__ = ("_clock", "pieces")
 
     def __init__(self, pieces: list[tuple[Window, list[float]]], clock: Clock) -> None:
-        self._pieces = pieces
+        self.pieces = pieces
         self._clock = clock
 
     def used(self) -> None:
         """Note that only now the call leaves: the windows count from here, so that a late one crowds no other."""
         now = self._clock.now()
-        for window, piece in self._pieces:
+        for window, piece in self.pieces:
             window.use(piece, now)
 
 
@@ -121,8 +125,12 @@ class Pacer:
 
         Of what is left of a budget (`"50000/day"`) the turns of `ahead` others, who will still ask, are spent already.
         """
+        return max(self._held_until, self._free_at(ahead))
+
+    def free_behind(self, others: int) -> float:
+        """Return the earliest instant at which a turn could be taken after so many others took theirs."""
         now = self._clock.now()
-        return max(now, self._held_until, *(window.free_at(now, ahead) for window in self._windows))
+        return max(now, self._held_until, *(window.behind(now, others) for window in self._windows))
 
     @property
     def per_second(self) -> float | None:
@@ -155,6 +163,21 @@ class Pacer:
         """
         return await self._turn(_LONGEST_HOLD, LaterError(f"{who} is left alone for a while", scope=scope))
 
+    async def turn_with(self, other: Callable[[], Awaitable[Turn]]) -> Turn:
+        """Return when it is the caller's turn here and at another pacer; both are taken at that instant.
+
+        Holds are not heeded: it is for those who were on the way before.
+
+        Args:
+            other: takes the other turn.
+        """
+        if not self._windows:
+            return await other()
+        async with self._queue:
+            while (wait := self._free_at() - self._clock.now()) > 0:
+                await self._clock.sleep(wait)
+            return self._take((await other()).pieces)
+
     async def _turn(self, longest_hold: float, error: LaterError) -> Turn:
         if not self._windows and self._held_until <= self._clock.now():
             return Turn([], self._clock)
@@ -163,8 +186,16 @@ class Pacer:
                 if self._held_until > self._clock.now() + longest_hold:
                     raise error
                 await self._clock.sleep(wait)
-            now = self._clock.now()
-            return Turn([(window, window.take(now)) for window in self._windows], self._clock)
+            return self._take([])
+
+    def _take(self, pieces: list[tuple[Window, list[float]]]) -> Turn:
+        now = self._clock.now()
+        return Turn([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
+
+    def _free_at(self, ahead: int = 0) -> float:
+        """Return when the windows would allow the next turn."""
+        now = self._clock.now()
+        return max(now, *(window.free_at(now, ahead) for window in self._windows)) if self._windows else now
 
     def hold(self, seconds: float, why: str = "") -> float:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""

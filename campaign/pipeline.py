@@ -106,7 +106,7 @@ class Pipeline:
         """Take one recipient from the queue to a settled state."""
         token: SignInToken | None = None
         try:
-            await self._feed.domain_turn(delivery.recipient)
+            self._feed.must_not_be_held(delivery)
             if self._tokens:
                 user_id = await self._tokens.user_id_of(delivery.recipient)
                 async with self._tokens.room:
@@ -124,7 +124,8 @@ class Pipeline:
             message = self._compose(delivery, name, token)
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
-            receipt = await self._pool.send(envelope, message.data, intent, early=self._pacer.per_second is None)
+            paced = await self._feed.come_near(delivery) or self._pacer.per_second is not None
+            receipt = await self._pool.send(envelope, message.data, intent, early=not paced)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
@@ -149,7 +150,7 @@ class Pipeline:
         The server has all of the message but the final dot. The turn is taken this late so that a run that was
         stopped for a while lets no burst go when it wakes.
         """
-        turn = await self._pacer.turn_soon("the mail server", Scope.SERVER)
+        turn = await self._feed.turn(delivery, partial(self._pacer.turn_soon, "the mail server", Scope.SERVER))
         if asked_at is not None and self._tokens:
             self._tokens.must_be_fresh(self._clock.now() - asked_at)
         await self._log.sending(

@@ -10,7 +10,7 @@ from campaign.concurrency import Concurrency
 from campaign.errors import LaterError
 from campaign.feed import Feed, domain_of
 from campaign.model import Outcome, Rate, Status
-from campaign.pacing import Pacer
+from campaign.pacing import Pacer, Turn
 from campaign.sendlog import SendLog
 from logbook import enlist
 from timekeeping import FakeClock
@@ -108,6 +108,8 @@ class Feeding:
         )
         #: (seconds since the start, key) of each that was handed out and had its turns.
         self.went: list[tuple[float, str]] = []
+        #: When each was handed out, in seconds since the start.
+        self.began: list[float] = []
         self.most_under_way = 0
         self._under_way: set[str] = set()
 
@@ -140,18 +142,23 @@ class Feeding:
                 key = delivery.recipient.key
                 assert key not in self._under_way, f"{key} was handed out twice"
                 self._under_way.add(key)
+                self.began.append(self.clock.now() - START)
                 self.most_under_way = max(self.most_under_way, len(self._under_way))
                 group.create_task(self._deliver(delivery, settle))
 
+    async def _turns(self) -> Turn:
+        pieces = [piece for service in self.services for piece in (await service.turn()).pieces]
+        return Turn(pieces, self.clock)
+
     async def _deliver(self, delivery: Delivery, settle: Callable[[Delivery], Outcome]) -> None:
         try:
-            await self.feed.domain_turn(delivery.recipient)
+            self.feed.must_not_be_held(delivery)
+            await self.feed.come_near(delivery)
+            await self.feed.turn(delivery, self._turns)
         except LaterError:
             held_until = self.feed.held_until(domain_of(delivery.recipient))
             outcome = again(0, after=max(self.clock.now(), held_until))
         else:
-            for service in self.services:
-                await service.turn()
             self.went.append((self.clock.now() - START, delivery.recipient.key))
             await self.clock.sleep(self._takes)
             outcome = settle(delivery)

@@ -10,7 +10,7 @@ import pytest
 
 from campaign.blame import Blame, HoldDomain
 from campaign.errors import LaterError
-from campaign.model import Receipt
+from campaign.model import Rate, Receipt
 from campaign.retry import RetryPolicy, outcome_of
 from feeding import SENT, Feeding, names
 from logbook import person, states
@@ -46,6 +46,15 @@ def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
     assert len(slow) == 20
     assert all(later - earlier >= 0.9 for earlier, later in pairwise(slow))
     assert slow[-1] < 20.0
+
+
+@pytest.mark.parametrize("rate", ["2/minute", "5/second", "100/second"])
+def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> None:
+    """A row waits in the log until its turn is about as near as it takes to get there, and the rate is reached."""
+    run = Feeding(path, of_one_domain(20), domains={"d.example": rate}, connections=40)
+    run.run()
+    assert max(went - began for (went, _), began in zip(run.went, run.began, strict=True)) < 1.0
+    assert run.went[-1][0] < 19 / Rate.parse(rate).per_second * 1.01 + 0.1
 
 
 def test_no_run_waits_for_a_domain_that_has_nobody_left(path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
+
+import pytest
 
 from crash.evidence import Terms
 from servers.clerk_script import ClerkScript
@@ -56,6 +60,26 @@ def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
         quick = [event for event in stage.accepted if event["rcpt"][0].endswith("@quick.example")]
         assert quick[-1]["t"] < slow[-3]["t"]
         assert slow[-1]["t"] - slow[0]["t"] > 9 / 2 - JITTER
+
+
+@pytest.mark.parametrize("number", [5, 20])
+def test_a_domain_gets_its_rate_whatever_tokens_take(number: int, tmp_path: Path) -> None:
+    """Tokens that take up to half a second crowd no mails of a domain, slow it little, and hold no connection."""
+    people = [
+        {"user_id": f"user_{each}", "email": f"u{each}@{'slow' if each % 2 else 'quick'}.example", "first_name": "A"}
+        for each in range(number * 8)
+    ]
+    waits = tuple(Fault("create", Delay(0.02 + each * 0.048), probability=1 / (11 - each)) for each in range(11))
+    more = f'[limits]\ntokens = "1000/second"\nconnections = 2\n[limits.domains]\n"slow.example" = "{number}/second"\n'
+    with staged(tmp_path, people, clerk=ClerkScript(faults=waits), more=more) as stage:
+        assert stage.work.run().returncode == 0
+        assert len(set(stage.mailed)) == len(stage.mailed) == number * 8
+        slow = [event for event in stage.accepted if event["rcpt"][0].endswith("@slow.example")]
+        quick = [event for event in stage.accepted if event["rcpt"][0].endswith("@quick.example")]
+        # a mail that is a few milliseconds late on its way comes nearer to the next one
+        assert most_within(slow, 0.9) <= number
+        assert median(later["t"] - earlier["t"] for earlier, later in pairwise(slow)) < 1.3 / number
+        assert quick[-1]["t"] < slow[len(slow) * 3 // 4]["t"]
 
 
 def test_a_daily_limit_outlives_the_run(tmp_path: Path) -> None:
