@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crash.evidence import read_log_file
 from servers.script import Delay, Fault, Silence
 from servers.smtp_script import SmtpScript
 from stage import staged, wait_for
@@ -62,8 +63,11 @@ def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> Non
         assert stage.work.run().returncode == 1
         status = stage.work.status()
         assert (status["uncertain"], status["sent"]) == (2, 10)
-        unknown = {row["token_id"] for row in stage.work.rows()}
-        assert {token["id"] for token in stage.tokens} - stage.revoked == unknown
+        living = {token["id"] for token in stage.tokens} - stage.revoked
+        kept = {row["token_id"] for row in stage.work.rows()}
+        assert kept <= living
+        # a token may have been on its way
+        assert len(living - kept) <= len(read_log_file(stage.work.log, "trial").orphans)
 
 
 def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) -> None:
