@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clock import SystemClock
-from campaign.errors import CampaignError, LaterError, Scope, SendLogError, ServiceRefusesError
+from campaign.errors import CampaignError, LaterError, PerhapsSentError, Scope, SendLogError, ServiceRefusesError
 from campaign.model import Receipt
 from servers.script import Delay, Drop, Fault, Reply, Reset
 from servers.smtp import SmtpServer
@@ -207,4 +207,16 @@ def test_faults_find_an_intent_ahead_of_its_time_no_worse(fault: Fault) -> None:
         assert counted[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
         assert counted[RECEIPT] + counted[Scope.RECIPIENT] == 60
         assert len(intents) == len(set(intents))
+        assert violations(server) == []
+
+
+def test_after_a_message_in_doubt_every_intent_comes_after_the_body() -> None:
+    """At a server that once lost a message, none leaves any more with its dot in the same write."""
+    lost = Fault("dot", Drop(), skip=30, times=1)
+    late = Fault("body", Drop(), skip=45, every=5)
+    with SmtpServer(SmtpScript(faults=(lost, late))) as server:
+        outcomes, _ = slow_disk(server, 100, lambda _: None)
+        counted = fates(outcomes)  # type: ignore[arg-type]
+        assert counted[PerhapsSentError] <= 2, "the one that was lost, and one that was on its way like it"
+        assert counted[Scope.RECIPIENT] >= 8, "those whose connection ended amid their body are not in doubt"
         assert violations(server) == []

@@ -116,24 +116,13 @@ async def _intend(before_dot: Callable[[], Awaitable[None]], at_once: Callable[[
     at_once()
 
 
-class Counted(Latency):
-    """A latency that counts its measurements."""
-
-    number = 0
-
-    def note(self, seconds: float) -> None:
-        """Take a measurement in."""
-        super().note(seconds)
-        self.number += 1
-
-
 class Post:
     """A pool at a scripted server, and how long it says that messages took."""
 
     def __init__(
         self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
     ) -> None:
-        self.transaction = Counted()
+        self.transaction = Latency()
         self.pool = Pool(
             dialer(server, url=url),
             limit=limit,

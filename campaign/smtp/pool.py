@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
-from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError
+from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError, PerhapsSentError
 from campaign.smtp.connection import Connection, NotBegunError
 from campaign.smtp.job import Job
 from campaign.smtp.quota import Quota
@@ -62,6 +62,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._dialing = 0
         self._closing = False
+        self._in_doubt = False  # a message came to no clear end
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
 
@@ -97,10 +98,9 @@ class Pool:
         if not self._open:
             self._dialing += 1
             try:
-                connection = await self._dialer.dial()
+                self._admit(await self._dialer.dial())
             finally:
                 self._dialing -= 1
-            self._admit(connection)
 
     async def send(self, envelope: Envelope, message: bytes, intent: Intent, *, early: bool = False) -> Receipt:
         """Return the server's receipt for one message.
@@ -138,7 +138,7 @@ class Pool:
         asked = 0.0
         try:
             await connection.envelope(job.envelope, job.opening)
-            if intent is None and len(message) <= _LARGE:
+            if intent is None and len(message) <= _LARGE and not self._in_doubt:
                 final = self._dot(connection, job, message)
             else:
                 await connection.body(message)
@@ -146,6 +146,9 @@ class Pool:
                     asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
                 final = job.final or await self._dot_after_all(connection, job)
             receipt = await connection.final(final)
+        except PerhapsSentError:
+            self._in_doubt = True
+            raise
         except (DeliveryError, NotBegunError):
             raise
         except BaseException as error:
@@ -200,10 +203,12 @@ class Pool:
     def _waits_for_the_disk(self) -> bool:
         """Whether connections stand still for long while intents are made durable.
 
-        Only then is an intent made before the server waits for the message: a crash leaves fewer in doubt that way.
+        Only then, and at a server that has lost no message, is an intent made before the server waits for the message
+        and the dot written with it: fewer are in doubt after a crash, or a connection's end, the other way.
         """
         carrying = self._carrying.seconds
-        return carrying < _FAST and self._asking.seconds > _SHORT * carrying and not self._idle
+        slow_disk = self._asking.seconds > _SHORT * carrying
+        return slow_disk and carrying < _FAST and not self._idle and not self._in_doubt
 
     def _offer(self, job: Job, *, first: bool) -> None:
         if self._refusal:
@@ -266,12 +271,12 @@ class Pool:
         except CampaignError as error:
             self._dialing -= 1
             self._cannot_open(error)
-            return
         except BaseException:
             self._dialing -= 1
             raise
-        self._dialing -= 1
-        self._admit(connection)
+        else:
+            self._dialing -= 1
+            self._admit(connection)
 
     def _admit(self, connection: Connection) -> None:
         offered = connection.features
