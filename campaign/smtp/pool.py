@@ -98,9 +98,10 @@ class Pool:
         if not self._open:
             self._dialing += 1
             try:
-                self._admit(await self._dialer.dial())
+                connection = await self._dialer.dial()
             finally:
                 self._dialing -= 1
+            self._admit(connection)
 
     async def send(self, envelope: Envelope, message: bytes, intent: Intent, *, early: bool = False) -> Receipt:
         """Return the server's receipt for one message.
@@ -146,10 +147,8 @@ class Pool:
                     asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
                 final = job.final or await self._dot_after_all(connection, job)
             receipt = await connection.final(final)
-        except PerhapsSentError:
-            self._in_doubt = True
-            raise
-        except (DeliveryError, NotBegunError):
+        except (DeliveryError, NotBegunError) as error:
+            self._in_doubt |= isinstance(error, PerhapsSentError)
             raise
         except BaseException as error:
             connection.end(str(error) or "the message was taken back")
