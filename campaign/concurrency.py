@@ -15,7 +15,7 @@ _GUESS = 0.2
 #: A disk's, likewise.
 _DISK = 0.001
 #: Calls a second that this process has the CPU for, about.
-_CALLS = 1000.0
+_CALLS = 500.0
 #: Calls at once, at least and at most.
 _FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
@@ -71,7 +71,8 @@ class Concurrency:
             return _FEW
         # the first answers are slow for reasons of their own, and each connection is looked at with every call
         cautious = _FEW + self.token.number // _FEW
-        return max(_FEW, min(ceil(_CALLS * self.token.best_lately * _SLACK), cautious, _MANY))
+        seconds = min(self.token.seconds, _QUEUE * self.token.best_lately)
+        return max(_FEW, min(ceil(_CALLS * seconds * _SLACK), cautious, _MANY))
 
     @property
     def way(self) -> float:

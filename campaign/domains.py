@@ -34,6 +34,8 @@ _LONG = 2.0
 _FEW = 2
 #: Each message that it takes allows for one more, up to this number; from there on as many as are of use.
 _MANY = 32
+#: Whoever was tried carries an instant in `not_before`, and whoever was not, 0.
+_TRIED = 1.0
 _MOST = 2**31
 
 
@@ -116,8 +118,8 @@ class PacedLane:
     async def claim(self, log: SendLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
         """Return the next rows that are due: of a domain no more than it allows about now, and few after a hold.
 
-        The first one after a hold is the one who was put off most often, for a domain that greylists takes none but
-        those who came before.
+        The first one after a hold is one who was put off before, for a domain that greylists takes none but those; not
+        the same one each time, whose attempts would be used up.
         """
         rate = self.pacer.per_second if self.pacer else None
         if rate is not None:
@@ -126,7 +128,9 @@ class PacedLane:
         first: list[Delivery] = []
         if self._probes:
             self._probes = False
-            first = await log.claim(1, Lane(domain=self.lane.domain, tried=True))
+            tried = Lane(domain=self.lane.domain)
+            tried.skip_to(_TRIED)
+            first = await log.claim(1, tried)
             size -= len(first)
         if not size:
             return first

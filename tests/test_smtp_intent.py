@@ -229,11 +229,11 @@ def test_after_a_message_in_doubt_every_intent_comes_after_the_body() -> None:
                 return await post.send(each, before_dot, early=True)
 
         async with post.pool:
-            return [outcome for some in (range(40), range(40, 60)) for outcome in await asyncio.gather(*map(one, some))]
+            return [outcome for some in (range(60), range(60, 80)) for outcome in await asyncio.gather(*map(one, some))]
 
-    with SmtpServer(SmtpScript(faults=(Fault("dot", Drop(), skip=20, times=1),))) as server:
+    with SmtpServer(SmtpScript(faults=(Fault("dot", Drop(), skip=45, times=1),))) as server:
         outcomes = asyncio.run(run(server))
-        assert fates(outcomes) == {RECEIPT: 59, PerhapsSentError: 1}  # type: ignore[arg-type]
-        assert any(early[each] for each in range(20))
-        assert not any(early[each] for each in range(40, 60))
+        assert fates(outcomes) == {RECEIPT: 79, PerhapsSentError: 1}  # type: ignore[arg-type]
+        assert any(early[each] for each in range(45))
+        assert not any(early[each] for each in range(60, 80))
         assert violations(server) == []

@@ -16,17 +16,10 @@ _LAST_ID = 2**62
 
 
 class Lane:
-    """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain.
+    """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain."""
 
-    Args:
-        domain: only its rows.
-        tried: only those of the domain that were put off before, most often first.
-        without: no rows of these.
-    """
-
-    def __init__(self, *, domain: str | None = None, tried: bool = False, without: Sequence[str] = ()) -> None:
+    def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:
         self.domain = domain
-        self._tried = tried
         self.without = tuple(without)
         self.after: tuple[float, int] = (-1.0, 0)
 
@@ -37,9 +30,8 @@ class Lane:
     @property
     def statement(self) -> str:
         """The SQL that reads the lane."""
-        if self.domain:
-            return str(SQL.claim_tried if self._tried else SQL.claim_domain)
-        return str(SQL.claim_other_domains if self.without else SQL.claim)
+        name = "claim_domain" if self.domain else "claim_other_domains" if self.without else "claim"
+        return str(getattr(SQL, name))
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -78,12 +78,6 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND (not_before, id) > (:after, :after_id) AND not_before <= :now AND domain = :domain
 ORDER BY not_before, id LIMIT :limit;
 
--- name: claim_tried
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before > 0 AND not_before <= :now AND domain = :domain
-ORDER BY faults DESC, not_before, id LIMIT :limit;
-
 -- name: claim_other_domains
 SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
