@@ -60,10 +60,10 @@ def test_one_hold_for_all(seconds: int, as_date: bool, tmp_path: Path) -> None:
 def test_a_hold_without_a_time(tmp_path: Path) -> None:
     """A 429 that names no time is answered with the policy's delay."""
     with staged(
-        tmp_path, 40, clerk=clerk(Fault("create", Answer(429), skip=10, times=1)), more=LIMITS.replace("300ms", "1s")
+        tmp_path, 40, clerk=clerk(Fault("create", Answer(429), skip=10, times=1)), more=LIMITS.replace("300ms", "700ms")
     ) as stage:
         assert stage.work.run().returncode == 0
-        assert calls_within(stage, UNDER_WAY, 0.95) == 0
+        assert calls_within(stage, UNDER_WAY, 0.65) == 0
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_a_hold_without_a_time(tmp_path: Path) -> None:
 def test_a_wait_of_nothing_is_no_invitation(seconds: int, tmp_path: Path) -> None:
     """A Clerk that refuses calls and asks for no wait is not called again and again at full speed."""
     storm = Answer(429, retry_after=seconds, as_date=seconds < 0)
-    refused_for_long = clerk(Fault("create", storm, between=(0.0, 1.5)))
-    with staged(tmp_path, 60, clerk=refused_for_long, more=LIMITS) as stage:
+    refused_for_long = clerk(Fault("create", storm, between=(0.0, 0.8)))
+    with staged(tmp_path, 60, clerk=refused_for_long, more=LIMITS.replace("300ms", "100ms")) as stage:
         done = stage.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
@@ -202,34 +202,40 @@ NO_LIST: dict[str, Action] = {
 
 @pytest.mark.parametrize(
     "what",
-    [pytest.param(what, marks=() if what in {"503", "half an answer"} else pytest.mark.long) for what in NO_LIST],
+    [pytest.param(what, marks=() if what == "503" else pytest.mark.long) for what in NO_LIST],
 )
 def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None:
     """While Clerk cannot say who its users are, nobody loses a try, and soon after it can again everybody is mailed."""
-    lost = Fault("users", NO_LIST[what], times=4)
+    lost = Fault("users", NO_LIST[what], times=3)
     with staged(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as stage:
         done = stage.work.run(timeout=20)
         assert (done.returncode, done.stderr) == (0, "")
         assert "defers" not in done.stdout
         assert {row["attempts"] for row in stage.work.rows()} == {1}
         calls = [event["t"] for event in stage.clerk.events("request") if event["stage"] == "users"]
-        waits = [later - earlier for earlier, later in itertools.pairwise(calls[:5])]
+        waits = [later - earlier for earlier, later in itertools.pairwise(calls[:4])]
         assert all(wait >= 0.05 * 2**n for n, wait in enumerate(waits)), "longer each time"
         assert len(calls) < 15, "the others of a call that failed are asked for together again"
 
 
-@pytest.mark.parametrize(("options", "code"), [((), 130), (("--no-wait",), 1)], ids=["waiting", "--no-wait"])
-def test_a_run_says_what_it_waits_for(options: tuple[str, ...], code: int, tmp_path: Path) -> None:
-    """While Clerk is down the run waits, longer each time, and says why; a run that is not to wait ends."""
+def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
+    """While Clerk is down the run waits, longer each time, and says why."""
     with staged(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "1100ms")) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes", *options)
-        if not options:
-            wait_for(lambda: len(stage.clerk.events("request")) > 1, process)
-            process.terminate()
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(stage.clerk.events("request")) > 1, process)
+        process.terminate()
         out, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (code, "")
-        if not options:
-            assert re.search(r"Waiting 1 s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
+        assert (process.returncode, err) == (130, "")
+        assert re.search(r"Waiting 1 s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
+        status = stage.work.status()
+        assert (status["queued"], status["failed"]) == (3, 0)
+
+
+def test_a_run_that_is_not_to_wait_ends(tmp_path: Path) -> None:
+    """While Clerk is down a run that is not to wait ends at once, with everybody queued."""
+    with staged(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "10s")) as stage:
+        done = stage.work.run("--no-wait", timeout=9)
+        assert (done.returncode, done.stderr) == (1, "")
         status = stage.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 

@@ -26,6 +26,7 @@ ROWS = (
             "faults/test_token_server.py::test_an_answer_that_is_lost_leaves_a_possible_orphan",
             "faults/test_token_server.py::test_a_failed_list_of_users_blames_nobody",
             "faults/test_token_server.py::test_a_run_says_what_it_waits_for",
+            "faults/test_token_server.py::test_a_run_that_is_not_to_wait_ends",
             "test_clerk.py::test_what_may_work_later",
             "test_clerk_answers.py::test_an_answer_that_swells_is_cut_off",
         ),
