@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
 #: when it leaves: two calls may come nearer to each other on the way.
-_MARGIN = 1.003
+_MARGIN = 1.006
 #: Windows up to this length (seconds) are spread evenly; longer ones are budgets, spent as fast as the others allow.
 _EVEN = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
