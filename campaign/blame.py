@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: So many temporary refusals in a row are the domain's, not the mailboxes'.
 _STORM = 5
+_FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
 #: So many refusals for reasons of policy in a row, and the domain gets no more of our mail in this run.
 _DOMAIN_REFUSES = 5
 #: So many of them in a row whatever the domain, and nobody does.
@@ -82,7 +83,7 @@ class Blame:
         reply = error.reply
         if reply is None:
             return None
-        if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT:
+        if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
             self._later[domain] += not held
             if self._later[domain] >= _STORM:
                 self._later[domain] = _STORM - 1  # what it defers after the hold is the same storm, until it takes one
@@ -98,6 +99,11 @@ class Blame:
             if self._refused[domain] == _DOMAIN_REFUSES:
                 return StopDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")
         return None
+
+
+def _is_about_the_mailbox(reply: Receipt) -> bool:
+    """Return whether a deferral is about one mailbox, however many of them are full (RFC 3463 §3.3: X.2.X)."""
+    return reply.enhanced.startswith("4.2.") or _FULL.search(reply.text) is not None
 
 
 def _is_policy(reply: Receipt) -> bool:
