@@ -138,6 +138,36 @@ def test_a_caller_that_gave_up_does_no_harm(path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_is_done_at_once_is_done_before_anybody_goes_on(path: Path) -> None:
+    """What a write asks for at once happens when it is on the disk, before those who waited, and fails for itself."""
+
+    async def run() -> None:
+        order: list[str] = []
+
+        def kept() -> None:
+            order.append(",".join(sorted(row["text"] for row in table(path, "SELECT text FROM note"))))
+
+        def fail() -> None:
+            raise RuntimeError("no")
+
+        async def wait(write: asyncio.Future[None]) -> None:
+            await write
+            order.append("went on")
+
+        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+            connection.execute("CREATE TABLE note (text TEXT)")
+            statement = "INSERT INTO note SELECT value ->> 'text' FROM json_each(:note)"
+            writer = GroupCommit(connection, str(path), ("note",), statement)
+            writes = [writer.move("note", {"text": "a"}, kept), writer.move("note", {"text": "b"}, fail)]
+            results = await asyncio.gather(wait(writes[0]), writes[1], return_exceptions=True)
+            await asyncio.to_thread(writer.close)
+        assert order[0] in {"a", "a,b"}
+        assert order[1] == "went on"
+        assert isinstance(results[1], RuntimeError)
+
+    asyncio.run(run())
+
+
 def test_what_waits_is_written_before_the_end(path: Path) -> None:
     """Closing finishes the writes that were submitted before it."""
 

@@ -165,7 +165,10 @@ def _deliver(writes: list[_Write], results: list[Any], broken: SendLogError | No
         return
     for write in writes:
         if write.at_once is not None and not write.future.done():
-            write.at_once()
+            try:
+                write.at_once()
+            except Exception as error:  # noqa: BLE001 - it is its own caller's, and the others must learn of their writes
+                write.future.set_exception(error)
     for write, result in zip(writes, results, strict=True):
         if not write.future.done():
             write.future.set_result(result)
