@@ -14,7 +14,7 @@ from stage import staged, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-FREE = 'tokens = "1000/second"\n[retry]\nfirst_delay = "1s"\n'
+FREE = 'tokens = "1000/second"\n[retry]\nfirst_delay = "200ms"\n'
 
 
 def test_too_few_descriptors(tmp_path: Path) -> None:
