@@ -68,8 +68,13 @@ TEMPORARY: dict[str, tuple[Fault, ...]] = {
     "451 at MAIL": (Fault("mail", Reply("451 4.3.0 Busy"), skip=5, times=3),),
 }
 
+#: Played like another one of them.
+SLOWER = ("452 after the message", "552 at RCPT")
 
-@pytest.mark.parametrize("what", TEMPORARY)
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.long if what in SLOWER else ()) for what in TEMPORARY]
+)
 def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
     """Temporary refusals are tried again by the policy, and in the end everybody has one mail with a live link."""
     with staged(tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS.replace("300ms", "100ms")) as stage:

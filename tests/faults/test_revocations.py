@@ -55,14 +55,14 @@ def test_a_revocation_is_kept_until_it_is_settled(tmp_path: Path) -> None:
 
 def test_a_revocation_outlives_its_run(tmp_path: Path) -> None:
     """While Clerk answers no revocation the run ends in time all the same and tells how many are open."""
-    shut = clerk(Fault("revoke", Answer(500, "<html>oops</html>"), between=(0.0, 1.5)))
+    shut = clerk(Fault("revoke", Answer(500, "<html>oops</html>"), between=(0.0, 1.2)))
     began = time.monotonic()
     with staged(tmp_path, 8, clerk=shut, smtp=BOUNCE, more=LIMITS) as stage:
         done = stage.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
         assert len(read_log_file(stage.work.log, "trial").unsettled) == 6
         assert "6 tokens not revoked yet" in done.stdout
-        time.sleep(max(0.0, began + 1.6 - time.monotonic()))  # noqa: TID251 - until Clerk answers again
+        time.sleep(max(0.0, began + 1.3 - time.monotonic()))  # noqa: TID251 - until Clerk answers again
         assert stage.work.run().returncode == 1
         verdict = stage.verdict(connections=4)
         assert verdict.holds, verdict.table()

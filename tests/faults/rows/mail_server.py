@@ -30,8 +30,8 @@ ROWS = (
     ),
     Row(
         "the connection is lost before 354 or amid the message",
-        "the row goes back to the queue and is tried again; in the end there is one copy. Where the disk is slow beside "
-        "the server a message leaves in one write with its dot: the first one that is lost so is in doubt, no other",
+        "the row goes back to the queue and is tried again; in the end there is one copy. Where the disk is slow "
+        "beside the server a message leaves in one write with its dot: the first one lost so is in doubt, no other",
         (
             "faults/test_mail_server.py::test_a_connection_lost_before_the_dot_is_a_plain_retry",
             "test_smtp_connection.py::test_answers_before_the_message",
