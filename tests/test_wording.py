@@ -169,3 +169,26 @@ def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
         "c": "campaign.toml: email.subject",
         "d": "campaign.toml: link.url",
     }
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="{{ link }}">in</a><img src="https://elsewhere.example/p?u={{ link }}">',
+        '<a href="{{ link }}">in</a><a href="https://elsewhere.example/{{ link }}">in</a>',
+        '<a href="{{ link }}">in</a><a href="https://elsewhere.example/?u={{ link | urlencode }}">in</a>',
+        '<a href="{{ link }}">in</a><p>{{ link | replace("acme", "elsewhere") }}</p>',
+        "<a href=\"{{ link }}\">in</a><p>{{ link.split('token=')[1] }}</p>",
+    ],
+)
+def test_the_token_stands_in_links_of_its_own_only(tmp_path: Path, html: str) -> None:
+    """A template that would put the token into another address, or anywhere but into its links, is refused."""
+    assert "let {{ link }} stand by itself" in fault(tmp_path, html, "{{ link }}")
+
+
+@pytest.mark.parametrize("around", ["<{}>", "({})", "here: {}", "\n{}\n", "[1] {}", "{} and {}", '"{}"', "{}\t{}"])
+def test_a_link_may_stand_in_any_company(tmp_path: Path, around: str) -> None:
+    """Brackets, quotes and words around the link take nothing from it."""
+    text = around.format("{{ link }}", "{{ link_to('https://acme.example/cart') }}")
+    words = wording(tmp_path, '<a href="{{ link }}">in</a> {{ link }}', text).render({}, "secret")
+    assert words.text.count("token=secret") == text.count("{{")

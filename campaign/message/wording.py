@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _NO_TOKEN = "..."  # noqa: S105 - it is none
 #: What would belong to a link if it stood right behind it.
 _GOES_ON = frozenset("-_~%" + ascii_letters + digits)
+#: Behind one of these a link is a part of something else: of a query, a path, a word.
+_INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
 #: What the templates of the bodies get beside the columns.
 _OURS = frozenset({"link", "link_to"})
 
@@ -184,6 +186,12 @@ class Wording:
         if not any(_stands_in(text, link) for link in arrived):
             where = self._html if self._text is None else self._text
             raise TemplateError(f"{where.filename}: The sign-in link does not arrive in the text part as it is.")
+        for body, forms, template in ((html, map(escape, links), self._html), (text, links, self._text or self._html)):
+            if token and not _only_links_hold(token, body, forms):
+                raise TemplateError(
+                    f"{template.filename}: The sign-in link stands inside another address or is altered, so that the "
+                    "token would go elsewhere; let {{ link }} stand by itself."
+                )
         return Rendered(subject, html, text, arrived)
 
     def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
@@ -215,6 +223,17 @@ class Wording:
             except Exception as again:  # noqa: BLE001 - a template can raise anything
                 return explained(again, variables, str(template.filename))
         return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
+
+
+def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
+    """Return whether a token stands nowhere but in these links, and none of them inside another address."""
+    rest = [text]
+    for link in sorted(set(links), key=len, reverse=True):
+        cut = [part.split(link) for part in rest]
+        if any(part[-1:] in _INSIDE for parts in cut for part in parts[:-1] if part):
+            return False
+        rest = [part for parts in cut for part in parts]
+    return not any(token in part for part in rest)
 
 
 def _stands_in(text: str, link: str) -> bool:
