@@ -20,7 +20,7 @@ APPLICATION_ID = 0x43414D50
 #: Goes up with every change of `schema.sql`, and `migrations.sql` gets what makes the last one into it.
 VERSION = 2
 #: Seconds to wait for another process's lock; a backup may hold it for a moment.
-_PATIENCE = 20.0
+_PATIENCE = 10.0
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another place"
 
 
