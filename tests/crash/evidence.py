@@ -42,6 +42,7 @@ class Transition:
     message_id: str | None = None
     token_id: str | None = None
     code: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def read_log_file(path: Path, campaign: str) -> LogFile:
         ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"
         history = log.execute(
             "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
-            f"history.token_id, history.code {ours.format('history', 'history')} ORDER BY history.id",
+            f"history.token_id, history.code, history.reason {ours.format('history', 'history')} ORDER BY history.id",
             (campaign,),
         )
         transitions = [Transition(*line) for line in history]

@@ -98,6 +98,8 @@ def policy_kept(evidence: Evidence) -> Iterator[str | None]:
                 faults = 0
             if one.actor != "run" or one.code not in terms.own_codes or one.old not in {"issuing", "sending", "queued"}:
                 continue
+            if one.reason.startswith("MAIL FROM "):  # the server is busy, whoever the recipient is
+                continue
             faults += 1
             if faults > terms.attempts or (faults == terms.attempts and one.new == "queued"):
                 yield f"{key}: {faults} temporary refusals, and it was to be tried again"

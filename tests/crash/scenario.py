@@ -158,8 +158,7 @@ class Scenario:
             ("rcpt", Extra("250 2.0.0 Nobody asked"), 0.0005),
             ("rcpt", Delay(0.05), 0.002),
             ("mail", Reply("421 4.3.2 Closing", close=True), 0.0005),
-            # a code that no recipient's own fault has here, since the log tells the two apart by their codes
-            ("mail", Reply("452 4.3.1 Busy"), 0.0003),
+            ("mail", Reply("451 4.3.0 Busy"), 0.0003),
             ("mail", Drop(), 0.0005),
             ("rset", Drop(), 0.01),
             ("ehlo", Drop(), 0.005),

@@ -228,13 +228,13 @@ def test_evidence_is_read_from_files(tmp_path: Path) -> None:
         """
         CREATE TABLE campaign (id, name);
         CREATE TABLE delivery (id, campaign_id, key, user_id);
-        CREATE TABLE history (id, delivery_id, at, old_state, new_state, actor, message_id, token_id, code);
+        CREATE TABLE history (id, delivery_id, at, old_state, new_state, actor, message_id, token_id, code, reason);
         CREATE TABLE revocation (token_id, delivery_id, settled_at);
         CREATE TABLE orphan (id, delivery_id);
         INSERT INTO campaign VALUES (1, 'ours'), (2, 'other');
         INSERT INTO delivery VALUES (1, 1, 'k1', 'user_1'), (2, 2, 'k2', 'user_2');
-        INSERT INTO history VALUES (1, 1, 5.0, 'queued', 'issuing', 'run', NULL, NULL, NULL),
-                                   (2, 2, 6.0, 'queued', 'issuing', 'run', NULL, NULL, NULL);
+        INSERT INTO history VALUES (1, 1, 5.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, ''),
+                                   (2, 2, 6.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, '');
         INSERT INTO revocation VALUES ('sit_1', 1, NULL), ('sit_2', 1, 7.0), ('sit_3', 2, NULL);
         INSERT INTO orphan VALUES (1, 1), (2, 2);
         """
