@@ -112,6 +112,19 @@ def test_one_mail_per_key(path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("before", [1, 550, 1150])
+def test_rows_are_told_apart_wherever_the_first_known_one_stands(path: Path, before: int) -> None:
+    """A CSV that meets the log after many new rows adds each of them once and meets each known one."""
+    known = person(9999)
+    rows = [*people(1200), replace(person(3), line=2000), invalid(2001), person(1201)]
+    with opened(path) as log:
+        enlist(log, [known])
+        found = enlist(log, [*rows[:before], known, *rows[before:]])
+    assert found == Enlistment(recipients=1202, added=1201, duplicates=1, invalid=1)
+    assert deliveries_in(path) == 1204
+    assert [row["line"] for row in table(path, "SELECT line FROM delivery WHERE slot <> ''")] == [2000, 2001]
+
+
 def test_addresses_of_several_keys_are_told(path: Path) -> None:
     """An address that stands under several keys is counted once, without regard to case; each key is mailed."""
     rows = [

@@ -15,13 +15,12 @@ UPDATE campaign SET templates = :templates WHERE id = :campaign;
 -- name: forget_unmailable
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
--- name: add_delivery
+-- name: add_deliveries
+-- The row stands there as often as there are rows: one statement for many costs half as much.
 INSERT INTO delivery
-    (campaign_id, key, slot, source, line, enlistment, email, domain, user_id, variables, digest, state, reason, actor,
-     updated_at)
-VALUES
-    (:campaign, :key, :slot, :source, :line, :enlistment, :email, :domain, :user_id, :variables, :digest, :state, :reason,
-     'enlist', :now);
+    (campaign_id, enlistment, source, updated_at, key, line, email, user_id, domain, variables, digest, slot, state, reason,
+     actor)
+VALUES (:row);
 
 -- name: known_keys
 SELECT key, id, enlistment, state, digest, line FROM delivery
