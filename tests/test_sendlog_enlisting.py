@@ -116,7 +116,7 @@ def test_one_mail_per_key(path: Path) -> None:
 def test_rows_are_told_apart_wherever_the_first_known_one_stands(path: Path, before: int) -> None:
     """A CSV that meets the log after many new rows adds each of them once and meets each known one."""
     known = person(9999)
-    rows = [*people(1200), replace(person(3), line=2000), invalid(2001), person(1201)]
+    rows: list[Recipient | InvalidRow] = [*people(1200), replace(person(3), line=2000), invalid(2001), person(1201)]
     with opened(path) as log:
         enlist(log, [known])
         found = enlist(log, [*rows[:before], known, *rows[before:]])

@@ -11,7 +11,7 @@ from markupsafe import escape
 from campaign.message.templates import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jinja2 import Environment, Template
 
@@ -31,7 +31,7 @@ class Straight:
         #: The variables that must be there.
         self.names = frozenset(name for _, name in values)
 
-    def __call__(self, variables: dict[str, Any]) -> str:
+    def __call__(self, variables: Mapping[str, Any]) -> str:
         """Return the text for these variables."""
         pieces, shown = self._pieces.copy(), self._shown
         for place, name in self._values:

@@ -100,6 +100,11 @@ class Wording:
             where = f"{definition.path}: link.url"
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
             self._names.add(where, self._link.tree)
+        # What the subject is made by where nothing that a value holds can make the mail fail, and what it then needs.
+        renders = (self._render_subject, self._render_html, self._render_text)
+        straight = [render for render in renders if isinstance(render, Straight)]
+        self._sure = straight[0] if link is None and len(straight) == len(renders) else None
+        self._needed = frozenset(name for render in straight for name in render.names)
         self._globals = dict(self._subject.globals)
         #: The lines of the templates; most of them stand in every message.
         self.lines = frozenset(
@@ -148,12 +153,9 @@ class Wording:
 
     def sure_subject(self, variables: Mapping[str, Any]) -> str | None:
         """Return the subject where it and the bodies can be rendered whatever the values are, else None."""
-        renders = (self._render_subject, self._render_html, self._render_text)
-        if self._link is not None or not all(isinstance(render, Straight) for render in renders):
+        if self._sure is None or not self._needed <= variables.keys():
             return None
-        if not all(render.names <= variables.keys() for render in renders if isinstance(render, Straight)):
-            return None
-        return one_line(self._render_subject(dict(variables)))
+        return one_line(self._sure(variables))
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the words for one recipient.
