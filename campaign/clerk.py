@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: For each part of a call.
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
-#: Connections that are kept for later calls.
-_KEPT = 100
+#: A connection at most: see `Clerk._transport`.
+_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 #: Seconds for a whole call, however its answer trickles in.
 _DEADLINE = 60.0
 _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
@@ -61,22 +61,17 @@ class Clerk:
                 "User-Agent": "campaign",
             }
         )
-        # The transport alone: what a client adds to it (redirects, cookies, hooks) is not wanted here, and would
-        # double what a call costs. It lets no call wait, however many there are.
-        self._http = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT),
-            verify=ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False,
-            trust_env=False,
-        )
+        self._tls = ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False
+        self._idle: list[httpx.AsyncHTTPTransport] = []
 
     async def __aenter__(self) -> Self:
-        """Open the client."""
-        await self._http.__aenter__()
+        """Connect to nothing yet."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close its connections."""
-        await self._http.aclose()
+        """Close the connections."""
+        while self._idle:
+            await self._idle.pop().aclose()
 
     async def create_sign_in_token(self, user_id: str, *, expires_in: timedelta) -> SignInToken:
         """Return a new sign-in token: `POST /v1/sign_in_tokens`.
@@ -193,18 +188,30 @@ class Clerk:
         body = bytearray()
         url = self._base.copy_with(path=self._base.path + path)
         request = httpx.Request(method, url, headers=self._headers, extensions={"timeout": _PATIENCE.as_dict()}, **how)
-        async with asyncio.timeout(_DEADLINE):
-            response = await self._http.handle_async_request(request)
-            try:
-                async for part in response.aiter_raw():
-                    body += part
-                    if len(body) > _LARGEST:
-                        raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
-            finally:
-                await response.aclose()
+        transport = self._idle.pop() if self._idle else self._transport()
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                response = await transport.handle_async_request(request)
+                try:
+                    async for part in response.aiter_raw():
+                        body += part
+                        if len(body) > _LARGEST:
+                            raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
+                finally:
+                    await response.aclose()
+        finally:
+            self._idle.append(transport)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
+
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        """Return a transport for one call at a time.
+
+        Not a client: what that adds (redirects, cookies, hooks) is not wanted here, and costs as much as the call. Not
+        one for all calls: it would look at each of its connections with every call, and let calls wait for one.
+        """
+        return httpx.AsyncHTTPTransport(limits=_ONE, verify=self._tls, trust_env=False)
 
     @staticmethod
     def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:
