@@ -250,6 +250,24 @@ def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("last_words", [b"", b"421 4.3.2 shutting down\r\n", b"nonsense\r\n"])
+def test_what_came_amid_the_message_is_heard_before_the_dot(last_words: bytes, *, uvloop: bool) -> None:
+    """Where nothing is waited for between body and dot, the loop still looks whether the server left or spoke."""
+
+    async def run() -> None:
+        async with at_354(Timeouts()) as (connection, theirs):
+            await connection.body(mail())
+            theirs.send(last_words) if last_words else theirs.close()
+            assert not connection.ended
+            with pytest.raises(LaterError, match="amid the message"):
+                await connection.check(patiently=True)
+
+    loop = pytest.importorskip("uvloop").new_event_loop if uvloop else None
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
 def test_an_answer_that_comes_too_late_is_nobodys() -> None:
     """What arrives after the wait for the reply to the dot is over changes nothing."""
 

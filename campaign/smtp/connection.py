@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from campaign.errors import LaterError, PerhapsSentError, Scope
 from campaign.smtp.deadline import Deadline
-from campaign.smtp.ear import Ear
+from campaign.smtp.ear import Ear, turns
 from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
+#: The event loop reads what arrived while it was busy the next time it looks, and tells of it before it looks again.
+_LOOKS = 2
 
 
 class NotBegunError(Exception):
@@ -96,7 +98,7 @@ class Connection(asyncio.Protocol):
         """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; return when it is off our hands.
 
         Raises:
-            LaterError: the connection ended, or the server spoke out of turn: the message was not sent.
+            LaterError: the connection ended, so that the message was not sent.
         """
         if self._ended is None:
             self._transport.write(stuffed(message))
@@ -105,39 +107,44 @@ class Connection(asyncio.Protocol):
             self._deadline.set(self._timeouts.body)
             await self._room.over()
             self._deadline.lift()
-        await self.check()
+        if self._ended is not None:
+            raise self._lost("amid the message")
 
     @property
     def is_quiet(self) -> bool:
         """Whether the server has neither left nor spoken, as far as the machine knows."""
         return self._ended is None and self._ear.hears_nothing
 
-    async def check(self) -> None:
-        """Raise LaterError if the connection has ended, or if the server spoke: the final dot must not be written."""
-        if self._ended is None:
+    async def check(self, *, patiently: bool = False) -> None:
+        """Raise LaterError if the connection has ended, or if the server spoke: the final dot must not be written.
+
+        Args:
+            patiently: nothing has been waited for since the body was written; let the event loop look around first.
+        """
+        if patiently:
+            await turns(_LOOKS)
+        elif self._ended is None:
             await self._ear.catch_up()
         if self._ended is not None:
             raise self._lost("amid the message")
 
-    def dot(self, following: tuple[Envelope, Exchange] | None = None, *, message: bytes = b"") -> Exchange:
+    def dot(self, following: tuple[Envelope, Exchange] | None = None) -> Exchange:
         """Write the final dot, and behind it the next message's envelope: from here on it may be sent.
 
         Args:
             following: the next message's envelope, and who waits for its replies; only where pipelining is offered.
-            message: what `body` would have written, if it was not called.
 
         Returns:
             What `final` waits for.
         """
         self.used = True
         final = Exchange()
-        data = stuffed(message) + b".\r\n"
         if following is None:
-            self._ask(data, (final, 1), seconds=self._timeouts.dot)
+            self._ask(b".\r\n", (final, 1), seconds=self._timeouts.dot)
         else:
             envelope, opening = following
             asked = ((final, 1), (opening, self._replies_to_opening))
-            self._ask(data + opening_of(envelope, self.features), *asked, seconds=self._timeouts.dot)
+            self._ask(b".\r\n" + opening_of(envelope, self.features), *asked, seconds=self._timeouts.dot)
         return final
 
     async def final(self, exchange: Exchange) -> Receipt:

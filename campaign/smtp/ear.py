@@ -26,8 +26,13 @@ class Ear:
     async def catch_up(self) -> None:
         """Return when the transport's protocol has been told of everything that had arrived."""
         if not self.hears_nothing:
-            loop = asyncio.get_running_loop()
-            for _ in range(_TURNS):
-                turn = loop.create_future()
-                loop.call_soon(turn.set_result, None)
-                await turn
+            await turns(_TURNS)
+
+
+async def turns(number: int) -> None:
+    """Return when the event loop has looked so often at what has arrived."""
+    loop = asyncio.get_running_loop()
+    for _ in range(number):
+        turn = loop.create_future()
+        loop.call_soon(turn.set_result, None)
+        await turn

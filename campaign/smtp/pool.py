@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _FAST = 0.02
 #: An intent that takes no more than this part of the time that a message is on its connection does not hold it up.
 _SHORT = 0.25
-#: A message of more octets is off our hands before its dot is written.
-_LARGE = 32_768
 
 
 class Dials(Protocol):
@@ -139,13 +137,10 @@ class Pool:
         asked = 0.0
         try:
             await connection.envelope(job.envelope, job.opening)
-            if intent is None and len(message) <= _LARGE and not self._in_doubt:
-                final = self._dot(connection, job, message)
-            else:
-                await connection.body(message)
-                if intent is not None:
-                    asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
-                final = job.final or await self._dot_after_all(connection, job)
+            await connection.body(message)
+            if intent is not None:
+                asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
+            final = job.final or await self._dot_after_all(connection, job, patiently=intent is None)
             receipt = await connection.final(final)
         except (DeliveryError, NotBegunError) as error:
             self._in_doubt |= isinstance(error, PerhapsSentError)
@@ -176,17 +171,17 @@ class Pool:
         if connection.is_quiet:
             self._dot(connection, job)
 
-    async def _dot_after_all(self, connection: Connection, job: Job) -> Exchange:
-        await connection.check()
+    async def _dot_after_all(self, connection: Connection, job: Job, *, patiently: bool) -> Exchange:
+        await connection.check(patiently=patiently)
         return self._dot(connection, job)
 
-    def _dot(self, connection: Connection, job: Job, message: bytes = b"") -> Exchange:
-        """Write the message, if that is not done, and the dot, and behind it the envelope of whoever waits longest."""
+    def _dot(self, connection: Connection, job: Job) -> Exchange:
+        """Write the dot, and behind it the envelope of whoever waits longest."""
         rides = None
         if connection.features.pipelining and (following := self._next_for(connection)):
             job.following, following.connection = following, connection
             rides = (following.envelope, following.opening)
-        job.final = connection.dot(rides, message=message)
+        job.final = connection.dot(rides)
         return job.final
 
     def _pass_on(self, connection: Connection, job: Job) -> None:
@@ -202,8 +197,8 @@ class Pool:
     def _waits_for_the_disk(self) -> bool:
         """Whether connections stand still for long while intents are made durable.
 
-        Only then, and at a server that has lost no message, is an intent made before the server waits for the message
-        and the dot written with it: fewer are in doubt after a crash, or a connection's end, the other way.
+        Only then, and at a server that has lost no message, is an intent made before the server waits for the message:
+        fewer are in doubt after a crash the other way.
         """
         carrying = self._carrying.seconds
         slow_disk = self._asking.seconds > _SHORT * carrying
