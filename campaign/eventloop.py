@@ -12,9 +12,6 @@ from campaign.app import first_error
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-#: As many new objects (some dozens a message) are looked through for garbage at once.
-_OBJECTS = 50_000
-
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
     """Return what a coroutine returns, on uvloop where it is installed.
@@ -31,9 +28,8 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
         loop_factory = uvloop.new_event_loop
     # The log's writer must not wait long for a busy loop: its commits are what the messages wait for.
     sys.setswitchinterval(0.002)
-    # What was imported stays; and most of what a message leaves behind is no garbage that must be searched for.
+    # What was imported stays.
     gc.freeze()
-    gc.set_threshold(_OBJECTS)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(coroutine)
