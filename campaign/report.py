@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
-from rich.text import Text
 
 from campaign.clock import SystemClock
 from campaign.closing import advice, changes, number, span, table, where_the_mail_is
 from campaign.model import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from rich.progress import Progress
     from rich.table import Table
 
     from campaign.app import Plan, Result
@@ -83,10 +80,9 @@ class RunReport:
                 return False
         self._began = self._said = self._clock.now()
         if self._out.is_terminal:
-            columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), _Line(self._line))
-            self._progress = Progress(*columns, console=self._out, transient=True)
-            self._progress.add_task("sending", total=self._total)
-            self._progress.start()
+            from campaign.livebar import started  # noqa: PLC0415 - no pipe needs it, and it takes its time to import
+
+            self._progress = started(self._out, total=self._total, line=self._line)
         return True
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -146,16 +142,3 @@ class RunReport:
             f"{self._tally[status]:,} {status}" for status in ends if self._tally[status] or status == "sent"
         )
         return f"{counts}, {rate:,.1f}/s{left}"
-
-
-class _Line(ProgressColumn):
-    """The counts, the rate and the time left; drawn by the bar's own thread, so that a delivery only counts."""
-
-    def __init__(self, line: Callable[[], str]) -> None:
-        super().__init__()
-        self._line = line
-
-    def render(self, task: Task) -> Text:
-        """Return the line as it is now."""
-        del task
-        return Text(self._line())

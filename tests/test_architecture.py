@@ -158,7 +158,7 @@ def outside(*allowed: str) -> list[Path]:
         ("httpx", ("clerk.py",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),
-        ("rich", ("report.py", "closing.py")),
+        ("rich", ("report.py", "closing.py", "livebar.py")),
         ("jinja2", ("message/", "retrospect/", "sandbox/")),
         ("csv", ("recipients/", "showing.py")),
         ("dotenv", ()),
