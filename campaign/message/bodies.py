@@ -76,7 +76,9 @@ def eight_bit(text: str, boundary: str) -> bytes | None:
     octets = utf8(text)
     if b"\0" in octets or boundary in text:
         return None
-    lines = octets.split(b"\n")
-    if max(map(len, lines)) > MAX_LINE:
-        return None
-    return b"\r\n".join(lines)
+    begin, last = 0, len(octets) - MAX_LINE
+    while begin < last:  # from one line to the last that begins within reach of it
+        begin = octets.rfind(b"\n", begin, begin + MAX_LINE + 1) + 1
+        if not begin:
+            return None
+    return octets.replace(b"\n", b"\r\n")

@@ -30,9 +30,8 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _WORDS = re.compile(r" *[^ ]+")
 _FOLD = "\r\n "
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-#: A dot-atom at a domain in ASCII (RFC 5322 §3.4.1); `=?` would let it be read as an encoded word.
-ADDRESS = r"(?:(?!=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
-_ADDRESS = re.compile(ADDRESS)
+#: A dot-atom at a domain in ASCII (RFC 5322 §3.4.1).
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _LONGEST_ADDRESS = 254
 _MAILBOX = re.compile(r"(.*?)\s*<([^<>]*)>", re.DOTALL)
 
@@ -107,7 +106,8 @@ def split_mailbox(text: str) -> tuple[str, str]:
 
 def is_address(text: str) -> bool:
     """Return whether a text is one plain ASCII address that may stand in a header as it is."""
-    return len(text) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(text) is not None
+    # `=?` would let it be read as an encoded word
+    return len(text) <= _LONGEST_ADDRESS and "=?" not in text and _ADDRESS.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=8)

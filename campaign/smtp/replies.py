@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from campaign.words import receipt
@@ -71,10 +72,9 @@ class ReplyReader:
             raise MalformedReplyError("a reply line without an end")
 
     def _add(self, line: bytes) -> Reply | None:
-        found = _LINE.fullmatch(line.rstrip(b"\r"))
-        if found is None or len(line) > _LONGEST_LINE:
+        if len(line) > _LONGEST_LINE:
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
-        code, mark, text = found.groups()
+        code, mark, text = _parts(line)
         if mark == b" " and not self._lines:  # most have one line
             return Reply(int(code), text)
         if (self._lines and code != self._code) or (text and not mark):
@@ -90,3 +90,12 @@ class ReplyReader:
         self._lines.clear()
         self._size = 0
         return reply
+
+
+@lru_cache(maxsize=64)  # most lines are the same for every message
+def _parts(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return a line's code, the mark behind it and its text."""
+    found = _LINE.fullmatch(line.rstrip(b"\r"))
+    if found is None:
+        raise MalformedReplyError(f"not a reply: {line[:60]!r}")
+    return found[1], found[2], found[3]
