@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -52,6 +52,9 @@ class Clerk:
 
     def __init__(self, api_url: str, secret_key: str) -> None:
         self._base = httpx.URL(f"{api_url}/v1")
+        self._sign_in_tokens = self._at("/sign_in_tokens")
+        self._users_url = self._at("/users")
+        self._extensions = {"timeout": _PATIENCE.as_dict()}
         self._headers = httpx.Headers(
             {
                 "Host": self._base.netloc.decode("ascii"),
@@ -85,7 +88,7 @@ class Clerk:
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
         # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
-        answer = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
+        answer = await self._call("POST", self._sign_in_tokens, json=body, scope=Scope.RECIPIENT)
         if answer.status in {404, 422}:
             said = answer.receipt
             raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
@@ -106,7 +109,7 @@ class Clerk:
             LaterError: not settled yet, with `perhaps_done` where the token may have been revoked.
             ServiceRefusesError: 401, 403, or a redirect.
         """
-        answer = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
+        answer = await self._call("POST", self._at(f"/sign_in_tokens/{quote(token_id, safe='')}/revoke"))
         if answer.status == 200:
             return Revocation.REVOKED
         if answer.status == 404:
@@ -136,7 +139,7 @@ class Clerk:
 
     async def _users(self, query: list[tuple[str, str]]) -> list[ClerkUser]:
         # one address may belong to several users, and the default limit is 10
-        answer = await self._call("GET", "/users", params=[*query, ("limit", "500")])
+        answer = await self._call("GET", self._users_url, params=[*query, ("limit", "500")])
         if answer.status in {400, 422}:
             raise NeverError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
         data = answer.json if answer.status == 200 else None
@@ -150,14 +153,14 @@ class Clerk:
     async def _call(
         self,
         method: str,
-        path: str,
+        url: httpx.URL,
         *,
         scope: Scope = Scope.CLERK,
         **how: Any,  # noqa: ANN401 - httpx's own
     ) -> _Answer:
         """Return the answer, unless it means the same for every call; `scope`: whose try a lost one costs."""
         try:
-            answer = await self._whole_answer(method, path, **how)
+            answer = await self._whole_answer(method, url, **how)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if any(isinstance(cause, ssl.SSLError) for cause in (error.__cause__, error.__context__)) or (
                 "CERTIFICATE" in str(error)
@@ -183,17 +186,16 @@ class Clerk:
             raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
         return answer
 
-    async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
+    async def _whole_answer(self, method: str, url: httpx.URL, **how: Any) -> _Answer:  # noqa: ANN401
         """Return what Clerk answers, read in bounded time and memory."""
         body = bytearray()
-        url = self._base.copy_with(path=self._base.path + path)
-        request = httpx.Request(method, url, headers=self._headers, extensions={"timeout": _PATIENCE.as_dict()}, **how)
+        request = httpx.Request(method, url, headers=self._headers, extensions=self._extensions, **how)
         transport = self._idle.pop() if self._idle else self._transport()
         try:
             async with asyncio.timeout(_DEADLINE):
                 response = await transport.handle_async_request(request)
                 try:
-                    async for part in response.aiter_raw():
+                    async for part in cast("httpx.AsyncByteStream", response.stream):
                         body += part
                         if len(body) > _LARGEST:
                             raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
@@ -204,6 +206,9 @@ class Clerk:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
+
+    def _at(self, path: str) -> httpx.URL:
+        return self._base.copy_with(path=self._base.path + path)
 
     def _transport(self) -> httpx.AsyncHTTPTransport:
         """Return a transport for one call at a time.
