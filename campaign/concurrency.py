@@ -14,8 +14,8 @@ _FADING = 1.02
 _GUESS = 0.2
 #: A disk's, likewise.
 _DISK = 0.001
-#: Calls a second that this process has the CPU for, about.
-_CALLS = 500.0
+#: Calls a second that this process has the CPU for, at the most.
+_CALLS = 2000.0
 #: Calls at once, at least and at most.
 _FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
