@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from campaign.errors import LaterError, PerhapsSentError, Scope
 from campaign.smtp.deadline import Deadline
-from campaign.smtp.ear import Ear, turns
+from campaign.smtp.ear import Ear
 from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
-#: The event loop reads what arrived while it was busy the next time it looks, and tells of it before it looks again.
-_LOOKS = 2
 
 
 class NotBegunError(Exception):
@@ -121,30 +119,25 @@ class Connection(asyncio.Protocol):
         Args:
             patiently: nothing has been waited for since the body was written; let the event loop look around first.
         """
-        if patiently:
-            await turns(_LOOKS)
-        elif self._ended is None:
-            await self._ear.catch_up()
+        if self._ended is None:
+            await self._ear.catch_up(patiently=patiently)
         if self._ended is not None:
             raise self._lost("amid the message")
 
     def dot(self, following: tuple[Envelope, Exchange] | None = None) -> Exchange:
-        """Write the final dot, and behind it the next message's envelope: from here on it may be sent.
+        """Write the final dot: from here on the message may be sent. Return what `final` waits for.
 
         Args:
-            following: the next message's envelope, and who waits for its replies; only where pipelining is offered.
-
-        Returns:
-            What `final` waits for.
+            following: the next message's envelope, which rides behind the dot, and who waits for its replies; only
+                where pipelining is offered.
         """
         self.used = True
-        final = Exchange()
-        if following is None:
-            self._ask(b".\r\n", (final, 1), seconds=self._timeouts.dot)
-        else:
+        final, data, asked = Exchange(), b".\r\n", []
+        if following is not None:
             envelope, opening = following
-            asked = ((final, 1), (opening, self._replies_to_opening))
-            self._ask(b".\r\n" + opening_of(envelope, self.features), *asked, seconds=self._timeouts.dot)
+            data += opening_of(envelope, self.features)
+            asked = [(opening, self._replies_to_opening)]
+        self._ask(data, (final, 1), *asked, seconds=self._timeouts.dot)
         return final
 
     async def final(self, exchange: Exchange) -> Receipt:

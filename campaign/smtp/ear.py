@@ -7,6 +7,8 @@ import select
 
 #: So many turns of the event loop until the reader knows: it is read, decrypted, and told.
 _TURNS = 4
+#: What arrived while the loop was busy is read the next time it looks, and told before it looks again.
+_LOOKS = 2
 
 
 class Ear:
@@ -23,16 +25,15 @@ class Ear:
         """Whether nothing has arrived that the event loop has not read."""
         return not self._poll.poll(0)
 
-    async def catch_up(self) -> None:
-        """Return when the transport's protocol has been told of everything that had arrived."""
-        if not self.hears_nothing:
-            await turns(_TURNS)
+    async def catch_up(self, *, patiently: bool) -> None:
+        """Return when the transport's protocol has been told of everything that had arrived.
 
-
-async def turns(number: int) -> None:
-    """Return when the event loop has looked so often at what has arrived."""
-    loop = asyncio.get_running_loop()
-    for _ in range(number):
-        turn = loop.create_future()
-        loop.call_soon(turn.set_result, None)
-        await turn
+        Args:
+            patiently: let the event loop look around in any case; a call that waited for something has let it already.
+        """
+        number = _LOOKS if patiently else 0 if self.hears_nothing else _TURNS
+        loop = asyncio.get_running_loop()
+        for _ in range(number):
+            turn = loop.create_future()
+            loop.call_soon(turn.set_result, None)
+            await turn

@@ -91,8 +91,12 @@ def _definition(limits: Mapping[str, str], *, tokens: bool, verify: bool) -> str
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without any setting of the program, in which this tree's program is found."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CAMPAIGN_", "CLERK_"))}
+    """Return the environment without any setting of the program, in which this tree's program is found.
+
+    Its bytecode is kept, as that of an installed program is.
+    """
+    other = ("CAMPAIGN_", "CLERK_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     return kept | {"PYTHONPATH": str(_REPOSITORY)}
 
 
