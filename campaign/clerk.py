@@ -98,7 +98,7 @@ class Clerk:
         token_id, token, owner = data.get("id"), data.get("token"), data.get("user_id")
         if not (isinstance(token_id, str) and token_id and isinstance(token, str) and token and isinstance(owner, str)):
             raise LaterError("Clerk's answer lacks the token, its id or its user", perhaps_done=True)
-        if printable(token) != token or not token.isascii():
+        if not (token.isascii() and token.isprintable()) or " " in token:
             raise LaterError("Clerk's token holds characters that no token has", perhaps_done=True)
         return SignInToken(id=token_id, token=token, user_id=owner)
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/run.py [NAME …] [--quick]
 
 Run it with the interpreter into whose environment the program is installed. Without a NAME every benchmark runs,
-which takes about 15 minutes on two cores; leave the machine alone meanwhile. What the benchmarks need besides
+which takes about 20 minutes on two cores; leave the machine alone meanwhile. What the benchmarks need besides
 (Debian's `postfix` for `smtp-sink` and `smtp-source`, npm's `nodemailer`) is installed if it is missing, into
 `$XDG_CACHE_HOME/campaign-benchmarks` where it is npm's; the CSVs and the send logs are written there as well, since
 what a durable log costs depends on the disk.

@@ -48,13 +48,13 @@ def throughput(bench: Bench) -> list[Line]:
 
 def roundtrip(bench: Bench) -> list[Line]:
     """The same with 20 ms of round trip and 10 connections against nodemailer and plain aiosmtplib."""
-    count, few = bench.pick(5_000, 500), bench.pick(1_000, 200)
+    count, few = bench.pick(20_000, 500), bench.pick(1_000, 200)
     everybody, some, templates = bench.recipients(count), bench.recipients(few), bench.templates()
     with bench.sink() as sink, running("delay_proxy.py", "--to", sink.port, "--delay", _EACH_WAY) as wire:
         campaign = Campaign(bench.folder / "campaign", smtp=wire.port)
         reached = contest(
             sink,
-            bench.pick(3, 1),
+            bench.pick(2, 1),
             [
                 Entrant("campaign", count, lambda: campaign.run(everybody)),
                 Entrant("nodemailer", count, lambda: peers.nodemailer(wire.port, everybody, templates)),
