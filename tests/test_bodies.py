@@ -15,6 +15,13 @@ AWKWARD = st.text(st.sampled_from("aé€😀=.\t \n\0\x0b\x7fFrom _-?")) | st.l
     st.sampled_from([".", "From ", "x" * 73, "x" * 74, "x" * 75, "x" * 76, " ", "\t", "\n", "=", "é", "..", "😀"])
 ).map("".join)
 
+#: Text whose lines are about as long as they may be.
+LONG = st.lists(
+    st.builds("{}{}".format, st.sampled_from(["", "é", "😀"]), st.integers(990, 1000).map("x".__mul__))
+    | st.sampled_from(["", "x", "x" * 499]),
+    max_size=6,
+).map("\n".join)
+
 
 @given(st.text() | AWKWARD, st.lists(st.text() | AWKWARD, max_size=3))
 def test_quoted_printable_is_undone_by_the_standard_library(text: str, known: list[str]) -> None:
@@ -30,7 +37,7 @@ def test_quoted_printable_is_undone_by_the_standard_library(text: str, known: li
     assert b"=_" not in encoded
 
 
-@given(st.text() | AWKWARD)
+@given(st.text() | AWKWARD | LONG)
 def test_eight_bit_is_the_text_itself(text: str) -> None:
     """An 8bit body is the text in UTF-8 with CRLF, or there is none."""
     text = bodies.with_newlines(text)
