@@ -125,7 +125,8 @@ class Pipeline:
             envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
             paced = await self._feed.come_near(delivery) or self._pacer.per_second is not None
-            receipt = await self._pool.send(envelope, message.data, intent, early=not paced)
+            # a link in doubt is worse than the wait for its intent
+            receipt = await self._pool.send(envelope, message.data, intent, early=not paced and token is None)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
