@@ -113,12 +113,13 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
         ("<p>", "{{ link }}", "email.html: The sign-in link is missing: put {{ link }} where people shall click"),
         ("{{ link }}", "x", "email.txt: The sign-in link is missing"),
         ("{{ link | upper }}", "{{ link }}", "email.html: The sign-in link does not arrive in the HTML as it is."),
+        ("<!-- {{ link }} -->", "{{ link }}", "email.html: The sign-in link does not arrive in the HTML as it is."),
         ("{{ link }}", "{{ link | truncate(20) }}", "email.txt: The sign-in link does not arrive in the text"),
         ("{% if name == 'Bo' %}{{ link }}{% endif %}", "{{ link }}", "email.html: The sign-in link does not arrive"),
         (
             "<!--[if mso]><a href='{{ link }}'>in</a><![endif]-->",
             None,
-            "email.html: The sign-in link does not arrive in the text",
+            "email.html: The sign-in link does not arrive in the HTML as it is.",
         ),
         (
             "\n{{ link_to('https://evil.example/') }}",
