@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 _TRY_MORE_AFTER = 60.0
 #: Seconds after which another connection is tried, when one could not be opened beside others.
 _TRY_AGAIN_AFTER = 1.0
-#: So many connections are opened at once beside others, or as many as are open if that is more: a password that was
-#: changed is not tried more often.
+#: Connections that are opened at once beside others: a password that was changed is not tried more often.
 _TOGETHER = 2
 
 
@@ -39,7 +38,7 @@ class Quota:
         if open_now and now < self._next_at:
             return False
         room = self._allowed if open_now else 1
-        return open_now + dialing < room and dialing < min(waiting, max(_TOGETHER, open_now))
+        return open_now + dialing < room and dialing < min(waiting, _TOGETHER)
 
     def failed(self, *, open_now: int, spoke: bool) -> None:
         """Note that one could not be opened beside others.
