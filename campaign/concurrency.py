@@ -15,7 +15,7 @@ _GUESS = 0.2
 #: A disk's, likewise.
 _DISK = 0.001
 #: Calls a second that this process has the CPU for, at the most.
-_CALLS = 2000.0
+_CALLS = 1500.0
 #: Calls at once, at least and at most.
 _FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.

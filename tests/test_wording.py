@@ -121,6 +121,7 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
             None,
             "email.html: The sign-in link does not arrive in the HTML as it is.",
         ),
+        ("<title>{{ link }}</title><p>in", None, "email.html: The sign-in link does not arrive in the text"),
         (
             "\n{{ link_to('https://evil.example/') }}",
             "{{ link }}",
