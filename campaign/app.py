@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +22,8 @@ from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
 from campaign.room import Room
 from campaign.sendlog import SendLog, discard, held, is_empty
+from campaign.signals import caught
+from campaign.signing import UNSIGNED, signer_of
 from campaign.smtp import Dialer, Pool, Timeouts
 from campaign.tokens import Tokens
 from campaign.trial import tried
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from campaign.model import Delivery, Outcome, Recovered, Summary
     from campaign.sendlog import Enlistment
     from campaign.settings import Settings
+    from campaign.signing import Signer
     from campaign.venue import Venue
 
 
@@ -118,7 +120,12 @@ async def run(
     template = MessageTemplate.load(definition)
     async with open_venue(definition, settings, sandbox=sandbox) as venue:
         observer.opened(venue)
-        with open_log(venue, definition, clock) as log:
+        with (
+            signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer,
+            open_log(venue, definition, clock) as log,
+        ):
+            if definition.dkim and signer is None:
+                observer.notice(UNSIGNED)
             plan = _enlist(log, definition, template, venue)
             if not plan.to_send and not plan.summary.revocations:
                 observer.confirm(plan)
@@ -126,7 +133,9 @@ async def run(
             if not observer.confirm(plan):
                 return Result(plan.summary, interrupted=True, venue=venue)
             try:
-                return await _send(log, plan, template, settings, observer, clock=clock, wait=wait, limit=limit)
+                return await _send(
+                    log, plan, template, settings, observer, signer=signer, clock=clock, wait=wait, limit=limit
+                )
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):
@@ -157,6 +166,7 @@ async def _send(
     settings: Settings,
     observer: Observer,
     *,
+    signer: Signer | None,
     clock: Clock,
     wait: bool,
     limit: int | None,
@@ -202,6 +212,7 @@ async def _send(
             feed=feed,
             concurrency=concurrency,
             template=template,
+            signer=signer,
             pool=pool,
             pacer=message_pacer,
             tokens=tokens,
@@ -212,7 +223,12 @@ async def _send(
             on_settled=observer.settled,
             on_notice=observer.notice,
         )
-        with _signals(pipeline, observer) as signals:
+
+        def stop() -> None:
+            pipeline.stop()
+            observer.stopping()
+
+        with caught(stop) as signals:
             await pipeline.run()
     return Result(log.summary(), interrupted=bool(signals), venue=venue)
 
@@ -255,29 +271,6 @@ async def _tokens(
         directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
         revoker = Revoker(log, clerk, pacer, Backoff(policy), clock)
         yield Tokens(clerk, room, pacer, revoker, directory, definition.link.expires_in)
-
-
-@contextmanager
-def _signals(pipeline: Pipeline, observer: Observer) -> Iterator[list[int]]:
-    """Stop the pipeline at the first SIGINT or SIGTERM, and cancel it at the second; yield those that came."""
-    loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
-
-    def on_signal(number: int) -> None:
-        came.append(number)
-        if len(came) == 1:
-            pipeline.stop()
-            observer.stopping()
-        elif task is not None:
-            task.cancel()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield came
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:

@@ -10,13 +10,15 @@ from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
+from campaign.signing import UNSIGNED, key_of
 from campaign.trial import attempt
 from campaign.venue import needs_user_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from campaign.definition import Definition
+    from campaign.settings import Settings
 
 #: So many of one kind are told in full; the rest is counted.
 _MOST = 20
@@ -31,6 +33,8 @@ class Examination:
     problems: list[str] = field(default_factory=list)
     #: What it runs in spite of.
     warnings: list[str] = field(default_factory=list)
+    #: Who signs the mails, and the DNS record that this takes.
+    signing: list[str] = field(default_factory=list)
     recipients: int = 0
     skipped: int = 0
 
@@ -41,6 +45,7 @@ class Examination:
                 yield f"{kind}: {line}"
             if len(found) > _MOST:
                 yield f"{kind}: and {len(found) - _MOST:,} more."
+        yield from self.signing
         name = self.definition.name
         if self.problems:
             yield f"{name}: {number(len(self.problems), 'problem')}; nothing can be sent before they are mended."
@@ -49,8 +54,13 @@ class Examination:
             yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."
 
 
-def examine(definition: Definition) -> Examination:
-    """Read the CSV and render every row, and return all that is wrong."""
+def examine(definition: Definition, settings: Callable[[], Settings]) -> Examination:
+    """Read the CSV and render every row, and return all that is wrong.
+
+    Args:
+        definition: the campaign file.
+        settings: returns the environment's, or raises what is wrong with them.
+    """
     found = Examination(definition)
     try:
         template: MessageTemplate | None = MessageTemplate.load(definition)
@@ -64,7 +74,31 @@ def examine(definition: Definition) -> Examination:
     if not definition.limits.messages:
         unlimited = "no [limits] messages: mail goes out as fast as the server takes it; to hold it back, write a rate"
         found.warnings.append(str(Problem(definition.path, f'{unlimited} there, such as messages = "14/second"')))
+    try:
+        _examine_signing(found, settings())
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
     return found
+
+
+def _examine_signing(found: Examination, settings: Settings) -> None:
+    definition = found.definition
+    key = key_of(definition, settings, sandbox=settings.smtp is None)
+    if definition.dkim is None:
+        if settings.dkim_key is not None:
+            found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, and the campaign has no [dkim].")
+        return
+    if key is None:
+        found.warnings.append(str(Problem(definition.path, f"{UNSIGNED}; the sandbox does without, a real run cannot")))
+        return
+    if key.doubt:
+        found.warnings.append(f"CAMPAIGN_DKIM_KEY: {settings.dkim_key}: {key.doubt}")
+    section = definition.dkim
+    found.signing += [
+        f"DKIM: signed for {section.domain} with {key.algorithm}. The TXT record to publish, name and value:",
+        f"{section.selector}._domainkey.{section.domain}",
+        key.record,
+    ]
 
 
 def _examine_rows(found: Examination, template: MessageTemplate | None) -> None:

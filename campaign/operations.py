@@ -22,6 +22,7 @@ from campaign.recipients import normalise_address, read_recipients
 from campaign.retry import Backoff, RetryPolicy
 from campaign.revoking import Revoker
 from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
+from campaign.signing import signer_of
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 from campaign.trial import DUMMY_TOKEN, specimen
 from campaign.venue import needs_user_id, open_venue
@@ -107,18 +108,19 @@ async def send_test(
     specimen(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
     async with open_venue(definition, settings, sandbox=sandbox) as venue:
         dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-        async with Pool(dialer, limit=1, clock=clock, intent=Latency(), transaction=Latency()) as pool:
-            await pool.prove()
-            async with _token(definition, venue, user_id) as token:
-                message = template.compose(
-                    recipient.variables,
-                    email=address,
-                    message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
-                    date=instant(clock.now()),
-                    token=token if definition.link else None,
-                )
-                envelope = Envelope(sender, address, len(message.data))
-                receipt = await pool.send(envelope, message.data, _nothing_to_log)
+        with signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer:
+            async with Pool(dialer, limit=1, clock=clock, intent=Latency(), transaction=Latency()) as pool:
+                await pool.prove()
+                async with _token(definition, venue, user_id) as token:
+                    message = template.compose(
+                        recipient.variables,
+                        email=address,
+                        message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
+                        date=instant(clock.now()),
+                        token=token if definition.link else None,
+                    )
+                    data = await signer.sign(message.data) if signer else message.data
+                    receipt = await pool.send(Envelope(sender, address, len(data)), data, _nothing_to_log)
         return receipt, venue
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from campaign.retry import RetryPolicy
     from campaign.revoking import Revoker
     from campaign.sendlog import SendLog
+    from campaign.signing import Signer
     from campaign.smtp import Pool
     from campaign.tokens import Tokens
 
@@ -50,6 +51,7 @@ class Pipeline:
         feed: the queue's due rows, in order.
         concurrency: learns how long a token takes.
         template: the compiled message.
+        signer: None: the mails are not signed here.
         pool: the mail server's connections, entered.
         pacer: the mail server's rate.
         tokens: None for a campaign without a link.
@@ -67,6 +69,7 @@ class Pipeline:
         feed: Feed,
         concurrency: Concurrency,
         template: MessageTemplate,
+        signer: Signer | None,
         pool: Pool,
         pacer: Pacer,
         tokens: Tokens | None,
@@ -81,6 +84,7 @@ class Pipeline:
         self._feed = feed
         self._concurrency = concurrency
         self._template = template
+        self._signer = signer
         self._pool = pool
         self._pacer = pacer
         self._tokens = tokens
@@ -122,11 +126,12 @@ class Pipeline:
                 must_be_for(user_id, token)
             name = message_id(self._log.message_key, delivery.recipient.key, delivery.generation, sender=self._sender)
             message = self._compose(delivery, name, token)
-            envelope = Envelope(self._sender, delivery.recipient.email, len(message.data), self._pool.eight_bit)
+            data = await self._signer.sign(message.data) if self._signer else message.data
+            envelope = Envelope(self._sender, delivery.recipient.email, len(data), self._eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
             paced = await self._feed.come_near(delivery) or self._pacer.per_second is not None
             # a link in doubt is worse than the wait for its intent
-            receipt = await self._pool.send(envelope, message.data, intent, early=not paced and token is None)
+            receipt = await self._pool.send(envelope, data, intent, early=not paced and token is None)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
@@ -163,6 +168,11 @@ class Pipeline:
         if self._refusal:
             raise self._refusal
 
+    @property
+    def _eight_bit(self) -> bool:
+        # RFC 6376 §5.3: what is signed is in 7-bit, since a relay that made it so would break the signature
+        return self._pool.eight_bit and self._signer is None
+
     def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> Message:
         try:
             return self._template.compose(
@@ -171,7 +181,7 @@ class Pipeline:
                 message_id=name,
                 date=instant(self._clock.now() // 1),
                 token=token.token if token else None,
-                eight_bit=self._pool.eight_bit,
+                eight_bit=self._eight_bit,
             )
         except TemplateError as error:
             raise NeverError(f"line {delivery.recipient.line}: {error}") from None

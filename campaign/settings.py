@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     smtp: Annotated[SmtpServer | None, NoDecode] = Field(default=None, alias="CAMPAIGN_SMTP_URL")
     #: The send log: a file.
     log: Path = Field(default=Path("send-log.db"), alias="CAMPAIGN_LOG")
+    #: The file with the private key that signs mails (DKIM) of a campaign with `[dkim]`.
+    dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
     #: The folder of the sandbox.
     sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
     #: How long to wait for the reply to the final dot (RFC 5321 §4.5.3.2.6 asks for 10 minutes).
@@ -87,9 +89,9 @@ class Settings(BaseSettings):
             raise ValueError('it must be longer than nothing and at most "1h"; "10m" is what RFC 5321 asks for')
         return value
 
-    @field_validator("log", "sandbox")
+    @field_validator("log", "sandbox", "dkim_key")
     @classmethod
-    def _is_path(cls, value: Path) -> Path:
+    def _is_path(cls, value: Path | None) -> Path | None:
         if "\0" in str(value):
             raise ValueError("a path cannot hold a NUL character")
         return value

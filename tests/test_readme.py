@@ -13,7 +13,7 @@ import click
 import pytest
 
 from campaign.cli.frame import commands as cli
-from campaign.definition import RecipientsSection, load_definition
+from campaign.definition import DkimSection, RecipientsSection, load_definition
 from campaign.duration import parse_duration
 from campaign.model import Status
 from campaign.settings import Settings
@@ -122,8 +122,12 @@ def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
     definition = load_definition(tmp_path / "campaign.toml")
     assert definition.limits.messages
     assert definition.limits.domains
-    for key in re.findall(r"^# (\w+) = ", text, re.MULTILINE):
+    required, _, signing = text.partition("# [dkim]")
+    for key in re.findall(r"^# (\w+) = ", required, re.MULTILINE):
         assert key in RecipientsSection.model_fields
+    section = signing.replace("\n# ", "\n")
+    (tmp_path / "campaign.toml").write_text(f"{required}[dkim]{section}", encoding="utf-8")
+    assert load_definition(tmp_path / "campaign.toml").dkim == DkimSection(selector="s1", domain="acme.example")
 
 
 def test_the_exit_codes_are_told() -> None:

@@ -22,6 +22,7 @@ from campaign.cli.frame import (
     definition_of,
     loaded,
     say,
+    settings_of,
 )
 from campaign.errors import CampaignError, CannotStartError, DeliveryError, LaterError, NeverError, PerhapsSentError
 
@@ -85,7 +86,7 @@ def check(file: Path, recipients: Path | None) -> None:
     """Check everything that can be checked with nothing sent and nobody asked."""
     from campaign.checking import examine  # noqa: PLC0415
 
-    report = examine(definition_of(file, recipients))
+    report = examine(definition_of(file, recipients), settings_of)
     say(report.lines())
     raise SystemExit(WRONG_INPUT if report.problems else DONE)
 
@@ -118,6 +119,7 @@ def preview(file: Path, recipients: Path | None, email: str | None, *, html: boo
 def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, sandbox: bool) -> None:
     """Send one real email to yourself, made from the first recipient's row."""
     from campaign.operations import send_test  # noqa: PLC0415
+    from campaign.signing import UNSIGNED  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)
     try:
@@ -128,6 +130,8 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
         raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
     whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
     click.echo(f"Sent to {to} through {venue.smtp.label} ({receipt}). Its link carries {whose}.")
+    if definition.dkim and settings.dkim_key is None:
+        click.echo(f"{UNSIGNED}.")
     if venue.maildir is not None:
         click.echo(f"This is the sandbox: the mail is in {venue.maildir}/new.")
 

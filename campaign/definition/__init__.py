@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from campaign.definition import rules
 from campaign.definition.sections import (
+    DkimSection,
     EmailSection,
     LimitsSection,
     LinkSection,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Definition",
+    "DkimSection",
     "EmailSection",
     "LimitsSection",
     "LinkSection",
@@ -47,11 +50,28 @@ class _CampaignFile(Section):
     link: LinkSection | None = None
     limits: LimitsSection = LimitsSection()
     retry: RetrySection = RetrySection()
+    #: None: nothing is signed here.
+    dkim: DkimSection | None = None
 
     @field_validator("name")
     @classmethod
     def _is_name(cls, name: str) -> str:
         return rules.campaign_name(name)
+
+    @field_validator("dkim")
+    @classmethod
+    def _aligns(cls, dkim: DkimSection | None, info: ValidationInfo) -> DkimSection | None:
+        email = info.data.get("email")
+        if dkim is None or email is None:
+            return dkim
+        try:
+            domain = rules.aligned(dkim.domain, email.sender, selector=dkim.selector)
+        except ValueError as error:
+            # told of the key that is wrong, not of the section
+            fault = PydanticCustomError("value_error", "{sentence}", {"sentence": str(error)})
+            details = InitErrorDetails(type=fault, loc=("domain",), input=dkim.domain)
+            raise ValidationError.from_exception_data("dkim", [details]) from None
+        return dkim.model_copy(update={"domain": domain})
 
 
 class Definition(_CampaignFile):
@@ -81,6 +101,7 @@ _KNOWN: Mapping[tuple[str, ...], list[str]] = {
             ("link", LinkSection),
             ("limits", LimitsSection),
             ("retry", RetrySection),
+            ("dkim", DkimSection),
         )
     },
 }
@@ -96,6 +117,7 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("email", "html"): 'html = "email.html"',
     ("link", "url"): 'url = "https://acme.example/welcome"',
     ("link", "expires_in"): 'expires_in = "48h"',
+    ("dkim", "selector"): 'selector = "s1"',
 }
 
 

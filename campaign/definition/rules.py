@@ -20,6 +20,12 @@ _TEMPLATE_PART = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _PARAMETER = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _MAILBOX = re.compile(r'(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^"<>@,;:\\]*?))\s*<(?P<address>[^<>]*)>')
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
+#: RFC 6376 §3.1: sub-domains of RFC 5321 §4.1.2, each of at most 63 octets (RFC 1035 §2.3.4).
+_SELECTOR = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+#: RFC 1035 §2.3.4, without the final dot.
+_LONGEST_NAME = 253
 #: Stands for a template part while a URL is looked at: legal in a host, so that the URL still splits.
 _HOLE = "zz-template-zz"
 
@@ -152,6 +158,51 @@ def host(text: str) -> str:
         ) from None
     bracketed = f"[{plain}]" if ":" in plain else plain
     return bracketed if number is None else f"{bracketed}:{number}"
+
+
+def selector(text: str) -> str:
+    """Return a DKIM selector.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _SELECTOR.fullmatch(text):
+        raise ValueError('must be letters, digits and hyphens, with single dots between them at most, such as "s1"')
+    return text
+
+
+def signing_domain(text: str) -> str:
+    """Return the domain that signs, in lower-case A-labels.
+
+    Raises:
+        ValueError: it is no domain of at least two labels (RFC 6376 §3.5, `d=`).
+    """
+    try:
+        domain = normalise_domain(text)
+        if "." not in domain:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f'{text!r} is not a domain; write one like "acme.example"') from None
+    return domain
+
+
+def aligned(domain: str, sender: str, *, selector: str) -> str:
+    """Return the domain that signs the mail of a sender: its own where `domain` is empty.
+
+    Raises:
+        ValueError: the signature would not count as the sender's, or the key's name would be too long for the DNS.
+    """
+    own = sender.rpartition("@")[2].rstrip(">")
+    domain = domain or signing_domain(own)
+    if not f".{own}".endswith(f".{domain}"):
+        # DMARC's relaxed alignment, RFC 7489 §3.1.1
+        raise ValueError(
+            f"must be the domain of [email] from or a parent of it, for with {domain} the signature would not count as"
+            f' the sender\'s (DMARC); write domain = "{own}", or leave it out'
+        )
+    if len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
+        raise ValueError(f"{selector}._domainkey.{domain} is too long a name for the DNS; take a shorter selector")
+    return domain
 
 
 def domain_rates(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -181,6 +181,25 @@ class LinkSection(Section):
         return tuple(rules.host(host) for host in hosts)
 
 
+class DkimSection(Section):
+    """`[dkim]`: the mails are signed here (RFC 6376); the private key is a setting."""
+
+    #: Where below `_domainkey` of the domain the public key stands.
+    selector: str
+    #: In lower-case A-labels; by default that of `email.from`.
+    domain: str = ""
+
+    @field_validator("selector")
+    @classmethod
+    def _is_selector(cls, selector: str) -> str:
+        return rules.selector(selector)
+
+    @field_validator("domain")
+    @classmethod
+    def _is_domain(cls, domain: str) -> str:
+        return rules.signing_domain(domain)
+
+
 class LimitsSection(Section):
     """`[limits]`: what the services allow."""
 

@@ -1,0 +1,33 @@
+"""SIGINT and SIGTERM: the first stops a run softly, the second cancels it. What a soft stop is, the pipeline knows."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def caught(on_first: Callable[[], None]) -> Iterator[list[int]]:
+    """Call `on_first` at the first SIGINT or SIGTERM, and cancel the task at the second; yield those that came."""
+    loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
+
+    def on_signal(number: int) -> None:
+        came.append(number)
+        if len(came) == 1:
+            on_first()
+        elif task is not None:
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield came
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
