@@ -220,6 +220,19 @@ attempts = 0
         (f"{MINIMAL}[retry]\nfirst_delay = '0s'", 11, "longer than nothing"),
         (f"{MINIMAL}[retry]\nfirst_delay = '61m'", 11, "at most"),
         (f"{MINIMAL}[[retry]]\nattempts = 1", 10, "section of its own"),
+        (f"{MINIMAL}[dkim]\ndomain = 'acme.example'", 10, 'selector is missing; add selector = "s1"'),
+        (f"{MINIMAL}[dkim]\nselector = 's_1'", 11, "[dkim] selector: must be letters, digits and hyphens"),
+        (f"{MINIMAL}[dkim]\nselector = ''", 11, 'such as "s1"'),
+        (f"{MINIMAL}[dkim]\nselector = 's1.'", 11, 'such as "s1"'),
+        (f"{MINIMAL}[dkim]\nselector = '{'s' * 64}'", 11, 'such as "s1"'),
+        (f"{MINIMAL}[dkim]\nselector = '{'.'.join(['s' * 60] * 4)}'", 10, "[dkim] domain: "),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\ndomain = 'other.example'", 12, 'write domain = "acme.example"'),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\ndomain = 'mail.acme.example'", 12, "or a parent of it"),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\ndomain = 'cme.example'", 12, "(DMARC)"),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\ndomain = 'example'", 12, "[dkim] domain: 'example' is not a domain"),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\ndomain = ''", 12, "is not a domain"),
+        (f"{MINIMAL}[dkim]\nselector = 's1'\nkey = 'dkim.pem'", 12, 'no "key" in [dkim]; it may hold'),
+        (f"{MINIMAL.replace('acme.example', 'localhost')}[dkim]\nselector = 's1'", 10, "'localhost' is not a domain"),
         (f"{MINIMAL}[link]\nurl = 'https://acme.example'", 10, 'expires_in = "48h"'),
     ],
 )
@@ -228,6 +241,25 @@ def test_a_wrong_value_is_told_with_its_line(folder: Path, text: str, line: int,
     assert [(number, words in sentence) for number, sentence in problems(folder, text) if words in sentence] == [
         (line, True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("sender", "written", "domain"),
+    [
+        ("hello@acme.example", "", "acme.example"),
+        ("Acme <hello@News.Acme.example>", "", "news.acme.example"),
+        ("hello@news.acme.example", "domain = 'ACME.example'", "acme.example"),
+        ("hello@bücher.example", "", "xn--bcher-kva.example"),
+        ("hello@news.xn--bcher-kva.example", "domain = 'bücher.example'", "xn--bcher-kva.example"),
+    ],
+)
+def test_the_senders_domain_signs_or_a_parent(folder: Path, sender: str, written: str, domain: str) -> None:
+    """The domain that signs is the sender's own, or a parent that the file names, in lower-case A-labels."""
+    text = MINIMAL.replace("Acme <hello@acme.example>", sender)
+    assert load(folder, text).dkim is None
+    found = load(folder, f"{text}[dkim]\nselector = 's1.A-2'\n{written}").dkim
+    assert found is not None
+    assert (found.selector, found.domain) == ("s1.A-2", domain)
 
 
 def test_a_lookup_makes_the_address_the_key(folder: Path) -> None:

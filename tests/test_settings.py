@@ -22,6 +22,7 @@ NAMES = [
     "CLERK_PUBLISHABLE_KEY",
     "CAMPAIGN_SMTP_URL",
     "CAMPAIGN_LOG",
+    "CAMPAIGN_DKIM_KEY",
     "CAMPAIGN_SANDBOX",
     "CAMPAIGN_REPLY_TIMEOUT",
 ]
@@ -52,6 +53,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert found.clerk_secret_key is None
     assert found.clerk_publishable_key is None
     assert found.smtp is None
+    assert found.dkim_key is None
     assert found.clerk_api_url == "https://api.clerk.com"
     assert (str(found.log), str(found.sandbox)) == ("send-log.db", ".campaign")
     assert found.reply_timeout == timedelta(minutes=10)
@@ -64,6 +66,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLERK_PUBLISHABLE_KEY", "pk_test_abc")
     monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtps://ann:pass@smtp.acme.example")
     monkeypatch.setenv("CAMPAIGN_LOG", "logs/send.db")
+    monkeypatch.setenv("CAMPAIGN_DKIM_KEY", "keys/dkim.pem")
     monkeypatch.setenv("CAMPAIGN_SANDBOX", "box")
     monkeypatch.setenv("CAMPAIGN_REPLY_TIMEOUT", "90s")
     found = load_settings()
@@ -73,6 +76,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.clerk_publishable_key == "pk_test_abc"
     assert found.smtp == SmtpServer("smtp.acme.example", 465, "ann", "pass", Tls.IMPLICIT)
     assert (str(found.log), str(found.sandbox)) == ("logs/send.db", "box")
+    assert str(found.dkim_key) == "keys/dkim.pem"
     assert found.reply_timeout == timedelta(seconds=90)
 
 

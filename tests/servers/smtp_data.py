@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servers.mail import read_mail
@@ -63,6 +64,8 @@ class Reception:
             data = re.sub(rb"(?m)^\.", b"", data)
         normal = self._normal(data, recipients)
         mail = read_mail(data, self._script.parameter)
+        if self._script.keep is not None and taken(action, normal):
+            self._keep(self._script.keep, data)
         self.record.write(
             "accept" if taken(action, normal) else "dot",
             connection=session.number,
@@ -79,6 +82,9 @@ class Reception:
             **self._witness(mail.message_id, recipients[0] if recipients else ""),
         )
         return normal
+
+    def _keep(self, folder: str, data: bytes) -> None:
+        Path(folder, hashlib.sha256(data).hexdigest()).write_bytes(data)
 
     def _normal(self, data: bytes, recipients: list[str]) -> str:
         if not recipients:

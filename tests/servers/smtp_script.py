@@ -40,6 +40,8 @@ class SmtpScript:
     idle_after: float = 0.2
     #: The query parameter of the links that holds the token.
     parameter: str = "token"
+    #: A folder into which each accepted message is written as it came, named by its hash; None: none is kept.
+    keep: str | None = None
     #: A SQLite file and a statement with `:message_id` and `:rcpt`: at each final dot it is noted whether the
     #: statement yields a row, that is, whether the intent was on record before the reply.
     witness: tuple[str, str] | None = None
