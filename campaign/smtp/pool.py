@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     #: Makes the intent durable, and calls what it is given at the very moment in which it is.
     Intent = Callable[[Callable[[], None]], Awaitable[None]]
 
-#: A server this fast (seconds a message) may be waiting for the disk; with any other the disk is not what takes time.
-_FAST = 0.02
 #: An intent that takes no more than this part of the time that a message is on its connection does not hold it up.
-_SHORT = 0.25
+_SHORT = 0.02
 
 
 class Dials(Protocol):
@@ -200,9 +198,7 @@ class Pool:
         Only then, and at a server that has lost no message, is an intent made before the server waits for the message:
         fewer are in doubt after a crash the other way.
         """
-        carrying = self._carrying.seconds
-        slow_disk = self._asking.seconds > _SHORT * carrying
-        return slow_disk and carrying < _FAST and not self._idle and not self._in_doubt
+        return self._asking.seconds > _SHORT * self._carrying.seconds and not self._idle and not self._in_doubt
 
     def _offer(self, job: Job, *, first: bool) -> None:
         if self._refusal:
