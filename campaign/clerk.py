@@ -19,6 +19,7 @@ import httpx
 
 from campaign.clock import SystemClock, instant
 from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.httpline import Line
 from campaign.model import ClerkUser, Revocation, SignInToken
 from campaign.words import printable, receipt
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: For each part of a call.
 _PATIENCE = httpx.Timeout(30.0, connect=15.0)
-#: A connection at most: see `Clerk._transport`.
-_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 #: Seconds for a whole call, however its answer trickles in.
 _DEADLINE = 60.0
 _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
@@ -64,8 +63,9 @@ class Clerk:
                 "User-Agent": "campaign",
             }
         )
-        self._tls = ssl.create_default_context() if urlsplit(api_url).scheme == "https" else False
-        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._tls = ssl.create_default_context() if urlsplit(api_url).scheme == "https" else None
+        #: A line for each call at once: one pool for all would look at each of its connections with every call.
+        self._idle: list[Line] = []
 
     async def __aenter__(self) -> Self:
         """Connect to nothing yet."""
@@ -190,10 +190,10 @@ class Clerk:
         """Return what Clerk answers, read in bounded time and memory."""
         body = bytearray()
         request = httpx.Request(method, url, headers=self._headers, extensions=self._extensions, **how)
-        transport = self._idle.pop() if self._idle else self._transport()
+        line = self._idle.pop() if self._idle else Line(self._base, self._tls)
         try:
             async with asyncio.timeout(_DEADLINE):
-                response = await transport.handle_async_request(request)
+                response = await line.handle_async_request(request)
                 try:
                     async for part in cast("httpx.AsyncByteStream", response.stream):
                         body += part
@@ -202,21 +202,13 @@ class Clerk:
                 finally:
                     await response.aclose()
         finally:
-            self._idle.append(transport)
+            self._idle.append(line)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
 
     def _at(self, path: str) -> httpx.URL:
         return self._base.copy_with(path=self._base.path + path)
-
-    def _transport(self) -> httpx.AsyncHTTPTransport:
-        """Return a transport for one call at a time.
-
-        Not a client: what that adds (redirects, cookies, hooks) is not wanted here, and costs as much as the call. Not
-        one for all calls: it would look at each of its connections with every call, and let calls wait for one.
-        """
-        return httpx.AsyncHTTPTransport(limits=_ONE, verify=self._tls, trust_env=False)
 
     @staticmethod
     def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:

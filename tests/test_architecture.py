@@ -155,7 +155,8 @@ def outside(*allowed: str) -> list[Path]:
     ("library", "allowed"),
     [
         ("aiosmtplib", ("smtp/dialing.py",)),
-        ("httpx", ("clerk.py",)),
+        ("httpx", ("httpline.py", "clerk.py")),
+        ("httpcore", ("httpline.py",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),
         ("rich", ("report.py", "closing.py", "livebar.py")),
