@@ -46,7 +46,7 @@ class SigningKey:
 
     @property
     def is_slow(self) -> bool:
-        """Whether to sign takes so long (RSA 0.2 ms, Ed25519 a tenth of it) that others could work meanwhile."""
+        """Whether a signature takes long enough (RSA 0.2 ms, Ed25519 a tenth of it) to be handed to a thread."""
         return self.kind == "rsa"
 
     @property

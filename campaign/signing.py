@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.errors import Problem, SettingsError
@@ -22,13 +23,21 @@ if TYPE_CHECKING:
 #: What is told where a campaign is to be signed and the sandbox has no key.
 UNSIGNED = "The mail is not signed: [dkim] needs CAMPAIGN_DKIM_KEY, which is not set"
 
+#: So many are signed before the event loop has something else to do: some 10 ms.
+_MOST = 50
+#: More threads than these would find nothing left to sign.
+_MOST_OTHERS = 3
+
 
 class Signer:
-    """Signs one message after the other.
+    """Signs messages, all that wait for it at once.
 
-    An RSA signature takes 0.2 ms, as long as all the rest of a message, and the interpreter is free meanwhile: with a
-    second processor a thread makes it (measured: 1.7 times as many messages a second). With one processor the thread
-    would only cost its switches (8 % fewer), and Ed25519 is too quick to be handed over: these are signed in place.
+    An RSA signature takes 0.2 ms, more than all the rest of a message. Messages that are signed together reach the
+    send log together and share its commits, which saves a fifth of a message's cost against signing each as it comes.
+    The event loop itself lends a hand, and each further processor another: while all of them are at it nobody waits
+    for the interpreter's lock, as a thread that signs on its own would, after each signature, for a busy loop. Whole
+    runs with RSA-2048, messages a second, on one processor and on two: each in place 1,600 and 1,700, in a thread
+    1,600 and 1,800, together in place 2,100 and 2,200, together by all hands 2,100 and 2,900.
 
     Args:
         key: signs.
@@ -40,22 +49,53 @@ class Signer:
         self._key = key
         self._clock = clock
         self._field = DkimField(algorithm=key.algorithm, domain=section.domain, selector=section.selector)
-        self._thread = ThreadPoolExecutor(1, "dkim") if key.is_slow and _processors() > 1 else None
+        self._waiting: deque[tuple[bytes, asyncio.Future[bytes]]] = deque()
+        self._others = min(_processors() - 1, _MOST_OTHERS) if key.is_slow else 0
+        self._threads = ThreadPoolExecutor(max(self._others, 1), "dkim")
 
     async def sign(self, message: bytes) -> bytes:
         """Return a message of 7-bit lines that end with CRLF, with its signature in front."""
         draft = self._field.draft(message, int(self._clock.now()))
-        if self._thread is None:
-            signature = self._key.sign(draft.octets)
-        else:
-            loop = asyncio.get_running_loop()
-            signature = await loop.run_in_executor(self._thread, self._key.sign, draft.octets)
-        return signed(draft, signature, message)
+        loop = asyncio.get_running_loop()
+        signature: asyncio.Future[bytes] = loop.create_future()
+        self._waiting.append((draft.octets, signature))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._sign_all, loop)
+        return signed(draft, await signature, message)
 
     def close(self) -> None:
-        """Sign nothing more."""
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+        """End the threads."""
+        self._threads.shutdown()
+
+    def _sign_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sign what waits, for some milliseconds at the most."""
+        some = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+        todo = deque((octets, signature) for octets, signature in some if not signature.done())
+        results: list[tuple[asyncio.Future[bytes], bytes | Exception]] = []
+        others = [self._threads.submit(self._work, todo, results) for _ in range(min(self._others, len(todo) - 1))]
+        self._work(todo, results)
+        wait(others)
+        for signature, result in results:
+            if isinstance(result, bytes):
+                signature.set_result(result)
+            else:
+                signature.set_exception(result)
+        if self._waiting:
+            loop.call_soon(self._sign_all, loop)
+
+    def _work(
+        self,
+        todo: deque[tuple[bytes, asyncio.Future[bytes]]],
+        results: list[tuple[asyncio.Future[bytes], bytes | Exception]],
+    ) -> None:
+        """Take from `todo` until nothing is left; runs in several threads at once."""
+        with suppress(IndexError):
+            while True:
+                octets, signature = todo.popleft()
+                try:
+                    results.append((signature, self._key.sign(octets)))
+                except Exception as error:  # noqa: BLE001 - whoever waits for it has to know
+                    results.append((signature, error))
 
 
 def key_of(definition: Definition, settings: Settings, *, sandbox: bool) -> SigningKey | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from campaign.dkimkey import SigningKey
 
 NAME = "s1._domainkey.acme.example"
+SECTION = DkimSection(selector="s1", domain="acme.example")
 AT = 1_700_000_000
 #: Text with what could go wrong: blanks before line breaks, full stops, no ASCII, encoded words, long lines.
 TEXTS = st.lists(st.text(max_size=90) | st.sampled_from(["a  \t ", ".", "From me", "ü" * 80, " \n", "=", "=?q?"])).map(
@@ -189,23 +191,45 @@ def test_the_vector_of_rfc_8463(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["rsa2048", "ed25519"])
-def test_many_are_signed_at_once(keys: dict[str, SigningKey], kind: str) -> None:
-    """Messages that wait for their signatures together get each its own, with the time at which it was asked for."""
+@pytest.mark.parametrize(("kind", "number"), [("rsa2048", 20), ("ed25519", 300)])
+def test_many_are_signed_at_once(keys: dict[str, SigningKey], kind: str, number: int) -> None:
+    """Messages that wait together get each its own signature, with its time; one that is taken back hinders none."""
     key, clock = keys[kind], SystemClock()
     began = int(clock.now())
 
-    async def run() -> list[bytes]:
-        signer = Signer(key, DkimSection(selector="s1", domain="acme.example"), clock)
-        try:
-            return await asyncio.gather(*(signer.sign(composed(f"Number {number}")) for number in range(20)))
-        finally:
-            signer.close()
+    async def run() -> list[bytes | BaseException]:
+        signer = Signer(key, SECTION, clock)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(signer.sign(composed(f"Number {each}"))) for each in range(number)]
+            await clock.sleep(0)
+            tasks[3].cancel()
+        signer.close()
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
-    for number, done in enumerate(asyncio.run(run())):
-        assert f"Subject: Number {number}\r\n".encode() in done
+    for each, done in enumerate(asyncio.run(run())):
+        if each == 3:
+            assert isinstance(done, asyncio.CancelledError)
+            continue
+        assert isinstance(done, bytes)
+        assert f"Subject: Number {each}\r\n".encode() in done
         assert verifies(done, {NAME: key.record})
         assert began <= int(tags(done)["t"]) <= clock.now()
+
+
+@pytest.mark.parametrize("kind", ["rsa2048", "ed25519"])
+def test_a_fault_of_the_key_reaches_whoever_waits(keys: dict[str, SigningKey], kind: str) -> None:
+    """A signature that cannot be made is an error for each message that waits for it, and no message goes unsigned."""
+
+    def fail(octets: bytes) -> bytes:
+        raise OSError(octets)
+
+    async def run() -> list[bytes | BaseException]:
+        signer = Signer(replace(keys[kind], sign=fail), SECTION, SystemClock())
+        outcomes = await asyncio.gather(*(signer.sign(composed()) for _ in range(5)), return_exceptions=True)
+        signer.close()
+        return outcomes
+
+    assert [type(outcome) for outcome in asyncio.run(run())] == [OSError] * 5
 
 
 @pytest.mark.parametrize("message", [b"", b"From: a@acme.example\r\n", b"To: a@acme.example\r\n\r\nbody\r\n"])

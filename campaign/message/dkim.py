@@ -102,13 +102,16 @@ def _relaxed_headers(head: bytes) -> dict[bytes, bytes]:
     headers = {}
     for line in _squeezed(head).split(b"\r\n"):
         name, _, value = line.partition(b":")
-        name = name.strip().lower()
+        name = name.lower()
         headers[name] = b"%b:%b" % (name, value.strip(b" "))
     return headers
 
 
 def _squeezed(head: bytes) -> bytes:
-    return _BLANKS.sub(b" ", head)
+    """Return headers with each fold and each run of blanks made one space."""
+    unfolded = head.replace(_FOLD, b" ")
+    # seldom, and the expression looks at every octet
+    return _BLANKS.sub(b" ", unfolded) if b"  " in unfolded or b"\t" in unfolded else unfolded
 
 
 def _simple_body(body: bytes) -> bytes:

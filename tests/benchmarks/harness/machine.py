@@ -8,8 +8,12 @@ import platform
 import statistics
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _WRITES = 100
 
@@ -17,11 +21,27 @@ _WRITES = 100
 def describe(folder: Path) -> str:
     """Return one line about this machine; `folder` is where the send logs will be."""
     loop = "uvloop installed" if importlib.util.find_spec("uvloop") else "no uvloop"
-    cores = len(os.sched_getaffinity(0))
+    cores = len(processors())
     return (
         f"{cores} cores ({_processor()}), {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, {loop}, fdatasync {_fdatasync(folder) * 1e6:.0f} µs"
     )
+
+
+def processors() -> set[int]:
+    """Return the numbers of the processors that this process may use."""
+    return os.sched_getaffinity(0)
+
+
+@contextmanager
+def using(numbers: set[int]) -> Iterator[None]:
+    """Let what is started in the block use these processors only, for as long as it lives."""
+    before = processors()
+    os.sched_setaffinity(0, numbers)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def busy() -> float:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,6 +58,8 @@ _PARAGRAPHS = (
 _STYLE = "font-family:Helvetica,Arial,sans-serif;font-size:16px;line-height:24px;color:#1a1a1a"
 LINK, PLAIN_LINK = "{{ link }}", "https://acme.example/welcome?u={{ user_id }}"
 SUBJECT, SENDER = "You're in, {{ first_name }}", "Acme <hello@acme.example>"
+#: For the signatures, where mails are signed.
+DOMAIN, SELECTOR = "acme.example", "s1"
 
 
 def write_recipients(path: Path, count: int) -> Path:
@@ -70,6 +75,13 @@ def _row(number: int) -> str:
         f"user_{number:08},user{number}@{_DOMAINS[number % 3]},{_FIRST[number % 8]},{_LAST[number % 7]},"
         f"Company {number % 997},{_CITIES[number % 5]},{number % 50 * 10}\n"
     )
+
+
+def write_key(path: Path) -> Path:
+    """Write a new RSA key of 2048 bits in PEM form and return its path."""
+    key = generate_private_key(65537, 2048)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
 
 
 def write_templates(folder: Path, link: str) -> None:

@@ -29,6 +29,7 @@ class Campaign:
         clerk: int | None = None,
         limits: Mapping[str, str] | None = None,
         verify: bool = True,
+        key: Path | None = None,
     ) -> None:
         """Write the folder.
 
@@ -38,13 +39,17 @@ class Campaign:
             clerk: the port of the token server; None is a campaign without tokens.
             limits: `messages` and `tokens`, as they stand in the campaign file.
             verify: the addresses are held against Clerk's users first.
+            key: signs the mails (DKIM).
         """
         folder.mkdir(parents=True)
         self._folder = folder
         self.file = folder / "campaign.toml"
-        self._env = environment() | _settings(smtp, clerk)
+        self._env = environment() | _settings(smtp, clerk) | ({"CAMPAIGN_DKIM_KEY": str(key)} if key else {})
         material.write_templates(folder, material.PLAIN_LINK if clerk is None else material.LINK)
         self.file.write_text(_definition(limits or {}, tokens=clerk is not None, verify=verify), encoding="utf-8")
+        if key is not None:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(f'\n[dkim]\nselector = "{material.SELECTOR}"\ndomain = "{material.DOMAIN}"\n')
 
     def start(self, recipients: Path) -> Child:
         """Start `campaign run` with the log as it stands."""

@@ -1,7 +1,7 @@
 // Sends the benchmark's message to every row of a CSV through nodemailer's pool. No log, no tokens.
 //
-// node nodemailer.mjs FOLDER PORT CSV TEMPLATES FROM SUBJECT
-//   FOLDER holds node_modules; TEMPLATES holds email.html and email.txt
+// node nodemailer.mjs FOLDER PORT CSV TEMPLATES FROM SUBJECT [DOMAIN SELECTOR KEY]
+//   FOLDER holds node_modules; TEMPLATES holds email.html and email.txt; with a KEY (PEM) the mails are signed
 
 import { createReadStream, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,7 +12,7 @@ const CONNECTIONS = 10;
 // Messages in the pool's hands: no connection ever waits for the CSV, and more than this makes the pool slower.
 const AHEAD = 2 * CONNECTIONS;
 
-const [folder, port, csv, templates, from, subject] = process.argv.slice(2);
+const [folder, port, csv, templates, from, subject, domainName, keySelector, key] = process.argv.slice(2);
 const nodemailer = createRequire(join(resolve(folder), "package.json"))("nodemailer");
 
 const fill = (template, row) => template.replace(/{{ (\w+) }}/g, (_, name) => row[name]);
@@ -27,6 +27,7 @@ const transport = nodemailer.createTransport({
   pool: true,
   maxConnections: CONNECTIONS,
   maxMessages: Infinity,
+  ...(key && { dkim: { domainName, keySelector, privateKey: readFileSync(key, "utf8") } }),
 });
 
 let names;
