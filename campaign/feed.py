@@ -130,14 +130,14 @@ class Feed:
         await lane.come_near(delivery.id)
         return True
 
-    async def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Turn]]) -> Turn:
+    def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Turn]]) -> Awaitable[Turn]:
         """Return when the mail server and the recipient's domain have a turn for the message; both are then taken.
 
         Raises:
             LaterError: not soon.
         """
         lane = self._lane(delivery)
-        return await (lane.turn(delivery.id, of_the_server) if lane else of_the_server())
+        return lane.turn(delivery.id, of_the_server) if lane else of_the_server()
 
     def hold_domain(self, domain: str, seconds: float) -> None:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
@@ -207,7 +207,7 @@ class Feed:
         if lane.dry or not lane.has_a_turn(self._clock.now(), self._under_way):
             return
         page = await lane.claim(self._log, max(_PAGE, self._concurrency.copies), self._under_way)
-        if lane is self._rest:  # rows of a domain that was held meanwhile are found by its own lane
+        if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
             page = [delivery for delivery in page if domain_of(delivery.recipient) not in self._special]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
         if lane.pacer is None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from campaign.errors import LaterError
+from campaign.errors import LaterError, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from campaign.clock import Clock
-    from campaign.errors import Scope
     from campaign.model import Rate
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
@@ -110,7 +109,8 @@ class Pacer:
     def __init__(self, rates: Sequence[Rate], clock: Clock, spent: Iterable[tuple[float, int]] = ()) -> None:
         self._clock = clock
         self._windows = [Window(rate) for rate in rates]
-        self._rates = tuple(rates)
+        #: The slowest of the rates, as turns a second; None without a limit.
+        self.per_second = min((rate.per_second for rate in rates), default=None)
         self._held_until = 0.0
         #: What the last hold is for, for a person.
         self.held_why = ""
@@ -133,11 +133,6 @@ class Pacer:
         return max(now, self._held_until, *(window.behind(now, others) for window in self._windows))
 
     @property
-    def per_second(self) -> float | None:
-        """The slowest of the rates, as turns a second; None without a limit."""
-        return min((rate.per_second for rate in self._rates), default=None)
-
-    @property
     def held_until(self) -> float:
         """The instant at which the last hold ends; in the past if none is on."""
         return self._held_until
@@ -149,9 +144,9 @@ class Pacer:
 
     async def turn(self) -> Turn:
         """Return when it is the caller's turn; the turn is then taken."""
-        return await self._turn(inf, LaterError(""))
+        return await self._turn(inf)
 
-    async def turn_soon(self, who: str, scope: Scope) -> Turn:
+    def turn_soon(self, who: str, scope: Scope) -> Coroutine[Any, Any, Turn]:
         """Return when it is the caller's turn, unless a long hold is on, or comes while the caller waits.
 
         Args:
@@ -161,7 +156,7 @@ class Pacer:
         Raises:
             LaterError: whoever waits is better off in the queue.
         """
-        return await self._turn(_LONGEST_HOLD, LaterError(f"{who} is left alone for a while", scope=scope))
+        return self._turn(_LONGEST_HOLD, who, scope)
 
     async def turn_with(self, other: Callable[[], Awaitable[Turn]]) -> Turn:
         """Return when it is the caller's turn here and at another pacer; both are taken at that instant.
@@ -178,13 +173,13 @@ class Pacer:
                 await self._clock.sleep(wait)
             return self._take((await other()).pieces)
 
-    async def _turn(self, longest_hold: float, error: LaterError) -> Turn:
+    async def _turn(self, longest_hold: float, who: str = "", scope: Scope = Scope.NOBODY) -> Turn:
         if not self._windows and self._held_until <= self._clock.now():
             return Turn([], self._clock)
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:
                 if self._held_until > self._clock.now() + longest_hold:
-                    raise error
+                    raise LaterError(f"{who} is left alone for a while", scope=scope)
                 await self._clock.sleep(wait)
             return self._take([])
 

@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
                 if len(exchange.replies) == exchange.wanted:
                     self._owed.popleft()
                     exchange.end()
-                self._expect_next()
+            self._expect_next()
         except MalformedReplyError as error:
             self.end(str(error))
 
