@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +41,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One person to be mailed, as the CSV says."""
 
     #: One email per key and campaign, ever.
@@ -103,8 +102,7 @@ class Revocation(StrEnum):
     USED = "used"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A row of the send log that the pipeline has claimed."""
 
     #: The row's number in the send log.
@@ -118,8 +116,7 @@ class Delivery:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a server answered, in its own words."""
 
     #: The reply code (RFC 5321 §4.2) or HTTP status.
@@ -134,8 +131,7 @@ class Receipt:
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one attempt: the state that the recipient goes to, and why."""
 
     status: Status

@@ -94,6 +94,7 @@ class Pipeline:
         self._server = server
         self._on_settled = on_settled
         self._on_notice = on_notice
+        self._turn_of_the_server = partial(pacer.turn_soon, "the mail server", Scope.SERVER)
         self._server_backoff = Backoff(policy)
         self._clerk_backoff = Backoff(policy)
         self._blame = Blame(policy)
@@ -156,7 +157,7 @@ class Pipeline:
         The server has all of the message but the final dot. The turn is taken this late so that a run that was
         stopped for a while lets no burst go when it wakes.
         """
-        turn = await self._feed.turn(delivery, partial(self._pacer.turn_soon, "the mail server", Scope.SERVER))
+        turn = await self._feed.turn(delivery, self._turn_of_the_server)
         if asked_at is not None and self._tokens:
             self._tokens.must_be_fresh(self._clock.now() - asked_at)
         await self._log.sending(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from campaign.model import InvalidRow, Outcome, Receipt, Recipient, SignInToken, Status
@@ -129,7 +128,7 @@ class Chronicle:
             reply = Receipt(452, "4.2.2", "Mailbox full")
             clock.at = moment + 0.05
             await log.settle(row, Outcome(status, f"RCPT TO was answered: {reply}", reply, faults=1), revoke=token)
-            return moment + 30 * row.attempts, replace(row, faults=row.attempts), not given_up
+            return moment + 30 * row.attempts, row._replace(faults=row.attempts), not given_up
         if fate < 0.06:
             domain = row.recipient.email.rpartition("@")[2]
             reply = Receipt(550, "5.1.1", HOSTILE.format(user.removeprefix("user_"), domain))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 USERS = Users(address="{id}@example.com")
 #: `logbook.person` has addresses of its own.
-ADA = replace(person(1), user_id="user_ada", email="user_ada@example.com")
+ADA = person(1)._replace(user_id="user_ada", email="user_ada@example.com")
 
 
 def looked_up(
@@ -91,11 +91,11 @@ def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
     ("users", "recipient", "reason"),
     [
         (replace(USERS, unknown=("user_ada",)), ADA, "Clerk has no user with the id user_ada"),
-        (USERS, replace(ADA, user_id="user_admin"), "the address is not one of user_admin's at Clerk"),
+        (USERS, ADA._replace(user_id="user_admin"), "the address is not one of user_admin's at Clerk"),
         (replace(USERS, moved=("user_ada",)), ADA, "the address is not one of user_ada's at Clerk"),
         (replace(USERS, banned=("user_ada",)), ADA, "user_ada is banned at Clerk"),
         (replace(USERS, locked=("user_ada",)), ADA, "user_ada is locked at Clerk"),
-        (USERS, replace(ADA, user_id=None), "Clerk has no user with the id "),
+        (USERS, ADA._replace(user_id=None), "Clerk has no user with the id "),
     ],
     ids=["unknown", "an admin's id", "another address", "banned", "locked", "no id"],
 )
@@ -113,21 +113,21 @@ def test_who_gets_no_token(users: Users, recipient: Recipient, reason: str) -> N
 def test_any_address_of_the_user_will_do(email: str) -> None:
     """Addresses are compared without regard to case, over all of the user's, in whichever form the domain stands."""
     users = replace(USERS, more={"user_ada": ("Second@Example.org", "ada@müller.example", "not an address")})
-    outcomes, _ = looked_up([replace(ADA, email=email)], ClerkScript(users=users))
+    outcomes, _ = looked_up([ADA._replace(email=email)], ClerkScript(users=users))
     assert outcomes == ["user_ada"]
 
 
 def test_one_bad_row_does_not_harm_its_batch() -> None:
     """Of a batch each recipient has its own answer."""
     users = replace(USERS, banned=("user_b",), unknown=("user_c",))
-    recipients = [replace(ADA, user_id=f"user_{name}", email=f"user_{name}@example.com") for name in "abcd"]
+    recipients = [ADA._replace(user_id=f"user_{name}", email=f"user_{name}@example.com") for name in "abcd"]
     outcomes, _ = looked_up(recipients, ClerkScript(users=users))
     assert [type(outcome) for outcome in outcomes] == [str, NeverError, NeverError, str]
 
 
 def test_an_id_is_looked_up_by_its_address() -> None:
     """Without an id in the CSV the user with the address is found, and one that there is not is skipped."""
-    recipients = [replace(ADA, user_id=None), replace(ADA, user_id=None, email="nobody@example.com")]
+    recipients = [ADA._replace(user_id=None), ADA._replace(user_id=None, email="nobody@example.com")]
     (found, missing), _ = looked_up(recipients, ClerkScript(users=replace(USERS, pattern="user_*")), by_address=True)
     assert found == "user_ada"
     assert isinstance(missing, NeverError)
@@ -138,7 +138,7 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
     """Nobody guesses which of two users an address means."""
     (tmp_path / "users.csv").write_text("user_id,email\nuser_1,a@example.com\nuser_2,A@example.com\n", encoding="utf-8")
     script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv")))
-    (outcome,), _ = looked_up([replace(ADA, email="a@example.com")], script, by_address=True)
+    (outcome,), _ = looked_up([ADA._replace(email="a@example.com")], script, by_address=True)
     assert isinstance(outcome, NeverError)
     assert (outcome.skip, outcome.reason) == (True, "2 Clerk users have this address")
 
@@ -146,7 +146,7 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ahead", [True, False])
 def test_the_same_user_may_be_asked_for_more_than_once(*, ahead: bool) -> None:
     """Several recipients of one user all have their answer."""
-    outcomes, _ = looked_up([replace(ADA, key=str(n)) for n in range(4)], ClerkScript(users=USERS), ahead=ahead)
+    outcomes, _ = looked_up([ADA._replace(key=str(n)) for n in range(4)], ClerkScript(users=USERS), ahead=ahead)
     assert outcomes == ["user_ada"] * 4
 
 
@@ -161,8 +161,8 @@ def test_the_same_user_may_be_asked_for_more_than_once(*, ahead: bool) -> None:
 )
 def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expected: object) -> None:
     """Fetching ahead raises nothing; who waits meets the error, and who comes later is asked for anew, in one call."""
-    recipients = [replace(ADA, key=str(number)) for number in range(5)]
-    recipients = [replace(one, user_id=f"user_{one.key}", email=f"user_{one.key}@example.com") for one in recipients]
+    recipients = [ADA._replace(key=str(number)) for number in range(5)]
+    recipients = [one._replace(user_id=f"user_{one.key}", email=f"user_{one.key}@example.com") for one in recipients]
     script = ClerkScript(users=USERS, faults=(Fault("users", action, times=1),))
 
     async def run(server: ClerkServer) -> None:

@@ -197,7 +197,8 @@ def no_file_longer_than(octets: int) -> Iterator[None]:
 
 async def issue_all(log: SendLog, deliveries: list[Delivery]) -> list[object]:
     moves = [log.issuing(delivery, user_id="u", expires_in=TWO_DAYS) for delivery in deliveries]
-    return await asyncio.gather(*moves, return_exceptions=True)
+    results: list[object] = await asyncio.gather(*moves, return_exceptions=True)
+    return results
 
 
 def test_a_full_disk_stops_the_run(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,7 +49,7 @@ def test_each_row_is_queued_as_the_csv_says(path: Path) -> None:
 
 def test_grouped_rows_come_back_as_lists(path: Path) -> None:
     """A list of rows among the variables survives the log."""
-    cart = replace(person(1), variables={"total": "9.99", "items": [{"name": "Tee ☕", "price": "9.99"}]})
+    cart = person(1)._replace(variables={"total": "9.99", "items": [{"name": "Tee ☕", "price": "9.99"}]})
 
     async def work(deliveries: list[Delivery]) -> None:
         assert deliveries[0].recipient == cart
@@ -101,7 +100,7 @@ def test_another_csv_is_read(path: Path, source: str, digest: str) -> None:
 
 def test_one_mail_per_key(path: Path) -> None:
     """Further rows of a key are skipped with the line of the first one, within a chunk of rows and across."""
-    rows = [*people(600), replace(person(3), line=700), replace(person(3), line=701), replace(person(600), line=702)]
+    rows = [*people(600), person(3)._replace(line=700), person(3)._replace(line=701), person(600)._replace(line=702)]
     with opened(path) as log:
         assert enlist(log, rows) == Enlistment(recipients=600, added=600, duplicates=3, shared_addresses=0)
     skipped = table(path, "SELECT key, reason FROM delivery WHERE state = 'skipped' ORDER BY id")
@@ -116,7 +115,7 @@ def test_one_mail_per_key(path: Path) -> None:
 def test_rows_are_told_apart_wherever_the_first_known_one_stands(path: Path, before: int) -> None:
     """A CSV that meets the log after many new rows adds each of them once and meets each known one."""
     known = person(9999)
-    rows: list[Recipient | InvalidRow] = [*people(1200), replace(person(3), line=2000), invalid(2001), person(1201)]
+    rows: list[Recipient | InvalidRow] = [*people(1200), person(3)._replace(line=2000), invalid(2001), person(1201)]
     with opened(path) as log:
         enlist(log, [known])
         found = enlist(log, [*rows[:before], known, *rows[before:]])
@@ -129,8 +128,8 @@ def test_addresses_of_several_keys_are_told(path: Path) -> None:
     """An address that stands under several keys is counted once, without regard to case; each key is mailed."""
     rows = [
         person(1),
-        replace(person(2), email="U1@example.com"),
-        replace(person(3), email="u1@example.com"),
+        person(2)._replace(email="U1@example.com"),
+        person(3)._replace(email="u1@example.com"),
         person(4),
     ]
     with opened(path) as log:
@@ -173,7 +172,7 @@ def test_a_changed_row_applies_only_where_nothing_was_sent(path: Path, state: St
     with opened(path) as log:
         enlist(log, [person(1)])
         working(log, lambda deliveries: _bring(log, deliveries, state))
-        changed = replace(person(1), email="new@example.com", user_id="user_other", variables={"first_name": "New"})
+        changed = person(1)._replace(email="new@example.com", user_id="user_other", variables={"first_name": "New"})
         result = enlist(log, [changed])
     late = state in {Status.SENT, Status.UNCERTAIN}
     assert (result.changed, result.changed_late) == ((0, 1) if late else (1, 0))
@@ -197,7 +196,7 @@ def test_a_skipped_row_that_changed_is_judged_anew(path: Path) -> None:
     with opened(path) as log:
         enlist(log, people(2))
         working(log, skip)
-        enlist(log, [replace(person(1), email="right@example.com"), person(2)])
+        enlist(log, [person(1)._replace(email="right@example.com"), person(2)])
     assert states(path) == {"user_1": "queued", "user_2": "skipped"}
     assert history(path)[-1] == ("skipped", "queued", "enlist")
 

@@ -11,8 +11,9 @@ import pytest
 
 from campaign.errors import LaterError, NeverError, PerhapsSentError
 from campaign.model import Receipt
-from campaign.smtp.connection import Connection, NotBegunError
+from campaign.smtp.connection import Connection
 from campaign.smtp.exchange import Exchange
+from campaign.smtp.fates import NotBegunError
 from campaign.smtp.terms import Features, Timeouts
 from servers.script import Drop, Fault, Raw, Reply, Reset, Silence
 from servers.smtp import SmtpServer

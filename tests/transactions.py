@@ -14,8 +14,8 @@ from campaign.concurrency import Latency
 from campaign.errors import CampaignError, LaterError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
-from campaign.smtp.connection import NotBegunError
 from campaign.smtp.exchange import Exchange
+from campaign.smtp.fates import NotBegunError
 from campaign.smtpurl import parse_smtp_url
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -87,7 +86,7 @@ def _one(group: Iterator[tuple[int, str]], name: str) -> Recipient | InvalidRow:
         if all(member.variables[column] == value for member in members)
     }
     shared["email"] = first.email
-    return replace(members[0], variables=shared | {name: [dict(member.variables) for member in members]})
+    return members[0]._replace(variables=shared | {name: [dict(member.variables) for member in members]})
 
 
 def _fault(first: Recipient | InvalidRow, row: Recipient | InvalidRow, size: int) -> str | None:

@@ -7,7 +7,6 @@ import json
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import SendLogError
@@ -193,7 +192,7 @@ class SendLog:
         await self._running.move(
             "issuing", {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
         )
-        return replace(delivery, attempts=delivery.attempts + 1, generation=delivery.generation + 1)
+        return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
         """Make the token's id durable, before a message that carries the token can leave."""

@@ -10,7 +10,7 @@ from campaign.errors import LaterError, PerhapsSentError, Scope
 from campaign.smtp.deadline import Deadline
 from campaign.smtp.ear import Ear
 from campaign.smtp.exchange import Exchange
-from campaign.smtp.fates import Stage, fate_of
+from campaign.smtp.fates import NotBegunError, Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
 from campaign.smtp.terms import opening_of, stuffed
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
-
-
-class NotBegunError(Exception):
-    """The connection ended before the server did anything for this message: another connection may take it."""
 
 
 class Connection(asyncio.Protocol):
@@ -186,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Match replies to what they answer, strictly in order."""
+        reply = None
         try:
             for reply in self._reader.feed(data):
                 if not self._owed:
@@ -200,7 +197,8 @@ class Connection(asyncio.Protocol):
                 if len(exchange.replies) == exchange.wanted:
                     self._owed.popleft()
                     exchange.end()
-            self._expect_next()
+            if reply is not None:
+                self._expect_next()
         except MalformedReplyError as error:
             self.end(str(error))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import select
+from types import coroutine
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
 
 #: So many turns of the event loop until the reader knows: it is read, decrypted, and told.
-_TURNS = 4
-#: What arrived while the loop was busy is read the next time it looks, and told before it looks again.
-_LOOKS = 2
+_TURNS = 8
+#: What arrived while the loop was busy is read the next time it looks, and told, if it is an error, the time after.
+_LOOKS = 3
 
 
 class Ear:
@@ -32,8 +37,11 @@ class Ear:
             patiently: let the event loop look around in any case; a call that waited for something has let it already.
         """
         number = _LOOKS if patiently else 0 if self.hears_nothing else _TURNS
-        loop = asyncio.get_running_loop()
         for _ in range(number):
-            turn = loop.create_future()
-            loop.call_soon(turn.set_result, None)
-            await turn
+            await _turn()
+
+
+@coroutine
+def _turn() -> Generator[None]:
+    """Wait for one turn of the event loop."""
+    yield

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from campaign.model import Receipt
 
 
+class NotBegunError(Exception):
+    """The connection ended before the server did anything for this message: another connection may take it."""
+
+
 class Stage(StrEnum):
     """The command that a reply answers; the value is how a person reads it."""
 

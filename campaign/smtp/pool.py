@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.errors import CampaignError, DeliveryError, LaterError, NeverError, PerhapsSentError
-from campaign.smtp.connection import Connection, NotBegunError
+from campaign.smtp.fates import NotBegunError
 from campaign.smtp.job import Job
 from campaign.smtp.quota import Quota
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.concurrency import Latency
     from campaign.model import Receipt
+    from campaign.smtp.connection import Connection
     from campaign.smtp.exchange import Exchange
     from campaign.smtp.terms import Envelope, Features
 
     #: Makes the intent durable, and calls what it is given at the very moment in which it is.
     Intent = Callable[[Callable[[], None]], Awaitable[None]]
 
+#: A server this fast (seconds a message) may be waiting for the disk; with any other the disk is not what takes time.
+_FAST = 0.04
 #: An intent that takes no more than this part of the time that a message is on its connection does not hold it up.
 _SHORT = 0.02
 
@@ -198,7 +201,9 @@ class Pool:
         Only then, and at a server that has lost no message, is an intent made before the server waits for the message:
         fewer are in doubt after a crash the other way.
         """
-        return self._asking.seconds > _SHORT * self._carrying.seconds and not self._idle and not self._in_doubt
+        carrying = self._carrying.seconds
+        slow_disk = self._asking.seconds > _SHORT * carrying
+        return slow_disk and carrying < _FAST and not self._idle and not self._in_doubt
 
     def _offer(self, job: Job, *, first: bool) -> None:
         if self._refusal:
