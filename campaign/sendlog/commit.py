@@ -57,7 +57,9 @@ class GroupCommit:
         self._path = path
         self._nobody = dict.fromkeys(steps)
         self._statement = statement
-        self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
+        #: What came in this turn of the event loop: handed over at its end, since each time may wake the thread.
+        self._gathered: list[_Write] = []
+        self._waiting: SimpleQueue[list[_Write] | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="send-log", daemon=True)
@@ -70,7 +72,7 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(_Write(future, action=action))
+        self._add(_Write(future, action=action))
         return future
 
     def move(
@@ -93,30 +95,39 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put(_Write(future, step, row, at_once=at_once, urgent=urgent))
+        self._add(_Write(future, step, row, at_once=at_once, urgent=urgent))
         return future
 
     def close(self) -> None:
         """Finish what is waiting and end the thread; the connection stays open."""
+        self._hand_over()
         self._waiting.put(None)
         self._thread.join()
 
+    def _add(self, write: _Write) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(write)
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            writes, self._gathered = self._gathered, []
+            self._waiting.put(writes)
+
     def _work(self) -> None:
-        closing = False
-        while not closing:
+        batch: list[list[_Write] | None] = []
+        while None not in batch:
             batch = [self._waiting.get()]
             self._gather(batch)
-            if all(item is not None and not item.urgent for item in batch):
+            if not any(writes is None or any(write.urgent for write in writes) for writes in batch):
                 with suppress(Empty):
                     batch.append(self._waiting.get(timeout=_COMPANY))
                 self._gather(batch)
-            closing = None in batch
-            writes = [item for item in batch if item is not None]
-            if writes:
+            if writes := [write for each in batch if each is not None for write in each]:
                 results = self._commit(writes)
                 self._loop.call_soon_threadsafe(_deliver, writes, results, self._broken)
 
-    def _gather(self, batch: list[_Write | None]) -> None:
+    def _gather(self, batch: list[list[_Write] | None]) -> None:
         while not self._waiting.empty():
             batch.append(self._waiting.get())
 
