@@ -108,6 +108,7 @@ def open_mail(context: BrowserContext, inbox: Served, person: int) -> Page:
     page.goto(inbox.url)
     page.get_by_role("link", name=f"u{person}@").click()
     page.frame_locator("iframe").get_by_text(f"Hello Name {person}").wait_for()
+    page.wait_for_load_state()  # until then things may move away from under a click
     return page
 
 
