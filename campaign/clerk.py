@@ -64,7 +64,7 @@ class Clerk:
             }
         )
         self._tls = ssl.create_default_context() if urlsplit(api_url).scheme == "https" else None
-        #: A line for each call at once: one pool for all would look at each of its connections with every call.
+        #: A line for each call at once, the one used last in front.
         self._idle: list[Line] = []
 
     async def __aenter__(self) -> Self:

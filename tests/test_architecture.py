@@ -156,7 +156,7 @@ def outside(*allowed: str) -> list[Path]:
     [
         ("aiosmtplib", ("smtp/dialing.py",)),
         ("httpx", ("httpline.py", "clerk.py")),
-        ("httpcore", ("httpline.py",)),
+        ("h11", ("httpline.py",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),
         ("rich", ("report.py", "closing.py", "livebar.py")),
