@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class _Write(NamedTuple):
 
     future: asyncio.Future[Any]
     step: str = ""
-    row: Mapping[str, Any] | None = None
+    row: object = None
     action: Callable[[sqlite3.Connection], Any] | None = None
     at_once: Callable[[], None] | None = None
     urgent: bool = True
@@ -78,7 +78,7 @@ class GroupCommit:
     def move(
         self,
         step: str,
-        row: Mapping[str, Any],
+        row: object,
         at_once: Callable[[], None] | None = None,
         *,
         urgent: bool = True,
@@ -135,7 +135,7 @@ class GroupCommit:
         """Return each write's result, or nothing if the log is broken."""
         if self._broken:
             return []
-        rows: dict[str, list[Mapping[str, Any]]] = {}
+        rows: dict[str, list[object]] = {}
         for write in writes:
             if write.row is not None:
                 rows.setdefault(write.step, []).append(write.row)

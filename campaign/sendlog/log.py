@@ -189,14 +189,12 @@ class SendLog:
         """Make durable that a token is about to be asked for; return the delivery with its new generation."""
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
-        await self._running.move(
-            "issuing", {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        )
+        await self._running.move("issuing", (delivery.id, user_id, expires_at, now))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
         """Make the token's id durable, before a message that carries the token can leave."""
-        await self._running.move("issued", {"id": delivery.id, "token_id": token.id, "now": self._clock.now()})
+        await self._running.move("issued", (delivery.id, token.id, self._clock.now()))
 
     async def sending(
         self,
@@ -208,14 +206,10 @@ class SendLog:
         at_once: Callable[[], None] | None = None,
     ) -> None:
         """Make the intent to send durable, before the final dot, and call `at_once` as soon as it is."""
-        row = {
-            "id": delivery.id,
-            "attempt": delivery.attempts if with_token else delivery.attempts + 1,
-            "message_id": message_id,
-            "server": server,
-            "state": Status.ISSUING if with_token else Status.QUEUED,
-            "now": self._clock.now(),
-        }
+        attempt, state = delivery.attempts, Status.ISSUING
+        if not with_token:
+            attempt, state = attempt + 1, Status.QUEUED
+        row = (delivery.id, attempt, message_id, server, state, self._clock.now())
         await self._running.move("sending", row, at_once)
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
@@ -226,22 +220,19 @@ class SendLog:
             outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
             revoke: the token that no accepted message carries.
         """
-        reply = outcome.reply
-        row = {
-            "id": delivery.id,
-            "campaign": self._campaign,
-            "state": outcome.status,
-            "reason": outcome.reason,
-            "code": reply.code if reply else None,
-            "enhanced": reply.enhanced if reply else None,
-            "reply": reply.text if reply else None,
-            "faults": outcome.faults,
-            "not_before": outcome.not_before,
-            "token_id": revoke.id if revoke else None,
-            "orphan": outcome.possible_orphan,
-            "now": self._clock.now(),
-        }
-        step = "settle_token" if revoke or outcome.possible_orphan else "settle"
+        row: tuple[object, ...] = (
+            delivery.id,
+            outcome.status,
+            outcome.reason,
+            *(outcome.reply or (None, None, None)),  # code, enhanced, text
+            outcome.faults,
+            outcome.not_before,
+            self._clock.now(),
+        )
+        step = "settle"
+        if revoke or outcome.possible_orphan:
+            step = "settle_token"
+            row += (self._campaign, revoke.id if revoke else None, outcome.possible_orphan)
         await self._running.move(step, row, urgent=outcome.status is not Status.SENT)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
