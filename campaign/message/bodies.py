@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MAX_LINE = 998
 _MAX_ENCODED_LINE = 76
 
+#: What something on the way might change at the beginning of a line.
+_GUARDED = (b".", b"From ")
+
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
@@ -53,14 +56,14 @@ class QuotedPrintable(dict[str, bytes]):
 
 def _encoded(line: str) -> bytes:
     encoded = b2a_qp(utf8(line))
-    if b"\n" in encoded:
+    if encoded.startswith(_GUARDED) or b"\n." in encoded or b"\nFrom " in encoded:
         return b"\r\n".join(map(_guarded, encoded.split(b"\n")))
-    return _guarded(encoded)
+    return encoded.replace(b"\n", b"\r\n")
 
 
 def _guarded(line: bytes) -> bytes:
     """Return an encoded line whose first octet is encoded too where that is needed, on as many lines as it takes."""
-    if not line.startswith((b".", b"From ")):
+    if not line.startswith(_GUARDED):
         return line
     first = b"=%02X" % line[0]
     if len(line) + 2 <= _MAX_ENCODED_LINE:
