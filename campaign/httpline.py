@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, cast
 import h11
 import httpx
 
+from campaign.ear import Ear
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
@@ -101,8 +103,8 @@ class _Wire(asyncio.Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it may be asked something."""
-        is_idle = not self._over and self._http.our_state is h11.IDLE
+        """Whether it may be asked something: the server has neither left nor spoken, as far as the machine knows."""
+        is_idle = not self._over and self._http.our_state is h11.IDLE and self._ear.hears_nothing
         return is_idle and self._loop.time() - self._idle_since < _KEPT
 
     def ask(self, request: httpx.Request) -> None:
@@ -162,6 +164,7 @@ class _Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over."""
         self._transport = cast("asyncio.Transport", transport)
+        self._ear = Ear(transport)
 
     def data_received(self, data: bytes) -> None:
         """Take in what the server says; what nobody asked for ends the connection, or it would answer the next call."""

@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from campaign.ear import Ear
 from campaign.errors import LaterError, PerhapsSentError, Scope
 from campaign.smtp.deadline import Deadline
-from campaign.smtp.ear import Ear
 from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import NotBegunError, Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
