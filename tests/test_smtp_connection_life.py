@@ -223,6 +223,25 @@ async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.s
         await settled()
 
 
+def test_a_message_may_leave_in_one_write_with_its_dot() -> None:
+    """Body, dot and the next envelope arrive as one piece, dot-stuffed, and the replies are matched as ever."""
+
+    async def run() -> None:
+        async with at_354(Timeouts()) as (connection, theirs):
+            opening, following = Exchange(), envelope(mail(BOB), BOB)
+            final = connection.dot((following, opening), body=b".a\r\n..b\r\nc\r\n")
+            loop = asyncio.get_running_loop()
+            mail_from = b"MAIL FROM:<hello@acme.example>\r\n"
+            await loop.sock_recv(theirs, len(mail_from + b"RCPT TO:<ada@example.com>\r\nDATA\r\n"))
+            heard = await loop.sock_recv(theirs, 4096)
+            assert heard == b"..a\r\n...b\r\nc\r\n.\r\n" + mail_from + b"RCPT TO:<bob@example.org>\r\nDATA\r\n"
+            await loop.sock_sendall(theirs, b"250 taken\r\n250 Ok\r\n250 Ok\r\n354 go on\r\n")
+            assert (await connection.final(final)).text == "taken"
+            await connection.envelope(following, opening)
+
+    asyncio.run(run())
+
+
 def test_a_server_that_stops_reading_is_left() -> None:
     """A message that the server does not take off our hands in time was not sent."""
 

@@ -15,7 +15,7 @@ from servers.script import Delay, Drop, Fault, Reply, Reset
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from timekeeping import FakeClock, eventually, settled
-from transactions import RECEIPT, Post, accepted, fates, violations
+from transactions import RECEIPT, Post, accepted, digest, fates, mail, violations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -116,9 +116,17 @@ def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: s
 
 
 def slow_disk(
-    server: SmtpServer, number: int, fail: Callable[[int], CampaignError | None]
+    server: SmtpServer,
+    number: int,
+    fail: Callable[[int], CampaignError | None],
+    *,
+    body: bytes = b"Hello\r\n",
+    busy: float = 0.0,
 ) -> tuple[list[object], list[int]]:
-    """Return the outcomes of so many messages whose intents take longer than their transactions, and the intents."""
+    """Return the outcomes of so many messages whose intents take longer than their transactions, and the intents.
+
+    The event loop does something else for `busy` seconds in each of its turns.
+    """
     clock, few = FakeClock(), asyncio.Semaphore(10)
     intents, early = list[int](), list[bool]()
 
@@ -140,8 +148,14 @@ def slow_disk(
 
         async def one(each: int) -> Receipt | CampaignError:
             async with few:
-                return await post.send(each, intent(each), early=True)
+                return await post.send(each, intent(each), early=True, body=body)
 
+        def work() -> None:
+            time.sleep(busy)  # noqa: TID251 - this is the busy loop
+            asyncio.get_running_loop().call_soon(work)
+
+        if busy:
+            work()
         async with post.pool:
             return list(await asyncio.gather(*map(one, range(number))))
 
@@ -150,10 +164,14 @@ def slow_disk(
     return outcomes, intents
 
 
-def test_an_intent_made_ahead_of_its_time_is_made_once() -> None:
+@pytest.mark.parametrize("lines", [1, 5_000], ids=["with its dot", "before its dot"])
+def test_an_intent_made_ahead_of_its_time_is_made_once(lines: int) -> None:
     """An intent made durable before there is a connection is still made once, and before its message leaves."""
+    body = b".hidden\r\n" * lines
     with SmtpServer() as server:
-        outcomes, intents = slow_disk(server, 60, lambda _: None)
+        outcomes, intents = slow_disk(server, 60, lambda _: None, body=body)
+        mails = [mail(f"u{each}@d{each % 3}.example", body=body, number=each) for each in range(60)]
+        assert {event["sha256"] for event in server.events("accept")} == set(map(digest, mails))
         assert all(isinstance(outcome, Receipt) for outcome in outcomes)
         assert sorted(intents) == list(range(60))
         assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60))
@@ -186,6 +204,16 @@ def test_an_intent_that_failed_ahead_of_its_time_stops_its_message_only() -> Non
         late = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, LaterError)]
         assert late == list(range(0, 60, 5))
         assert len(accepted(server)) == 48
+        assert violations(server) == []
+
+
+def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
+    """It left while the loop was busy, so that nobody has read it yet; the message is not in doubt."""
+    with SmtpServer(SmtpScript(faults=(Fault("data", Reply("354 go on", close=True), every=7),))) as server:
+        outcomes, _ = slow_disk(server, 60, lambda _: None, busy=0.005)
+        counted = fates(outcomes)  # type: ignore[arg-type]
+        assert set(counted) <= {RECEIPT, Scope.RECIPIENT}
+        assert counted[RECEIPT] == len(accepted(server)) >= 40
         assert violations(server) == []
 
 

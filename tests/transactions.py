@@ -132,11 +132,16 @@ class Post:
         )
 
     async def send(
-        self, number: int, before_dot: Callable[[], Awaitable[None]] | None = None, *, early: bool = False
+        self,
+        number: int,
+        before_dot: Callable[[], Awaitable[None]] | None = None,
+        *,
+        early: bool = False,
+        body: bytes = b"Hello\r\n",
     ) -> Receipt | CampaignError:
         """Return what becomes of a message."""
         to = f"u{number}@d{number % 3}.example"
-        message = mail(to, number=number)
+        message = mail(to, body=body, number=number)
         try:
             intent = partial(_intend, before_dot) if before_dot else no_intent
             return await self.pool.send(envelope(message, to), message, intent, early=early)

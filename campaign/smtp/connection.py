@@ -120,15 +120,16 @@ class Connection(asyncio.Protocol):
         if self._ended is not None:
             raise self._lost("amid the message")
 
-    def dot(self, following: tuple[Envelope, Exchange] | None = None) -> Exchange:
+    def dot(self, following: tuple[Envelope, Exchange] | None = None, *, body: bytes = b"") -> Exchange:
         """Write the final dot: from here on the message may be sent. Return what `final` waits for.
 
         Args:
             following: the next message's envelope, which rides behind the dot, and who waits for its replies; only
                 where pipelining is offered.
+            body: the message, where it was not written before: it leaves in one write with its dot.
         """
         self.used = True
-        final, data, asked = Exchange(), b".\r\n", []
+        final, data, asked = Exchange(), stuffed(body) + b".\r\n", []
         if following is not None:
             envelope, opening = following
             data += opening_of(envelope, self.features)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _FAST = 0.04
 #: An intent that takes no more than this part of the time that a message is on its connection does not hold it up.
 _SHORT = 0.02
+#: Octets of a message that any socket takes at once (tcp(7): tcp_wmem's default): its dot does not wait for room.
+_AT_ONCE = 16_384
 
 
 class Dials(Protocol):
@@ -138,10 +140,15 @@ class Pool:
         asked = 0.0
         try:
             await connection.envelope(job.envelope, job.opening)
-            await connection.body(message)
-            if intent is not None:
-                asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
-            final = job.final or await self._dot_after_all(connection, job, patiently=intent is None)
+            if intent is None and len(message) <= _AT_ONCE and connection.is_quiet:
+                final = self._dot(connection, job, body=message)
+            else:
+                await connection.body(message)
+                if intent is not None:
+                    asked = await self._ask(intent, partial(self._dot_if_quiet, connection, job), connection)
+                if job.final is None:
+                    await connection.check(patiently=intent is None)
+                final = job.final or self._dot(connection, job)
             receipt = await connection.final(final)
         except (DeliveryError, NotBegunError) as error:
             self._in_doubt |= isinstance(error, PerhapsSentError)
@@ -172,17 +179,13 @@ class Pool:
         if connection.is_quiet:
             self._dot(connection, job)
 
-    async def _dot_after_all(self, connection: Connection, job: Job, *, patiently: bool) -> Exchange:
-        await connection.check(patiently=patiently)
-        return self._dot(connection, job)
-
-    def _dot(self, connection: Connection, job: Job) -> Exchange:
-        """Write the dot, and behind it the envelope of whoever waits longest."""
+    def _dot(self, connection: Connection, job: Job, *, body: bytes = b"") -> Exchange:
+        """Write the dot, before it a body that is still here, and behind it the envelope of whoever waits longest."""
         rides = None
         if connection.features.pipelining and (following := self._next_for(connection)):
             job.following, following.connection = following, connection
             rides = (following.envelope, following.opening)
-        job.final = connection.dot(rides)
+        job.final = connection.dot(rides, body=body)
         return job.final
 
     def _pass_on(self, connection: Connection, job: Job) -> None:
