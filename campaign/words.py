@@ -27,6 +27,8 @@ def receipt(code: int, text: str, *, enhanced: str = "") -> Receipt:
     An enhanced status code (RFC 3463) at the beginning of the text is taken out of it.
     """
     text = printable(text)
-    if not enhanced and (found := _ENHANCED.match(text)):
+    if enhanced:
+        enhanced = printable(enhanced)[:60]
+    elif found := _ENHANCED.match(text):
         enhanced, text = found[1], text[found.end() :]
-    return Receipt(code, printable(enhanced)[:60], _SECRET.sub("…", text[:4000])[:LONGEST])
+    return Receipt(code, enhanced, _SECRET.sub("…", text[:4000])[:LONGEST])

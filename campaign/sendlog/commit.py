@@ -8,9 +8,10 @@ import os
 import sqlite3
 import sys
 import threading
+from collections import defaultdict
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from campaign.errors import SendLogError
 
@@ -25,15 +26,55 @@ _COMPANY = 0.004
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-class _Write(NamedTuple):
-    """A write that waits: a row that makes a step, or whatever else is to be done in the transaction."""
+class _Batch:
+    """Writes that share a transaction: rows that make a step, and whatever else is to be done in it."""
 
-    future: asyncio.Future[Any]
-    step: str = ""
-    row: object = None
-    action: Callable[[sqlite3.Connection], Any] | None = None
-    at_once: Callable[[], None] | None = None
-    urgent: bool = True
+    __slots__ = ("actions", "at_once", "futures", "rows", "urgent")
+
+    def __init__(self) -> None:
+        #: The rows of each step.
+        self.rows: defaultdict[str, list[object]] = defaultdict(list)
+        #: Who waits for a row.
+        self.futures: list[asyncio.Future[None]] = []
+        self.actions: list[tuple[asyncio.Future[Any], Callable[[sqlite3.Connection], Any]]] = []
+        #: What is called before anybody goes on, each with who waits for it.
+        self.at_once: list[tuple[asyncio.Future[None], Callable[[], None]]] = []
+        #: Something waits for it to go on.
+        self.urgent = False
+
+    def join(self, other: _Batch) -> None:
+        """Take the writes of a later one in."""
+        for step, rows in other.rows.items():
+            self.rows[step] += rows
+        self.futures += other.futures
+        self.actions += other.actions
+        self.at_once += other.at_once
+        self.urgent |= other.urgent
+
+    def succeed(self, results: list[Any]) -> None:
+        """Tell everybody that the writes are on the disk.
+
+        Args:
+            results: of the actions.
+        """
+        for future, at_once in self.at_once:
+            if not future.done():
+                try:
+                    at_once()
+                except Exception as error:  # noqa: BLE001 - its own caller's; the others must learn of their writes
+                    future.set_exception(error)
+        for future in self.futures:
+            if not future.done():
+                future.set_result(None)
+        for (future, _), result in zip(self.actions, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    def fail(self, error: SendLogError) -> None:
+        """Tell everybody, each with an error of their own, that the writes are lost."""
+        for future in (*self.futures, *(future for future, _ in self.actions)):
+            if not future.done():
+                future.set_exception(SendLogError(str(error)))
 
 
 class GroupCommit:
@@ -60,8 +101,8 @@ class GroupCommit:
         self._nobody = dict.fromkeys(steps)
         self._statement = statement
         #: What came in this turn of the event loop: handed over at its end, since each time may wake the thread.
-        self._gathered: list[_Write] = []
-        self._waiting: SimpleQueue[list[_Write] | None] = SimpleQueue()
+        self._gathered: _Batch | None = None
+        self._waiting: SimpleQueue[_Batch | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="send-log", daemon=True)
@@ -74,7 +115,9 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._add(_Write(future, action=action))
+        batch = self._gathered or self._begin()
+        batch.actions.append((future, action))
+        batch.urgent = True
         return future
 
     def move(
@@ -97,7 +140,13 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._add(_Write(future, step, row, at_once=at_once, urgent=urgent))
+        batch = self._gathered or self._begin()
+        batch.rows[step].append(row)
+        batch.futures.append(future)
+        if at_once is not None:
+            batch.at_once.append((future, at_once))
+        if urgent:
+            batch.urgent = True
         return future
 
     def close(self) -> None:
@@ -106,52 +155,55 @@ class GroupCommit:
         self._waiting.put(None)
         self._thread.join()
 
-    def _add(self, write: _Write) -> None:
-        if not self._gathered:
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append(write)
+    def _begin(self) -> _Batch:
+        self._loop.call_soon(self._hand_over)
+        self._gathered = _Batch()
+        return self._gathered
 
     def _hand_over(self) -> None:
-        if self._gathered:
-            writes, self._gathered = self._gathered, []
-            self._waiting.put(writes)
+        if self._gathered is not None:
+            self._waiting.put(self._gathered)
+            self._gathered = None
 
     def _work(self) -> None:
         _interrupt_nobody()
-        batch: list[list[_Write] | None] = []
-        while None not in batch:
-            batch = [self._waiting.get()]
-            self._gather(batch)
-            if not any(writes is None or any(write.urgent for write in writes) for writes in batch):
+        closing = False
+        while not closing:
+            batch, others = self._waiting.get(), self._more()
+            if batch is not None and not any(each is None or each.urgent for each in (batch, *others)):
                 with suppress(Empty):
-                    batch.append(self._waiting.get(timeout=_COMPANY))
-                self._gather(batch)
-            if writes := [write for each in batch if each is not None for write in each]:
-                results = self._commit(writes)
-                self._loop.call_soon_threadsafe(_deliver, writes, results, self._broken)
+                    others.append(self._waiting.get(timeout=_COMPANY))
+                others += self._more()
+            closing = None in (batch, *others)
+            if batch is not None:
+                for other in filter(None, others):
+                    batch.join(other)
+                results = self._commit(batch)
+                if self._broken:
+                    self._loop.call_soon_threadsafe(batch.fail, self._broken)
+                else:
+                    self._loop.call_soon_threadsafe(batch.succeed, results)
 
-    def _gather(self, batch: list[list[_Write] | None]) -> None:
+    def _more(self) -> list[_Batch | None]:
+        """Return what waits already."""
+        more = []
         while not self._waiting.empty():
-            batch.append(self._waiting.get())
+            more.append(self._waiting.get())
+        return more
 
-    def _commit(self, writes: list[_Write]) -> list[Any]:
-        """Return each write's result, or nothing if the log is broken."""
+    def _commit(self, batch: _Batch) -> list[Any]:
+        """Return each action's result, or nothing if the log is broken."""
         if self._broken:
             return []
-        rows: dict[str, list[object]] = {}
-        for write in writes:
-            if write.row is not None:
-                rows.setdefault(write.step, []).append(write.row)
-        steps = self._nobody | {step: _json(each) for step, each in rows.items()}
-        alone = all(write.action is None for write in writes)
+        steps = self._nobody | {step: _json(rows) for step, rows in batch.rows.items()}
         try:
-            if alone:
+            if not batch.actions:
                 self._connection.execute(self._statement, steps)
-                return [None] * len(writes)
+                return []
             self._connection.execute("BEGIN IMMEDIATE")
-            if rows:
+            if batch.rows:
                 self._connection.execute(self._statement, steps)
-            results = [write.action(self._connection) if write.action else None for write in writes]
+            results = [action(self._connection) for _, action in batch.actions]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing after it may be written
             self._break(error)
@@ -180,20 +232,3 @@ def _interrupt_nobody() -> None:
     if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def _deliver(writes: list[_Write], results: list[Any], broken: SendLogError | None) -> None:
-    if broken:
-        for write in writes:
-            if not write.future.done():
-                write.future.set_exception(SendLogError(str(broken)))
-        return
-    for write in writes:
-        if write.at_once is not None and not write.future.done():
-            try:
-                write.at_once()
-            except Exception as error:  # noqa: BLE001 - it is its own caller's, and the others must learn of their writes
-                write.future.set_exception(error)
-    for write, result in zip(writes, results, strict=True):
-        if not write.future.done():
-            write.future.set_result(result)
