@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.concurrency import Concurrency
     from campaign.feed import Feed
-    from campaign.message import Message, MessageTemplate
+    from campaign.message import MessageTemplate
     from campaign.model import Delivery, SignInToken
     from campaign.pacing import Pacer
     from campaign.retry import RetryPolicy
@@ -126,8 +126,9 @@ class Pipeline:
                 await self._log.issued(delivery, token)
                 must_be_for(user_id, token)
             name = message_id(self._log.message_key, delivery.recipient.key, delivery.generation, sender=self._sender)
-            message = self._compose(delivery, name, token)
-            data = await self._signer.sign(message.data) if self._signer else message.data
+            data = self._compose(delivery, name, token)
+            if self._signer:
+                data = await self._signer.sign(data)
             envelope = Envelope(self._sender, delivery.recipient.email, len(data), self._eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
             paced = await self._feed.come_near(delivery) or self._pacer.per_second is not None
@@ -174,9 +175,9 @@ class Pipeline:
         # RFC 6376 §5.3: what is signed is in 7-bit, since a relay that made it so would break the signature
         return self._pool.eight_bit and self._signer is None
 
-    def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> Message:
+    def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> bytes:
         try:
-            return self._template.compose(
+            return self._template.data(
                 delivery.recipient.variables,
                 email=delivery.recipient.email,
                 message_id=name,

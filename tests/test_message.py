@@ -306,6 +306,15 @@ def plain(folder: Path) -> MessageTemplate:
     return MessageTemplate.load(cast("Definition", bare))
 
 
+@pytest.fixture(scope="module")
+def derived(folder: Path, plain: MessageTemplate) -> MessageTemplate:
+    """Return the same with a text that is derived from the HTML."""
+    assert plain
+    campaign = definition(folder, email={"subject": "{{ name }}", "html": folder / "plain.html", "text": None})
+    bare = SimpleNamespace(path=campaign.path, name=campaign.name, email=campaign.email, link=None)
+    return MessageTemplate.load(cast("Definition", bare))
+
+
 @given(st.text(max_size=1200), st.text(max_size=30), st.sampled_from(["ada@example.com", "ada @example.com", "a@b@c"]))
 def test_what_is_sure_can_be_composed(plain: MessageTemplate, name: str, other: str, email: str) -> None:
     """A message of plain templates that is said to be sure is never refused, whatever the values are."""
@@ -317,3 +326,39 @@ def test_what_is_sure_can_be_composed(plain: MessageTemplate, name: str, other: 
                 variables, email=email, message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=eight_bit
             )
             assert len(message.subject) <= 998
+
+
+@given(name=st.text(max_size=1200), other=st.text(max_size=30), eight_bit=st.booleans())
+def test_the_octets_alone_are_those_of_the_message(
+    plain: MessageTemplate, derived: MessageTemplate, name: str, other: str, *, eight_bit: bool
+) -> None:
+    """However its bodies are encoded, a message has the octets of the one that is shown."""
+    variables = {"name": name, "other": other}
+    for template in (plain, derived):
+        if not template.is_sure(variables, email="ada@example.com"):
+            continue
+        message = template.compose(
+            variables, email="ada@example.com", message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=eight_bit
+        )
+        octets = template.data(
+            variables, email="ada@example.com", message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=eight_bit
+        )
+        assert octets == message.data
+
+
+def test_octets_that_hold_the_boundary_are_encoded(plain: MessageTemplate) -> None:
+    """A plain value that holds the boundary of the parts ends no part either."""
+
+    def data(name: str) -> EmailMessage:
+        variables = {"name": name, "other": ""}
+        octets = plain.data(
+            variables, email="ada@example.com", message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=True
+        )
+        return message_from_bytes(octets, policy=SMTP)
+
+    boundary = data("Ada").get_boundary()
+    message = data(f"--{boundary}--")
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert all(f"--{boundary}--" in part.get_content() for part in message.iter_parts())
+    assert all(part["Content-Transfer-Encoding"] == "quoted-printable" for part in message.iter_parts())
+    assert all(part["Content-Transfer-Encoding"] == "8bit" for part in data("Ada").iter_parts())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.message import bodies
 from campaign.message.straight import Straight, renderer
 from campaign.message.templates import compile_source, environment, render
 
@@ -25,6 +26,49 @@ def test_the_words_are_those_of_jinja(source: str, variables: dict[str, object],
     assert isinstance(straight, Straight)
     assert straight(variables) == render(template, variables)
     assert type(straight(variables)) is str
+
+
+@given(st.lists(pieces, max_size=8).map("".join), st.fixed_dictionaries(dict.fromkeys(NAMES, values)), st.booleans())
+def test_the_octets_are_those_of_the_words(source: str, variables: dict[str, object], escaped: bool) -> None:
+    """Octets are made of nothing but what the words would be encoded as, or not at all."""
+    straight = renderer(compile_source(environment(autoescape=escaped), source, "email.html"), source)
+    assert isinstance(straight, Straight)
+    octets = straight.octets(variables)
+    if octets is not None:
+        assert octets == bodies.eight_bit(bodies.with_newlines(straight(variables)))
+
+
+@pytest.mark.parametrize(
+    ("first", "simple"),
+    [
+        ("Zoë", True),
+        ("O'Brien & <Sons>", True),
+        (".", True),
+        ("", True),
+        ("é" * 493, True),
+        ("é" * 494, False),
+        ("two\nlines", False),
+        ("one\rline", False),
+        ("\0", False),
+        ("\ud800", False),
+        (["a", "list"], True),
+    ],
+)
+def test_only_plain_values_are_put_between_octets(first: object, simple: bool) -> None:
+    """A value that breaks lines, or might make one too long, is left to whoever looks at the whole text."""
+    source = "<p>\n{{ first }}, hello</p>"
+    straight = renderer(compile_source(environment(autoescape=True), source, "email.html"), source)
+    assert isinstance(straight, Straight)
+    octets = straight.octets({"first": first})
+    assert (octets is not None) == simple
+    assert octets in {None, bodies.eight_bit(straight({"first": first}))}
+
+
+@pytest.mark.parametrize("text", ["\ra", "\0", "a" * 999])
+def test_a_template_that_cannot_be_8bit_has_no_octets(text: str) -> None:
+    """What the template itself holds is judged once."""
+    straight = Straight([text, ""], [(1, "name")], str)
+    assert straight.octets({"name": "Ada"}) is None
 
 
 @pytest.mark.parametrize(

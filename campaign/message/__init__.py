@@ -113,6 +113,31 @@ class MessageTemplate:
         )
         return Message(data, subject, html, text, links)
 
+    def data(
+        self,
+        variables: Mapping[str, Any],
+        *,
+        email: str,
+        message_id: str,
+        date: datetime,
+        token: str | None,
+        eight_bit: bool = False,
+    ) -> bytes:
+        """Return the `data` of `compose`; where it can, it encodes nothing but the values, which is most of the time.
+
+        Raises:
+            TemplateError, ValueError: see `compose`.
+        """
+        words = self._wording.octets(variables) if eight_bit else None
+        if words is None:
+            return self.compose(
+                variables, email=email, message_id=message_id, date=date, token=token, eight_bit=eight_bit
+            ).data
+        subject, html, text = words
+        return self._skeleton.fill(
+            to=email, subject=subject, date=date, message_id=message_id, text=text, html=html, eight_bit=True
+        )
+
 
 def list_id(name: str, sender: str) -> str:
     """Return the List-Id (RFC 2919 §2) of a campaign: its name, as labels allow it, before the sender's host.

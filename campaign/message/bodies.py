@@ -71,13 +71,13 @@ def _guarded(line: bytes) -> bytes:
     return first + b"=\r\n" + _guarded(line[1:])
 
 
-def eight_bit(text: str, boundary: str) -> bytes | None:
+def eight_bit(text: str) -> bytes | None:
     """Return a text with newlines as 8bit data (RFC 2045 §2.8), CRLF between lines, or None where it may not be.
 
-    It may not with a NUL, with a line of more than 998 octets, or where the text holds the boundary.
+    It may not with a NUL, or with a line of more than 998 octets.
     """
     octets = utf8(text)
-    if b"\0" in octets or boundary in text:
+    if b"\0" in octets:
         return None
     begin, last = 0, len(octets) - MAX_LINE
     while begin < last:  # from one line to the last that begins within reach of it

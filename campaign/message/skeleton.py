@@ -54,8 +54,8 @@ class Skeleton:
         self._from = headers.mailbox("From", sender)
         self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
         self._list_id = f"List-Id: {list_id}\r\n".encode("ascii")
-        self._boundary = boundary
-        self._encode = bodies.QuotedPrintable(known).encode
+        self._boundary = boundary.encode("ascii")
+        self._quoted_printable = bodies.QuotedPrintable(known).encode
         self._parts = {
             (text, html): _parts(boundary, text, html)
             for text in ("quoted-printable", "8bit")
@@ -80,8 +80,8 @@ class Skeleton:
         subject: str,
         date: datetime,
         message_id: str,
-        text: str,
-        html: str,
+        text: str | bytes,
+        html: str | bytes,
         eight_bit: bool,
     ) -> bytes:
         """Return the message with CRLF line ends; no line is longer than 998 octets.
@@ -91,10 +91,10 @@ class Skeleton:
             subject: on one line, as `headers.one_line` returns it.
             date: an aware instant.
             message_id: with its angle brackets.
-            text: the text body, with newlines.
-            html: the HTML body, with newlines.
-            eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line or a NUL is
-                encoded all the same.
+            text: the text body, with newlines; or as 8bit data, where that may be sent.
+            html: the HTML body, likewise.
+            eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line, a NUL or the boundary
+                is encoded all the same.
 
         Raises:
             TemplateError: the subject is empty or too long, the address is not a plain one, or the header block
@@ -105,11 +105,9 @@ class Skeleton:
             raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
-        raw_text = bodies.eight_bit(text, self._boundary) if eight_bit else None
-        raw_html = bodies.eight_bit(html, self._boundary) if eight_bit else None
-        parts = self._parts[
-            "quoted-printable" if raw_text is None else "8bit", "quoted-printable" if raw_html is None else "8bit"
-        ]
+        text_encoding, text = self._encoded(text, eight_bit=eight_bit)
+        html_encoding, html = self._encoded(html, eight_bit=eight_bit)
+        parts = self._parts[text_encoding, html_encoding]
         head = b"".join(
             (
                 self._from,
@@ -124,16 +122,15 @@ class Skeleton:
         )
         if self._meant[parts].fullmatch(head) is None:
             raise TemplateError("The headers of this message would not be exactly those that were meant.")
-        return b"".join(
-            (
-                head,
-                parts.before_text,
-                self._encode(text) if raw_text is None else raw_text,
-                parts.before_html,
-                self._encode(html) if raw_html is None else raw_html,
-                parts.after_html,
-            )
-        )
+        return b"".join((head, parts.before_text, text, parts.before_html, html, parts.after_html))
+
+    def _encoded(self, body: str | bytes, *, eight_bit: bool) -> tuple[str, bytes]:
+        """Return a body's Content-Transfer-Encoding and its octets."""
+        octets = body if isinstance(body, bytes) else bodies.eight_bit(body) if eight_bit else None
+        if octets is not None and self._boundary not in octets:
+            return "8bit", octets
+        text = body if isinstance(body, str) else body.decode().replace("\r\n", "\n")
+        return "quoted-printable", self._quoted_printable(text)
 
 
 def _parts(boundary: str, text: str, html: str) -> _Parts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import nodes
 from markupsafe import escape
 
+from campaign.message import bodies
 from campaign.message.templates import render
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Straight:
         self._shown = shown
         #: The variables that must be there.
         self.names = frozenset(name for _, name in values)
+        text = "".join(pieces)
+        octets = None if "\r" in text else bodies.eight_bit(text)
+        #: The pieces as 8bit data, and how many octets the values may have together: no line is too long then.
+        self._octets = [] if octets is None else [bodies.utf8(piece.replace("\n", "\r\n")) for piece in pieces]
+        self._room = -1 if octets is None else bodies.MAX_LINE - max(map(len, octets.split(b"\r\n")))
 
     def __call__(self, variables: Mapping[str, Any]) -> str:
         """Return the text for these variables."""
@@ -39,6 +45,21 @@ class Straight:
             # what has letters and digits only is shown as it is; that is most of it, and quickly seen
             pieces[place] = value if type(value) is str and value.isalnum() else shown(value)
         return "".join(pieces)
+
+    def octets(self, variables: Mapping[str, Any]) -> bytes | None:
+        """Return the text for these variables as `bodies.eight_bit` would; None where it has to look at the values."""
+        octets, shown, room = self._octets.copy(), self._shown, self._room
+        if room < 0:
+            return None
+        for place, name in self._values:
+            value = variables[name]
+            if type(value) is not str or not value.isalnum():
+                value = shown(value)
+                if not value.isprintable():  # no line breaks, no NUL, no lone surrogates
+                    return None
+            octets[place] = value.encode()
+            room -= len(octets[place])
+        return b"".join(octets) if room >= 0 else None
 
 
 def renderer(template: Template, source: str | None = None) -> Render:

@@ -54,6 +54,14 @@ class Rendered(NamedTuple):
     links: tuple[str, ...]
 
 
+class _Sure(NamedTuple):
+    """Templates of text and plain variables."""
+
+    subject: Straight
+    html: Straight
+    text: Straight
+
+
 class Wording:
     """The compiled templates of a campaign.
 
@@ -103,10 +111,10 @@ class Wording:
             where = f"{definition.path}: link.url"
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
             self._names.add(where, self._link.tree)
-        # What the subject is made by where nothing that a value holds can make the mail fail, and what it then needs.
         renders = (self._render_subject, self._render_html, self._render_text)
         straight = [render for render in renders if isinstance(render, Straight)]
-        self._sure = straight[0] if link is None and len(straight) == len(renders) else None
+        #: Subject, HTML and text where nothing that a value holds can make the mail fail, and what they need for it.
+        self._sure = _Sure(*straight) if link is None and len(straight) == len(renders) else None
         self._needed = frozenset(name for render in straight for name in render.names)
         self._globals = dict(self._subject.globals)
         #: The lines of the templates; most of them stand in every message.
@@ -158,7 +166,25 @@ class Wording:
         """Return the subject where it and the bodies can be rendered whatever the values are, else None."""
         if self._sure is None or not self._needed <= variables.keys():
             return None
-        return one_line(self._sure(variables))
+        return one_line(self._sure.subject(variables))
+
+    def octets(self, variables: Mapping[str, Any]) -> tuple[str, bytes, str | bytes] | None:
+        """Return the subject, HTML and text of `render`, encoded as 8bit data as far as it costs next to nothing.
+
+        None where it is not that simple: it is in a mail without a link, with plain templates and plain values.
+        """
+        if self._sure is None:
+            return None
+        try:
+            html = self._sure.html.octets(variables)
+            text = (
+                tidied(with_newlines(self._sure.text(variables)))
+                if self._derived
+                else self._sure.text.octets(variables)
+            )
+            return None if html is None or text is None else (one_line(self._sure.subject(variables)), html, text)
+        except KeyError:
+            return None
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the words for one recipient.
