@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,24 @@ def test_rows_come_in_the_order_of_the_csv_and_once(path: Path) -> None:
     with opened(path) as log:
         enlist(log, people(5))
         assert asyncio.run(run(log)) == [["1", "2"], ["3", "4"], ["5"], []]
+
+
+@pytest.mark.parametrize("lane", [Lane(), Lane(domain="example.com"), Lane(without=("nobody.example",))])
+def test_a_page_far_behind_takes_no_longer_than_the_first(path: Path, lane: Lane) -> None:
+    """However many rows were passed over and are still queued, such as those of a domain that is held."""
+    with opened(path) as log:
+        enlist(log, people(5_000))
+    steps = list[int]()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_progress_handler(lambda: steps.append(1), 100)
+        taken = []
+        for place in (0, 4_900):
+            lane.after = (0.0, place)
+            arguments = {"campaign": 1, "enlistment": 1, "limit": 100, "now": START} | lane.arguments
+            steps.clear()
+            assert len(connection.execute(lane.statement, arguments).fetchall()) == 100
+            taken.append(len(steps))
+    assert max(taken) <= 50, "so many hundred steps of SQLite's machine for a hundred rows"
 
 
 def test_a_claimed_row_is_still_queued(path: Path) -> None:
