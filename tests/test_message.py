@@ -308,24 +308,37 @@ def plain(folder: Path) -> MessageTemplate:
 
 @pytest.fixture(scope="module")
 def derived(folder: Path, plain: MessageTemplate) -> MessageTemplate:
-    """Return the same with a text that is derived from the HTML."""
+    """Return the same with words of its own in the subject, and a text that is derived from the HTML."""
     assert plain
-    campaign = definition(folder, email={"subject": "{{ name }}", "html": folder / "plain.html", "text": None})
+    subject = "Hi {{ name }}, {{ other }}, {{ name }}"
+    campaign = definition(folder, email={"subject": subject, "html": folder / "plain.html", "text": None})
     bare = SimpleNamespace(path=campaign.path, name=campaign.name, email=campaign.email, link=None)
     return MessageTemplate.load(cast("Definition", bare))
 
 
 @given(st.text(max_size=1200), st.text(max_size=30), st.sampled_from(["ada@example.com", "ada @example.com", "a@b@c"]))
-def test_what_is_sure_can_be_composed(plain: MessageTemplate, name: str, other: str, email: str) -> None:
+def test_what_is_sure_can_be_composed(
+    plain: MessageTemplate, derived: MessageTemplate, name: str, other: str, email: str
+) -> None:
     """A message of plain templates that is said to be sure is never refused, whatever the values are."""
     variables = {"name": name, "other": other}
-    assert not plain.is_sure({"name": name}, email=email), "a variable is missing"
-    if plain.is_sure(variables, email=email):
-        for eight_bit in (False, True):
-            message = plain.compose(
-                variables, email=email, message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=eight_bit
-            )
-            assert len(message.subject) <= 998
+    for template in (plain, derived):
+        assert not template.is_sure({"name": name}, email=email), "a variable is missing"
+        if template.is_sure(variables, email=email):
+            for eight_bit in (False, True):
+                message = template.compose(
+                    variables, email=email, message_id=MESSAGE_ID, date=DATE, token=None, eight_bit=eight_bit
+                )
+                assert len(message.subject) <= 998
+
+
+@pytest.mark.parametrize(("length", "sure"), [(0, True), (490, True), (495, True), (496, False), (2_000, False)])
+def test_a_subject_is_sure_as_long_as_it_is_not_too_long(
+    plain: MessageTemplate, derived: MessageTemplate, length: int, *, sure: bool
+) -> None:
+    """Whether it was told by the lengths of the values or by the subject that they make."""
+    assert derived.is_sure({"name": "x" * length, "other": "x"}, email="ada@example.com") == sure
+    assert plain.is_sure({"name": "x" * length, "other": "x"}, email="ada@example.com") == (0 < length <= 998)
 
 
 @given(name=st.text(max_size=1200), other=st.text(max_size=30), eight_bit=st.booleans())

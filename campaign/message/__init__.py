@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
-from campaign.message.headers import MAX_LENGTH, is_address, split_mailbox
+from campaign.message.headers import is_address, split_mailbox
 from campaign.message.skeleton import Skeleton
 from campaign.message.wording import Wording
 
@@ -72,8 +72,7 @@ class MessageTemplate:
 
     def is_sure(self, variables: Mapping[str, Any], *, email: str) -> bool:
         """Return whether the message can certainly be composed; where it is not known, `compose` tells."""
-        subject = self._wording.sure_subject(variables)
-        return bool(subject) and len(subject or "") <= MAX_LENGTH and is_address(email)
+        return self._wording.is_sure(variables) and is_address(email)
 
     def compose(
         self,

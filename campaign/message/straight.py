@@ -31,8 +31,9 @@ class Straight:
         self._shown = shown
         #: The variables that must be there.
         self.names = frozenset(name for _, name in values)
-        text = "".join(pieces)
-        octets = None if "\r" in text else bodies.eight_bit(text)
+        #: What stands between the values.
+        self.literal = "".join(pieces)
+        octets = None if "\r" in self.literal else bodies.eight_bit(self.literal)
         #: The pieces as 8bit data, and how many octets the values may have together: no line is too long then.
         self._octets = [] if octets is None else [bodies.utf8(piece.replace("\n", "\r\n")) for piece in pieces]
         self._room = -1 if octets is None else bodies.MAX_LINE - max(map(len, octets.split(b"\r\n")))
@@ -45,6 +46,10 @@ class Straight:
             # what has letters and digits only is shown as it is; that is most of it, and quickly seen
             pieces[place] = value if type(value) is str and value.isalnum() else shown(value)
         return "".join(pieces)
+
+    def longest_value(self, most: int) -> int:
+        """Return how many characters each value, unescaped, may have if the text is to have `most` of them at most."""
+        return (most - len(self.literal)) // max(1, len(self._values))
 
     def octets(self, variables: Mapping[str, Any]) -> bytes | None:
         """Return the text for these variables as `bodies.eight_bit` would; None where it has to look at the values."""

@@ -13,7 +13,7 @@ from campaign.errors import TemplateError
 from campaign.message import templates
 from campaign.message.bodies import with_newlines
 from campaign.message.guards import guarded
-from campaign.message.headers import one_line
+from campaign.message.headers import MAX_LENGTH, one_line
 from campaign.message.inlining import inlined
 from campaign.message.links import LinkBuilder
 from campaign.message.plaintext import text_of, text_template, tidied
@@ -116,6 +116,10 @@ class Wording:
         #: Subject, HTML and text where nothing that a value holds can make the mail fail, and what they need for it.
         self._sure = _Sure(*straight) if link is None and len(straight) == len(renders) else None
         self._needed = frozenset(name for render in straight for name in render.names)
+        #: With values of so many characters a subject that has words of its own can be sent as it is.
+        self._short = -1
+        if self._sure is not None and any(map(str.isalnum, self._sure.subject.literal)):
+            self._short = self._sure.subject.longest_value(MAX_LENGTH)
         self._globals = dict(self._subject.globals)
         #: The lines of the templates; most of them stand in every message.
         self.lines = frozenset(
@@ -162,11 +166,14 @@ class Wording:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours)
 
-    def sure_subject(self, variables: Mapping[str, Any]) -> str | None:
-        """Return the subject where it and the bodies can be rendered whatever the values are, else None."""
+    def is_sure(self, variables: Mapping[str, Any]) -> bool:
+        """Return whether the words can certainly be rendered, and the subject can be sent, whatever the values are."""
         if self._sure is None or not self._needed <= variables.keys():
-            return None
-        return one_line(self._sure.subject(variables))
+            return False
+        values = map(variables.__getitem__, self._sure.subject.names)
+        if all(type(value) is str and len(value) <= self._short for value in values):
+            return True
+        return 0 < len(one_line(self._sure.subject(variables))) <= MAX_LENGTH
 
     def octets(self, variables: Mapping[str, Any]) -> tuple[str, bytes, str | bytes] | None:
         """Return the subject, HTML and text of `render`, encoded as 8bit data as far as it costs next to nothing.
