@@ -92,6 +92,8 @@ class Turn:
 
     def used(self) -> None:
         """Note that only now the call leaves: the windows count from here, so that a late one crowds no other."""
+        if not self.pieces:
+            return
         now = self._clock.now()
         for window, piece in self.pieces:
             window.use(piece, now)

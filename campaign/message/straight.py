@@ -58,7 +58,7 @@ class Straight:
             return None
         for place, name in self._values:
             value = variables[name]
-            if type(value) is not str or not value.isalnum():
+            if type(value) is not str or not (value.isalnum() or value.replace(" ", "").isalnum()):
                 value = shown(value)
                 if not value.isprintable():  # no line breaks, no NUL, no lone surrogates
                     return None

@@ -129,12 +129,12 @@ class Connection(asyncio.Protocol):
             body: the message, where it was not written before: it leaves in one write with its dot.
         """
         self.used = True
-        final, data, asked = Exchange(), stuffed(body) + b".\r\n", []
+        final, data, asked = Exchange(), [stuffed(body), b".\r\n"], []
         if following is not None:
             envelope, opening = following
-            data += opening_of(envelope, self.features)
+            data.append(opening_of(envelope, self.features))
             asked = [(opening, self._replies_to_opening)]
-        self._ask(data, (final, 1), *asked, seconds=self._timeouts.dot)
+        self._ask(b"".join(data), (final, 1), *asked, seconds=self._timeouts.dot)
         return final
 
     async def final(self, exchange: Exchange) -> Receipt:

@@ -66,7 +66,8 @@ class ReplyReader:
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if (reply := self._add(line)) is not None:
+            reply = None if self._lines else _whole(line)
+            if reply is not None or (reply := self._add(line)) is not None:
                 yield reply
         if len(self._rest) > _LONGEST_LINE:
             raise MalformedReplyError("a reply line without an end")
@@ -75,8 +76,6 @@ class ReplyReader:
         if len(line) > _LONGEST_LINE:
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         code, mark, text = _parts(line)
-        if mark == b" " and not self._lines:  # most have one line
-            return Reply(int(code), text)
         if (self._lines and code != self._code) or (text and not mark):
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         self._code = code
@@ -92,7 +91,13 @@ class ReplyReader:
         return reply
 
 
-@lru_cache(maxsize=64)  # most lines are the same for every message
+@lru_cache(maxsize=64)  # most replies have one line, and most of those are the same for every message
+def _whole(line: bytes) -> Reply | None:
+    """Return the reply that a line is by itself, or None."""
+    found = _LINE.fullmatch(line.rstrip(b"\r")) if len(line) <= _LONGEST_LINE else None
+    return Reply(int(found[1]), found[3]) if found is not None and found[2] == b" " else None
+
+
 def _parts(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Return a line's code, the mark behind it and its text."""
     found = _LINE.fullmatch(line.rstrip(b"\r"))
