@@ -176,7 +176,7 @@ class Pacer:
             return self._take((await other()).pieces)
 
     async def _turn(self, longest_hold: float, who: str = "", scope: Scope = Scope.NOBODY) -> Turn:
-        if not self._windows and self._held_until <= self._clock.now():
+        if not self._windows and (not self._held_until or self._held_until <= self._clock.now()):
             return Turn([], self._clock)
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:

@@ -53,6 +53,13 @@ def test_the_header_block_holds_exactly_what_was_meant(subject: str) -> None:
         fill(subject=subject)
 
 
+@pytest.mark.parametrize("list_id", ["<a.example>\r\nBcc: evil@example.com", "", "a\n b", "<a.example>\r\n\r\nbody"])
+def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
+    """What would make another header in every message makes no skeleton."""
+    with pytest.raises(ValueError, match="does not make one header"):
+        Skeleton(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
+
+
 @pytest.mark.parametrize("eight_bit", [False, True])
 def test_the_message_is_an_email_message(*, eight_bit: bool) -> None:
     """The message has the parts, types and contents of an EmailMessage that is given the same."""

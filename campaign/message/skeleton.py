@@ -26,9 +26,8 @@ _VALUE = rb"[!-~][ -~]*(?:\r\n +[!-~][ -~]*)*"
 
 
 class _Parts(NamedTuple):
-    """The bytes from the MIME headers to the closing boundary, cut at the two bodies."""
+    """The bytes behind the headers that vary, to the closing boundary, cut at the two bodies."""
 
-    mime_headers: bytes
     before_text: bytes
     before_html: bytes
     after_html: bytes
@@ -45,7 +44,7 @@ class Skeleton:
             (RFC 2045 §6.7 (5)).
 
     Raises:
-        ValueError: the sender or the Reply-To is not one mailbox with a plain address.
+        ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is no header.
     """
 
     def __init__(
@@ -53,25 +52,17 @@ class Skeleton:
     ) -> None:
         self._from = headers.mailbox("From", sender)
         self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
-        self._list_id = f"List-Id: {list_id}\r\n".encode("ascii")
         self._boundary = boundary.encode("ascii")
         self._quoted_printable = bodies.QuotedPrintable(known).encode
+        fixed = f"List-Id: {list_id}\r\n".encode("ascii")
+        if _fields("From", "List-Id").fullmatch(self._from + fixed) is None:
+            raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not make one header.")
         self._parts = {
-            (text, html): _parts(boundary, text, html)
+            (text, html): _parts(fixed, boundary, text, html)
             for text in ("quoted-printable", "8bit")
             for html in ("quoted-printable", "8bit")
         }
-        names = ["From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id"]
-        if reply_to is None:
-            names.remove("Reply-To")
-        self._meant = {
-            parts: re.compile(
-                b"".join(
-                    b"%b: %b\r\n" % (name, _VALUE) for name in [*map(str.encode, names), *_names(parts.mime_headers)]
-                )
-            )
-            for parts in self._parts.values()
-        }
+        self._varying = _fields("To", *(["Reply-To"] if reply_to else []), "Subject", "Date", "Message-ID")
 
     def fill(
         self,
@@ -108,21 +99,18 @@ class Skeleton:
         text_encoding, text = self._encoded(text, eight_bit=eight_bit)
         html_encoding, html = self._encoded(html, eight_bit=eight_bit)
         parts = self._parts[text_encoding, html_encoding]
-        head = b"".join(
+        varying = b"".join(
             (
-                self._from,
                 f"To: {to}\r\n".encode("ascii"),
                 self._reply_to,
                 headers.unstructured("Subject", subject),
                 headers.date(date),
                 f"Message-ID: {message_id}\r\n".encode("ascii"),
-                self._list_id,
-                parts.mime_headers,
             )
         )
-        if self._meant[parts].fullmatch(head) is None:
+        if self._varying.fullmatch(varying) is None:
             raise TemplateError("The headers of this message would not be exactly those that were meant.")
-        return b"".join((head, parts.before_text, text, parts.before_html, html, parts.after_html))
+        return b"".join((self._from, varying, parts.before_text, text, parts.before_html, html, parts.after_html))
 
     def _encoded(self, body: str | bytes, *, eight_bit: bool) -> tuple[str, bytes]:
         """Return a body's Content-Transfer-Encoding and its octets."""
@@ -133,7 +121,7 @@ class Skeleton:
         return "quoted-printable", self._quoted_printable(text)
 
 
-def _parts(boundary: str, text: str, html: str) -> _Parts:
+def _parts(fixed: bytes, boundary: str, text: str, html: str) -> _Parts:
     message = EmailMessage(policy=SMTP)
     message.set_content(_TEXT.decode(), charset="utf-8", cte=text)
     message.add_alternative(_HTML.decode(), subtype="html", charset="utf-8", cte=html)
@@ -143,12 +131,12 @@ def _parts(boundary: str, text: str, html: str) -> _Parts:
     if "8bit" in (text, html):
         # RFC 2045 §6.4: the whole says so when a part does.
         message["Content-Transfer-Encoding"] = "8bit"
-    head, _, rest = message.as_bytes().partition(b"\r\n\r\n")
     # What follows a body is the line break that belongs to the next boundary (RFC 2046 §5.1.1).
-    before_text, _, rest = rest.partition(_TEXT + b"\r\n")
+    before_text, _, rest = message.as_bytes().partition(_TEXT + b"\r\n")
     before_html, _, after_html = rest.partition(_HTML + b"\r\n")
-    return _Parts(head + b"\r\n", b"\r\n" + before_text, before_html, after_html)
+    return _Parts(fixed + before_text, before_html, after_html)
 
 
-def _names(block: bytes) -> list[bytes]:
-    return re.findall(rb"^([A-Za-z-]+):", block, re.MULTILINE)
+def _fields(*names: str) -> re.Pattern[bytes]:
+    """Return what matches a block of exactly these headers, each of them complete."""
+    return re.compile(b"".join(b"%b: %b\r\n" % (name.encode("ascii"), _VALUE) for name in names))
