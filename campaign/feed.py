@@ -89,7 +89,7 @@ class Feed:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            parked = sum(lane.parked for lane in self._special.values())
+            parked = sum([lane.parked for lane in self._special.values()])
             if len(self._under_way) - parked >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
             # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
@@ -192,7 +192,7 @@ class Feed:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _free_at(self, *, ahead: int) -> float:
-        return max((pacer.free_at(ahead) for pacer in self._services), default=self._clock.now())
+        return max([pacer.free_at(ahead) for pacer in self._services] or [self._clock.now()])
 
     @property
     def _held_why(self) -> str:

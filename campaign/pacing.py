@@ -127,7 +127,7 @@ class Pacer:
 
         Of what is left of a budget (`"50000/day"`) the turns of `ahead` others, who will still ask, are spent already.
         """
-        return max(self._held_until, self._free_at(ahead))
+        return max(self._held_until, self._free_at(ahead) if self._windows else self._clock.now())
 
     def free_behind(self, others: int) -> float:
         """Return the earliest instant at which a turn could be taken after so many others took theirs."""

@@ -129,9 +129,11 @@ def encoded_words(text: str, used: int) -> list[str]:
         text: any text without lone surrogates.
         used: the columns that are taken on the first line.
     """
+    room = _octets_in(_LINE - used)
+    if len(whole := text.encode()) <= room:
+        return [_encoded_word(whole)]
     words: list[str] = []
     octets = bytearray()
-    room = _octets_in(_LINE - used)
     for character in text:
         more = character.encode()
         if len(octets) + len(more) > room:

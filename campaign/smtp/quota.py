@@ -31,6 +31,8 @@ class Quota:
             dialing: connections that are being opened.
             waiting: messages without a connection.
         """
+        if open_now + dialing >= self._limit:
+            return False
         now = self._clock.now()
         if self._allowed < self._limit and now >= self._more_at:
             self._allowed += 1
