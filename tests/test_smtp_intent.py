@@ -210,7 +210,7 @@ def test_an_intent_that_failed_ahead_of_its_time_stops_its_message_only() -> Non
 def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
     """It left while the loop was busy, so that nobody has read it yet; the message is not in doubt."""
     with SmtpServer(SmtpScript(faults=(Fault("data", Reply("354 go on", close=True), every=7),))) as server:
-        outcomes, _ = slow_disk(server, 60, lambda _: None, busy=0.005)
+        outcomes, _ = slow_disk(server, 60, lambda _: None, busy=0.003)
         counted = fates(outcomes)  # type: ignore[arg-type]
         assert set(counted) <= {RECEIPT, Scope.RECIPIENT}
         assert counted[RECEIPT] == len(accepted(server)) >= 40
