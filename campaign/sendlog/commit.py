@@ -49,7 +49,6 @@ class _Batch:
         self.futures += other.futures
         self.actions += other.actions
         self.at_once += other.at_once
-        self.urgent |= other.urgent
 
     def succeed(self, results: list[Any]) -> None:
         """Tell everybody that the writes are on the disk.
