@@ -21,7 +21,7 @@ SKELETON = Skeleton(
 )
 
 
-def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
+def fill(*, subject: str = "Hello", text: str | bytes = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
     """Return a message."""
     return SKELETON.fill(
         to="ana@example.com",
@@ -58,6 +58,15 @@ def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
     """What would make another header in every message makes no skeleton."""
     with pytest.raises(ValueError, match="does not make one header"):
         Skeleton(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
+
+
+@pytest.mark.parametrize("text", ["a\n--=_0123456789abcdef--\n", b"a\r\n--=_0123456789abcdef--\r\n"])
+def test_a_body_that_holds_the_boundary_cannot_be_8bit(text: str | bytes) -> None:
+    """Whether it comes as text or as octets, it is encoded, so that it ends no part."""
+    first, second = message_from_bytes(fill(text=text, eight_bit=True), policy=SMTP).iter_parts()
+    assert first["Content-Transfer-Encoding"] == "quoted-printable"
+    assert first.get_content().splitlines() == ["a", "--=_0123456789abcdef--"]
+    assert second["Content-Transfer-Encoding"] == "8bit"
 
 
 @pytest.mark.parametrize("eight_bit", [False, True])
