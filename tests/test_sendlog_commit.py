@@ -39,7 +39,8 @@ class Writer:
         self.statements: list[str] = []
         connection.execute("CREATE TABLE note (text TEXT UNIQUE)")
         connection.set_trace_callback(self.statements.append)
-        self.writer = GroupCommit(connection, str(path), ())
+        steps = "INSERT INTO note SELECT value FROM json_each(:row)"
+        self.writer = GroupCommit(connection, str(path), ("row",), steps)
 
     async def hold(self) -> asyncio.Future[None]:
         """Return a write that is under way and goes on only when it is let go."""
@@ -58,6 +59,10 @@ class Writer:
     def note(self, text: str) -> asyncio.Future[object]:
         """Submit a write."""
         return self.writer.submit(lambda connection: connection.execute("INSERT INTO note VALUES (?)", (text,)))
+
+    def row(self, text: str) -> asyncio.Future[None]:
+        """Submit a row of a step."""
+        return self.writer.move("row", text)
 
     @property
     def kept(self) -> list[str]:
@@ -87,6 +92,24 @@ def test_writes_that_wait_share_a_transaction(path: Path) -> None:
             await asyncio.gather(first, *notes)
             assert writer.kept == [str(number) for number in range(200)]
             assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
+    """Of many rows that were submitted at once the first are on the disk before the last are written."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            rows = [writer.row(str(number)) for number in range(1000)]
+            behind_the_first: list[int] = []
+            rows[0].add_done_callback(lambda _: behind_the_first.append(sum(row.done() for row in rows)))
+            writer.let_go()
+            await asyncio.gather(first, *rows)
+            assert behind_the_first[0] < 500
+            assert writer.kept == [str(number) for number in range(1000)]
+            assert sum("INSERT" in statement for statement in writer.statements) < 20
 
     asyncio.run(run())
 

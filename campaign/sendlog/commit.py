@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 #: What nothing waits for is written after so many seconds, if nothing else was to be written meanwhile.
 _COMPANY = 0.004
+#: Rows that make a transaction full. Whoever waits for the first goes on while the next transaction is written.
+_FULL = 100
 
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -49,6 +51,12 @@ class _Batch:
         self.futures += other.futures
         self.actions += other.actions
         self.at_once += other.at_once
+        self.urgent |= other.urgent
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further row should join."""
+        return len(self.futures) >= _FULL
 
     def succeed(self, results: list[Any]) -> None:
         """Tell everybody that the writes are on the disk.
@@ -77,7 +85,7 @@ class _Batch:
 
 
 class GroupCommit:
-    """A writer thread that owns a connection; every write that waits joins the next transaction.
+    """A writer thread that owns a connection; every write that waits joins the next transaction, until it is full.
 
     While one transaction is being flushed to the disk the next one gathers, so the number of writes per flush
     follows the load by itself. All steps of a transaction are one statement, and where nothing else is written it is
@@ -146,6 +154,8 @@ class GroupCommit:
             batch.at_once.append((future, at_once))
         if urgent:
             batch.urgent = True
+        if batch.is_full:
+            self._hand_over()
         return future
 
     def close(self) -> None:
@@ -168,27 +178,27 @@ class GroupCommit:
         _interrupt_nobody()
         closing = False
         while not closing:
-            batch, others = self._waiting.get(), self._more()
-            if batch is not None and not any(each is None or each.urgent for each in (batch, *others)):
-                with suppress(Empty):
-                    others.append(self._waiting.get(timeout=_COMPANY))
-                others += self._more()
-            closing = None in (batch, *others)
-            if batch is not None:
-                for other in filter(None, others):
-                    batch.join(other)
+            batch, closing = self._next()
+            if batch.futures or batch.actions:
                 results = self._commit(batch)
                 if self._broken:
                     self._loop.call_soon_threadsafe(batch.fail, self._broken)
                 else:
                     self._loop.call_soon_threadsafe(batch.succeed, results)
 
-    def _more(self) -> list[_Batch | None]:
-        """Return what waits already."""
-        more = []
-        while not self._waiting.empty():
-            more.append(self._waiting.get())
-        return more
+    def _next(self) -> tuple[_Batch, bool]:
+        """Wait for the next transaction's writes; return them, and whether they are the last."""
+        batch, patience = _Batch(), None
+        while not batch.is_full:
+            try:
+                other = self._waiting.get(timeout=patience)
+            except Empty:
+                break
+            if other is None:
+                return batch, True
+            batch.join(other)
+            patience = _COMPANY if patience is None and not batch.urgent else 0.0
+        return batch, False
 
     def _commit(self, batch: _Batch) -> list[Any]:
         """Return each action's result, or nothing if the log is broken."""
