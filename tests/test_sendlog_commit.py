@@ -126,6 +126,20 @@ def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_is_read_holds_all_that_was_written_before(path: Path) -> None:
+    """A reading that was asked for with a write sees it, on the disk already, and takes no transaction of its own."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            row = writer.row("a")
+            kept = await writer.writer.read(lambda _: writer.kept)
+            assert row.done()
+            assert kept == ["a"]
+            assert not any("BEGIN" in statement for statement in writer.statements)
+
+    asyncio.run(run())
+
+
 def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
     """When one write fails, all that shared its transaction fail, nothing of it is kept, and no later one is tried."""
 
@@ -141,6 +155,8 @@ def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
             assert "nothing more was sent" in str(results[0])
             with pytest.raises(SendLogError, match="cannot be written any longer"):
                 await writer.note("three")
+            with pytest.raises(SendLogError, match="cannot be written any longer"):
+                await writer.writer.read(lambda _: "not to be trusted")
             assert writer.kept == ["before"]
 
     asyncio.run(run())

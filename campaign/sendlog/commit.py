@@ -18,6 +18,9 @@ from campaign.errors import SendLogError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    #: Something to be done, and who waits for its result.
+    _Action = tuple[asyncio.Future[Any], Callable[[sqlite3.Connection], Any]]
+
 T = TypeVar("T")
 
 #: What nothing waits for is written after so many seconds, if nothing else was to be written meanwhile.
@@ -29,16 +32,18 @@ _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class _Batch:
-    """Writes that share a transaction: rows that make a step, and whatever else is to be done in it."""
+    """Writes that share a transaction: rows that make a step, and whatever else is done in it; then what is read."""
 
-    __slots__ = ("actions", "at_once", "futures", "rows", "urgent")
+    __slots__ = ("actions", "at_once", "futures", "reads", "rows", "urgent")
 
     def __init__(self) -> None:
         #: The rows of each step.
         self.rows: defaultdict[str, list[object]] = defaultdict(list)
         #: Who waits for a row.
         self.futures: list[asyncio.Future[None]] = []
-        self.actions: list[tuple[asyncio.Future[Any], Callable[[sqlite3.Connection], Any]]] = []
+        self.actions: list[_Action] = []
+        #: What is read when all that is done.
+        self.reads: list[_Action] = []
         #: What is called before anybody goes on, each with who waits for it.
         self.at_once: list[tuple[asyncio.Future[None], Callable[[], None]]] = []
         #: Something waits for it to go on.
@@ -50,6 +55,7 @@ class _Batch:
             self.rows[step] += rows
         self.futures += other.futures
         self.actions += other.actions
+        self.reads += other.reads
         self.at_once += other.at_once
         self.urgent |= other.urgent
 
@@ -62,7 +68,7 @@ class _Batch:
         """Tell everybody that the writes are on the disk.
 
         Args:
-            results: of the actions.
+            results: of the actions, and of what was read.
         """
         for future, at_once in self.at_once:
             if not future.done():
@@ -73,13 +79,13 @@ class _Batch:
         for future in self.futures:
             if not future.done():
                 future.set_result(None)
-        for (future, _), result in zip(self.actions, results, strict=True):
+        for (future, _), result in zip((*self.actions, *self.reads), results, strict=True):
             if not future.done():
                 future.set_result(result)
 
     def fail(self, error: SendLogError) -> None:
         """Tell everybody, each with an error of their own, that the writes are lost."""
-        for future in (*self.futures, *(future for future, _ in self.actions)):
+        for future in (*self.futures, *(future for future, _ in (*self.actions, *self.reads))):
             if not future.done():
                 future.set_exception(SendLogError(str(error)))
 
@@ -124,6 +130,18 @@ class GroupCommit:
         future: asyncio.Future[T] = self._loop.create_future()
         batch = self._gathered or self._begin()
         batch.actions.append((future, action))
+        batch.urgent = True
+        return future
+
+    def read(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Return a future of what an action reads when all that was written before is on the disk.
+
+        Raises:
+            SendLogError: (in the future) the log cannot be written any longer.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        batch = self._gathered or self._begin()
+        batch.reads.append((future, action))
         batch.urgent = True
         return future
 
@@ -179,7 +197,7 @@ class GroupCommit:
         closing = False
         while not closing:
             batch, closing = self._next()
-            if batch.futures or batch.actions:
+            if batch.futures or batch.actions or batch.reads:
                 results = self._commit(batch)
                 if self._broken:
                     self._loop.call_soon_threadsafe(batch.fail, self._broken)
@@ -204,20 +222,26 @@ class GroupCommit:
         """Return each action's result, or nothing if the log is broken."""
         if self._broken:
             return []
-        steps = self._nobody | {step: _json(rows) for step, rows in batch.rows.items()}
+        results: list[Any] = []
         try:
-            if not batch.actions:
-                self._connection.execute(self._statement, steps)
-                return []
-            self._connection.execute("BEGIN IMMEDIATE")
-            if batch.rows:
-                self._connection.execute(self._statement, steps)
-            results = [action(self._connection) for _, action in batch.actions]
-            self._connection.execute("COMMIT")
+            if batch.actions:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._make_steps(batch)
+                results = [action(self._connection) for _, action in batch.actions]
+                self._connection.execute("COMMIT")
+            else:
+                self._make_steps(batch)
+            results += [action(self._connection) for _, action in batch.reads]
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing after it may be written
             self._break(error)
             return []
         return results
+
+    def _make_steps(self, batch: _Batch) -> None:
+        if batch.rows:
+            steps = self._nobody | {step: _json(rows) for step, rows in batch.rows.items()}
+            # unlike `execute` it does not ask for the last row's number, for which the lock would be handed over, too
+            self._connection.executemany(self._statement, (steps,))
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(

@@ -29,9 +29,9 @@ class Lane:
 
     @property
     def statement(self) -> str:
-        """The SQL that reads the lane."""
+        """The SQL that reads the lane's next page, as one row."""
         name = "claim_domain" if self.domain else "claim_other_domains" if self.without else "claim"
-        return str(getattr(SQL, name))
+        return str(SQL.page).replace("(:claim)", f"({getattr(SQL, name).removesuffix(';')})")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -40,12 +40,14 @@ class Lane:
         domains = json.dumps(self.without)
         return {"after": number, "after_id": identifier, "domain": self.domain, "domains": domains}
 
-    def pass_over(self, rows: Sequence[Any], limit: int, now: float) -> list[Delivery]:
-        """Return the rows as deliveries and move behind them; behind everything due, if there were fewer than asked."""
-        self.after = (rows[-1][9], rows[-1][0]) if len(rows) == limit else (now, _LAST_ID)
-        return [_delivery(row) for row in rows]
-
-
-def _delivery(row: Sequence[Any]) -> Delivery:
-    number, key, email, user_id, variables, line, attempts, faults, generation, _ = row
-    return Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
+    def pass_over(self, page: tuple[str | None, str | None, float], limit: int, now: float) -> list[Delivery]:
+        """Return a page's rows as deliveries and move behind them; behind everything due, if fewer came than asked."""
+        people, variables, instant = (page[0] or "[]", page[1] or "[]", page[2])
+        deliveries = [
+            Delivery(number, Recipient(key, email, user_id, columns, line), attempts, faults, generation)
+            for (number, key, email, user_id, line, attempts, faults, generation), columns in zip(
+                json.loads(people), json.loads(variables), strict=True
+            )
+        ]
+        self.after = (instant, deliveries[-1].id) if len(deliveries) == limit else (now, _LAST_ID)
+        return deliveries

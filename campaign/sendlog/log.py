@@ -171,8 +171,8 @@ class SendLog:
         """
         now = self._clock.now()
         arguments = self.arguments(enlistment=self._enlistment, limit=limit, now=now) | lane.arguments
-        rows = await self._write(lambda connection: connection.execute(lane.statement, arguments).fetchall())
-        return lane.pass_over(rows, limit, now)
+        page = await self._running.read(lambda connection: connection.execute(lane.statement, arguments).fetchone())
+        return lane.pass_over(page, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` later than an instant, or None if no row waits for one.
@@ -182,7 +182,7 @@ class SendLog:
             without: domains whose rows do not count.
         """
         arguments = self.arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
-        row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
+        row = await self._running.read(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:

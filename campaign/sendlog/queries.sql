@@ -65,35 +65,47 @@ WHERE state = 'sending';
 -- name: recover_put_off
 UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest;
 
+-- name: page
+-- A claim as a single row, since with every row the interpreter's lock is handed over and has to be got back: all its
+-- rows as one JSON array, in their order, their variables as another, and the instant of the last one.
+SELECT '[' || group_concat(person) || ']', '[' || group_concat(variables) || ']', max(not_before)
+FROM (:claim);
+
 -- name: claim
 -- The rows behind a place in the queue: those of its instant, of which there may be very many, and those after it.
 -- One search for both would begin with the first row of the instant.
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
 UNION ALL
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: claim_domain
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now AND domain = :domain
 UNION ALL
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now AND domain = :domain
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: claim_other_domains
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
   AND domain NOT IN (SELECT value FROM json_each(:domains))
 UNION ALL
-SELECT id, key, email, user_id, variables, line, attempts, faults, generation, not_before FROM delivery
+SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
   AND domain NOT IN (SELECT value FROM json_each(:domains))
