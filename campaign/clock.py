@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class SystemClock:
             return False
 
 
+@lru_cache(maxsize=8)
 def instant(seconds: float) -> datetime:
     """Return the aware UTC datetime of a clock reading."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from campaign.smtp.replies import Reply
 
 
@@ -23,16 +25,15 @@ class Exchange:
         self.wanted = 0
         #: How long each of them may take.
         self.seconds = 0.0
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
 
-    async def over(self) -> list[Reply]:
+    def over(self) -> Awaitable[list[Reply]]:
         """Return the replies: all of them, or fewer if the connection ended before.
 
         Raises:
-            CampaignError: what kept it from a connection.
+            CampaignError: (when it is awaited) what kept it from a connection.
         """
-        await self._done
-        return self.replies
+        return self._done
 
     @property
     def is_over(self) -> bool:
@@ -42,7 +43,7 @@ class Exchange:
     def end(self) -> None:
         """Wake whoever waits."""
         if not self._done.done():
-            self._done.set_result(None)
+            self._done.set_result(self.replies)
 
     def fail(self, error: BaseException) -> None:
         """Give whoever waits an error instead."""

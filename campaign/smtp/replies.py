@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from campaign.words import receipt
@@ -27,8 +27,6 @@ class MalformedReplyError(Exception):
 class Reply:
     """One complete reply."""
 
-    __slots__ = ("_octets", "code")
-
     def __init__(self, code: int, octets: bytes) -> None:
         self.code = code
         self._octets = octets
@@ -42,7 +40,7 @@ class Reply:
         """The text of its lines, with blanks in between."""
         return self._octets.decode("utf-8", "replace")
 
-    @property
+    @cached_property
     def receipt(self) -> Receipt:
         """The reply in words that may be kept."""
         return receipt(self.code, self.text)
