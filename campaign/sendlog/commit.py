@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 import sys
@@ -14,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from campaign.errors import SendLogError
+from campaign.sendlog.jsontext import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,6 @@ T = TypeVar("T")
 _COMPANY = 0.004
 #: Rows that make a transaction full. Whoever waits for the first goes on while the next transaction is written.
 _FULL = 100
-
-_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class _Batch:
@@ -239,7 +237,7 @@ class GroupCommit:
 
     def _make_steps(self, batch: _Batch) -> None:
         if batch.rows:
-            steps = self._nobody | {step: _json(rows) for step, rows in batch.rows.items()}
+            steps = self._nobody | {step: encoded(rows) for step, rows in batch.rows.items()}
             # unlike `execute` it does not ask for the last row's number, for which the lock would be handed over, too
             self._connection.executemany(self._statement, (steps,))
 

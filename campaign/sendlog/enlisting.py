@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import InvalidRow, Recipient
+from campaign.sendlog.jsontext import encoded
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 #: Rows that one statement adds.
 _CHUNK = 500
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class _Record(NamedTuple):
@@ -134,7 +133,7 @@ class Enlister:
         self._connection.executemany(_adding(1), new)
 
     def _known(self, keys: list[str]) -> dict[str, tuple[int, int, str, bytes, int]]:
-        arguments = {"campaign": self._campaign, "keys": json.dumps(keys)}
+        arguments = {"campaign": self._campaign, "keys": encoded(keys)}
         rows = self._connection.execute(SQL.known_keys, arguments)
         return {row[0]: tuple(row[1:]) for row in rows}
 
@@ -152,7 +151,7 @@ class Enlister:
         self._connection.execute(SQL.meet_delivery, arguments)
 
     def _record(self, row: Recipient) -> _Record:
-        variables = _JSON.encode(row.variables)
+        variables = encoded(row.variables)
         content = "\0".join((row.email, row.user_id or "", variables))
         domain = row.email.rpartition("@")[2].lower()
         digest = hashlib.blake2b(content.encode(), digest_size=12).digest()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from campaign.model import Delivery, Recipient
+from campaign.sendlog.jsontext import decoded, encoded
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Lane:
     def arguments(self) -> dict[str, Any]:
         """What the SQL needs to know of the lane."""
         number, identifier = self.after
-        domains = json.dumps(self.without)
+        domains = encoded(self.without)
         return {"after": number, "after_id": identifier, "domain": self.domain, "domains": domains}
 
     def pass_over(self, page: tuple[str | None, str | None, float], limit: int, now: float) -> list[Delivery]:
@@ -46,7 +46,7 @@ class Lane:
         deliveries = [
             Delivery(number, Recipient(key, email, user_id, columns, line), attempts, faults, generation)
             for (number, key, email, user_id, line, attempts, faults, generation), columns in zip(
-                json.loads(people), json.loads(variables), strict=True
+                decoded(people), decoded(variables), strict=True
             )
         ]
         self.after = (instant, deliveries[-1].id) if len(deliveries) == limit else (now, _LAST_ID)

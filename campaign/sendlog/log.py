@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from campaign.retry import LONGEST_WAIT
 from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
+from campaign.sendlog.jsontext import encoded
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
@@ -181,7 +181,7 @@ class SendLog:
             after: the instant.
             without: domains whose rows do not count.
         """
-        arguments = self.arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
+        arguments = self.arguments(enlistment=self._enlistment, after=after, domains=encoded(list(without)))
         row = await self._running.read(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
@@ -246,7 +246,7 @@ class SendLog:
 
     async def forget_tries(self, token_ids: Sequence[str]) -> None:
         """Note that the last try of these revocations was not made, or that Clerk refused it."""
-        await self._write(lambda connection: connection.execute(SQL.forget_tries, {"tokens": json.dumps(token_ids)}))
+        await self._write(lambda connection: connection.execute(SQL.forget_tries, {"tokens": encoded(token_ids)}))
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
         """Strike a revocation off with a `Revocation`."""

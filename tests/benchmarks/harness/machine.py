@@ -20,11 +20,12 @@ _WRITES = 100
 
 def describe(folder: Path) -> str:
     """Return one line about this machine; `folder` is where the send logs will be."""
-    loop = "uvloop installed" if importlib.util.find_spec("uvloop") else "no uvloop"
+    fast = [name for name in ("uvloop", "orjson") if importlib.util.find_spec(name)]
     cores = len(processors())
     return (
         f"{cores} cores ({_processor()}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, {loop}, fdatasync {_fdatasync(folder) * 1e6:.0f} µs"
+        f"Python {platform.python_version()}, with {' and '.join(fast) or 'nothing of the extra `fast`'}, "
+        f"fdatasync {_fdatasync(folder) * 1e6:.0f} µs"
     )
 
 
