@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.message import bodies
-from campaign.message.straight import Straight, renderer
+from campaign.message.straight import Straight, plain, renderer
 from campaign.message.templates import compile_source, environment, render
 
 NAMES = ("first", "last", "items")
@@ -33,7 +33,7 @@ def test_the_octets_are_those_of_the_words(source: str, variables: dict[str, obj
     """Octets are made of nothing but what the words would be encoded as, or not at all."""
     straight = renderer(compile_source(environment(autoescape=escaped), source, "email.html"), source)
     assert isinstance(straight, Straight)
-    octets = straight.octets(variables)
+    octets = straight.octets(variables, plain(variables, straight.names))
     if octets is not None:
         assert octets == bodies.eight_bit(bodies.with_newlines(straight(variables)))
 
@@ -59,7 +59,7 @@ def test_only_plain_values_are_put_between_octets(first: object, simple: bool) -
     source = "<p>\n{{ first }}, hello</p>"
     straight = renderer(compile_source(environment(autoescape=True), source, "email.html"), source)
     assert isinstance(straight, Straight)
-    octets = straight.octets({"first": first})
+    octets = straight.octets({"first": first}, plain({"first": first}, ["first"]))
     assert (octets is not None) == simple
     assert octets in {None, bodies.eight_bit(straight({"first": first}))}
 
@@ -68,7 +68,7 @@ def test_only_plain_values_are_put_between_octets(first: object, simple: bool) -
 def test_a_template_that_cannot_be_8bit_has_no_octets(text: str) -> None:
     """What the template itself holds is judged once."""
     straight = Straight([text, ""], [(1, "name")], str)
-    assert straight.octets({"name": "Ada"}) is None
+    assert straight.octets({"name": "Ada"}, {"name": b"Ada"}) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
@@ -12,11 +14,14 @@ from campaign.message import bodies
 from campaign.message.templates import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from jinja2 import Environment, Template
 
     Render = Callable[[dict[str, Any]], str]
+
+#: A value that is the same in HTML, and can break no line.
+_is_plain = re.compile(r"[\w .,:;/@()+-]*").fullmatch
 
 
 class Straight:
@@ -33,10 +38,9 @@ class Straight:
         self.names = frozenset(name for _, name in values)
         #: What stands between the values.
         self.literal = "".join(pieces)
-        octets = None if "\r" in self.literal else bodies.eight_bit(self.literal)
-        #: The pieces as 8bit data, and how many octets the values may have together: no line is too long then.
-        self._octets = [] if octets is None else [bodies.utf8(piece.replace("\n", "\r\n")) for piece in pieces]
-        self._room = -1 if octets is None else bodies.MAX_LINE - max(map(len, octets.split(b"\r\n")))
+        self._octets: _Octets | None = None
+        if "\r" not in self.literal and (octets := bodies.eight_bit(self.literal)) is not None:
+            self._octets = _Octets(pieces, values, octets)
 
     def __call__(self, variables: Mapping[str, Any]) -> str:
         """Return the text for these variables."""
@@ -51,20 +55,56 @@ class Straight:
         """Return how many characters each value, unescaped, may have if the text is to have `most` of them at most."""
         return (most - len(self.literal)) // max(1, len(self._values))
 
-    def octets(self, variables: Mapping[str, Any]) -> bytes | None:
-        """Return the text for these variables as `bodies.eight_bit` would; None where it has to look at the values."""
-        octets, shown, room = self._octets.copy(), self._shown, self._room
-        if room < 0:
+    def octets(self, variables: Mapping[str, Any], plain: Mapping[str, bytes]) -> bytes | None:
+        """Return the text for these variables as `bodies.eight_bit` would; None where it has to look at the values.
+
+        Args:
+            variables: the values.
+            plain: those that `plain` returned for them.
+        """
+        if self._octets is None:
             return None
-        for place, name in self._values:
-            value = variables[name]
-            if type(value) is not str or not (value.isalnum() or value.replace(" ", "").isalnum()):
-                value = shown(value)
-                if not value.isprintable():  # no line breaks, no NUL, no lone surrogates
-                    return None
-            octets[place] = value.encode()
-            room -= len(octets[place])
-        return b"".join(octets) if room >= 0 else None
+        try:
+            return self._octets.filled(plain)
+        except KeyError:
+            others = {name: self._shown(variables[name]) for name in self.names - plain.keys()}
+        if not all(map(str.isprintable, others.values())):  # no line breaks, no NUL, no lone surrogates
+            return None
+        return self._octets.filled({**plain, **{name: value.encode() for name, value in others.items()}})
+
+
+class _Octets:
+    """Pieces of 8bit data with places for values between them.
+
+    Args:
+        pieces: the text, empty where a value stands.
+        values: the place and the name of each.
+        whole: the pieces, as one.
+    """
+
+    def __init__(self, pieces: list[str], values: list[tuple[int, str]], whole: bytes) -> None:
+        octets = [bodies.utf8(piece.replace("\n", "\r\n")).replace(b"%", b"%%") for piece in pieces]
+        for place, _ in values:
+            octets[place] = b"%b"
+        self._format = b"".join(octets)
+        names = [name for _, name in values]
+        self._in_order = itemgetter(*names) if len(names) > 1 else lambda found: tuple(found[name] for name in names)
+        #: With more octets a line might be too long.
+        self._most = len(whole) + bodies.MAX_LINE - max(map(len, whole.split(b"\r\n")))
+
+    def filled(self, values: Mapping[str, bytes]) -> bytes | None:
+        """Return the octets with the values in their places, or None if a line of them might be too long."""
+        octets = self._format % self._in_order(values)
+        return octets if len(octets) <= self._most else None
+
+
+def plain(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, bytes]:
+    """Return, encoded, the values of these names that are shown as they are, be it in text or HTML."""
+    return {
+        name: value.encode()
+        for name in names
+        if type(value := variables[name]) is str and (value.isalnum() or _is_plain(value))
+    }
 
 
 def renderer(template: Template, source: str | None = None) -> Render:

@@ -17,7 +17,7 @@ from campaign.message.headers import MAX_LENGTH, one_line
 from campaign.message.inlining import inlined
 from campaign.message.links import LinkBuilder
 from campaign.message.plaintext import text_of, text_template, tidied
-from campaign.message.straight import Straight, renderer
+from campaign.message.straight import Straight, plain, renderer
 from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
@@ -183,11 +183,12 @@ class Wording:
         if self._sure is None:
             return None
         try:
-            html = self._sure.html.octets(variables)
+            values = plain(variables, self._needed)
+            html = self._sure.html.octets(variables, values)
             text = (
                 tidied(with_newlines(self._sure.text(variables)))
                 if self._derived
-                else self._sure.text.octets(variables)
+                else self._sure.text.octets(variables, values)
             )
             return None if html is None or text is None else (one_line(self._sure.subject(variables)), html, text)
         except KeyError:
