@@ -89,7 +89,7 @@ class Feed:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            parked = sum([lane.parked for lane in self._special.values()])
+            parked = sum([lane.parked for lane in self._special.values()]) if self._special else 0
             if len(self._under_way) - parked >= self._concurrency.copies:
                 await self._until(now + _PATIENCE)
             # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
+#: What nearly every server answers to MAIL, RCPT and DATA, where they are pipelined.
+_ALL_YES = [250, 250, _START_INPUT]
 
 
 class Connection(asyncio.Protocol):
@@ -35,6 +37,7 @@ class Connection(asyncio.Protocol):
         self.features = features
         #: A message went over it before, so that its end says nothing about the server.
         self.used = False
+        self._replies_to_opening = 3 if features.pipelining else 1
         self._timeouts = timeouts
         self._transport: asyncio.Transport
         self._reader = ReplyReader()
@@ -66,6 +69,8 @@ class Connection(asyncio.Protocol):
             LaterError, NeverError, ServiceRefusesError: the server's answer; the connection is ready again, or ended.
         """
         replies = await opening.over()
+        if self._ended is None and [reply.code for reply in replies] == _ALL_YES:
+            return
         mail = rcpt = data = self._answer_to_mail(replies)
         if self.features.pipelining:
             rcpt, data = self._answer(replies[1:2], Stage.RCPT), self._answer(replies[2:3], Stage.DATA)
@@ -222,10 +227,6 @@ class Connection(asyncio.Protocol):
             self._room.end()
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    @property
-    def _replies_to_opening(self) -> int:
-        return 3 if self.features.pipelining else 1
 
     def _answer_to_mail(self, replies: list[Reply]) -> Reply:
         reply = replies[0] if replies else None
