@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,20 +35,21 @@ reply_to = "help@acme.example"
 subject  = "You're in, {{{{ first_name }}}}"
 html     = "email.html"
 text     = "email.txt"
-
-[link]
-url        = "https://acme.example/welcome?city={{{{ city }}}}"
-parameter  = "token"
-expires_in = "48h"
-
+{link}
 [limits]
-messages    = {messages}
-tokens      = {tokens}
+{rates}
 connections = {connections}
 
 [retry]
 attempts    = {attempts}
 first_delay = "{first_delay_ms}ms"
+"""
+
+_LINK = """
+[link]
+url        = "https://acme.example/welcome?city={{ city }}"
+parameter  = "token"
+expires_in = "48h"
 """
 
 _HTML = """<!doctype html>
@@ -81,6 +83,8 @@ class Scenario:
     messages: str | None = None
     #: How many tokens may be asked for.
     tokens: str = "100000/second"
+    #: Whether every mail carries a token. Without one, and without a rate, intents may be made ahead.
+    link: bool = True
     #: How many times as often as usual the faults strike; 0: never.
     trouble: float = 1.0
     #: Seconds that the mail server takes for a message.
@@ -99,6 +103,7 @@ class Scenario:
             count, _, unit = self.messages.partition("/")
             rates = ((int(count), {"second": 1.0, "minute": 60.0}[unit]),)
         return Terms(
+            link=self.link,
             connections=CONNECTIONS,
             attempts=ATTEMPTS,
             first_delay=self.first_delay,
@@ -116,14 +121,14 @@ class Scenario:
             quoted = ['"{}"'.format(text.replace('"', '""')) for text in (dice.choice(_NAMES), dice.choice(_CITIES))]
             lines.append(f"{user_of(name)},{name}@d{number % 7}.example,{','.join(quoted)}")
         (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "email.html").write_text(_HTML, encoding="utf-8")
-        (folder / "email.txt").write_text(_TEXT, encoding="utf-8")
+        for name, template in (("email.html", _HTML), ("email.txt", _TEXT)):
+            (folder / name).write_text(template if self.link else _without_link(template), encoding="utf-8")
         path = folder / "campaign.toml"
         text = _DEFINITION.format(
             name=CAMPAIGN,
             verify=json.dumps(self.verify),
-            messages=json.dumps(self.messages or "100000/second"),
-            tokens=json.dumps(self.tokens),
+            link=_LINK if self.link else "",
+            rates=self._rates(),
             connections=CONNECTIONS,
             attempts=ATTEMPTS,
             first_delay_ms=round(self.first_delay * 1000),
@@ -215,9 +220,20 @@ class Scenario:
         users = Users(csv=str(people), unknown=("user_*-gone",), banned=("user_*-banned",), moved=("user_*-moved",))
         return ClerkScript(users=users, faults=self._dice(at_random), seed=self.seed, key=key)
 
+    def _rates(self) -> str:
+        rates = {"messages": self.messages}
+        if self.link:
+            rates = {"messages": self.messages or "100000/second", "tokens": self.tokens}
+        return "\n".join(f"{name} = {json.dumps(rate)}" for name, rate in rates.items() if rate)
+
     def _dice(self, faults: list[tuple[str, Action, float]]) -> tuple[Fault, ...]:
         shares = [(stage, action, share * self.trouble) for stage, action, share in faults]
         return tuple(Fault(stage, action, probability=share) for stage, action, share in shares if share)
+
+
+def _without_link(template: str) -> str:
+    """Return a template whose links carry no token."""
+    return re.sub(r"{{ link(_to\(.*?\))? }}", "https://acme.example/welcome", template)
 
 
 def user_of(name: str) -> str:

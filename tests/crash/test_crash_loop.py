@@ -24,3 +24,13 @@ def test_the_promise_holds_under_faults_and_kills(
     assert verdict.holds, verdict.table()
     assert (loop.killed, loop.frozen) == (5, freezes)
     assert verdict.states["sent"] > 220
+
+
+def test_the_promise_holds_where_intents_are_made_ahead(tmp_path: Path) -> None:
+    """Without a link and a rate, at a fast server, kills and a few faults break no invariant either."""
+    scenario = Scenario(recipients=400, seed=3, link=False, trouble=0.1)
+    loop = Loop(scenario, kills=4, folder=tmp_path / "loop")
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert loop.killed == 4
+    assert verdict.states["sent"] > 220
