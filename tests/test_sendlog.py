@@ -93,6 +93,23 @@ def test_a_mail_without_a_token_goes_straight_to_sending(path: Path) -> None:
     assert table(path, "SELECT attempts, generation FROM delivery") == [{"attempts": 1, "generation": 0}]
 
 
+def test_an_attempt_begins_without_the_last_ones_reply(path: Path) -> None:
+    """What a server said to one attempt is not told of the next, which may be lost in a crash."""
+    said = {"code": 451, "enhanced": "4.7.1", "reply": "Greylisted"}
+
+    async def work(deliveries: list[Delivery]) -> None:
+        await log.settle(deliveries[0], Outcome(Status.QUEUED, "not now", Receipt(451, "4.7.1", "Greylisted")))
+        await log.sending(deliveries[0], message_id=MESSAGE_ID, server="m", with_token=False)
+
+    with opened(path) as log:
+        enlist(log, people(1))
+        working(log, work)
+    assert table(path, "SELECT new_state, code, enhanced, reply FROM history") == [
+        {"new_state": "queued"} | said,
+        {"new_state": "sending"} | dict.fromkeys(said),
+    ]
+
+
 def test_each_attempt_has_a_token_of_its_own(path: Path) -> None:
     """A row that is tried again forgets its token, asks for revocation, and counts attempt and generation up."""
 

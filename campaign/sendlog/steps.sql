@@ -25,7 +25,7 @@ BEGIN
     WHERE changes() <> json_array_length(NEW.issued);
 
     UPDATE delivery SET state = 'sending', actor = 'run', attempts = row.attempt, message_id = row.message_id,
-        server = row.server, reason = '', updated_at = row.at
+        server = row.server, code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = row.at
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS attempt, value ->> 2 AS message_id, value ->> 3 AS server,
             value ->> 4 AS state, value ->> 5 AS at
         FROM json_each(NEW.sending)) AS row
