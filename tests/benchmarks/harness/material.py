@@ -19,7 +19,7 @@ _FIRST = ("Ada", "Grace", "Zoë", "Linus", "Łukasz", "Barbara", "Edsger", "Marg
 _LAST = ("Lovelace", "Hopper", "Øster", "Knuth", "Liskov", "Hamilton", "Nyström", "Perlman")
 _CITIES = ("Lisbon", "Zürich", "Tallinn", "Porto", "Malmö")
 #: `servers/token_server.py` gives its users the same addresses.
-_DOMAINS = ("example.com", "example.net", "example.org")
+DOMAINS = ("example.com", "example.net", "example.org")
 
 _PARAGRAPHS = (
     (
@@ -72,7 +72,7 @@ def write_recipients(path: Path, count: int) -> Path:
 
 def _row(number: int) -> str:
     return (
-        f"user_{number:08},user{number}@{_DOMAINS[number % 3]},{_FIRST[number % 8]},{_LAST[number % 7]},"
+        f"user_{number:08},user{number}@{DOMAINS[number % 3]},{_FIRST[number % 8]},{_LAST[number % 7]},"
         f"Company {number % 997},{_CITIES[number % 5]},{number % 50 * 10}\n"
     )
 

@@ -28,6 +28,7 @@ class Campaign:
         smtp: int,
         clerk: int | None = None,
         limits: Mapping[str, str] | None = None,
+        domains: Mapping[str, str] | None = None,
         verify: bool = True,
         key: Path | None = None,
     ) -> None:
@@ -38,6 +39,7 @@ class Campaign:
             smtp: the port of the mail server on 127.0.0.1.
             clerk: the port of the token server; None is a campaign without tokens.
             limits: `messages` and `tokens`, as they stand in the campaign file.
+            domains: rates of recipient domains, likewise.
             verify: the addresses are held against Clerk's users first.
             key: signs the mails (DKIM).
         """
@@ -46,7 +48,9 @@ class Campaign:
         self.file = folder / "campaign.toml"
         self._env = environment() | _settings(smtp, clerk) | ({"CAMPAIGN_DKIM_KEY": str(key)} if key else {})
         material.write_templates(folder, material.PLAIN_LINK if clerk is None else material.LINK)
-        self.file.write_text(_definition(limits or {}, tokens=clerk is not None, verify=verify), encoding="utf-8")
+        self.file.write_text(
+            _definition(limits or {}, domains or {}, tokens=clerk is not None, verify=verify), encoding="utf-8"
+        )
         if key is not None:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(f'\n[dkim]\nselector = "{material.SELECTOR}"\ndomain = "{material.DOMAIN}"\n')
@@ -84,14 +88,16 @@ class Campaign:
         return measure((*COMMAND, "status", str(self.file), "--json"), env=self._env, cwd=self._folder)
 
 
-def _definition(limits: Mapping[str, str], *, tokens: bool, verify: bool) -> str:
+def _definition(limits: Mapping[str, str], domains: Mapping[str, str], *, tokens: bool, verify: bool) -> str:
     link = '\n[link]\nurl = "https://acme.example/welcome"\nexpires_in = "48h"\n' if tokens else ""
     asked = "" if verify else "verify_address = false\n"
     rates = "".join(f'{name} = "{rate}"\n' for name, rate in limits.items())
+    special = "".join(f'"{domain}" = "{rate}"\n' for domain, rate in domains.items())
     return (
         'name = "benchmark"\n\n[recipients]\nfile = "recipients.csv"\n'
         f'{asked}\n[email]\nfrom = "{material.SENDER}"\nsubject = "{material.SUBJECT}"\n'
         f'html = "email.html"\ntext = "email.txt"\n{link}\n[limits]\n{rates}connections = 10\n'
+        f"\n[limits.domains]\n{special}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
+from collections import defaultdict
 from typing import Any
 
 from serve import serve
@@ -31,12 +32,19 @@ class Book:
 
     def __init__(self) -> None:
         self.stamps = array("d")
+        self.by_domain: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         self.bytes = 0
         self.open = self.peak = 0
 
     def record(self) -> dict[str, Any]:
-        """Return the stamps (seconds, monotonic), the bytes in all and the most connections at once."""
-        return {"stamps": list(self.stamps), "bytes": self.bytes, "peak_connections": self.peak}
+        """Return the stamps (seconds, monotonic), also by domain, the bytes in all and the most connections at once."""
+        domains = {domain: list(stamps) for domain, stamps in self.by_domain.items()}
+        return {
+            "stamps": list(self.stamps),
+            "by_domain": domains,
+            "bytes": self.bytes,
+            "peak_connections": self.peak,
+        }
 
 
 class Receiver(asyncio.Protocol):
@@ -46,6 +54,7 @@ class Receiver(asyncio.Protocol):
         self._book = book
         self._buffer = bytearray()
         self._in_data = False
+        self._domain = ""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,12 +86,16 @@ class Receiver(asyncio.Protocol):
         if end < 0:
             return None
         if self._in_data:
-            self._book.stamps.append(time.monotonic())
+            now = time.monotonic()
+            self._book.stamps.append(now)
+            self._book.by_domain[self._domain].append(now)
             self._book.bytes += end + 2
             del self._buffer[: end + len(_END)]
             self._in_data = False
             return b"250 2.0.0 Ok: taken\r\n"
         verb = bytes(self._buffer[:4]).upper()
+        if verb == b"RCPT":
+            self._domain = self._buffer[:end].decode().partition("@")[2].partition(">")[0]
         del self._buffer[: end + 2]
         self._in_data = verb == b"DATA"
         return _REPLIES.get(verb, b"500 5.5.2 Command unknown\r\n")
