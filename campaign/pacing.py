@@ -51,7 +51,9 @@ class Window:
 
     def behind(self, now: float, others: int) -> float:
         """Return the earliest instant (>= now) at which a turn may be taken after so many others took theirs."""
-        return max(self.free_at(now) + self._even * others, self._full_until(now, others))
+        # as they will be spread, catching up on what was late
+        first = max(self._slot + self._even, now - _CATCH_UP)
+        return max(self.free_at(now), first + self._even * others, self._full_until(now, others))
 
     def _full_until(self, now: float, ahead: int) -> float:
         missing = self._total + ahead - self._count

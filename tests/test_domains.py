@@ -123,6 +123,32 @@ def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
     assert slow.parked == 0
 
 
+class TardyClock(FakeClock):
+    """A clock whose sleepers wake late, as a machine's do."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return a millisecond late."""
+        await super().sleep(seconds + 0.001)
+
+
+def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
+    """Messages that come near later than they could make up for it: each second has its hundred all the same."""
+    clock = TardyClock(START)
+    concurrency = Concurrency(rate=None, connections=1, with_token=False)
+    concurrency.transaction.note(0.0003)
+    fast, went = lane(clock, "100/second", concurrency=concurrency), list[float]()
+
+    async def message(number: int) -> None:
+        await fast.come_near(number)
+        await clock.sleep(0.0003)
+        await fast.turn(number, Pacer((), clock).turn)
+        went.append(clock.now())
+
+    played(clock, *[message(number) for number in range(500)])
+    assert went[-1] - went[0] <= 5.0 * 1.01
+    assert all(later - earlier >= 1.0 for earlier, later in zip(went, went[100:], strict=False))
+
+
 def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
     """A domain that is held sends the messages back that wait for its turn; those that are on the wire go on."""
     clock = FakeClock(START)
