@@ -55,7 +55,7 @@ class Straight:
         """Return how many characters each value, unescaped, may have if the text is to have `most` of them at most."""
         return (most - len(self.literal)) // max(1, len(self._values))
 
-    def octets(self, variables: Mapping[str, Any], plain: Mapping[str, bytes]) -> bytes | None:
+    def octets(self, variables: Mapping[str, Any], plain: dict[str, bytes]) -> bytes | None:
         """Return the text for these variables as `bodies.eight_bit` would; None where it has to look at the values.
 
         Args:
@@ -70,7 +70,7 @@ class Straight:
             others = {name: self._shown(variables[name]) for name in self.names - plain.keys()}
         if not all(map(str.isprintable, others.values())):  # no line breaks, no NUL, no lone surrogates
             return None
-        return self._octets.filled({**plain, **{name: value.encode() for name, value in others.items()}})
+        return self._octets.filled(plain | {name: value.encode() for name, value in others.items()})
 
 
 class _Octets:

@@ -70,14 +70,13 @@ class CsvFile:
             RecipientsError: the bytes are not text, or the quotes do not match: no row from there on can be
                 trusted.
         """
-        lines = self._lines
         while True:
-            start = lines.number + 1
+            start = self._lines.number + 1
             try:
                 row = self._next_row(start)
             except StopIteration:
                 return
-            yield start, lines.number, row
+            yield start, self._lines.number, row
 
     def fail(self, sentence: str, line: int) -> NoReturn:
         """Raise a RecipientsError about a line of this file."""
