@@ -177,14 +177,14 @@ class Pipeline:
 
     def _compose(self, delivery: Delivery, name: str, token: SignInToken | None) -> bytes:
         try:
-            return self._template.data(
+            return self._template.compose(
                 delivery.recipient.variables,
                 email=delivery.recipient.email,
                 message_id=name,
                 date=instant(self._clock.now() // 1),
                 token=token.token if token else None,
                 eight_bit=self._eight_bit,
-            )
+            ).data
         except TemplateError as error:
             raise NeverError(f"line {delivery.recipient.line}: {error}") from None
 

@@ -17,11 +17,10 @@ SKELETON = Skeleton(
     reply_to=None,
     list_id="<x.acme.example>",
     boundary="=_0123456789abcdef",
-    known=("known",),
 )
 
 
-def fill(*, subject: str = "Hello", text: str | bytes = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
+def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
     """Return a message."""
     return SKELETON.fill(
         to="ana@example.com",
@@ -60,9 +59,9 @@ def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
         Skeleton(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
 
 
-@pytest.mark.parametrize("text", ["a\n--=_0123456789abcdef--\n", b"a\r\n--=_0123456789abcdef--\r\n"])
-def test_a_body_that_holds_the_boundary_cannot_be_8bit(text: str | bytes) -> None:
-    """Whether it comes as text or as octets, it is encoded, so that it ends no part."""
+def test_a_body_that_holds_the_boundary_cannot_be_8bit() -> None:
+    """It is encoded, so that it ends no part."""
+    text = "a\n--=_0123456789abcdef--\n"
     first, second = message_from_bytes(fill(text=text, eight_bit=True), policy=SMTP).iter_parts()
     assert first["Content-Transfer-Encoding"] == "quoted-printable"
     assert first.get_content().splitlines() == ["a", "--=_0123456789abcdef--"]

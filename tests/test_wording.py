@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.wording import Wording
+from campaign.message.wording import Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 STYLE = "<style>p { color: red } .hidden { display: none }</style>"
 
 
-def wording(folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = "") -> Wording:
+def wording(
+    folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = ""
+) -> Renderer:
     """Return the wording of a campaign with these templates; `link` is the path of its URL."""
     (folder / "email.html").write_text(html, "utf-8")
     if text is not None:
@@ -32,7 +34,7 @@ def wording(folder: Path, html: str, text: str | None = None, *, subject: str = 
         text=None if text is None else folder / "email.txt",
     )
     made = SimpleNamespace(path=folder / "campaign.toml", name="x", email=email, link=None if link is None else section)
-    return Wording(cast("Definition", made))
+    return Renderer(cast("Definition", made))
 
 
 def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> str:  # noqa: ANN401 - as `wording`
@@ -85,8 +87,8 @@ def test_the_text_is_derived_with_its_link(tmp_path: Path, html: str) -> None:
     assert "&lt;A&gt; &amp; B" in words.html
 
 
-def test_a_text_that_cannot_be_derived_before_is_derived_from_each_html(tmp_path: Path) -> None:
-    """With includes the text is derived for each message, with the same result."""
+def test_the_text_of_a_template_with_includes_is_derived_too(tmp_path: Path) -> None:
+    """The text says what the rendered HTML says, whatever files it is made of."""
     (tmp_path / "part.html").write_text("<b>{{ name }}</b>", "utf-8")
     words = wording(tmp_path, "<p>{% include 'part.html' %}</p><a href='{{ link }}'>in</a>").render(
         {"name": "<A>"}, "T"

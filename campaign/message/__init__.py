@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
-from campaign.message.headers import is_address, split_mailbox
+from campaign.message.headers import split_mailbox
 from campaign.message.skeleton import Skeleton
-from campaign.message.wording import Wording
+from campaign.message.wording import Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +39,11 @@ class Message:
 class MessageTemplate:
     """A campaign's message: whatever is the same for all recipients is done before the first of them."""
 
-    def __init__(self, wording: Wording, skeleton: Skeleton) -> None:
-        self._wording = wording
+    def __init__(self, renderer: Renderer, skeleton: Skeleton) -> None:
+        self._renderer = renderer
         self._skeleton = skeleton
         #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would.
-        self.fingerprint = wording.fingerprint
+        self.fingerprint = renderer.fingerprint
 
     @classmethod
     def load(cls, definition: Definition) -> Self:
@@ -53,26 +53,21 @@ class MessageTemplate:
             TemplateError: a template is missing or malformed, or does not use the link; with file and line.
             DefinitionError: the sender or the Reply-To cannot stand in a header.
         """
-        wording = Wording(definition)
+        renderer = Renderer(definition)
         try:
             skeleton = Skeleton(
                 sender=definition.email.sender,
                 reply_to=definition.email.reply_to,
                 list_id=list_id(definition.name, definition.email.sender),
-                boundary=f"=_{wording.fingerprint[:32]}",
-                known=wording.lines,
+                boundary=f"=_{renderer.fingerprint[:32]}",
             )
         except ValueError as error:
             raise DefinitionError(f"{definition.path}: {error}") from None
-        return cls(wording, skeleton)
+        return cls(renderer, skeleton)
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._wording.variables_used()
-
-    def is_sure(self, variables: Mapping[str, Any], *, email: str) -> bool:
-        """Return whether the message can certainly be composed; where it is not known, `compose` tells."""
-        return self._wording.is_sure(variables) and is_address(email)
+        return self._renderer.variables_used()
 
     def compose(
         self,
@@ -100,7 +95,7 @@ class MessageTemplate:
                 token.
             ValueError: the Message-ID is not one, or the token is missing.
         """
-        subject, html, text, links = self._wording.render(variables, token)
+        subject, html, text, links = self._renderer.render(variables, token)
         data = self._skeleton.fill(
             to=email,
             subject=subject,
@@ -111,31 +106,6 @@ class MessageTemplate:
             eight_bit=eight_bit,
         )
         return Message(data, subject, html, text, links)
-
-    def data(
-        self,
-        variables: Mapping[str, Any],
-        *,
-        email: str,
-        message_id: str,
-        date: datetime,
-        token: str | None,
-        eight_bit: bool = False,
-    ) -> bytes:
-        """Return the `data` of `compose`; where it can, it encodes nothing but the values, which is most of the time.
-
-        Raises:
-            TemplateError, ValueError: see `compose`.
-        """
-        words = self._wording.octets(variables) if eight_bit else None
-        if words is None:
-            return self.compose(
-                variables, email=email, message_id=message_id, date=date, token=token, eight_bit=eight_bit
-            ).data
-        subject, html, text = words
-        return self._skeleton.fill(
-            to=email, subject=subject, date=date, message_id=message_id, text=text, html=html, eight_bit=True
-        )
 
 
 def list_id(name: str, sender: str) -> str:

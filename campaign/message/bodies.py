@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_qp
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: RFC 5321 §4.5.3.1.6 without CRLF, and RFC 2045 §6.7 (5).
 MAX_LINE = 998
@@ -32,29 +28,16 @@ def utf8(text: str) -> bytes:
         return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
 
 
-class QuotedPrintable(dict[str, bytes]):
-    """Encodes texts in quoted-printable (RFC 2045 §6.7), line by line.
+def quoted_printable(text: str) -> bytes:
+    """Return a text with newlines in quoted-printable (RFC 2045 §6.7): lines of at most 76 bytes, CRLF between them.
 
-    No line of the result begins with a full stop or with `From `, so that nothing on the way has to change it.
-
-    Args:
-        known: lines that most texts will hold, such as those of a template; they are encoded once. Other lines
-            are encoded each time and not kept: they may hold a token.
+    No line begins with a full stop or with `From `, so that nothing on the way has to change it.
     """
-
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        super().__init__({line: _encoded(line) for line in known})
-
-    def __missing__(self, line: str) -> bytes:
-        """Return a line that is not known, encoded."""
-        return _encoded(line)
-
-    def encode(self, text: str) -> bytes:
-        """Return a text with newlines as lines of at most 76 octets, with CRLF between them."""
-        return b"\r\n".join(map(self.__getitem__, text.split("\n")))
+    return b"\r\n".join(map(_encoded, text.split("\n")))
 
 
 def _encoded(line: str) -> bytes:
+    """Return one line encoded, on as many lines as it takes."""
     encoded = b2a_qp(utf8(line))
     if encoded.startswith(_GUARDED) or b"\n." in encoded or b"\nFrom " in encoded:
         return b"\r\n".join(map(_guarded, encoded.split(b"\n")))

@@ -1,85 +1,82 @@
-"""CSS from `<style>` into `style=""`, once per campaign, on the source of an HTML template.
-
-The Jinja tags are hidden from the HTML parser and put back; where that would change what they do, it is refused.
-"""
+"""Inline the CSS of a rendered email, as mail programs need it. `inline_css` is the only door to css-inline."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from campaign.errors import TemplateError
-from campaign.message.markup import cut
-from campaign.message.nesting import COMMENT, ELEMENT, compare, hide, without_implied
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from campaign.message.markup import Cut
-
-_STYLE = re.compile(r"<style[\s>]", re.IGNORECASE)
+_STYLE = re.compile(r"<style\b([^>]*)>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DOCTYPE = re.compile(r"<!doctype[^>]*>\s*", re.IGNORECASE)
-#: Statements that bring in markup which stands elsewhere.
-_ELSEWHERE = frozenset({"include", "extends", "block", "import", "from", "call"})
+_MEDIA = re.compile(r"""\bmedia\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
+#: Media queries that hold on every screen (Media Queries 4 §2.3).
+_EVERY_SCREEN = frozenset({"", "all", "screen", "only screen"})
+#: Tells css-inline to leave a `<style>` alone (css-inline's README, "data-css-inline").
+_IGNORED = ' data-css-inline="ignore"'
+#: Outlook's conditions that are no comments, and the comments that an HTML parser makes of them.
+_BARE_CONDITION = re.compile(r"<!\[(?:if[^\]]*|endif)\]>", re.IGNORECASE)
+_PARSED_CONDITION = re.compile(r"<!--(\[(?:if[^\]]*|endif)\])-->", re.IGNORECASE)
 
 
-def inlined(env: Environment, source: str, where: str) -> str:
-    """Return the source with the rules of its `<style>` elements as `style` attributes.
+def inline_css(html: str, where: str) -> str:
+    """Return a rendered document with the rules of its `<style>` elements as `style` attributes.
 
-    Rules that only a `<style>` can express (`@media`, `:hover`) stay there. A source without `<style>` comes
-    back as it is.
+    Rules that only a `<style>` can express (`@media`, `:hover`) stay there, as does every `<style>` whose `media`
+    is not every screen. A document without a rule to inline is returned unchanged. Nothing is fetched.
+
+    Args:
+        html: what the template rendered.
+        where: the template's file, for error texts.
 
     Raises:
-        TemplateError: the CSS is broken, or a Jinja tag stands where inlining would change what it does.
+        TemplateError: css-inline cannot read the CSS.
     """
-    if not _STYLE.search(COMMENT.sub("", source)):
-        return source
-    parts = cut(env, source)
-    hidden = hide(parts, where)
-    changed = _with_doctype(hidden.html, _inline(hidden.html, where, keep_all=_has_unseen_markup(parts)))
-    changed = without_implied(hidden, changed)
-    compare(hidden, changed)
-    return hidden.put_back(_merged_styles(changed, hidden.renamed))
-
-
-def _inline(html: str, where: str, *, keep_all: bool) -> str:
+    if "<style" not in html and not _STYLE.search(html):
+        return html
+    seen = _STYLE.findall(_COMMENT.sub("", html))
+    if not any(_is_for_every_screen(attributes) and _has_rule(css) for attributes, css in seen):
+        return html
     import css_inline  # noqa: PLC0415 - only a campaign with a <style> needs it
 
-    try:
-        return css_inline.CSSInliner(
-            keep_style_tags=True,
-            keep_at_rules=True,
-            remove_inlined_selectors=not keep_all,
-            keep_link_tags=True,
-            load_remote_stylesheets=False,
-        ).inline(html)
-    except css_inline.InlineError as error:
-        raise TemplateError(f"{where}: The CSS cannot be inlined ({error}); mend it, or take it out.") from None
-
-
-def _has_unseen_markup(parts: Cut) -> bool:
-    """Return whether rules may match what the parser does not see, so that all of them must stay in `<style>`."""
-    return any(value.attribute in {"class", "id"} for value in parts.values) or any(
-        parts.keyword(tag) in _ELSEWHERE for tag in parts.tags
+    inliner = css_inline.CSSInliner(
+        keep_style_tags=True,
+        keep_at_rules=True,
+        # Outlook reads markup that the parser takes for comments, so its rules must stay.
+        remove_inlined_selectors="<!--[if" not in html,
+        keep_link_tags=True,
+        load_remote_stylesheets=False,
     )
+    try:
+        inlined = inliner.inline(_STYLE.sub(_with_mark, html))
+    except css_inline.InlineError as error:
+        raise TemplateError(f"{where}: The CSS cannot be inlined ({error}); correct it, or take it out.") from None
+    return _as_written(html, inlined.replace(_IGNORED, ""))
 
 
-def _with_doctype(before: str, after: str) -> str:
-    """Return the HTML with its whole document type, which decides the mode it is shown in."""
-    found = _DOCTYPE.search(before)
-    return _DOCTYPE.sub(lambda _: found[0], after, count=1) if found else after
+def _as_written(before: str, after: str) -> str:
+    """Return the inlined document with its whole document type and Outlook's conditions, which the parser rewrites."""
+    if found := _DOCTYPE.search(before):
+        after = _DOCTYPE.sub(lambda _: found[0], after, count=1)
+    return _PARSED_CONDITION.sub(r"<!\1>", after) if _BARE_CONDITION.search(before) else after
 
 
-def _merged_styles(html: str, renamed: str) -> str:
-    """Return the HTML with each `style` that holds Jinja tags, renamed before, behind what was inlined."""
-    own = re.compile(rf' {renamed}style="([^"]*)"')
+def _with_mark(found: re.Match[str]) -> str:
+    if _is_for_every_screen(found[1]):
+        return found[0]
+    end = found.end(1) - found.start()
+    return f"{found[0][:end]}{_IGNORED}{found[0][end:]}"
 
-    def merged(found: re.Match[str]) -> str:
-        element, style = found[0], own.search(found[0])
-        if style is None:
-            return element
-        rest = element[: style.start()] + element[style.end() :]
-        with_both = re.sub(r' style="([^"]*?);?\s*"', lambda given: f' style="{given[1]};{style[1]}"', rest, count=1)
-        return with_both if with_both != rest else own.sub(r' style="\1"', element)
 
-    return ELEMENT.sub(merged, html) if f"{renamed}style" in html else html
+def _is_for_every_screen(attributes: str) -> bool:
+    found = _MEDIA.search(attributes)
+    return found is None or " ".join((found[1] or found[2] or found[3] or "").lower().split()) in _EVERY_SCREEN
+
+
+@lru_cache(maxsize=64)  # the same for nearly every recipient
+def _has_rule(css: str) -> bool:
+    """Return whether a style sheet has a rule outside of `@media` and its like."""
+    import tinycss2  # type: ignore[import-untyped] # noqa: PLC0415 - only a campaign with a <style> needs it
+
+    return any(node.type == "qualified-rule" for node in tinycss2.parse_stylesheet(css, skip_comments=True))

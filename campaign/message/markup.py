@@ -14,10 +14,6 @@ _NEWLINE = re.compile(r"\r\n|\r")
 _BEGINNINGS = {"variable_begin": "expression", "block_begin": "statement", "comment_begin": "comment"}
 
 
-#: What Jinja would take for a tag of its own.
-_DELIMITER = re.compile(r"\{(?=[{%#])|\{\Z")
-
-
 class Place(Enum):
     """Where in the HTML a Jinja tag stands."""
 
@@ -63,23 +59,16 @@ class Tag:
     #: Counted from 1.
     line: int
     place: Place = Place.TEXT
-    #: Within `<!--[if mso]>` and `<![endif]-->`: markup to Outlook, a comment to everybody else.
-    conditional: bool = False
-    #: The HTML tag (`td`, `/tr`) that came last before it.
-    after: str = ""
 
 
 @dataclass(slots=True)
 class Value:
     """The quoted value of an attribute that holds Jinja tags."""
 
-    element: str
     attribute: str
-    #: Where the attribute's name begins, and where the value begins and ends within its quotes.
-    name_start: int
+    #: Where the value begins and ends within its quotes.
     start: int
     end: int = 0
-    conditional: bool = False
     tags: list[Tag] = field(default_factory=list)
 
 
@@ -91,8 +80,6 @@ class Cut:
     source: str
     tags: list[Tag]
     values: list[Value]
-    #: Where the document's body begins.
-    body: int
 
     def text(self, tag: Tag) -> str:
         """Return a tag as it is written."""
@@ -115,12 +102,7 @@ def cut(env: Environment, source: str) -> Cut:
         scanner.meet(tag)
         position = tag.end
     scanner.read(position, len(source))
-    return Cut(source, tags, scanner.values, scanner.body)
-
-
-def literal(text: str) -> str:
-    """Return a text as a template writes it, so that Jinja takes no part of it for a tag."""
-    return _DELIMITER.sub("{{ '{' }}", text)
+    return Cut(source, tags, scanner.values)
 
 
 def _tags(env: Environment, source: str) -> list[Tag]:
@@ -149,15 +131,13 @@ class _Scanner:
 
     def __init__(self, source: str) -> None:
         self.values: list[Value] = []
-        self.body = 0
         self._source = source
         self._place = Place.TEXT
+        #: Within `<!--[if mso]>` and `<![endif]-->`: markup to Outlook, a comment to all others.
         self._conditional = False
         self._element = ""
-        self._after = ""
         self._closing = ""
         self._attribute = ""
-        self._name_start = 0
         self._quote = ""
         self._value: Value | None = None
 
@@ -165,7 +145,7 @@ class _Scanner:
         """Note the place of a Jinja tag that stands where the scanner has come to."""
         if self._place is Place.TAG and self._attribute:
             self._place = Place.BARE
-        tag.place, tag.conditional, tag.after = self._place, self._conditional, self._after
+        tag.place = self._place
         if self._place is Place.VALUE and self._value is not None:
             self._value.tags.append(tag)
 
@@ -212,13 +192,11 @@ class _Scanner:
     def _read_tag(self, position: int, end: int) -> int:
         letter = self._source[position]
         if letter == ">":
-            self._close_tag(position + 1)
+            self._close_tag()
             return position + 1
         if self._attribute and letter in "\"'":
             self._place, self._quote = Place.VALUE, letter
-            self._value = Value(
-                self._element, self._attribute, self._name_start, position + 1, conditional=self._conditional
-            )
+            self._value = Value(self._attribute, position + 1)
             return position + 1
         if self._attribute and not letter.isspace():
             self._place = Place.BARE
@@ -226,7 +204,6 @@ class _Scanner:
         found = self._ATTRIBUTE.match(self._source, position, end)
         if found is None:
             return position + 1
-        self._name_start = position
         self._attribute = found[1].lower() if found[2] else ""
         return found.end()
 
@@ -257,10 +234,6 @@ class _Scanner:
             self._place, self._attribute, self._element = Place.TAG, "", self._closing[1:]
         return found.end()
 
-    def _close_tag(self, position: int) -> None:
+    def _close_tag(self) -> None:
         self._place = _RAW.get(self._element, Place.TEXT)
         self._closing = f"</{self._element}"
-        if not self._conditional:
-            self._after = self._element
-        if self._element == "body" or (self._element == "/head" and not self.body):
-            self.body = position

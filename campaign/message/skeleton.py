@@ -14,7 +14,6 @@ from campaign.errors import TemplateError
 from campaign.message import bodies, headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
 _TEXT, _HTML = b"@text@", b"@html@"
@@ -39,7 +38,6 @@ class Skeleton:
     Args:
         sender: one mailbox, as `headers.mailbox` reads it; the same for `reply_to`.
         list_id: the value of List-Id (RFC 2919).
-        known: lines that most bodies will hold; see `bodies.QuotedPrintable`.
         boundary: the boundary of the parts; it holds `=_`, which no quoted-printable body can
             (RFC 2045 §6.7 (5)).
 
@@ -47,13 +45,10 @@ class Skeleton:
         ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is no header.
     """
 
-    def __init__(
-        self, *, sender: str, reply_to: str | None, list_id: str, boundary: str, known: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, *, sender: str, reply_to: str | None, list_id: str, boundary: str) -> None:
         self._from = headers.mailbox("From", sender)
         self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
         self._boundary = boundary.encode("ascii")
-        self._quoted_printable = bodies.QuotedPrintable(known).encode
         fixed = f"List-Id: {list_id}\r\n".encode("ascii")
         if _fields("From", "List-Id").fullmatch(self._from + fixed) is None:
             raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not make one header.")
@@ -71,8 +66,8 @@ class Skeleton:
         subject: str,
         date: datetime,
         message_id: str,
-        text: str | bytes,
-        html: str | bytes,
+        text: str,
+        html: str,
         eight_bit: bool,
     ) -> bytes:
         """Return the message with CRLF line ends; no line is longer than 998 octets.
@@ -82,7 +77,7 @@ class Skeleton:
             subject: on one line, as `headers.one_line` returns it.
             date: an aware instant.
             message_id: with its angle brackets.
-            text: the text body, with newlines; or as 8bit data, where that may be sent.
+            text: the text body, with newlines.
             html: the HTML body, likewise.
             eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line, a NUL or the boundary
                 is encoded all the same.
@@ -96,8 +91,8 @@ class Skeleton:
             raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
-        text_encoding, text = self._encoded(text, eight_bit=eight_bit)
-        html_encoding, html = self._encoded(html, eight_bit=eight_bit)
+        text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
+        html_encoding, html_bytes = self._encoded(html, eight_bit=eight_bit)
         parts = self._parts[text_encoding, html_encoding]
         varying = b"".join(
             (
@@ -110,15 +105,16 @@ class Skeleton:
         )
         if self._varying.fullmatch(varying) is None:
             raise TemplateError("The headers of this message would not be exactly those that were meant.")
-        return b"".join((self._from, varying, parts.before_text, text, parts.before_html, html, parts.after_html))
+        return b"".join(
+            (self._from, varying, parts.before_text, text_bytes, parts.before_html, html_bytes, parts.after_html)
+        )
 
-    def _encoded(self, body: str | bytes, *, eight_bit: bool) -> tuple[str, bytes]:
-        """Return a body's Content-Transfer-Encoding and its octets."""
-        octets = body if isinstance(body, bytes) else bodies.eight_bit(body) if eight_bit else None
-        if octets is not None and self._boundary not in octets:
-            return "8bit", octets
-        text = body if isinstance(body, str) else body.decode().replace("\r\n", "\n")
-        return "quoted-printable", self._quoted_printable(text)
+    def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:
+        """Return a body's Content-Transfer-Encoding and its bytes."""
+        data = bodies.eight_bit(body) if eight_bit else None
+        if data is not None and self._boundary not in data:
+            return "8bit", data
+        return "quoted-printable", bodies.quoted_printable(body)
 
 
 def _parts(fixed: bytes, boundary: str, text: str, html: str) -> _Parts:

@@ -1,8 +1,13 @@
-"""What a campaign's message says to one recipient: subject, HTML, text and links. Not yet its bytes."""
+"""Render what a campaign's message says to one recipient: subject, HTML, text and links. `Renderer.render` is the way.
+
+The HTML is rendered first, then its CSS is inlined, then the text part is made from it where no template gives one.
+The links are checked in the result. How it becomes bytes is in `skeleton.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from hashlib import sha256
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,22 +18,20 @@ from campaign.errors import TemplateError
 from campaign.message import templates
 from campaign.message.bodies import with_newlines
 from campaign.message.guards import guarded
-from campaign.message.headers import MAX_LENGTH, one_line
-from campaign.message.inlining import inlined
+from campaign.message.headers import one_line
+from campaign.message.inlining import inline_css
 from campaign.message.links import LinkBuilder
-from campaign.message.plaintext import text_of, text_template, tidied
-from campaign.message.straight import Straight, plain, renderer
+from campaign.message.plaintext import text_of
 from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from typing import Any
 
-    from jinja2 import Environment, Template, nodes
+    from jinja2 import Environment, Template
 
     from campaign.definition import Definition
-    from campaign.message.straight import Render
 
 #: Stands in the place of the token wherever an error might show it.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
@@ -36,7 +39,7 @@ _NO_TOKEN = "..."  # noqa: S105 - it is none
 _GOES_ON = frozenset("-_~%" + ascii_letters + digits)
 #: Behind one of these a link is a part of something else: of a query, a path, a word.
 _INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
-#: What nobody sees, though some mail programs take orders from it (WHATWG HTML §13.1.6).
+#: Text that readers do not see, though some mail programs take orders from it (WHATWG HTML §13.1.6).
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 #: What the templates of the bodies get beside the columns.
 _OURS = frozenset({"link", "link_to"})
@@ -54,15 +57,7 @@ class Rendered(NamedTuple):
     links: tuple[str, ...]
 
 
-class _Sure(NamedTuple):
-    """Templates of text and plain variables."""
-
-    subject: Straight
-    html: Straight
-    text: Straight
-
-
-class Wording:
+class Renderer:
     """The compiled templates of a campaign.
 
     Raises:
@@ -73,31 +68,9 @@ class Wording:
         email, link = definition.email, definition.link
         self._folder = templates.TemplateFolder(definition.path.parent)
         self._names = templates.Names()
-        self._link: LinkBuilder | None = None
         self._ours = _OURS if link else frozenset()
-        html_env = templates.environment(self._folder, prepare=guarded, autoescape=True)
-        # As it is written, for errors that name a line; `_html` is what is sent.
-        self._written_html, trees = self._file(html_env, email.html)
-        self._html = self._written_html
-        root = templates.root_of(trees, self._folder.name_of(email.html))
-        source = guarded(html_env, self._folder.read(root), self._folder.path_of(root))
-        changed = inlined(html_env, source, self._folder.path_of(root))
-        if changed != source:
-            self._html = self._changed(root, changed, trees).get_template(self._html.name or root)
-        self._render_html = renderer(self._html)
-        known = [changed]
-        text_env = templates.environment(self._folder)
-        self._text: Template | None = None
-        self._render_text: Render | None = None
-        # Whether blank lines must be tidied up in what the text template renders.
-        self._derived = email.text is None
-        if email.text is not None:
-            self._text, _ = self._file(text_env, email.text)
-            self._render_text = renderer(self._text)
-        elif (derived := text_template(text_env, changed)) is not None:
-            self._text = templates.compile_source(text_env, derived, self._folder.path_of(root))
-            self._render_text = renderer(self._text, derived)
-            known.append(derived)
+        self._html = self._compiled(templates.environment(self._folder, prepare=guarded, autoescape=True), email.html)
+        self._text = self._compiled(templates.environment(self._folder), email.text) if email.text else None
         self._folder.seal()
 
         where = f"{definition.path}: email.subject"
@@ -106,26 +79,13 @@ class Wording:
             raise TemplateError(f"{where}: A sign-in link must not stand in a subject; take it out.")
         self._names.add(where, tree)
         self._subject = templates.compile_source(templates.environment(), email.subject, where)
-        self._render_subject = renderer(self._subject, email.subject)
+        self._link: LinkBuilder | None = None
         if link is not None:
             where = f"{definition.path}: link.url"
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
             self._names.add(where, self._link.tree)
-        renders = (self._render_subject, self._render_html, self._render_text)
-        straight = [render for render in renders if isinstance(render, Straight)]
-        #: Subject, HTML and text where nothing that a value holds can make the mail fail, and what they need for it.
-        self._sure = _Sure(*straight) if link is None and len(straight) == len(renders) else None
-        self._needed = frozenset(name for render in straight for name in render.names)
-        #: With values of so many characters a subject that has words of its own can be sent as it is.
-        self._short = -1
-        if self._sure is not None and any(map(str.isalnum, self._sure.subject.literal)):
-            self._short = self._sure.subject.longest_value(MAX_LENGTH)
         self._globals = dict(self._subject.globals)
-        #: The lines of the templates; most of them stand in every message.
-        self.lines = frozenset(
-            line for source in (*known, *self._folder.sources.values()) for line in source.splitlines()
-        )
-        #: Changes when anything changes that the campaign's mails are made of.
+        #: A hash that changes when anything changes that the campaign's mails are made of.
         self.fingerprint = sha256(
             repr(
                 (
@@ -138,8 +98,8 @@ class Wording:
             ).encode("utf-8", "backslashreplace")
         ).hexdigest()
 
-    def _file(self, env: Environment, path: Path) -> tuple[Template, dict[str, nodes.Template]]:
-        """Return a compiled template, with the syntax trees of all that it is made of."""
+    def _compiled(self, env: Environment, path: Path) -> Template:
+        """Return a compiled template whose names are known and which uses the link."""
         name = self._folder.name_of(path)
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
@@ -149,50 +109,11 @@ class Wording:
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
                 "click, or remove [link] from the campaign file."
             )
-        return env.get_template(name), trees
-
-    def _changed(self, root: str, changed: str, trees: Iterable[str]) -> Environment:
-        """Return an environment in which one template has another source."""
-
-        def prepare(env: Environment, source: str, where: str) -> str:
-            return changed if where == self._folder.path_of(root) else guarded(env, source, where)
-
-        env = templates.environment(self._folder, prepare=prepare, autoescape=True)
-        for name in trees:
-            env.get_template(name)
-        return env
+        return env.get_template(name)
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours)
-
-    def is_sure(self, variables: Mapping[str, Any]) -> bool:
-        """Return whether the words can certainly be rendered, and the subject can be sent, whatever the values are."""
-        if self._sure is None or not self._needed <= variables.keys():
-            return False
-        values = map(variables.__getitem__, self._sure.subject.names)
-        if all(type(value) is str and len(value) <= self._short for value in values):
-            return True
-        return 0 < len(one_line(self._sure.subject(variables))) <= MAX_LENGTH
-
-    def octets(self, variables: Mapping[str, Any]) -> tuple[str, bytes, str | bytes] | None:
-        """Return the subject, HTML and text of `render`, encoded as 8bit data as far as it costs next to nothing.
-
-        None where it is not that simple: it is in a mail without a link, with plain templates and plain values.
-        """
-        if self._sure is None:
-            return None
-        try:
-            values = plain(variables, self._needed)
-            html = self._sure.html.octets(variables, values)
-            text = (
-                tidied(with_newlines(self._sure.text(variables)))
-                if self._derived
-                else self._sure.text.octets(variables, values)
-            )
-            return None if html is None or text is None else (one_line(self._sure.subject(variables)), html, text)
-        except KeyError:
-            return None
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the words for one recipient.
@@ -210,29 +131,35 @@ class Wording:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
             context, links = self._context(variables, token or "")
-            subject = one_line(self._render_subject(context))
-            html = with_newlines(self._render_html(context))
-            text = text_of(html) if self._render_text is None else with_newlines(self._render_text(context))
-            if self._derived:
-                text = tidied(text)
+            subject = one_line(templates.render(self._subject, context))
+            html = with_newlines(inline_css(templates.render(self._html, context), str(self._html.filename)))
+            text = text_of(html) if self._text is None else with_newlines(templates.render(self._text, context))
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables) from None
-        if self._link is None:
-            return Rendered(subject, html, text, ())
+        arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
+        return Rendered(subject, html, text, arrived)
+
+    def _arrived(self, html: str, text: str, links: list[str], token: str) -> tuple[str, ...]:
+        """Return the links that stand in the HTML as they are.
+
+        Raises:
+            TemplateError: there is none, none of them stands in the text, or the token stands anywhere else.
+        """
         seen = _COMMENT.sub("", html) if "<!--" in html else html
-        arrived = tuple(dict.fromkeys(link for link in links if _stands_in(seen, escape(link))))
+        arrived = tuple(dict.fromkeys(link for link in links if any(_stands_in(seen, form) for form in _in_html(link))))
+        text_source = self._html if self._text is None else self._text
         if not arrived:
             raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
         if not any(_stands_in(text, link) for link in arrived):
-            where = self._html if self._text is None else self._text
-            raise TemplateError(f"{where.filename}: The sign-in link does not arrive in the text part as it is.")
-        for body, forms, template in ((html, map(escape, links), self._html), (text, links, self._text or self._html)):
-            if token and not _only_links_hold(token, body, forms):
+            raise TemplateError(f"{text_source.filename}: The sign-in link does not arrive in the text part as it is.")
+        forms = [form for link in links for form in _in_html(link)]
+        for body, allowed, template in ((html, forms, self._html), (text, links, text_source)):
+            if not _only_links_hold(token, body, allowed):
                 raise TemplateError(
                     f"{template.filename}: The sign-in link stands inside another address or is altered, so that the "
                     "token would go elsewhere; let {{ link }} stand by itself."
                 )
-        return Rendered(subject, html, text, arrived)
+        return arrived
 
     def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
         """Return all that the templates may name, and the list that every link with the token is put in."""
@@ -257,12 +184,26 @@ class Wording:
             context, _ = self._context(variables, _NO_TOKEN)
         except TemplateError as again:
             return again
-        for template in filter(None, (self._subject, self._written_html, self._text)):
+        steps: list[tuple[Template, Callable[[], object]]] = [
+            (template, partial(templates.render, template, context))
+            for template in (self._subject, self._html, self._text)
+            if template is not None
+        ]
+        steps.append((self._html, lambda: inline_css(templates.render(self._html, context), str(self._html.filename))))
+        for template, step in steps:
             try:
-                templates.render(template, context)
+                step()
             except Exception as again:  # noqa: BLE001 - a template can raise anything
                 return explained(again, variables, str(template.filename))
-        return TemplateError(f"{self._html.filename}: The text part cannot be derived ({type(error).__name__}).")
+        return TemplateError(
+            f"{self._html.filename}: No text part can be made of the HTML ({type(error).__name__}); "
+            "give one with `text` in the campaign file."
+        )
+
+
+def _in_html(link: str) -> tuple[str, str]:
+    """Return a link as Jinja escapes it, and as an HTML serialiser does (WHATWG HTML §13.3), which leaves `'` alone."""
+    return str(escape(link)), link.replace("&", "&amp;")
 
 
 def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
@@ -277,7 +218,7 @@ def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
 
 
 def _stands_in(text: str, link: str) -> bool:
-    """Return whether a link stands somewhere with nothing behind it that a reader's program would take for a part."""
+    """Return whether a link stands somewhere with nothing behind it that a mail program would take for a part of it."""
     at = text.find(link)
     while at >= 0:
         end = at + len(link)
