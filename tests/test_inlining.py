@@ -13,14 +13,9 @@ CSS = (
 )
 
 
-def inline(html: str) -> str:
-    """Return a document with its CSS inlined."""
-    return inline_css(html, "a.html")
-
-
 def test_rules_become_style_attributes() -> None:
     """A rule becomes a style attribute; what only a style element can express stays there."""
-    html = inline(f"<html><head>{CSS}</head><body><p class='a'>x</p></body></html>")
+    html = inline_css(f"<html><head>{CSS}</head><body><p class='a'>x</p></body></html>")
     assert '<p class="a" style="color: red;margin: 1px;">x</p>' in html
     assert "@media print" in html
     assert ".a {" not in html
@@ -40,14 +35,14 @@ def test_rules_become_style_attributes() -> None:
 )
 def test_without_a_rule_to_inline_nothing_changes(html: str) -> None:
     """A document is returned unchanged where no `<style>` for every screen has a rule outside of `@media`."""
-    assert inline(html) == html
+    assert inline_css(html) == html
 
 
 @pytest.mark.parametrize("media", ["print", "only screen and (max-width:480px)", "(prefers-color-scheme: dark)"])
 def test_a_style_for_some_screens_is_not_inlined(media: str) -> None:
     """A `<style>` with a media query stays as it is, beside one that is inlined."""
     style = f'<style media="{media}">p {{ display: none }}</style>'
-    html = inline(f"<html><head>{style}{CSS}</head><body><p>x</p></body></html>")
+    html = inline_css(f"<html><head>{style}{CSS}</head><body><p>x</p></body></html>")
     assert style in html
     assert '<p style="color: red;">' in html
 
@@ -55,7 +50,7 @@ def test_a_style_for_some_screens_is_not_inlined(media: str) -> None:
 @pytest.mark.parametrize("media", ["", "all", "screen", "only  Screen"])
 def test_a_style_for_every_screen_is_inlined(media: str) -> None:
     """A media query that always holds on a screen changes nothing."""
-    assert '<p style="color: red;">x' in inline(
+    assert '<p style="color: red;">x' in inline_css(
         f"<style type='text/css' media='{media}'>p {{ color: red }}</style><p>x"
     )
 
@@ -67,7 +62,7 @@ def test_the_document_type_and_conditional_comments_survive() -> None:
     )
     comment = '<!--[if mso]><v:rect href="x"><style>y</style><center class="a"><![endif]-->'
     shown = "<!--[if !mso]><!-- -->y<!--<![endif]--><![if !mso]>z<![endif]>"
-    html = inline(f"{doctype}\n<html><head>{CSS}</head><body>{comment}<p>x</p>{shown}</body></html>")
+    html = inline_css(f"{doctype}\n<html><head>{CSS}</head><body>{comment}<p>x</p>{shown}</body></html>")
     assert html.startswith(f"{doctype}\n<html>")
     assert comment in html
     assert shown in html
@@ -76,8 +71,8 @@ def test_the_document_type_and_conditional_comments_survive() -> None:
 
 def test_own_styles_win() -> None:
     """A style attribute of the template stands behind the rules, so that it wins."""
-    assert '<p style="color: green">' in inline(f'{CSS}<p style="color: green">x')
-    assert '<p style="color: red;top: 1px">' in inline(f'{CSS}<p style="top: 1px">x')
+    assert '<p style="color: green">' in inline_css(f'{CSS}<p style="color: green">x')
+    assert '<p style="color: red;top: 1px">' in inline_css(f'{CSS}<p style="top: 1px">x')
 
 
 @pytest.mark.parametrize(
@@ -91,10 +86,10 @@ def test_own_styles_win() -> None:
 )
 def test_selectors_by_position_see_the_rendered_document(selector: str, body: str, expected: str) -> None:
     """A selector by position is judged on the elements that there are."""
-    assert expected in inline(f"<style>{selector} {{ top: 9px }}</style>{body}")
+    assert expected in inline_css(f"<style>{selector} {{ top: 9px }}</style>{body}")
 
 
-def test_css_that_cannot_be_read_names_the_template() -> None:
-    """CSS that css-inline refuses is told with the template's file."""
-    with pytest.raises(TemplateError, match=r"^a\.html: The CSS cannot be inlined"):
-        inline("<style>p { color: red }</style><p style='color'>x</p>")
+def test_css_that_cannot_be_read_is_an_error() -> None:
+    """CSS that css-inline refuses is told with its reason."""
+    with pytest.raises(TemplateError, match=r"^The CSS cannot be inlined"):
+        inline_css("<style>p { color: red }</style><p style='color'>x</p>")

@@ -20,15 +20,11 @@ _BARE_CONDITION = re.compile(r"<!\[(?:if[^\]]*|endif)\]>", re.IGNORECASE)
 _PARSED_CONDITION = re.compile(r"<!--(\[(?:if[^\]]*|endif)\])-->", re.IGNORECASE)
 
 
-def inline_css(html: str, where: str) -> str:
+def inline_css(html: str) -> str:
     """Return a rendered document with the rules of its `<style>` elements as `style` attributes.
 
     Rules that only a `<style>` can express (`@media`, `:hover`) stay there, as does every `<style>` whose `media`
     is not every screen. A document without a rule to inline is returned unchanged. Nothing is fetched.
-
-    Args:
-        html: what the template rendered.
-        where: the template's file, for error texts.
 
     Raises:
         TemplateError: css-inline cannot read the CSS.
@@ -51,7 +47,7 @@ def inline_css(html: str, where: str) -> str:
     try:
         inlined = inliner.inline(_STYLE.sub(_with_mark, html))
     except css_inline.InlineError as error:
-        raise TemplateError(f"{where}: The CSS cannot be inlined ({error}); correct it, or take it out.") from None
+        raise TemplateError(f"The CSS cannot be inlined ({error}); correct it, or take it out.") from None
     return _as_written(html, inlined.replace(_IGNORED, ""))
 
 

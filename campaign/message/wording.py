@@ -132,7 +132,7 @@ class Renderer:
         try:
             context, links = self._context(variables, token or "")
             subject = one_line(templates.render(self._subject, context))
-            html = with_newlines(inline_css(templates.render(self._html, context), str(self._html.filename)))
+            html = with_newlines(inline_css(templates.render(self._html, context)))
             text = text_of(html) if self._text is None else with_newlines(templates.render(self._text, context))
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables) from None
@@ -189,7 +189,7 @@ class Renderer:
             for template in (self._subject, self._html, self._text)
             if template is not None
         ]
-        steps.append((self._html, lambda: inline_css(templates.render(self._html, context), str(self._html.filename))))
+        steps.append((self._html, lambda: inline_css(templates.render(self._html, context))))
         for template, step in steps:
             try:
                 step()

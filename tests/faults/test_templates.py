@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import socket
 from email import message_from_bytes
 from email.policy import SMTP
 from html import unescape
@@ -56,6 +58,47 @@ def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> No
         assert table_of(stage.work.log, "delivery") == []
         checked = stage.work.campaign("check", "campaign.toml")
         assert (checked.returncode, words in checked.stdout) == (2, True)
+
+
+def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Path) -> None:
+    """A row whose values make CSS that cannot be read is told by the template and its line of the CSV."""
+    style = "color{% if user_id != 'user_9' %}: red{% endif %}"
+    html = f'<style>p {{ margin: 0 }}</style><p style="{style}">Hello</p>{HTML}'
+    with staged(tmp_path, 10, html=html) as stage:
+        for command in (("run", "campaign.toml", "--yes"), ("check", "campaign.toml")):
+            done = stage.work.campaign(*command)
+            assert done.returncode == 2
+            assert "people.csv:11: email.html: The CSS cannot be inlined" in done.stdout + done.stderr
+        assert stage.silent
+
+
+def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
+    """Style sheets, imports and images by URL or file leave check, preview, test and run silent and unhindered."""
+    os.mkfifo(tmp_path / "endless.css")  # who opens it to read waits for ever
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        web = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        named = "".join(
+            f'<link rel="stylesheet" href="{place}">'
+            f"<style>@import url('{place}'); p {{ background: url({place}); margin: 0 }}</style>"
+            f'<img src="{place}" alt="x">'
+            for place in (f"{web}/a.css", f"file://{tmp_path}/endless.css", "endless.css")
+        )
+        for text in (TEXT, None):
+            with staged(tmp_path, 2, html=f"<html><head>{named}</head><body>{HTML}</body></html>", text=text) as stage:
+                for command in (
+                    ("check", "campaign.toml"),
+                    ("preview", "campaign.toml"),
+                    ("test", "campaign.toml", "--to", "me@acme.example"),
+                    ("run", "campaign.toml", "--yes"),
+                ):
+                    done = stage.work.campaign(*command, timeout=30)
+                    assert done.returncode == 0, (command, done.stdout, done.stderr)
+                assert len(stage.accepted) >= 2
+            for file in tmp_path.glob("send-log.db*"):
+                file.unlink()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_a_template_edited_during_a_run(tmp_path: Path) -> None:
