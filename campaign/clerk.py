@@ -12,14 +12,13 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from campaign.clock import SystemClock, instant
 from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
-from campaign.httpline import Line
 from campaign.model import ClerkUser, Revocation, SignInToken
 from campaign.words import printable, receipt
 
@@ -28,15 +27,17 @@ if TYPE_CHECKING:
 
     from campaign.model import Receipt
 
-#: For each part of a call.
-_PATIENCE = httpx.Timeout(30.0, connect=15.0)
-#: Seconds for a whole call, however its answer trickles in.
-_DEADLINE = 60.0
-_ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
-#: Octets of an answer; the users of a batch have some hundred thousand.
-_LARGEST = 10_000_000
+#: For each part of a call. A connection is free whenever a call is made, since the calls at once are limited.
+_CALL_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+#: For a whole call, however slowly its answer comes.
+_CALL_TIMEOUT_S = 60.0
+#: A connection that was idle for longer is not used again, since the server may be closing it at that moment.
+_CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=5.0)
+#: The users of a batch have some hundred thousand.
+_MAX_ANSWER_BYTES = 10_000_000
 #: zlib's number for gzip and its own form alike, with the largest window.
 _GZIP = 47
+_ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
 
 
 class Clerk:
@@ -51,21 +52,20 @@ class Clerk:
 
     def __init__(self, api_url: str, secret_key: str) -> None:
         self._base = httpx.URL(f"{api_url}/v1")
-        self._sign_in_tokens = self._at("/sign_in_tokens")
-        self._users_url = self._at("/users")
-        self._extensions = {"timeout": _PATIENCE.as_dict()}
-        self._headers = httpx.Headers(
-            {
-                "Host": self._base.netloc.decode("ascii"),
+        self._client = httpx.AsyncClient(
+            base_url=self._base,
+            headers={
                 "Authorization": f"Bearer {secret_key}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "User-Agent": "campaign",
-            }
+            },
+            verify=ssl.create_default_context(),
+            timeout=_CALL_TIMEOUT,
+            limits=_CONNECTIONS,
+            follow_redirects=False,
+            trust_env=False,
         )
-        self._tls = ssl.create_default_context() if urlsplit(api_url).scheme == "https" else None
-        #: A line for each call at once, the one used last in front.
-        self._idle: list[Line] = []
 
     async def __aenter__(self) -> Self:
         """Connect to nothing yet."""
@@ -73,8 +73,7 @@ class Clerk:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        await self._client.aclose()
 
     async def create_sign_in_token(self, user_id: str, *, expires_in: timedelta) -> SignInToken:
         """Return a new sign-in token: `POST /v1/sign_in_tokens`.
@@ -88,7 +87,7 @@ class Clerk:
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
         # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
-        answer = await self._call("POST", self._sign_in_tokens, json=body, scope=Scope.RECIPIENT)
+        answer = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
         if answer.status in {404, 422}:
             said = answer.receipt
             raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
@@ -109,7 +108,7 @@ class Clerk:
             LaterError: not settled yet, with `perhaps_done` where the token may have been revoked.
             ServiceRefusesError: 401, 403, or a redirect.
         """
-        answer = await self._call("POST", self._at(f"/sign_in_tokens/{quote(token_id, safe='')}/revoke"))
+        answer = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
         if answer.status == 200:
             return Revocation.REVOKED
         if answer.status == 404:
@@ -139,7 +138,7 @@ class Clerk:
 
     async def _users(self, query: list[tuple[str, str]]) -> list[ClerkUser]:
         # one address may belong to several users, and the default limit is 10
-        answer = await self._call("GET", self._users_url, params=[*query, ("limit", "500")])
+        answer = await self._call("GET", "/users", params=[*query, ("limit", "500")])
         if answer.status in {400, 422}:
             raise NeverError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
         data = answer.json if answer.status == 200 else None
@@ -153,14 +152,14 @@ class Clerk:
     async def _call(
         self,
         method: str,
-        url: httpx.URL,
+        path: str,
         *,
         scope: Scope = Scope.CLERK,
         **how: Any,  # noqa: ANN401 - httpx's own
     ) -> _Answer:
         """Return the answer, unless it means the same for every call; `scope`: whose try a lost one costs."""
         try:
-            answer = await self._whole_answer(method, url, **how)
+            answer = await self._whole_answer(method, path, **how)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if any(isinstance(cause, ssl.SSLError) for cause in (error.__cause__, error.__context__)) or (
                 "CERTIFICATE" in str(error)
@@ -169,9 +168,9 @@ class Clerk:
                     f"Clerk at {self._base.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
                 ) from None
             raise LaterError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
+        except (httpx.HTTPError, TimeoutError, zlib.error) as error:
             # the request may have been carried out
-            what = printable(str(error)) or f"{type(error).__name__} within {_DEADLINE:g} s"
+            what = printable(str(error)) or f"{type(error).__name__} within {_CALL_TIMEOUT_S:g} s"
             raise LaterError(
                 f"Clerk's answer was lost: {what}",
                 scope=scope,
@@ -186,29 +185,18 @@ class Clerk:
             raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
         return answer
 
-    async def _whole_answer(self, method: str, url: httpx.URL, **how: Any) -> _Answer:  # noqa: ANN401
+    async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
         """Return what Clerk answers, read in bounded time and memory."""
         body = bytearray()
-        request = httpx.Request(method, url, headers=self._headers, extensions=self._extensions, **how)
-        line = self._idle.pop() if self._idle else Line(self._base, self._tls)
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                response = await line.handle_async_request(request)
-                try:
-                    async for part in cast("httpx.AsyncByteStream", response.stream):
-                        body += part
-                        if len(body) > _LARGEST:
-                            raise httpx.RemoteProtocolError(f"it has more than {_LARGEST} octets")
-                finally:
-                    await response.aclose()
-        finally:
-            self._idle.append(line)
+        async with asyncio.timeout(_CALL_TIMEOUT_S), self._client.stream(method, path, **how) as response:
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > _MAX_ANSWER_BYTES:
+                    raise httpx.RemoteProtocolError(f"it has more than {_MAX_ANSWER_BYTES} bytes")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            body[:] = zlib.decompressobj(_GZIP).decompress(body, _LARGEST)
+            # httpx decodes whole chunks, which a compressed answer can swell to any size
+            body[:] = zlib.decompressobj(_GZIP).decompress(body, _MAX_ANSWER_BYTES)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
-
-    def _at(self, path: str) -> httpx.URL:
-        return self._base.copy_with(path=self._base.path + path)
 
     @staticmethod
     def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:

@@ -155,8 +155,7 @@ def outside(*allowed: str) -> list[Path]:
     ("library", "allowed"),
     [
         ("aiosmtplib", ("smtp/dialing.py",)),
-        ("httpx", ("httpline.py", "clerk.py")),
-        ("h11", ("httpline.py",)),
+        ("httpx", ("clerk.py",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),
         ("rich", ("report.py", "closing.py", "livebar.py")),

@@ -1,0 +1,103 @@
+"""A kept connection to Clerk: used again while the server has neither left nor spoken; no call is sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from datetime import timedelta
+
+import pytest
+
+from campaign.clerk import Clerk
+from campaign.errors import LaterError
+from campaign.model import Revocation
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def hear(theirs: socket.socket) -> bytes:
+    """Return the whole call that comes over a connection."""
+    loop = asyncio.get_running_loop()
+    heard = b""
+    while b"\r\n\r\n" not in heard:
+        heard += await loop.sock_recv(theirs, 65536)
+    return heard
+
+
+async def answer(listening: socket.socket, said: bytes = OK) -> socket.socket:
+    """Take a connection, answer its first call, and return it."""
+    loop = asyncio.get_running_loop()
+    theirs, _ = await loop.sock_accept(listening)
+    theirs.settimeout(0)
+    await hear(theirs)
+    await loop.sock_sendall(theirs, said)
+    return theirs
+
+
+async def again(theirs: socket.socket) -> None:
+    """Answer a further call."""
+    await hear(theirs)
+    await asyncio.get_running_loop().sock_sendall(theirs, OK)
+
+
+def listening_socket() -> tuple[socket.socket, str]:
+    """Return a listening socket and its origin."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(0)
+    return listening, f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_connection_is_kept() -> None:
+    """The second call goes over the connection of the first."""
+
+    async def run() -> None:
+        listening, url = listening_socket()
+        with listening:
+            async with Clerk(url, "sk_test_1") as clerk:
+                _, theirs = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+                with theirs:
+                    found, _ = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), again(theirs))
+                    assert found is Revocation.REVOKED
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+def test_a_server_that_left_between_two_calls_is_called_anew(last_words: bytes) -> None:
+    """A server that left, or spoke, between two calls loses none of them, and answers none with what is older."""
+
+    async def run() -> None:
+        listening, url = listening_socket()
+        with listening:
+            async with Clerk(url, "sk_test_1") as clerk:
+                _, theirs = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+                with theirs:
+                    # the event loop has no turn between this and the next call
+                    theirs.send(last_words) if last_words else theirs.close()
+                    async with asyncio.timeout(10):
+                        found, second = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+                    second.close()
+                    assert found is Revocation.REVOKED
+
+    asyncio.run(run())
+
+
+def test_a_call_whose_answer_is_cut_short_is_not_sent_again() -> None:
+    """A server that closes before its answer's end heard the call once; a token may exist."""
+
+    async def run() -> None:
+        listening, url = listening_socket()
+        with listening:
+            async with Clerk(url, "sk_test_1") as clerk:
+
+                async def cut() -> None:
+                    (await answer(listening, OK[:-1])).close()
+
+                create = clerk.create_sign_in_token("user_1", expires_in=timedelta(hours=1))
+                outcome, _ = await asyncio.gather(create, cut(), return_exceptions=True)
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+        assert isinstance(outcome, LaterError)
+        assert outcome.perhaps_done
+
+    asyncio.run(run())
