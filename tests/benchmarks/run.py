@@ -4,16 +4,17 @@
 
 Run it with the interpreter into whose environment the program is installed. Without a NAME every benchmark runs,
 which takes about 20 minutes on two cores; leave the machine alone meanwhile. What the benchmarks need besides
-(Debian's `postfix` for `smtp-sink` and `smtp-source`, npm's `nodemailer`) is installed if it is missing, into
-`$XDG_CACHE_HOME/campaign-benchmarks` where it is npm's; the CSVs and the send logs are written there as well, since
-what a durable log costs depends on the disk.
+(Debian's `postfix` for `smtp-sink` and `smtp-source`, npm's `nodemailer` and `juice`) is installed if it is missing,
+into `$XDG_CACHE_HOME/campaign-benchmarks` where it is npm's; the CSVs and the send logs are written there as well,
+since what a durable log costs depends on the disk.
 
 NAME        what runs
 throughput  a whole run on loopback; nodemailer, smtp-source -d, aiosmtplib
+style       the same with a <style>; nodemailer with juice
 roundtrip   the same with a round trip of 20 ms in between
 tokens      a token each and no limits; a bare httpx loop
 rate        100/second and 14/second, held for a minute each
-clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window
+clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window, with real latencies
 dkim        mails signed here, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
 help        campaign --help
@@ -39,7 +40,7 @@ from cases.dkim import dkim
 from cases.million import million
 from cases.pace import rate
 from cases.startup import startup
-from cases.throughput import roundtrip, throughput
+from cases.throughput import roundtrip, style, throughput
 from cases.tokens import clerk, tokens
 from harness import install, machine
 from harness.bench import Bench, Line, say
@@ -54,6 +55,7 @@ _QUIET = 0.05
 
 _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "throughput": throughput,
+    "style": style,
     "roundtrip": roundtrip,
     "tokens": tokens,
     "rate": rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 _NO_LIMIT = {"tokens": "100000/second"}
 #: httpx is fastest with few connections, so a loop with these takes part whatever the program does.
 _FEW = 10
+#: Tokens a second, where nothing limits them.
+_LEAST = 400
 #: Clerk's limit for a production key.
 _LIMIT, _PERIOD = 1000, 10.0
+_CLERK_EACH_WAY, _SMTP_EACH_WAY = 0.075, 0.05
 
 
 def tokens(bench: Bench) -> list[Line]:
@@ -53,8 +57,10 @@ def tokens(bench: Bench) -> list[Line]:
                 ],
             )
     peer = max(loops, key=lambda name: max(reached[name]))
+    rate = statistics.median(reached["campaign"])
     return [
-        versus(f"{count:,} tokens and messages", reached["campaign"], peer, reached[peer], 0.9),
+        Line(f"{count:,} tokens and messages", f"{rate:,.0f}/s", wanted="≥ 400/s", reached=rate >= _LEAST),
+        versus("the same beside httpx", reached["campaign"], peer, reached[peer], None),
         versus("the same with verify_address", reached["campaign, verify_address"], peer, reached[peer], None),
     ]
 
@@ -67,22 +73,30 @@ def _concurrency(bench: Bench, sink: Sink, recipients: Path) -> int:
 
 
 def clerk(bench: Bench) -> list[Line]:
-    """Clerk's 1000 requests per 10 seconds, which the token server enforces over a sliding window."""
+    """Clerk's 1000 requests per 10 seconds, which the token server enforces over a sliding window.
+
+    Clerk is 150 ms away and the mail server 100 ms, so that a message takes 200 ms: its envelope and its body.
+    """
     seconds = bench.pick(60, 20)
     # A tenth more than the time needs, so that the end of the run lies outside.
     count = int(_LIMIT / _PERIOD * seconds * 1.1)
     everybody = bench.recipients(count)
-    with bench.sink() as sink, running("token_server.py", "--limit", _LIMIT, "--period", _PERIOD) as server:
-        campaign = Campaign(bench.folder / "campaign", smtp=sink.port, clerk=server.port)
+    with (
+        bench.sink() as sink,
+        running("token_server.py", "--limit", _LIMIT, "--period", _PERIOD) as server,
+        running("delay_proxy.py", "--to", server.port, "--delay", _CLERK_EACH_WAY) as to_clerk,
+        running("delay_proxy.py", "--to", sink.port, "--delay", _SMTP_EACH_WAY) as to_smtp,
+    ):
+        campaign = Campaign(bench.folder / "campaign", smtp=to_smtp.port, clerk=to_clerk.port, connections=40)
         with sink.expecting(count):
             usage = campaign.run(everybody)
     record = server.record
     used = share(record["stamps"], _LIMIT / _PERIOD, seconds)
     core = usage.cpu_seconds / usage.seconds
     say(f"  requests: {record['kinds']}; fullest window {fullest(record['stamps'], _PERIOD)} of {_LIMIT}")
-    what = f"Clerk's limit for {seconds} s"
+    what = f"Clerk's limit for {seconds} s, Clerk 150 ms and SMTP 200 ms away"
     return [
-        Line(f"{what}: used", f"{used:.2%}", wanted="≥ 99 %", reached=used >= 0.99),
+        Line(f"{what}: used", f"{used:.2%}", wanted="≥ 98 %", reached=used >= 0.98),
         Line(f"{what}: answered 429", str(record["refused"]), wanted="0", reached=record["refused"] == 0),
-        Line(f"{what}: of one core", f"{core:.1%}", wanted="< 40 %", reached=core < 0.4),
+        Line(f"{what}: of one core", f"{core:.1%}", wanted="≤ 33 %", reached=core <= 1 / 3),
     ]

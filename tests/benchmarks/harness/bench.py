@@ -45,12 +45,12 @@ class Bench:
         path = self.folder / f"recipients-{count}.csv"
         return path if path.exists() else material.write_recipients(path, count)
 
-    def templates(self) -> Path:
-        """Return the folder of the peers' templates."""
-        folder = self.folder / "templates"
+    def templates(self, *, style: bool = False) -> Path:
+        """Return the folder of the peers' templates; with a `<style>`, if it is wanted."""
+        folder = self.folder / ("styled" if style else "templates")
         if not folder.exists():
             folder.mkdir()
-            material.write_templates(folder, material.PLAIN_LINK)
+            material.write_templates(folder, material.PLAIN_LINK, style=style)
         return folder
 
     @contextmanager

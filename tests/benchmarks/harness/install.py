@@ -14,7 +14,7 @@ from harness.child import BenchmarkError
 
 #: Debian keeps them out of an ordinary user's PATH.
 _SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
-_NODEMAILER = "nodemailer@10"
+_PACKAGES = {"nodemailer": "nodemailer@10", "juice": "juice@11"}
 
 
 def cache_folder() -> Path:
@@ -45,7 +45,7 @@ def postfix_tool(name: str) -> str:
 
 
 def nodemailer() -> tuple[str, Path]:
-    """Return the path of `node` and the folder into which nodemailer is installed.
+    """Return the path of `node` and the folder into which nodemailer and juice are installed.
 
     Raises:
         BenchmarkError: Node.js or the package is missing and cannot be installed.
@@ -54,9 +54,10 @@ def nodemailer() -> tuple[str, Path]:
     if not node or not npm:
         raise BenchmarkError("nodemailer needs Node.js; type: sudo apt-get install nodejs npm")
     folder = cache_folder()
-    if not (folder / "node_modules" / "nodemailer").is_dir():
+    if missing := [name for name in _PACKAGES if not (folder / "node_modules" / name).is_dir()]:
         command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts"]
-        _attempt([*command, _NODEMAILER], f"npm could not install {_NODEMAILER}", dict(os.environ))
+        packages = [_PACKAGES[name] for name in missing]
+        _attempt([*command, *packages], f"npm could not install {', '.join(packages)}", dict(os.environ))
     return node, folder
 
 

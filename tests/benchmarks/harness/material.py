@@ -56,6 +56,8 @@ _PARAGRAPHS = (
     ),
 )
 _STYLE = "font-family:Helvetica,Arial,sans-serif;font-size:16px;line-height:24px;color:#1a1a1a"
+_BUTTON = "padding:12px 24px;background:#5b21b6;color:#fff"
+_MEDIA = "@media (max-width: 480px) { body { padding: 8px } }"
 LINK, PLAIN_LINK = "{{ link }}", "https://acme.example/welcome?u={{ user_id }}"
 SUBJECT, SENDER = "You're in, {{ first_name }}", "Acme <hello@acme.example>"
 #: For the signatures, where mails are signed.
@@ -84,13 +86,24 @@ def write_key(path: Path) -> Path:
     return path
 
 
-def write_templates(folder: Path, link: str) -> None:
-    """Write `email.html` and `email.txt`, in which `link` stands for the address to follow."""
-    paragraphs = "\n".join(f'<p style="margin:0 0 16px">{text}</p>' for text in _PARAGRAPHS[:6])
-    button = f'<p><a href="{link}" style="padding:12px 24px;background:#5b21b6;color:#fff">Open your place</a></p>'
+def write_templates(folder: Path, link: str, *, style: bool = False) -> None:
+    """Write `email.html` and `email.txt`.
+
+    Args:
+        folder: where to.
+        link: stands for the address to follow.
+        style: the CSS stands in a `<style>`, to be inlined for each message, instead of in `style` attributes.
+    """
+    body, paragraph, action = f"margin:0;padding:24px;{_STYLE}", "margin:0 0 16px", _BUTTON
+    sheet = f"<style>body {{ {body} }} p {{ {paragraph} }} .action {{ {action} }} {_MEDIA}</style>" if style else ""
+    body, paragraph, action = (
+        ("", "", ' class="action"') if style else (f' style="{each}"' for each in (body, paragraph, action))
+    )
+    paragraphs = "\n".join(f"<p{paragraph}>{text}</p>" for text in _PARAGRAPHS[:6])
+    button = f'<p><a href="{link}"{action}>Open your place</a></p>'
     (folder / "email.html").write_text(
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>You\'re in</title></head>\n'
-        f'<body style="margin:0;padding:24px;{_STYLE}">\n<h1>Welcome, {{{{ first_name }}}}</h1>\n'
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>You\'re in</title>{sheet}</head>\n'
+        f"<body{body}>\n<h1>Welcome, {{{{ first_name }}}}</h1>\n"
         f"{paragraphs}\n{button}\n<p>Acme, 1 Example Street</p>\n</body>\n</html>\n",
         encoding="utf-8",
     )

@@ -16,14 +16,16 @@ _PEERS = Path(__file__).parent.parent / "peers"
 _CONNECTIONS = 10
 
 
-def nodemailer(port: int, recipients: Path, templates: Path, *, key: Path | None = None) -> Usage:
-    """Send to everybody through nodemailer's pool, with its own DKIM signature if there is a key.
+def nodemailer(port: int, recipients: Path, templates: Path, *, key: Path | None = None, style: bool = False) -> Usage:
+    """Send to everybody through nodemailer's pool.
+
+    With a key each message has nodemailer's own DKIM signature; with `style` juice inlines the CSS of each.
 
     Raises:
         BenchmarkError: it cannot be installed, or failed.
     """
     node, folder = install.nodemailer()
-    script = [node, str(_PEERS / "nodemailer.mjs"), str(folder)]
+    script = [node, str(_PEERS / "nodemailer.mjs"), *(["--juice"] if style else []), str(folder)]
     signing = [] if key is None else [material.DOMAIN, material.SELECTOR, str(key)]
     return measure([*script, str(port), str(recipients), *_message(templates), *signing])
 

@@ -31,6 +31,8 @@ class Campaign:
         domains: Mapping[str, str] | None = None,
         verify: bool = True,
         key: Path | None = None,
+        style: bool = False,
+        connections: int = 10,
     ) -> None:
         """Write the folder.
 
@@ -42,14 +44,17 @@ class Campaign:
             domains: rates of recipient domains, likewise.
             verify: the addresses are held against Clerk's users first.
             key: signs the mails (DKIM).
+            style: the CSS of the template stands in a `<style>`.
+            connections: to the mail server, at most.
         """
         folder.mkdir(parents=True)
         self._folder = folder
         self.file = folder / "campaign.toml"
         self._env = environment() | _settings(smtp, clerk) | ({"CAMPAIGN_DKIM_KEY": str(key)} if key else {})
-        material.write_templates(folder, material.PLAIN_LINK if clerk is None else material.LINK)
+        material.write_templates(folder, material.PLAIN_LINK if clerk is None else material.LINK, style=style)
         self.file.write_text(
-            _definition(limits or {}, domains or {}, tokens=clerk is not None, verify=verify), encoding="utf-8"
+            _definition(limits or {}, domains or {}, connections, tokens=clerk is not None, verify=verify),
+            encoding="utf-8",
         )
         if key is not None:
             with self.file.open("a", encoding="utf-8") as file:
@@ -88,7 +93,9 @@ class Campaign:
         return measure((*COMMAND, "status", str(self.file), "--json"), env=self._env, cwd=self._folder)
 
 
-def _definition(limits: Mapping[str, str], domains: Mapping[str, str], *, tokens: bool, verify: bool) -> str:
+def _definition(
+    limits: Mapping[str, str], domains: Mapping[str, str], connections: int, *, tokens: bool, verify: bool
+) -> str:
     link = '\n[link]\nurl = "https://acme.example/welcome"\nexpires_in = "48h"\n' if tokens else ""
     asked = "" if verify else "verify_address = false\n"
     rates = "".join(f'{name} = "{rate}"\n' for name, rate in limits.items())
@@ -96,7 +103,7 @@ def _definition(limits: Mapping[str, str], domains: Mapping[str, str], *, tokens
     return (
         'name = "benchmark"\n\n[recipients]\nfile = "recipients.csv"\n'
         f'{asked}\n[email]\nfrom = "{material.SENDER}"\nsubject = "{material.SUBJECT}"\n'
-        f'html = "email.html"\ntext = "email.txt"\n{link}\n[limits]\n{rates}connections = 10\n'
+        f'html = "email.html"\ntext = "email.txt"\n{link}\n[limits]\n{rates}connections = {connections}\n'
         f"\n[limits.domains]\n{special}"
     )
 

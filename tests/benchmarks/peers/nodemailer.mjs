@@ -1,7 +1,8 @@
 // Sends the benchmark's message to every row of a CSV through nodemailer's pool. No log, no tokens.
 //
-// node nodemailer.mjs FOLDER PORT CSV TEMPLATES FROM SUBJECT [DOMAIN SELECTOR KEY]
+// node nodemailer.mjs [--juice] FOLDER PORT CSV TEMPLATES FROM SUBJECT [DOMAIN SELECTOR KEY]
 //   FOLDER holds node_modules; TEMPLATES holds email.html and email.txt; with a KEY (PEM) the mails are signed
+//   --juice inlines the CSS of each message
 
 import { createReadStream, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,8 +13,11 @@ const CONNECTIONS = 10;
 // Messages in the pool's hands: no connection ever waits for the CSV, and more than this makes the pool slower.
 const AHEAD = 2 * CONNECTIONS;
 
-const [folder, port, csv, templates, from, subject, domainName, keySelector, key] = process.argv.slice(2);
+const styled = process.argv[2] === "--juice";
+const [folder, port, csv, templates, from, subject, domainName, keySelector, key] = process.argv.slice(styled ? 3 : 2);
 const nodemailer = createRequire(join(resolve(folder), "package.json"))("nodemailer");
+
+const juice = styled ? createRequire(join(resolve(folder), "package.json"))("juice") : (html) => html;
 
 const fill = (template, row) => template.replace(/{{ (\w+) }}/g, (_, name) => row[name]);
 const html = readFileSync(join(templates, "email.html"), "utf8");
@@ -42,7 +46,7 @@ for await (const line of createInterface({ input: createReadStream(csv), crlfDel
   const row = Object.fromEntries(names.map((name, at) => [name, cells[at]]));
   running += 1;
   transport
-    .sendMail({ from, to: row.email, subject: fill(subject, row), html: fill(html, row), text: fill(text, row) })
+    .sendMail({ from, to: row.email, subject: fill(subject, row), html: juice(fill(html, row)), text: fill(text, row) })
     .then(
       () => {
         running -= 1;
