@@ -69,6 +69,22 @@ def test_the_document_type_and_conditional_comments_survive() -> None:
     assert ".a { margin: 1px }" in html
 
 
+@pytest.mark.parametrize(
+    ("comment", "kept"),
+    [
+        ("<!--[if mso]><xml><o:OfficeDocumentSettings></o:OfficeDocumentSettings></xml><![endif]-->", False),
+        ("<!--[if mso]><style>p { top: 0 }</style><![endif]-->", False),
+        ("<!--[if !mso]><!--><p>x</p><!--<![endif]-->", False),
+        ("<!-- <table class='a'> -->", False),
+        ("<!--[if mso]><table width='600'><tr><td><![endif]-->", False),
+        ("<!--[if gte mso 9]><xml></xml>\n<table class='a'><tr><td><![endif]-->", True),
+    ],
+)
+def test_the_rules_that_outlook_needs_stay(comment: str, *, kept: bool) -> None:
+    """Inlined rules stay in the `<style>` where an element in a conditional comment asks for them."""
+    assert (".a { margin: 1px }" in inline_css(f"{CSS}<body>{comment}<p class='a'>x")) is kept
+
+
 def test_own_styles_win() -> None:
     """A style attribute of the template stands behind the rules, so that it wins."""
     assert '<p style="color: green">' in inline_css(f'{CSS}<p style="color: green">x')

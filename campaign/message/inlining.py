@@ -9,6 +9,8 @@ from campaign.errors import TemplateError
 
 _STYLE = re.compile(r"<style\b([^>]*)>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+#: An element with a class or an id within a conditional comment.
+_FOR_OUTLOOK = re.compile(r"<!--\[if(?:(?!-->).)*?<[a-z][^>]*\s(?:class|id)\s*=", re.DOTALL | re.IGNORECASE)
 _DOCTYPE = re.compile(r"<!doctype[^>]*>\s*", re.IGNORECASE)
 _MEDIA = re.compile(r"""\bmedia\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
 #: Media queries that hold on every screen (Media Queries 4 §2.3).
@@ -39,8 +41,8 @@ def inline_css(html: str) -> str:
     inliner = css_inline.CSSInliner(
         keep_style_tags=True,
         keep_at_rules=True,
-        # Outlook reads markup that the parser takes for comments, so its rules must stay.
-        remove_inlined_selectors="<!--[if" not in html,
+        # Outlook reads elements that the parser takes for comments, so the rules for them must stay.
+        remove_inlined_selectors=_FOR_OUTLOOK.search(html) is None,
         keep_link_tags=True,
         load_remote_stylesheets=False,
     )
