@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+#: No row and no service waits longer than this for its next try.
+LONGEST_WAIT = timedelta(hours=1)
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day)s?\s*")
 _UNITS = {
     "second": timedelta(seconds=1),

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from campaign.clerk import Clerk
+from campaign.clerk.client import Clerk
 from campaign.errors import CampaignError
 from servers.clerk import ClerkServer
 from servers.clerk_script import ClerkScript

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from campaign.concurrency import Concurrency
+from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.feed import Feed, domain_of
+from campaign.delivery.pacing import Pacer, Turn
 from campaign.errors import LaterError
-from campaign.feed import Feed, domain_of
 from campaign.model import Outcome, Rate, Status
-from campaign.pacing import Pacer, Turn
 from campaign.sendlog import SendLog
 from logbook import enlist
 from timekeeping import FakeClock

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from campaign import address
-from campaign.address import normalise_address, normalise_domain
+from campaign.config import address
+from campaign.config.address import normalise_address, normalise_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from campaign.blame import Blame, HoldDomain
+from campaign.delivery.blame import Blame, HoldDomain
+from campaign.delivery.retry import RetryPolicy
 from campaign.errors import LaterError
 from campaign.model import Receipt
-from campaign.retry import RetryPolicy
 
 POLICY = RetryPolicy(5, timedelta(seconds=30))
 

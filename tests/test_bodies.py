@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.message import bodies
+from campaign.message.mime import bodies
 
 #: Text made of what quoted-printable has rules for.
 AWKWARD = st.text(st.sampled_from("aé€😀=.\t \n\0\x0b\x7fFrom _-?")) | st.lists(

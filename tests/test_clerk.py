@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls import CALLS, KEY, ask, create, faulty
-from campaign.clerk import retry_after
+from campaign.clerk.client import retry_after
 from campaign.errors import LaterError, NeverError, Scope, ServiceRefusesError
 from campaign.model import SignInToken
 from servers.clerk import ClerkServer
@@ -74,7 +74,7 @@ def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
 )
 def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary fault says who has to wait, and whether a token may exist that nobody can name."""
-    monkeypatch.setattr("campaign.clerk._CALL_TIMEOUT", httpx.Timeout(0.3))
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("create", action) as server:
         outcome = ask(server.url, create)
     assert isinstance(outcome, LaterError), outcome

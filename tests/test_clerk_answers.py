@@ -27,7 +27,7 @@ SLOWLY_FROM_THE_START = replace(SLOWLY, text="HTTP/1.1 200 OK\r\nX: " + "x" * 99
 @pytest.mark.parametrize("action", [SLOWLY, SLOWLY_FROM_THE_START], ids=["the body", "the head"])
 def test_an_answer_that_trickles_in_is_given_up(at: str, action: Trickle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call has a deadline, however its answer is spread over time; what was asked for may be done."""
-    monkeypatch.setattr("campaign.clerk._CALL_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT_S", 0.4)
     with faulty(at, action) as server:
         outcome = ask(server.url, CALLS[at])
     assert isinstance(outcome, LaterError), outcome

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from campaign.clerk import Clerk
+from campaign.clerk.client import Clerk
 from campaign.errors import LaterError
 from campaign.model import Revocation
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from campaign.clerk import Clerk
+from campaign.clerk.client import Clerk
 from campaign.errors import CampaignError, LaterError, NeverError, Scope
 from campaign.model import ClerkUser, Revocation
 from servers.clerk import ClerkServer
@@ -104,7 +104,7 @@ def test_addresses_are_asked_for_as_they_are(name: str) -> None:
 )
 def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is not a list of users is asked for again later; it never says that a user does not exist."""
-    monkeypatch.setattr("campaign.clerk._CALL_TIMEOUT", httpx.Timeout(0.3))
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("users", action) as server:
         outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
     assert isinstance(outcome, LaterError), outcome
@@ -181,7 +181,7 @@ def test_a_revocation_that_is_not_settled(
     action: Action, again: Revocation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an answer a revocation is asked for again later, and says whether it may be done."""
-    monkeypatch.setattr("campaign.clerk._CALL_TIMEOUT", httpx.Timeout(0.3))
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("revoke", action) as server:
         first, second = revoked(server, times=2)
     if again is None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.concurrency import Concurrency, Latency
+from campaign.delivery.concurrency import Concurrency, Latency
 
 seconds = st.floats(0.0, 600.0)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.definition import Definition, load_definition
-from campaign.definition.rules import mailbox
-from campaign.definition.sections import LinkSection, RecipientsSection
+from campaign.config.definition import Definition, load_definition
+from campaign.config.definition.rules import mailbox
+from campaign.config.definition.sections import LinkSection, RecipientsSection
 from campaign.errors import DefinitionError
 from campaign.model import Rate
 

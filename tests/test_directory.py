@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.clerk import Clerk
-from campaign.directory import Directory
+from campaign.clerk.client import Clerk
+from campaign.delivery.directory import Directory
+from campaign.delivery.pacing import Pacer
 from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
 from campaign.model import Rate, Recipient
-from campaign.pacing import Pacer
 from logbook import people, person
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, ClerkScript, Users, refusal

@@ -17,19 +17,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from campaign.clock import SystemClock
-from campaign.definition import DkimSection
-from campaign.dkimkey import read_key
+from campaign.config.definition import DkimSection
 from campaign.errors import SettingsError
-from campaign.message.dkim import DkimField, signed
-from campaign.message.headers import one_line
-from campaign.message.skeleton import Skeleton
-from campaign.signing import Signer
+from campaign.message.dkim.key import read_key
+from campaign.message.dkim.signature import DkimField, signed
+from campaign.message.dkim.signer import Signer
+from campaign.message.mime.headers import one_line
+from campaign.message.mime.skeleton import Skeleton
 from keys import canonical, verifies, write_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from campaign.dkimkey import SigningKey
+    from campaign.message.dkim.key import SigningKey
 
 NAME = "s1._domainkey.acme.example"
 SECTION = DkimSection(selector="s1", domain="acme.example")

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.concurrency import Concurrency
-from campaign.domains import PacedLane
+from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.domains import PacedLane
+from campaign.delivery.pacing import Pacer
 from campaign.errors import LaterError, Scope
 from campaign.model import Rate
-from campaign.pacing import Pacer
 from campaign.sendlog import Lane
 from timekeeping import FakeClock, settled
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from campaign.pacing import Turn
+    from campaign.delivery.pacing import Turn
 
 START = 1_750_000_000.0
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.duration import duration_text, parse_duration
+from campaign.config.duration import duration_text, parse_duration
 
 
 @pytest.mark.parametrize(

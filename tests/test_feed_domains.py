@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.blame import Blame, HoldDomain
+from campaign.delivery.blame import Blame, HoldDomain
+from campaign.delivery.retry import RetryPolicy, outcome_of
 from campaign.errors import LaterError
 from campaign.model import Rate, Receipt
-from campaign.retry import RetryPolicy, outcome_of
 from feeding import SENT, Feeding, names
 from logbook import person, states
 

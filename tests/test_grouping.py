@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.definition import RecipientsSection
+from campaign.config.definition import RecipientsSection
 from campaign.errors import RecipientsError
 from campaign.model import InvalidRow, Recipient
 from campaign.recipients import grouping, read_recipients

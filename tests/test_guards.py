@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaign.errors import TemplateError
 from campaign.message import templates
-from campaign.message.guards import guarded
+from campaign.message.html.guards import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path

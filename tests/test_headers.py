@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import TemplateError
-from campaign.message import headers
+from campaign.message.mime import headers
 
 #: Text that looks like headers, folds, encoded words and quoted strings.
 NASTY = st.lists(

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from campaign.cli.inbox import refuse_live_keys
+from campaign.config.settings import Settings
 from campaign.errors import SettingsError
-from campaign.inbox import refuse_live_keys
-from campaign.settings import Settings
 from workspace import SECRET_KEY, Workspace
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError
 
-from campaign.message.markup import Place, cut
+from campaign.message.html.markup import Place, cut
 from campaign.message.templates import environment
 
 ENV = environment(autoescape=True)

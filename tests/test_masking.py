@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.retrospect.masking import masked
+from campaign.reporting.retrospect.masking import masked
 from campaign.sendlog.aggregates import Whose
 
 ADA = Whose("ada.lovelace@acme.example", "customer-1815", "user_2abcDEF")

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from campaign.errors import DefinitionError, TemplateError
 from campaign.message import Message, MessageTemplate, list_id
-from campaign.message.headers import one_line
+from campaign.message.mime.headers import one_line
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
-    from campaign.definition import Definition
+    from campaign.config.definition import Definition
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "a-_9" * 220 + ".sig"
 LINK = f"https://acme.example/welcome?token={TOKEN}"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaign.delivery.pacing import Pacer, Window
 from campaign.model import Rate
-from campaign.pacing import Pacer, Window
 from timekeeping import FakeClock, settled
 
 if TYPE_CHECKING:

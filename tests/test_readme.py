@@ -13,10 +13,10 @@ import click
 import pytest
 
 from campaign.cli.frame import commands as cli
-from campaign.definition import DkimSection, RecipientsSection, load_definition
-from campaign.duration import parse_duration
+from campaign.config.definition import DkimSection, RecipientsSection, load_definition
+from campaign.config.duration import parse_duration
+from campaign.config.settings import Settings
 from campaign.model import Status
-from campaign.settings import Settings
 from warm import QuickWorkspace
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.definition import RecipientsSection
+from campaign.config.definition import RecipientsSection
 from campaign.errors import RecipientsError
 from campaign.model import InvalidRow, Recipient
 from campaign.recipients import fingerprint, normalise_address, read_recipients

@@ -22,7 +22,7 @@ from campaign.message.wording import Renderer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from campaign.definition import Definition
+    from campaign.config.definition import Definition
 
 #: Rules of every kind of selector that a mail's style sheet has.
 CSS = (

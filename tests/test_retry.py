@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.delivery.pacing import Pacer
+from campaign.delivery.retry import Backoff, RetryPolicy, outcome_of
 from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError, Scope
-from campaign.model import Delivery, Rate, Receipt, Recipient, Status
-from campaign.pacing import Pacer
-from campaign.retry import LONGEST_WAIT, Backoff, RetryPolicy, outcome_of
+from campaign.model import LONGEST_WAIT, Delivery, Rate, Receipt, Recipient, Status
 from timekeeping import FakeClock
 
 NOW = 1_750_000_000.0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.clerk import Clerk
+from campaign.clerk.client import Clerk
+from campaign.delivery.pacing import Pacer
+from campaign.delivery.retry import Backoff, RetryPolicy
+from campaign.delivery.revoking import Revoker
 from campaign.errors import ServiceRefusesError
 from campaign.model import Outcome, Revocation, SignInToken, Status
-from campaign.pacing import Pacer
-from campaign.retry import Backoff, RetryPolicy
-from campaign.revoking import Revoker
 from campaign.sendlog import Lane
 from logbook import TWO_DAYS, bring, enlist, opened, people, table, working
 from servers.clerk import ClerkServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from campaign.room import Room
+from campaign.delivery.room import Room
 from timekeeping import settled
 
 

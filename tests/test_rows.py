@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from campaign.definition import load_definition
-from campaign.rows import CampaignRows
+from campaign.config.definition import load_definition
+from campaign.reporting.rows import CampaignRows
 from campaign.sandbox.httpd import PageServer
 from campaign.sandbox.inbox import Row, preview_app
 from workspace import Workspace, made_up

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from campaign.definition.sections import LinkSection
+from campaign.config.definition.sections import LinkSection
 
 
 def link(**entries: object) -> LinkSection:

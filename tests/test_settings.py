@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.config.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
 from campaign.errors import SettingsError
-from campaign.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
 
 if TYPE_CHECKING:
     from pathlib import Path

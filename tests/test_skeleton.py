@@ -10,7 +10,7 @@ from email.policy import SMTP
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.skeleton import Skeleton
+from campaign.message.mime.skeleton import Skeleton
 
 SKELETON = Skeleton(
     sender="Acme <hello@acme.example>",

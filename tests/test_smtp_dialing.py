@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from campaign.config.smtpurl import parse_smtp_url
 from campaign.errors import CampaignError, LaterError, Scope, ServiceRefusesError
 from campaign.smtp import Dialer
 from campaign.smtp.terms import Features
-from campaign.smtpurl import parse_smtp_url
 from servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript

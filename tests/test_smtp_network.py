@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from campaign.config.smtpurl import parse_smtp_url
 from campaign.errors import LaterError, Scope, ServiceRefusesError
 from campaign.smtp import Dialer
 from campaign.smtp.terms import Features
-from campaign.smtpurl import parse_smtp_url
 from servers.script import Delay, Fault, Reply
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript

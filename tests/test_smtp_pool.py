@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clock import SystemClock
-from campaign.concurrency import Latency
+from campaign.delivery.concurrency import Latency
 from campaign.errors import CampaignError, LaterError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
 from campaign.model import Receipt
 from campaign.smtp import Pool

@@ -13,7 +13,7 @@ from campaign.message.wording import Renderer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from campaign.definition import Definition
+    from campaign.config.definition import Definition
 
 STYLE = "<style>p { color: red } .hidden { display: none }</style>"
 

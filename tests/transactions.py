@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.concurrency import Latency
+from campaign.config.smtpurl import parse_smtp_url
+from campaign.delivery.concurrency import Latency
 from campaign.errors import CampaignError, LaterError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import NotBegunError
-from campaign.smtpurl import parse_smtp_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

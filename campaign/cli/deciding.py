@@ -10,7 +10,7 @@ import click
 from campaign.cli.frame import DONE, EMAIL, FILE, SANDBOX, UNFINISHED, as_typed, awaited, commands, loaded, say
 
 if TYPE_CHECKING:
-    from campaign.operations import Settled
+    from campaign.cli.operations import Settled
 
 
 @commands.command()
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @SANDBOX
 def retry(file: Path, state: str, email: str | None, *, sandbox: bool) -> None:
     """Put failed recipients back into the queue."""
+    from campaign.cli.operations import retry_rows  # noqa: PLC0415
     from campaign.model import Status  # noqa: PLC0415
-    from campaign.operations import retry_rows  # noqa: PLC0415
 
     definition, settings = loaded(file)
     settled = awaited(retry_rows(definition, settings, state=Status(state), email=email, sandbox=sandbox))
@@ -36,7 +36,7 @@ def retry(file: Path, state: str, email: str | None, *, sandbox: bool) -> None:
 @SANDBOX
 def resolve(file: Path, decision: str | None, email: str | None, *, sandbox: bool) -> None:
     """Decide about recipients who may have the mail or not."""
-    from campaign.operations import resolve_rows  # noqa: PLC0415
+    from campaign.cli.operations import resolve_rows  # noqa: PLC0415
 
     if decision is None:
         raise click.UsageError("say --keep (take them as sent) or --resend (revoke the old link and send again).")
@@ -51,7 +51,7 @@ def resolve(file: Path, decision: str | None, email: str | None, *, sandbox: boo
 @SANDBOX
 def revoke(file: Path, *, sandbox: bool) -> None:
     """Kill switch: revoke every token of the campaign that may still be pending."""
-    from campaign.operations import revoke_tokens  # noqa: PLC0415
+    from campaign.cli.operations import revoke_tokens  # noqa: PLC0415
 
     definition, settings = loaded(file)
     _tell(awaited(revoke_tokens(definition, settings, sandbox=sandbox)), as_typed(file, sandbox=sandbox))

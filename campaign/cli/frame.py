@@ -12,8 +12,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-    from campaign.definition import Definition
-    from campaign.settings import Settings
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
 
 DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
@@ -44,21 +44,21 @@ def say(lines: Iterable[str], *, end: str = "\n") -> None:
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
     """Return what a coroutine returns."""
-    from campaign import eventloop  # noqa: PLC0415
+    from campaign.cli import eventloop  # noqa: PLC0415
 
     return eventloop.awaited(coroutine)
 
 
 def settings_of() -> Settings:
     """Return the settings of the environment."""
-    from campaign.settings import load_settings  # noqa: PLC0415
+    from campaign.config.settings import load_settings  # noqa: PLC0415
 
     return load_settings()
 
 
 def definition_of(file: Path, recipients: Path | None = None) -> Definition:
     """Return the campaign of a file."""
-    from campaign.definition import load_definition  # noqa: PLC0415
+    from campaign.config.definition import load_definition  # noqa: PLC0415
 
     return load_definition(file, recipients=recipients)
 

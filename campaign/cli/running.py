@@ -27,7 +27,7 @@ from campaign.cli.frame import (
 from campaign.errors import CampaignError, CannotStartError, DeliveryError, LaterError, NeverError, PerhapsSentError
 
 if TYPE_CHECKING:
-    from campaign.app import Result
+    from campaign.delivery.app import Result
 
 
 #: What to do when a test mail has met its fate.
@@ -50,10 +50,10 @@ def run(
     file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool, browser: bool
 ) -> None:
     """Run a campaign, or resume it."""
-    from campaign import app  # noqa: PLC0415
-    from campaign.report import RunReport, console  # noqa: PLC0415
+    from campaign.delivery import app  # noqa: PLC0415
+    from campaign.delivery.venue import is_sandbox  # noqa: PLC0415
+    from campaign.reporting.report import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
-    from campaign.venue import is_sandbox  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)
     if not (yes or sys.stdin.isatty() or is_sandbox(definition, settings, asked=sandbox)):
@@ -73,7 +73,7 @@ def run(
     finally:
         reader.close()
     if browser and not result.interrupted:
-        from campaign.inbox import serve_again  # noqa: PLC0415
+        from campaign.cli.inbox import serve_again  # noqa: PLC0415
 
         awaited(serve_again(settings, say=click.echo))
     raise SystemExit(_exit_code(result))
@@ -84,7 +84,7 @@ def run(
 @RECIPIENTS
 def check(file: Path, recipients: Path | None) -> None:
     """Check everything that can be checked with nothing sent and nobody asked."""
-    from campaign.checking import examine  # noqa: PLC0415
+    from campaign.cli.checking import examine  # noqa: PLC0415
 
     report = examine(definition_of(file, recipients), settings_of)
     say(report.lines())
@@ -100,11 +100,11 @@ def check(file: Path, recipients: Path | None) -> None:
 def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
     """Show one rendered email, with a dummy token in its links."""
     if browser:
-        from campaign.inbox import serve_preview  # noqa: PLC0415
+        from campaign.cli.inbox import serve_preview  # noqa: PLC0415
 
         awaited(serve_preview(lambda: definition_of(file, recipients), email=email, say=click.echo))
         return
-    from campaign.preview import as_text, rendered  # noqa: PLC0415
+    from campaign.cli.preview import as_text, rendered  # noqa: PLC0415
 
     message = rendered(definition_of(file, recipients), email)
     click.echo(message.html if html else as_text(message))
@@ -118,8 +118,8 @@ def preview(file: Path, recipients: Path | None, email: str | None, *, html: boo
 @SANDBOX
 def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, sandbox: bool) -> None:
     """Send one real email to yourself, made from the first recipient's row."""
-    from campaign.operations import send_test  # noqa: PLC0415
-    from campaign.signing import UNSIGNED  # noqa: PLC0415
+    from campaign.cli.operations import send_test  # noqa: PLC0415
+    from campaign.message.dkim.signer import UNSIGNED  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)
     try:

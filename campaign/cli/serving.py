@@ -20,8 +20,8 @@ from campaign.cli.frame import awaited, commands, say, settings_of
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: ANN401 - of `chosen_page`
     """Write the page that the links of the mail lead to."""
+    from campaign.cli.outfile import place_for, write_page  # noqa: PLC0415
     from campaign.landing import chosen_page  # noqa: PLC0415
-    from campaign.outfile import place_for, write_page  # noqa: PLC0415
 
     page = chosen_page(lambda: settings_of().clerk_publishable_key, **choices)
     if out is None:
@@ -37,6 +37,6 @@ def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: 
 @click.option("--clerk-limits", is_flag=True, help="Answer 429 where Clerk's documented rate limits are passed.")
 def sandbox(port: int, smtp_port: int, *, clerk_limits: bool) -> None:
     """Serve the sandbox until Ctrl-C: inbox, landing page, Clerk's APIs and a mail server, on this machine only."""
-    from campaign.inbox import serve  # noqa: PLC0415
+    from campaign.cli.inbox import serve  # noqa: PLC0415
 
     awaited(serve(settings_of(), port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, say=click.echo))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
-from campaign.message.headers import split_mailbox
-from campaign.message.skeleton import Skeleton
+from campaign.message.mime.headers import split_mailbox
+from campaign.message.mime.skeleton import Skeleton
 from campaign.message.wording import Renderer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any, Self
 
-    from campaign.definition import Definition
+    from campaign.config.definition import Definition
 
 
 @dataclass(frozen=True, slots=True)

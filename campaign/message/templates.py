@@ -15,7 +15,8 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from campaign.errors import TemplateError
-from campaign.message import filters, guards
+from campaign.message import filters
+from campaign.message.html import guards
 from campaign.message.templatefaults import located, sentence
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from markupsafe import escape
 
 from campaign.errors import TemplateError
 from campaign.message import templates
-from campaign.message.bodies import with_newlines
-from campaign.message.guards import guarded
-from campaign.message.headers import one_line
-from campaign.message.inlining import inline_css
+from campaign.message.html.guards import guarded
+from campaign.message.html.inlining import inline_css
+from campaign.message.html.plaintext import text_of
 from campaign.message.links import LinkBuilder
-from campaign.message.plaintext import text_of
+from campaign.message.mime.bodies import with_newlines
+from campaign.message.mime.headers import one_line
 from campaign.message.templatefaults import explained
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment, Template
 
-    from campaign.definition import Definition
+    from campaign.config.definition import Definition
 
 #: Stands in the place of the token wherever an error might show it.
 _NO_TOKEN = "..."  # noqa: S105 - it is none

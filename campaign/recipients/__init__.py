@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from campaign.address import normalise_address
-from campaign.definition.tomlfile import nearest
+from campaign.config.address import normalise_address
+from campaign.config.definition.tomlfile import nearest
 from campaign.errors import RecipientsError
 from campaign.model import InvalidRow, Recipient
 from campaign.recipients.csvfile import MAX_CELL, CsvFile
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from campaign.definition import RecipientsSection
+    from campaign.config.definition import RecipientsSection
 
 __all__ = ["fingerprint", "normalise_address", "read_recipients"]
 

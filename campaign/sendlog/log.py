@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import SendLogError
-from campaign.model import Recovered, Status
-from campaign.retry import LONGEST_WAIT
+from campaign.model import LONGEST_WAIT, Recovered, Status
 from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences

@@ -16,7 +16,7 @@ from campaign.smtp.terms import Features, Timeouts
 from campaign.words import receipt
 
 if TYPE_CHECKING:
-    from campaign.settings import SmtpServer
+    from campaign.config.settings import SmtpServer
 
 #: Seconds for the connection, the greeting, TLS and each command of the login.
 _PATIENCE = 60.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from campaign.clock import Clock
-    from campaign.concurrency import Latency
+    from campaign.delivery.concurrency import Latency
     from campaign.model import Receipt
     from campaign.smtp.connection import Connection
     from campaign.smtp.exchange import Exchange

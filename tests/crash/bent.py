@@ -11,8 +11,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from campaign import pipeline, retry, revoking
 from campaign.cli import main as campaign_main
+from campaign.delivery import pipeline, retry, revoking
 from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError
 from campaign.sendlog import SendLog
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.definition import RecipientsSection
+from campaign.config.definition import RecipientsSection
 from campaign.recipients import read_recipients
 from logbook import opened
 from refusals import refused, table_of

@@ -1,0 +1,133 @@
+"""Everything about a campaign that can be found out with nothing sent and nobody asked: `campaign check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from campaign.delivery.venue import needs_user_id
+from campaign.errors import CampaignError, Problem, TemplateError
+from campaign.message import MessageTemplate
+from campaign.message.dkim.signer import UNSIGNED, key_of
+from campaign.message.trial import attempt
+from campaign.model import InvalidRow
+from campaign.recipients import read_recipients
+from campaign.reporting.closing import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+
+#: So many of one kind are told in full; the rest is counted.
+_MOST = 20
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found."""
+
+    definition: Definition
+    #: What keeps the campaign from running.
+    problems: list[str] = field(default_factory=list)
+    #: What it runs in spite of.
+    warnings: list[str] = field(default_factory=list)
+    #: Who signs the mails, and the DNS record that this takes.
+    signing: list[str] = field(default_factory=list)
+    recipients: int = 0
+    skipped: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        for kind, found in (("problem", self.problems), ("warning", self.warnings)):
+            for line in found[:_MOST]:
+                yield f"{kind}: {line}"
+            if len(found) > _MOST:
+                yield f"{kind}: and {len(found) - _MOST:,} more."
+        yield from self.signing
+        name = self.definition.name
+        if self.problems:
+            yield f"{name}: {number(len(self.problems), 'problem')}; nothing can be sent before they are mended."
+        else:
+            skipped = f", {number(self.skipped, 'row')} skipped" if self.skipped else ""
+            yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."
+
+
+def examine(definition: Definition, settings: Callable[[], Settings]) -> Examination:
+    """Read the CSV and render every row, and return all that is wrong.
+
+    Args:
+        definition: the campaign file.
+        settings: returns the environment's, or raises what is wrong with them.
+    """
+    found = Examination(definition)
+    try:
+        template: MessageTemplate | None = MessageTemplate.load(definition)
+    except CampaignError as error:
+        template = None
+        found.problems += str(error).splitlines()
+    try:
+        _examine_rows(found, template)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    if not definition.limits.messages:
+        unlimited = "no [limits] messages: mail goes out as fast as the server takes it; to hold it back, write a rate"
+        found.warnings.append(str(Problem(definition.path, f'{unlimited} there, such as messages = "14/second"')))
+    try:
+        _examine_signing(found, settings())
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    return found
+
+
+def _examine_signing(found: Examination, settings: Settings) -> None:
+    definition = found.definition
+    key = key_of(definition, settings, sandbox=settings.smtp is None)
+    if definition.dkim is None:
+        if settings.dkim_key is not None:
+            found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, and the campaign has no [dkim].")
+        return
+    if key is None:
+        found.warnings.append(str(Problem(definition.path, f"{UNSIGNED}; the sandbox does without, a real run cannot")))
+        return
+    if key.doubt:
+        found.warnings.append(f"CAMPAIGN_DKIM_KEY: {settings.dkim_key}: {key.doubt}")
+    section = definition.dkim
+    found.signing += [
+        f"DKIM: signed for {section.domain} with {key.algorithm}. The TXT record to publish, name and value:",
+        f"{section.selector}._domainkey.{section.domain}",
+        key.record,
+    ]
+
+
+def _examine_rows(found: Examination, template: MessageTemplate | None) -> None:
+    section = found.definition.recipients
+    keys: dict[str, int] = {}
+    addresses: dict[str, int] = {}
+    for row in read_recipients(section.file, section, needs_user_id=needs_user_id(found.definition)):
+        if isinstance(row, InvalidRow):
+            found.skipped += 1
+            found.warnings.append(str(Problem(section.file, f"skipped: {row.reason}", row.line)))
+            continue
+        if row.key in keys:
+            found.skipped += 1
+            text = f"skipped: line {keys[row.key]} has the same {section.key}"
+            found.warnings.append(str(Problem(section.file, text, row.line)))
+            continue
+        keys[row.key] = row.line
+        address = row.email.lower()
+        if address in addresses:
+            text = f"line {addresses[address]} has the same address under another {section.key}; both are mailed"
+            found.warnings.append(str(Problem(section.file, text, row.line)))
+        addresses.setdefault(address, row.line)
+        found.recipients += 1
+        if template is not None:
+            try:
+                attempt(template, row, found.definition)
+            except TemplateError as error:
+                found.problems += str(error).splitlines()
+    if not found.recipients:
+        found.problems.append(
+            str(Problem(section.file, "no row can be mailed; mend the rows, or name another CSV with --recipients"))
+        )

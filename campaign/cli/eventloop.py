@@ -1,0 +1,42 @@
+"""A command's coroutine, run to its end. What it does, and what becomes of its errors, is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from typing import TYPE_CHECKING, Any
+
+from campaign.delivery.app import first_error
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+    """Return what a coroutine returns, on uvloop where it is installed.
+
+    Raises:
+        CampaignError: of the errors that ended its tasks, the one that is ours.
+        KeyboardInterrupt: it was cancelled.
+    """
+    try:
+        import uvloop  # noqa: PLC0415 - the extra `fast`
+    except ImportError:
+        loop_factory = None
+    else:
+        loop_factory = uvloop.new_event_loop
+    # The log's writer must not wait long for a busy loop: its commits are what the messages wait for.
+    sys.setswitchinterval(0.002)
+    # What was imported stays.
+    gc.freeze()
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(coroutine)
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        if error is None:
+            raise
+        raise error from None
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

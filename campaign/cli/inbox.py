@@ -1,0 +1,195 @@
+"""The sandbox for a person: its inbox, landing page and send log put together, and served until Ctrl-C.
+
+What the pages look like stands in `sandbox/inbox/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shlex
+import signal
+import webbrowser
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campaign.errors import RecipientsError, SettingsError
+from campaign.landing import frontend_api_host, landing_page
+from campaign.reporting.rows import CampaignRows
+from campaign.reporting.showing import log_of
+from campaign.sandbox import Sandbox, SandboxError
+from campaign.sandbox.httpd import PageServer
+from campaign.sandbox.inbox import inbox_pages, preview_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+
+#: Where the inbox is unless somebody says otherwise.
+PORT = 8025
+
+#: The sandbox's Frontend API, on the port of the page that asks.
+_FRONTEND_API = "/__clerk"
+
+
+async def serve(
+    settings: Settings, *, port: int, smtp_port: int, clerk_limits: bool, say: Callable[[str], None]
+) -> None:
+    """Serve the sandbox until Ctrl-C.
+
+    Args:
+        settings: the environment.
+        port: of inbox, landing page and Clerk's APIs.
+        smtp_port: of the mail server.
+        clerk_limits: whether Clerk's rate limits hold.
+        say: told, once everything can be reached, where, and what to export.
+
+    Raises:
+        SettingsError: a live key is set, a port is taken, or the sandbox's folder cannot be used.
+    """
+    refuse_live_keys(settings)
+    serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
+    async with _interruption() as asked, serving as sandbox:
+        say(f"Sandbox in {settings.sandbox}, open to this machine only; nothing leaves it. Ctrl-C ends it.")
+        say(f"Inbox: {sandbox.clerk_url}\n")
+        say("For any other program to use it:\n")
+        for line in to_export(sandbox):
+            say(line)
+        await asked.wait()
+
+
+async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Serve the inbox after a run until Ctrl-C, and open it in the browser.
+
+    It is on the usual port or, where somebody else has that, on a free one.
+
+    Raises:
+        SettingsError: a live key is set, or the sandbox's folder cannot be used.
+    """
+    refuse_live_keys(settings)
+    for port in (PORT, 0):
+        with suppress(_TakenError):
+            async with _interruption() as asked, _served(settings, port=port, smtp_port=0) as sandbox:
+                say(f"Inbox: {sandbox.clerk_url} (Ctrl-C ends it)")
+                webbrowser.open(sandbox.clerk_url)
+                await asked.wait()
+                return
+
+
+async def serve_preview(load: Callable[[], Definition], *, email: str | None, say: Callable[[str], None]) -> None:
+    """Serve a campaign's mails, none of them sent, on a free port until Ctrl-C, and open one in the browser.
+
+    Args:
+        load: reads the campaign file.
+        email: the recipient to begin with; by default the first.
+        say: told where they are.
+
+    Raises:
+        CannotStartError: the campaign file or the CSV is wrong, or nobody has the address.
+    """
+    rows = CampaignRows(load)
+    number = rows.find(email, after=0, exact=True) if email else 1
+    if isinstance(number, str):
+        raise RecipientsError(number)
+    async with _interruption() as asked, PageServer(preview_app(rows)) as server:
+        place = f"{server.url}/rows/{number}"
+        say(f"Preview of {rows.name}: {place} (nothing is sent; Ctrl-C ends it)")
+        webbrowser.open(place)
+        await asked.wait()
+
+
+def to_export(sandbox: Sandbox) -> list[str]:
+    """Return the lines that make any other program use this sandbox."""
+    settings = {
+        "CLERK_API_URL": sandbox.clerk_url,
+        "CLERK_SECRET_KEY": sandbox.secret_key,
+        "CLERK_PUBLISHABLE_KEY": sandbox.publishable_key,
+        "CAMPAIGN_SMTP_URL": sandbox.smtp_url,
+    }
+    return [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+
+
+def refuse_live_keys(settings: Settings) -> None:
+    """Refuse keys of a real instance: they and the sandbox never meet.
+
+    Raises:
+        SettingsError: one is set, or the publishable key is none.
+    """
+    if settings.clerk_secret_key is not None and settings.clerk_secret_key.get_secret_value().startswith("sk_live_"):
+        raise SettingsError(
+            "CLERK_SECRET_KEY is a live key and never meets the sandbox, which has keys of its own: "
+            "unset it and start again."
+        )
+    publishable = settings.clerk_publishable_key
+    if publishable is None:
+        return
+    frontend_api_host(publishable)
+    if publishable.startswith("pk_live_"):
+        raise SettingsError(
+            "CLERK_PUBLISHABLE_KEY is a live key and never meets the sandbox, which has keys of its own: "
+            "unset it and start again."
+        )
+
+
+@asynccontextmanager
+async def _interruption() -> AsyncIterator[asyncio.Event]:
+    """Yield what Ctrl-C and SIGTERM set while the block runs."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield asked
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+class _TakenError(SettingsError):
+    """Somebody else has the port."""
+
+
+@asynccontextmanager
+async def _served(
+    settings: Settings, *, port: int, smtp_port: int, clerk_limits: bool = False
+) -> AsyncIterator[Sandbox]:
+    pages = partial(inbox_pages, landing=_landing, log_of=log_of(settings), command=_first_command())
+    try:
+        async with Sandbox(
+            settings.sandbox, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, pages=pages
+        ) as sandbox:
+            yield sandbox
+    except SandboxError as error:
+        raise SettingsError(str(error)) from error
+    except OSError as error:
+        option = "--smtp-port" if str(error.filename).endswith(f":{smtp_port}") and smtp_port != port else "--port"
+        if error.errno == errno.EADDRINUSE:
+            raise _TakenError(
+                f"{error.filename} is taken, perhaps by another `campaign sandbox`: end it, or add {option} and "
+                "another number."
+            ) from error
+        raise SettingsError(
+            f"{error.filename} cannot be used ({error.strerror}): add {option} and another number."
+        ) from error
+
+
+@lru_cache
+def _landing(publishable_key: str, parameter: str) -> str:
+    """Return the landing page for links whose token stands in this query parameter."""
+    try:
+        return landing_page(
+            publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API, parameter=parameter
+        )
+    except SettingsError:
+        # The name comes from whatever link was opened.
+        return landing_page(publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API)
+
+
+def _first_command() -> str:
+    """Return what to type to get mail: with a campaign that lies here, if there is one."""
+    found = next(iter(sorted(Path("templates").glob("*/campaign.toml"))), None)
+    return shlex.join(["campaign", "run", str(found)]) if found else "campaign run FILE"

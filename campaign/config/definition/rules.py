@@ -1,0 +1,232 @@
+"""What single values of a campaign file may be. A message ends a sentence that begins with the key."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from campaign.config.address import normalise_address, normalise_domain
+from campaign.config.smtpurl import host_and_port, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: A dot-atom (RFC 5322 §3.2.3) of few characters: it becomes part of the List-Id (RFC 2919 §2).
+_NAME = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_TEMPLATE_PART = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_PARAMETER = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_MAILBOX = re.compile(r'(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^"<>@,;:\\]*?))\s*<(?P<address>[^<>]*)>')
+_NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
+#: RFC 6376 §3.1: sub-domains of RFC 5321 §4.1.2, each of at most 63 octets (RFC 1035 §2.3.4).
+_SELECTOR = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+#: RFC 1035 §2.3.4, without the final dot.
+_LONGEST_NAME = 253
+#: Stands for a template part while a URL is looked at: legal in a host, so that the URL still splits.
+_HOLE = "zz-template-zz"
+
+
+def campaign_name(name: str) -> str:
+    """Return the name of a campaign, which goes into headers and keys.
+
+    Raises:
+        ValueError: it holds anything but ASCII letters, digits, `-`, `_` and single dots between them.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "must be 1 to 100 ASCII letters, digits, - or _, with single dots between them at most,"
+            ' such as "waitlist-welcome"'
+        )
+    return name
+
+
+def mailbox(text: str) -> str:
+    """Return a mailbox as `address` or `Name <address>`, quoted where RFC 5322 §3.4 wants it.
+
+    Raises:
+        ValueError: it is not exactly one mailbox.
+    """
+    text = text.strip()
+    if not text.isprintable():
+        raise ValueError("holds a control character; take it out")
+    if "{{" in text or "{%" in text:
+        raise ValueError("can hold no template variables; it is the same for every recipient")
+    found = _MAILBOX.fullmatch(text)
+    try:
+        address = normalise_address(found["address"] if found else text)
+    except ValueError as error:
+        raise ValueError(
+            f'must be one address, such as "hello@acme.example" or "Acme <hello@acme.example>";'
+            f" a name with a comma stands in quotes of its own. {error}"
+        ) from None
+    if found is None:
+        return address
+    quoted: str | None = found["quoted"]
+    name = re.sub(r"\\(.)", r"\1", quoted[1:-1]) if quoted else found["bare"].strip()
+    if not name:
+        return address
+    if _NEEDS_QUOTES.search(name):
+        escaped = re.sub(r'([\\"])', r"\\\1", name)
+        return f'"{escaped}" <{address}>'
+    return f"{name} <{address}>"
+
+
+def csv_path(folder: Path, written: str) -> Path:
+    """Return where the CSV lies that a campaign file in `folder` names: relative where it is below the cwd.
+
+    Raises:
+        ValueError: it is no path.
+    """
+    _require_path(written)
+    found = (folder / written).resolve()
+    here = Path.cwd().resolve()
+    return found.relative_to(here) if found.is_relative_to(here) else found
+
+
+def template_path(folder: Path, written: str) -> Path:
+    """Return where a template lies, which must exist, in the campaign file's folder or below.
+
+    Raises:
+        ValueError: it does not exist, or lies elsewhere.
+    """
+    _require_path(written)
+    found = Path(os.path.normpath(folder / written))
+    # By name and not by target: a template may be a link to a file that several campaigns share.
+    if not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(folder)):  # noqa: PTH100 - resolves no links
+        raise ValueError(f"must lie in the campaign file's folder, and {found} does not; move it there")
+    if not found.is_file():
+        raise ValueError(f"there is no template {found}; write it, or correct the name")
+    return found
+
+
+def link_host(url: str) -> str:
+    """Return the host of a link (`name` or `name:port`) whose path and query may hold template variables.
+
+    Raises:
+        ValueError: it is not an absolute https:// URL, or scheme or host depend on a variable.
+    """
+    example = 'write one like "https://acme.example/welcome"'
+    masked = _TEMPLATE_PART.sub(_HOLE, url)
+    if not masked.isprintable() or set(masked) & set(' \\"<>'):
+        raise ValueError(f"holds a character that no URL has; {example}")
+    scheme, separator, rest = masked.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if _HOLE in scheme or _HOLE in authority or re.search(r"[{}]", scheme + authority):
+        raise ValueError(f"can hold variables in its path and query only, never in the host; {example}")
+    if not separator or scheme.lower() not in {"https", "http"} or "@" in authority:
+        raise ValueError(f"must be an absolute https:// URL; {example}")
+    named = host(authority)
+    if scheme.lower() == "http" and not is_loopback(urlsplit(f"//{named}").hostname or ""):
+        raise ValueError(f"would send the sign-in token in clear over http://; {example}")
+    return named
+
+
+def link_parameter(parameter: str, url: str | None) -> str:
+    """Return the name of the query parameter that takes the token.
+
+    Raises:
+        ValueError: it needs escaping, or stands in the URL already.
+    """
+    if not _PARAMETER.fullmatch(parameter):
+        raise ValueError('must be letters, digits, ".", "_", "~" or "-", such as "token"')
+    query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
+    if parameter in {name for name, _ in parse_qsl(query, keep_blank_values=True)}:
+        raise ValueError(f'"{parameter}" stands in the query of url already; take it out there or choose another')
+    return parameter
+
+
+def host(text: str) -> str:
+    """Return a host, with its port if it has one, in lower-case A-labels.
+
+    Raises:
+        ValueError: it is a URL, a pattern, or no host at all.
+    """
+    name, colon, port = text.rpartition(":") if re.search(r":\d*$", text) else (text, "", "")
+    try:
+        if not text.isprintable() or set(text) & set("/?#@\\"):
+            raise ValueError
+        if not name.isascii():
+            name = normalise_domain(name)
+        plain, number = host_and_port(urlsplit(f"//{name}{colon}{port}"))
+    except ValueError:
+        raise ValueError(
+            f'{text!r} is not a host; write its name alone, such as "acme.example" or "acme.example:8443"'
+        ) from None
+    bracketed = f"[{plain}]" if ":" in plain else plain
+    return bracketed if number is None else f"{bracketed}:{number}"
+
+
+def selector(text: str) -> str:
+    """Return a DKIM selector.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _SELECTOR.fullmatch(text):
+        raise ValueError('must be letters, digits and hyphens, with single dots between them at most, such as "s1"')
+    return text
+
+
+def signing_domain(text: str) -> str:
+    """Return the domain that signs, in lower-case A-labels.
+
+    Raises:
+        ValueError: it is no domain of at least two labels (RFC 6376 §3.5, `d=`).
+    """
+    try:
+        domain = normalise_domain(text)
+        if "." not in domain:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f'{text!r} is not a domain; write one like "acme.example"') from None
+    return domain
+
+
+def aligned(domain: str, sender: str, *, selector: str) -> str:
+    """Return the domain that signs the mail of a sender: its own where `domain` is empty.
+
+    Raises:
+        ValueError: the signature would not count as the sender's, or the key's name would be too long for the DNS.
+    """
+    own = sender.rpartition("@")[2].rstrip(">")
+    domain = domain or signing_domain(own)
+    if not f".{own}".endswith(f".{domain}"):
+        # DMARC's relaxed alignment, RFC 7489 §3.1.1
+        raise ValueError(
+            f"must be the domain of [email] from or a parent of it, for with {domain} the signature would not count as"
+            f' the sender\'s (DMARC); write domain = "{own}", or leave it out'
+        )
+    if len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
+        raise ValueError(f"{selector}._domainkey.{domain} is too long a name for the DNS; take a shorter selector")
+    return domain
+
+
+def domain_rates(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return rates by domain with the domains in lower-case A-labels.
+
+    Raises:
+        ValueError: a name is not a domain, stands there twice, or was taken apart at its dots by TOML.
+    """
+    rates: dict[str, Any] = {}
+    for name, rate in written.items():
+        if isinstance(rate, dict):
+            raise ValueError(  # noqa: TRY004 - pydantic takes ValueError
+                f'put the domain in quotes, such as "{name}.{next(iter(rate), "com")}" = "5/second"'
+            )
+        try:
+            domain = normalise_domain(name)
+        except ValueError:
+            raise ValueError(f'"{name}" is not a domain; write one like "gmail.com"') from None
+        if domain in rates:
+            raise ValueError(f'"{name}" stands there twice; give it a list of rates')
+        rates[domain] = rate
+    return rates
+
+
+def _require_path(written: str) -> None:
+    if not written.strip() or not written.isprintable():
+        raise ValueError("must be the path of a file")

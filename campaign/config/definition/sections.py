@@ -1,0 +1,248 @@
+"""The sections of a campaign file: keys, defaults, limits. Rules for single values stand in `rules.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotation
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from campaign.config.definition import rules
+from campaign.config.duration import parse_duration
+from campaign.model import Rate
+
+#: What every template may use without a column of that name.
+RESERVED = frozenset({"link", "link_to"})
+
+_RATE_NEEDED = 'must be a rate such as "14/second", or a list of rates'
+
+
+def _duration(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _rates(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    if isinstance(value, tuple):
+        return value
+    written = [value] if isinstance(value, str) else value
+    if not isinstance(written, list) or not written or not all(isinstance(rate, str) for rate in written):
+        raise ValueError(_RATE_NEEDED)
+    return tuple(Rate.parse(rate) for rate in written)
+
+
+def _csv(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
+    return rules.csv_path(info.context, value) if info.context and isinstance(value, str) else value
+
+
+def _template(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
+    return rules.template_path(info.context, value) if info.context and isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Rates = Annotated[tuple[Rate, ...], BeforeValidator(_rates)]
+#: Paths are found from the folder that is handed over as the context of the validation.
+CsvPath = Annotated[Path, BeforeValidator(_csv)]
+TemplatePath = Annotated[Path, BeforeValidator(_template)]
+
+
+class Section(BaseModel):
+    """A table of the campaign file that holds these keys and no others."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_by_name=True
+    )
+
+
+class RecipientsSection(Section):
+    """`[recipients]`: which CSV, and what makes two of its rows the same recipient."""
+
+    #: The CSV. It need not exist yet.
+    file: CsvPath
+    #: The column that identifies a recipient: one email per distinct value, ever.
+    key: str = "user_id"
+    #: The name under which a template finds all rows that share the key; None: each row is a recipient.
+    group: str | None = None
+    #: How Clerk's ids are found where the CSV has none.
+    lookup: Literal["email"] | None = None
+    #: Whether the address must be one of the Clerk user's own before a token is asked for.
+    verify_address: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_key(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+        by_email = isinstance(data, dict) and data.get("lookup") == "email"
+        return {"key": "email"} | data if by_email else data
+
+    @field_validator("key")
+    @classmethod
+    def _is_header(cls, key: str) -> str:
+        if not key.strip() or not key.isprintable():
+            raise ValueError('must be the name of a column, such as "user_id"')
+        return key.strip()
+
+    @field_validator("group")
+    @classmethod
+    def _is_variable(cls, group: str | None) -> str | None:
+        if group is not None and (not group.isidentifier() or group in RESERVED):
+            raise ValueError('must be a name that a template can use, such as "items"')
+        return group
+
+    @field_validator("lookup")
+    @classmethod
+    def _has_a_key(cls, lookup: Literal["email"] | None, info: ValidationInfo) -> Literal["email"] | None:
+        if lookup and info.data.get("key") == "user_id":
+            raise ValueError('finds the user_id only later, so it cannot be the key; write key = "email"')
+        return lookup
+
+
+class EmailSection(Section):
+    """`[email]`: whose mail it is, and its templates."""
+
+    #: One mailbox, `hello@acme.example` or `Acme <hello@acme.example>`, as `email.utils.parseaddr` reads it.
+    sender: str = Field(alias="from")
+    #: The same, for Reply-To.
+    reply_to: str | None = None
+    #: A template of one line.
+    subject: str
+    #: The template of the HTML part.
+    html: TemplatePath
+    #: The template of the text part; None: it is derived from the HTML.
+    text: TemplatePath | None = None
+
+    @field_validator("sender", "reply_to")
+    @classmethod
+    def _is_mailbox(cls, text: str | None) -> str | None:
+        return None if text is None else rules.mailbox(text)
+
+    @field_validator("subject")
+    @classmethod
+    def _is_one_line(cls, subject: str) -> str:
+        if not subject.strip() or not subject.isprintable():
+            raise ValueError("must be one line of text, and not empty")
+        return subject
+
+
+class LinkSection(Section):
+    """`[link]`: where the sign-in link leads."""
+
+    #: The page that takes the token; its path and query may hold template variables.
+    url: str
+    #: The query parameter that carries the token.
+    parameter: str = "token"
+    #: How long a token lives; whole seconds.
+    expires_in: Duration
+    #: Hosts (`name` or `name:port`) that `link_to` may lead to; by default the host of `url`.
+    hosts: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_hosts(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+        if not isinstance(data, dict) or "hosts" in data or not isinstance(data.get("url"), str):
+            return data
+        try:
+            return data | {"hosts": (rules.link_host(data["url"]),)}
+        except ValueError:
+            # Said below, of the key that is wrong.
+            return data
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        rules.link_host(url)
+        return url
+
+    @field_validator("parameter")
+    @classmethod
+    def _is_free(cls, parameter: str, info: ValidationInfo) -> str:
+        return rules.link_parameter(parameter, info.data.get("url"))
+
+    @field_validator("expires_in")
+    @classmethod
+    def _is_lifetime(cls, value: timedelta) -> timedelta:
+        if not timedelta(minutes=1) <= value <= timedelta(days=365) or value.microseconds:
+            raise ValueError('must be from "60s" to "365d" in whole seconds; "48h" gives people two days')
+        return value
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, hosts: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+        if not isinstance(hosts, list | tuple) or not hosts or not all(isinstance(host, str) for host in hosts):
+            raise ValueError('must be a list of host names, such as ["acme.example", "shop.acme.example"]')
+        return tuple(rules.host(host) for host in hosts)
+
+
+class DkimSection(Section):
+    """`[dkim]`: the mails are signed here (RFC 6376); the private key is a setting."""
+
+    #: Where below `_domainkey` of the domain the public key stands.
+    selector: str
+    #: In lower-case A-labels; by default that of `email.from`.
+    domain: str = ""
+
+    @field_validator("selector")
+    @classmethod
+    def _is_selector(cls, selector: str) -> str:
+        return rules.selector(selector)
+
+    @field_validator("domain")
+    @classmethod
+    def _is_domain(cls, domain: str) -> str:
+        return rules.signing_domain(domain)
+
+
+class LimitsSection(Section):
+    """`[limits]`: what the services allow."""
+
+    #: Empty: no limit.
+    messages: Rates = ()
+    #: None: Clerk's own documented limit for the kind of key.
+    tokens: Rates | None = None
+    #: Connections to the mail server at once.
+    connections: int = 10
+    #: Rates of single recipient domains, by lower-case A-labels.
+    domains: Mapping[str, Rates] = Field(default_factory=dict)
+
+    @field_validator("connections")
+    @classmethod
+    def _is_count(cls, connections: int) -> int:
+        if not 1 <= connections <= 1000:
+            raise ValueError("must be from 1 to 1000")
+        return connections
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _are_domains(cls, domains: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+        return rules.domain_rates(domains) if isinstance(domains, dict) else domains
+
+
+class RetrySection(Section):
+    """`[retry]`: how often, and how soon."""
+
+    #: Attempts per recipient, the first one included.
+    attempts: int = 5
+    #: The wait after a first temporary fault; it doubles with each further one, up to an hour.
+    first_delay: Duration = timedelta(seconds=30)
+
+    @field_validator("attempts")
+    @classmethod
+    def _is_count(cls, attempts: int) -> int:
+        if not 1 <= attempts <= 100:
+            raise ValueError("must be from 1 to 100")
+        return attempts
+
+    @field_validator("first_delay")
+    @classmethod
+    def _is_delay(cls, delay: timedelta) -> timedelta:
+        if not timedelta(0) < delay <= timedelta(hours=1):
+            raise ValueError('must be longer than nothing and at most "1h"')
+        return delay

@@ -1,0 +1,151 @@
+"""The settings: the environment and the `.env` of the working directory, read once. No campaign file here.
+
+A setting that is wrong is told by its name and by what to type, never by its value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from campaign.config.duration import parse_duration
+from campaign.config.smtpurl import SmtpServer, Tls, host_and_port, is_loopback, parse_smtp_url
+from campaign.errors import SettingsError
+
+__all__ = ["Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]
+
+_ENV_FILE = ".env"
+
+
+class Settings(BaseSettings):
+    """What the environment says; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_file=_ENV_FILE,
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        validate_default=False,
+    )
+
+    #: Clerk's secret key, `sk_live_…` or `sk_test_…`.
+    clerk_secret_key: SecretStr | None = None
+    #: The origin of the Backend API: no trailing slash, no `/v1`.
+    clerk_api_url: str = "https://api.clerk.com"
+    #: `pk_live_…` or `pk_test_…`, for the sandbox's landing page.
+    clerk_publishable_key: str | None = None
+    #: The mail server (`CAMPAIGN_SMTP_URL`).
+    smtp: Annotated[SmtpServer | None, NoDecode] = Field(default=None, alias="CAMPAIGN_SMTP_URL")
+    #: The send log: a file.
+    log: Path = Field(default=Path("send-log.db"), alias="CAMPAIGN_LOG")
+    #: The file with the private key that signs mails (DKIM) of a campaign with `[dkim]`.
+    dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
+    #: The folder of the sandbox.
+    sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
+    #: How long to wait for the reply to the final dot (RFC 5321 §4.5.3.2.6 asks for 10 minutes).
+    reply_timeout: timedelta = Field(default=timedelta(minutes=10), alias="CAMPAIGN_REPLY_TIMEOUT")
+
+    @field_validator("clerk_secret_key")
+    @classmethod
+    def _is_secret_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            _require_key(key.get_secret_value(), kinds=("sk_live_", "sk_test_"), called="Clerk's secret key")
+        return key
+
+    @field_validator("clerk_publishable_key")
+    @classmethod
+    def _is_publishable_key(cls, key: str | None) -> str | None:
+        if key is not None:
+            _require_key(key, kinds=("pk_live_", "pk_test_"), called="Clerk's publishable key")
+        return key
+
+    @field_validator("clerk_api_url")
+    @classmethod
+    def _is_origin(cls, url: str) -> str:
+        return _origin(url)
+
+    @field_validator("smtp", mode="before")
+    @classmethod
+    def _is_smtp_url(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+        return parse_smtp_url(value) if isinstance(value, str) else value
+
+    @field_validator("reply_timeout", mode="before")
+    @classmethod
+    def _is_duration(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("reply_timeout")
+    @classmethod
+    def _is_a_wait(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) < value <= timedelta(hours=1):
+            raise ValueError('it must be longer than nothing and at most "1h"; "10m" is what RFC 5321 asks for')
+        return value
+
+    @field_validator("log", "sandbox", "dkim_key")
+    @classmethod
+    def _is_path(cls, value: Path | None) -> Path | None:
+        if "\0" in str(value):
+            raise ValueError("a path cannot hold a NUL character")
+        return value
+
+
+def load_settings() -> Settings:
+    """Return the settings of the environment and of `.env` in the working directory; the environment wins.
+
+    Raises:
+        SettingsError: a variable is wrong; one line for each, and none holds a value.
+    """
+    # Raised behind the `except` so that no traceback or debugger finds the values through `__context__`.
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False)]
+    except UnicodeDecodeError:
+        problems = [f"{_ENV_FILE} is not UTF-8 text; save it as UTF-8."]
+    except OSError as error:
+        problems = [f"{_ENV_FILE} cannot be read: {error.strerror}."]
+    raise SettingsError("\n".join(problems))
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    variable = str(location[0]).upper() if location else "The environment"
+    return f"{variable}: {message.removeprefix('Value error, ').rstrip('.')}."
+
+
+def _require_key(key: str, *, kinds: tuple[str, str], called: str) -> None:
+    if not key.startswith(kinds) or key in kinds:
+        raise ValueError(f"{called} begins with {kinds[0]} or {kinds[1]}; copy it from Clerk's dashboard, API keys")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError(f"{called} holds a space or a character that no key has; copy it once more")
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of Clerk's Backend API, refusing whatever else the URL says."""
+    example = "write an origin such as https://api.clerk.com"
+    if not (url.isascii() and url.isprintable()) or set(url) & set(' \\"<>'):
+        raise ValueError(f"it holds a character that no URL has; {example}")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its own message quotes the URL, user info and all.
+        raise ValueError(f"it is not a URL; {example}") from None
+    try:
+        host, port = host_and_port(parts)
+    except ValueError as error:
+        raise ValueError(f"{error}; {example}") from None
+    if parts.scheme not in {"https", "http"}:
+        raise ValueError(f"it is not an https:// URL; {example}")
+    if "@" in parts.netloc or "?" in url or "#" in url or parts.path.rstrip("/") not in {"", "/v1"}:
+        raise ValueError(f"it may hold no user, query or path other than /v1; {example}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("plain http:// would show the secret key to the network; write https://")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" if port is None else f"{parts.scheme}://{shown}:{port}"

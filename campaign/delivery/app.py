@@ -1,0 +1,282 @@
+"""The composition root: settings and a campaign file become a pipeline that runs. Nothing is printed here."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from campaign.clock import SystemClock
+from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.directory import Directory
+from campaign.delivery.feed import Feed
+from campaign.delivery.pacing import Pacer
+from campaign.delivery.pipeline import Pipeline
+from campaign.delivery.retry import Backoff, RetryPolicy
+from campaign.delivery.revoking import Revoker
+from campaign.delivery.room import Room
+from campaign.delivery.signals import caught
+from campaign.delivery.tokens import Tokens
+from campaign.delivery.venue import needs_clerk, needs_user_id, open_venue
+from campaign.errors import CampaignError, SendLogError
+from campaign.message import MessageTemplate
+from campaign.message.dkim.signer import UNSIGNED, signer_of
+from campaign.message.mime.headers import split_mailbox
+from campaign.message.trial import tried
+from campaign.model import Status
+from campaign.recipients import fingerprint, read_recipients
+from campaign.sendlog import SendLog, discard, held, is_empty
+from campaign.smtp import Dialer, Pool, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from campaign.clock import Clock
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+    from campaign.delivery.venue import Venue
+    from campaign.message.dkim.signer import Signer
+    from campaign.model import Delivery, Outcome, Recovered, Summary
+    from campaign.sendlog import Enlistment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is about to do, for the person who starts it."""
+
+    definition: Definition
+    venue: Venue
+    recovered: Recovered
+    enlistment: Enlistment
+    #: The templates are others than in the last run.
+    templates_changed: bool
+    summary: Summary
+
+    @property
+    def to_send(self) -> int:
+        """How many recipients of this CSV are queued."""
+        return self.summary.here.get(Status.QUEUED, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended."""
+
+    summary: Summary
+    #: It was asked to stop.
+    interrupted: bool
+    venue: Venue
+
+
+class Observer(Protocol):
+    """Who is told what happens."""
+
+    def opened(self, venue: Venue) -> None:
+        """The servers are known."""
+        ...
+
+    def confirm(self, plan: Plan) -> bool:
+        """Everything is enlisted and nothing is sent; return whether to go on."""
+        ...
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """A recipient's try has ended."""
+        ...
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Nothing goes out for so long."""
+        ...
+
+    def notice(self, sentence: str) -> None:
+        """Something happened that a person should know at once."""
+        ...
+
+    def stopping(self) -> None:
+        """The first signal came: what is in hand is finished."""
+        ...
+
+
+async def run(
+    definition: Definition, settings: Settings, observer: Observer, *, sandbox: bool, wait: bool, limit: int | None
+) -> Result:
+    """Run a campaign, or resume it.
+
+    Args:
+        definition: the campaign file.
+        settings: the environment.
+        observer: told what happens, and asked before anything is sent.
+        sandbox: work in the sandbox whatever is set.
+        wait: stay for what becomes due later.
+        limit: claim at most so many recipients.
+
+    Raises:
+        CannotStartError: input or settings are wrong.
+        LogHeldError: another run holds the log.
+        ServiceRefusesError: Clerk or the mail server refuses us.
+        SendLogError: the log cannot be written any longer.
+    """
+    clock = SystemClock()
+    template = MessageTemplate.load(definition)
+    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+        observer.opened(venue)
+        with (
+            signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer,
+            open_log(venue, definition, clock) as log,
+        ):
+            if definition.dkim and signer is None:
+                observer.notice(UNSIGNED)
+            plan = _enlist(log, definition, template, venue)
+            if not plan.to_send and not plan.summary.revocations:
+                observer.confirm(plan)
+                return Result(plan.summary, interrupted=False, venue=venue)
+            if not observer.confirm(plan):
+                return Result(plan.summary, interrupted=True, venue=venue)
+            try:
+                return await _send(
+                    log, plan, template, settings, observer, signer=signer, clock=clock, wait=wait, limit=limit
+                )
+            except asyncio.CancelledError:
+                # what was in hand is what a crash would have left; say so at once
+                with suppress(SendLogError):
+                    log.recover()
+                raise
+
+
+def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, venue: Venue) -> Plan:
+    """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
+    recovered = log.recover()
+    section = definition.recipients
+    with_id = needs_user_id(definition)
+    reading = section.model_dump_json(exclude={"file", "verify_address"})
+    enlistment = log.enlist(
+        lambda: tried(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
+        source=str(section.file.resolve()),
+        digest=f"{fingerprint(section.file)} {template.fingerprint} {with_id} {reading}",
+    )
+    changed = log.templates not in {"", template.fingerprint}
+    log.note_templates(template.fingerprint)
+    return Plan(definition, venue, recovered, enlistment, changed, log.summary())
+
+
+async def _send(
+    log: SendLog,
+    plan: Plan,
+    template: MessageTemplate,
+    settings: Settings,
+    observer: Observer,
+    *,
+    signer: Signer | None,
+    clock: Clock,
+    wait: bool,
+    limit: int | None,
+) -> Result:
+    """Put the parts together and run them."""
+    definition, venue, limits = plan.definition, plan.venue, plan.definition.limits
+    policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
+    with_clerk = needs_clerk(definition)
+    token_rates = venue.clerk_rates if limits.tokens is None else limits.tokens
+
+    message_pacer = Pacer(limits.messages, clock, log.spent(Status.SENDING, limits.messages))
+    domain_pacers = {
+        domain: Pacer(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
+        for domain, rates in limits.domains.items()
+    }
+    clerk_pacer = Pacer(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None
+    rates = [pacer.per_second for pacer in (message_pacer, clerk_pacer) if pacer and pacer.per_second is not None]
+    concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
+    dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+    pool = Pool(
+        dialer,
+        limit=limits.connections,
+        clock=clock,
+        intent=concurrency.intent,
+        transaction=concurrency.transaction,
+    )
+
+    room = Room(lambda: concurrency.calls)
+    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, room=room, clock=clock) as tokens:
+        feed = Feed(
+            log,
+            clock,
+            concurrency,
+            services=[pacer for pacer in (message_pacer, clerk_pacer) if pacer],
+            domains=domain_pacers,
+            directory=tokens.directory if tokens else None,
+            wait=wait,
+            limit=limit,
+            on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
+        )
+        pipeline = Pipeline(
+            log=log,
+            feed=feed,
+            concurrency=concurrency,
+            template=template,
+            signer=signer,
+            pool=pool,
+            pacer=message_pacer,
+            tokens=tokens,
+            policy=policy,
+            clock=clock,
+            sender=split_mailbox(definition.email.sender)[1],
+            server=venue.smtp.label,
+            on_settled=observer.settled,
+            on_notice=observer.notice,
+        )
+
+        def stop() -> None:
+            pipeline.stop()
+            observer.stopping()
+
+        with caught(stop) as signals:
+            await pipeline.run()
+    return Result(log.summary(), interrupted=bool(signals), venue=venue)
+
+
+@contextmanager
+def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[SendLog]:
+    """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
+    with held(venue.log):
+        made = not venue.log.exists()
+        log, unused = SendLog(venue.log, definition.name, clock), False
+        try:
+            yield log
+        finally:
+            with suppress(CampaignError):
+                unused = made and is_empty(log)
+            log.close()
+            if unused:
+                discard(venue.log)
+
+
+@asynccontextmanager
+async def _tokens(
+    definition: Definition,
+    venue: Venue,
+    log: SendLog,
+    pacer: Pacer | None,
+    policy: RetryPolicy,
+    *,
+    room: Room,
+    clock: Clock,
+) -> AsyncIterator[Tokens | None]:
+    if definition.link is None or pacer is None or venue.clerk_key is None:
+        yield None
+        return
+    from campaign.clerk.client import Clerk  # noqa: PLC0415 - a campaign without a link starts sooner without httpx
+
+    section = definition.recipients
+    async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
+        by_address = section.lookup == "email"
+        directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
+        revoker = Revoker(log, clerk, pacer, Backoff(policy), clock)
+        yield Tokens(clerk, room, pacer, revoker, directory, definition.link.expires_in)
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:
+    """Return the error of ours that ended a group of tasks, if it was one of ours."""
+    for error in group.exceptions:
+        found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, CampaignError):
+            return found
+    return None

@@ -1,0 +1,111 @@
+"""Who is to blame when many recipients are refused in a row: a domain's temper, or ours. Pure decisions."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.delivery.retry import Backoff
+from campaign.errors import LaterError, NeverError, Scope
+
+if TYPE_CHECKING:
+    from campaign.delivery.retry import RetryPolicy
+    from campaign.errors import DeliveryError
+    from campaign.model import Receipt
+
+#: So many temporary refusals in a row are the domain's, not the mailboxes'.
+_STORM = 5
+_FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
+#: So many refusals for reasons of policy in a row, and the domain gets no more of our mail in this run.
+_DOMAIN_REFUSES = 5
+#: So many of them in a row whatever the domain, and nobody does.
+_ALL_REFUSE = 12
+
+_POLICY = re.compile(
+    r"unusual rate|rate limit|too many|reputation|policy|block(ed| ?list)|blacklist|spam|unsolicited|not authenticated",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDomain:
+    """Leave a domain alone for a while; no recipient is to blame."""
+
+    domain: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopDomain:
+    """Send nothing more to a domain in this run; who is left stays queued."""
+
+    domain: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Send nothing more to anybody."""
+
+    reason: str
+
+
+Measure = HoldDomain | StopDomain | StopRun
+
+
+class Blame:
+    """Watches replies by domain, and says when it is not the recipient who is refused."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._backoffs: defaultdict[str, Backoff] = defaultdict(lambda: Backoff(policy))
+        self._later: defaultdict[str, int] = defaultdict(int)
+        self._refused: defaultdict[str, int] = defaultdict(int)
+        self._refused_in_all = 0
+
+    def accepted(self, domain: str) -> None:
+        """Note that a domain took a message: its streaks end."""
+        if self._later or self._refused:
+            self._later.pop(domain, None)
+            self._refused.pop(domain, None)
+            self._backoffs.pop(domain, None)
+        self._refused_in_all = 0
+
+    def refused(self, domain: str, error: DeliveryError, *, held: bool) -> Measure | None:
+        """Note a refusal by the mail server and return what it calls for besides the recipient's own fate.
+
+        Args:
+            domain: the recipient's.
+            error: the refusal.
+            held: the domain is left alone already, so that what it defers was under way before: it is the same storm.
+        """
+        reply = error.reply
+        if reply is None:
+            return None
+        if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
+            self._later[domain] += not held
+            if self._later[domain] >= _STORM:
+                self._later[domain] = _STORM - 1  # what it defers after the hold is the same storm, until it takes one
+                return HoldDomain(domain, self._backoffs[domain].failed(error.wait))
+        elif isinstance(error, NeverError) and _is_policy(reply):
+            self._refused[domain] += 1
+            self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES  # one domain's temper is not everybody's
+            if self._refused_in_all >= _ALL_REFUSE:
+                return StopRun(
+                    f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy, "
+                    f"to be settled with whoever runs it: {reply}"
+                )
+            if self._refused[domain] == _DOMAIN_REFUSES:
+                return StopDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")
+        return None
+
+
+def _is_about_the_mailbox(reply: Receipt) -> bool:
+    """Return whether a deferral is about one mailbox, however many of them are full (RFC 3463 §3.3: X.2.X)."""
+    return reply.enhanced.startswith("4.2.") or _FULL.search(reply.text) is not None
+
+
+def _is_policy(reply: Receipt) -> bool:
+    """Return whether a refusal is about us and not about the mailbox (RFC 3463 §3.8: X.7.X is security or policy)."""
+    return reply.code >= 500 and (reply.enhanced.startswith("5.7.") or _POLICY.search(reply.text) is not None)

@@ -1,0 +1,165 @@
+"""When rows of a recipient domain may be taken up: its rate, its holds, and few at first after a hold.
+
+The domain's turn is taken before the final dot. A row is taken up so early that its token is there when the turn
+comes, and its message waits for the turn without a connection. Who is under way is for the feed to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from campaign.errors import LaterError, Scope
+from campaign.sendlog import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from campaign.clock import Clock
+    from campaign.delivery.concurrency import Concurrency
+    from campaign.delivery.pacing import Pacer, Turn
+    from campaign.model import Delivery
+    from campaign.sendlog import SendLog
+
+NEVER = float("inf")
+#: A row is taken up so many times earlier than it is on its way in the mean, for some take longer.
+_EARLY = 2.0
+#: At most so early (seconds): while Clerk is slow no crowd of tokens waits for the turns of a domain.
+_EARLIEST = 5.0
+#: Seconds by which it may be earlier still, so that a fast domain is not looked at for each row.
+_SOON = 0.05
+#: A domain that is held for so long (seconds) is waited for in the log.
+_LONG = 2.0
+#: So many may be under way to a domain whose hold is over: whoever was deferred by it, and whoever was not tried yet.
+_FEW = 2
+#: Each message that it takes allows for one more, up to this number; from there on as many as are of use.
+_MANY = 32
+#: Whoever was tried carries an instant in `not_before`, and whoever was not, 0.
+_TRIED = 1.0
+_MOST = 2**31
+
+
+class PacedLane:
+    """A part of the queue with a pacer of its own, or the rest of the queue."""
+
+    def __init__(self, lane: Lane, pacer: Pacer | None, concurrency: Concurrency, clock: Clock) -> None:
+        self.lane = lane
+        self.pacer = pacer
+        self._concurrency = concurrency
+        self._clock = clock
+        #: Nothing was due at the last look.
+        self.dry = False
+        #: The numbers of the rows that were taken up and have not had their domain's turn yet.
+        self.coming: set[int] = set()
+        #: Of these, those that have a connection or wait for one.
+        self._near: set[int] = set()
+        #: How many are ready, and wait for the turn to come near.
+        self.parked = 0
+        self._gate = asyncio.Lock()
+        self._few: int | None = None
+        self._probes = False
+
+    def turn_at(self, under_way: Mapping[int, str]) -> float:
+        """Return when another row may be taken up; never, while those under way are as many as may be.
+
+        Args:
+            under_way: the domain of each recipient who is, by the row's number.
+        """
+        if not self._room(under_way):
+            return NEVER
+        if self.pacer is None or self.pacer.per_second is None:
+            return self.pacer.free_at() if self.pacer else 0.0
+        return self.pacer.free_behind(len(self.coming)) - self._early
+
+    def has_a_turn(self, now: float, under_way: Mapping[int, str]) -> bool:
+        """Return whether rows of this lane could go out at once."""
+        return self.turn_at(under_way) <= now + _SOON
+
+    async def come_near(self, number: int) -> None:
+        """Return when the domain's turn is as near as a message takes at least to get there.
+
+        Raises:
+            LaterError: it is not soon; the row is better off in the log.
+        """
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        self.parked += 1
+        try:
+            async with self._gate:
+                self.must_not_be_held()
+                while (wait := self._near_at() - self._clock.now()) > 0:
+                    await self._clock.sleep(wait)
+                    self.must_not_be_held()
+                self._near.add(number)
+        finally:
+            self.parked -= 1
+
+    async def turn(self, number: int, of_the_server: Callable[[], Awaitable[Turn]]) -> Turn:
+        """Return when it is the turn of a message of the domain, at its server and here."""
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        turn = await self.pacer.turn_with(of_the_server)
+        self.gone(number)
+        return turn
+
+    def gone(self, number: int) -> None:
+        """Note that a row has had its turn, or will not take any."""
+        self.coming.discard(number)
+        self._near.discard(number)
+
+    def must_not_be_held(self) -> None:
+        """Raise LaterError if the domain is left alone for long."""
+        if self.pacer is not None and self.pacer.held_until > self._clock.now() + _LONG:
+            raise LaterError(f"{self.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more goes to this domain in this run."""
+        return self.pacer is not None and self.pacer.held_until == NEVER
+
+    async def claim(self, log: SendLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
+        """Return the next rows that are due: of a domain no more than it allows about now, and few after a hold.
+
+        The first one after a hold is one who was put off before, for a domain that greylists takes none but those; not
+        the same one each time, whose attempts would be used up.
+        """
+        rate = self.pacer.per_second if self.pacer else None
+        if rate is not None:
+            most = max(1, min(most, int(rate * (self._early + _SOON)) - len(self.coming)))
+        size = min(self._room(under_way), most)
+        first: list[Delivery] = []
+        if self._probes:
+            self._probes = False
+            tried = Lane(domain=self.lane.domain)
+            tried.skip_to(_TRIED)
+            first = await log.claim(1, tried)
+            size -= len(first)
+        if not size:
+            return first
+        page = await log.claim(size, self.lane)
+        self.dry = len(page) < size
+        return first + [delivery for delivery in page if delivery not in first]
+
+    def hold(self, seconds: float) -> None:
+        """Take up nobody for so long, and few afterwards."""
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        self.pacer.hold(seconds)
+        self._few, self._probes = _FEW, True
+
+    def accepted(self) -> None:
+        """Note that the domain took a message."""
+        if self._few is not None:
+            self._few = self._few + 1 if self._few < _MANY else None
+
+    @property
+    def _early(self) -> float:
+        return min(_EARLY * self._concurrency.way, _EARLIEST)
+
+    def _near_at(self) -> float:
+        assert self.pacer is not None  # noqa: S101 - lanes of domains have one
+        best = self._concurrency.transaction.best
+        return self.pacer.free_behind(len(self._near)) - (best if best < NEVER else 0.0)
+
+    def _room(self, under_way: Mapping[int, str]) -> int:
+        if self._few is None:
+            return _MOST
+        taken_up = self.coming | {number for number, domain in under_way.items() if domain == self.lane.domain}
+        return max(0, self._few - len(taken_up))

@@ -1,0 +1,297 @@
+"""Which recipient comes next, and when: the log's due rows, as many as may be under way. Nothing is sent here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from copy import copy
+from typing import TYPE_CHECKING
+
+from campaign.delivery.domains import NEVER, PacedLane
+from campaign.delivery.pacing import Pacer
+from campaign.model import Status
+from campaign.sendlog import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from campaign.clock import Clock
+    from campaign.delivery.concurrency import Concurrency
+    from campaign.delivery.directory import Directory
+    from campaign.delivery.pacing import Turn
+    from campaign.model import Delivery, Outcome, Recipient
+    from campaign.sendlog import SendLog
+
+#: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
+_PAGE = 100
+#: A service that has no turn for so long (seconds) is waited for with no token in hand.
+_LONG = 2.0
+#: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
+_PATIENCE = 60.0
+
+#: Not waiting for another try: on its way, or settled.
+_UNDER_WAY = float("inf")
+
+
+class Feed:
+    """Hands out due recipients, never more at once than are of use.
+
+    Args:
+        log: the queue, entered.
+        clock: the time.
+        concurrency: how many may be under way.
+        services: what every recipient needs a turn of; while one is far off, nobody is handed out.
+        domains: pacers of recipient domains; their rows wait in the log and hold nobody up.
+        directory: asked for the users of each page ahead of their turn, if there is one.
+        wait: whether to stay for what becomes due later.
+        limit: at most so many recipients in this run, or None.
+        on_wait: told why nothing goes out, and until when (seconds since the epoch).
+    """
+
+    def __init__(
+        self,
+        log: SendLog,
+        clock: Clock,
+        concurrency: Concurrency,
+        *,
+        services: Sequence[Pacer],
+        domains: Mapping[str, Pacer],
+        directory: Directory | None,
+        wait: bool,
+        limit: int | None,
+        on_wait: Callable[[str, float], None],
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._concurrency = concurrency
+        self._services = services
+        self._directory = directory
+        self._wait = wait
+        self._limit = limit
+        self._on_wait = on_wait
+        self._rest = PacedLane(Lane(without=tuple(domains)), None, concurrency, clock)
+        self._special = {domain: self._lane_of(domain, pacer) for domain, pacer in domains.items()}
+        self._ready: deque[Delivery] = deque()
+        #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
+        self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
+        self._full = False
+        #: The domain of each, by the row's number.
+        self._under_way: dict[int, str] = {}
+        self._stopped = False
+        self._changed = asyncio.Event()
+
+    async def next(self, group: asyncio.TaskGroup) -> Delivery | None:
+        """Return the next recipient when it may start, or None when there is no next one in this run.
+
+        Args:
+            group: where Clerk is asked for the users of the rows that were read, meanwhile.
+        """
+        while not self._stopped:
+            self._changed.clear()
+            now = self._clock.now()
+            parked = sum([lane.parked for lane in self._special.values()]) if self._special else 0
+            if len(self._under_way) - parked >= self._concurrency.copies:
+                await self._until(now + _PATIENCE)
+            # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
+            elif (free_at := self._free_at(ahead=len(self._under_way))) > now + _LONG:
+                if not self._wait and not self._under_way and self._not_soon(now, free_at):
+                    return None
+                if self._free_at(ahead=0) > now + _LONG:
+                    self._on_wait(self._held_why or "no message may leave now", free_at)
+                await self._until(free_at)
+            else:
+                for lane in list(self._special.values()):  # a domain may be held meanwhile, and gets a lane
+                    await self._read(lane, group)
+                if not self._ready:
+                    await self._read(self._rest, group)
+                if self._ready:
+                    delivery = self._ready.popleft()
+                    self._under_way[delivery.id] = domain_of(delivery.recipient)
+                    return delivery
+                if not await self._something_comes():
+                    return None
+        return None
+
+    def must_not_be_held(self, delivery: Delivery) -> None:
+        """Raise LaterError if the recipient's domain is left alone for long: the row is better off in the log."""
+        if lane := self._lane(delivery):
+            lane.must_not_be_held()
+
+    async def come_near(self, delivery: Delivery) -> bool:
+        """Return when the turn of the recipient's domain is near, and whether the domain has turns to give at all.
+
+        Raises:
+            LaterError: it is not soon.
+        """
+        lane = self._lane(delivery)
+        if lane is None:
+            return False
+        self._changed.set()  # whoever is parked makes room for others
+        await lane.come_near(delivery.id)
+        return True
+
+    def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Turn]]) -> Awaitable[Turn]:
+        """Return when the mail server and the recipient's domain have a turn for the message; both are then taken.
+
+        Raises:
+            LaterError: not soon.
+        """
+        lane = self._lane(delivery)
+        return lane.turn(delivery.id, of_the_server) if lane else of_the_server()
+
+    def hold_domain(self, domain: str, seconds: float) -> None:
+        """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
+        lane = self._special.get(domain)
+        if lane is None:
+            lane = self._special[domain] = self._lane_of(domain, Pacer((), self._clock))
+            self._rest.lane.without += (domain,)
+        lane.hold(seconds)
+        # what was read already is still queued in the log, where the domain's own lane finds it again
+        back = {delivery.id: (0.0, domain) for delivery in self._ready if domain_of(delivery.recipient) == domain}
+        if back:
+            self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
+            lane.lane.after, lane.dry = (-1.0, 0), False
+            lane.coming -= back.keys()
+            if self._ours is not None:
+                self._ours |= back
+
+    def held_until(self, domain: str) -> float:
+        """Return the instant until which a domain is held; in the past if it is not, or for ever."""
+        lane = self._special.get(domain)
+        until = lane.pacer.held_until if lane and lane.pacer else 0.0
+        return until if until < NEVER else 0.0
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Note that a recipient's path has ended, and that the row may come back."""
+        domain = self._under_way.pop(delivery.id)
+        if lane := self._special.get(domain):
+            lane.gone(delivery.id)
+            if outcome.status is Status.SENT:
+                lane.accepted()
+        if self._ours is not None:
+            back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
+            self._ours[delivery.id] = (back, domain)
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Hand out nobody any more."""
+        self._stopped = True
+        self._ready.clear()
+        self._changed.set()
+
+    async def pause(self, why: str, until: float) -> None:
+        """Return at an instant, or when the feed is stopped."""
+        if not self._wait:
+            self.stop()
+            return
+        self._on_wait(why, until)
+        while not self._stopped and self._clock.now() < until:
+            self._changed.clear()
+            await self._until(until)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _free_at(self, *, ahead: int) -> float:
+        return max([pacer.free_at(ahead) for pacer in self._services] or [self._clock.now()])
+
+    @property
+    def _held_why(self) -> str:
+        """What a service did that is left alone for it; empty if none is."""
+        return next((pacer.held_why for pacer in self._services if pacer.is_held), "")
+
+    def _not_soon(self, now: float, free_at: float) -> bool:
+        return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)
+
+    async def _read(self, lane: PacedLane, group: asyncio.TaskGroup) -> None:
+        """Take a lane's next page up, if it has a turn to give and rows that are due."""
+        if lane.dry or not lane.has_a_turn(self._clock.now(), self._under_way):
+            return
+        page = await lane.claim(self._log, max(_PAGE, self._concurrency.copies), self._under_way)
+        if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
+            page = [delivery for delivery in page if domain_of(delivery.recipient) not in self._special]
+        page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
+        if lane.pacer is None:
+            self._ready.extend(page)
+        else:
+            lane.coming.update(delivery.id for delivery in page)
+            self._ready.extendleft(reversed(page))
+        if page and self._directory:
+            group.create_task(self._directory.fetch([delivery.recipient for delivery in page]))
+
+    def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
+        """Return the rows of a page that this run may still claim."""
+        if self._ours is None or self._limit is None:
+            return page
+        allowed = []
+        for delivery in page:
+            if delivery.id in self._ours or len(self._ours) < self._limit:
+                self._ours[delivery.id] = (_UNDER_WAY, domain_of(delivery.recipient))
+                allowed.append(delivery)
+        if not self._full and len(self._ours) >= self._limit:
+            # from here on only what comes back is looked at
+            self._full = True
+            back = min([self._clock.now(), *(instant for instant, _ in self._ours.values())])
+            for lane in self._all():
+                lane.lane.skip_to(back)
+                lane.dry = True
+        return allowed
+
+    async def _something_comes(self) -> bool:
+        """Wait until something may be due; return False if nothing ever will be in this run."""
+        now = self._clock.now()
+        due = await self._next_due()
+        if due is not None and due <= now:
+            for lane in self._all():
+                lane.dry = False
+        elif self._under_way:
+            await self._until(now + _PATIENCE if due is None else due)
+        elif due is None or (not self._wait and due > now + _LONG):
+            return False
+        else:
+            self._on_wait(self._held_why or "all that is left waits for its next try", due)
+            await self._until(due)
+        return True
+
+    async def _next_due(self) -> float | None:
+        """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
+        await self._look_ahead()
+        turns = [lane.turn_at(self._under_way) for lane in self._all() if lane.pacer and not lane.dry]
+        if self._ours is not None and self._full:
+            rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
+        else:
+            looked = [lane.lane.after[0] for lane in self._all() if lane.dry]
+            stopped = [domain for domain, lane in self._special.items() if lane.stopped]
+            due = await self._log.next_due(min(looked), without=stopped) if looked else None
+            rows = [] if due is None else [due]
+        return min((instant for instant in turns + rows if instant < NEVER), default=None)
+
+    def _turn_of(self, domain: str) -> float:
+        lane = self._special.get(domain)
+        return lane.turn_at(self._under_way) if lane else 0.0
+
+    async def _look_ahead(self) -> None:
+        """Note which domains have nobody left, so that the run does not wait for their turn."""
+        for lane in list(self._special.values()):
+            if not lane.dry and not lane.stopped:
+                place, before = copy(lane.lane), lane.lane.after
+                if not await self._log.claim(1, place) and lane.lane.after == before:
+                    lane.lane.after, lane.dry = place.after, True
+
+    def _lane(self, delivery: Delivery) -> PacedLane | None:
+        """Return the lane of the domain of somebody who is under way, if it has one."""
+        return self._special.get(self._under_way[delivery.id]) if self._special else None
+
+    def _lane_of(self, domain: str, pacer: Pacer) -> PacedLane:
+        return PacedLane(Lane(domain=domain), pacer, self._concurrency, self._clock)
+
+    def _all(self) -> list[PacedLane]:
+        return [self._rest, *self._special.values()]
+
+    async def _until(self, instant: float) -> None:
+        """Return at an instant, or earlier when something changed since `next` looked."""
+        await self._clock.wait(self._changed, max(0.0, instant - self._clock.now()))
+
+
+def domain_of(recipient: Recipient) -> str:
+    """Return the domain of a recipient's address, in lower case."""
+    return recipient.email.rpartition("@")[2].lower()

@@ -1,0 +1,108 @@
+"""Whether again, and when: pure decisions from a fault and what went before. Nothing here waits or writes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError, Scope
+from campaign.model import LONGEST_WAIT, Outcome, Status
+
+if TYPE_CHECKING:
+    from campaign.delivery.pacing import Pacer
+    from campaign.model import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and at what distance a recipient is tried again."""
+
+    #: Tries per recipient, the first one included.
+    attempts: int = 5
+    #: The wait after a first temporary fault; each further one doubles it, up to an hour.
+    first_delay: timedelta = timedelta(seconds=30)
+    _random: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def delay(self, faults: int) -> float:
+        """Return the seconds to wait after the `faults`-th fault in a row.
+
+        Never less than declared, and up to a fifth more, so that those who failed together do not come back together.
+        """
+        longest = LONGEST_WAIT.total_seconds()
+        base = min(longest, self.first_delay.total_seconds() * 2.0 ** min(faults - 1, 60))
+        return min(longest, base * self._random.uniform(1.0, 1.2))
+
+
+class Backoff:
+    """The faults in a row of one domain or service, and how long it is left alone for them."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._faults = 0
+
+    def failed(self, wait: timedelta | None) -> float:
+        """Note a fault and return the seconds to hold: what the service asked for, or the policy's delay."""
+        self._faults += 1
+        if wait:  # a wait of nothing, asked for again and again, would be none between calls that are all refused
+            return min(wait, LONGEST_WAIT).total_seconds()
+        return self._policy.delay(self._faults)
+
+    def rest(self, pacer: Pacer, error: LaterError) -> float:
+        """Hold a service's pacer for its fault and return the instant at which the hold ends.
+
+        What fails while the service is left alone already was under way before: however much of it there is, it is
+        the same fault, and only a longer wait that the service itself asks for counts.
+        """
+        if not error.wait and pacer.is_held:
+            return pacer.held_until
+        return pacer.hold(self.failed(error.wait), error.reason)
+
+    def succeeded(self) -> None:
+        """Note a success: the next fault is a first one again."""
+        self._faults = 0
+
+
+def outcome_of(
+    error: DeliveryError, delivery: Delivery, policy: RetryPolicy, *, now: float, held_until: float
+) -> Outcome:
+    """Return what a fault makes of a recipient.
+
+    Args:
+        error: the fault.
+        delivery: the row as it was claimed.
+        policy: how often, and at what distance.
+        now: the instant of the fault.
+        held_until: when the service or domain that failed may be asked again, if the fault is not the row's own.
+    """
+    match error:
+        case PerhapsSentError():
+            return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
+        case NeverError():
+            return Outcome(Status.SKIPPED if error.skip else Status.FAILED, error.reason, reply=error.reply)
+        case LaterError(scope=Scope.RECIPIENT):
+            faults = delivery.faults + 1
+            if faults >= policy.attempts:
+                reason = f"given up after {faults} attempts: {error.reason}"
+                return Outcome(
+                    Status.FAILED,
+                    reason,
+                    reply=error.reply,
+                    possible_orphan=error.perhaps_done,
+                    faults=faults,
+                )
+            wait = policy.delay(faults) if error.wait is None else min(error.wait, LONGEST_WAIT).total_seconds()
+            not_before = now + wait
+        case LaterError():
+            faults, not_before = delivery.faults, max(now, held_until)
+        case _:
+            raise TypeError(f"{type(error).__name__} is no fate") from error
+    return Outcome(
+        Status.QUEUED,
+        error.reason,
+        reply=error.reply,
+        possible_orphan=error.perhaps_done,
+        faults=faults,
+        not_before=not_before,
+    )

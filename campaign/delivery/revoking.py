@@ -1,0 +1,73 @@
+"""Revocations: tokens that nobody must use any more, until Clerk has answered for each. The log holds which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.model import Revocation
+
+if TYPE_CHECKING:
+    from campaign.clerk.client import Clerk
+    from campaign.clock import Clock
+    from campaign.delivery.pacing import Pacer
+    from campaign.delivery.retry import Backoff
+    from campaign.sendlog import SendLog
+
+#: Revocations under way at once.
+_TOGETHER = 20
+
+
+class Revoker:
+    """Settles the log's pending revocations with Clerk."""
+
+    def __init__(self, log: SendLog, clerk: Clerk, pacer: Pacer, backoff: Backoff, clock: Clock) -> None:
+        self._log = log
+        self._clerk = clerk
+        self._pacer = pacer
+        self._backoff = backoff
+        self._clock = clock
+        #: What Clerk answered, counted.
+        self.settled: Counter[Revocation] = Counter()
+
+    async def settle_all(self) -> float | None:
+        """Settle what is pending until nothing is left, or until Clerk gives no answer.
+
+        Returns:
+            None if nothing is left; else the seconds for which Clerk is to be left alone.
+
+        Raises:
+            ServiceRefusesError: Clerk refuses the key.
+            SendLogError: the log cannot be written.
+        """
+        while pending := await self._log.try_revocations(_TOGETHER):
+            answers = await asyncio.gather(*(self._settle(*each) for each in pending), return_exceptions=True)
+            in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
+            if in_vain:
+                await self._log.forget_tries(in_vain)
+            late = [answer for answer in answers if isinstance(answer, LaterError)]
+            for answer in answers:
+                if isinstance(answer, BaseException) and not isinstance(answer, LaterError):
+                    raise answer
+            if len(late) < len(answers):
+                self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
+            if late:
+                # all of them: what one answer asks for (Retry-After) counts though another came before it
+                held_until = max(self._backoff.rest(self._pacer, error) for error in late)
+                return max(0.0, held_until - self._clock.now())
+        return None
+
+    async def _settle(self, token_id: str, doubtful: bool) -> None:
+        await self._pacer.turn_soon("Clerk", Scope.CLERK)
+        answer = await self._clerk.revoke_sign_in_token(token_id)
+        if answer is Revocation.USED and doubtful:
+            answer = Revocation.UNKNOWN  # an earlier try may have revoked it: that tells nothing of anybody
+        await self._log.settle_revocation(token_id, answer)
+        self.settled[answer] += 1
+
+
+def _changed_nothing(answer: object) -> bool:
+    """Return whether a try was not made, or refused, so that it cannot have revoked the token."""
+    return isinstance(answer, ServiceRefusesError) or (isinstance(answer, LaterError) and not answer.perhaps_done)

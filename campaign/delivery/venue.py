@@ -1,0 +1,117 @@
+"""Where a campaign happens: the real Clerk and mail server, or the embedded sandbox; decided from the settings."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from campaign.config.settings import parse_smtp_url
+from campaign.errors import SettingsError
+from campaign.model import Rate, Recipient
+from campaign.recipients import read_recipients
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings, SmtpServer
+
+#: Clerk's documented limits of the Backend API, per secret key (https://clerk.com/docs/guides/how-clerk-works/system-limits).
+_CLERK_LIVE = (Rate.parse("1000/10 seconds"),)
+_CLERK_TEST = (Rate.parse("100/10 seconds"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """The servers of one run."""
+
+    log: Path
+    smtp: SmtpServer
+    clerk_url: str
+    clerk_key: str | None = field(repr=False)
+    #: What Clerk allows when the campaign file does not say; empty: no limit.
+    clerk_rates: tuple[Rate, ...]
+    #: The folder with the sandbox's mail, if this is the sandbox.
+    maildir: Path | None = None
+
+
+def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bool:
+    """Return whether the run happens in the sandbox.
+
+    Raises:
+        SettingsError: only one of the two services is set where both are needed, or a live key meets the sandbox.
+    """
+    key, smtp = settings.clerk_secret_key, settings.smtp
+    if asked or (key is None and smtp is None):
+        if key is not None and key.get_secret_value().startswith("sk_live_"):
+            raise SettingsError(
+                "CLERK_SECRET_KEY is a live key and never meets the sandbox: unset it, or leave --sandbox out."
+            )
+        return True
+    if smtp is None:
+        raise SettingsError(
+            "CAMPAIGN_SMTP_URL is not set, and CLERK_SECRET_KEY is: set both to send for real, or neither for the "
+            "sandbox."
+        )
+    if key is None and needs_clerk(definition):
+        raise SettingsError(
+            "CLERK_SECRET_KEY is not set, and CAMPAIGN_SMTP_URL is: a real mail with a sandbox token would be a dead "
+            "link. Set both to send for real, or neither for the sandbox."
+        )
+    return False
+
+
+def needs_clerk(definition: Definition) -> bool:
+    """Return whether the campaign asks Clerk for anything."""
+    return definition.link is not None
+
+
+def needs_user_id(definition: Definition) -> bool:
+    """Return whether the CSV must name each recipient's Clerk user."""
+    return definition.link is not None and definition.recipients.lookup is None
+
+
+def log_path(settings: Settings, *, asked: bool) -> Path:
+    """Return the send log that a command which only looks should read."""
+    sandbox = settings.sandbox / "send-log.db"
+    real = settings.clerk_secret_key is not None or settings.smtp is not None or "log" in settings.model_fields_set
+    if asked or not (real or (settings.log.exists() and not sandbox.exists())):
+        return sandbox
+    return settings.log
+
+
+def real_venue(settings: Settings) -> Venue:
+    """Return the venue that the settings name; `is_sandbox` has said no before."""
+    if settings.smtp is None:
+        raise SettingsError(
+            "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
+        )
+    key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
+    live = key is not None and key.startswith("sk_live_")
+    return Venue(settings.log, settings.smtp, settings.clerk_api_url, key, _CLERK_LIVE if live else _CLERK_TEST)
+
+
+@asynccontextmanager
+async def open_venue(definition: Definition, settings: Settings, *, sandbox: bool) -> AsyncIterator[Venue]:
+    """Yield the real servers, or serve the sandbox while the block runs; its Clerk knows the campaign's recipients.
+
+    Raises:
+        SettingsError: the settings do not fit together, or the sandbox's folder cannot be used.
+        RecipientsError: the CSV cannot be read.
+    """
+    if not is_sandbox(definition, settings, asked=sandbox):
+        yield real_venue(settings)
+        return
+    from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - servers that a real run does without
+
+    section = definition.recipients
+    rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    try:
+        async with Sandbox(settings.sandbox) as served:
+            served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
+            log, smtp = settings.sandbox / "send-log.db", parse_smtp_url(served.smtp_url)
+            yield Venue(log, smtp, served.clerk_url, served.secret_key, (), served.maildir)
+    except SandboxError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,1 @@
+"""DKIM (RFC 6376): the key, the signature field, and who signs the mails of a run."""

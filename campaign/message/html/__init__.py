@@ -1,0 +1,1 @@
+"""HTML of an email: where data may stand in it, its CSS inlined, and the text part made from it."""

@@ -1,0 +1,175 @@
+"""Data in HTML stays data: where a template would let a value become markup, script, style or a strange address.
+
+Escaping itself is Jinja's; this is about the places where escaping is not enough.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from jinja2 import TemplateSyntaxError, nodes
+
+from campaign.errors import TemplateError
+from campaign.message.filters import shown
+from campaign.message.html.markup import Place, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from jinja2 import Environment
+
+    from campaign.message.html.markup import Cut, Tag, Value
+
+#: Attributes that hold an address (WHATWG HTML, index of attributes; and the older ones that mail still uses).
+_ADDRESSES = frozenset(
+    {
+        *("action", "background", "cite", "codebase", "data", "dynsrc", "formaction", "href", "icon", "longdesc"),
+        *("lowsrc", "manifest", "ping", "poster", "profile", "src", "srcset", "xlink:href"),
+    }
+)
+#: What an address in a mail may begin with, and what makes the host of one certain.
+_ADDRESS = re.compile(r"\s*(?:https?://|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
+_CERTAIN = re.compile(r"\s*(?:https?://[^\s/?#]+[/?#]|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
+#: What a value may put into CSS: no address, no further rule, no way out of the attribute.
+_STYLE = re.compile(r"[\w\s.,#%+:;!-]*")
+_OUT_OF_PLACE = {
+    Place.TAG: "outside the quotes of an attribute, where data could become an attribute of its own; put it in quotes",
+    Place.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
+    Place.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
+}
+#: Statements that put nothing in themselves.
+_CHOOSING = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
+#: Filters whose result is taken for markup.
+_MARKUP_FILTERS = {"safe": "let data become markup", "tojson": "break out of a quoted attribute"}
+
+
+def web_address(value: str) -> str:
+    """Return the whole value of an attribute that holds an address, as it is.
+
+    Raises:
+        TemplateError: it does not begin like a web address, a mailto:, tel:, sms: or cid: address.
+    """
+    if _ADDRESS.match(value) is None:
+        raise TemplateError(
+            f"{shown(str(value))} is no address that a mail may link to; it must begin with https://, http://, "
+            "mailto: or tel:."
+        )
+    return value
+
+
+def style_value(value: object) -> str:
+    """Return a value for a style as it is.
+
+    Raises:
+        TemplateError: it holds anything but words, numbers, colours and lengths.
+    """
+    text = str(value)
+    if _STYLE.fullmatch(text) is None:
+        raise TemplateError(f"{shown(text)} cannot stand in a style; only words, numbers, colours and lengths can.")
+    return text
+
+
+FILTERS: dict[str, Callable[..., Any]] = {"web_address": web_address, "style_value": style_value}
+
+
+def guarded(env: Environment, source: str, where: str) -> str:
+    """Return the source of an HTML template with checks around data in addresses and styles; no line moves.
+
+    Args:
+        env: the environment that the template will be compiled in.
+        source: a source whose syntax is right.
+        where: the template's file.
+
+    Raises:
+        TemplateError: data stands where no check could make it safe.
+    """
+    parts = cut(env, source)
+    marks: list[tuple[int, str]] = []
+    for tag in parts.tags:
+        if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
+            raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} stands {_OUT_OF_PLACE[tag.place]}.")
+        if tag.kind == "expression" and tag.place is Place.STYLE:
+            marks += _filtered(env, parts, tag)
+    for value in parts.values:
+        expressions = [tag for tag in value.tags if tag.kind == "expression"]
+        if value.attribute.startswith("on") or value.attribute == "srcdoc":
+            if expressions:
+                raise TemplateError(
+                    f"{where}:{expressions[0].line}: {parts.text(expressions[0])} stands in {value.attribute}, where "
+                    "data could become a script; take it out."
+                )
+        elif value.attribute == "style":
+            marks += [mark for tag in expressions for mark in _filtered(env, parts, tag)]
+        elif value.attribute in _ADDRESSES and not _is_certain(env, parts, value):
+            marks += _checked(env, parts, value, where)
+    done = parts.source
+    for position, text in sorted(marks, reverse=True):
+        done = done[:position] + text + done[position:]
+    return done
+
+
+def _filtered(env: Environment, parts: Cut, tag: Tag) -> list[tuple[int, str]]:
+    text = parts.text(tag)
+    if _is_written(env, text):
+        return []
+    inner = len(text) - (3 if text[-3] in "-+" else 2)
+    return [(tag.start + (3 if text[2] in "-+" else 2), " ("), (tag.start + inner, ") | style_value ")]
+
+
+def _is_certain(env: Environment, parts: Cut, value: Value) -> bool:
+    literal = parts.source[value.start : value.tags[0].start]
+    if _CERTAIN.match(literal):
+        return True
+    return not literal.strip() and all(
+        _is_written(env, parts.text(tag)) if tag.kind == "expression" else parts.keyword(tag) in _CHOOSING
+        for tag in value.tags
+        if tag.kind != "comment"
+    )
+
+
+def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tuple[int, str]]:
+    try:
+        env.parse(parts.source[value.start : value.end])
+    except TemplateSyntaxError:
+        raise TemplateError(
+            f"{where}:{value.tags[0].line}: A Jinja statement begins or ends in the middle of {value.attribute}; put "
+            "the whole of it inside the quotes."
+        ) from None
+    return [(value.start, "{% filter web_address %}"), (value.end, "{% endfilter %}")]
+
+
+def _is_written(env: Environment, expression: str) -> bool:
+    """Return whether the outcome of `{{ … }}` stands in the template itself."""
+    (output,) = env.parse(expression).body
+    return isinstance(output, nodes.Output) and all(_is_constant(node) for node in output.nodes)
+
+
+def _is_constant(node: nodes.Node | None) -> bool:
+    match node:
+        case None | nodes.Const() | nodes.TemplateData():
+            return True
+        case nodes.CondExpr(expr1=first, expr2=second):
+            return _is_constant(first) and _is_constant(second)
+        case nodes.Call(node=nodes.Getattr(node=nodes.Name(name="loop"), attr="cycle"), args=choices):
+            return all(_is_constant(choice) for choice in choices)
+    return False
+
+
+def check_tree(tree: nodes.Template, where: str) -> None:
+    """Look for filters and statements by which an HTML template would take data for markup.
+
+    Raises:
+        TemplateError: there is one.
+    """
+    for node in tree.find_all(nodes.Filter):
+        if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_constant(node.node)):
+            raise TemplateError(
+                f"{where}:{node.lineno}: The filter {node.name} would {_MARKUP_FILTERS[node.name]}; leave it out."
+            )
+    for scope in tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)):
+        raise TemplateError(
+            f"{where}:{scope.lineno}: Escaping cannot be turned off in an HTML template: "
+            "data would become markup. Take this out."
+        )

@@ -1,0 +1,172 @@
+"""Header fields as bytes, by a strict rule of our own: plain ASCII as it is, everything else as encoded words.
+
+The library's folding is never used: an encoded word in the data can make it write a header of its own
+(CVE-2024-6923). Which headers a message has is no matter of this file.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from campaign.config.address import normalise_address
+from campaign.errors import TemplateError
+
+#: RFC 5322 §2.1.1 limits a line to 998 characters; nobody reads a longer subject.
+MAX_LENGTH = 998
+#: RFC 2047 §2: a line that holds an encoded word, and the encoded word itself.
+_LINE = 76
+_WORD = 75
+_OPENING, _CLOSING = "=?utf-8?B?", "?="
+
+#: Blanks and line breaks of any kind become one space.
+_BREAKS = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
+#: Control characters, and the bidirectional embeddings, overrides and isolates that make a text look like another.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+#: A word with the blanks before it.
+_WORDS = re.compile(r" *[^ ]+")
+_FOLD = "\r\n "
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+#: A dot-atom at a domain in ASCII (RFC 5322 §3.4.1).
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_LONGEST_ADDRESS = 254
+_MAILBOX = re.compile(r"(.*?)\s*<([^<>]*)>", re.DOTALL)
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def one_line(text: str) -> str:
+    """Return a text as a header may hold it: on one line, without control characters, without blanks around."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    text = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROLS.sub("", _BREAKS.sub(" ", text)).strip()
+
+
+def unstructured(name: str, text: str) -> bytes:
+    """Return the field `name` (RFC 5322 §2.2.1) with a text that `one_line` has passed, folded, with CRLF.
+
+    Raises:
+        TemplateError: the text is empty or longer than 998 characters.
+    """
+    if text.isascii() and "=?" not in text and 0 < len(text) <= _LINE - 2 - len(name):
+        return f"{name}: {text}\r\n".encode("ascii")
+    if not text:
+        raise TemplateError(f"The {name.lower()} is empty; give it a text.")
+    if len(text) > MAX_LENGTH:
+        raise TemplateError(
+            f"The {name.lower()} has {len(text)} characters; more than {MAX_LENGTH} cannot be sent. "
+            "Shorten it, for example with the filter truncate."
+        )
+    plain = text.isascii() and "=?" not in text
+    lines = (plain and _folded(text, len(name) + 2)) or encoded_words(text, len(name) + 2)
+    return _field(name, lines)
+
+
+def mailbox(name: str, text: str) -> bytes:
+    """Return the field `name` with one mailbox: `hello@acme.example` or `Acme <hello@acme.example>`.
+
+    Raises:
+        ValueError: the text is not one mailbox with a plain ASCII address; the message is a sentence.
+    """
+    display, address = split_mailbox(text)
+    used = len(name) + 2
+    lines: list[str] = []
+    if display.isascii() and "=?" not in display:
+        quoted = display if _ATOMS.fullmatch(display) else '"' + re.sub(r'(["\\])', r"\\\1", display) + '"'
+        lines = _folded(quoted, used)
+    if not display:
+        return _field(name, [address])
+    lines = lines or encoded_words(display, used)
+    if (used if len(lines) == 1 else 1) + len(lines[-1]) + len(address) + 3 > _LINE:
+        return _field(name, [*lines, f"<{address}>"])
+    return _field(name, [*lines[:-1], f"{lines[-1]} <{address}>"])
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """Return the display name, unquoted, on one line and with single blanks, and the address of a mailbox.
+
+    Raises:
+        ValueError: the text is not one mailbox with a plain ASCII address; the message is a sentence.
+    """
+    found = _MAILBOX.fullmatch(text.strip())
+    display, address = (found[1], found[2]) if found else ("", text.strip())
+    if not address.isascii():
+        address = normalise_address(address)
+    if not is_address(address):
+        raise ValueError(f"{text!r} is not one mailbox; write it like Acme <hello@acme.example>.")
+    if len(display) > 1 and display[0] == display[-1] == '"':
+        display = re.sub(r"\\(.)", r"\1", display[1:-1])
+    return re.sub(" +", " ", one_line(display)), address
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is one plain ASCII address that may stand in a header as it is."""
+    # `=?` would let it be read as an encoded word
+    return len(text) <= _LONGEST_ADDRESS and "=?" not in text and _ADDRESS.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=8)
+def date(when: datetime) -> bytes:
+    """Return the Date field (RFC 5322 §3.3) of an aware instant, in UTC."""
+    when = when.astimezone(UTC)
+    return (
+        f"Date: {_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04} "
+        f"{when.hour:02}:{when.minute:02}:{when.second:02} +0000\r\n"
+    ).encode("ascii")
+
+
+def encoded_words(text: str, used: int) -> list[str]:
+    """Return a text as encoded words (RFC 2047 §2), one a line.
+
+    No word splits a character (§5 (3)), and the blanks between two words are not part of the text (§6.2).
+
+    Args:
+        text: any text without lone surrogates.
+        used: the columns that are taken on the first line.
+    """
+    room = _octets_in(_LINE - used)
+    if len(whole := text.encode()) <= room:
+        return [_encoded_word(whole)]
+    words: list[str] = []
+    octets = bytearray()
+    for character in text:
+        more = character.encode()
+        if len(octets) + len(more) > room:
+            words.append(_encoded_word(octets))
+            octets.clear()
+            room = _octets_in(_LINE - 1)
+        octets += more
+    words.append(_encoded_word(octets))
+    return words
+
+
+def _octets_in(columns: int) -> int:
+    return (min(columns, _WORD) - len(_OPENING) - len(_CLOSING)) // 4 * 3
+
+
+def _encoded_word(octets: bytes | bytearray) -> str:
+    return f"{_OPENING}{b2a_base64(octets, newline=False).decode('ascii')}{_CLOSING}"
+
+
+def _folded(text: str, used: int) -> list[str]:
+    """Return the lines of a text that is broken before single words, or nothing where a word is too long."""
+    lines: list[str] = []
+    line = ""
+    for word in _WORDS.findall(text):
+        if line and used + len(line) + len(word) > _LINE:
+            lines.append(line)
+            line, used = word[1:], 1
+        else:
+            line += word
+        if used + len(line) > _LINE:
+            return []
+    return [*lines, line]
+
+
+def _field(name: str, lines: list[str]) -> bytes:
+    return f"{name}: {_FOLD.join(lines)}\r\n".encode("ascii")

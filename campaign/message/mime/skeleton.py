@@ -1,0 +1,138 @@
+"""The bytes of a message around what varies: built once by the standard library, filled in for each recipient.
+
+What the subject and the bodies say is rendered elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import TYPE_CHECKING, NamedTuple
+
+from campaign.errors import TemplateError
+from campaign.message.mime import bodies, headers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_TEXT, _HTML = b"@text@", b"@html@"
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
+#: RFC 5322 §2.1.1.
+_MAX_LINE = 998
+# A field's value as it may look when it is done: printable ASCII, folded before something printable.
+_VALUE = rb"[!-~][ -~]*(?:\r\n +[!-~][ -~]*)*"
+
+
+class _Parts(NamedTuple):
+    """The bytes behind the headers that vary, to the closing boundary, cut at the two bodies."""
+
+    before_text: bytes
+    before_html: bytes
+    after_html: bytes
+
+
+class Skeleton:
+    """A multipart/alternative message with its fixed headers, text first, HTML second.
+
+    Args:
+        sender: one mailbox, as `headers.mailbox` reads it; the same for `reply_to`.
+        list_id: the value of List-Id (RFC 2919).
+        boundary: the boundary of the parts; it holds `=_`, which no quoted-printable body can
+            (RFC 2045 §6.7 (5)).
+
+    Raises:
+        ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is no header.
+    """
+
+    def __init__(self, *, sender: str, reply_to: str | None, list_id: str, boundary: str) -> None:
+        self._from = headers.mailbox("From", sender)
+        self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
+        self._boundary = boundary.encode("ascii")
+        fixed = f"List-Id: {list_id}\r\n".encode("ascii")
+        if _fields("From", "List-Id").fullmatch(self._from + fixed) is None:
+            raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not make one header.")
+        self._parts = {
+            (text, html): _parts(fixed, boundary, text, html)
+            for text in ("quoted-printable", "8bit")
+            for html in ("quoted-printable", "8bit")
+        }
+        self._varying = _fields("To", *(["Reply-To"] if reply_to else []), "Subject", "Date", "Message-ID")
+
+    def fill(
+        self,
+        *,
+        to: str,
+        subject: str,
+        date: datetime,
+        message_id: str,
+        text: str,
+        html: str,
+        eight_bit: bool,
+    ) -> bytes:
+        """Return the message with CRLF line ends; no line is longer than 998 octets.
+
+        Args:
+            to: one plain ASCII address.
+            subject: on one line, as `headers.one_line` returns it.
+            date: an aware instant.
+            message_id: with its angle brackets.
+            text: the text body, with newlines.
+            html: the HTML body, likewise.
+            eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line, a NUL or the boundary
+                is encoded all the same.
+
+        Raises:
+            TemplateError: the subject is empty or too long, the address is not a plain one, or the header block
+                would not hold exactly the headers that were meant.
+            ValueError: the Message-ID is not one.
+        """
+        if not headers.is_address(to):
+            raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
+        if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
+            raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
+        text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
+        html_encoding, html_bytes = self._encoded(html, eight_bit=eight_bit)
+        parts = self._parts[text_encoding, html_encoding]
+        varying = b"".join(
+            (
+                f"To: {to}\r\n".encode("ascii"),
+                self._reply_to,
+                headers.unstructured("Subject", subject),
+                headers.date(date),
+                f"Message-ID: {message_id}\r\n".encode("ascii"),
+            )
+        )
+        if self._varying.fullmatch(varying) is None:
+            raise TemplateError("The headers of this message would not be exactly those that were meant.")
+        return b"".join(
+            (self._from, varying, parts.before_text, text_bytes, parts.before_html, html_bytes, parts.after_html)
+        )
+
+    def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:
+        """Return a body's Content-Transfer-Encoding and its bytes."""
+        data = bodies.eight_bit(body) if eight_bit else None
+        if data is not None and self._boundary not in data:
+            return "8bit", data
+        return "quoted-printable", bodies.quoted_printable(body)
+
+
+def _parts(fixed: bytes, boundary: str, text: str, html: str) -> _Parts:
+    message = EmailMessage(policy=SMTP)
+    message.set_content(_TEXT.decode(), charset="utf-8", cte=text)
+    message.add_alternative(_HTML.decode(), subtype="html", charset="utf-8", cte=html)
+    message.set_boundary(boundary)
+    for part in message.iter_parts():
+        del part["MIME-Version"]
+    if "8bit" in (text, html):
+        # RFC 2045 §6.4: the whole says so when a part does.
+        message["Content-Transfer-Encoding"] = "8bit"
+    # What follows a body is the line break that belongs to the next boundary (RFC 2046 §5.1.1).
+    before_text, _, rest = message.as_bytes().partition(_TEXT + b"\r\n")
+    before_html, _, after_html = rest.partition(_HTML + b"\r\n")
+    return _Parts(fixed + before_text, before_html, after_html)
+
+
+def _fields(*names: str) -> re.Pattern[bytes]:
+    """Return what matches a block of exactly these headers, each of them complete."""
+    return re.compile(b"".join(b"%b: %b\r\n" % (name.encode("ascii"), _VALUE) for name in names))

@@ -1,0 +1,73 @@
+"""Every row tried with a dummy token, before anything is asked for: what cannot be mailed is found then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from campaign.clock import SystemClock, instant
+from campaign.errors import TemplateError
+from campaign.model import Recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from campaign.config.definition import Definition
+    from campaign.message import Message, MessageTemplate
+    from campaign.model import InvalidRow
+
+#: Stands where a token would; it signs nobody in.
+DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
+#: The same where nobody looks at it: long as a real one, and made of all that a filter could change in one.
+_SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
+
+
+def specimen(
+    template: MessageTemplate,
+    recipient: Recipient,
+    definition: Definition,
+    *,
+    token: str = DUMMY_TOKEN,
+    eight_bit: bool = False,
+) -> Message:
+    """Return the message that a recipient would get, with a dummy token.
+
+    Raises:
+        TemplateError: it cannot be rendered; the text names the CSV and its line.
+    """
+    try:
+        return template.compose(
+            recipient.variables,
+            email=recipient.email,
+            message_id="<specimen@campaign.invalid>",
+            date=instant(SystemClock().now() // 1),
+            token=token if definition.link else None,
+            eight_bit=eight_bit,
+        )
+    except TemplateError as error:
+        raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
+
+
+def attempt(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
+    """Compose one row's message as a run would, with a dummy token.
+
+    Raises:
+        TemplateError: it cannot be composed; the text names the CSV and its line.
+    """
+    specimen(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
+
+
+def tried(
+    rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
+) -> Iterator[Recipient | InvalidRow]:
+    """Pass rows on, each rendered once.
+
+    Raises:
+        TemplateError: one of them cannot be rendered.
+    """
+    for row in rows:
+        if isinstance(row, Recipient):
+            try:
+                attempt(template, row, definition)
+            except TemplateError as error:
+                raise TemplateError(f"{error}\nNothing was sent. `campaign check` lists all such rows.") from None
+        yield row

@@ -1,0 +1,136 @@
+"""The sentences and the table around a run: what changed, the counts explained, the next command to type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from campaign.model import Status
+from campaign.words import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campaign.delivery.app import Plan
+    from campaign.model import Summary
+
+#: What each state means, in the closing table.
+MEANING = {
+    Status.QUEUED: "not sent yet",
+    Status.ISSUING: "a token is being asked for",
+    Status.SENDING: "on its way to the mail server",
+    Status.SENT: "the mail server took it",
+    Status.FAILED: "will not be sent; its token is revoked",
+    Status.UNCERTAIN: "perhaps sent: the server's reply was lost",
+    Status.SKIPPED: "not to be sent",
+}
+
+_STYLE = {Status.SENT: "green", Status.FAILED: "red", Status.UNCERTAIN: "yellow", Status.SKIPPED: "dim"}
+
+
+def number(count: int, noun: str) -> str:
+    """Return `1 recipient`, `2,000 recipients`, `2 addresses`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def changes(plan: Plan) -> list[str]:
+    """Return what differs from the last run, and what of the CSV cannot be used, one sentence each."""
+    enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
+    section = plan.definition.recipients
+    new = enlistment.added if summary.recipients > enlistment.added + enlistment.invalid + enlistment.duplicates else 0
+    sentences = [
+        (recovered.uncertain, "message", "The last run was cut off. Perhaps sent, perhaps not: {}."),
+        (recovered.orphans, "token", "The last run was cut off. Perhaps issued, with ids that nobody knows: {}."),
+        (new, "recipient", f"{section.file}: new since the last run: {{}}."),
+        (
+            enlistment.changed,
+            "row",
+            f"{section.file}: changed before the mail went out, so the new data applies: {{}}.",
+        ),
+        (enlistment.changed_late, "row", f"{section.file}: changed after the mail went out, so nothing happens: {{}}."),
+        (enlistment.invalid, "row", f"{section.file}: skipped, the table at the end says why: {{}}."),
+        (enlistment.duplicates, "row", f"{section.file}: skipped, the {section.key} had a row before: {{}}."),
+        (
+            enlistment.shared_addresses,
+            "address",
+            f"{section.file}: standing under several values of {section.key}, each of which is mailed: {{}}.",
+        ),
+        (summary.elsewhere, "recipient", f"Queued by an earlier CSV, not in {section.file}, and staying queued: {{}}."),
+    ]
+    lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+    if plan.templates_changed:
+        lines.insert(0, "The templates are not those of the last run: whoever is still queued gets the new ones.")
+    return lines
+
+
+def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
+    """Return the closing table: a row a state, and under it the reasons with their counts."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("state")
+    shown.add_column("number", justify="right")
+    shown.add_column("what it means", overflow="fold")
+    for status in Status:
+        if not summary[status]:
+            continue
+        shown.add_row(str(status), f"{summary[status]:,}", MEANING[status], style=_STYLE.get(status))
+        for state, reason, count in reasons:
+            if state is status:
+                times = f"{count:,} times: " if count > 1 else ""
+                shown.add_row("", "", f"  {times}{escape(printable(reason))}")
+    shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
+    return shown
+
+
+def advice(summary: Summary, *, command: str, run: str) -> list[str]:
+    """Return a sentence for each thing that needs a decision, with the command to type.
+
+    Args:
+        summary: the counts.
+        command: the campaign file as it was typed, with what belongs to it for every command.
+        run: the same for `campaign run`.
+    """
+    until = summary.orphans_until.strftime("%Y-%m-%d %H:%M UTC") if summary.orphans_until else ""
+    sentences = [
+        (
+            summary[Status.UNCERTAIN],
+            "recipient",
+            (
+                f"{{}} uncertain. To take them as sent: campaign resolve {command} --keep. "
+                f"To revoke their links and send again: campaign resolve {command} --resend."
+            ),
+        ),
+        (summary[Status.FAILED], "recipient", f"{{}} failed. To queue them again: campaign retry {command}."),
+        (summary[Status.QUEUED] - summary.elsewhere, "recipient", f"{{}} queued. To go on: campaign run {run}."),
+        (
+            summary.elsewhere,
+            "recipient",
+            "{} queued by an earlier CSV: run with --recipients and that CSV to send them.",
+        ),
+        (summary.orphans, "token", f"{{}} without a known id may exist at Clerk (an answer was lost), until {until}."),
+        (summary.revocations, "token", f"{{}} not revoked yet. To try again: campaign run {run}."),
+        (
+            summary.used_before_revoked,
+            "token",
+            (
+                "ALARM: {} had been used before it was revoked: "
+                "somebody may have signed in with a link that was not to be."
+            ),
+        ),
+    ]
+    return [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+
+
+def where_the_mail_is(maildir: Path) -> str:
+    """Return how to read the sandbox's mail, and where it lies."""
+    return f"To read the mail and follow its links: campaign sandbox (it lies in {maildir}/new)."
+
+
+def span(seconds: float) -> str:
+    """Return `0:42`, `12:05`, `3:10:00`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

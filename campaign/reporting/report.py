@@ -1,0 +1,144 @@
+"""How a run goes, told to a person: a live bar on a terminal, plain lines at intervals elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from campaign.clock import SystemClock
+from campaign.model import Status
+from campaign.reporting.closing import advice, changes, number, span, table, where_the_mail_is
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from campaign.delivery.app import Plan, Result
+    from campaign.delivery.venue import Venue
+    from campaign.model import Delivery, Outcome
+
+#: Seconds between two lines of progress where there is no terminal.
+_INTERVAL = 5.0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that takes no data for markup and wraps no line of a pipe."""
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, no_color=True, width=400)
+
+
+def as_text(table: Table) -> str:
+    """Return a table as lines of plain text."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=400, no_color=True).print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+class RunReport:
+    """Tells a person how a run goes; the run's `Observer`.
+
+    Args:
+        out: where to.
+        assume_yes: do not ask before sending for real.
+    """
+
+    def __init__(self, out: Console, *, assume_yes: bool) -> None:
+        self._out = out
+        self._assume_yes = assume_yes
+        self._clock = SystemClock()
+        self._began = self._said = self._waits_until = 0.0
+        self._total = 0
+        self._tally: Counter[Status] = Counter()
+        self._progress: Progress | None = None
+
+    def opened(self, venue: Venue) -> None:
+        """Say first where this happens."""
+        if venue.maildir is not None:
+            self._out.print(
+                f"Embedded sandbox: nothing leaves this machine. Clerk and mail are played by {venue.maildir.parent}."
+            )
+
+    def confirm(self, plan: Plan) -> bool:
+        """Say what changed and what is about to go out; ask where it is for real."""
+        for line in changes(plan):
+            self._out.print(escape(line))
+        self._total = plan.to_send
+        name, file = plan.definition.name, plan.definition.recipients.file
+        if not self._total:
+            self._out.print(escape(f"{name}: there is nothing to do, nobody in {file} is queued."))
+            return True
+        what = number(self._total, "email")
+        self._out.print(escape(f"{name}: {what} from {plan.definition.email.sender} through {plan.venue.smtp.label}."))
+        if plan.venue.maildir is None and not self._assume_yes:
+            answer = self._out.input(escape(f"Send {what}? Type yes to go on: "))
+            if answer.strip().lower() not in {"y", "yes"}:
+                self._out.print("Nothing was sent.")
+                return False
+        self._began = self._said = self._clock.now()
+        if self._out.is_terminal:
+            from campaign.reporting.livebar import started  # noqa: PLC0415 - no pipe needs it, and it takes its time to import
+
+            self._progress = started(self._out, total=self._total, line=self._line)
+        return True
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Count an outcome."""
+        del delivery
+        self._tally[outcome.status] += 1
+        if self._progress is not None:
+            if outcome.status is not Status.QUEUED:
+                self._progress.advance(self._progress.task_ids[0])
+        elif self._clock.now() - self._said >= _INTERVAL:
+            self._said = self._clock.now()
+            self._out.print(f"{self._done():,} of {self._total:,}: {self._line()}")
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Say once why nothing goes out, if it is for a while."""
+        until = self._clock.now() + seconds
+        if seconds >= 1.0 and until > self._waits_until + 1.0:
+            self._waits_until = until
+            self._out.print(escape(f"Waiting {seconds:.0f} s: {why}."))
+
+    def notice(self, sentence: str) -> None:
+        """Say it."""
+        self._out.print(escape(f"{sentence}."))
+
+    def stopping(self) -> None:
+        """Say that the signal was heard."""
+        self._out.print("Stopping: what is in hand is finished. Once more, and it stops at once.")
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def finished(self, result: Result, reasons: list[tuple[Status, str, int]], *, command: str, run: str) -> None:
+        """Show the counts, every state explained, and what to type next."""
+        self.close()
+        if self._tally:
+            seconds = max(self._clock.now() - self._began, 1e-3)
+            sent = self._tally[Status.SENT]
+            self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
+        shown = table(result.summary, reasons)
+        self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
+        for line in advice(result.summary, command=command, run=run):
+            self._out.print(escape(line))
+        if result.venue.maildir is not None:
+            self._out.print(escape(where_the_mail_is(result.venue.maildir)))
+
+    def _done(self) -> int:
+        return sum(count for status, count in self._tally.items() if status is not Status.QUEUED)
+
+    def _line(self) -> str:
+        rate = self._done() / max(self._clock.now() - self._began, 1e-3)
+        left = f", {span((self._total - self._done()) / rate)} left" if rate else ""
+        ends = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
+        counts = ", ".join(
+            f"{self._tally[status]:,} {status}" for status in ends if self._tally[status] or status == "sent"
+        )
+        return f"{counts}, {rate:,.1f}/s{left}"

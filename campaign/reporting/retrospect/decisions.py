@@ -1,0 +1,156 @@
+"""What a person has to decide after a run, and the command that does it. Nothing is done here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.model import Status
+from campaign.reporting.closing import number
+from campaign.reporting.retrospect.masking import masked
+from campaign.reporting.retrospect.replies import counted
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator, Mapping
+
+    from campaign.reporting.retrospect.figures import Figures
+    from campaign.sendlog.aggregates import Aggregates, Person
+
+#: Reasons that are listed of each decision.
+_REASONS = 8
+#: Rows that are listed of each, where addresses may be shown.
+PEOPLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to type."""
+
+    does: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that somebody has to decide, or to know."""
+
+    #: How it looks: `alarm`, or a state.
+    look: str
+    number: int
+    #: With the number: `41 mails perhaps arrived`.
+    title: str
+    text: str
+    commands: tuple[Command, ...] = ()
+    #: The most frequent reasons with their numbers, and how many others there are.
+    reasons: tuple[tuple[str, int], ...] = ()
+    other_reasons: int = 0
+    #: The first `PEOPLE` rows; empty unless addresses may be shown.
+    people: tuple[Person, ...] = ()
+
+
+class Decisions:
+    """What is to be decided in one campaign.
+
+    Args:
+        log: the campaign.
+        figures: its numbers.
+        command: the campaign file as it is typed, with what belongs to it.
+        with_addresses: whether rows are shown.
+    """
+
+    def __init__(self, log: Aggregates, figures: Figures, *, command: str, with_addresses: bool) -> None:
+        self._log = log
+        self._summary = figures.summary
+        self._with_links = figures.tokens is not None
+        self._alarming = figures.tokens.alarming if figures.tokens else 0
+        self._command = command
+        self._run = Command("Go on", f"campaign run {command}")
+        self._with_addresses = with_addresses
+        self._reasons: Mapping[Status, Counter[str]] = counted(
+            (state, masked(reason, whose)) for state, reason, whose in log.explanations()
+        )
+
+    def open(self) -> tuple[Decision, ...]:
+        """Return what needs a decision, the most urgent first."""
+        return tuple(decision for decision in self._all() if decision.number)
+
+    def not_mailed(self) -> Decision | None:
+        """Return who is not to be mailed, and why; None if there is nobody."""
+        skipped = self._summary[Status.SKIPPED]
+        again = Command("Queue them again, once that is mended", f"campaign retry {self._command} --state skipped")
+        return (
+            self._of(
+                Status.SKIPPED,
+                skipped,
+                f"{number(skipped, 'row')} not to be mailed",
+                "Nothing was sent to them. Rows that are mended in the CSV are taken up by the next run.",
+                again,
+            )
+            if skipped
+            else None
+        )
+
+    def _all(self) -> Iterator[Decision]:
+        file, summary = self._command, self._summary
+        yield Decision(
+            "alarm",
+            self._alarming,
+            f"{number(self._alarming, 'link')} used that should not have been",
+            "They were in no message that arrived, and had been used when they were to be revoked: somebody may have "
+            "signed in who was not meant to. Look at the sessions of these users in Clerk's dashboard.",
+            people=tuple(self._log.people_signed_in(limit=PEOPLE)) if self._with_addresses else (),
+        )
+        perhaps, failed = summary[Status.UNCERTAIN], summary[Status.FAILED]
+        yield self._of(
+            Status.UNCERTAIN,
+            perhaps,
+            f"{number(perhaps, 'mail')} uncertain",
+            "Perhaps sent: the mail server's reply was lost, and nobody can know whether they arrived.",
+            Command("Take them as sent", f"campaign resolve {file} --keep"),
+            Command(
+                "Or revoke their links and queue them again" if self._with_links else "Or queue them again",
+                f"campaign resolve {file} --resend",
+            ),
+        )
+        yield self._of(
+            Status.FAILED,
+            failed,
+            f"{number(failed, 'mail')} failed",
+            "Refused for good, or out of attempts." + (" Their links are revoked." if self._with_links else ""),
+            Command("Queue them again, once the cause is mended", f"campaign retry {file}"),
+        )
+        here, elsewhere = summary[Status.QUEUED] - summary.elsewhere, summary.elsewhere
+        yield self._of(
+            Status.QUEUED, here, f"{number(here, 'mail')} not sent yet", "They wait in the queue.", self._run
+        )
+        yield Decision(
+            Status.QUEUED,
+            elsewhere,
+            f"{number(elsewhere, 'mail')} of an earlier CSV not sent yet",
+            "The CSV that was read last does not hold them, so they stay in the queue.",
+            (Command("Go on with that CSV", f"campaign run {file} --recipients CSV"),),
+        )
+        under_way = summary[Status.ISSUING] + summary[Status.SENDING]
+        yield Decision(
+            Status.SENDING,
+            under_way,
+            f"{number(under_way, 'mail')} under way",
+            "A run is at work, or was cut off; the next one settles what it left.",
+            (self._run,),
+        )
+        yield Decision(
+            Status.QUEUED,
+            summary.revocations,
+            f"{number(summary.revocations, 'link')} not revoked yet",
+            "Clerk has not confirmed it. Every run asks again before it ends.",
+            (self._run,),
+        )
+
+    def _of(self, status: Status, count: int, title: str, text: str, *commands: Command) -> Decision:
+        """Return the decision about the rows in a state, with their reasons."""
+        reasons = self._reasons.get(status)
+        shown = tuple(reasons.most_common(_REASONS)) if reasons else ()
+        others = len(reasons) - len(shown) if reasons else 0
+        people = self._log.people(status, limit=PEOPLE) if self._with_addresses and count else []
+        return Decision(status, count, title, text, commands, shown, others, tuple(people))

@@ -1,0 +1,261 @@
+"""The report of a campaign as one page that needs nothing else: `campaign report`. The numbers come from `figures`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from campaign.clock import SystemClock
+from campaign.delivery.venue import log_path, real_venue
+from campaign.model import Status
+from campaign.reporting.closing import number as counted
+from campaign.reporting.retrospect import charts, units
+from campaign.reporting.retrospect.charts import Line, Series, Unit
+from campaign.reporting.retrospect.decisions import Decisions
+from campaign.reporting.retrospect.figures import figures
+from campaign.reporting.retrospect.limits import drawn
+from campaign.sendlog.aggregates import Aggregates
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+    from campaign.model import Rate
+    from campaign.reporting.retrospect.figures import Activity, Figures
+    from campaign.reporting.retrospect.latency import Latency
+    from campaign.sendlog.aggregates import Domain
+
+#: By it an earlier report is known, which a newer one may replace; it stands at the beginning of the page.
+MARK = '<meta name="generator" content="campaign report">'
+
+#: Fewer slots of time make no chart.
+_FEWEST = 3
+#: The states in the order in which they are shown, and what they mean.
+_MEANING = {
+    Status.SENT: "the mail server took it",
+    Status.UNCERTAIN: "perhaps sent: the reply was lost",
+    Status.FAILED: "refused, or out of attempts",
+    Status.QUEUED: "not sent yet",
+    Status.SENDING: "on its way to the mail server",
+    Status.ISSUING: "a token is being asked for",
+    Status.SKIPPED: "not to be sent",
+}
+#: What became of one attempt.
+_BECAME = {
+    Status.SENT: "taken",
+    Status.UNCERTAIN: "uncertain",
+    Status.FAILED: "failed",
+    Status.QUEUED: "put off",
+    Status.SKIPPED: "skipped",
+}
+
+
+def report_page(
+    definition: Definition, settings: Settings, *, sandbox: bool, with_addresses: bool, command: str, out: str
+) -> str:
+    """Return the report as HTML.
+
+    Args:
+        definition: the campaign file.
+        settings: the environment.
+        sandbox: read the sandbox's log whatever is set.
+        with_addresses: show addresses, keys and user ids of the rows that need a decision.
+        command: the campaign file as it is typed, with what belongs to it.
+        out: the page's own path as it was typed, for the command that makes it with its addresses.
+
+    Raises:
+        SendLogUnusableError: there is no log, it cannot be read, or does not know the campaign.
+    """
+    path, now = log_path(settings, asked=sandbox), SystemClock().now()
+    with Aggregates(path, definition.name, now=now) as log:
+        found = figures(log, definition, _token_rates(definition, settings, path))
+        decisions = Decisions(log, found, command=command, with_addresses=with_addresses)
+        context = _context(found) | {
+            "open": decisions.open(),
+            "not_mailed": decisions.not_mailed(),
+            "with_addresses": with_addresses,
+            "list_command": f"campaign log {command}",
+            "again": f"campaign report {command} --html {shlex.quote(out)} --with-addresses",
+            "now": now,
+            "log_name": path.name,
+        }
+    return _render(context)
+
+
+def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple[Rate, ...]:
+    """Return Clerk's limit as the campaign file says, or as Clerk documents it for the key; the sandbox has none."""
+    if definition.limits.tokens is not None:
+        return definition.limits.tokens
+    known = settings.smtp is not None and settings.clerk_secret_key is not None
+    return real_venue(settings).clerk_rates if known and log != settings.sandbox / "send-log.db" else ()
+
+
+def _context(found: Figures) -> dict[str, Any]:
+    """Return all that the template needs of the numbers."""
+    summary = found.summary
+    states = _parts(summary.counts)
+    activity, attempts = found.activity, found.attempts
+    tried = [(tries, sum(by_state.values()), _parts(by_state)) for tries, by_state in attempts.items()]
+    return {
+        "summary": summary,
+        "states": states,
+        "meaning": {str(status): meaning for status, meaning in _MEANING.items()},
+        "became": _BECAME,
+        "verdict": _verdict(found),
+        "source": Path(found.source).name,
+        "period": _period(activity) if activity else "",
+        "activity": activity,
+        "paces": _paces(found, activity) if activity else [],
+        "limits": found.limits,
+        "domain_limits": any(limit.what not in {"messages", "tokens"} for limit in found.limits),
+        "courses": _courses(found, activity) if activity else [],
+        "domains": [_domain(domain) for domain in found.domains],
+        "domain_note": _domain_note(found),
+        "replies": found.replies,
+        "attempts": tried,
+        "most_tried": max((number for _, number, _ in tried), default=0),
+        "attempt_states": _parts({s: sum(by.get(s, 0) for by in attempts.values()) for s in _MEANING}),
+        "tokens": found.tokens,
+        "token_parts": _token_parts(found),
+    }
+
+
+def _verdict(found: Figures) -> str:
+    summary = found.summary
+    sent, all_of_them = summary[Status.SENT], summary.recipients
+    if not all_of_them:
+        return "The log holds no recipient of this campaign."
+    if sent == all_of_them:
+        return f"All {sent:,} recipients were mailed." if sent > 1 else "The one recipient was mailed."
+    return f"{sent:,} of {all_of_them:,} recipients were mailed."
+
+
+def _period(activity: Activity) -> str:
+    time = activity.timeline
+    return units.period(time.starts_at(time.stretches[0].first), time.starts_at(time.stretches[-1].last + 1))
+
+
+def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tuple[str, str]], Markup, Any]]:
+    """Return (title, what is counted, figures, chart, legend) of messages and of tokens."""
+    time = activity.timeline
+    order = (Status.SENT, Status.QUEUED, Status.FAILED, Status.UNCERTAIN)
+    messages = [Series(_BECAME[state], str(state), activity.messages.get(state, {})) for state in order]
+    tokens = [
+        Series("issued", "clerk", activity.tokens.get(True, {})),
+        Series("asked for in vain", "queued", activity.tokens.get(False, {})),
+    ]
+    paces = []
+    for title, what, series, about in (
+        (
+            "Messages",
+            "messages",
+            messages,
+            "{} handed over, by what became of it; refusals before that are not counted",
+        ),
+        ("Tokens", "tokens", tokens, "{} asked for"),
+    ):
+        highest = charts.peak(time, series)
+        if not highest:
+            continue
+        unit = Unit.of(highest)
+        lines = [
+            Line(f"limit {limit.rate}", limit.rate.per_second)
+            for limit in found.limits
+            if limit.what == what and drawn(limit.rate)
+        ]
+        number = sum(sum(each.numbers.values()) for each in series)
+        busy = sum(any(each.numbers.get(slot) for each in series) for slot in time.slots()) * time.width
+        told = [
+            ("Peak", units.rate(highest * unit.seconds)),
+            ("Mean while busy", units.rate(number / busy * unit.seconds)),
+            ("Busy for", units.lasting(busy)),
+        ]
+        chart = charts.skyline(time, series, lines, unit=unit, what=title) if len(time) >= _FEWEST else Markup()
+        legend = [(each.look, each.name, sum(each.numbers.values())) for each in series]
+        paces.append((f"{title} a {unit.name}", about.format(counted(number, what[:-1])), told, chart, legend))
+    return paces
+
+
+def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, str, Latency, Markup]]:
+    services = [
+        ("Clerk", "clerk", "Tokens", "From asking for a token to having it", found.clerk),
+        ("Mail server", "mail", "Messages", "From the intent in the log to the reply to the message", found.mail),
+    ]
+    return [
+        (name, look, what, measured, numbers, _course(activity, numbers, look, name))
+        for name, look, what, measured, numbers in services
+        if numbers.number
+    ]
+
+
+def _course(activity: Activity, numbers: Latency, look: str, name: str) -> Markup:
+    if len(activity.timeline) < _FEWEST:
+        return Markup()
+    return charts.course(activity.timeline, numbers, look=look, what=f"Latency of {name} over time")
+
+
+def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[tuple[str, int]]]:
+    by_state = {
+        Status.SENT: domain.sent,
+        Status.UNCERTAIN: domain.uncertain,
+        Status.FAILED: domain.failed,
+        Status.QUEUED: domain.waiting,
+        Status.SKIPPED: domain.skipped,
+    }
+    cells = [
+        ("sent", domain.sent),
+        ("failed", domain.failed),
+        ("uncertain", domain.uncertain),
+        ("skipped", domain.skipped),
+        ("tried again", domain.again),
+    ]
+    return domain.name, sum(by_state.values()), _parts(by_state), cells
+
+
+def _domain_note(found: Figures) -> str:
+    others = found.domain_count - len(found.domains)
+    return f"These are the largest, and those with the most trouble; {others:,} others are not shown." if others else ""
+
+
+def _parts(by_state: Any) -> list[tuple[str, str, int]]:  # noqa: ANN401 - any mapping
+    return [(str(state), str(state), by_state.get(state, 0)) for state in _MEANING]
+
+
+def _token_parts(found: Figures) -> list[tuple[str, str, int]]:
+    tokens = found.tokens
+    if tokens is None:
+        return []
+    return [
+        ("sent", "in mails that were taken", tokens.sent),
+        ("uncertain", "in mails that perhaps arrived", tokens.uncertain),
+        ("sending", "under way", tokens.under_way),
+        ("skipped", "revoked", tokens.revoked),
+        ("queued", "to be revoked", tokens.pending),
+        ("failed", "used before they could be revoked", tokens.used),
+    ]
+
+
+def _render(context: dict[str, Any]) -> str:
+    folder = resources.files(__package__)
+    style = (folder / "page.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    env = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    env.filters |= {
+        "count": "{:,}".format,
+        "share": units.share,
+        "lasting": units.lasting,
+        "moment": units.moment,
+        "stamp": units.stamp,
+    }
+    template = env.from_string((folder / "page.html").read_text("utf-8"))
+    own = {"bar": charts.bar, "histogram": charts.histogram}
+    # the style is ours, and no data is in it
+    return template.render(context, **own, style=Markup(style), digest=Markup(f"'sha256-{digest}'"))  # noqa: S704

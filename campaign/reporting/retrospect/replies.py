@@ -1,0 +1,101 @@
+"""What the servers said, counted by code and by words. Nobody's address, name or id is in it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from campaign.model import Status
+from campaign.reporting.retrospect.masking import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from campaign.sendlog.aggregates import Aggregates, Refusal
+
+CLERK, MAIL_SERVER = "Clerk", "mail server"
+#: Different words that are kept, and shown of each code; a server can say something else each time.
+_KEPT, _SHOWN = 2000, 3
+#: Codes in the table.
+_CODES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One code of one server."""
+
+    server: str
+    #: The reply code or HTTP status; 0: there was no reply.
+    code: int
+    #: The enhanced status code (RFC 3463), or Clerk's error code; may be empty.
+    enhanced: str
+    #: What became of the recipients.
+    became: Mapping[Status, int]
+    #: The most frequent words, each with its number; 0: one example of many.
+    words: tuple[tuple[str, int], ...]
+    #: How many different words there were besides.
+    other_words: int
+
+    @property
+    def number(self) -> int:
+        """How often it was said."""
+        return sum(self.became.values())
+
+
+@dataclass(slots=True)
+class _Group:
+    became: Counter[Status] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+    example: str = ""
+
+
+def replies(log: Aggregates, *, with_clerk: bool) -> tuple[Reply, ...]:
+    """Return what the servers said, acceptances first and then by number.
+
+    Args:
+        log: the campaign.
+        with_clerk: whether Clerk is asked anything before a message is begun.
+    """
+    groups: dict[tuple[str, int, str], _Group] = defaultdict(_Group)
+    for taken in log.acceptances(limit=_CODES):
+        group = groups[MAIL_SERVER, taken.code, taken.enhanced]
+        group.became[Status.SENT] += taken.number
+        group.example = masked(taken.words, taken.whose)
+    _add(groups, log.refusals(), with_clerk=with_clerk)
+    found = [_reply(key, group) for key, group in groups.items()]
+    found.sort(key=lambda reply: (Status.SENT not in reply.became, -reply.number, reply.server, reply.code))
+    return tuple(found[:_CODES])
+
+
+def counted(words: Iterable[tuple[Status, str]]) -> dict[Status, Counter[str]]:
+    """Return how often each was said of a row in each state; of too many different ones the later are `…`."""
+    found: dict[Status, Counter[str]] = defaultdict(Counter)
+    for state, text in words:
+        counts = found[state]
+        counts[text if text in counts or len(counts) < _KEPT else "…"] += 1
+    return found
+
+
+def _add(groups: dict[tuple[str, int, str], _Group], refusals: Iterable[Refusal], *, with_clerk: bool) -> None:
+    kept = 0
+    for refusal in refusals:
+        at_clerk = with_clerk and (
+            refusal.during is Status.QUEUED or (refusal.during is Status.ISSUING and not refusal.has_token)
+        )
+        key = (CLERK if at_clerk else MAIL_SERVER, refusal.code, refusal.enhanced)
+        if key not in groups and len(groups) > _KEPT:
+            key = (key[0], refusal.code, "…")
+        group = groups[key]
+        group.became[refusal.became] += 1
+        words = masked(refusal.words, refusal.whose)
+        if words not in group.words:
+            words = words if kept < _KEPT else "…"
+            kept += 1
+        group.words[words] += 1
+
+
+def _reply(key: tuple[str, int, str], group: _Group) -> Reply:
+    example = ((group.example, 0),) if group.example else ()
+    shown = (*example, *group.words.most_common(_SHOWN))
+    return Reply(*key, group.became, shown, max(len(group.words) - _SHOWN, 0))

@@ -1,0 +1,147 @@
+"""A campaign's emails row by row, each with a dummy token: what `campaign preview --open` steps through.
+
+How they are shown stands in `sandbox/inbox/`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from campaign.delivery.venue import needs_user_id
+from campaign.errors import CampaignError
+from campaign.message import MessageTemplate
+from campaign.message.trial import specimen
+from campaign.model import InvalidRow
+from campaign.recipients import read_recipients
+from campaign.reporting.closing import number as counted
+from campaign.sandbox.inbox import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from campaign.config.definition import Definition
+    from campaign.model import Recipient
+
+#: Rows that are kept when they were passed, so that a step back does not read the file again.
+_KEPT = 500
+
+
+class CampaignRows:
+    """A campaign's rows, each rendered when it is asked for, from the files as they are then.
+
+    So whoever edits a template or the CSV only has to load the page again. It may be asked from several threads.
+
+    Args:
+        load: reads the campaign file.
+    """
+
+    def __init__(self, load: Callable[[], Definition]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._reading: _Reading | None = None
+        self._name = load().name
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self._name
+
+    def row(self, number: int) -> Row | str:
+        """Return a row with its mail, or a sentence that says why there is none."""
+        try:
+            definition = self._load()
+            with self._lock:
+                found = self._at(definition, number)
+                if found is None:
+                    file = definition.recipients.file
+                    return f"{file} has no row {number:,}: {self._at_hand(definition).number:,} is the last."
+                last = self._at(definition, number + 1) is None
+        except CampaignError as error:
+            return str(error)
+        where = f"{definition.recipients.file}:{found.line}"
+        if isinstance(found, InvalidRow):
+            return Row(number, found.email, where, None, f"It will be skipped: {found.reason}", last=last)
+        try:
+            message = specimen(MessageTemplate.load(definition), found, definition)
+        except CampaignError as error:
+            return Row(number, found.email, where, None, str(error), _columns(found), last=last)
+        note = "They hold a dummy token, which signs nobody in." if definition.link else ""
+        return Row(number, found.email, where, message.data, columns=_columns(found), note=note, last=last)
+
+    def find(self, address: str, *, after: int, exact: bool = False) -> int | str:
+        """Return the number of the next row whose address holds the text (or is it), else a sentence.
+
+        The search goes on from the first row to `after` itself where there is none behind it.
+        """
+        wanted = address.lower()
+        try:
+            definition = self._load()
+            with self._lock:
+                for start, end in ((after + 1, None), (1, after)):
+                    number = start
+                    while (end is None or number <= end) and (row := self._at(definition, number)) is not None:
+                        found = row.email.lower()
+                        if found == wanted or (wanted in found and not exact):
+                            return number
+                        number += 1
+        except CampaignError as error:
+            return str(error)
+        return f"{definition.recipients.file}: no row has the address {address}."
+
+    def _at(self, definition: Definition, number: int) -> Recipient | InvalidRow | None:
+        reading = self._at_hand(definition)
+        if reading.passed(number):
+            reading = self._reading = _Reading(definition)
+        return reading.row(number)
+
+    def _at_hand(self, definition: Definition) -> _Reading:
+        if self._reading is None or self._reading.version != _version(definition):
+            self._reading = _Reading(definition)
+        return self._reading
+
+
+class _Reading:
+    """A CSV that is read forward, as far as it was asked for."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.version = _version(definition)
+        section = definition.recipients
+        self._rows: Iterator[Recipient | InvalidRow] = read_recipients(
+            section.file, section, needs_user_id=needs_user_id(definition)
+        )
+        self._kept: deque[Recipient | InvalidRow] = deque(maxlen=_KEPT)
+        #: Of the row that was read last, counted from 1.
+        self.number = 0
+
+    def passed(self, number: int) -> bool:
+        """Return whether a row was read and is no longer kept."""
+        return 0 < number <= self.number - len(self._kept)
+
+    def row(self, number: int) -> Recipient | InvalidRow | None:
+        while self.number < number:
+            row = next(self._rows, None)
+            if row is None:
+                return None
+            self._kept.append(row)
+            self.number += 1
+        return self._kept[number - self.number - 1] if number > 0 else None
+
+
+def _version(definition: Definition) -> tuple[object, ...]:
+    """Return what changes when the CSV is another one, or is read in another way."""
+    section = definition.recipients
+    try:
+        about = section.file.stat()
+    except OSError:
+        # Reading it tells what is wrong.
+        return (section, needs_user_id(definition))
+    return (section, needs_user_id(definition), about.st_mtime_ns, about.st_size)
+
+
+def _columns(recipient: Recipient) -> dict[str, str]:
+    return {
+        name: counted(len(value), "row") if isinstance(value, list | tuple) else str(value)
+        for name, value in recipient.variables.items()
+    }

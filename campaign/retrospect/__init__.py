@@ -1,5 +1,0 @@
-"""A campaign looked back at: its numbers, from the send log, as one page for a person."""
-
-from campaign.retrospect.page import MARK, report_page
-
-__all__ = ["MARK", "report_page"]
