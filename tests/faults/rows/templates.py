@@ -18,6 +18,19 @@ ROWS = (
         ),
     ),
     Row(
+        "CSS that cannot be inlined for a row",
+        "found before the first token, with the file and the row",
+        (
+            "faults/test_templates.py::test_css_that_cannot_be_inlined_names_the_template_and_the_row",
+            "test_inlining.py::test_css_that_cannot_be_read_is_an_error",
+        ),
+    ),
+    Row(
+        "a template names style sheets, imports or images by URL or file",
+        "nothing is fetched and nothing opened",
+        ("faults/test_templates.py::test_nothing_that_a_template_names_is_fetched",),
+    ),
+    Row(
         "a template is edited during a run",
         "it was read once, so nothing changes; the next run says that the templates are others",
         (
