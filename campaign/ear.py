@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Generator
 
-#: So many turns of the event loop until the reader knows: it is read, decrypted, and told.
+#: Turns of the event loop until the reader has been told of what arrived: it is read, decrypted, and handed on.
 _TURNS = 8
-#: What arrived while the loop was busy is read the next time it looks, and told, if it is an error, the time after.
-_LOOKS = 3
 
 
 class Ear:
@@ -30,15 +28,11 @@ class Ear:
         """Whether nothing has arrived that the event loop has not read."""
         return not self._poll.poll(0)
 
-    async def catch_up(self, *, patiently: bool) -> None:
-        """Return when the transport's protocol has been told of everything that had arrived.
-
-        Args:
-            patiently: let the event loop look around in any case; a call that waited for something has let it already.
-        """
-        number = _LOOKS if patiently else 0 if self.hears_nothing else _TURNS
-        for _ in range(number):
-            await _turn()
+    async def catch_up(self) -> None:
+        """Return when the transport's protocol has been told of everything that had arrived."""
+        if not self.hears_nothing:
+            for _ in range(_TURNS):
+                await _turn()
 
 
 @coroutine

@@ -84,16 +84,6 @@ def test_the_latency_follows_what_is_measured() -> None:
     assert latency.seconds < 1.1
 
 
-def test_a_slow_disk_makes_more_of_them() -> None:
-    """Where making an intent durable takes longer than a message, more recipients wait for the disk at once."""
-    fast, slow = (Concurrency(rate=None, connections=10, with_token=False) for _ in range(2))
-    for each, disk in ((fast, 0.0001), (slow, 0.01)):
-        measured(each, token=0.0, transaction=0.001)
-        for _ in range(200):
-            each.intent.note(disk)
-    assert slow.copies > 3 * fast.copies
-
-
 def test_more_calls_at_once_than_are_of_use_are_not_made() -> None:
     """At a server that answers at once few calls are out at a time; at one that is far away or grew slow, many."""
     near, far = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))

@@ -1,4 +1,4 @@
-"""A connection's life: one message after the other, the next one's envelope behind a dot, bytes, and its end."""
+"""A connection's life: one message after the other, to the byte, and its end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import LaterError, NeverError, PerhapsSentError
-from campaign.model import Receipt
+from campaign.errors import LaterError, PerhapsSentError
 from campaign.smtp.connection import Connection
-from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import NotBegunError
 from campaign.smtp.terms import Features, Timeouts
-from servers.script import Drop, Fault, Raw, Reply, Reset, Silence
+from servers.script import Drop, Fault, Raw, Reply, Reset
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
 from timekeeping import eventually, settled
@@ -23,14 +21,11 @@ from transactions import (
     ADA,
     BOB,
     PATIENT,
-    QUICK,
     accepted,
-    begun,
     dialer,
     digest,
     envelope,
     fate,
-    finish,
     mail,
     transact,
     violations,
@@ -132,11 +127,9 @@ def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
     async def run(server: SmtpServer) -> None:
         connection = await dialer(server).dial()
         message = mail(body="Grüße\r\n".encode() if connection.features.eight_bit else b"Hello\r\n")
-        terms, opening = envelope(message, eight_bit=connection.features.eight_bit), Exchange()
-        connection.begin(terms, opening)
-        await connection.envelope(terms, opening)
+        await connection.envelope(envelope(message, eight_bit=connection.features.eight_bit))
         await connection.body(message)
-        await connection.final(connection.dot())
+        await connection.dot()
         connection.end("the test is over")
 
     with SmtpServer(SmtpScript(capabilities=capabilities, size=None)) as server:
@@ -145,64 +138,15 @@ def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
         assert accepted(server) == [ADA]
 
 
-# -- the next envelope behind the dot ----------------------------------------------------------------------------
-
-
-def two_riding(*faults: Fault) -> tuple[list[object], SmtpServer]:
-    """Return what becomes of two messages of which the second's envelope rides behind the first's dot."""
-
-    async def run(server: SmtpServer) -> list[object]:
-        connection = await dialer(server, QUICK).dial()
-        first, second = mail(ADA), mail(BOB)
-        opening, rides = begun(connection, first), Exchange()
-        outcomes: list[object] = []
-        try:
-            following = (envelope(second, BOB), rides)
-            outcomes.append(await finish(connection, opening, message=first, following=following))
-        except (LaterError, NeverError, PerhapsSentError) as error:
-            outcomes.append(error)
-        try:
-            outcomes.append(await finish(connection, rides, BOB, message=second))
-        except (LaterError, NeverError, PerhapsSentError, NotBegunError) as error:
-            outcomes.append(error)
-        connection.end("the test is over")
-        return outcomes
-
-    with SmtpServer(SmtpScript(faults=faults)) as server:
-        outcomes = asyncio.run(run(server))
-        assert violations(server) == []
-        return outcomes, server
-
-
-@pytest.mark.parametrize(
-    ("faults", "first", "second", "to"),
-    [
-        ((), Receipt, Receipt, [ADA, BOB]),
-        ((Fault("dot", Reply("550 5.7.1 refused"), times=1),), NeverError, Receipt, [BOB]),
-        ((Fault("dot", Reply("451 4.3.0 not now"), times=1),), LaterError, Receipt, [BOB]),
-        ((Fault("rcpt", Reply("550 5.1.1 no such user"), to=BOB),), Receipt, NeverError, [ADA]),
-        ((Fault("rcpt", Reply("451 4.7.1 greylisted"), to=BOB),), Receipt, LaterError, [ADA]),
-        ((Fault("mail", Reply("421 4.7.0 one only", close=True), skip=1),), Receipt, NotBegunError, [ADA]),
-        ((Fault("mail", Drop(), skip=1),), Receipt, NotBegunError, [ADA]),
-        ((Fault("dot", Reply("421 4.3.2 closing", close=True)),), LaterError, NotBegunError, []),
-        ((Fault("dot", Drop(done=True)),), PerhapsSentError, NotBegunError, [ADA]),
-        ((Fault("dot", Silence(done=True)),), PerhapsSentError, NotBegunError, [ADA]),
-        ((Fault("dot", Reply("354 go on", done=True)),), PerhapsSentError, NotBegunError, [ADA]),
-        ((Fault("data", Drop(), to=BOB),), Receipt, LaterError, [ADA]),
-    ],
-    ids=str,
-)
-def test_an_envelope_that_rides_shares_no_fate(
-    faults: tuple[Fault, ...], first: type[object], second: type[object], to: list[str]
-) -> None:
-    """The message whose envelope rides behind another's dot has its own replies and its own fate."""
-    outcomes, server = two_riding(*faults)
-    assert [type(outcome) for outcome in outcomes] == [first, second]
-    assert accepted(server) == to
-    assert len(server.events("open")) == 1
-
-
 # -- against a peer that the test itself is ----------------------------------------------------------------------
+
+
+async def saying(theirs: socket.socket, replies: bytes) -> bytes:
+    """Return what had arrived when these replies were sent; it is still there to be read."""
+    await settled()
+    heard = theirs.recv(65536, socket.MSG_PEEK)
+    await asyncio.get_running_loop().sock_sendall(theirs, replies)
+    return heard
 
 
 @asynccontextmanager
@@ -213,9 +157,9 @@ async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.s
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: Connection(Features(pipelining=True), timeouts), sock=ours)
     try:
-        opening = begun(connection, mail())
-        await loop.sock_sendall(theirs, b"250 Ok\r\n250 Ok\r\n354 go on\r\n")
-        await connection.envelope(envelope(mail()), opening)
+        await asyncio.gather(
+            connection.envelope(envelope(mail())), saying(theirs, b"250 Ok\r\n250 Ok\r\n354 go on\r\n")
+        )
         yield connection, theirs
     finally:
         theirs.close()
@@ -223,21 +167,19 @@ async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.s
         await settled()
 
 
-def test_a_message_may_leave_in_one_write_with_its_dot() -> None:
-    """Body, dot and the next envelope arrive as one piece, dot-stuffed, and the replies are matched as ever."""
+def test_nothing_follows_the_dot_before_its_reply() -> None:
+    """After the message only the dot is written, and after its reply the connection is ready for the next one."""
 
     async def run() -> None:
         async with at_354(Timeouts()) as (connection, theirs):
-            opening, following = Exchange(), envelope(mail(BOB), BOB)
-            final = connection.dot((following, opening), body=b".a\r\n..b\r\nc\r\n")
-            loop = asyncio.get_running_loop()
-            mail_from = b"MAIL FROM:<hello@acme.example>\r\n"
-            await loop.sock_recv(theirs, len(mail_from + b"RCPT TO:<ada@example.com>\r\nDATA\r\n"))
-            heard = await loop.sock_recv(theirs, 4096)
-            assert heard == b"..a\r\n...b\r\nc\r\n.\r\n" + mail_from + b"RCPT TO:<bob@example.org>\r\nDATA\r\n"
-            await loop.sock_sendall(theirs, b"250 taken\r\n250 Ok\r\n250 Ok\r\n354 go on\r\n")
-            assert (await connection.final(final)).text == "taken"
-            await connection.envelope(following, opening)
+            opening = theirs.recv(65536)
+            assert opening == b"MAIL FROM:<hello@acme.example>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n"
+            await connection.body(b".a\r\n..b\r\nc\r\n")
+            await settled()
+            assert theirs.recv(65536) == b"..a\r\n...b\r\nc\r\n"
+            receipt, heard = await asyncio.gather(connection.dot(), saying(theirs, b"250 taken\r\n"))
+            assert (receipt.text, heard, theirs.recv(65536)) == ("taken", b".\r\n", b".\r\n")
+            assert connection.is_ready
 
     asyncio.run(run())
 
@@ -263,7 +205,8 @@ def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) 
             theirs.send(last_words) if last_words else theirs.close()
             await eventually(lambda: connection.ended)
             with pytest.raises(LaterError, match="amid the message") as caught:
-                await connection.check()
+                await connection.dot()
+            assert b"\r\n.\r\n" not in (theirs.recv(65536) if last_words else b"")
             spoke = last_words[:3].isdigit()
             assert (caught.value.reply is not None) == spoke
 
@@ -281,7 +224,7 @@ def test_what_came_amid_the_message_is_heard_before_the_dot(last_words: bytes, *
             theirs.send(last_words) if last_words else theirs.close()
             assert not connection.ended
             with pytest.raises(LaterError, match="amid the message"):
-                await connection.check(patiently=True)
+                await connection.dot()
 
     loop = pytest.importorskip("uvloop").new_event_loop if uvloop else None
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -294,9 +237,8 @@ def test_an_answer_that_comes_too_late_is_nobodys() -> None:
     async def run() -> None:
         async with at_354(Timeouts(dot=0.05)) as (connection, theirs):
             await connection.body(mail())
-            final = connection.dot()
             with pytest.raises(PerhapsSentError, match="no answer in time"):
-                await connection.final(final)
+                await connection.dot()
             await settled()
             with pytest.raises(BrokenPipeError):
                 theirs.send(b"250 Ok\r\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,11 +14,12 @@ from campaign.model import Receipt
 from servers.script import Delay, Drop, Fault, Reply, Reset
 from servers.smtp import SmtpServer
 from servers.smtp_script import SmtpScript
-from timekeeping import FakeClock, eventually, settled
-from transactions import RECEIPT, Post, accepted, digest, fates, mail, violations
+from timekeeping import eventually, settled
+from transactions import RECEIPT, Post, accepted, fates, violations
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections import Counter
+    from collections.abc import Callable
 
     from servers.script import Action
 
@@ -112,109 +113,84 @@ def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: s
         assert server.events("accept", "dot") == []
 
 
-# -- a disk that is slower than the server -----------------------------------------------------------------------
+# -- many messages -----------------------------------------------------------------------------------------------
 
 
-def slow_disk(
-    server: SmtpServer,
-    number: int,
-    fail: Callable[[int], CampaignError | None],
-    *,
-    body: bytes = b"Hello\r\n",
-    busy: float = 0.0,
-) -> tuple[list[object], list[int]]:
-    """Return the outcomes of so many messages whose intents take longer than their transactions, and the intents.
+class Intents:
+    """The intents of many messages, each of which the disk takes a while for, and what was open at the same time.
 
-    The event loop does something else for `busy` seconds in each of its turns.
+    Args:
+        server: where the messages go.
+        seconds: how long the disk takes for each.
     """
-    clock, few = FakeClock(), asyncio.Semaphore(10)
-    intents, early = list[int](), list[bool]()
 
-    def intent(each: int) -> Callable[[], Awaitable[None]]:
+    def __init__(self, server: SmtpServer, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+        self._without_outcome: set[int] = set()
+        #: The numbers of the messages, in the order in which their intents were made.
+        self.made: list[int] = []
+        #: How many intents were without an outcome at once, at most.
+        self.most = 0
+
+    async def send(
+        self, post: Post, number: int, fail: Callable[[int], CampaignError | None]
+    ) -> Receipt | CampaignError:
+        """Return what becomes of a message whose intent fails with what `fail` returns."""
+
         async def before_dot() -> None:
-            await settled()
-            clock.jump(0.01)
-            intents.append(each)
-            to = f"u{each}@d{each % 3}.example"
-            assert to not in accepted(server)
-            early.append([to] not in [event["rcpt"] for event in server.events("data")])
-            if error := fail(each):
+            self.made.append(number)
+            self._without_outcome.add(number)
+            self.most = max(self.most, len(self._without_outcome))
+            await SystemClock().sleep(self._seconds)
+            to = f"u{number}@d{number % 3}.example"
+            assert [to] in [event["rcpt"] for event in self._server.events("data")], "the intent was made ahead"
+            assert to not in accepted(self._server)
+            if error := fail(number):
                 raise error
 
-        return before_dot
+        outcome = await post.send(number, before_dot)
+        self._without_outcome.discard(number)
+        return outcome
 
-    async def run() -> list[object]:
-        post = Post(server, limit=2, clock=clock)
 
-        async def one(each: int) -> Receipt | CampaignError:
-            async with few:
-                return await post.send(each, intent(each), early=True, body=body)
+def with_intents(
+    server: SmtpServer,
+    number: int,
+    *,
+    seconds: float = 0.01,
+    fail: Callable[[int], CampaignError | None] = lambda _: None,
+) -> tuple[Counter[object], Intents]:
+    """Return what becomes of messages that share two connections, and their intents."""
 
-        def work() -> None:
-            time.sleep(busy)  # noqa: TID251 - this is the busy loop
-            asyncio.get_running_loop().call_soon(work)
-
-        if busy:
-            work()
+    async def run() -> list[Receipt | CampaignError]:
+        post = Post(server, limit=2)
         async with post.pool:
-            return list(await asyncio.gather(*map(one, range(number))))
+            return list(await asyncio.gather(*[intents.send(post, each, fail) for each in range(number)]))
 
+    intents = Intents(server, seconds)
     outcomes = asyncio.run(run())
-    assert any(early)
-    return outcomes, intents
+    assert violations(server) == []
+    return fates(outcomes), intents
 
 
-@pytest.mark.parametrize("lines", [1, 5_000], ids=["with its dot", "before its dot"])
-def test_an_intent_made_ahead_of_its_time_is_made_once(lines: int) -> None:
-    """An intent made durable before there is a connection is still made once, and before its message leaves."""
-    body = b".hidden\r\n" * lines
+@pytest.mark.parametrize("seconds", [0.0, 0.01], ids=["fast disk", "slow disk"])
+@pytest.mark.parametrize("delay", [0.0, 0.02], ids=["fast server", "slow server"])
+def test_no_intent_is_made_ahead(delay: float, seconds: float) -> None:
+    """Each intent is made once, when its own message is at the server, and no more of them than connections at once."""
+    with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(delay)),))) as server:
+        outcomes, intents = with_intents(server, 40, seconds=seconds)
+        assert outcomes == {RECEIPT: 40}
+        assert sorted(intents.made) == list(range(40))
+        assert intents.most == 2
+
+
+def test_an_intent_that_failed_stops_its_message_only() -> None:
+    """A message whose intent failed is not sent, and all others are."""
     with SmtpServer() as server:
-        outcomes, intents = slow_disk(server, 60, lambda _: None, body=body)
-        mails = [mail(f"u{each}@d{each % 3}.example", body=body, number=each) for each in range(60)]
-        assert {event["sha256"] for event in server.events("accept")} == set(map(digest, mails))
-        assert all(isinstance(outcome, Receipt) for outcome in outcomes)
-        assert sorted(intents) == list(range(60))
-        assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60))
-        assert violations(server) == []
-
-
-def test_at_a_slow_server_no_intent_is_made_ahead_of_its_time() -> None:
-    """Where the server takes its time no intent is made durable before the server waits for that very message."""
-    begun: list[int] = []
-
-    async def run(server: SmtpServer) -> list[object]:
-        async def before_dot() -> None:
-            begun.append(len(server.events("data")))
-            await SystemClock().sleep(0.1)
-
-        post = Post(server, limit=1)
-        async with post.pool:
-            return list(await asyncio.gather(*[post.send(each, before_dot, early=True) for each in range(5)]))
-
-    with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(0.05)),))) as server:
-        outcomes = asyncio.run(run(server))
-    assert all(isinstance(outcome, Receipt) for outcome in outcomes)
-    assert begun == [1, 2, 3, 4, 5]
-
-
-def test_an_intent_that_failed_ahead_of_its_time_stops_its_message_only() -> None:
-    """A message whose intent failed ahead of its time is not sent, and its fate is its own."""
-    with SmtpServer() as server:
-        outcomes, _ = slow_disk(server, 60, lambda each: LaterError("too old") if each % 5 == 0 else None)
-        late = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, LaterError)]
-        assert late == list(range(0, 60, 5))
-        assert len(accepted(server)) == 48
-        assert violations(server) == []
-
-
-def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
-    """It left while the loop was busy, so that nobody has read it yet; the message is not in doubt."""
-    with SmtpServer(SmtpScript(faults=(Fault("data", Reply("354 go on", close=True), every=7),))) as server:
-        outcomes, _ = slow_disk(server, 60, lambda _: None, busy=0.003)
-        counted = fates(outcomes)  # type: ignore[arg-type]
-        assert set(counted) <= {RECEIPT, Scope.RECIPIENT}
-        assert counted[RECEIPT] == len(accepted(server)) >= 40
-        assert violations(server) == []
+        outcomes, _ = with_intents(server, 60, fail=lambda each: LaterError("too old") if each % 5 == 0 else None)
+        assert outcomes == {RECEIPT: 48, Scope.RECIPIENT: 12}
+        assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60) if each % 5)
 
 
 @pytest.mark.parametrize(
@@ -223,45 +199,60 @@ def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
         Fault("mail", Reply("421 4.7.0 enough", close=True), per="connection", skip=3),
         Fault("mail", Drop(), per="connection", skip=2),
         Fault("rcpt", Reply("451 4.7.1 greylisted"), every=7),
+        Fault("data", Reply("354 go on", close=True), every=7),
+        Fault("body", Drop(), every=7),
+        Fault("body", Reply("421 4.3.2 closing", close=True), every=7),
         Fault("dot", Reply("451 4.3.0 not now"), every=7),
+        Fault("dot", Drop(), every=7),
     ],
     ids=str,
 )
-def test_faults_find_an_intent_ahead_of_its_time_no_worse(fault: Fault) -> None:
-    """Connections that end and recipients that are refused do not double an intent that was made ahead of its time."""
+def test_faults_leave_no_more_intents_without_an_outcome(fault: Fault) -> None:
+    """Whatever ends a connection, also while an intent is made on it, the next message waits for that one's outcome."""
     with SmtpServer(SmtpScript(faults=(fault,))) as server:
-        outcomes, intents = slow_disk(server, 60, lambda _: None)
-        counted = fates(outcomes)  # type: ignore[arg-type]
-        assert counted[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
-        assert counted[RECEIPT] + counted[Scope.RECIPIENT] == 60
-        assert len(intents) == len(set(intents))
+        outcomes, intents = with_intents(server, 60)
+        assert outcomes[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
+        assert outcomes[RECEIPT] + outcomes[Scope.RECIPIENT] + outcomes[PerhapsSentError] == 60
+        assert outcomes[PerhapsSentError] == sum(event["action"] == "Drop" for event in dots(server))
+        assert len(intents.made) == len(set(intents.made))
+        assert intents.most <= 2
+
+
+def dots(server: SmtpServer) -> list[dict[str, Any]]:
+    """Return the faults that struck at the final dot."""
+    return [event for event in server.events("fault") if event["stage"] == "dot"]
+
+
+def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
+    """It left while the loop was busy, so that it has not been read yet; the message is not in doubt."""
+
+    async def run(server: SmtpServer) -> list[Receipt | CampaignError]:
+        def work() -> None:
+            time.sleep(0.003)  # noqa: TID251 - this is the busy loop
+            asyncio.get_running_loop().call_soon(work)
+
+        work()
+        post = Post(server, limit=2)
+        async with post.pool:
+            return await post.send_all(60)
+
+    with SmtpServer(SmtpScript(faults=(Fault("data", Reply("354 go on", close=True), every=7),))) as server:
+        counted = fates(asyncio.run(run(server)))
+        assert set(counted) <= {RECEIPT, Scope.RECIPIENT}
+        assert counted[RECEIPT] == len(accepted(server)) >= 40
         assert violations(server) == []
 
 
-def test_after_a_message_in_doubt_every_intent_comes_after_the_body() -> None:
-    """At a server that once lost a message, no intent is made before the server has the message."""
-    early: dict[int, bool] = {}
+@pytest.mark.parametrize("capabilities", [("PIPELINING",), ()], ids=["pipelined", "lockstep"])
+def test_nothing_is_written_between_the_dot_and_its_reply(capabilities: tuple[str, ...]) -> None:
+    """However many messages wait while a server takes its time, none of their bytes follow another one's dot."""
 
-    async def run(server: SmtpServer) -> list[object]:
-        clock, few = FakeClock(), asyncio.Semaphore(6)
-        post = Post(server, limit=1, clock=clock)
-
-        async def one(each: int) -> Receipt | CampaignError:
-            async def before_dot() -> None:
-                await settled()
-                clock.jump(0.01)
-                begun = [event["rcpt"] for event in server.events("data")]
-                early[each] = [f"u{each}@d{each % 3}.example"] not in begun
-
-            async with few:
-                return await post.send(each, before_dot, early=True)
-
+    async def run(server: SmtpServer) -> Counter[object]:
+        post = Post(server, limit=2)
         async with post.pool:
-            return [outcome for some in (range(60), range(60, 80)) for outcome in await asyncio.gather(*map(one, some))]
+            return fates(await post.send_all(20))
 
-    with SmtpServer(SmtpScript(faults=(Fault("dot", Drop(), skip=45, times=1),))) as server:
-        outcomes = asyncio.run(run(server))
-        assert fates(outcomes) == {RECEIPT: 79, PerhapsSentError: 1}  # type: ignore[arg-type]
-        assert any(early[each] for each in range(45))
-        assert not any(early[each] for each in range(60, 80))
+    script = SmtpScript(capabilities=capabilities, faults=(Fault("dot", Delay(0.02)),))
+    with SmtpServer(script) as server:
+        assert asyncio.run(run(server)) == {RECEIPT: 20}
         assert violations(server) == []

@@ -254,7 +254,7 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
         dialers = iter([dialer(rich), dialer(poor)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), intent=Latency(), transaction=Latency())
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), transaction=Latency())
         message = mail(body="Zoë\r\n".encode())
         async with pool:
             await pool.prove()
@@ -281,7 +281,7 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
 
     async def run(small: SmtpServer, large: SmtpServer) -> None:
         dialers = iter([dialer(small), dialer(large)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), intent=Latency(), transaction=Latency())
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), transaction=Latency())
         big = mail(body=b"x" * 70 + b"\r\n" * 100)
         async with pool:
             await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import ssl
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
@@ -15,7 +14,6 @@ from campaign.delivery.concurrency import Latency
 from campaign.errors import CampaignError, LaterError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
-from campaign.smtp.exchange import Exchange
 from campaign.smtp.fates import NotBegunError
 
 if TYPE_CHECKING:
@@ -56,31 +54,11 @@ def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None 
 
 
 async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:
-    """Carry one message over a connection from `begin` to `final`."""
+    """Carry one message over a connection from its envelope to the reply to its dot."""
     message = mail(to) if message is None else message
-    return await finish(connection, begun(connection, message, to), to, message=message)
-
-
-def begun(connection: Connection, message: bytes, to: str = ADA) -> Exchange:
-    """Begin a message and return its opening."""
-    opening = Exchange()
-    connection.begin(envelope(message, to), opening)
-    return opening
-
-
-async def finish(
-    connection: Connection,
-    opening: Exchange,
-    to: str = ADA,
-    *,
-    message: bytes | None = None,
-    following: tuple[Envelope, Exchange] | None = None,
-) -> Receipt:
-    """Carry a message on whose envelope is under way."""
-    message = mail(to) if message is None else message
-    await connection.envelope(envelope(message, to), opening)
+    await connection.envelope(envelope(message, to))
     await connection.body(message)
-    return await connection.final(connection.dot(following))
+    return await connection.dot()
 
 
 async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError | NotBegunError:
@@ -106,14 +84,8 @@ def digest(message: bytes) -> str:
     return hashlib.sha256(message).hexdigest()
 
 
-async def no_intent(at_once: Callable[[], None]) -> None:
+async def no_intent() -> None:
     """Keep no intent."""
-    at_once()
-
-
-async def _intend(before_dot: Callable[[], Awaitable[None]], at_once: Callable[[], None]) -> None:
-    await before_dot()
-    at_once()
 
 
 class Post:
@@ -127,24 +99,21 @@ class Post:
             dialer(server, url=url),
             limit=limit,
             clock=clock or SystemClock(),
-            intent=Latency(),
             transaction=self.transaction,
         )
 
     async def send(
         self,
         number: int,
-        before_dot: Callable[[], Awaitable[None]] | None = None,
+        before_dot: Callable[[], Awaitable[None]] = no_intent,
         *,
-        early: bool = False,
         body: bytes = b"Hello\r\n",
     ) -> Receipt | CampaignError:
         """Return what becomes of a message."""
         to = f"u{number}@d{number % 3}.example"
         message = mail(to, body=body, number=number)
         try:
-            intent = partial(_intend, before_dot) if before_dot else no_intent
-            return await self.pool.send(envelope(message, to), message, intent, early=early)
+            return await self.pool.send(envelope(message, to), message, before_dot)
         except CampaignError as error:
             return error
 

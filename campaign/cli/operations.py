@@ -28,7 +28,7 @@ from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_eve
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
@@ -109,7 +109,7 @@ async def send_test(
     async with open_venue(definition, settings, sandbox=sandbox) as venue:
         dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
         with signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer:
-            async with Pool(dialer, limit=1, clock=clock, intent=Latency(), transaction=Latency()) as pool:
+            async with Pool(dialer, limit=1, clock=clock, transaction=Latency()) as pool:
                 await pool.prove()
                 async with _token(definition, venue, user_id) as token:
                     message = template.compose(
@@ -145,9 +145,8 @@ async def _token(definition: Definition, venue: Venue, user_id: str | None) -> A
             raise
 
 
-async def _nothing_to_log(at_once: Callable[[], None]) -> None:
+async def _nothing_to_log() -> None:
     """A test mail has no row in the send log."""
-    at_once()
 
 
 async def retry_rows(

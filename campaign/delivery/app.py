@@ -186,13 +186,7 @@ async def _send(
     rates = [pacer.per_second for pacer in (message_pacer, clerk_pacer) if pacer and pacer.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-    pool = Pool(
-        dialer,
-        limit=limits.connections,
-        clock=clock,
-        intent=concurrency.intent,
-        transaction=concurrency.transaction,
-    )
+    pool = Pool(dialer, limit=limits.connections, clock=clock, transaction=concurrency.transaction)
 
     room = Room(lambda: concurrency.calls)
     async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, room=room, clock=clock) as tokens:

@@ -12,8 +12,6 @@ _WEIGHT = 0.1
 _FADING = 1.02
 #: A network's latency (seconds), until the first measurement.
 _GUESS = 0.2
-#: A disk's, likewise.
-_DISK = 0.001
 #: Calls a second that this process has the CPU for, at the most.
 _CALLS = 1500.0
 #: Calls at once, at least and at most.
@@ -59,9 +57,7 @@ class Concurrency:
         self._with_token = with_token
         #: How long a token takes.
         self.token = Latency()
-        #: How long it takes to make durable that a message is about to be sent.
-        self.intent = Latency(_DISK)
-        #: How long a message takes on its connection, without that.
+        #: How long a message takes on its connection, without the wait for its turn and its intent.
         self.transaction = Latency()
 
     @property
@@ -77,15 +73,15 @@ class Concurrency:
     @property
     def way(self) -> float:
         """How long (seconds) a recipient is on the way to the final dot, as far as it was measured."""
-        return (self.token.seconds if self._with_token else 0.0) + self.intent.seconds + self.transaction.seconds
+        return (self.token.seconds if self._with_token else 0.0) + self.transaction.seconds
 
     @property
     def copies(self) -> int:
-        """The number that uses what is allowed, and not many more: they would wait with tokens in their hands."""
+        """How many recipients to have under way (Little's law): more would only let tokens age in a queue."""
         token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
-        # while one message is on the wire a second waits to ride behind its dot, and others are on their way to there
-        busy = ceil(self._connections * _SLACK * (2 + (token + self.intent.seconds) / transaction)) + 2
+        # for each connection: the message on it, the next one, and those that wait for their tokens meanwhile
+        busy = ceil(self._connections * _SLACK * (2 + token / transaction)) + 2
         if self._rate is not None:
             busy = min(busy, ceil(self._rate * (token + transaction) * _SLACK) + 2)
         return max(2, min(busy, _MOST))

@@ -131,9 +131,8 @@ class Pipeline:
                 data = await self._signer.sign(data)
             envelope = Envelope(self._sender, delivery.recipient.email, len(data), self._eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
-            paced = await self._feed.come_near(delivery) or self._pacer.per_second is not None
-            # a link in doubt is worse than the wait for its intent
-            receipt = await self._pool.send(envelope, data, intent, early=not paced and token is None)
+            await self._feed.come_near(delivery)
+            receipt = await self._pool.send(envelope, data, intent)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
             outcome = Outcome(Status.SENT, reply=receipt)
@@ -145,6 +144,7 @@ class Pipeline:
             self._refuse(error)
             outcome = Outcome(Status.QUEUED, f"the run was stopped: {error}")
         in_a_message = outcome.status in {Status.SENT, Status.UNCERTAIN}
+        # no `await` since the pool released the connection: the log writes this before the connection's next intent
         await self._log.settle(delivery, outcome, revoke=None if in_a_message else token)
         if token and not in_a_message:
             self._to_revoke.set()
@@ -152,18 +152,16 @@ class Pipeline:
         self._feed.settled(delivery, outcome)
         self._on_settled(delivery, outcome)
 
-    async def _intend(self, delivery: Delivery, name: str, asked_at: float | None, at_once: Callable[[], None]) -> None:
-        """Wait for the message's turn, make the intent durable, and call `at_once` at the moment in which it is.
+    async def _intend(self, delivery: Delivery, name: str, asked_at: float | None) -> None:
+        """Wait for the message's turn and return when the intent is durable.
 
-        The server has all of the message but the final dot. The turn is taken this late so that a run that was
-        stopped for a while lets no burst go when it wakes.
+        The message is written but for the final dot. The turn is taken this late so that a run that was stopped for a
+        while lets no burst go when it wakes.
         """
         turn = await self._feed.turn(delivery, self._turn_of_the_server)
         if asked_at is not None and self._tokens:
             self._tokens.must_be_fresh(self._clock.now() - asked_at)
-        await self._log.sending(
-            delivery, message_id=name, server=self._server, with_token=asked_at is not None, at_once=at_once
-        )
+        await self._log.sending(delivery, message_id=name, server=self._server, with_token=asked_at is not None)
         turn.used()
 
     def _must_go_on(self) -> None:

@@ -6,46 +6,35 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from campaign.smtp.replies import Reply
 
 
-class Exchange:
-    """So many replies that a connection owes one waiter; whoever waits is woken once, when they are complete.
+class PendingReplies:
+    """The replies that the server owes; the waiter is woken once, when all have come or the connection has ended.
 
-    It may be waited for before it is known which connection will carry it.
+    Args:
+        wanted: how many replies.
+        seconds: how long each of them may take.
     """
 
-    __slots__ = ("_done", "replies", "seconds", "wanted")
+    __slots__ = ("_done", "_replies", "_wanted", "seconds")
 
-    def __init__(self) -> None:
-        self.replies: list[Reply] = []
-        #: How many there will be, set when the commands are written.
-        self.wanted = 0
-        #: How long each of them may take.
-        self.seconds = 0.0
+    def __init__(self, wanted: int, seconds: float) -> None:
+        self.seconds = seconds
+        self._wanted = wanted
+        self._replies: list[Reply] = []
         self._done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
 
-    def over(self) -> Awaitable[list[Reply]]:
-        """Return the replies: all of them, or fewer if the connection ended before.
+    async def wait(self) -> list[Reply]:
+        """Return all replies, or fewer if the connection ended before."""
+        return await self._done
 
-        Raises:
-            CampaignError: (when it is awaited) what kept it from a connection.
-        """
-        return self._done
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self._done.done()
+    def add(self, reply: Reply) -> bool:
+        """Add the next reply; return whether it was the last one."""
+        self._replies.append(reply)
+        return len(self._replies) == self._wanted
 
     def end(self) -> None:
-        """Wake whoever waits."""
+        """Wake the waiter."""
         if not self._done.done():
-            self._done.set_result(self.replies)
-
-    def fail(self, error: BaseException) -> None:
-        """Give whoever waits an error instead."""
-        if not self._done.done():
-            self._done.set_exception(error)
+            self._done.set_result(self._replies)

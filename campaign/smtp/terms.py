@@ -11,9 +11,9 @@ class Envelope(NamedTuple):
 
     sender: str
     recipient: str
-    #: Octets of the message.
+    #: Bytes of the message.
     size: int
-    #: The message holds octets above 127 (8BITMIME, RFC 6152).
+    #: The message holds bytes above 127 (8BITMIME, RFC 6152).
     eight_bit: bool = False
 
 
@@ -39,22 +39,20 @@ class Timeouts:
     """Seconds to wait, after RFC 5321 §4.5.3.2."""
 
     command: float = 300.0
-    #: For the server to take the body off our hands.
+    #: For the socket to take the body.
     body: float = 180.0
     #: For the reply to the final dot; long, so that `uncertain` stays rare.
     dot: float = 600.0
 
 
-def opening_of(envelope: Envelope, features: Features) -> bytes:
-    """Return the commands that open a transaction: all three where they may be pipelined (RFC 2920), else MAIL."""
+def opening_of(envelope: Envelope, features: Features) -> tuple[bytes, bytes, bytes]:
+    """Return the commands that open a transaction: MAIL, RCPT and DATA."""
     mail = b"MAIL FROM:<%b>" % envelope.sender.encode()
     if features.size is not None:
         mail += b" SIZE=%d" % envelope.size
     if envelope.eight_bit:
         mail += b" BODY=8BITMIME"
-    if not features.pipelining:
-        return mail + b"\r\n"
-    return mail + b"\r\nRCPT TO:<%b>\r\nDATA\r\n" % envelope.recipient.encode()
+    return mail + b"\r\n", b"RCPT TO:<%b>\r\n" % envelope.recipient.encode(), b"DATA\r\n"
 
 
 def stuffed(message: bytes) -> bytes:

@@ -48,6 +48,11 @@ class Replies:
         """Record that the client broke a rule of the protocol."""
         self.record.write("violation", connection=self.number, what=what, line=line[:200].decode("latin-1"))
 
+    def judge_silence(self, stage: str) -> None:
+        """Record bytes that follow the final dot before its reply, which hardened servers refuse (SMTP smuggling)."""
+        if stage == "dot" and self.wire.pending:
+            self.violation("bytes between the final dot and its reply", self.wire.waiting)
+
     def end(self) -> NoReturn:
         """Close the connection in order."""
         self.wire.close()
@@ -68,6 +73,7 @@ class Replies:
         match action:
             case Delay():
                 await asyncio.sleep(action.seconds)
+                self.judge_silence(stage)
                 return await self._plainly(stage, normal, to)
             case Reply() | Extra() | Raw() | None:
                 return await self._at_once(stage, action, normal, to)

@@ -240,6 +240,7 @@ class Session(Replies):
             body, sender=sender, recipients=recipients, options=options, session=self, action=action
         )
         to = recipients[0] if recipients else ""
+        self.judge_silence("dot")
         await self.perform("dot", action, normal, to=to)
 
     async def _rset(self, _rest: str) -> None:

@@ -149,18 +149,41 @@ def test_aiosmtplib_can_talk_to_it() -> None:
 
 
 def test_a_pipelined_transaction_is_answered_in_order(clients: list[Raw25]) -> None:
-    """MAIL, RCPT, DATA of the next message may ride behind the dot of the one before (RFC 2920)."""
+    """MAIL, RCPT and DATA of a message may come at once (RFC 2920), one message after the other."""
     group = "MAIL FROM:<hello@acme.example>\r\nRCPT TO:<{}>\r\nDATA\r\n"
     with SmtpServer() as server:
         one = client(clients, server)
-        one.say(group.format("a@example.com"))
-        assert [one.hear()[:3] for _ in range(3)] == ["250", "250", "354"]
-        one.say(mail() + b".\r\n" + group.format("b@example.com").encode())
-        assert [one.hear()[:3] for _ in range(4)] == ["250", "250", "250", "354"]
-        one.say(mail() + b".\r\nQUIT\r\n")
-        assert [one.hear()[:3] for _ in range(2)] == ["250", "221"]
+        for address in ("a@example.com", "b@example.com"):
+            one.say(group.format(address))
+            assert [one.hear()[:3] for _ in range(3)] == ["250", "250", "354"]
+            one.say(mail() + b".\r\n")
+            assert one.hear()[:3] == "250"
         assert len(server.events("accept")) == 2
         assert not server.events("violation")
+
+
+@pytest.mark.parametrize(
+    "behind", ["QUIT\r\n", "MAIL FROM:<hello@acme.example>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"]
+)
+@pytest.mark.parametrize("faults", [(), (Fault("dot", Delay(0.1)),)], ids=["at once", "later"])
+def test_bytes_between_the_dot_and_its_reply_are_noted(
+    behind: str, faults: tuple[Fault, ...], clients: list[Raw25]
+) -> None:
+    """What follows the final dot before its reply is answered in order, and is a violation in the record."""
+    with faulty(*faults) as server:
+        one = client(clients, server)
+        one.say("MAIL FROM:<hello@acme.example>\r\nRCPT TO:<a@example.com>\r\nDATA\r\n")
+        assert [one.hear()[:3] for _ in range(3)] == ["250", "250", "354"]
+        if faults:
+            one.say(mail() + b".\r\n")
+            while not server.events("accept"):
+                time.sleep(0.002)
+            one.say(behind)
+        else:
+            one.say(mail() + b".\r\n" + behind.encode())
+        wanted = ["250", "221"] if behind.startswith("QUIT") else ["250", "250", "250", "354"]
+        assert [one.hear()[:3] for _ in wanted] == wanted
+        assert {event["what"] for event in server.events("violation")} == {"bytes between the final dot and its reply"}
 
 
 def test_a_refused_recipient_may_still_meet_354(clients: list[Raw25]) -> None:

@@ -97,6 +97,11 @@ class Wire(asyncio.Protocol):
         return len(self._buffer)
 
     @property
+    def waiting(self) -> bytes:
+        """The bytes that have arrived and were not read yet."""
+        return bytes(self._buffer)
+
+    @property
     def ended(self) -> bool:
         """Whether the client has said goodbye or the connection is broken."""
         return self._ended
