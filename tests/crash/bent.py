@@ -15,6 +15,7 @@ from campaign.cli import main as campaign_main
 from campaign.delivery import pipeline, retry, revoking
 from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError
 from campaign.sendlog import SendLog
+from campaign.smtp import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ def no_intent_before_the_dot() -> None:
     waiting: dict[int, dict[str, Any]] = {}
 
     async def later(_log: SendLog, delivery: Any, **what: Any) -> None:  # noqa: ANN401 - as given
-        what.pop("at_once")()
         waiting[delivery.id] = what
 
     async def both(log: SendLog, delivery: Any, outcome: Any, **what: Any) -> None:  # noqa: ANN401 - as given
@@ -57,6 +57,20 @@ def revoke_left_out() -> None:
         return
 
     _put(revoking.Revoker, "settle_all", settle_all)
+
+
+def intents_made_ahead() -> None:
+    """The intent is made before the message has a connection."""
+    send = Pool.send
+
+    async def made() -> None:
+        return
+
+    async def ahead(pool: Pool, envelope: Any, message: bytes, intent: Any) -> Any:  # noqa: ANN401 - as given
+        await intent()
+        return await send(pool, envelope, message, made)
+
+    _put(Pool, "send", ahead)
 
 
 def recovery_sends_again() -> None:
@@ -135,6 +149,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     bend.__name__: bend
     for bend in (
         no_intent_before_the_dot,
+        intents_made_ahead,
         resend_on_a_lost_reply,
         lost_reply_is_failure,
         revoke_left_out,
@@ -166,8 +181,6 @@ def kill_at(step: str, moment: str) -> None:
     async def awaited(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
         if moment == "before":
             die()
-        if "at_once" in more:
-            more["at_once"] = die
         await method(*given, **more)
         die()
 

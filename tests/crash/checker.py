@@ -29,6 +29,7 @@ INVARIANTS: dict[str, Callable[[Evidence], Iterator[str | None]]] = {
     "I14": order.nobody_left,
     "I15": order.policy_kept,
     "I16": order.end_states_last,
+    "I17": order.few_in_doubt,
     "SMTP": order.protocol_kept,
 }
 

@@ -197,7 +197,9 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=0.05, help="seconds the mail server takes for a message")
     parser.add_argument("--messages", help='a rate such as "200/second"')
     parser.add_argument("--tokens", default="1000/10 seconds", help="by default what Clerk allows a live key")
-    parser.add_argument("--no-link", action="store_true", help="no tokens; and without a rate, intents made ahead")
+    parser.add_argument(
+        "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
+    )
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
     parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
     parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")

@@ -1,9 +1,9 @@
-"""Invariants I9 to I16: what came before what, how fast, how often. Each yields None or a sentence."""
+"""Invariants I9 to I17: what came before what, how fast, how often. Each yields None or a sentence."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from crash.evidence import OPERATORS
@@ -126,6 +126,16 @@ def end_states_last(evidence: Evidence) -> Iterator[str | None]:
         last = found[-1].new if found else row["state"]
         good = last == row["state"] and (found or row["state"] in {"queued", "skipped"})
         yield None if good else f"{row['key']} is {row['state']}, its history ends in {last if found else 'nothing'}"
+
+
+def few_in_doubt(evidence: Evidence) -> Iterator[str | None]:
+    """I17: a crash leaves no more rows uncertain than there are connections."""
+    limit = evidence.terms.connections
+    # between two recoveries that find rows in `sending` there is a run, which wrote them
+    for by_recovery, steps in groupby(evidence.transitions, lambda one: one.actor == "recovery"):
+        found = sum(one.new == "uncertain" for one in steps)
+        if by_recovery and limit is not None:
+            yield None if found <= limit else f"{found} rows became uncertain at once, with {limit} connections"
 
 
 def protocol_kept(evidence: Evidence) -> Iterator[str | None]:

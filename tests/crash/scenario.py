@@ -83,7 +83,7 @@ class Scenario:
     messages: str | None = None
     #: How many tokens may be asked for.
     tokens: str = "100000/second"
-    #: Whether every mail carries a token. Without one, and without a rate, intents may be made ahead.
+    #: Whether every mail carries a token.
     link: bool = True
     #: How many times as often as usual the faults strike; 0: never.
     trouble: float = 1.0

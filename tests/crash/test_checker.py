@@ -49,6 +49,16 @@ def steady_excess(story: Story) -> None:
     story.smtp = [{**story.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
 
 
+def too_many_in_doubt(story: Story) -> None:
+    for key in ("gus", "hal", "ivy"):
+        story.add(key, "uncertain", message_id=f"<{key}>", token_id=f"sit_{key}")
+        story.step(key, "queued", "issuing")
+        story.issue(key, key)
+        story.step(key, "issuing", "sending", message_id=f"<{key}>", token_id=f"sit_{key}")
+    for key in ("gus", "hal", "ivy"):
+        story.step(key, "sending", "uncertain", actor="recovery", message_id=f"<{key}>", token_id=f"sit_{key}")
+
+
 def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
     """Return, by what is wrong, the invariant that must notice and how the story is altered."""
     dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
@@ -149,6 +159,7 @@ def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
         "a gap in the history": ("I16", lambda s: s.transitions.pop(1)),
         "a history that ends elsewhere": ("I16", lambda s: row(s, "ada").update(state="failed")),
         "no history at all": ("I16", lambda s: row(s, "fay").update(state="sent")),
+        "more in doubt than connections": ("I17", too_many_in_doubt),
         "SMTP's rules broken": ("SMTP", lambda s: s.smtp.append(violation)),
     }
 

@@ -26,7 +26,7 @@ def test_the_promise_holds_under_faults_and_kills(
     assert verdict.states["sent"] > 220
 
 
-def test_the_promise_holds_where_intents_are_made_ahead(tmp_path: Path) -> None:
+def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
     """Without a link and a rate, at a fast server, kills and a few faults break no invariant either."""
     scenario = Scenario(recipients=400, seed=3, link=False, trouble=0.1)
     loop = Loop(scenario, kills=4, folder=tmp_path / "loop")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: What must notice each mutant, and how much trouble and how many kills it takes to show.
 CAUGHT_BY = {
     "no_intent_before_the_dot": ({"I9"}, 1.0, 2),
+    "intents_made_ahead": ({"I17"}, 1.0, 8),
     "resend_on_a_lost_reply": ({"I2"}, 4.0, 0),
     "lost_reply_is_failure": ({"I4", "I7"}, 4.0, 0),
     "revoke_left_out": ({"I8"}, 1.0, 0),
