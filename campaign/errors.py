@@ -11,9 +11,9 @@ CampaignError                     str() is a sentence for the person at the term
 ├── ServiceRefusesError           the service refuses us, nobody is to blame: stop    exit 3
 ├── SendLogError                  the log cannot be trusted any longer: stop          exit 1
 └── DeliveryError                 what the pipeline's loop catches, one recipient's fate
-    ├── LaterError                this recipient: later
-    ├── NeverError                this recipient: never
-    └── PerhapsSentError          this recipient: perhaps sent, nobody can know
+    ├── TransientError                this recipient: later
+    ├── PermanentError                this recipient: never
+    └── UncertainError          this recipient: perhaps sent, nobody can know
 
 The errors that stop a run stand outside `DeliveryError`, so that the loop cannot catch them by accident.
 Every adapter turns its library's errors into these at its border.
@@ -84,7 +84,7 @@ class Scope(StrEnum):
     #: Clerk as a whole: the same.
     CLERK = "clerk"
     #: Nobody: the same can be done again at once.
-    NOBODY = "nobody"
+    NONE = "nobody"
 
 
 class DeliveryError(CampaignError):
@@ -96,13 +96,13 @@ class DeliveryError(CampaignError):
         self.reply = reply
 
 
-class LaterError(DeliveryError):
+class TransientError(DeliveryError):
     """Nothing was sent and it may work later.
 
     Attributes:
         scope: who waits.
         wait: what the service itself asked for (`Retry-After`), or None: then the back-off decides.
-        perhaps_done: what was asked for may be done, though the answer to it was lost or is of no use: a token may
+        maybe_applied: what was asked for may be done, though the answer to it was lost or is of no use: a token may
             exist at Clerk whose id nobody knows, or may be revoked.
     """
 
@@ -112,16 +112,16 @@ class LaterError(DeliveryError):
         *,
         scope: Scope = Scope.RECIPIENT,
         wait: timedelta | None = None,
-        perhaps_done: bool = False,
+        maybe_applied: bool = False,
         reply: Receipt | None = None,
     ) -> None:
         super().__init__(reason, reply=reply)
         self.scope = scope
         self.wait = wait
-        self.perhaps_done = perhaps_done
+        self.maybe_applied = maybe_applied
 
 
-class NeverError(DeliveryError):
+class PermanentError(DeliveryError):
     """Nothing was sent and it will not work later.
 
     Attributes:
@@ -133,7 +133,7 @@ class NeverError(DeliveryError):
         self.skip = skip
 
 
-class PerhapsSentError(DeliveryError):
+class UncertainError(DeliveryError):
     """The final dot was written and no reply came: the message may be in the inbox."""
 
 

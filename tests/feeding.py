@@ -7,9 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.feed import Feed, domain_of
-from campaign.delivery.pacing import Pacer, Turn
-from campaign.errors import LaterError
+from campaign.delivery.rate_limiter import Permit, RateLimiter
+from campaign.delivery.scheduler import Scheduler, domain_of
+from campaign.errors import TransientError
 from campaign.model import Outcome, Rate, Status
 from campaign.sendlog import SendLog
 from logbook import enlist
@@ -91,16 +91,16 @@ class Feeding:
         self.clock = FakeClock(START)
         self.log = Watched(path, "trial", self.clock)
         enlist(self.log, rows)
-        self.services = [Pacer([Rate.parse(rate)], self.clock) for rate in services]
+        self.services = [RateLimiter([Rate.parse(rate)], self.clock) for rate in services]
         self._takes = takes
         self.concurrency = Concurrency(rate=None, connections=connections, with_token=False)
         self.waits: list[tuple[str, float]] = []
-        self.feed = Feed(
+        self.feed = Scheduler(
             self.log,
             self.clock,
             self.concurrency,
             services=self.services,
-            domains={name: Pacer([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
+            domains={name: RateLimiter([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
             directory=None,
             wait=wait,
             limit=limit,
@@ -146,18 +146,18 @@ class Feeding:
                 self.most_under_way = max(self.most_under_way, len(self._under_way))
                 group.create_task(self._deliver(delivery, settle))
 
-    async def _turns(self) -> Turn:
+    async def _turns(self) -> Permit:
         pieces = [piece for service in self.services for piece in (await service.turn()).pieces]
-        return Turn(pieces, self.clock)
+        return Permit(pieces, self.clock)
 
     async def _deliver(self, delivery: Delivery, settle: Callable[[Delivery], Outcome]) -> None:
         try:
-            self.feed.must_not_be_held(delivery)
-            await self.feed.come_near(delivery)
+            self.feed.raise_if_paused(delivery)
+            await self.feed.wait_until_due(delivery)
             await self.feed.turn(delivery, self._turns)
-        except LaterError:
-            held_until = self.feed.held_until(domain_of(delivery.recipient))
-            outcome = again(0, after=max(self.clock.now(), held_until))
+        except TransientError:
+            paused_until = self.feed.paused_until(domain_of(delivery.recipient))
+            outcome = again(0, after=max(self.clock.now(), paused_until))
         else:
             self.went.append((self.clock.now() - START, delivery.recipient.key))
             await self.clock.sleep(self._takes)

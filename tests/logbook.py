@@ -87,7 +87,7 @@ async def bring(log: SendLog, delivery: Delivery, state: Status) -> Delivery:
 
 
 def working(log: SendLog, work: Callable[[list[Delivery]], Coroutine[Any, Any, None]], *, limit: int = 1000) -> None:
-    """Claim what is due and work on it while the log's writer runs (as `campaign.delivery.app` does)."""
+    """Claim what is due and work on it while the log's writer runs (as `campaign.delivery.run` does)."""
 
     async def run() -> None:
         async with log:

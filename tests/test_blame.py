@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from campaign.delivery.blame import Blame, HoldDomain
+from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
 from campaign.delivery.retry import RetryPolicy
-from campaign.errors import LaterError
+from campaign.errors import TransientError
 from campaign.model import Receipt
 
 POLICY = RetryPolicy(5, timedelta(seconds=30))
@@ -16,8 +16,8 @@ POLICY = RetryPolicy(5, timedelta(seconds=30))
 
 def measures(reply: Receipt, number: int = 20) -> list[object]:
     """Return what so many deferrals in a row call for, of a domain that is not held yet."""
-    blame = Blame(POLICY)
-    return [blame.refused("d.example", LaterError("later", reply=reply), held=False) for _ in range(number)]
+    blame = CircuitBreaker(POLICY)
+    return [blame.refused("d.example", TransientError("later", reply=reply), held=False) for _ in range(number)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_full_mailboxes_hold_no_domain(reply: Receipt) -> None:
 @pytest.mark.parametrize("reply", [Receipt(451, "4.7.1", "Come back later"), Receipt(450, "", "not now")], ids=str)
 def test_a_domain_that_defers_everybody_is_held(reply: Receipt) -> None:
     """A few deferrals in a row that are about no mailbox hold the domain, and each further one for longer."""
-    holds = [each.seconds for each in measures(reply) if isinstance(each, HoldDomain)]
+    holds = [each.seconds for each in measures(reply) if isinstance(each, PauseDomain)]
     assert len(holds) > 3
     assert holds[0] <= 30 * 1.5
     assert holds[3] > 2 * holds[0]

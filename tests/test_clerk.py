@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from calls import CALLS, KEY, ask, create, faulty
 from campaign.clerk.client import retry_after
-from campaign.errors import LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
 from campaign.model import SignInToken
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, refusal
@@ -77,8 +77,8 @@ def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monk
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("create", action) as server:
         outcome = ask(server.url, create)
-    assert isinstance(outcome, LaterError), outcome
-    assert (outcome.scope, outcome.perhaps_done) == (scope, orphan)
+    assert isinstance(outcome, TransientError), outcome
+    assert (outcome.scope, outcome.maybe_applied) == (scope, orphan)
     assert outcome.reason
 
 
@@ -97,7 +97,7 @@ def test_clerk_says_how_long_to_wait(action: Action, wait: float | None) -> None
     """A `Retry-After` is handed on; one that is missing or none leaves the wait to us."""
     with faulty("users", action) as server:
         outcome = ask(server.url, lambda clerk: clerk.users_by_id(["user_ada"]))
-    assert isinstance(outcome, LaterError)
+    assert isinstance(outcome, TransientError)
     assert outcome.scope is Scope.CLERK
     assert (outcome.wait.total_seconds() if outcome.wait is not None else None) == wait
 
@@ -106,7 +106,7 @@ def test_a_wait_until_a_date() -> None:
     """A `Retry-After` that is a date is the time until then."""
     with faulty("create", Answer(429, "", retry_after=90, as_date=True)) as server:
         outcome = ask(server.url, create)
-    assert isinstance(outcome, LaterError)
+    assert isinstance(outcome, TransientError)
     assert outcome.wait is not None
     assert 80 <= outcome.wait.total_seconds() <= 91
 
@@ -154,7 +154,7 @@ def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
     """A user whom Clerk does not know is skipped, and one whom it refuses has failed, each with Clerk's words."""
     with ClerkServer(script) as server:
         outcome = ask(server.url, create)
-    assert isinstance(outcome, NeverError)
+    assert isinstance(outcome, PermanentError)
     assert outcome.skip == skip
     assert outcome.reply is not None
     assert outcome.reply.enhanced in {"resource_not_found", "form_param_value_invalid"}
@@ -214,8 +214,8 @@ def test_nobody_listens() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     outcome = ask(url, create)
-    assert isinstance(outcome, LaterError)
-    assert (outcome.scope, outcome.perhaps_done) == (Scope.CLERK, False)
+    assert isinstance(outcome, TransientError)
+    assert (outcome.scope, outcome.maybe_applied) == (Scope.CLERK, False)
 
 
 def test_a_token_for_another_user_is_told_as_such() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from calls import CALLS, ask, create, faulty
-from campaign.errors import LaterError, ServiceRefusesError
+from campaign.errors import ServiceRefusesError, TransientError
 from campaign.model import SignInToken
 from servers.clerk_script import Answer
 from servers.script import Endless, Raw, Trickle
@@ -30,8 +30,8 @@ def test_an_answer_that_trickles_in_is_given_up(at: str, action: Trickle, monkey
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT_S", 0.4)
     with faulty(at, action) as server:
         outcome = ask(server.url, CALLS[at])
-    assert isinstance(outcome, LaterError), outcome
-    assert outcome.perhaps_done is (at != "users")
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
     assert "0.4 s" in outcome.reason
 
 
@@ -52,8 +52,8 @@ def peak_of(at: str, action: Action) -> tuple[object, int]:
 def test_an_answer_without_an_end_is_given_up(at: str) -> None:
     """No more than some ten million octets of an answer are kept; what was asked for may be done."""
     outcome, peak = peak_of(at, Endless(" " * 500, done=True))
-    assert isinstance(outcome, LaterError), outcome
-    assert outcome.perhaps_done is (at != "users")
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
     assert "more than 10000000 bytes" in outcome.reason
     assert peak < 50_000_000
 
@@ -63,8 +63,8 @@ def test_an_answer_that_swells_is_cut_off(at: str) -> None:
     """A small compressed answer that stands for a huge one takes no more memory than any."""
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(BOMB)}\r\n\r\n"
     outcome, peak = peak_of(at, Raw(head + BOMB.decode("latin-1"), done=True))
-    assert isinstance(outcome, LaterError), outcome
-    assert outcome.perhaps_done is (at != "users")
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
     assert peak < 50_000_000
 
 
@@ -72,7 +72,7 @@ def test_an_answer_that_swells_is_cut_off(at: str) -> None:
 def test_an_answer_that_is_no_json_is_of_no_use(body: str) -> None:
     """Whatever stands where JSON should is an answer of no use, and no fault of ours."""
     with faulty("create", Answer(200, body, content_type="application/json")) as server:
-        assert isinstance(ask(server.url, create), LaterError)
+        assert isinstance(ask(server.url, create), TransientError)
 
 
 def test_a_compressed_answer_is_understood() -> None:

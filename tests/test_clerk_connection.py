@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from campaign.clerk.client import Clerk
-from campaign.errors import LaterError
+from campaign.errors import TransientError
 from campaign.model import Revocation
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -97,7 +97,7 @@ def test_a_call_whose_answer_is_cut_short_is_not_sent_again() -> None:
                 outcome, _ = await asyncio.gather(create, cut(), return_exceptions=True)
             with pytest.raises(BlockingIOError):
                 listening.accept()
-        assert isinstance(outcome, LaterError)
-        assert outcome.perhaps_done
+        assert isinstance(outcome, TransientError)
+        assert outcome.maybe_applied
 
     asyncio.run(run())

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from campaign.clerk.client import Clerk
-from campaign.errors import CampaignError, LaterError, NeverError, Scope
+from campaign.errors import CampaignError, PermanentError, Scope, TransientError
 from campaign.model import ClerkUser, Revocation
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, Change, ClerkScript, Truncate, Used, Users, refusal
@@ -107,9 +107,9 @@ def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypat
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("users", action) as server:
         outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
-    assert isinstance(outcome, LaterError), outcome
+    assert isinstance(outcome, TransientError), outcome
     assert outcome.scope is scope
-    assert not outcome.perhaps_done
+    assert not outcome.maybe_applied
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -117,7 +117,7 @@ def test_a_call_for_users_that_clerk_will_not_take(status: int) -> None:
     """A list of users that Clerk refuses for what was asked is refused for good, in Clerk's words."""
     with faulty("users", refusal(status, "form_param_format_invalid")) as server:
         outcome = ask(server, lambda clerk: clerk.users_by_address(["a@example.com"]))
-    assert isinstance(outcome, NeverError)
+    assert isinstance(outcome, PermanentError)
     assert "form_param_format_invalid" in outcome.reason
 
 
@@ -187,7 +187,7 @@ def test_a_revocation_that_is_not_settled(
     if again is None:
         assert first is Revocation.REVOKED
     else:
-        assert isinstance(first, LaterError)
+        assert isinstance(first, TransientError)
         refused = isinstance(action, Answer) and action.status == 429
-        assert first.perhaps_done is not refused
+        assert first.maybe_applied is not refused
         assert second is again

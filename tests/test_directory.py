@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clerk.client import Clerk
-from campaign.delivery.directory import Directory
-from campaign.delivery.pacing import Pacer
-from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.user_directory import UserDirectory
+from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError
 from campaign.model import Rate, Recipient
 from logbook import people, person
 from servers.clerk import ClerkServer
@@ -34,18 +34,18 @@ def looked_up(
     *,
     by_address: bool = False,
     ahead: bool = True,
-    pacer: Pacer | None = None,
+    pacer: RateLimiter | None = None,
 ) -> tuple[list[str | CampaignError], list[str]]:
     """Return each recipient's user id or error, and the stages of the calls that Clerk got."""
 
     async def run(server: ClerkServer) -> list[str | CampaignError]:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
-            directory = Directory(clerk, pacer or Pacer([], FakeClock()), by_address=by_address)
+            directory = UserDirectory(clerk, pacer or RateLimiter([], FakeClock()), by_address=by_address)
             if ahead:
                 await directory.fetch(recipients)
             return await asyncio.gather(*[found(directory, recipient) for recipient in recipients])
 
-    async def found(directory: Directory, recipient: Recipient) -> str | CampaignError:
+    async def found(directory: UserDirectory, recipient: Recipient) -> str | CampaignError:
         try:
             return await directory.user_id_of(recipient)
         except CampaignError as error:
@@ -82,7 +82,7 @@ def test_who_was_not_asked_for_ahead_is_asked_for_alone(crowd: ClerkScript) -> N
 
 def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
     """Calls for users draw on the same allowance as tokens."""
-    pacer = Pacer([Rate.parse("3/day")], FakeClock())
+    pacer = RateLimiter([Rate.parse("3/day")], FakeClock())
     looked_up(people(250), crowd, pacer=pacer)
     assert pacer.free_at() > FakeClock().now()
 
@@ -102,7 +102,7 @@ def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
 def test_who_gets_no_token(users: Users, recipient: Recipient, reason: str) -> None:
     """A recipient without a user of this very address is skipped with the reason."""
     (outcome,), _ = looked_up([recipient], ClerkScript(users=users))
-    assert isinstance(outcome, NeverError)
+    assert isinstance(outcome, PermanentError)
     assert outcome.skip
     assert outcome.reason == reason
 
@@ -122,7 +122,7 @@ def test_one_bad_row_does_not_harm_its_batch() -> None:
     users = replace(USERS, banned=("user_b",), unknown=("user_c",))
     recipients = [ADA._replace(user_id=f"user_{name}", email=f"user_{name}@example.com") for name in "abcd"]
     outcomes, _ = looked_up(recipients, ClerkScript(users=users))
-    assert [type(outcome) for outcome in outcomes] == [str, NeverError, NeverError, str]
+    assert [type(outcome) for outcome in outcomes] == [str, PermanentError, PermanentError, str]
 
 
 def test_an_id_is_looked_up_by_its_address() -> None:
@@ -130,7 +130,7 @@ def test_an_id_is_looked_up_by_its_address() -> None:
     recipients = [ADA._replace(user_id=None), ADA._replace(user_id=None, email="nobody@example.com")]
     (found, missing), _ = looked_up(recipients, ClerkScript(users=replace(USERS, pattern="user_*")), by_address=True)
     assert found == "user_ada"
-    assert isinstance(missing, NeverError)
+    assert isinstance(missing, PermanentError)
     assert missing.reason == "Clerk has no user with this address"
 
 
@@ -139,7 +139,7 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text("user_id,email\nuser_1,a@example.com\nuser_2,A@example.com\n", encoding="utf-8")
     script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv")))
     (outcome,), _ = looked_up([ADA._replace(email="a@example.com")], script, by_address=True)
-    assert isinstance(outcome, NeverError)
+    assert isinstance(outcome, PermanentError)
     assert (outcome.skip, outcome.reason) == (True, "2 Clerk users have this address")
 
 
@@ -167,11 +167,11 @@ def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expe
 
     async def run(server: ClerkServer) -> None:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
-            directory = Directory(clerk, Pacer([], FakeClock()), by_address=False)
+            directory = UserDirectory(clerk, RateLimiter([], FakeClock()), by_address=False)
             at_once = [directory.user_id_of(recipient) for recipient in recipients[:2]]
             _, *met = await asyncio.gather(directory.fetch(recipients), *at_once, return_exceptions=True)
             for error in met:
-                assert (error.scope if isinstance(error, LaterError) else type(error)) == expected
+                assert (error.scope if isinstance(error, TransientError) else type(error)) == expected
             later = [directory.user_id_of(recipient) for recipient in recipients[2:]]
             assert await asyncio.gather(*later) == ["user_2", "user_3", "user_4"]
             assert len(server.events("request")) == 2
@@ -190,10 +190,10 @@ def test_a_recipient_whom_clerk_will_not_look_up_spoils_nobody_elses_call(tmp_pa
     faults = (Fault("users", odd, times=1), Fault("users", odd, skip=1, times=1))
     script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv")), faults=faults)
     (first, second, third), calls = looked_up([*people(2), person(3)], script)
-    assert isinstance(second, NeverError)
+    assert isinstance(second, PermanentError)
     assert not second.skip
     assert "form_param_format_invalid" in second.reason
     assert first == "user_1"
-    assert isinstance(third, NeverError)
+    assert isinstance(third, PermanentError)
     assert third.skip
     assert len(calls) == 4

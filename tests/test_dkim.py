@@ -23,7 +23,7 @@ from campaign.message.dkim.key import read_key
 from campaign.message.dkim.signature import DkimField, signed
 from campaign.message.dkim.signer import Signer
 from campaign.message.mime.headers import one_line
-from campaign.message.mime.skeleton import Skeleton
+from campaign.message.mime.mime_template import MimeTemplate
 from keys import canonical, verifies, write_key
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SigningKey]:
 
 
 @cache
-def skeleton(reply_to: str | None) -> Skeleton:
+def skeleton(reply_to: str | None) -> MimeTemplate:
     """Return the structure of the messages."""
     sender = "Acmé, a somewhat long name of a company in Zürich <hello@acme.example>"
-    return Skeleton(sender=sender, reply_to=reply_to, list_id="<x.acme.example>", boundary="=_0123456789abcdef")
+    return MimeTemplate(sender=sender, reply_to=reply_to, list_id="<x.acme.example>", boundary="=_0123456789abcdef")
 
 
 def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, reply_to: str | None = None) -> bytes:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.domains import PacedLane
-from campaign.delivery.pacing import Pacer
-from campaign.errors import LaterError, Scope
+from campaign.delivery.domain_queue import DomainQueue
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.errors import Scope, TransientError
 from campaign.model import Rate
 from campaign.sendlog import Lane
 from timekeeping import FakeClock, settled
@@ -19,7 +19,7 @@ from timekeeping import FakeClock, settled
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from campaign.delivery.pacing import Turn
+    from campaign.delivery.rate_limiter import Permit
 
 START = 1_750_000_000.0
 
@@ -33,9 +33,9 @@ def played(clock: FakeClock, *work: Coroutine[object, object, None]) -> None:
     asyncio.run(run())
 
 
-def pacer(clock: FakeClock, *rates: str) -> Pacer:
+def pacer(clock: FakeClock, *rates: str) -> RateLimiter:
     """Return a pacer on a clock."""
-    return Pacer([Rate.parse(rate) for rate in rates], clock)
+    return RateLimiter([Rate.parse(rate) for rate in rates], clock)
 
 
 @pytest.mark.parametrize("rates", [("5/second",), ("7/hour",), ("4/second", "6/hour"), ("3/10 seconds",)], ids=str)
@@ -70,7 +70,7 @@ def test_both_turns_are_taken_at_one_instant() -> None:
             await server.turn()
 
     async def message() -> None:
-        await domain.turn_with(server.turn)
+        await domain.acquire_both(server.turn)
         went.append(clock.now())
         assert domain.free_at() >= clock.now() + 0.45
 
@@ -85,22 +85,22 @@ def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
     server, domain = pacer(clock, "3/second"), pacer(clock, "1/hour")
     server.hold(600.0)
 
-    async def of_the_server() -> Turn:
-        return await server.turn_soon("the mail server", Scope.SERVER)
+    async def of_the_server() -> Permit:
+        return await server.acquire_or_defer("the mail server", Scope.SERVER)
 
     async def message() -> None:
-        with pytest.raises(LaterError) as caught:
-            await domain.turn_with(of_the_server)
+        with pytest.raises(TransientError) as caught:
+            await domain.acquire_both(of_the_server)
         assert caught.value.scope is Scope.SERVER
 
     played(clock, message())
     assert domain.free_at() == clock.now()
 
 
-def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> PacedLane:
+def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> DomainQueue:
     """Return a domain's lane."""
     concurrency = concurrency or Concurrency(rate=None, connections=1, with_token=False)
-    return PacedLane(Lane(domain="d.example"), pacer(clock, *rates), concurrency, clock)
+    return DomainQueue(Lane(domain="d.example"), pacer(clock, *rates), concurrency, clock)
 
 
 def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
@@ -111,9 +111,9 @@ def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
     slow, early = lane(clock, "1/minute", concurrency=concurrency), list[float]()
 
     async def message(number: int) -> None:
-        await slow.come_near(number)
+        await slow.wait_until_due(number)
         came = clock.now()
-        await slow.turn(number, Pacer((), clock).turn)
+        await slow.turn(number, RateLimiter((), clock).turn)
         early.append(clock.now() - came)
 
     played(clock, *[message(number) for number in range(5)])
@@ -139,9 +139,9 @@ def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
     fast, went = lane(clock, "100/second", concurrency=concurrency), list[float]()
 
     async def message(number: int) -> None:
-        await fast.come_near(number)
+        await fast.wait_until_due(number)
         await clock.sleep(0.0003)
-        await fast.turn(number, Pacer((), clock).turn)
+        await fast.turn(number, RateLimiter((), clock).turn)
         went.append(clock.now())
 
     played(clock, *[message(number) for number in range(500)])
@@ -156,11 +156,11 @@ def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
 
     async def message(number: int) -> None:
         try:
-            await slow.come_near(number)
-        except LaterError as error:
+            await slow.wait_until_due(number)
+        except TransientError as error:
             back.append((number, error.scope))
         else:
-            await slow.turn(number, Pacer((), clock).turn)
+            await slow.turn(number, RateLimiter((), clock).turn)
 
     async def hold() -> None:
         await settled()

@@ -217,7 +217,7 @@ def test_everybody_has_all_tries_and_nobody_more(
 
         def settle(delivery: Delivery) -> Outcome:
             if hold is not None and len(tried) == hold[0]:
-                run.feed.hold_domain(f"d{hold[1]}.example", hold[2])
+                run.feed.pause_domain(f"d{hold[1]}.example", hold[2])
             again_times, wait = tries[delivery.id % len(tries)]
             tried[delivery.recipient.key] += 1
             if tried[delivery.recipient.key] <= again_times:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.delivery.blame import Blame, HoldDomain
+from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
 from campaign.delivery.retry import RetryPolicy, outcome_of
-from campaign.errors import LaterError
+from campaign.errors import TransientError
 from campaign.model import Rate, Receipt
 from feeding import SENT, Feeding, names
 from logbook import person, states
@@ -79,7 +79,7 @@ def test_a_held_domain_waits_alone(path: Path) -> None:
 
     def settle(delivery: Delivery) -> Outcome:
         if delivery.recipient.key == "user_1":
-            run.feed.hold_domain("d1.example", 900.0)
+            run.feed.pause_domain("d1.example", 900.0)
         return SENT
 
     run.run(settle)
@@ -94,7 +94,7 @@ def test_a_held_domain_waits_alone(path: Path) -> None:
 def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
     """To a domain that is held for ever nothing more goes; its rows stay queued and keep nobody waiting."""
     run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
-    run.feed.hold_domain("d1.example", float("inf"))
+    run.feed.pause_domain("d1.example", float("inf"))
     assert sorted(run.run()) == sorted(f"user_{each}" for each in range(2, 101, 2))
     assert run.seconds < 60.0
     assert Counter(states(path).values()) == {"sent": 50, "queued": 50}
@@ -120,7 +120,7 @@ class Deferring:
         self._run = run
         self._defers = defers
         self._policy = RetryPolicy()
-        self._blame = Blame(self._policy)
+        self._blame = CircuitBreaker(self._policy)
         self._first: dict[int, float] = {}
         self.deferred: Counter[str] = Counter()
 
@@ -131,17 +131,17 @@ class Deferring:
             self._blame.accepted("d.example")
             return SENT
         self.deferred[delivery.recipient.key] += 1
-        error = LaterError("451", reply=LATER)
-        measure = self._blame.refused("d.example", error, held=feed.held_until("d.example") > now)
-        if isinstance(measure, HoldDomain):
-            feed.hold_domain(measure.domain, measure.seconds)
-        return outcome_of(error, delivery, self._policy, now=now, held_until=feed.held_until("d.example"))
+        error = TransientError("451", reply=LATER)
+        measure = self._blame.refused("d.example", error, held=feed.paused_until("d.example") > now)
+        if isinstance(measure, PauseDomain):
+            feed.pause_domain(measure.domain, measure.seconds)
+        return outcome_of(error, delivery, self._policy, now=now, paused_until=feed.paused_until("d.example"))
 
 
 def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
     """When its hold is over a domain gets two messages, and one more at a time for each that it takes."""
     run = Feeding(path, of_one_domain(200), connections=40, takes=1.0)
-    run.feed.hold_domain("d.example", 100.0)
+    run.feed.pause_domain("d.example", 100.0)
     run.run()
     assert run.times() == dict.fromkeys(names(200), 1)
     began = Counter(round(at) for at, _ in run.went)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaign.errors import TemplateError
 from campaign.message import templates
-from campaign.message.html.guards import guarded
+from campaign.message.html.escaping import with_escaping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +50,9 @@ SCHEMES = st.sampled_from(
 
 
 def rendered(source: str, **variables: object) -> str:
-    """Return what a guarded HTML template renders."""
+    """Return what a with_escaping HTML template renders."""
     env = templates.environment(autoescape=True)
-    guard = guarded(env, source, "a.html")
+    guard = with_escaping(env, source, "a.html")
     assert guard.count("\n") == source.count("\n")
     template = templates.compile_source(env, guard, "a.html")
     return templates.render(template, {**env.globals, "link": LINK, "link_to": lambda _: LINK, **variables})
@@ -116,7 +116,7 @@ def test_links_pass() -> None:
 def test_what_is_safe_costs_nothing(source: str) -> None:
     """Addresses with a fixed host, choices of the template and ordinary text are left as they are."""
     env = templates.environment(autoescape=True)
-    assert guarded(env, source, "a.html") == source
+    assert with_escaping(env, source, "a.html") == source
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_data_in_text_and_values_adds_no_markup(value: str) -> None:
 
 
 def test_included_templates_are_guarded_too(tmp_path: Path) -> None:
-    """A part that is included is guarded like the template that includes it."""
+    """A part that is included is with_escaping like the template that includes it."""
     (tmp_path / "a.html").write_text("{% include 'part.txt' %}", "utf-8")
     (tmp_path / "part.txt").write_text('<a href="{{ x }}">', "utf-8")
     folder = templates.TemplateFolder(tmp_path)
-    env = templates.environment(folder, prepare=guarded, autoescape=True)
+    env = templates.environment(folder, prepare=with_escaping, autoescape=True)
     with pytest.raises(TemplateError, match="is no address"):
         templates.render(env.get_template("a.html"), {"x": "javascript:x"})
     (tmp_path / "b.html").write_text("<a href=\"{% include 'address.txt' %}\">", "utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.html.inlining import inline_css
+from campaign.message.html.css import inline_css
 
 CSS = (
     "<style>p { color: red } .a { margin: 1px } td { padding: 2px } div { top: 0 } "

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError
 
-from campaign.message.html.markup import Place, cut
+from campaign.message.html.parsed_template import HtmlContext, parse_template
 from campaign.message.templates import environment
 
 ENV = environment(autoescape=True)
@@ -61,41 +61,41 @@ PIECES = st.lists(
 @pytest.mark.parametrize(
     ("source", "place"),
     [
-        ("@", Place.TEXT),
-        ("<p>@", Place.TEXT),
-        ("a < @", Place.TEXT),
-        ("<p\n>@</p>", Place.TEXT),
-        ("<p title='>'>@", Place.TEXT),
-        ('<p title="a>b" @>', Place.TAG),
-        ("<p @>", Place.TAG),
-        ("<@>", Place.TAG),
-        ("</@>", Place.TAG),
-        ("<p class='@'>", Place.VALUE),
-        ('<p class="a @">', Place.VALUE),
-        ('<p class = "@">', Place.VALUE),
-        ("<p class=@>", Place.BARE),
-        ("<p class=a@>", Place.BARE),
-        ("<p class= @>", Place.BARE),
-        ("<p class=a @>", Place.TAG),
-        ("<p class='a'@>", Place.TAG),
-        ("<style>@", Place.STYLE),
-        ("<STYLE media='x'>p{}@", Place.STYLE),
-        ("<style></style>@", Place.TEXT),
-        ("<title>@", Place.TITLE),
-        ("<title></title>@", Place.TEXT),
-        ("<script>'</p>'@", Place.SCRIPT),
-        ("<!-- @ -->", Place.COMMENT),
-        ("<!-- -->@", Place.TEXT),
-        ("<!-->@", Place.TEXT),
-        ("<!DOCTYPE @>", Place.COMMENT),
-        ("<!DOCTYPE html>@", Place.TEXT),
-        ("<br/>@", Place.TEXT),
-        ("<br title=x/>@", Place.TEXT),
+        ("@", HtmlContext.TEXT),
+        ("<p>@", HtmlContext.TEXT),
+        ("a < @", HtmlContext.TEXT),
+        ("<p\n>@</p>", HtmlContext.TEXT),
+        ("<p title='>'>@", HtmlContext.TEXT),
+        ('<p title="a>b" @>', HtmlContext.TAG),
+        ("<p @>", HtmlContext.TAG),
+        ("<@>", HtmlContext.TAG),
+        ("</@>", HtmlContext.TAG),
+        ("<p class='@'>", HtmlContext.VALUE),
+        ('<p class="a @">', HtmlContext.VALUE),
+        ('<p class = "@">', HtmlContext.VALUE),
+        ("<p class=@>", HtmlContext.BARE),
+        ("<p class=a@>", HtmlContext.BARE),
+        ("<p class= @>", HtmlContext.BARE),
+        ("<p class=a @>", HtmlContext.TAG),
+        ("<p class='a'@>", HtmlContext.TAG),
+        ("<style>@", HtmlContext.STYLE),
+        ("<STYLE media='x'>p{}@", HtmlContext.STYLE),
+        ("<style></style>@", HtmlContext.TEXT),
+        ("<title>@", HtmlContext.TITLE),
+        ("<title></title>@", HtmlContext.TEXT),
+        ("<script>'</p>'@", HtmlContext.SCRIPT),
+        ("<!-- @ -->", HtmlContext.COMMENT),
+        ("<!-- -->@", HtmlContext.TEXT),
+        ("<!-->@", HtmlContext.TEXT),
+        ("<!DOCTYPE @>", HtmlContext.COMMENT),
+        ("<!DOCTYPE html>@", HtmlContext.TEXT),
+        ("<br/>@", HtmlContext.TEXT),
+        ("<br title=x/>@", HtmlContext.TEXT),
     ],
 )
-def test_the_place_of_a_tag(source: str, place: Place) -> None:
+def test_the_place_of_a_tag(source: str, place: HtmlContext) -> None:
     """A tag is known to stand in text, a tag, a value, a style, a script or a comment."""
-    (tag,) = cut(ENV, source.replace("@", "{{ x }}")).tags
+    (tag,) = parse_template(ENV, source.replace("@", "{{ x }}")).tags
     assert tag.place is place
 
 
@@ -113,13 +113,13 @@ def test_the_place_of_a_tag(source: str, place: Place) -> None:
 )
 def test_markup_for_outlook_is_markup(source: str) -> None:
     """Markup in a conditional comment is read like all markup: Outlook shows it."""
-    (tag,) = cut(ENV, source.replace("@", "{{ x }}")).tags
-    assert tag.place is Place.TEXT
+    (tag,) = parse_template(ENV, source.replace("@", "{{ x }}")).tags
+    assert tag.place is HtmlContext.TEXT
 
 
 def test_values_know_their_attribute() -> None:
     """A value with tags is found with its attribute and where it begins and ends."""
-    parts = cut(ENV, "<p>\n<A title='x' HREF = \"a{{ x }}b{# c #}\" class=y>")
+    parts = parse_template(ENV, "<p>\n<A title='x' HREF = \"a{{ x }}b{# c #}\" class=y>")
     (value,) = parts.values
     assert value.attribute == "href"
     assert parts.source[value.start : value.end] == "a{{ x }}b{# c #}"
@@ -133,7 +133,7 @@ def test_tags_are_cut_out_exactly(source: str) -> None:
         ENV.parse(source)
     except TemplateSyntaxError:
         assume(condition=False)
-    parts = cut(ENV, source)
+    parts = parse_template(ENV, source)
     position = 0
     for tag in parts.tags:
         assert tag.start >= position

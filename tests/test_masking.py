@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.reporting.retrospect.masking import masked
+from campaign.reporting.report.masking import masked
 from campaign.sendlog.aggregates import Whose
 
 ADA = Whose("ada.lovelace@acme.example", "customer-1815", "user_2abcDEF")
-NOBODY = Whose("", "", None)
+NONE = Whose("", "", None)
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_nobody_is_left_in_the_words(email: str, user_id: str, around: str, loud
 @given(st.text())
 def test_any_words_can_be_told(words: str) -> None:
     """No text is too strange, and masking what is masked changes nothing."""
-    once = masked(words, NOBODY)
-    assert masked(once, NOBODY) == once
+    once = masked(words, NONE)
+    assert masked(once, NONE) == once

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.delivery.pacing import Pacer, Window
+from campaign.delivery.rate_limiter import RateLimiter, Window
 from campaign.model import Rate
 from timekeeping import FakeClock, settled
 
@@ -102,7 +102,7 @@ class Turns:
 
     def __init__(self, *rates: str, spent: Iterable[tuple[float, int]] = ()) -> None:
         self.clock = FakeClock(START)
-        self.pacer = Pacer([Rate.parse(rate) for rate in rates], self.clock, spent)
+        self.pacer = RateLimiter([Rate.parse(rate) for rate in rates], self.clock, spent)
         self.instants: list[float] = []
         self.names: list[int] = []
 
@@ -165,7 +165,7 @@ def test_a_shorter_hold_does_not_shorten_a_longer_one() -> None:
     turns = Turns("100/second")
     turns.pacer.hold(60.0)
     assert turns.pacer.hold(5.0) == START + 60.0
-    assert turns.pacer.held_until == turns.pacer.free_at() == START + 60.0
+    assert turns.pacer.paused_until == turns.pacer.free_at() == START + 60.0
 
 
 def test_a_hold_reaches_those_who_wait_already() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.message.html.plaintext import text_of
+from campaign.message.html.text import text_of
 
 FILLING = "&zwnj;&#847;&nbsp;" * 20
 

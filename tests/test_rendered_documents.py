@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import DictLoader, Environment
 
-from campaign.message.wording import Renderer
+from campaign.message.renderer import Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path

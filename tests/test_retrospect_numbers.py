@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.reporting.retrospect.axes import at_least_a_decade, logarithmic, round_marks, time_marks
-from campaign.reporting.retrospect.latency import Latency
-from campaign.reporting.retrospect.units import lasting, rate, share
+from campaign.reporting.report.axes import at_least_a_decade, logarithmic, round_marks, time_marks
+from campaign.reporting.report.latency import Latency
+from campaign.reporting.report.units import lasting, rate, share
 
 answers = st.lists(st.tuples(st.integers(0, 5), st.floats(0.0001, 5000), st.integers(1, 50)), min_size=1, max_size=50)
 

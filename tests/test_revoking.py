@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clerk.client import Clerk
-from campaign.delivery.pacing import Pacer
+from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.revoking import Revoker
+from campaign.delivery.revoker import TokenRevoker
 from campaign.errors import ServiceRefusesError
 from campaign.model import Outcome, Revocation, SignInToken, Status
 from campaign.sendlog import Lane
@@ -65,9 +65,9 @@ class Revoking:
                     token = SignInToken(f"sit_unknown_{number}", "t", "user_ada")
                 await log.issued(delivery, token)
                 await log.settle(delivery, Outcome(Status.FAILED, "refused"), revoke=token)
-            pacer = Pacer([], clock)
+            pacer = RateLimiter([], clock)
             pacer.hold(held)
-            revoker = Revoker(log, clerk, pacer, Backoff(POLICY), clock)
+            revoker = TokenRevoker(log, clerk, pacer, Backoff(POLICY), clock)
             try:
                 for _ in range(times):
                     self.waits.append(await revoker.settle_all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from campaign.delivery.room import Room
+from campaign.delivery.semaphore import ResizableSemaphore
 from timekeeping import settled
 
 
@@ -13,7 +13,7 @@ class Visit:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.room = Room(lambda: self.size)
+        self.room = ResizableSemaphore(lambda: self.size)
         self.inside: list[int] = []
         self.came: list[int] = []
         self._leave = [asyncio.Event() for _ in range(20)]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from campaign.model import Delivery
 
-NOBODY = 65534
+NONE = 65534
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def powerless() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder, root = Path(name), os.geteuid() == 0
         if root:
-            os.chown(folder, NOBODY, NOBODY)
-            os.seteuid(NOBODY)
+            os.chown(folder, NONE, NONE)
+            os.seteuid(NONE)
         try:
             yield folder
         finally:

@@ -10,9 +10,9 @@ from email.policy import SMTP
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.mime.skeleton import Skeleton
+from campaign.message.mime.mime_template import MimeTemplate
 
-SKELETON = Skeleton(
+SKELETON = MimeTemplate(
     sender="Acme <hello@acme.example>",
     reply_to=None,
     list_id="<x.acme.example>",
@@ -56,7 +56,7 @@ def test_the_header_block_holds_exactly_what_was_meant(subject: str) -> None:
 def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
     """What would make another header in every message makes no skeleton."""
     with pytest.raises(ValueError, match="does not make one header"):
-        Skeleton(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
+        MimeTemplate(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
 
 
 def test_a_body_that_holds_the_boundary_cannot_be_8bit() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import CampaignError, LaterError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
+from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError, UncertainError
 from campaign.model import Receipt
 from servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from servers.smtp import SmtpServer
@@ -43,7 +43,7 @@ def is_fate(outcome: object, expected: object) -> bool:
     if isinstance(expected, int):
         return isinstance(outcome, Receipt) and outcome.code == expected
     if isinstance(expected, Scope):
-        return isinstance(outcome, LaterError) and outcome.scope is expected
+        return isinstance(outcome, TransientError) and outcome.scope is expected
     return type(outcome) is expected
 
 
@@ -51,17 +51,17 @@ def is_fate(outcome: object, expected: object) -> bool:
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (Drop(), PerhapsSentError),
-        (Drop(done=True), PerhapsSentError),
-        (Reset(done=True), PerhapsSentError),
-        (Silence(done=True), PerhapsSentError),
-        (Raw("nonsense\r\n", done=True), PerhapsSentError),
-        (Raw("250-Ok\r\n354 go on\r\n", done=True), PerhapsSentError),
-        (Endless(done=True), PerhapsSentError),
-        (Endless("250-", done=True), PerhapsSentError),
-        (Trickle(interval=0.05, done=True), PerhapsSentError),
-        (Reply("354 go on", done=True), PerhapsSentError),
-        (Reply("300 what?", done=True), PerhapsSentError),
+        (Drop(), UncertainError),
+        (Drop(done=True), UncertainError),
+        (Reset(done=True), UncertainError),
+        (Silence(done=True), UncertainError),
+        (Raw("nonsense\r\n", done=True), UncertainError),
+        (Raw("250-Ok\r\n354 go on\r\n", done=True), UncertainError),
+        (Endless(done=True), UncertainError),
+        (Endless("250-", done=True), UncertainError),
+        (Trickle(interval=0.05, done=True), UncertainError),
+        (Reply("354 go on", done=True), UncertainError),
+        (Reply("300 what?", done=True), UncertainError),
         (Reply("250 Ok"), 250),
         (Reply("250 Ok", close=True), 250),
         (Reply("251 forwarded"), 251),
@@ -77,9 +77,9 @@ def is_fate(outcome: object, expected: object) -> bool:
         (Reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded."), SERVER),
         (Reply("421 4.3.2 shutting down"), SERVER),
         (Reply("421 4.3.2 shutting down", close=True), SERVER),
-        (Reply("550 5.1.1 no such user"), NeverError),
-        (Reply("552 5.2.2 mailbox full"), NeverError),
-        (Reply("554 5.7.1 refused"), NeverError),
+        (Reply("550 5.1.1 no such user"), PermanentError),
+        (Reply("552 5.2.2 mailbox full"), PermanentError),
+        (Reply("554 5.7.1 refused"), PermanentError),
         (Reply("530 5.7.0 authentication required"), ServiceRefusesError),
         (Reply("535 5.7.8 credentials"), ServiceRefusesError),
     ],
@@ -105,7 +105,7 @@ def test_answers_to_the_final_dot(action: Action, expected: object, capabilities
         ("mail", Reply("452 4.3.1 system storage"), SERVER),
         ("mail", Reply("454 4.7.0 throttled"), SERVER),
         ("mail", Reply("354 go on"), SERVER),
-        ("mail", Reply("552 5.3.4 too big"), NeverError),
+        ("mail", Reply("552 5.3.4 too big"), PermanentError),
         ("mail", Reply("550 5.7.1 sender refused"), ServiceRefusesError),
         ("mail", Reply("530 5.7.0 authentication required"), ServiceRefusesError),
         ("rcpt", Drop(), RECIPIENT),
@@ -118,10 +118,10 @@ def test_answers_to_the_final_dot(action: Action, expected: object, capabilities
         ("rcpt", Reply("451 4.7.1 greylisted"), RECIPIENT),
         ("rcpt", Reply("452 4.5.3 too many recipients"), RECIPIENT),
         ("rcpt", Reply("552 too many recipients"), RECIPIENT),
-        ("rcpt", Reply("552 5.2.2 mailbox full"), NeverError),
+        ("rcpt", Reply("552 5.2.2 mailbox full"), PermanentError),
         ("rcpt", Reply("454 4.7.0 throttled"), SERVER),
-        ("rcpt", Reply("550 5.1.1 no such user"), NeverError),
-        ("rcpt", Reply("553 5.1.3 odd address"), NeverError),
+        ("rcpt", Reply("550 5.1.1 no such user"), PermanentError),
+        ("rcpt", Reply("553 5.1.3 odd address"), PermanentError),
         ("rcpt", Reply("354 go on"), RECIPIENT),
         ("rcpt", Reply("535 5.7.8 credentials"), ServiceRefusesError),
         ("data", Drop(), RECIPIENT),
@@ -133,7 +133,7 @@ def test_answers_to_the_final_dot(action: Action, expected: object, capabilities
         ("data", Reply("451 4.3.0 not now"), RECIPIENT),
         ("data", Reply("452 4.3.1 system storage"), SERVER),
         ("data", Reply("454 4.7.0 throttled"), SERVER),
-        ("data", Reply("554 5.7.1 refused"), NeverError),
+        ("data", Reply("554 5.7.1 refused"), PermanentError),
         ("data", Reply("250 Ok"), RECIPIENT),
         ("data", Reply("334 what?"), RECIPIENT),
     ],
@@ -190,13 +190,13 @@ def test_a_line_that_nobody_asked_for_shifts_no_reply(at: str, capabilities: tup
         assert is_fate(outcome, 250)
         assert accepted(server) == [ADA]
     else:
-        assert isinstance(outcome, (LaterError, PerhapsSentError)), outcome
-        assert not accepted(server) or isinstance(outcome, PerhapsSentError)
+        assert isinstance(outcome, (TransientError, UncertainError)), outcome
+        assert not accepted(server) or isinstance(outcome, UncertainError)
 
 
 def test_the_servers_words_are_kept() -> None:
     """An error names the stage and keeps the server's code, enhanced code and text."""
     outcome, _ = one_message(Fault("rcpt", Reply("550 5.1.1 No such user here")))
-    assert isinstance(outcome, NeverError)
+    assert isinstance(outcome, PermanentError)
     assert outcome.reply == Receipt(550, "5.1.1", "No such user here")
     assert outcome.reason == "RCPT TO was answered: 550 5.1.1 No such user here"

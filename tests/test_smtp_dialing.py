@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.config.smtpurl import parse_smtp_url
-from campaign.errors import CampaignError, LaterError, Scope, ServiceRefusesError
+from campaign.config.smtp_url import parse_smtp_url
+from campaign.errors import CampaignError, Scope, ServiceRefusesError, TransientError
 from campaign.smtp import Dialer
 from campaign.smtp.terms import Features
 from servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
@@ -179,7 +179,7 @@ def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest
     tls = "starttls" if at == "starttls" else "none"
     with SmtpServer(SmtpScript(faults=(Fault(at, action),), credentials=LOGIN, tls=tls)) as server:
         outcome = dialled(server)
-        assert isinstance(outcome, LaterError), outcome
+        assert isinstance(outcome, TransientError), outcome
         assert outcome.scope is Scope.SERVER
         assert said(server, "data", "accept") == 0
 
@@ -216,6 +216,6 @@ def gone_after(*parts: bytes) -> Iterator[int]:
 )
 def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes]) -> None:
     """A connection lost before TLS stands is a server that is not ready, and no matter of trust."""
-    with gone_after(*parts) as port, pytest.raises(LaterError) as caught:
+    with gone_after(*parts) as port, pytest.raises(TransientError) as caught:
         asyncio.run(Dialer(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from campaign.clock import SystemClock
-from campaign.errors import CampaignError, LaterError, PerhapsSentError, Scope, SendLogError, ServiceRefusesError
+from campaign.errors import CampaignError, Scope, SendLogError, ServiceRefusesError, TransientError, UncertainError
 from campaign.model import Receipt
 from servers.script import Delay, Drop, Fault, Reply, Reset
 from servers.smtp import SmtpServer
@@ -47,7 +47,11 @@ def test_the_intent_comes_after_the_body_and_before_the_dot(capabilities: tuple[
 
 @pytest.mark.parametrize(
     "error",
-    [SendLogError("the disk is full"), LaterError("the token grew old", scope=Scope.NOBODY), ServiceRefusesError("no")],
+    [
+        SendLogError("the disk is full"),
+        TransientError("the token grew old", scope=Scope.NONE),
+        ServiceRefusesError("no"),
+    ],
 )
 def test_a_message_whose_intent_failed_is_not_sent(error: CampaignError) -> None:
     """Without a durable intent no dot is written; its connection ends, and other messages go over another one."""
@@ -85,7 +89,7 @@ def test_a_connection_lost_amid_the_message_is_a_plain_retry(action: Action) -> 
 
     with SmtpServer(SmtpScript(faults=(Fault("body", action),))) as server:
         outcome = asyncio.run(run(server))
-        assert isinstance(outcome, LaterError)
+        assert isinstance(outcome, TransientError)
         assert outcome.scope is Scope.RECIPIENT
         assert server.events("accept", "dot") == []
 
@@ -109,7 +113,7 @@ def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: s
     with SmtpServer(SmtpScript(faults=(Fault("body", action),), tls=tls)) as server:
         with asyncio.Runner(loop_factory=loop) as runner:
             outcome = runner.run(run(server))
-        assert isinstance(outcome, LaterError)
+        assert isinstance(outcome, TransientError)
         assert server.events("accept", "dot") == []
 
 
@@ -188,7 +192,7 @@ def test_no_intent_is_made_ahead(delay: float, seconds: float) -> None:
 def test_an_intent_that_failed_stops_its_message_only() -> None:
     """A message whose intent failed is not sent, and all others are."""
     with SmtpServer() as server:
-        outcomes, _ = with_intents(server, 60, fail=lambda each: LaterError("too old") if each % 5 == 0 else None)
+        outcomes, _ = with_intents(server, 60, fail=lambda each: TransientError("too old") if each % 5 == 0 else None)
         assert outcomes == {RECEIPT: 48, Scope.RECIPIENT: 12}
         assert sorted(accepted(server)) == sorted(f"u{each}@d{each % 3}.example" for each in range(60) if each % 5)
 
@@ -212,8 +216,8 @@ def test_faults_leave_no_more_intents_without_an_outcome(fault: Fault) -> None:
     with SmtpServer(SmtpScript(faults=(fault,))) as server:
         outcomes, intents = with_intents(server, 60)
         assert outcomes[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
-        assert outcomes[RECEIPT] + outcomes[Scope.RECIPIENT] + outcomes[PerhapsSentError] == 60
-        assert outcomes[PerhapsSentError] == sum(event["action"] == "Drop" for event in dots(server))
+        assert outcomes[RECEIPT] + outcomes[Scope.RECIPIENT] + outcomes[UncertainError] == 60
+        assert outcomes[UncertainError] == sum(event["action"] == "Drop" for event in dots(server))
         assert len(intents.made) == len(set(intents.made))
         assert intents.most <= 2
 

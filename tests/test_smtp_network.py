@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from campaign.config.smtpurl import parse_smtp_url
-from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.config.smtp_url import parse_smtp_url
+from campaign.errors import Scope, ServiceRefusesError, TransientError
 from campaign.smtp import Dialer
 from campaign.smtp.terms import Features
 from servers.script import Delay, Fault, Reply
@@ -24,7 +24,7 @@ def test_nobody_listens() -> None:
     """A refused connection is the server's matter and may be mended by waiting."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
-    with pytest.raises(LaterError, match=f"127.0.0.1:{port} cannot be reached") as caught:
+    with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached") as caught:
         asyncio.run(Dialer(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER
 
@@ -38,7 +38,7 @@ def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             waiting = crowd.enter_context(closing(socket.socket()))
             waiting.settimeout(0)
             waiting.connect_ex(address)
-        with pytest.raises(LaterError) as caught:
+        with pytest.raises(TransientError) as caught:
             asyncio.run(Dialer(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER
 
@@ -52,7 +52,7 @@ def test_too_few_file_descriptors() -> None:
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
-            with pytest.raises(LaterError, match="Too many open files") as caught:
+            with pytest.raises(TransientError, match="Too many open files") as caught:
                 await dialer(server).dial()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

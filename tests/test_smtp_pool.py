@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.clock import SystemClock
-from campaign.delivery.concurrency import Latency
-from campaign.errors import CampaignError, LaterError, NeverError, PerhapsSentError, Scope, ServiceRefusesError
+from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError, UncertainError
 from campaign.model import Receipt
 from campaign.smtp import Pool
 from servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset
@@ -59,7 +58,7 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
         for each, outcome in enumerate(outcomes):
             arrived = got[f"u{each}@d{each % 3}.example"]
             assert arrived or not isinstance(outcome, Receipt)
-            assert not arrived or isinstance(outcome, (Receipt, PerhapsSentError))
+            assert not arrived or isinstance(outcome, (Receipt, UncertainError))
         return fates(outcomes), server
 
 
@@ -73,12 +72,12 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
         ((Fault("mail", Reset(), per="connection", skip=7),), {RECEIPT: 40}),
         ((Fault("dot", Reply("250 2.0.0 the last one", close=True), per="connection", skip=3),), {RECEIPT: 40}),
         ((Fault("dot", Extra("421 4.7.0 enough", close=True), every=9),), {RECEIPT: 40}),
-        ((Fault("rcpt", Reply("550 5.1.1 no such user"), to="*@d1.example"),), {RECEIPT: 27, NeverError: 13}),
+        ((Fault("rcpt", Reply("550 5.1.1 no such user"), to="*@d1.example"),), {RECEIPT: 27, PermanentError: 13}),
         ((Fault("rcpt", Reply("451 4.7.1 greylisted"), every=4),), {RECEIPT: 30, Scope.RECIPIENT: 10}),
-        ((Fault("dot", Reply("550 5.7.1 refused"), every=10),), {RECEIPT: 36, NeverError: 4}),
-        ((Fault("dot", Drop(done=True), every=10),), {RECEIPT: 36, PerhapsSentError: 4}),
-        ((Fault("dot", Drop(), every=10),), {RECEIPT: 36, PerhapsSentError: 4}),
-        ((Fault("dot", Raw("nonsense\r\n", done=True), every=20),), {RECEIPT: 38, PerhapsSentError: 2}),
+        ((Fault("dot", Reply("550 5.7.1 refused"), every=10),), {RECEIPT: 36, PermanentError: 4}),
+        ((Fault("dot", Drop(done=True), every=10),), {RECEIPT: 36, UncertainError: 4}),
+        ((Fault("dot", Drop(), every=10),), {RECEIPT: 36, UncertainError: 4}),
+        ((Fault("dot", Raw("nonsense\r\n", done=True), every=20),), {RECEIPT: 38, UncertainError: 2}),
         ((Fault("data", Drop(), every=10, times=2),), {RECEIPT: 38, Scope.RECIPIENT: 2}),
         ((Fault("rcpt", Endless(), times=1),), {RECEIPT: 39, Scope.RECIPIENT: 1}),
         ((Fault("dot", Reply("421 4.3.2 closing", close=True), every=20),), {RECEIPT: 38, Scope.SERVER: 2}),
@@ -240,7 +239,7 @@ def test_a_message_over_size_is_refused_before_data() -> None:
         async with post.pool:
             await post.pool.prove()
             big = mail(body=b"x" * 70 + b"\r\n" * 100)
-            with pytest.raises(NeverError, match=f"{len(big)} octets, the server takes 200"):
+            with pytest.raises(PermanentError, match=f"{len(big)} octets, the server takes 200"):
                 await post.pool.send(envelope(big), big, no_intent)
             assert isinstance(await post.send(1), Receipt)
 
@@ -254,7 +253,7 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
         dialers = iter([dialer(rich), dialer(poor)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), transaction=Latency())
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock())
         message = mail(body="Zoë\r\n".encode())
         async with pool:
             await pool.prove()
@@ -265,8 +264,8 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
             outcomes = await asyncio.gather(*sent, return_exceptions=True)
             assert not pool.eight_bit
         back = [one for one in outcomes if not isinstance(one, Receipt)]
-        assert {one.scope for one in back if isinstance(one, LaterError)} == {Scope.NOBODY}
-        assert len(back) == sum(isinstance(one, LaterError) for one in back)
+        assert {one.scope for one in back if isinstance(one, TransientError)} == {Scope.NONE}
+        assert len(back) == sum(isinstance(one, TransientError) for one in back)
         assert len(accepted(rich)) == 9 - len(back)
 
     poor_script = SmtpScript(capabilities=("PIPELINING",))
@@ -281,12 +280,12 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
 
     async def run(small: SmtpServer, large: SmtpServer) -> None:
         dialers = iter([dialer(small), dialer(large)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock(), transaction=Latency())
+        pool = Pool(Behind(dialers), limit=2, clock=SystemClock())
         big = mail(body=b"x" * 70 + b"\r\n" * 100)
         async with pool:
             await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])
             assert pool.open == 2
-            with pytest.raises(NeverError, match="the server takes 200"):
+            with pytest.raises(PermanentError, match="the server takes 200"):
                 await pool.send(envelope(big), big, no_intent)
 
     slow = (Fault("dot", Delay(0.05)),)

@@ -8,7 +8,7 @@ import pytest
 
 from campaign.errors import TemplateError
 from campaign.message import templates
-from campaign.message.templatefaults import explained
+from campaign.message.template_errors import explained
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.reporting.retrospect.axes import TimeAxis
-from campaign.reporting.retrospect.timeline import STEPS, Stretch, timeline
+from campaign.reporting.report.axes import TimeAxis
+from campaign.reporting.report.timeline import STEPS, Stretch, timeline
 
 START = 1_772_528_400.0
 HOUR = 3600.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from campaign.config.definition import load_definition
-from campaign.config.definition.tomlfile import line_of
+from campaign.config.definition.toml_file import line_of
 from campaign.errors import DefinitionError
 
 

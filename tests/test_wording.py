@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.wording import Renderer
+from campaign.message.renderer import Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path

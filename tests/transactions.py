@@ -9,9 +9,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.config.smtpurl import parse_smtp_url
+from campaign.config.smtp_url import parse_smtp_url
 from campaign.delivery.concurrency import Latency
-from campaign.errors import CampaignError, LaterError
+from campaign.errors import CampaignError, TransientError
 from campaign.model import Receipt
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 from campaign.smtp.fates import NotBegunError
@@ -99,7 +99,7 @@ class Post:
             dialer(server, url=url),
             limit=limit,
             clock=clock or SystemClock(),
-            transaction=self.transaction,
+            on_accepted=self.transaction.note,
         )
 
     async def send(
@@ -125,6 +125,6 @@ class Post:
 def fates(outcomes: list[Receipt | CampaignError]) -> Counter[object]:
     """Count outcomes: receipts, scopes of what comes later, and other errors by their class."""
     return Counter(
-        RECEIPT if isinstance(one, Receipt) else one.scope if isinstance(one, LaterError) else type(one)
+        RECEIPT if isinstance(one, Receipt) else one.scope if isinstance(one, TransientError) else type(one)
         for one in outcomes
     )

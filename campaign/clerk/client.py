@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError
 from campaign.model import ClerkUser, Revocation, SignInToken
 from campaign.words import printable, receipt
 
@@ -81,8 +81,8 @@ class Clerk:
         The call has no idempotency key, so a lost reply may leave a token that nobody can name.
 
         Raises:
-            NeverError: Clerk does not know the user (404, 422).
-            LaterError: anything temporary, with `perhaps_done` where a token may have been made.
+            PermanentError: Clerk does not know the user (404, 422).
+            TransientError: anything temporary, with `maybe_applied` where a token may have been made.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
@@ -90,22 +90,22 @@ class Clerk:
         answer = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
         if answer.status in {404, 422}:
             said = answer.receipt
-            raise NeverError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
+            raise PermanentError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
         data = answer.json if answer.status == 200 else None
         if not isinstance(data, dict):
             raise self._unusable(answer, scope=Scope.RECIPIENT)
         token_id, token, owner = data.get("id"), data.get("token"), data.get("user_id")
         if not (isinstance(token_id, str) and token_id and isinstance(token, str) and token and isinstance(owner, str)):
-            raise LaterError("Clerk's answer lacks the token, its id or its user", perhaps_done=True)
+            raise TransientError("Clerk's answer lacks the token, its id or its user", maybe_applied=True)
         if not (token.isascii() and token.isprintable()) or " " in token:
-            raise LaterError("Clerk's token holds characters that no token has", perhaps_done=True)
+            raise TransientError("Clerk's token holds characters that no token has", maybe_applied=True)
         return SignInToken(id=token_id, token=token, user_id=owner)
 
     async def revoke_sign_in_token(self, token_id: str) -> Revocation:
         """Revoke a token: `POST /v1/sign_in_tokens/{id}/revoke`.
 
         Raises:
-            LaterError: not settled yet, with `perhaps_done` where the token may have been revoked.
+            TransientError: not settled yet, with `maybe_applied` where the token may have been revoked.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         answer = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
@@ -121,8 +121,8 @@ class Clerk:
         """Return the users among up to 100 ids that Clerk knows: `GET /v1/users?user_id=…`.
 
         Raises:
-            NeverError: Clerk refuses one of them, and does not say which (400, 422).
-            LaterError, ServiceRefusesError: as above.
+            PermanentError: Clerk refuses one of them, and does not say which (400, 422).
+            TransientError, ServiceRefusesError: as above.
         """
         return await self._users([("user_id", each) for each in ids])
 
@@ -130,7 +130,7 @@ class Clerk:
         """Return the users that have one of up to 100 addresses: `GET /v1/users?email_address=…`.
 
         Raises:
-            NeverError, LaterError, ServiceRefusesError: as above.
+            PermanentError, TransientError, ServiceRefusesError: as above.
         """
         return await self._users([("email_address", each) for each in addresses])
 
@@ -140,14 +140,14 @@ class Clerk:
         # one address may belong to several users, and the default limit is 10
         answer = await self._call("GET", "/users", params=[*query, ("limit", "500")])
         if answer.status in {400, 422}:
-            raise NeverError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
+            raise PermanentError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
         data = answer.json if answer.status == 200 else None
         if not isinstance(data, list):
             raise self._unusable(answer)
         try:
             return [_user(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
-            raise LaterError(f"Clerk's list of users lacks {error}", scope=Scope.CLERK) from error
+            raise TransientError(f"Clerk's list of users lacks {error}", scope=Scope.CLERK) from error
 
     async def _call(
         self,
@@ -167,14 +167,14 @@ class Clerk:
                 raise ServiceRefusesError(
                     f"Clerk at {self._base.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
                 ) from None
-            raise LaterError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
+            raise TransientError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
         except (httpx.HTTPError, TimeoutError, zlib.error) as error:
             # the request may have been carried out
             what = printable(str(error)) or f"{type(error).__name__} within {_CALL_TIMEOUT_S:g} s"
-            raise LaterError(
+            raise TransientError(
                 f"Clerk's answer was lost: {what}",
                 scope=scope,
-                perhaps_done=method == "POST",
+                maybe_applied=method == "POST",
             ) from None
         if answer.status in {401, 403} or 300 <= answer.status < 400:
             raise _refusal(answer)
@@ -182,7 +182,7 @@ class Clerk:
             raise ServiceRefusesError(f"Clerk's API is not at {self._base} (404); check CLERK_API_URL")
         if answer.status == 429:
             wait = retry_after(answer.headers.get("Retry-After"), now=instant(SystemClock().now()))
-            raise LaterError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
+            raise TransientError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
         return answer
 
     async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
@@ -201,10 +201,10 @@ class Clerk:
     @staticmethod
     def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:
         faulty = answer.status >= 500 or answer.status < 300
-        return LaterError(
+        return TransientError(
             f"Clerk's answer is of no use: {answer.receipt}",
             scope=scope,
-            perhaps_done=faulty and answer.method == "POST",
+            maybe_applied=faulty and answer.method == "POST",
             reply=answer.receipt,
         )
 

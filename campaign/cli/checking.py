@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from campaign.delivery.venue import needs_user_id
+from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, key_of
-from campaign.message.trial import attempt
+from campaign.message.dry_run import attempt
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
-from campaign.reporting.closing import number
+from campaign.reporting.summary import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ _MOST = 20
 
 
 @dataclass(slots=True)
-class Examination:
+class CheckReport:
     """What was found."""
 
     definition: Definition
@@ -54,14 +54,14 @@ class Examination:
             yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."
 
 
-def examine(definition: Definition, settings: Callable[[], Settings]) -> Examination:
+def examine(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
     """Read the CSV and render every row, and return all that is wrong.
 
     Args:
         definition: the campaign file.
         settings: returns the environment's, or raises what is wrong with them.
     """
-    found = Examination(definition)
+    found = CheckReport(definition)
     try:
         template: MessageTemplate | None = MessageTemplate.load(definition)
     except CampaignError as error:
@@ -81,7 +81,7 @@ def examine(definition: Definition, settings: Callable[[], Settings]) -> Examina
     return found
 
 
-def _examine_signing(found: Examination, settings: Settings) -> None:
+def _examine_signing(found: CheckReport, settings: Settings) -> None:
     definition = found.definition
     key = key_of(definition, settings, sandbox=settings.smtp is None)
     if definition.dkim is None:
@@ -101,7 +101,7 @@ def _examine_signing(found: Examination, settings: Settings) -> None:
     ]
 
 
-def _examine_rows(found: Examination, template: MessageTemplate | None) -> None:
+def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
     section = found.definition.recipients
     keys: dict[str, int] = {}
     addresses: dict[str, int] = {}

@@ -10,7 +10,7 @@ import click
 from campaign.cli.frame import DONE, EMAIL, FILE, SANDBOX, UNFINISHED, as_typed, awaited, commands, loaded, say
 
 if TYPE_CHECKING:
-    from campaign.cli.operations import Settled
+    from campaign.cli.operations import CommandResult
 
 
 @commands.command()
@@ -57,6 +57,6 @@ def revoke(file: Path, *, sandbox: bool) -> None:
     _tell(awaited(revoke_tokens(definition, settings, sandbox=sandbox)), as_typed(file, sandbox=sandbox))
 
 
-def _tell(settled: Settled, command: str) -> None:
+def _tell(settled: CommandResult, command: str) -> None:
     say(settled.lines(command))
     raise SystemExit(UNFINISHED if settled.pending else DONE)

@@ -44,9 +44,9 @@ def say(lines: Iterable[str], *, end: str = "\n") -> None:
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
     """Return what a coroutine returns."""
-    from campaign.cli import eventloop  # noqa: PLC0415
+    from campaign.cli import event_loop  # noqa: PLC0415
 
-    return eventloop.awaited(coroutine)
+    return event_loop.awaited(coroutine)
 
 
 def settings_of() -> Settings:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
+from campaign.reporting.log_export import log_of
 from campaign.reporting.rows import CampaignRows
-from campaign.reporting.showing import log_of
 from campaign.sandbox import Sandbox, SandboxError
 from campaign.sandbox.httpd import PageServer
 from campaign.sandbox.inbox import inbox_pages, preview_app

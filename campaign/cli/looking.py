@@ -15,7 +15,7 @@ from campaign.cli.frame import FILE, SANDBOX, as_typed, commands, definition_of,
 @SANDBOX
 def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
     """Show the counts of each state; without FILE, of every campaign in the log."""
-    from campaign.reporting.showing import statuses  # noqa: PLC0415
+    from campaign.reporting.log_export import statuses  # noqa: PLC0415
 
     definition = definition_of(file) if file else None
     say(statuses(settings_of(), definition, as_json=as_json, sandbox=sandbox, file=file))
@@ -28,7 +28,7 @@ def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
 @SANDBOX
 def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
     """Print one line per recipient: state, reason, the server's words."""
-    from campaign.reporting.showing import lines  # noqa: PLC0415
+    from campaign.reporting.log_export import lines  # noqa: PLC0415
 
     say(lines(settings_of(), definition_of(file), state=state, form=form, sandbox=sandbox), end="")
 
@@ -40,8 +40,8 @@ def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
 @SANDBOX
 def report(file: Path, out: Path, *, with_addresses: bool, sandbox: bool) -> None:
     """Make a page to look back at a campaign: counts, pace, latency, replies, what to decide."""
-    from campaign.cli.outfile import place_for, write_page  # noqa: PLC0415
-    from campaign.reporting.retrospect import MARK, report_page  # noqa: PLC0415
+    from campaign.cli.output_file import place_for, write_page  # noqa: PLC0415
+    from campaign.reporting.report import MARK, report_page  # noqa: PLC0415
 
     (definition, settings), command = loaded(file), as_typed(file, sandbox=sandbox)
     place = place_for(out, mine=MARK)

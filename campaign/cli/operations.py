@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
 from campaign.clock import SystemClock, instant
-from campaign.delivery.app import open_log
-from campaign.delivery.concurrency import Latency
-from campaign.delivery.pacing import Pacer
+from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.revoking import Revoker
-from campaign.delivery.venue import needs_user_id, open_venue
-from campaign.errors import PerhapsSentError, RecipientsError, ServiceRefusesError
+from campaign.delivery.revoker import TokenRevoker
+from campaign.delivery.run import open_log
+from campaign.delivery.services import needs_user_id, open_services
+from campaign.errors import RecipientsError, ServiceRefusesError, UncertainError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import signer_of
+from campaign.message.dry_run import DUMMY_TOKEN, sample_message
 from campaign.message.mime.headers import split_mailbox
-from campaign.message.trial import DUMMY_TOKEN, specimen
 from campaign.model import Recipient, Revocation, Status
 from campaign.recipients import normalise_address, read_recipients
-from campaign.reporting.closing import number
+from campaign.reporting.summary import number
 from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.smtp import Dialer, Envelope, Pool, Timeouts
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
-    from campaign.delivery.venue import Venue
+    from campaign.delivery.services import Services
     from campaign.model import Receipt
     from campaign.sendlog import SendLog
 
@@ -45,7 +44,7 @@ _ANSWERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class CommandResult:
     """What a command changed."""
 
     #: Rows put back to `queued`.
@@ -88,7 +87,7 @@ def sample(definition: Definition, *, email: str | None = None) -> Recipient:
 
 async def send_test(
     definition: Definition, settings: Settings, to: str, *, user_id: str | None, sandbox: bool
-) -> tuple[Receipt, Venue]:
+) -> tuple[Receipt, Services]:
     """Send one real mail, made from the CSV's first row, to an address of one's own; the send log is not touched.
 
     Args:
@@ -105,11 +104,11 @@ async def send_test(
     address = normalise_address(to)
     template, recipient, clock = MessageTemplate.load(definition), sample(definition), SystemClock()
     sender = split_mailbox(definition.email.sender)[1]
-    specimen(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
-    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+    sample_message(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
+    async with open_services(definition, settings, sandbox=sandbox) as venue:
         dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
         with signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer:
-            async with Pool(dialer, limit=1, clock=clock, transaction=Latency()) as pool:
+            async with Pool(dialer, limit=1, clock=clock) as pool:
                 await pool.prove()
                 async with _token(definition, venue, user_id) as token:
                     message = template.compose(
@@ -125,7 +124,7 @@ async def send_test(
 
 
 @asynccontextmanager
-async def _token(definition: Definition, venue: Venue, user_id: str | None) -> AsyncIterator[str]:
+async def _token(definition: Definition, venue: Services, user_id: str | None) -> AsyncIterator[str]:
     """Yield a token for the test mail; a real one is revoked if the mail was not sent."""
     if user_id is None or definition.link is None or venue.clerk_key is None:
         yield DUMMY_TOKEN
@@ -138,7 +137,7 @@ async def _token(definition: Definition, venue: Venue, user_id: str | None) -> A
                     f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support"
                 )
             yield token.token
-        except PerhapsSentError:
+        except UncertainError:
             raise
         except BaseException:
             await clerk.revoke_sign_in_token(token.id)
@@ -151,48 +150,48 @@ async def _nothing_to_log() -> None:
 
 async def retry_rows(
     definition: Definition, settings: Settings, *, state: Status, email: str | None, sandbox: bool
-) -> Settled:
+) -> CommandResult:
     """Put failed or skipped rows back to `queued`; the next run takes them up."""
-    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+    async with open_services(definition, settings, sandbox=sandbox) as venue:
         with open_log(venue, definition, SystemClock()) as log:
             log.recover()
-            return Settled(queued=retry(log, state=state, email=email))
+            return CommandResult(queued=retry(log, state=state, email=email))
 
 
 async def resolve_rows(
     definition: Definition, settings: Settings, *, resend: bool, email: str | None, sandbox: bool
-) -> Settled:
+) -> CommandResult:
     """Decide about uncertain rows: take them as sent, or revoke their tokens and then queue them again."""
-    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+    async with open_services(definition, settings, sandbox=sandbox) as venue:
         with open_log(venue, definition, SystemClock()) as log:
             log.recover()
             if not resend:
-                return Settled(kept=keep_uncertain(log, email=email))
+                return CommandResult(kept=keep_uncertain(log, email=email))
             revoke_uncertain(log, email=email)
             answers = await _settle_revocations(definition, venue, log)
             queued, arrived = resend_uncertain(log, email=email)
-            return Settled(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
+            return CommandResult(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
 
 
-async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: bool) -> Settled:
+async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: bool) -> CommandResult:
     """Revoke every token of the campaign that may still be pending."""
-    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+    async with open_services(definition, settings, sandbox=sandbox) as venue:
         with open_log(venue, definition, SystemClock()) as log:
             log.recover()
             revoke_everything(log)
             answers = await _settle_revocations(definition, venue, log)
-            return Settled(answers=answers, pending=log.summary().revocations)
+            return CommandResult(answers=answers, pending=log.summary().revocations)
 
 
-async def _settle_revocations(definition: Definition, venue: Venue, log: SendLog) -> Counter[Revocation]:
+async def _settle_revocations(definition: Definition, venue: Services, log: SendLog) -> Counter[Revocation]:
     if venue.clerk_key is None:
         return Counter()
     clock = SystemClock()
     rates = venue.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
     async with log, Clerk(venue.clerk_url, venue.clerk_key) as clerk:
-        pacer = Pacer(rates, clock, log.spent(Status.ISSUING, rates))
+        pacer = RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
         backoff = Backoff(RetryPolicy(definition.retry.attempts, definition.retry.first_delay))
-        revoker = Revoker(log, clerk, pacer, backoff, clock)
+        revoker = TokenRevoker(log, clerk, pacer, backoff, clock)
         for _ in range(definition.retry.attempts):
             wait = await revoker.settle_all()
             if wait is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.cli.operations import sample
 from campaign.message import MessageTemplate
-from campaign.message.trial import specimen
+from campaign.message.dry_run import sample_message
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
@@ -22,7 +22,7 @@ def rendered(definition: Definition, address: str | None) -> Message:
         TemplateError: it cannot be rendered.
         RecipientsError: there is no such recipient.
     """
-    return specimen(MessageTemplate.load(definition), sample(definition, email=address), definition)
+    return sample_message(MessageTemplate.load(definition), sample(definition, email=address), definition)
 
 
 def as_text(message: Message) -> str:

@@ -24,17 +24,24 @@ from campaign.cli.frame import (
     say,
     settings_of,
 )
-from campaign.errors import CampaignError, CannotStartError, DeliveryError, LaterError, NeverError, PerhapsSentError
+from campaign.errors import (
+    CampaignError,
+    CannotStartError,
+    DeliveryError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
 
 if TYPE_CHECKING:
-    from campaign.delivery.app import Result
+    from campaign.delivery.run import Result
 
 
 #: What to do when a test mail has met its fate.
 _AFTER_A_TEST: dict[type[DeliveryError], str] = {
-    LaterError: "Nothing was sent; type the same command again in a while",
-    NeverError: "Nothing was sent; mend that, or name another address with --to",
-    PerhapsSentError: "Perhaps it was sent; look into the inbox before you type the command again",
+    TransientError: "Nothing was sent; type the same command again in a while",
+    PermanentError: "Nothing was sent; mend that, or name another address with --to",
+    UncertainError: "Perhaps it was sent; look into the inbox before you type the command again",
 }
 
 
@@ -50,9 +57,9 @@ def run(
     file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool, browser: bool
 ) -> None:
     """Run a campaign, or resume it."""
-    from campaign.delivery import app  # noqa: PLC0415
-    from campaign.delivery.venue import is_sandbox  # noqa: PLC0415
-    from campaign.reporting.report import RunReport, console  # noqa: PLC0415
+    from campaign.delivery import run as app  # noqa: PLC0415
+    from campaign.delivery.services import is_sandbox  # noqa: PLC0415
+    from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)

@@ -20,7 +20,7 @@ from campaign.cli.frame import awaited, commands, say, settings_of
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: ANN401 - of `chosen_page`
     """Write the page that the links of the mail lead to."""
-    from campaign.cli.outfile import place_for, write_page  # noqa: PLC0415
+    from campaign.cli.output_file import place_for, write_page  # noqa: PLC0415
     from campaign.landing import chosen_page  # noqa: PLC0415
 
     page = chosen_page(lambda: settings_of().clerk_publishable_key, **choices)

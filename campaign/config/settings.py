@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from campaign.config.duration import parse_duration
-from campaign.config.smtpurl import SmtpServer, Tls, host_and_port, is_loopback, parse_smtp_url
+from campaign.config.smtp_url import SmtpServer, Tls, host_and_port, is_loopback, parse_smtp_url
 from campaign.errors import SettingsError
 
 __all__ = ["Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]

@@ -18,7 +18,7 @@ _CALLS = 1500.0
 _FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
 _QUEUE = 4.0
-#: Room for what varies.
+#: ResizableSemaphore for what varies.
 _SLACK = 1.5
 
 

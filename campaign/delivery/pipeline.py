@@ -8,21 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.clock import instant
-from campaign.delivery.blame import Blame, HoldDomain, StopDomain, StopRun
-from campaign.delivery.feed import domain_of
+from campaign.delivery.circuit_breaker import AbortRun, BlockDomain, CircuitBreaker, PauseDomain
 from campaign.delivery.retry import Backoff, outcome_of
+from campaign.delivery.scheduler import domain_of
 from campaign.delivery.tokens import must_be_for
 from campaign.errors import (
     CampaignError,
     DeliveryError,
-    LaterError,
-    NeverError,
+    PermanentError,
     Scope,
     SendLogError,
     ServiceRefusesError,
     TemplateError,
+    TransientError,
 )
-from campaign.message.identity import message_id
+from campaign.message.message_id import message_id
 from campaign.model import Outcome, Status
 from campaign.smtp import Envelope
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
-    from campaign.delivery.feed import Feed
-    from campaign.delivery.pacing import Pacer
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.retry import RetryPolicy
-    from campaign.delivery.revoking import Revoker
+    from campaign.delivery.revoker import TokenRevoker
+    from campaign.delivery.scheduler import Scheduler
     from campaign.delivery.tokens import Tokens
     from campaign.message import MessageTemplate
     from campaign.message.dkim.signer import Signer
@@ -66,12 +66,12 @@ class Pipeline:
         self,
         *,
         log: SendLog,
-        feed: Feed,
+        feed: Scheduler,
         concurrency: Concurrency,
         template: MessageTemplate,
         signer: Signer | None,
         pool: Pool,
-        pacer: Pacer,
+        pacer: RateLimiter,
         tokens: Tokens | None,
         policy: RetryPolicy,
         clock: Clock,
@@ -94,10 +94,10 @@ class Pipeline:
         self._server = server
         self._on_settled = on_settled
         self._on_notice = on_notice
-        self._turn_of_the_server = partial(pacer.turn_soon, "the mail server", Scope.SERVER)
+        self._turn_of_the_server = partial(pacer.acquire_or_defer, "the mail server", Scope.SERVER)
         self._server_backoff = Backoff(policy)
         self._clerk_backoff = Backoff(policy)
-        self._blame = Blame(policy)
+        self._blame = CircuitBreaker(policy)
         self._refusal: CampaignError | None = None
         self._stopping = False
         self._over = asyncio.Event()
@@ -111,11 +111,11 @@ class Pipeline:
         """Take one recipient from the queue to a settled state."""
         token: SignInToken | None = None
         try:
-            self._feed.must_not_be_held(delivery)
+            self._feed.raise_if_paused(delivery)
             if self._tokens:
                 user_id = await self._tokens.user_id_of(delivery.recipient)
                 async with self._tokens.room:
-                    turn = await self._tokens.pacer.turn_soon("Clerk", Scope.CLERK)
+                    turn = await self._tokens.pacer.acquire_or_defer("Clerk", Scope.CLERK)
                     self._must_go_on()
                     delivery = await self._log.issuing(delivery, user_id=user_id, expires_in=self._tokens.expires_in)
                     turn.used()
@@ -131,7 +131,7 @@ class Pipeline:
                 data = await self._signer.sign(data)
             envelope = Envelope(self._sender, delivery.recipient.email, len(data), self._eight_bit)
             intent = partial(self._intend, delivery, name, asked_at if token else None)
-            await self._feed.come_near(delivery)
+            await self._feed.wait_until_due(delivery)
             receipt = await self._pool.send(envelope, data, intent)
             self._server_backoff.succeeded()
             self._blame.accepted(domain_of(delivery.recipient))
@@ -184,28 +184,28 @@ class Pipeline:
                 eight_bit=self._eight_bit,
             ).data
         except TemplateError as error:
-            raise NeverError(f"line {delivery.recipient.line}: {error}") from None
+            raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
 
     def _outcome_of(self, error: DeliveryError, delivery: Delivery, *, by_clerk: bool) -> Outcome:
         """Return what a fault means for the recipient, and let the service that it is about have its rest."""
         domain = domain_of(delivery.recipient)
-        held = self._feed.held_until(domain) > self._clock.now()
+        held = self._feed.paused_until(domain) > self._clock.now()
         match None if by_clerk else self._blame.refused(domain, error, held=held):
-            case HoldDomain(domain=domain, seconds=seconds):
-                self._feed.hold_domain(domain, seconds)
+            case PauseDomain(domain=domain, seconds=seconds):
+                self._feed.pause_domain(domain, seconds)
                 self._on_notice(f"{domain} defers one message after the other and is left alone for {seconds:.0f} s")
-            case StopDomain(domain=domain, reason=reason):
-                self._feed.hold_domain(domain, float("inf"))
+            case BlockDomain(domain=domain, reason=reason):
+                self._feed.pause_domain(domain, float("inf"))
                 self._on_notice(f"{reason}. Nothing more goes to {domain} in this run; who is left stays queued")
-            case StopRun(reason=reason):
+            case AbortRun(reason=reason):
                 self._refuse(ServiceRefusesError(f"{reason}. Nothing more is sent; who is left stays queued"))
-        held_until = self._feed.held_until(domain)
-        if isinstance(error, LaterError):
+        paused_until = self._feed.paused_until(domain)
+        if isinstance(error, TransientError):
             if error.scope is Scope.SERVER:
-                held_until = self._server_backoff.rest(self._pacer, error)
+                paused_until = self._server_backoff.rest(self._pacer, error)
             elif error.scope is Scope.CLERK and self._tokens:
-                held_until = self._clerk_backoff.rest(self._tokens.pacer, error)
-        return outcome_of(error, delivery, self._policy, now=self._clock.now(), held_until=held_until)
+                paused_until = self._clerk_backoff.rest(self._tokens.pacer, error)
+        return outcome_of(error, delivery, self._policy, now=self._clock.now(), paused_until=paused_until)
 
     # -- many of them --------------------------------------------------------------------------------------------
 
@@ -241,16 +241,16 @@ class Pipeline:
         while not self._stopping:
             try:
                 await self._pool.prove()
-            except LaterError as error:
-                held_until = self._server_backoff.rest(self._pacer, error)
-                await self._feed.pause(error.reason, held_until)
+            except TransientError as error:
+                paused_until = self._server_backoff.rest(self._pacer, error)
+                await self._feed.pause(error.reason, paused_until)
             except CampaignError as error:
                 self._refuse(error)
             else:
                 self._server_backoff.succeeded()
                 return
 
-    async def _revoke(self, revoker: Revoker) -> None:
+    async def _revoke(self, revoker: TokenRevoker) -> None:
         """Settle revocations as they come, and at the end as far as Clerk answers."""
         while True:
             over = self._over.is_set()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError, Scope
+from campaign.errors import DeliveryError, PermanentError, Scope, TransientError, UncertainError
 from campaign.model import LONGEST_WAIT, Outcome, Status
 
 if TYPE_CHECKING:
-    from campaign.delivery.pacing import Pacer
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.model import Delivery
 
 
@@ -49,14 +49,14 @@ class Backoff:
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
-    def rest(self, pacer: Pacer, error: LaterError) -> float:
+    def rest(self, pacer: RateLimiter, error: TransientError) -> float:
         """Hold a service's pacer for its fault and return the instant at which the hold ends.
 
         What fails while the service is left alone already was under way before: however much of it there is, it is
         the same fault, and only a longer wait that the service itself asks for counts.
         """
-        if not error.wait and pacer.is_held:
-            return pacer.held_until
+        if not error.wait and pacer.is_paused:
+            return pacer.paused_until
         return pacer.hold(self.failed(error.wait), error.reason)
 
     def succeeded(self) -> None:
@@ -65,7 +65,7 @@ class Backoff:
 
 
 def outcome_of(
-    error: DeliveryError, delivery: Delivery, policy: RetryPolicy, *, now: float, held_until: float
+    error: DeliveryError, delivery: Delivery, policy: RetryPolicy, *, now: float, paused_until: float
 ) -> Outcome:
     """Return what a fault makes of a recipient.
 
@@ -74,14 +74,14 @@ def outcome_of(
         delivery: the row as it was claimed.
         policy: how often, and at what distance.
         now: the instant of the fault.
-        held_until: when the service or domain that failed may be asked again, if the fault is not the row's own.
+        paused_until: when the service or domain that failed may be asked again, if the fault is not the row's own.
     """
     match error:
-        case PerhapsSentError():
+        case UncertainError():
             return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
-        case NeverError():
+        case PermanentError():
             return Outcome(Status.SKIPPED if error.skip else Status.FAILED, error.reason, reply=error.reply)
-        case LaterError(scope=Scope.RECIPIENT):
+        case TransientError(scope=Scope.RECIPIENT):
             faults = delivery.faults + 1
             if faults >= policy.attempts:
                 reason = f"given up after {faults} attempts: {error.reason}"
@@ -89,20 +89,20 @@ def outcome_of(
                     Status.FAILED,
                     reason,
                     reply=error.reply,
-                    possible_orphan=error.perhaps_done,
+                    possible_orphan=error.maybe_applied,
                     faults=faults,
                 )
             wait = policy.delay(faults) if error.wait is None else min(error.wait, LONGEST_WAIT).total_seconds()
             not_before = now + wait
-        case LaterError():
-            faults, not_before = delivery.faults, max(now, held_until)
+        case TransientError():
+            faults, not_before = delivery.faults, max(now, paused_until)
         case _:
             raise TypeError(f"{type(error).__name__} is no fate") from error
     return Outcome(
         Status.QUEUED,
         error.reason,
         reply=error.reply,
-        possible_orphan=error.perhaps_done,
+        possible_orphan=error.maybe_applied,
         faults=faults,
         not_before=not_before,
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
 from campaign.message.mime.headers import split_mailbox
-from campaign.message.mime.skeleton import Skeleton
-from campaign.message.wording import Renderer
+from campaign.message.mime.mime_template import MimeTemplate
+from campaign.message.renderer import Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Message:
 class MessageTemplate:
     """A campaign's message: whatever is the same for all recipients is done before the first of them."""
 
-    def __init__(self, renderer: Renderer, skeleton: Skeleton) -> None:
+    def __init__(self, renderer: Renderer, skeleton: MimeTemplate) -> None:
         self._renderer = renderer
         self._skeleton = skeleton
         #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would.
@@ -55,7 +55,7 @@ class MessageTemplate:
         """
         renderer = Renderer(definition)
         try:
-            skeleton = Skeleton(
+            skeleton = MimeTemplate(
                 sender=definition.email.sender,
                 reply_to=definition.email.reply_to,
                 list_id=list_id(definition.name, definition.email.sender),

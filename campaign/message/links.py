@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from campaign.errors import TemplateError
 from campaign.message.filters import shown
-from campaign.message.templatefaults import explained
+from campaign.message.template_errors import explained
 from campaign.message.templates import compile_source, environment, parse, render
 
 if TYPE_CHECKING:

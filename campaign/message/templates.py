@@ -16,8 +16,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from campaign.errors import TemplateError
 from campaign.message import filters
-from campaign.message.html import guards
-from campaign.message.templatefaults import located, sentence
+from campaign.message.html import escaping as guards
+from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.config.address import normalise_address
-from campaign.config.definition.tomlfile import nearest
+from campaign.config.definition.toml_file import nearest
 from campaign.errors import RecipientsError
 from campaign.model import InvalidRow, Recipient
 from campaign.recipients.csvfile import MAX_CELL, CsvFile

@@ -9,13 +9,13 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from campaign.delivery.venue import needs_user_id
+from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError
 from campaign.message import MessageTemplate
-from campaign.message.trial import specimen
+from campaign.message.dry_run import sample_message
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
-from campaign.reporting.closing import number as counted
+from campaign.reporting.summary import number as counted
 from campaign.sandbox.inbox import Row
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class CampaignRows:
         if isinstance(found, InvalidRow):
             return Row(number, found.email, where, None, f"It will be skipped: {found.reason}", last=last)
         try:
-            message = specimen(MessageTemplate.load(definition), found, definition)
+            message = sample_message(MessageTemplate.load(definition), found, definition)
         except CampaignError as error:
             return Row(number, found.email, where, None, str(error), _columns(found), last=last)
         note = "They hold a dummy token, which signs nobody in." if definition.link else ""

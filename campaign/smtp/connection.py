@@ -6,12 +6,12 @@ import asyncio
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Never, cast
 
-from campaign.ear import Ear
-from campaign.errors import LaterError, PerhapsSentError, Scope
+from campaign.errors import Scope, TransientError, UncertainError
 from campaign.smtp.deadline import Deadline
 from campaign.smtp.exchange import PendingReplies
 from campaign.smtp.fates import NotBegunError, Stage, fate_of
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
+from campaign.smtp.socket_probe import Ear
 from campaign.smtp.terms import opening_of, stuffed
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Connection(asyncio.Protocol):
 
         Raises:
             NotBegunError: the connection had served before, and ended before MAIL was answered.
-            LaterError, NeverError, ServiceRefusesError: the server's answer; the connection is ready again, or ended.
+            TransientError, PermanentError, ServiceRefusesError: the server's answer; the connection is ready again,
+                or ended.
         """
         self.is_ready = False
         replies = await self._open(envelope)
@@ -76,7 +77,7 @@ class Connection(asyncio.Protocol):
         """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; return when the socket took it.
 
         Raises:
-            LaterError: the connection ended, so that the message was not sent.
+            TransientError: the connection ended, so that the message was not sent.
         """
         if self._ended is None:
             self._transport.write(stuffed(message))
@@ -92,8 +93,8 @@ class Connection(asyncio.Protocol):
         The socket is looked at first, past a busy event loop: a server that has left or spoken does not get the dot.
 
         Raises:
-            PerhapsSentError: no reply, or none that says yes or no.
-            LaterError, NeverError: the dot was not written, or the server refused the message.
+            UncertainError: no reply, or none that says yes or no.
+            TransientError, PermanentError: the dot was not written, or the server refused the message.
         """
         if self._ended is None:
             await self._ear.catch_up()
@@ -102,11 +103,11 @@ class Connection(asyncio.Protocol):
         self._used = True
         replies = await self._ask(b".\r\n", 1, seconds=self._timeouts.dot)
         if not replies:
-            raise PerhapsSentError(f"no reply to the final dot: {self._ended}")
+            raise UncertainError(f"no reply to the final dot: {self._ended}")
         reply = replies[0]
         if 300 <= reply.code < 400:  # 3yz is no answer to a dot
             self.end(f"the final dot was answered with {reply.code}")
-            raise PerhapsSentError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
+            raise UncertainError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
         self.is_ready = True
         if reply.code >= 400:
             raise fate_of(reply.receipt, Stage.DOT)
@@ -194,13 +195,13 @@ class Connection(asyncio.Protocol):
         """Bring the session back to where MAIL may be said, after an envelope that was refused, and say why.
 
         Raises:
-            LaterError, NeverError, ServiceRefusesError: what the reply means for the recipient.
+            TransientError, PermanentError, ServiceRefusesError: what the reply means for the recipient.
         """
         if reply.code < 400:
             # neither yes nor no (RFC 5321 §4.3.2): it is not known what the server waits for now
             self.end(f"{stage} was answered with {reply.code}")
             scope = Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT
-            raise LaterError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
+            raise TransientError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
         if waits_for_message:
             await self._ask(b".\r\n", 1)  # the server accepted no recipient, so nothing is sent
         replies = await self._ask(b"RSET\r\n", 1)
@@ -210,9 +211,9 @@ class Connection(asyncio.Protocol):
             self.end("the session could not be reset")
         raise fate_of(reply.receipt, stage)
 
-    def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> LaterError:
+    def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> TransientError:
         reply = self._last_words.receipt if self._last_words else None
-        return LaterError(f"the connection ended {when}: {self._ended}", scope=scope, reply=reply)
+        return TransientError(f"the connection ended {when}: {self._ended}", scope=scope, reply=reply)
 
     async def _ask(self, commands: bytes, wanted: int, *, seconds: float | None = None) -> list[Reply]:
         """Write commands; return their replies, fewer if the connection ended.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import aiosmtplib
 
-from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.errors import Scope, ServiceRefusesError, TransientError
 from campaign.smtp.connection import Connection
 from campaign.smtp.terms import Features, Timeouts
 from campaign.words import receipt
@@ -46,7 +46,7 @@ class Dialer:
 
         Raises:
             ServiceRefusesError: no trusted TLS, no login, no such host: nothing that waiting would mend.
-            LaterError: the server cannot be reached or wants to be left alone (scope: the server).
+            TransientError: the server cannot be reached or wants to be left alone (scope: the server).
         """
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
@@ -141,8 +141,8 @@ class Dialer:
                 return ServiceRefusesError(
                     f"the mail server {name} refuses {what}: {said}; check user and password in CAMPAIGN_SMTP_URL"
                 )
-            return LaterError(f"the mail server {name} is not ready: {said}", scope=Scope.SERVER, reply=said)
-        return LaterError(f"the mail server {name} cannot be reached: {error}", scope=Scope.SERVER)
+            return TransientError(f"the mail server {name} is not ready: {said}", scope=Scope.SERVER, reply=said)
+        return TransientError(f"the mail server {name} cannot be reached: {error}", scope=Scope.SERVER)
 
     def _refused(self, why: str) -> ServiceRefusesError:
         return ServiceRefusesError(f"the mail server {self._server.label} cannot be used: {why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from campaign.errors import CampaignError, LaterError, NeverError, Scope, ServiceRefusesError
+from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError
 
 if TYPE_CHECKING:
     from campaign.model import Receipt
@@ -41,10 +41,10 @@ def fate_of(receipt: Receipt, stage: Stage) -> CampaignError:
     if stage is Stage.MAIL and code >= 500 and code != 552:  # RFC 5321 §4.2.1: 5yz is permanent
         return ServiceRefusesError(f"the mail server refuses the sender: {receipt}; check `from` in the campaign file")
     if code in _SERVER_LATER or _out_of_storage(receipt, stage):
-        return LaterError(reason, scope=Scope.SERVER, reply=receipt)
+        return TransientError(reason, scope=Scope.SERVER, reply=receipt)
     if 400 <= code < 500 or _too_many_recipients(receipt, stage):  # 4yz is transient
-        return LaterError(reason, scope=Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT, reply=receipt)
-    return NeverError(reason, reply=receipt)
+        return TransientError(reason, scope=Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT, reply=receipt)
+    return PermanentError(reason, reply=receipt)
 
 
 def _out_of_storage(receipt: Receipt, stage: Stage) -> bool:

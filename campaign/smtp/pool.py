@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
-from campaign.errors import CampaignError, LaterError, NeverError, Scope
+from campaign.errors import CampaignError, PermanentError, Scope, TransientError
 from campaign.smtp.fates import NotBegunError
 from campaign.smtp.quota import Quota
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from campaign.clock import Clock
-    from campaign.delivery.concurrency import Latency
     from campaign.model import Receipt
     from campaign.smtp.connection import Connection
     from campaign.smtp.terms import Envelope, Features
@@ -43,14 +42,16 @@ class Pool:
         dialer: opens a connection.
         limit: connections at once.
         clock: the time.
-        transaction: learns how long each accepted message was on its connection, without its intent.
+        on_accepted: told how long (seconds) each accepted message was on its connection, without its intent.
     """
 
-    def __init__(self, dialer: Dials, *, limit: int, clock: Clock, transaction: Latency) -> None:
+    def __init__(
+        self, dialer: Dials, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._dialer = dialer
         self._quota = Quota(limit, clock)
         self._clock = clock
-        self._transaction = transaction
+        self._on_accepted = on_accepted
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
         self._waiting: deque[asyncio.Future[Connection]] = deque()
         self._idle: list[Connection] = []
@@ -87,7 +88,7 @@ class Pool:
 
         Raises:
             ServiceRefusesError: see `Dialer.dial`.
-            LaterError: see `Dialer.dial`.
+            TransientError: see `Dialer.dial`.
         """
         if not self._open:
             self._dialing += 1
@@ -102,11 +103,13 @@ class Pool:
             intent: awaited when the message is written and the final dot is not.
 
         Raises:
-            LaterError, NeverError, PerhapsSentError: this message's fate.
+            TransientError, PermanentError, UncertainError: this message's fate.
             ServiceRefusesError: the server takes no message from us.
         """
         if self._features and self._features.size and envelope.size > self._features.size:
-            raise NeverError(f"the message has {envelope.size} octets, the server takes {self._features.size} at most")
+            raise PermanentError(
+                f"the message has {envelope.size} octets, the server takes {self._features.size} at most"
+            )
         again = False
         while True:
             connection = await self._acquire(first=again)
@@ -121,7 +124,7 @@ class Pool:
     async def _transact(self, connection: Connection, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
         # RFC 6152 §3: without 8BITMIME no 8-bit text; several servers behind one name may offer different things
         if envelope.eight_bit and not connection.features.eight_bit:
-            raise LaterError("another server of that name takes no 8-bit text; written anew", scope=Scope.NOBODY)
+            raise TransientError("another server of that name takes no 8-bit text; written anew", scope=Scope.NONE)
         began = self._clock.now()
         await connection.envelope(envelope)
         await connection.body(message)
@@ -129,7 +132,7 @@ class Pool:
         await intent()
         durable = self._clock.now()
         receipt = await connection.dot()
-        self._transaction.note(asked - began + self._clock.now() - durable)
+        self._on_accepted(asked - began + self._clock.now() - durable)
         return receipt
 
     # -- who gets which connection -------------------------------------------------------------------------------
@@ -141,7 +144,7 @@ class Pool:
             first: before all other messages that wait.
 
         Raises:
-            LaterError, ServiceRefusesError: none can be opened.
+            TransientError, ServiceRefusesError: none can be opened.
         """
         if self._refusal:
             raise self._refusal
@@ -227,10 +230,10 @@ class Pool:
             self._open_more()
 
     def _cannot_open(self, error: CampaignError) -> None:
-        if isinstance(error, LaterError) and self._open:
+        if isinstance(error, TransientError) and self._open:
             self._quota.failed(open_now=self.open, spoke=error.reply is not None)
             return
-        if not isinstance(error, LaterError):
+        if not isinstance(error, TransientError):
             self._refusal = error  # another login would be refused, too, and might lock the account
         while (free := self._next_waiting()) is not None:
             free.set_exception(error)

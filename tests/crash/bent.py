@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from campaign.cli import main as campaign_main
-from campaign.delivery import pipeline, retry, revoking
-from campaign.errors import DeliveryError, LaterError, NeverError, PerhapsSentError
+from campaign.delivery import pipeline, retry
+from campaign.delivery import revoker as revoking
+from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import SendLog
 from campaign.smtp import Pool
 
@@ -42,12 +43,12 @@ def no_intent_before_the_dot() -> None:
 
 def resend_on_a_lost_reply() -> None:
     """A lost reply is taken for a temporary fault."""
-    _bend_fate(lambda error: LaterError(error.reason))
+    _bend_fate(lambda error: TransientError(error.reason))
 
 
 def lost_reply_is_failure() -> None:
     """A lost reply is taken for a refusal."""
-    _bend_fate(lambda error: NeverError(error.reason))
+    _bend_fate(lambda error: PermanentError(error.reason))
 
 
 def revoke_left_out() -> None:
@@ -56,7 +57,7 @@ def revoke_left_out() -> None:
     async def settle_all(_revoker: object) -> None:
         return
 
-    _put(revoking.Revoker, "settle_all", settle_all)
+    _put(revoking.TokenRevoker, "settle_all", settle_all)
 
 
 def intents_made_ahead() -> None:
@@ -132,11 +133,11 @@ def token_in_the_output() -> None:
     _put(pipeline.Pipeline, "_compose", talkative)
 
 
-def _bend_fate(bend: Callable[[PerhapsSentError], DeliveryError]) -> None:
+def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     outcome_of = retry.outcome_of
 
     def bent(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
-        return outcome_of(bend(error) if isinstance(error, PerhapsSentError) else error, *rest, **more)
+        return outcome_of(bend(error) if isinstance(error, UncertainError) else error, *rest, **more)
 
     _put(pipeline, "outcome_of", bent)
 

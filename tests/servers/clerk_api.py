@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from servers.clerk_script import Directory, error_body
+from servers.clerk_script import UserDirectory, error_body
 from servers.clerk_users import user_json
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Api:
     def __init__(self, script: ClerkScript, record: Record) -> None:
         self._script = script
         self._record = record
-        self.users = Directory(script.users)
+        self.users = UserDirectory(script.users)
         self._tokens: dict[str, Token] = {}
         self._recent: deque[float] = deque()
         self._shut_until = 0.0

@@ -96,7 +96,7 @@ class Users:
     more: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class Directory:
+class UserDirectory:
     """The users, to be looked up by id or address."""
 
     def __init__(self, users: Users) -> None:

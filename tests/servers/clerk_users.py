@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from servers.clerk_script import Directory
+    from servers.clerk_script import UserDirectory
 
 _NOTHING = [
     "external_id",
@@ -41,7 +41,7 @@ _LISTS = [
 _BORN = 1_700_000_000_000
 
 
-def user_json(users: Directory, user_id: str) -> dict[str, Any]:
+def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
     """Return the object of a user that exists."""
     addresses = [
         {

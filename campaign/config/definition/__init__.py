@@ -19,7 +19,7 @@ from campaign.config.definition.sections import (
     RetrySection,
     Section,
 )
-from campaign.config.definition.tomlfile import problems_of, read_toml
+from campaign.config.definition.toml_file import problems_of, read_toml
 from campaign.config.duration import parse_duration
 from campaign.errors import DefinitionError
 

@@ -11,14 +11,14 @@ from rich.markup import escape
 
 from campaign.clock import SystemClock
 from campaign.model import Status
-from campaign.reporting.closing import advice, changes, number, span, table, where_the_mail_is
+from campaign.reporting.summary import advice, changes, number, span, table, where_the_mail_is
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from campaign.delivery.app import Plan, Result
-    from campaign.delivery.venue import Venue
+    from campaign.delivery.run import Plan, Result
+    from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
 
 #: Seconds between two lines of progress where there is no terminal.
@@ -55,7 +55,7 @@ class RunReport:
         self._tally: Counter[Status] = Counter()
         self._progress: Progress | None = None
 
-    def opened(self, venue: Venue) -> None:
+    def opened(self, venue: Services) -> None:
         """Say first where this happens."""
         if venue.maildir is not None:
             self._out.print(
@@ -80,7 +80,7 @@ class RunReport:
                 return False
         self._began = self._said = self._clock.now()
         if self._out.is_terminal:
-            from campaign.reporting.livebar import started  # noqa: PLC0415 - no pipe needs it, and it takes its time to import
+            from campaign.reporting.progress_bar import started  # noqa: PLC0415 - no pipe needs it, and it takes its time to import
 
             self._progress = started(self._out, total=self._total, line=self._line)
         return True

@@ -6,13 +6,13 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaign.errors import LaterError, Scope, ServiceRefusesError
+from campaign.errors import Scope, ServiceRefusesError, TransientError
 from campaign.model import Revocation
 
 if TYPE_CHECKING:
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
-    from campaign.delivery.pacing import Pacer
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.retry import Backoff
     from campaign.sendlog import SendLog
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _TOGETHER = 20
 
 
-class Revoker:
+class TokenRevoker:
     """Settles the log's pending revocations with Clerk."""
 
-    def __init__(self, log: SendLog, clerk: Clerk, pacer: Pacer, backoff: Backoff, clock: Clock) -> None:
+    def __init__(self, log: SendLog, clerk: Clerk, pacer: RateLimiter, backoff: Backoff, clock: Clock) -> None:
         self._log = log
         self._clerk = clerk
         self._pacer = pacer
@@ -47,20 +47,20 @@ class Revoker:
             in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
             if in_vain:
                 await self._log.forget_tries(in_vain)
-            late = [answer for answer in answers if isinstance(answer, LaterError)]
+            late = [answer for answer in answers if isinstance(answer, TransientError)]
             for answer in answers:
-                if isinstance(answer, BaseException) and not isinstance(answer, LaterError):
+                if isinstance(answer, BaseException) and not isinstance(answer, TransientError):
                     raise answer
             if len(late) < len(answers):
                 self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
             if late:
                 # all of them: what one answer asks for (Retry-After) counts though another came before it
-                held_until = max(self._backoff.rest(self._pacer, error) for error in late)
-                return max(0.0, held_until - self._clock.now())
+                paused_until = max(self._backoff.rest(self._pacer, error) for error in late)
+                return max(0.0, paused_until - self._clock.now())
         return None
 
     async def _settle(self, token_id: str, doubtful: bool) -> None:
-        await self._pacer.turn_soon("Clerk", Scope.CLERK)
+        await self._pacer.acquire_or_defer("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         if answer is Revocation.USED and doubtful:
             answer = Revocation.UNKNOWN  # an earlier try may have revoked it: that tells nothing of anybody
@@ -70,4 +70,4 @@ class Revoker:
 
 def _changed_nothing(answer: object) -> bool:
     """Return whether a try was not made, or refused, so that it cannot have revoked the token."""
-    return isinstance(answer, ServiceRefusesError) or (isinstance(answer, LaterError) and not answer.perhaps_done)
+    return isinstance(answer, ServiceRefusesError) or (isinstance(answer, TransientError) and not answer.maybe_applied)

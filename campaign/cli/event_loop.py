@@ -7,7 +7,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from campaign.delivery.app import first_error
+from campaign.delivery.run import first_error
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.delivery.retry import Backoff
-from campaign.errors import LaterError, NeverError, Scope
+from campaign.errors import PermanentError, Scope, TransientError
 
 if TYPE_CHECKING:
     from campaign.delivery.retry import RetryPolicy
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from campaign.model import Receipt
 
 #: So many temporary refusals in a row are the domain's, not the mailboxes'.
-_STORM = 5
+_DEFERRALS_TO_OPEN = 5
 _FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
 #: So many refusals for reasons of policy in a row, and the domain gets no more of our mail in this run.
 _DOMAIN_REFUSES = 5
@@ -30,7 +30,7 @@ _POLICY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class HoldDomain:
+class PauseDomain:
     """Leave a domain alone for a while; no recipient is to blame."""
 
     domain: str
@@ -38,7 +38,7 @@ class HoldDomain:
 
 
 @dataclass(frozen=True, slots=True)
-class StopDomain:
+class BlockDomain:
     """Send nothing more to a domain in this run; who is left stays queued."""
 
     domain: str
@@ -46,16 +46,16 @@ class StopDomain:
 
 
 @dataclass(frozen=True, slots=True)
-class StopRun:
+class AbortRun:
     """Send nothing more to anybody."""
 
     reason: str
 
 
-Measure = HoldDomain | StopDomain | StopRun
+Measure = PauseDomain | BlockDomain | AbortRun
 
 
-class Blame:
+class CircuitBreaker:
     """Watches replies by domain, and says when it is not the recipient who is refused."""
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -83,21 +83,21 @@ class Blame:
         reply = error.reply
         if reply is None:
             return None
-        if isinstance(error, LaterError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
+        if isinstance(error, TransientError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
             self._later[domain] += not held
-            if self._later[domain] >= _STORM:
-                self._later[domain] = _STORM - 1  # what it defers after the hold is the same storm, until it takes one
-                return HoldDomain(domain, self._backoffs[domain].failed(error.wait))
-        elif isinstance(error, NeverError) and _is_policy(reply):
+            if self._later[domain] >= _DEFERRALS_TO_OPEN:
+                self._later[domain] = _DEFERRALS_TO_OPEN - 1  # until it takes one, it is the same storm
+                return PauseDomain(domain, self._backoffs[domain].failed(error.wait))
+        elif isinstance(error, PermanentError) and _is_policy(reply):
             self._refused[domain] += 1
             self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES  # one domain's temper is not everybody's
             if self._refused_in_all >= _ALL_REFUSE:
-                return StopRun(
+                return AbortRun(
                     f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy, "
                     f"to be settled with whoever runs it: {reply}"
                 )
             if self._refused[domain] == _DOMAIN_REFUSES:
-                return StopDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")
+                return BlockDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")
         return None
 
 

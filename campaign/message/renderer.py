@@ -16,13 +16,13 @@ from markupsafe import escape
 
 from campaign.errors import TemplateError
 from campaign.message import templates
-from campaign.message.html.guards import guarded
-from campaign.message.html.inlining import inline_css
-from campaign.message.html.plaintext import text_of
+from campaign.message.html.css import inline_css
+from campaign.message.html.escaping import with_escaping
+from campaign.message.html.text import text_of
 from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
 from campaign.message.mime.headers import one_line
-from campaign.message.templatefaults import explained
+from campaign.message.template_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +69,9 @@ class Renderer:
         self._folder = templates.TemplateFolder(definition.path.parent)
         self._names = templates.Names()
         self._ours = _OURS if link else frozenset()
-        self._html = self._compiled(templates.environment(self._folder, prepare=guarded, autoescape=True), email.html)
+        self._html = self._compiled(
+            templates.environment(self._folder, prepare=with_escaping, autoescape=True), email.html
+        )
         self._text = self._compiled(templates.environment(self._folder), email.text) if email.text else None
         self._folder.seal()
 

@@ -21,7 +21,7 @@ DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
 _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
 
 
-def specimen(
+def sample_message(
     template: MessageTemplate,
     recipient: Recipient,
     definition: Definition,
@@ -38,7 +38,7 @@ def specimen(
         return template.compose(
             recipient.variables,
             email=recipient.email,
-            message_id="<specimen@campaign.invalid>",
+            message_id="<sample_message@campaign.invalid>",
             date=instant(SystemClock().now() // 1),
             token=token if definition.link else None,
             eight_bit=eight_bit,
@@ -53,10 +53,10 @@ def attempt(template: MessageTemplate, recipient: Recipient, definition: Definit
     Raises:
         TemplateError: it cannot be composed; the text names the CSV and its line.
     """
-    specimen(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
+    sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
-def tried(
+def checked_rows(
     rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
 ) -> Iterator[Recipient | InvalidRow]:
     """Pass rows on, each rendered once.

@@ -7,7 +7,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from campaign.errors import LaterError, Scope
+from campaign.errors import Scope, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -83,7 +83,7 @@ class Window:
             self._total += 1
 
 
-class Turn:
+class Permit:
     """A turn that was taken, of one pacer or of several, and what is done with it."""
 
     __slots__ = ("_clock", "pieces")
@@ -101,7 +101,7 @@ class Turn:
             window.use(piece, now)
 
 
-class Pacer:
+class RateLimiter:
     """Gives turns, in the order they were asked for, so that no rate is exceeded and no hold is broken.
 
     Args:
@@ -117,7 +117,7 @@ class Pacer:
         self.per_second = min((rate.per_second for rate in rates), default=None)
         self._held_until = 0.0
         #: What the last hold is for, for a person.
-        self.held_why = ""
+        self.paused_why = ""
         self._queue = asyncio.Lock()
         now = clock.now()
         for at, number in spent:
@@ -137,20 +137,20 @@ class Pacer:
         return max(now, self._held_until, *(window.behind(now, others) for window in self._windows))
 
     @property
-    def held_until(self) -> float:
+    def paused_until(self) -> float:
         """The instant at which the last hold ends; in the past if none is on."""
         return self._held_until
 
     @property
-    def is_held(self) -> bool:
+    def is_paused(self) -> bool:
         """Whether a hold is on."""
         return self._held_until > self._clock.now()
 
-    async def turn(self) -> Turn:
+    async def turn(self) -> Permit:
         """Return when it is the caller's turn; the turn is then taken."""
         return await self._turn(inf)
 
-    def turn_soon(self, who: str, scope: Scope) -> Coroutine[Any, Any, Turn]:
+    def acquire_or_defer(self, who: str, scope: Scope) -> Coroutine[Any, Any, Permit]:
         """Return when it is the caller's turn, unless a long hold is on, or comes while the caller waits.
 
         Args:
@@ -158,11 +158,11 @@ class Pacer:
             scope: the same, for the one who decides when to try again.
 
         Raises:
-            LaterError: whoever waits is better off in the queue.
+            TransientError: whoever waits is better off in the queue.
         """
         return self._turn(_LONGEST_HOLD, who, scope)
 
-    async def turn_with(self, other: Callable[[], Awaitable[Turn]]) -> Turn:
+    async def acquire_both(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return when it is the caller's turn here and at another pacer; both are taken at that instant.
 
         Holds are not heeded: it is for those who were on the way before.
@@ -177,19 +177,19 @@ class Pacer:
                 await self._clock.sleep(wait)
             return self._take((await other()).pieces)
 
-    async def _turn(self, longest_hold: float, who: str = "", scope: Scope = Scope.NOBODY) -> Turn:
+    async def _turn(self, longest_hold: float, who: str = "", scope: Scope = Scope.NONE) -> Permit:
         if not self._windows and (not self._held_until or self._held_until <= self._clock.now()):
-            return Turn([], self._clock)
+            return Permit([], self._clock)
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:
                 if self._held_until > self._clock.now() + longest_hold:
-                    raise LaterError(f"{who} is left alone for a while", scope=scope)
+                    raise TransientError(f"{who} is left alone for a while", scope=scope)
                 await self._clock.sleep(wait)
             return self._take([])
 
-    def _take(self, pieces: list[tuple[Window, list[float]]]) -> Turn:
+    def _take(self, pieces: list[tuple[Window, list[float]]]) -> Permit:
         now = self._clock.now()
-        return Turn([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
+        return Permit([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
 
     def _free_at(self, ahead: int = 0) -> float:
         """Return when the windows would allow the next turn."""
@@ -200,5 +200,5 @@ class Pacer:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
         until = self._clock.now() + seconds
         if until > self._held_until:
-            self._held_until, self.held_why = until, why
+            self._held_until, self.paused_why = until, why
         return self._held_until

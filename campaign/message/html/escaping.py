@@ -12,7 +12,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from campaign.errors import TemplateError
 from campaign.message.filters import shown
-from campaign.message.html.markup import Place, cut
+from campaign.message.html.parsed_template import HtmlContext, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from campaign.message.html.markup import Cut, Tag, Value
+    from campaign.message.html.parsed_template import ParsedTemplate, Tag, Value
 
 #: Attributes that hold an address (WHATWG HTML, index of attributes; and the older ones that mail still uses).
 _ADDRESSES = frozenset(
@@ -35,9 +35,11 @@ _CERTAIN = re.compile(r"\s*(?:https?://[^\s/?#]+[/?#]|mailto:|tel:|sms:|cid:|#)"
 #: What a value may put into CSS: no address, no further rule, no way out of the attribute.
 _STYLE = re.compile(r"[\w\s.,#%+:;!-]*")
 _OUT_OF_PLACE = {
-    Place.TAG: "outside the quotes of an attribute, where data could become an attribute of its own; put it in quotes",
-    Place.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
-    Place.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
+    HtmlContext.TAG: (
+        "outside the quotes of an attribute, where data could become an attribute of its own; put it in quotes"
+    ),
+    HtmlContext.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
+    HtmlContext.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
 }
 #: Statements that put nothing in themselves.
 _CHOOSING = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
@@ -74,7 +76,7 @@ def style_value(value: object) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {"web_address": web_address, "style_value": style_value}
 
 
-def guarded(env: Environment, source: str, where: str) -> str:
+def with_escaping(env: Environment, source: str, where: str) -> str:
     """Return the source of an HTML template with checks around data in addresses and styles; no line moves.
 
     Args:
@@ -85,12 +87,12 @@ def guarded(env: Environment, source: str, where: str) -> str:
     Raises:
         TemplateError: data stands where no check could make it safe.
     """
-    parts = cut(env, source)
+    parts = parse_template(env, source)
     marks: list[tuple[int, str]] = []
     for tag in parts.tags:
         if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
             raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} stands {_OUT_OF_PLACE[tag.place]}.")
-        if tag.kind == "expression" and tag.place is Place.STYLE:
+        if tag.kind == "expression" and tag.place is HtmlContext.STYLE:
             marks += _filtered(env, parts, tag)
     for value in parts.values:
         expressions = [tag for tag in value.tags if tag.kind == "expression"]
@@ -110,7 +112,7 @@ def guarded(env: Environment, source: str, where: str) -> str:
     return done
 
 
-def _filtered(env: Environment, parts: Cut, tag: Tag) -> list[tuple[int, str]]:
+def _filtered(env: Environment, parts: ParsedTemplate, tag: Tag) -> list[tuple[int, str]]:
     text = parts.text(tag)
     if _is_written(env, text):
         return []
@@ -118,7 +120,7 @@ def _filtered(env: Environment, parts: Cut, tag: Tag) -> list[tuple[int, str]]:
     return [(tag.start + (3 if text[2] in "-+" else 2), " ("), (tag.start + inner, ") | style_value ")]
 
 
-def _is_certain(env: Environment, parts: Cut, value: Value) -> bool:
+def _is_certain(env: Environment, parts: ParsedTemplate, value: Value) -> bool:
     literal = parts.source[value.start : value.tags[0].start]
     if _CERTAIN.match(literal):
         return True
@@ -129,7 +131,7 @@ def _is_certain(env: Environment, parts: Cut, value: Value) -> bool:
     )
 
 
-def _checked(env: Environment, parts: Cut, value: Value, where: str) -> list[tuple[int, str]]:
+def _checked(env: Environment, parts: ParsedTemplate, value: Value, where: str) -> list[tuple[int, str]]:
     try:
         env.parse(parts.source[value.start : value.end])
     except TemplateSyntaxError:

@@ -1,4 +1,4 @@
-"""Room for a few at a time, whose number may change meanwhile. Who decides it is elsewhere."""
+"""ResizableSemaphore for a few at a time, whose number may change meanwhile. Who decides it is elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Room:
+class ResizableSemaphore:
     """Lets so many in as `size` says when somebody comes or leaves, in the order in which they came."""
 
     def __init__(self, size: Callable[[], int]) -> None:

@@ -13,14 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from campaign.clock import SystemClock
-from campaign.delivery.venue import log_path, real_venue
+from campaign.delivery.services import log_path, real_services
 from campaign.model import Status
-from campaign.reporting.closing import number as counted
-from campaign.reporting.retrospect import charts, units
-from campaign.reporting.retrospect.charts import Line, Series, Unit
-from campaign.reporting.retrospect.decisions import Decisions
-from campaign.reporting.retrospect.figures import figures
-from campaign.reporting.retrospect.limits import drawn
+from campaign.reporting.report import charts, units
+from campaign.reporting.report.charts import Line, Series, Unit
+from campaign.reporting.report.decisions import Decisions
+from campaign.reporting.report.figures import figures
+from campaign.reporting.report.limits import drawn
+from campaign.reporting.summary import number as counted
 from campaign.sendlog.aggregates import Aggregates
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.model import Rate
-    from campaign.reporting.retrospect.figures import Activity, Figures
-    from campaign.reporting.retrospect.latency import Latency
+    from campaign.reporting.report.figures import Activity, Figures
+    from campaign.reporting.report.latency import Latency
     from campaign.sendlog.aggregates import Domain
 
 #: By it an earlier report is known, which a newer one may replace; it stands at the beginning of the page.
@@ -95,7 +95,7 @@ def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple
     if definition.limits.tokens is not None:
         return definition.limits.tokens
     known = settings.smtp is not None and settings.clerk_secret_key is not None
-    return real_venue(settings).clerk_rates if known and log != settings.sandbox / "send-log.db" else ()
+    return real_services(settings).clerk_rates if known and log != settings.sandbox / "send-log.db" else ()
 
 
 def _context(found: Figures) -> dict[str, Any]:
@@ -178,7 +178,9 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
             ("Mean while busy", units.rate(number / busy * unit.seconds)),
             ("Busy for", units.lasting(busy)),
         ]
-        chart = charts.skyline(time, series, lines, unit=unit, what=title) if len(time) >= _FEWEST else Markup()
+        chart = (
+            charts.stacked_rate_chart(time, series, lines, unit=unit, what=title) if len(time) >= _FEWEST else Markup()
+        )
         legend = [(each.look, each.name, sum(each.numbers.values())) for each in series]
         paces.append((f"{title} a {unit.name}", about.format(counted(number, what[:-1])), told, chart, legend))
     return paces

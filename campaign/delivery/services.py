@@ -24,7 +24,7 @@ _CLERK_TEST = (Rate.parse("100/10 seconds"),)
 
 
 @dataclass(frozen=True, slots=True)
-class Venue:
+class Services:
     """The servers of one run."""
 
     log: Path
@@ -82,7 +82,7 @@ def log_path(settings: Settings, *, asked: bool) -> Path:
     return settings.log
 
 
-def real_venue(settings: Settings) -> Venue:
+def real_services(settings: Settings) -> Services:
     """Return the venue that the settings name; `is_sandbox` has said no before."""
     if settings.smtp is None:
         raise SettingsError(
@@ -90,11 +90,11 @@ def real_venue(settings: Settings) -> Venue:
         )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
     live = key is not None and key.startswith("sk_live_")
-    return Venue(settings.log, settings.smtp, settings.clerk_api_url, key, _CLERK_LIVE if live else _CLERK_TEST)
+    return Services(settings.log, settings.smtp, settings.clerk_api_url, key, _CLERK_LIVE if live else _CLERK_TEST)
 
 
 @asynccontextmanager
-async def open_venue(definition: Definition, settings: Settings, *, sandbox: bool) -> AsyncIterator[Venue]:
+async def open_services(definition: Definition, settings: Settings, *, sandbox: bool) -> AsyncIterator[Services]:
     """Yield the real servers, or serve the sandbox while the block runs; its Clerk knows the campaign's recipients.
 
     Raises:
@@ -102,7 +102,7 @@ async def open_venue(definition: Definition, settings: Settings, *, sandbox: boo
         RecipientsError: the CSV cannot be read.
     """
     if not is_sandbox(definition, settings, asked=sandbox):
-        yield real_venue(settings)
+        yield real_services(settings)
         return
     from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - servers that a real run does without
 
@@ -112,6 +112,6 @@ async def open_venue(definition: Definition, settings: Settings, *, sandbox: boo
         async with Sandbox(settings.sandbox) as served:
             served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
             log, smtp = settings.sandbox / "send-log.db", parse_smtp_url(served.smtp_url)
-            yield Venue(log, smtp, served.clerk_url, served.secret_key, (), served.maildir)
+            yield Services(log, smtp, served.clerk_url, served.secret_key, (), served.maildir)
     except SandboxError as error:
         raise SettingsError(str(error)) from error

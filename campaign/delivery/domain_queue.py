@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from campaign.errors import LaterError, Scope
+from campaign.errors import Scope, TransientError
 from campaign.sendlog import Lane
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
-    from campaign.delivery.pacing import Pacer, Turn
+    from campaign.delivery.rate_limiter import Permit, RateLimiter
     from campaign.model import Delivery
     from campaign.sendlog import SendLog
 
@@ -39,10 +39,10 @@ _TRIED = 1.0
 _MOST = 2**31
 
 
-class PacedLane:
+class DomainQueue:
     """A part of the queue with a pacer of its own, or the rest of the queue."""
 
-    def __init__(self, lane: Lane, pacer: Pacer | None, concurrency: Concurrency, clock: Clock) -> None:
+    def __init__(self, lane: Lane, pacer: RateLimiter | None, concurrency: Concurrency, clock: Clock) -> None:
         self.lane = lane
         self.pacer = pacer
         self._concurrency = concurrency
@@ -75,28 +75,28 @@ class PacedLane:
         """Return whether rows of this lane could go out at once."""
         return self.turn_at(under_way) <= now + _SOON
 
-    async def come_near(self, number: int) -> None:
+    async def wait_until_due(self, number: int) -> None:
         """Return when the domain's turn is as near as a message takes at least to get there.
 
         Raises:
-            LaterError: it is not soon; the row is better off in the log.
+            TransientError: it is not soon; the row is better off in the log.
         """
         assert self.pacer is not None  # noqa: S101 - lanes of domains have one
         self.parked += 1
         try:
             async with self._gate:
-                self.must_not_be_held()
+                self.raise_if_paused()
                 while (wait := self._near_at() - self._clock.now()) > 0:
                     await self._clock.sleep(wait)
-                    self.must_not_be_held()
+                    self.raise_if_paused()
                 self._near.add(number)
         finally:
             self.parked -= 1
 
-    async def turn(self, number: int, of_the_server: Callable[[], Awaitable[Turn]]) -> Turn:
+    async def turn(self, number: int, of_the_server: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return when it is the turn of a message of the domain, at its server and here."""
         assert self.pacer is not None  # noqa: S101 - lanes of domains have one
-        turn = await self.pacer.turn_with(of_the_server)
+        turn = await self.pacer.acquire_both(of_the_server)
         self.gone(number)
         return turn
 
@@ -105,15 +105,15 @@ class PacedLane:
         self.coming.discard(number)
         self._near.discard(number)
 
-    def must_not_be_held(self) -> None:
-        """Raise LaterError if the domain is left alone for long."""
-        if self.pacer is not None and self.pacer.held_until > self._clock.now() + _LONG:
-            raise LaterError(f"{self.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
+    def raise_if_paused(self) -> None:
+        """Raise TransientError if the domain is left alone for long."""
+        if self.pacer is not None and self.pacer.paused_until > self._clock.now() + _LONG:
+            raise TransientError(f"{self.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
 
     @property
     def stopped(self) -> bool:
         """Whether nothing more goes to this domain in this run."""
-        return self.pacer is not None and self.pacer.held_until == NEVER
+        return self.pacer is not None and self.pacer.paused_until == NEVER
 
     async def claim(self, log: SendLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
         """Return the next rows that are due: of a domain no more than it allows about now, and few after a hold.

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from campaign.clock import SystemClock
 from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.directory import Directory
-from campaign.delivery.feed import Feed
-from campaign.delivery.pacing import Pacer
 from campaign.delivery.pipeline import Pipeline
+from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.revoking import Revoker
-from campaign.delivery.room import Room
+from campaign.delivery.revoker import TokenRevoker
+from campaign.delivery.scheduler import Scheduler
+from campaign.delivery.semaphore import ResizableSemaphore
+from campaign.delivery.services import needs_clerk, needs_user_id, open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.tokens import Tokens
-from campaign.delivery.venue import needs_clerk, needs_user_id, open_venue
+from campaign.delivery.user_directory import UserDirectory
 from campaign.errors import CampaignError, SendLogError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
+from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
-from campaign.message.trial import tried
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.sendlog import SendLog, discard, held, is_empty
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
-    from campaign.delivery.venue import Venue
+    from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.model import Delivery, Outcome, Recovered, Summary
     from campaign.sendlog import Enlistment
@@ -46,7 +46,7 @@ class Plan:
     """What a run is about to do, for the person who starts it."""
 
     definition: Definition
-    venue: Venue
+    venue: Services
     recovered: Recovered
     enlistment: Enlistment
     #: The templates are others than in the last run.
@@ -66,13 +66,13 @@ class Result:
     summary: Summary
     #: It was asked to stop.
     interrupted: bool
-    venue: Venue
+    venue: Services
 
 
 class Observer(Protocol):
     """Who is told what happens."""
 
-    def opened(self, venue: Venue) -> None:
+    def opened(self, venue: Services) -> None:
         """The servers are known."""
         ...
 
@@ -118,7 +118,7 @@ async def run(
     """
     clock = SystemClock()
     template = MessageTemplate.load(definition)
-    async with open_venue(definition, settings, sandbox=sandbox) as venue:
+    async with open_services(definition, settings, sandbox=sandbox) as venue:
         observer.opened(venue)
         with (
             signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer,
@@ -143,14 +143,14 @@ async def run(
                 raise
 
 
-def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, venue: Venue) -> Plan:
+def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, venue: Services) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
     recovered = log.recover()
     section = definition.recipients
     with_id = needs_user_id(definition)
     reading = section.model_dump_json(exclude={"file", "verify_address"})
     enlistment = log.enlist(
-        lambda: tried(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
+        lambda: checked_rows(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
         source=str(section.file.resolve()),
         digest=f"{fingerprint(section.file)} {template.fingerprint} {with_id} {reading}",
     )
@@ -177,20 +177,20 @@ async def _send(
     with_clerk = needs_clerk(definition)
     token_rates = venue.clerk_rates if limits.tokens is None else limits.tokens
 
-    message_pacer = Pacer(limits.messages, clock, log.spent(Status.SENDING, limits.messages))
+    message_pacer = RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages))
     domain_pacers = {
-        domain: Pacer(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
+        domain: RateLimiter(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
         for domain, rates in limits.domains.items()
     }
-    clerk_pacer = Pacer(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None
+    clerk_pacer = RateLimiter(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None
     rates = [pacer.per_second for pacer in (message_pacer, clerk_pacer) if pacer and pacer.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-    pool = Pool(dialer, limit=limits.connections, clock=clock, transaction=concurrency.transaction)
+    pool = Pool(dialer, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
 
-    room = Room(lambda: concurrency.calls)
+    room = ResizableSemaphore(lambda: concurrency.calls)
     async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, room=room, clock=clock) as tokens:
-        feed = Feed(
+        feed = Scheduler(
             log,
             clock,
             concurrency,
@@ -228,7 +228,7 @@ async def _send(
 
 
 @contextmanager
-def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[SendLog]:
+def open_log(venue: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
     """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
     with held(venue.log):
         made = not venue.log.exists()
@@ -246,12 +246,12 @@ def open_log(venue: Venue, definition: Definition, clock: Clock) -> Iterator[Sen
 @asynccontextmanager
 async def _tokens(
     definition: Definition,
-    venue: Venue,
+    venue: Services,
     log: SendLog,
-    pacer: Pacer | None,
+    pacer: RateLimiter | None,
     policy: RetryPolicy,
     *,
-    room: Room,
+    room: ResizableSemaphore,
     clock: Clock,
 ) -> AsyncIterator[Tokens | None]:
     if definition.link is None or pacer is None or venue.clerk_key is None:
@@ -262,8 +262,8 @@ async def _tokens(
     section = definition.recipients
     async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
         by_address = section.lookup == "email"
-        directory = Directory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
-        revoker = Revoker(log, clerk, pacer, Backoff(policy), clock)
+        directory = UserDirectory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
+        revoker = TokenRevoker(log, clerk, pacer, Backoff(policy), clock)
         yield Tokens(clerk, room, pacer, revoker, directory, definition.link.expires_in)
 
 

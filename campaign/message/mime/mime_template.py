@@ -32,7 +32,7 @@ class _Parts(NamedTuple):
     after_html: bytes
 
 
-class Skeleton:
+class MimeTemplate:
     """A multipart/alternative message with its fixed headers, text first, HTML second.
 
     Args:

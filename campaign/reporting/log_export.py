@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from campaign.clock import SystemClock
-from campaign.delivery.venue import log_path
+from campaign.delivery.services import log_path
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
-from campaign.reporting.closing import advice, table
-from campaign.reporting.report import as_text
+from campaign.reporting.progress import as_text
+from campaign.reporting.summary import advice, table
 from campaign.sendlog import FIELDS, LogReader
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ def lines(settings: Settings, definition: Definition, *, state: str | None, form
         reader.close()
 
 
-def harmless(value: object) -> object:
+def escape_formula(value: object) -> object:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before what looks like one."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _cells(record: dict[str, Any]) -> str:
-    return _csv_line(map(harmless, record.values()))
+    return _csv_line(map(escape_formula, record.values()))
 
 
 def _csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells

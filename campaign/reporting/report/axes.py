@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.reporting.retrospect.timeline import STEPS
-from campaign.reporting.retrospect.units import clock_time, day
+from campaign.reporting.report.timeline import STEPS
+from campaign.reporting.report.units import clock_time, day
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from campaign.reporting.retrospect.timeline import Stretch, Timeline
+    from campaign.reporting.report.timeline import Stretch, Timeline
 
 #: Marks of a logarithmic axis of time (seconds): decades, and what people say instead of 100 s.
 _DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import Status
-from campaign.reporting.retrospect.latency import Latency
-from campaign.reporting.retrospect.limits import Limit, drawn, limits_of
-from campaign.reporting.retrospect.replies import Reply, replies
-from campaign.reporting.retrospect.timeline import Timeline, timeline
-from campaign.reporting.retrospect.tokens import Tokens, tokens
+from campaign.reporting.report.latency import Latency
+from campaign.reporting.report.limits import Limit, drawn, limits_of
+from campaign.reporting.report.replies import Reply, replies
+from campaign.reporting.report.timeline import Timeline, timeline
+from campaign.reporting.report.tokens import Tokens, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

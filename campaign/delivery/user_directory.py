@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from campaign.errors import CampaignError, NeverError, Scope
+from campaign.errors import CampaignError, PermanentError, Scope
 from campaign.recipients import normalise_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from campaign.clerk.client import Clerk
-    from campaign.delivery.pacing import Pacer
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.model import ClerkUser, Recipient
 
 #: `GET /v1/users` takes up to this many ids or addresses.
@@ -29,7 +29,7 @@ class _Batch:
         self.failed = False
 
 
-class Directory:
+class UserDirectory:
     """Clerk's users for the recipients at hand, a hundred a call.
 
     A row that pairs an admin's id with another person's address would be an account takeover, so an address must be
@@ -41,7 +41,7 @@ class Directory:
         by_address: users are looked up by address, and the CSV's ids are not needed.
     """
 
-    def __init__(self, clerk: Clerk, pacer: Pacer, *, by_address: bool) -> None:
+    def __init__(self, clerk: Clerk, pacer: RateLimiter, *, by_address: bool) -> None:
         self._clerk = clerk
         self._pacer = pacer
         self._by_address = by_address
@@ -65,8 +65,8 @@ class Directory:
         """Return the id of the Clerk user whom this recipient's token is for.
 
         Raises:
-            NeverError: there is no such user, the user is banned or locked, or the address is not one of the user's.
-            LaterError, ServiceRefusesError: see `Clerk.users_by_id`.
+            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's.
+            TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
         name = self._name(recipient)
         users = await self._users_of(name)
@@ -74,17 +74,17 @@ class Directory:
         if self._by_address:
             found = [user for user in users if address in _own_addresses(user)]
             if len(found) > 1:
-                raise NeverError(f"{len(found)} Clerk users have this address", skip=True)
+                raise PermanentError(f"{len(found)} Clerk users have this address", skip=True)
         else:
             found = [user for user in users if user.id == name]
         if not found:
             what = "this address" if self._by_address else f"the id {name}"
-            raise NeverError(f"Clerk has no user with {what}", skip=True)
+            raise PermanentError(f"Clerk has no user with {what}", skip=True)
         user = found[0]
         if address not in _own_addresses(user):
-            raise NeverError(f"the address is not one of {user.id}'s at Clerk", skip=True)
+            raise PermanentError(f"the address is not one of {user.id}'s at Clerk", skip=True)
         if user.banned or user.locked:
-            raise NeverError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
+            raise PermanentError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
         return user.id
 
     async def _users_of(self, name: str) -> list[ClerkUser]:
@@ -97,7 +97,7 @@ class Directory:
             await self._ask(batch)
         try:
             return await batch.answer
-        except NeverError:
+        except PermanentError:
             if len(batch.names) == 1:
                 raise
             return await self._users_of(name)  # Clerk refuses one of them, and does not say which: each alone
@@ -110,7 +110,7 @@ class Directory:
 
     async def _ask(self, batch: _Batch) -> None:
         try:
-            await self._pacer.turn_soon("Clerk", Scope.CLERK)
+            await self._pacer.acquire_or_defer("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
             batch.answer.set_result(await users(batch.names))
         except CampaignError as error:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 
-from campaign.reporting.retrospect import shapes
-from campaign.reporting.retrospect.axes import TimeAxis, at_least_a_decade, logarithmic, round_marks, time_marks
-from campaign.reporting.retrospect.units import lasting, rate, share
+from campaign.reporting.report import shapes
+from campaign.reporting.report.axes import TimeAxis, at_least_a_decade, logarithmic, round_marks, time_marks
+from campaign.reporting.report.units import lasting, rate, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from campaign.reporting.retrospect.latency import Latency
-    from campaign.reporting.retrospect.timeline import Timeline
+    from campaign.reporting.report.latency import Latency
+    from campaign.reporting.report.timeline import Timeline
 
 #: Heights of the plots (pixels).
 _TALL, _MIDDLE, _LOW = 150.0, 96.0, 84.0
@@ -61,7 +61,9 @@ def peak(time: Timeline, series: Sequence[Series]) -> float:
     return max((sum(each.numbers.get(slot, 0) for each in series) for slot in time.slots()), default=0) / time.width
 
 
-def skyline(time: Timeline, series: Sequence[Series], limits: Iterable[Line], *, unit: Unit, what: str) -> Markup:
+def stacked_rate_chart(
+    time: Timeline, series: Sequence[Series], limits: Iterable[Line], *, unit: Unit, what: str
+) -> Markup:
     """Return rates over time, the series on top of each other, under their limits.
 
     Args:

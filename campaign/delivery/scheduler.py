@@ -7,8 +7,8 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING
 
-from campaign.delivery.domains import NEVER, PacedLane
-from campaign.delivery.pacing import Pacer
+from campaign.delivery.domain_queue import NEVER, DomainQueue
+from campaign.delivery.rate_limiter import RateLimiter
 from campaign.model import Status
 from campaign.sendlog import Lane
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
-    from campaign.delivery.directory import Directory
-    from campaign.delivery.pacing import Turn
+    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.user_directory import UserDirectory
     from campaign.model import Delivery, Outcome, Recipient
     from campaign.sendlog import SendLog
 
@@ -33,7 +33,7 @@ _PATIENCE = 60.0
 _UNDER_WAY = float("inf")
 
 
-class Feed:
+class Scheduler:
     """Hands out due recipients, never more at once than are of use.
 
     Args:
@@ -54,9 +54,9 @@ class Feed:
         clock: Clock,
         concurrency: Concurrency,
         *,
-        services: Sequence[Pacer],
-        domains: Mapping[str, Pacer],
-        directory: Directory | None,
+        services: Sequence[RateLimiter],
+        domains: Mapping[str, RateLimiter],
+        directory: UserDirectory | None,
         wait: bool,
         limit: int | None,
         on_wait: Callable[[str, float], None],
@@ -69,7 +69,7 @@ class Feed:
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = PacedLane(Lane(without=tuple(domains)), None, concurrency, clock)
+        self._rest = DomainQueue(Lane(without=tuple(domains)), None, concurrency, clock)
         self._special = {domain: self._lane_of(domain, pacer) for domain, pacer in domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
@@ -112,38 +112,38 @@ class Feed:
                     return None
         return None
 
-    def must_not_be_held(self, delivery: Delivery) -> None:
-        """Raise LaterError if the recipient's domain is left alone for long: the row is better off in the log."""
+    def raise_if_paused(self, delivery: Delivery) -> None:
+        """Raise TransientError if the recipient's domain is left alone for long: the row is better off in the log."""
         if lane := self._lane(delivery):
-            lane.must_not_be_held()
+            lane.raise_if_paused()
 
-    async def come_near(self, delivery: Delivery) -> bool:
+    async def wait_until_due(self, delivery: Delivery) -> bool:
         """Return when the turn of the recipient's domain is near, and whether the domain has turns to give at all.
 
         Raises:
-            LaterError: it is not soon.
+            TransientError: it is not soon.
         """
         lane = self._lane(delivery)
         if lane is None:
             return False
         self._changed.set()  # whoever is parked makes room for others
-        await lane.come_near(delivery.id)
+        await lane.wait_until_due(delivery.id)
         return True
 
-    def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Turn]]) -> Awaitable[Turn]:
+    def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Permit]]) -> Awaitable[Permit]:
         """Return when the mail server and the recipient's domain have a turn for the message; both are then taken.
 
         Raises:
-            LaterError: not soon.
+            TransientError: not soon.
         """
         lane = self._lane(delivery)
         return lane.turn(delivery.id, of_the_server) if lane else of_the_server()
 
-    def hold_domain(self, domain: str, seconds: float) -> None:
+    def pause_domain(self, domain: str, seconds: float) -> None:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
         lane = self._special.get(domain)
         if lane is None:
-            lane = self._special[domain] = self._lane_of(domain, Pacer((), self._clock))
+            lane = self._special[domain] = self._lane_of(domain, RateLimiter((), self._clock))
             self._rest.lane.without += (domain,)
         lane.hold(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
@@ -155,10 +155,10 @@ class Feed:
             if self._ours is not None:
                 self._ours |= back
 
-    def held_until(self, domain: str) -> float:
+    def paused_until(self, domain: str) -> float:
         """Return the instant until which a domain is held; in the past if it is not, or for ever."""
         lane = self._special.get(domain)
-        until = lane.pacer.held_until if lane and lane.pacer else 0.0
+        until = lane.pacer.paused_until if lane and lane.pacer else 0.0
         return until if until < NEVER else 0.0
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -197,12 +197,12 @@ class Feed:
     @property
     def _held_why(self) -> str:
         """What a service did that is left alone for it; empty if none is."""
-        return next((pacer.held_why for pacer in self._services if pacer.is_held), "")
+        return next((pacer.paused_why for pacer in self._services if pacer.is_paused), "")
 
     def _not_soon(self, now: float, free_at: float) -> bool:
-        return free_at > now + _PATIENCE or any(pacer.held_until > now for pacer in self._services)
+        return free_at > now + _PATIENCE or any(pacer.paused_until > now for pacer in self._services)
 
-    async def _read(self, lane: PacedLane, group: asyncio.TaskGroup) -> None:
+    async def _read(self, lane: DomainQueue, group: asyncio.TaskGroup) -> None:
         """Take a lane's next page up, if it has a turn to give and rows that are due."""
         if lane.dry or not lane.has_a_turn(self._clock.now(), self._under_way):
             return
@@ -277,14 +277,14 @@ class Feed:
                 if not await self._log.claim(1, place) and lane.lane.after == before:
                     lane.lane.after, lane.dry = place.after, True
 
-    def _lane(self, delivery: Delivery) -> PacedLane | None:
+    def _lane(self, delivery: Delivery) -> DomainQueue | None:
         """Return the lane of the domain of somebody who is under way, if it has one."""
         return self._special.get(self._under_way[delivery.id]) if self._special else None
 
-    def _lane_of(self, domain: str, pacer: Pacer) -> PacedLane:
-        return PacedLane(Lane(domain=domain), pacer, self._concurrency, self._clock)
+    def _lane_of(self, domain: str, pacer: RateLimiter) -> DomainQueue:
+        return DomainQueue(Lane(domain=domain), pacer, self._concurrency, self._clock)
 
-    def _all(self) -> list[PacedLane]:
+    def _all(self) -> list[DomainQueue]:
         return [self._rest, *self._special.values()]
 
     async def _until(self, instant: float) -> None:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.model import Status
-from campaign.reporting.closing import number
-from campaign.reporting.retrospect.masking import masked
-from campaign.reporting.retrospect.replies import counted
+from campaign.reporting.report.masking import masked
+from campaign.reporting.report.replies import counted
+from campaign.reporting.summary import number
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Mapping
 
-    from campaign.reporting.retrospect.figures import Figures
+    from campaign.reporting.report.figures import Figures
     from campaign.sendlog.aggregates import Aggregates, Person
 
 #: Reasons that are listed of each decision.

@@ -14,7 +14,7 @@ _NEWLINE = re.compile(r"\r\n|\r")
 _BEGINNINGS = {"variable_begin": "expression", "block_begin": "statement", "comment_begin": "comment"}
 
 
-class Place(Enum):
+class HtmlContext(Enum):
     """Where in the HTML a Jinja tag stands."""
 
     #: Between elements, or in the text of one.
@@ -37,14 +37,14 @@ class Place(Enum):
 
 #: Elements whose content is not parsed as HTML (WHATWG HTML §13.2.5.2 ff).
 _RAW = {
-    "title": Place.TITLE,
-    "textarea": Place.TITLE,
-    "style": Place.STYLE,
-    "script": Place.SCRIPT,
-    "xmp": Place.SCRIPT,
-    "iframe": Place.SCRIPT,
-    "noembed": Place.SCRIPT,
-    "noframes": Place.SCRIPT,
+    "title": HtmlContext.TITLE,
+    "textarea": HtmlContext.TITLE,
+    "style": HtmlContext.STYLE,
+    "script": HtmlContext.SCRIPT,
+    "xmp": HtmlContext.SCRIPT,
+    "iframe": HtmlContext.SCRIPT,
+    "noembed": HtmlContext.SCRIPT,
+    "noframes": HtmlContext.SCRIPT,
 }
 
 
@@ -58,7 +58,7 @@ class Tag:
     end: int
     #: Counted from 1.
     line: int
-    place: Place = Place.TEXT
+    place: HtmlContext = HtmlContext.TEXT
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Value:
 
 
 @dataclass(slots=True)
-class Cut:
+class ParsedTemplate:
     """A template's source, its Jinja tags and the attributes that hold some."""
 
     #: With newlines for all line breaks.
@@ -91,7 +91,7 @@ class Cut:
         return found[1] if found else ""
 
 
-def cut(env: Environment, source: str) -> Cut:
+def parse_template(env: Environment, source: str) -> ParsedTemplate:
     """Return where the Jinja tags of a source stand; the source has been parsed before, so its syntax is right."""
     source = _NEWLINE.sub("\n", source)
     tags = _tags(env, source)
@@ -102,7 +102,7 @@ def cut(env: Environment, source: str) -> Cut:
         scanner.meet(tag)
         position = tag.end
     scanner.read(position, len(source))
-    return Cut(source, tags, scanner.values)
+    return ParsedTemplate(source, tags, scanner.values)
 
 
 def _tags(env: Environment, source: str) -> list[Tag]:
@@ -132,7 +132,7 @@ class _Scanner:
     def __init__(self, source: str) -> None:
         self.values: list[Value] = []
         self._source = source
-        self._place = Place.TEXT
+        self._place = HtmlContext.TEXT
         #: Within `<!--[if mso]>` and `<![endif]-->`: markup to Outlook, a comment to all others.
         self._conditional = False
         self._element = ""
@@ -143,22 +143,22 @@ class _Scanner:
 
     def meet(self, tag: Tag) -> None:
         """Note the place of a Jinja tag that stands where the scanner has come to."""
-        if self._place is Place.TAG and self._attribute:
-            self._place = Place.BARE
+        if self._place is HtmlContext.TAG and self._attribute:
+            self._place = HtmlContext.BARE
         tag.place = self._place
-        if self._place is Place.VALUE and self._value is not None:
+        if self._place is HtmlContext.VALUE and self._value is not None:
             self._value.tags.append(tag)
 
     def read(self, position: int, end: int) -> None:
         """Read the HTML between two Jinja tags."""
         while position < end:
-            if self._place is Place.TEXT:
+            if self._place is HtmlContext.TEXT:
                 position = self._read_text(position, end)
-            elif self._place is Place.TAG:
+            elif self._place is HtmlContext.TAG:
                 position = self._read_tag(position, end)
-            elif self._place is Place.VALUE:
+            elif self._place is HtmlContext.VALUE:
                 position = self._read_value(position, end)
-            elif self._place is Place.BARE:
+            elif self._place is HtmlContext.BARE:
                 position = self._read_bare(position, end)
             else:
                 position = self._read_until_closed(position, end)
@@ -175,7 +175,7 @@ class _Scanner:
         name = self._NAME.match(source, start, end)
         if name is None and source[start:end] not in {"<", "</"}:
             return start + 1
-        self._place, self._attribute = Place.TAG, ""
+        self._place, self._attribute = HtmlContext.TAG, ""
         self._element = source[start + 1 : name.end()].lower() if name else ""
         return name.end() if name else end
 
@@ -186,7 +186,7 @@ class _Scanner:
         if condition := self._CONDITION.match(self._source, start):
             self._conditional = condition[1] is None
             return condition.end()
-        self._place, self._closing = Place.COMMENT, "-->" if self._source.startswith("<!--", start) else ">"
+        self._place, self._closing = HtmlContext.COMMENT, "-->" if self._source.startswith("<!--", start) else ">"
         return start + 2
 
     def _read_tag(self, position: int, end: int) -> int:
@@ -195,11 +195,11 @@ class _Scanner:
             self._close_tag()
             return position + 1
         if self._attribute and letter in "\"'":
-            self._place, self._quote = Place.VALUE, letter
+            self._place, self._quote = HtmlContext.VALUE, letter
             self._value = Value(self._attribute, position + 1)
             return position + 1
         if self._attribute and not letter.isspace():
-            self._place = Place.BARE
+            self._place = HtmlContext.BARE
             return position
         found = self._ATTRIBUTE.match(self._source, position, end)
         if found is None:
@@ -214,26 +214,26 @@ class _Scanner:
         if self._value is not None and self._value.tags:
             self._value.end = stop
             self.values.append(self._value)
-        self._place, self._attribute, self._value = Place.TAG, "", None
+        self._place, self._attribute, self._value = HtmlContext.TAG, "", None
         return stop + 1
 
     def _read_bare(self, position: int, end: int) -> int:
         found = re.compile(r"[\s>]").search(self._source, position, end)
         if found is None:
             return end
-        self._place, self._attribute = Place.TAG, ""
+        self._place, self._attribute = HtmlContext.TAG, ""
         return found.start()
 
     def _read_until_closed(self, position: int, end: int) -> int:
         found = re.compile(re.escape(self._closing), re.IGNORECASE).search(self._source, position, end)
         if found is None:
             return end
-        if self._place is Place.COMMENT:
-            self._place = Place.TEXT
+        if self._place is HtmlContext.COMMENT:
+            self._place = HtmlContext.TEXT
         else:
-            self._place, self._attribute, self._element = Place.TAG, "", self._closing[1:]
+            self._place, self._attribute, self._element = HtmlContext.TAG, "", self._closing[1:]
         return found.end()
 
     def _close_tag(self) -> None:
-        self._place = _RAW.get(self._element, Place.TEXT)
+        self._place = _RAW.get(self._element, HtmlContext.TEXT)
         self._closing = f"</{self._element}"
