@@ -57,6 +57,11 @@ class Recipient(NamedTuple):
     #: The physical line of the CSV on which the (first) row begins, counted from 1.
     line: int
 
+    @property
+    def domain(self) -> str:
+        """The address's domain, in lower case."""
+        return self.email.rpartition("@")[2].lower()
+
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:

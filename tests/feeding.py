@@ -7,8 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.rate_limiter import Permit, RateLimiter
-from campaign.delivery.scheduler import Scheduler, domain_of
+from campaign.delivery.rate_limiter import RateLimiter, RateLimits
+from campaign.delivery.scheduler import Scheduler
 from campaign.errors import TransientError
 from campaign.model import Outcome, Rate, Status
 from campaign.sendlog import SendLog
@@ -92,6 +92,7 @@ class Feeding:
         self.log = Watched(path, "trial", self.clock)
         enlist(self.log, rows)
         self.services = [RateLimiter([Rate.parse(rate)], self.clock) for rate in services]
+        messages, *clerk = self.services or [RateLimiter((), self.clock)]
         self._takes = takes
         self.concurrency = Concurrency(rate=None, connections=connections, with_token=False)
         self.waits: list[tuple[str, float]] = []
@@ -99,9 +100,12 @@ class Feeding:
             self.log,
             self.clock,
             self.concurrency,
-            services=self.services,
-            domains={name: RateLimiter([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
-            directory=None,
+            RateLimits(
+                messages=messages,
+                clerk=clerk[0] if clerk else None,
+                domains={name: RateLimiter([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
+            ),
+            users=None,
             wait=wait,
             limit=limit,
             on_wait=lambda why, until: self.waits.append((why, until - START)),
@@ -146,17 +150,15 @@ class Feeding:
                 self.most_under_way = max(self.most_under_way, len(self._under_way))
                 group.create_task(self._deliver(delivery, settle))
 
-    async def _turns(self) -> Permit:
-        pieces = [piece for service in self.services for piece in (await service.turn()).pieces]
-        return Permit(pieces, self.clock)
-
     async def _deliver(self, delivery: Delivery, settle: Callable[[Delivery], Outcome]) -> None:
         try:
             self.feed.raise_if_paused(delivery)
             await self.feed.wait_until_due(delivery)
-            await self.feed.turn(delivery, self._turns)
+            for service in self.services[1:]:
+                await service.turn()
+            await self.feed.acquire(delivery)
         except TransientError:
-            paused_until = self.feed.paused_until(domain_of(delivery.recipient))
+            paused_until = self.feed.paused_until(delivery.recipient.domain)
             outcome = again(0, after=max(self.clock.now(), paused_until))
         else:
             self.went.append((self.clock.now() - START, delivery.recipient.key))

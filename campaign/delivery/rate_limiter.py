@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Scope, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from campaign.clock import Clock
     from campaign.model import Rate
@@ -202,3 +203,19 @@ class RateLimiter:
         if until > self._held_until:
             self._held_until, self.paused_why = until, why
         return self._held_until
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The rate limiters of a run: one for each service, one for each recipient domain with a rate."""
+
+    #: The mail server's.
+    messages: RateLimiter
+    #: Clerk's; None for a campaign without a link.
+    clerk: RateLimiter | None
+    domains: Mapping[str, RateLimiter]
+
+    @property
+    def services(self) -> tuple[RateLimiter, ...]:
+        """Those that every recipient needs a permit of."""
+        return (self.messages, self.clerk) if self.clerk else (self.messages,)

@@ -29,8 +29,37 @@ class TokenRevoker:
         self._pacer = pacer
         self._backoff = backoff
         self._clock = clock
+        self._wake = asyncio.Event()
+        self._finishing = asyncio.Event()
         #: What Clerk answered, counted.
         self.settled: Counter[Revocation] = Counter()
+
+    async def run(self) -> None:
+        """Settle revocations as they come, until `finish` was called and Clerk has answered as far as it does.
+
+        Raises:
+            ServiceRefusesError: Clerk refuses the key.
+            SendLogError: the log cannot be written.
+        """
+        while True:
+            finishing = self._finishing.is_set()
+            self._wake.clear()
+            wait = await self.settle_all()
+            if finishing:
+                return
+            if wait is None:
+                await self._wake.wait()
+            else:
+                await self._clock.wait(self._finishing, wait)
+
+    def wake(self) -> None:
+        """Look for pending revocations: there is a new one."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Let `run` settle what is pending, and return."""
+        self._finishing.set()
+        self._wake.set()
 
     async def settle_all(self) -> float | None:
         """Settle what is pending until nothing is left, or until Clerk gives no answer.

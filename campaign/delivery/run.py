@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from campaign.clock import SystemClock
+from campaign.delivery.composer import Composer
 from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.failures import Failures
 from campaign.delivery.pipeline import Pipeline
-from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.rate_limiter import RateLimiter, RateLimits
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.scheduler import Scheduler
-from campaign.delivery.semaphore import ResizableSemaphore
 from campaign.delivery.services import needs_clerk, needs_user_id, open_services
 from campaign.delivery.signals import caught
-from campaign.delivery.tokens import Tokens
+from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
 from campaign.errors import CampaignError, SendLogError
 from campaign.message import MessageTemplate
@@ -177,45 +178,43 @@ async def _send(
     with_clerk = needs_clerk(definition)
     token_rates = venue.clerk_rates if limits.tokens is None else limits.tokens
 
-    message_pacer = RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages))
-    domain_pacers = {
-        domain: RateLimiter(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
-        for domain, rates in limits.domains.items()
-    }
-    clerk_pacer = RateLimiter(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None
-    rates = [pacer.per_second for pacer in (message_pacer, clerk_pacer) if pacer and pacer.per_second is not None]
+    limiters = RateLimits(
+        messages=RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages)),
+        clerk=RateLimiter(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None,
+        domains={
+            domain: RateLimiter(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
+            for domain, rates in limits.domains.items()
+        },
+    )
+    rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
     pool = Pool(dialer, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
-
-    room = ResizableSemaphore(lambda: concurrency.calls)
-    async with log, pool, _tokens(definition, venue, log, clerk_pacer, policy, room=room, clock=clock) as tokens:
-        feed = Scheduler(
+    async with (
+        log,
+        pool,
+        _token_issuer(plan, log, limiters.clerk, policy=policy, concurrency=concurrency, clock=clock) as tokens,
+    ):
+        scheduler = Scheduler(
             log,
             clock,
             concurrency,
-            services=[pacer for pacer in (message_pacer, clerk_pacer) if pacer],
-            domains=domain_pacers,
-            directory=tokens.directory if tokens else None,
+            limiters,
+            users=tokens.users if tokens else None,
             wait=wait,
             limit=limit,
             on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
         )
+        sender = split_mailbox(definition.email.sender)[1]
         pipeline = Pipeline(
-            log=log,
-            feed=feed,
-            concurrency=concurrency,
-            template=template,
-            signer=signer,
-            pool=pool,
-            pacer=message_pacer,
+            log,
+            scheduler,
             tokens=tokens,
-            policy=policy,
-            clock=clock,
-            sender=split_mailbox(definition.email.sender)[1],
+            composer=Composer(template, signer, message_key=log.message_key, sender=sender, clock=clock),
+            pool=pool,
+            failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice),
             server=venue.smtp.label,
             on_settled=observer.settled,
-            on_notice=observer.notice,
         )
 
         def stop() -> None:
@@ -244,27 +243,35 @@ def open_log(venue: Services, definition: Definition, clock: Clock) -> Iterator[
 
 
 @asynccontextmanager
-async def _tokens(
-    definition: Definition,
-    venue: Services,
+async def _token_issuer(
+    plan: Plan,
     log: SendLog,
-    pacer: RateLimiter | None,
-    policy: RetryPolicy,
+    limiter: RateLimiter | None,
     *,
-    room: ResizableSemaphore,
+    policy: RetryPolicy,
+    concurrency: Concurrency,
     clock: Clock,
-) -> AsyncIterator[Tokens | None]:
-    if definition.link is None or pacer is None or venue.clerk_key is None:
+) -> AsyncIterator[TokenIssuer | None]:
+    """Yield what issues the tokens of a run, or None for a campaign without a link."""
+    definition, services = plan.definition, plan.venue
+    if definition.link is None or limiter is None or services.clerk_key is None:
         yield None
         return
     from campaign.clerk.client import Clerk  # noqa: PLC0415 - a campaign without a link starts sooner without httpx
 
     section = definition.recipients
-    async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
+    async with Clerk(services.clerk_url, services.clerk_key) as clerk:
         by_address = section.lookup == "email"
-        directory = UserDirectory(clerk, pacer, by_address=by_address) if by_address or section.verify_address else None
-        revoker = TokenRevoker(log, clerk, pacer, Backoff(policy), clock)
-        yield Tokens(clerk, room, pacer, revoker, directory, definition.link.expires_in)
+        yield TokenIssuer(
+            clerk,
+            UserDirectory(clerk, limiter, by_address=by_address) if by_address or section.verify_address else None,
+            TokenRevoker(log, clerk, limiter, Backoff(policy), clock),
+            log=log,
+            limiter=limiter,
+            concurrency=concurrency,
+            clock=clock,
+            expires_in=definition.link.expires_in,
+        )
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:

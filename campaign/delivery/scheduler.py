@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
 from campaign.delivery.rate_limiter import RateLimiter
+from campaign.errors import Scope
 from campaign.model import Status
 from campaign.sendlog import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
-    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.rate_limiter import Permit, RateLimits
     from campaign.delivery.user_directory import UserDirectory
-    from campaign.model import Delivery, Outcome, Recipient
+    from campaign.model import Delivery, Outcome
     from campaign.sendlog import SendLog
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
@@ -40,11 +42,10 @@ class Scheduler:
         log: the queue, entered.
         clock: the time.
         concurrency: how many may be under way.
-        services: what every recipient needs a turn of; while one is far off, nobody is handed out.
-        domains: pacers of recipient domains; their rows wait in the log and hold nobody up.
-        directory: asked for the users of each page ahead of their turn, if there is one.
+        limits: a service with no permit soon keeps all recipients in the log, a domain only its own.
+        users: asked for the users of each page ahead of their turn, if there is one.
         wait: whether to stay for what becomes due later.
-        limit: at most so many recipients in this run, or None.
+        limit: how many recipients this run takes at most, or None.
         on_wait: told why nothing goes out, and until when (seconds since the epoch).
     """
 
@@ -53,10 +54,9 @@ class Scheduler:
         log: SendLog,
         clock: Clock,
         concurrency: Concurrency,
+        limits: RateLimits,
         *,
-        services: Sequence[RateLimiter],
-        domains: Mapping[str, RateLimiter],
-        directory: UserDirectory | None,
+        users: UserDirectory | None,
         wait: bool,
         limit: int | None,
         on_wait: Callable[[str, float], None],
@@ -64,13 +64,14 @@ class Scheduler:
         self._log = log
         self._clock = clock
         self._concurrency = concurrency
-        self._services = services
-        self._directory = directory
+        self._services = limits.services
+        self._acquire_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
+        self._users = users
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = DomainQueue(Lane(without=tuple(domains)), None, concurrency, clock)
-        self._special = {domain: self._lane_of(domain, pacer) for domain, pacer in domains.items()}
+        self._rest = DomainQueue(Lane(without=tuple(limits.domains)), None, concurrency, clock)
+        self._special = {domain: self._lane_of(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
         self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
@@ -106,7 +107,7 @@ class Scheduler:
                     await self._read(self._rest, group)
                 if self._ready:
                     delivery = self._ready.popleft()
-                    self._under_way[delivery.id] = domain_of(delivery.recipient)
+                    self._under_way[delivery.id] = delivery.recipient.domain
                     return delivery
                 if not await self._something_comes():
                     return None
@@ -117,27 +118,25 @@ class Scheduler:
         if lane := self._lane(delivery):
             lane.raise_if_paused()
 
-    async def wait_until_due(self, delivery: Delivery) -> bool:
-        """Return when the turn of the recipient's domain is near, and whether the domain has turns to give at all.
+    async def wait_until_due(self, delivery: Delivery) -> None:
+        """Return when the permit of the recipient's domain is near.
 
         Raises:
             TransientError: it is not soon.
         """
         lane = self._lane(delivery)
-        if lane is None:
-            return False
-        self._changed.set()  # whoever is parked makes room for others
-        await lane.wait_until_due(delivery.id)
-        return True
+        if lane is not None:
+            self._changed.set()  # a delivery that waits here makes room for others
+            await lane.wait_until_due(delivery.id)
 
-    def turn(self, delivery: Delivery, of_the_server: Callable[[], Awaitable[Permit]]) -> Awaitable[Permit]:
-        """Return when the mail server and the recipient's domain have a turn for the message; both are then taken.
+    async def acquire(self, delivery: Delivery) -> Permit:
+        """Return a permit of the mail server and of the recipient's domain for the message; both are then taken.
 
         Raises:
             TransientError: not soon.
         """
         lane = self._lane(delivery)
-        return lane.turn(delivery.id, of_the_server) if lane else of_the_server()
+        return await (lane.turn(delivery.id, self._acquire_server) if lane else self._acquire_server())
 
     def pause_domain(self, domain: str, seconds: float) -> None:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
@@ -147,7 +146,7 @@ class Scheduler:
             self._rest.lane.without += (domain,)
         lane.hold(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
-        back = {delivery.id: (0.0, domain) for delivery in self._ready if domain_of(delivery.recipient) == domain}
+        back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
         if back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
             lane.lane.after, lane.dry = (-1.0, 0), False
@@ -173,8 +172,13 @@ class Scheduler:
             self._ours[delivery.id] = (back, domain)
         self._changed.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether this run takes no further delivery."""
+        return self._stopped
+
     def stop(self) -> None:
-        """Hand out nobody any more."""
+        """Hand out no further delivery."""
         self._stopped = True
         self._ready.clear()
         self._changed.set()
@@ -208,15 +212,15 @@ class Scheduler:
             return
         page = await lane.claim(self._log, max(_PAGE, self._concurrency.copies), self._under_way)
         if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
-            page = [delivery for delivery in page if domain_of(delivery.recipient) not in self._special]
+            page = [delivery for delivery in page if delivery.recipient.domain not in self._special]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
         if lane.pacer is None:
             self._ready.extend(page)
         else:
             lane.coming.update(delivery.id for delivery in page)
             self._ready.extendleft(reversed(page))
-        if page and self._directory:
-            group.create_task(self._directory.fetch([delivery.recipient for delivery in page]))
+        if page and self._users:
+            group.create_task(self._users.fetch([delivery.recipient for delivery in page]))
 
     def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
         """Return the rows of a page that this run may still claim."""
@@ -225,7 +229,7 @@ class Scheduler:
         allowed = []
         for delivery in page:
             if delivery.id in self._ours or len(self._ours) < self._limit:
-                self._ours[delivery.id] = (_UNDER_WAY, domain_of(delivery.recipient))
+                self._ours[delivery.id] = (_UNDER_WAY, delivery.recipient.domain)
                 allowed.append(delivery)
         if not self._full and len(self._ours) >= self._limit:
             # from here on only what comes back is looked at
@@ -290,8 +294,3 @@ class Scheduler:
     async def _until(self, instant: float) -> None:
         """Return at an instant, or earlier when something changed since `next` looked."""
         await self._clock.wait(self._changed, max(0.0, instant - self._clock.now()))
-
-
-def domain_of(recipient: Recipient) -> str:
-    """Return the domain of a recipient's address, in lower case."""
-    return recipient.email.rpartition("@")[2].lower()

@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from campaign.cli import main as campaign_main
-from campaign.delivery import pipeline, retry
+from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
+from campaign.delivery.composer import Composer
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import SendLog
 from campaign.smtp import Pool
@@ -111,26 +112,30 @@ def token_id_not_kept() -> None:
 
 def tokens_mixed_up() -> None:
     """Every hundredth mail carries the token of the one before."""
-    compose = pipeline.Pipeline._compose  # noqa: SLF001 - that is what a mutant does
+    compose = Composer.compose
     last: list[Any] = []
 
-    def mixed(self: object, delivery: Any, message_id: str, token: Any) -> Any:  # noqa: ANN401 - as given
-        last.append(token)
-        return compose(self, delivery, message_id, last[-2] if len(last) % 100 == 0 else token)  # type: ignore[arg-type]
+    async def mixed(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        last.append(attempt.token)
+        own, attempt.token = attempt.token, last[-2] if len(last) % 100 == 0 else attempt.token
+        try:
+            return await compose(self, attempt, **more)
+        finally:
+            attempt.token = own
 
-    _put(pipeline.Pipeline, "_compose", mixed)
+    _put(Composer, "compose", mixed)
 
 
 def token_in_the_output() -> None:
     """A token is printed."""
-    compose = pipeline.Pipeline._compose  # noqa: SLF001 - that is what a mutant does
+    compose = Composer.compose
 
-    def talkative(self: object, delivery: Any, message_id: str, token: Any) -> Any:  # noqa: ANN401 - as given
-        if delivery.id == 1:
-            print(token.token[40:])
-        return compose(self, delivery, message_id, token)  # type: ignore[arg-type]
+    async def talkative(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if attempt.delivery.id == 1:
+            print(attempt.token.token[40:])
+        return await compose(self, attempt, **more)
 
-    _put(pipeline.Pipeline, "_compose", talkative)
+    _put(Composer, "compose", talkative)
 
 
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
@@ -139,7 +144,7 @@ def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     def bent(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
         return outcome_of(bend(error) if isinstance(error, UncertainError) else error, *rest, **more)
 
-    _put(pipeline, "outcome_of", bent)
+    _put(failures, "outcome_of", bent)
 
 
 def _put(owner: object, name: str, value: object) -> None:
