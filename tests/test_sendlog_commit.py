@@ -13,7 +13,7 @@ import pytest
 
 from campaign.errors import SendLogError
 from campaign.model import Outcome, Status
-from campaign.sendlog import Lane
+from campaign.sendlog import Lane, commit
 from campaign.sendlog.commit import GroupCommit
 from logbook import TWO_DAYS, enlist, opened, people, states, table
 
@@ -30,6 +30,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "send-log.db"
 
 
+#: In this order, whatever the order in which they are asked for.
+STATEMENTS = {
+    "row": "INSERT INTO note VALUES (:text)",
+    "change": "UPDATE note SET text = :after WHERE text = :before",
+}
+
+
 class Writer:
     """A group commit on a database with one table, whose transactions are counted and can be held up."""
 
@@ -39,8 +46,7 @@ class Writer:
         self.statements: list[str] = []
         connection.execute("CREATE TABLE note (text TEXT UNIQUE)")
         connection.set_trace_callback(self.statements.append)
-        steps = "INSERT INTO note SELECT value FROM json_each(:row)"
-        self.writer = GroupCommit(connection, str(path), ("row",), steps)
+        self.writer = GroupCommit(connection, str(path), STATEMENTS)
 
     async def hold(self) -> asyncio.Future[None]:
         """Return a write that is under way and goes on only when it is let go."""
@@ -62,7 +68,7 @@ class Writer:
 
     def row(self, text: str) -> asyncio.Future[None]:
         """Submit a row of a step."""
-        return self.writer.move("row", text)
+        return self.writer.write({"row": {"text": text}})
 
     @property
     def kept(self) -> list[str]:
@@ -87,10 +93,10 @@ def test_writes_that_wait_share_a_transaction(path: Path) -> None:
     async def run() -> None:
         async with writing(path) as writer:
             first = await writer.hold()
-            notes = [writer.note(str(number)) for number in range(200)]
+            notes = [writer.note(str(number)) for number in range(100)]
             writer.let_go()
             await asyncio.gather(first, *notes)
-            assert writer.kept == [str(number) for number in range(200)]
+            assert writer.kept == [str(number) for number in range(100)]
             assert writer.statements.count("COMMIT") == 2
 
     asyncio.run(run())
@@ -109,7 +115,7 @@ def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
             await asyncio.gather(first, *rows)
             assert behind_the_first[0] < 500
             assert writer.kept == [str(number) for number in range(1000)]
-            assert sum("INSERT" in statement for statement in writer.statements) < 20
+            assert writer.statements.count("COMMIT") < 20
 
     asyncio.run(run())
 
@@ -127,15 +133,93 @@ def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
 
 
 def test_what_is_read_holds_all_that_was_written_before(path: Path) -> None:
-    """A reading that was asked for with a write sees it, on the disk already, and takes no transaction of its own."""
+    """A reading that was asked for with a write sees it, returns when it is on the disk, and shares its transaction."""
 
     async def run() -> None:
         async with writing(path) as writer:
+            first = await writer.hold()
             row = writer.row("a")
-            kept = await writer.writer.read(lambda _: writer.kept)
-            assert row.done()
-            assert kept == ["a"]
-            assert not any("BEGIN" in statement for statement in writer.statements)
+            reading = writer.writer.submit(lambda connection: connection.execute("SELECT text FROM note").fetchall())
+            writer.let_go()
+            assert await reading == [("a",)]
+            assert writer.kept == ["a"]
+            await asyncio.gather(first, row)
+            assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_the_rows_of_a_transaction_are_written_in_the_order_of_the_statements(path: Path) -> None:
+    """A row's next step finds the one before it, though both were asked for at once."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            changes = [writer.writer.write({"change": {"before": text, "after": text.upper()}}) for text in "abc"]
+            rows = [writer.row(text) for text in "abc"]
+            writer.let_go()
+            await asyncio.gather(first, *changes, *rows)
+            assert writer.kept == ["A", "B", "C"]
+            assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_what_one_write_asks_for_is_written_together_or_not_at_all(path: Path) -> None:
+    """A row that is not as it should be breaks the log, and nothing of its transaction is kept."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await writer.row("a")
+            await writer.writer.write({"row": {"text": "b"}, "change": {"before": "a", "after": "c"}})
+            assert sorted(writer.kept) == ["b", "c"]
+            with pytest.raises(SendLogError, match=r"not in the state in which this run left them \(change\)"):
+                await writer.writer.write({"row": {"text": "d"}, "change": {"before": "nothing", "after": "e"}})
+            with pytest.raises(SendLogError, match=r"left them \(change\)"):
+                await writer.row("f")
+            assert sorted(writer.kept) == ["b", "c"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_a_write_that_is_not_urgent_waits_for_another(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, urgent: bool
+) -> None:
+    """It shares the transaction of the write that comes next, which ends its wait."""
+    monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            one = writer.writer.write({"row": {"text": "one"}}, urgent=False)
+            await asyncio.to_thread(lambda: None)
+            other = writer.writer.write({"row": {"text": "other"}}, urgent=urgent)
+            await asyncio.wait_for(asyncio.gather(one, other), 30)
+            assert writer.kept == ["one", "other"]
+            assert writer.statements.count("COMMIT") == 1
+
+    asyncio.run(run())
+
+
+def test_an_urgent_write_waits_for_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written at once where nothing else is to be written."""
+    monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await asyncio.wait_for(writer.row("alone"), 30)
+            await asyncio.wait_for(writer.note("alone, too"), 30)
+
+    asyncio.run(run())
+
+
+def test_a_write_that_is_not_urgent_is_written_without_company(path: Path) -> None:
+    """It does not wait for another one for ever."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await asyncio.wait_for(writer.writer.write({"row": {"text": "alone"}}, urgent=False), 10)
+            assert writer.kept == ["alone"]
 
     asyncio.run(run())
 
@@ -156,7 +240,7 @@ def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
             with pytest.raises(SendLogError, match="cannot be written any longer"):
                 await writer.note("three")
             with pytest.raises(SendLogError, match="cannot be written any longer"):
-                await writer.writer.read(lambda _: "not to be trusted")
+                await writer.writer.submit(lambda _: "not to be trusted")
             assert writer.kept == ["before"]
 
     asyncio.run(run())
@@ -173,36 +257,6 @@ def test_a_caller_that_gave_up_does_no_harm(path: Path) -> None:
             writer.let_go()
             await asyncio.gather(first, other)
             assert writer.kept == ["given up", "other"]
-
-    asyncio.run(run())
-
-
-def test_what_is_done_at_once_is_done_before_anybody_goes_on(path: Path) -> None:
-    """What a write asks for at once happens when it is on the disk, before those who waited, and fails for itself."""
-
-    async def run() -> None:
-        order: list[str] = []
-
-        def kept() -> None:
-            order.append(",".join(sorted(row["text"] for row in table(path, "SELECT text FROM note"))))
-
-        def fail() -> None:
-            raise RuntimeError("no")
-
-        async def wait(write: asyncio.Future[None]) -> None:
-            await write
-            order.append("went on")
-
-        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
-            connection.execute("CREATE TABLE note (text TEXT)")
-            statement = "INSERT INTO note SELECT value ->> 'text' FROM json_each(:note)"
-            writer = GroupCommit(connection, str(path), ("note",), statement)
-            writes = [writer.move("note", {"text": "a"}, kept), writer.move("note", {"text": "b"}, fail)]
-            results = await asyncio.gather(wait(writes[0]), writes[1], return_exceptions=True)
-            await asyncio.to_thread(writer.close)
-        assert order[0] in {"a", "a,b"}
-        assert order[1] == "went on"
-        assert isinstance(results[1], RuntimeError)
 
     asyncio.run(run())
 

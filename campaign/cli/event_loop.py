@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 from typing import TYPE_CHECKING, Any
 
 from campaign.delivery.run import first_error
@@ -26,10 +24,6 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
         loop_factory = None
     else:
         loop_factory = uvloop.new_event_loop
-    # The log's writer must not wait long for a busy loop: its commits are what the messages wait for.
-    sys.setswitchinterval(0.002)
-    # What was imported stays.
-    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(coroutine)

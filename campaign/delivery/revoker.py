@@ -75,7 +75,7 @@ class TokenRevoker:
             answers = await asyncio.gather(*(self._settle(*each) for each in pending), return_exceptions=True)
             in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
             if in_vain:
-                await self._log.forget_tries(in_vain)
+                await self._log.undo_attempt(in_vain)
             late = [answer for answer in answers if isinstance(answer, TransientError)]
             for answer in answers:
                 if isinstance(answer, BaseException) and not isinstance(answer, TransientError):

@@ -5,13 +5,13 @@ Counts of states and single recipients are read elsewhere; what the numbers mean
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog.files import open_for_reading
-from campaign.sendlog.jsontext import encoded
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
@@ -177,7 +177,7 @@ class Aggregates:
 
     def fullest_of(self, domains: Collection[str], period: timedelta) -> dict[str, int]:
         """Return the most messages of any window of this length, for each of the domains that had any."""
-        names = encoded(list(domains))
+        names = json.dumps(list(domains))
         period_s = period.total_seconds()
         return dict(self._rows(SQL.fullest_domains, state=Status.SENDING, period=period_s, domains=names))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,12 +11,13 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import InvalidRow, Recipient
-from campaign.sendlog.jsontext import encoded
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: A row's variables as text. The digest covers this text, so a change of it would make every row a changed one.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 #: Rows that one statement adds.
 _CHUNK = 500
 
@@ -78,7 +80,7 @@ class Enlister:
         self.result = Enlistment()
 
     def enlist(self, rows: Iterable[Recipient | InvalidRow]) -> None:
-        """Add, meet or change every row; what could not be mailed before is judged anew."""
+        """Add, touch or change every row; what could not be mailed before is judged anew."""
         self._connection.execute(SQL.forget_unmailable, {"campaign": self._campaign, "source": self._source})
         iterator = iter(rows)
         while chunk := list(islice(iterator, _CHUNK)):
@@ -128,16 +130,16 @@ class Enlister:
                 new.append(self._unmailable(row, f"duplicate: line {before[4]} has the same key"))
             else:
                 self.result.recipients += 1
-                self._meet(record, before)
+                self._update(record, before)
                 known[row.key] = (before[0], self._enlistment, before[2], record.digest, row.line)
         self._connection.executemany(_adding(1), new)
 
     def _known(self, keys: list[str]) -> dict[str, tuple[int, int, str, bytes, int]]:
-        arguments = {"campaign": self._campaign, "keys": encoded(keys)}
+        arguments = {"campaign": self._campaign, "keys": json.dumps(keys)}
         rows = self._connection.execute(SQL.known_keys, arguments)
         return {row[0]: tuple(row[1:]) for row in rows}
 
-    def _meet(self, record: _Record, before: tuple[int, int, str, bytes, int]) -> None:
+    def _update(self, record: _Record, before: tuple[int, int, str, bytes, int]) -> None:
         number, _, state, digest, _ = before
         if digest != record.digest and state in {"queued", "failed", "skipped"}:
             self.result.changed += 1
@@ -148,10 +150,10 @@ class Enlister:
             return
         self.result.changed_late += digest != record.digest
         arguments = {"id": number, "enlistment": self._enlistment, "line": record.line, "source": self._source}
-        self._connection.execute(SQL.meet_delivery, arguments)
+        self._connection.execute(SQL.touch_delivery, arguments)
 
     def _record(self, row: Recipient) -> _Record:
-        variables = encoded(row.variables)
+        variables = _encode(row.variables)
         content = "\0".join((row.email, row.user_id or "", variables))
         domain = row.email.rpartition("@")[2].lower()
         digest = hashlib.blake2b(content.encode(), digest_size=12).digest()

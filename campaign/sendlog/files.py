@@ -103,7 +103,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")
             _bring_up_to_date(connection)
             connection.execute("COMMIT")
-            _execute(connection, script("steps.sql"))
         except BaseException:
             connection.close()
             raise

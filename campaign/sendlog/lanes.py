@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from campaign.model import Delivery, Recipient
-from campaign.sendlog.jsontext import decoded, encoded
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,26 +27,19 @@ class Lane:
         self.after = (instant, 0)
 
     @property
-    def statement(self) -> str:
-        """The SQL that reads the lane's next page, as one row."""
-        name = "claim_domain" if self.domain else "claim_other_domains" if self.without else "claim"
-        return str(SQL.page).replace("(:claim)", f"({getattr(SQL, name).removesuffix(';')})")
-
-    @property
     def arguments(self) -> dict[str, Any]:
-        """What the SQL needs to know of the lane."""
-        number, identifier = self.after
-        domains = encoded(self.without)
-        return {"after": number, "after_id": identifier, "domain": self.domain, "domains": domains}
+        """Return the parameters of the statement `claim` that are the lane's own."""
+        instant, number = self.after
+        return {"after": instant, "after_id": number, "domain": self.domain, "domains": json.dumps(self.without)}
 
-    def pass_over(self, page: tuple[str | None, str | None, float], limit: int, now: float) -> list[Delivery]:
-        """Return a page's rows as deliveries and move behind them; behind everything due, if fewer came than asked."""
-        people, variables, instant = (page[0] or "[]", page[1] or "[]", page[2])
+    def pass_over(self, rows: Sequence[tuple[Any, ...]], limit: int, now: float) -> list[Delivery]:
+        """Return a page's rows as deliveries, and move the cursor behind them.
+
+        If fewer rows came than were asked for, the cursor moves behind everything that is due.
+        """
         deliveries = [
-            Delivery(number, Recipient(key, email, user_id, columns, line), attempts, faults, generation)
-            for (number, key, email, user_id, line, attempts, faults, generation), columns in zip(
-                decoded(people), decoded(variables), strict=True
-            )
+            Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
+            for number, key, email, user_id, line, variables, attempts, faults, generation, _ in rows
         ]
-        self.after = (instant, deliveries[-1].id) if len(deliveries) == limit else (now, _LAST_ID)
+        self.after = (rows[-1][-1], deliveries[-1].id) if len(rows) == limit else (now, _LAST_ID)
         return deliveries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -13,7 +14,6 @@ from campaign.model import LONGEST_WAIT, Recovered, Status
 from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
-from campaign.sendlog.jsontext import encoded
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The columns of the view `step`.
-_STEPS = ("issuing", "issued", "sending", "settle", "settle_token")
+#: What a run writes for a recipient, in the order in which one row can make the steps.
+_STATEMENTS = {
+    "issuing": SQL.issuing,
+    "issued": SQL.issued,
+    "sending": SQL.sending,
+    "settle": SQL.settle,
+    "revoke_token": SQL.revoke_token,
+    "count_orphan": SQL.count_orphan,
+}
 
 
 class SendLog:
@@ -149,7 +156,7 @@ class SendLog:
 
     async def __aenter__(self) -> Self:
         """Start the writer; from here on the methods below may be called."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STEPS, SQL.make_steps)
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -170,8 +177,8 @@ class SendLog:
         """
         now = self._clock.now()
         arguments = self.arguments(enlistment=self._enlistment, limit=limit, now=now) | lane.arguments
-        page = await self._running.read(lambda connection: connection.execute(lane.statement, arguments).fetchone())
-        return lane.pass_over(page, limit, now)
+        rows = await self._write(lambda connection: connection.execute(SQL.claim, arguments).fetchall())
+        return lane.pass_over(rows, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` later than an instant, or None if no row waits for one.
@@ -180,20 +187,22 @@ class SendLog:
             after: the instant.
             without: domains whose rows do not count.
         """
-        arguments = self.arguments(enlistment=self._enlistment, after=after, domains=encoded(list(without)))
-        row = await self._running.read(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
+        arguments = self.arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
+        row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
         """Make durable that a token is about to be asked for; return the delivery with its new generation."""
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
-        await self._running.move("issuing", (delivery.id, user_id, expires_at, now))
+        row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
+        await self._running.write({"issuing": row})
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
         """Make the token's id durable, before a message that carries the token can leave."""
-        await self._running.move("issued", (delivery.id, token.id, self._clock.now()))
+        row = {"id": delivery.id, "token_id": token.id, "now": self._clock.now()}
+        await self._running.write({"issued": row})
 
     async def sending(
         self,
@@ -202,14 +211,20 @@ class SendLog:
         message_id: str,
         server: str,
         with_token: bool,
-        at_once: Callable[[], None] | None = None,
     ) -> None:
-        """Make the intent to send durable, before the final dot, and call `at_once` as soon as it is."""
+        """Make the intent to send durable, before the final dot."""
         attempt, state = delivery.attempts, Status.ISSUING
         if not with_token:
             attempt, state = attempt + 1, Status.QUEUED
-        row = (delivery.id, attempt, message_id, server, state, self._clock.now())
-        await self._running.move("sending", row, at_once)
+        row = {
+            "id": delivery.id,
+            "state": state,
+            "attempt": attempt,
+            "message_id": message_id,
+            "server": server,
+            "now": self._clock.now(),
+        }
+        await self._running.write({"sending": row})
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Make an attempt's outcome durable, and with it that its token is to be revoked.
@@ -219,20 +234,26 @@ class SendLog:
             outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
             revoke: the token that no accepted message carries.
         """
-        row: tuple[object, ...] = (
-            delivery.id,
-            outcome.status,
-            outcome.reason,
-            *(outcome.reply or (None, None, None)),  # code, enhanced, text
-            outcome.faults,
-            outcome.not_before,
-            self._clock.now(),
-        )
-        step = "settle"
-        if revoke or outcome.possible_orphan:
-            step = "settle_token"
-            row += (self._campaign, revoke.id if revoke else None, outcome.possible_orphan)
-        await self._running.move(step, row, urgent=outcome.status is not Status.SENT)
+        code, enhanced, text = outcome.reply or (None, None, None)
+        now = self._clock.now()
+        rows: dict[str, dict[str, object]] = {
+            "settle": {
+                "id": delivery.id,
+                "state": outcome.status,
+                "reason": outcome.reason,
+                "code": code,
+                "enhanced": enhanced,
+                "reply": text,
+                "faults": outcome.faults,
+                "not_before": outcome.not_before,
+                "now": now,
+            }
+        }
+        if revoke:
+            rows["revoke_token"] = self.arguments(id=delivery.id, token_id=revoke.id, now=now)
+        if outcome.possible_orphan:
+            rows["count_orphan"] = {"id": delivery.id, "now": now}
+        await self._running.write(rows, urgent=outcome.status is not Status.SENT)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
@@ -243,9 +264,9 @@ class SendLog:
         rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
         return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
 
-    async def forget_tries(self, token_ids: Sequence[str]) -> None:
+    async def undo_attempt(self, token_ids: Sequence[str]) -> None:
         """Note that the last try of these revocations was not made, or that Clerk refused it."""
-        await self._write(lambda connection: connection.execute(SQL.forget_tries, {"tokens": encoded(token_ids)}))
+        await self._write(lambda connection: connection.execute(SQL.undo_attempt, {"tokens": json.dumps(token_ids)}))
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
         """Strike a revocation off with a `Revocation`."""

@@ -26,7 +26,7 @@ VALUES (:row);
 SELECT key, id, enlistment, state, digest, line FROM delivery
 WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT value FROM json_each(:keys));
 
--- name: meet_delivery
+-- name: touch_delivery
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source WHERE id = :id;
 
 -- name: change_delivery
@@ -65,50 +65,18 @@ WHERE state = 'sending';
 -- name: recover_put_off
 UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest;
 
--- name: page
--- A claim as a single row, since with every row the interpreter's lock is handed over and has to be got back: all its
--- rows as one JSON array, in their order, their variables as another, and the instant of the last one.
-SELECT '[' || group_concat(person) || ']', '[' || group_concat(variables) || ']', max(not_before)
-FROM (:claim);
-
 -- name: claim
--- The rows behind a place in the queue: those of its instant, of which there may be very many, and those after it.
--- One search for both would begin with the first row of the instant.
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
+-- The due rows behind a cursor: those of its instant, of which there may be very many, and those after it. A single
+-- search for both would begin with the first row of the instant.
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
+  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
 UNION ALL
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
-ORDER BY not_before, id LIMIT :limit;
-
--- name: claim_domain
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before = :after AND id > :after_id AND :after <= :now AND domain = :domain
-UNION ALL
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before > :after AND not_before <= :now AND domain = :domain
-ORDER BY not_before, id LIMIT :limit;
-
--- name: claim_other_domains
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before = :after AND id > :after_id AND :after <= :now
-  AND domain NOT IN (SELECT value FROM json_each(:domains))
-UNION ALL
-SELECT json_array(id, key, email, user_id, line, attempts, faults, generation) AS person, variables, not_before, id
-FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before > :after AND not_before <= :now
-  AND domain NOT IN (SELECT value FROM json_each(:domains))
+  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: next_due
@@ -117,10 +85,34 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
   AND domain NOT IN (SELECT value FROM json_each(:domains))
 ORDER BY not_before LIMIT 1;
 
--- name: make_steps
--- One transaction's worth of the steps of recipients' paths; see steps.sql.
-INSERT INTO step (issuing, issued, sending, settle, settle_token)
-VALUES (:issuing, :issued, :sending, :settle, :settle_token);
+-- name: issuing
+UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
+    user_id = :user_id, token_id = NULL, token_at = NULL, token_expires_at = :expires_at, message_id = NULL,
+    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = :now
+WHERE id = :id AND state = 'queued';
+
+-- name: issued
+UPDATE delivery SET token_id = :token_id, token_at = :now WHERE id = :id AND state = 'issuing';
+
+-- name: sending
+UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
+    code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = :now
+WHERE id = :id AND state = :state;
+
+-- name: settle
+UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :code, enhanced = :enhanced, reply = :reply,
+    faults = coalesce(:faults, faults), token_id = iif(:state = 'queued', NULL, token_id), not_before = :not_before,
+    updated_at = :now
+WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
+
+-- name: revoke_token
+-- A token that is to be revoked already stays as it is: the update counts as a changed row and changes nothing.
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
+ON CONFLICT (token_id) DO UPDATE SET asked_at = asked_at;
+
+-- name: count_orphan
+INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
+SELECT campaign_id, id, :now, coalesce(token_expires_at, :now) FROM delivery WHERE id = :id;
 
 -- name: try_revocations
 UPDATE revocation SET unanswered = unanswered + 1
@@ -128,7 +120,7 @@ WHERE token_id IN (
     SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY rowid LIMIT :limit)
 RETURNING token_id, unanswered > 1;
 
--- name: forget_tries
+-- name: undo_attempt
 UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT value FROM json_each(:tokens));
 
 -- name: settle_revocation

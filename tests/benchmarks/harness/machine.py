@@ -20,11 +20,11 @@ _WRITES = 100
 
 def describe(folder: Path) -> str:
     """Return one line about this machine; `folder` is where the send logs will be."""
-    fast = [name for name in ("uvloop", "orjson") if importlib.util.find_spec(name)]
+    uvloop = "with uvloop" if importlib.util.find_spec("uvloop") else "without uvloop"
     cores = len(processors())
     return (
         f"{cores} cores ({_processor()}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, with {' and '.join(fast) or 'nothing of the extra `fast`'}, "
+        f"Python {platform.python_version()}, {uvloop}, "
         f"fdatasync {_fdatasync(folder) * 1e6:.0f} µs"
     )
 
