@@ -22,6 +22,7 @@ from logbook import (
     issue,
     opened,
     people,
+    states,
     table,
     token,
     working,
@@ -190,6 +191,24 @@ def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: s
     with opened(path) as log:
         enlist(log, people(1))
         working(log, work)
+
+
+def test_a_token_is_revoked_once(path: Path) -> None:
+    """A token that is to be revoked already stays as it is, and the row is settled all the same."""
+    clock = FakeClock()
+
+    async def work(deliveries: list[Delivery]) -> None:
+        rows = [await issue(log, delivery) for delivery in deliveries]
+        await log.settle(rows[0], Outcome(Status.FAILED, "no"), revoke=token(rows[0]))
+        before = table(path, "SELECT * FROM revocation")
+        clock.jump(5.0)
+        await log.settle(rows[1], Outcome(Status.FAILED, "no"), revoke=token(rows[0]))
+        assert table(path, "SELECT * FROM revocation") == before
+
+    with opened(path, clock=clock) as log:
+        enlist(log, people(2))
+        working(log, work)
+    assert set(states(path).values()) == {"failed"}
 
 
 @pytest.mark.parametrize("state", END_STATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,18 @@ def test_grouped_rows_come_back_as_lists(path: Path) -> None:
     with opened(path) as log:
         enlist(log, [cart])
         working(log, work)
+
+
+def test_variables_keep_their_text_from_version_to_version(path: Path) -> None:
+    """Else each row of a log that an earlier version wrote would seem to have changed."""
+    variables = {"näme": 'Zoë "☕" \\', "empty": "", "odd": "\t\x01\x7f\u2028", "items": [{"price": "9.99"}]}
+    with opened(path) as log:
+        enlist(log, [person(1)._replace(variables=variables)])
+    (row,) = table(path, "SELECT variables, digest FROM delivery")
+    text = '{"näme":"Zoë \\"☕\\" \\\\","empty":"","odd":"\\t\\u0001\x7f\u2028","items":[{"price":"9.99"}]}'
+    assert row["variables"] == text
+    content = f"u1@example.com\0user_1\0{text}"
+    assert row["digest"] == hashlib.blake2b(content.encode(), digest_size=12).digest()
 
 
 def test_all_rows_or_none(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +16,11 @@ from campaign.errors import CampaignError, CannotStartError, LogHeldError, Servi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: As many new objects (some dozens a message; all that is imported are fewer) are looked through for garbage at once.
-_OBJECTS = 100_000
-
 __all__ = ["deciding", "looking", "main", "running", "serving"]
 
 
 def main() -> None:
     """Run the command line; every error is a sentence and an exit code, and never a traceback."""
-    # Nearly nothing that an import makes or a message leaves behind is garbage that must be searched for.
-    gc.set_threshold(_OBJECTS)
     with _sentences():
         raise SystemExit(commands(prog_name="campaign", standalone_mode=False))
 
