@@ -9,7 +9,7 @@ from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, key_of
-from campaign.message.dry_run import attempt
+from campaign.message.dry_run import compose_row
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
 from campaign.reporting.summary import number
@@ -124,7 +124,7 @@ def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
         found.recipients += 1
         if template is not None:
             try:
-                attempt(template, row, found.definition)
+                compose_row(template, row, found.definition)
             except TemplateError as error:
                 found.problems += str(error).splitlines()
     if not found.recipients:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
 #: The same where nobody looks at it: long as a real one, and made of all that a filter could change in one.
 _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
+_MESSAGE_ID = "<sample@campaign.invalid>"
 
 
 def sample_message(
@@ -38,7 +39,7 @@ def sample_message(
         return template.compose(
             recipient.variables,
             email=recipient.email,
-            message_id="<sample_message@campaign.invalid>",
+            message_id=_MESSAGE_ID,
             date=instant(SystemClock().now() // 1),
             token=token if definition.link else None,
             eight_bit=eight_bit,
@@ -47,7 +48,7 @@ def sample_message(
         raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
 
 
-def attempt(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
+def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
     """Compose one row's message as a run would, with a dummy token.
 
     Raises:
@@ -59,15 +60,20 @@ def attempt(template: MessageTemplate, recipient: Recipient, definition: Definit
 def checked_rows(
     rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
 ) -> Iterator[Recipient | InvalidRow]:
-    """Pass rows on, each rendered once.
+    """Pass rows on, each with its templates rendered once; see `MessageTemplate.check` for what that leaves out.
 
     Raises:
         TemplateError: one of them cannot be rendered.
     """
+    token = _SAMPLE_TOKEN if definition.link else None
+    date = instant(SystemClock().now() // 1)
     for row in rows:
         if isinstance(row, Recipient):
             try:
-                attempt(template, row, definition)
+                template.check(row.variables, email=row.email, message_id=_MESSAGE_ID, date=date, token=token)
             except TemplateError as error:
-                raise TemplateError(f"{error}\nNothing was sent. `campaign check` lists all such rows.") from None
+                where, hint = f"{definition.recipients.file}:{row.line}", "`campaign check` lists all such rows."
+                raise TemplateError(
+                    f"{where}: {error}\nNothing was sent. `campaign check` lists all such rows."
+                ) from None
         yield row

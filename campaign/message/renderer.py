@@ -129,20 +129,34 @@ class Renderer:
                 text names the template's file and line and never holds the token.
             ValueError: the token is missing.
         """
+        return self._render(variables, token, finish=True)
+
+    def check(self, variables: Mapping[str, Any], token: str | None) -> str:
+        """Return the subject for one recipient whose templates can be rendered; CSS is not inlined, no text is made.
+
+        Raises:
+            TemplateError, ValueError: see `render`.
+        """
+        return self._render(variables, token, finish=False).subject
+
+    def _render(self, variables: Mapping[str, Any], token: str | None, *, finish: bool) -> Rendered:
         if self._link is not None and not token:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
             context, links = self._context(variables, token or "")
             subject = one_line(templates.render(self._subject, context))
-            html = with_newlines(inline_css(templates.render(self._html, context)))
-            text = text_of(html) if self._text is None else with_newlines(templates.render(self._text, context))
+            html = templates.render(self._html, context)
+            html = with_newlines(inline_css(html) if finish else html)
+            text = None if self._text is None else with_newlines(templates.render(self._text, context))
+            if text is None and finish:
+                text = text_of(html)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables) from None
         arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
-        return Rendered(subject, html, text, arrived)
+        return Rendered(subject, html, text or "", arrived)
 
-    def _arrived(self, html: str, text: str, links: list[str], token: str) -> tuple[str, ...]:
-        """Return the links that stand in the HTML as they are.
+    def _arrived(self, html: str, text: str | None, links: list[str], token: str) -> tuple[str, ...]:
+        """Return the links that stand in the HTML as they are; a text of None is not there yet.
 
         Raises:
             TemplateError: there is none, none of them stands in the text, or the token stands anywhere else.
@@ -152,11 +166,11 @@ class Renderer:
         text_source = self._html if self._text is None else self._text
         if not arrived:
             raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
-        if not any(_stands_in(text, link) for link in arrived):
+        if text is not None and not any(_stands_in(text, link) for link in arrived):
             raise TemplateError(f"{text_source.filename}: The sign-in link does not arrive in the text part as it is.")
         forms = [form for link in links for form in _in_html(link)]
         for body, allowed, template in ((html, forms, self._html), (text, links, text_source)):
-            if not _only_links_hold(token, body, allowed):
+            if body is not None and not _only_links_hold(token, body, allowed):
                 raise TemplateError(
                     f"{template.filename}: The sign-in link stands inside another address or is altered, so that the "
                     "token would go elsewhere; let {{ link }} stand by itself."

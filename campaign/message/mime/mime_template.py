@@ -87,13 +87,23 @@ class MimeTemplate:
                 would not hold exactly the headers that were meant.
             ValueError: the Message-ID is not one.
         """
+        varying = self.headers(to=to, subject=subject, date=date, message_id=message_id)
+        text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
+        html_encoding, html_bytes = self._encoded(html, eight_bit=eight_bit)
+        parts = self._parts[text_encoding, html_encoding]
+        body = (parts.before_text, text_bytes, parts.before_html, html_bytes, parts.after_html)
+        return b"".join((self._from, varying, *body))
+
+    def headers(self, *, to: str, subject: str, date: datetime, message_id: str) -> bytes:
+        """Return the headers that vary, as `fill` takes them.
+
+        Raises:
+            TemplateError, ValueError: see `fill`.
+        """
         if not headers.is_address(to):
             raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
-        text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
-        html_encoding, html_bytes = self._encoded(html, eight_bit=eight_bit)
-        parts = self._parts[text_encoding, html_encoding]
         varying = b"".join(
             (
                 f"To: {to}\r\n".encode("ascii"),
@@ -105,9 +115,7 @@ class MimeTemplate:
         )
         if self._varying.fullmatch(varying) is None:
             raise TemplateError("The headers of this message would not be exactly those that were meant.")
-        return b"".join(
-            (self._from, varying, parts.before_text, text_bytes, parts.before_html, html_bytes, parts.after_html)
-        )
+        return varying
 
     def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:
         """Return a body's Content-Transfer-Encoding and its bytes."""

@@ -19,7 +19,7 @@ ROWS = (
     ),
     Row(
         "CSS that cannot be inlined for a row",
-        "found before the first token, with the file and the row",
+        "found by `check`; in a run that row fails alone, with the file and the row, and its token is revoked",
         (
             "faults/test_templates.py::test_css_that_cannot_be_inlined_names_the_template_and_the_row",
             "test_inlining.py::test_css_that_cannot_be_read_is_an_error",
