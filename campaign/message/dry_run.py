@@ -72,7 +72,7 @@ def checked_rows(
             try:
                 template.check(row.variables, email=row.email, message_id=_MESSAGE_ID, date=date, token=token)
             except TemplateError as error:
-                where, hint = f"{definition.recipients.file}:{row.line}", "`campaign check` lists all such rows."
+                where = f"{definition.recipients.file}:{row.line}"
                 raise TemplateError(
                     f"{where}: {error}\nNothing was sent. `campaign check` lists all such rows."
                 ) from None
