@@ -50,7 +50,7 @@ SCHEMES = st.sampled_from(
 
 
 def rendered(source: str, **variables: object) -> str:
-    """Return what a with_escaping HTML template renders."""
+    """Return what an escaped HTML template renders."""
     env = templates.environment(autoescape=True)
     guard = with_escaping(env, source, "a.html")
     assert guard.count("\n") == source.count("\n")
@@ -175,7 +175,7 @@ def test_data_in_text_and_values_adds_no_markup(value: str) -> None:
 
 
 def test_included_templates_are_guarded_too(tmp_path: Path) -> None:
-    """A part that is included is with_escaping like the template that includes it."""
+    """A part that is included is escaped like the template that includes it."""
     (tmp_path / "a.html").write_text("{% include 'part.txt' %}", "utf-8")
     (tmp_path / "part.txt").write_text('<a href="{{ x }}">', "utf-8")
     folder = templates.TemplateFolder(tmp_path)

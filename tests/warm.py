@@ -111,7 +111,7 @@ def serve() -> None:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Permit this process into one that a shell might have started."""
+    """Turn this process into one that a shell might have started."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT, 0o600), number)

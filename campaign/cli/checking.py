@@ -48,7 +48,7 @@ class CheckReport:
         yield from self.signing
         name = self.definition.name
         if self.problems:
-            yield f"{name}: {number(len(self.problems), 'problem')}; nothing can be sent before they are mended."
+            yield f"{name}: {number(len(self.problems), 'problem')}; fix these before you send."
         else:
             skipped = f", {number(self.skipped, 'row')} skipped" if self.skipped else ""
             yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."

@@ -1,1 +1,1 @@
-"""A run. `app.run` puts its parts together; `pipeline.Pipeline` takes each recipient along one path."""
+"""A run. `run.run` puts its parts together; `pipeline.Pipeline` takes each recipient along one path."""

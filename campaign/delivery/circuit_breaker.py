@@ -1,4 +1,4 @@
-"""Who is to blame when many recipients are refused in a row: a domain's temper, or ours. Pure decisions."""
+"""A circuit breaker for refusals in a row: `CircuitBreaker.refused` says whether to pause a domain or end the run."""
 
 from __future__ import annotations
 
@@ -90,11 +90,12 @@ class CircuitBreaker:
                 return PauseDomain(domain, self._backoffs[domain].failed(error.wait))
         elif isinstance(error, PermanentError) and _is_policy(reply):
             self._refused[domain] += 1
-            self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES  # one domain's temper is not everybody's
+            # count each domain at most five times toward the global limit
+            self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES
             if self._refused_in_all >= _ALL_REFUSE:
                 return AbortRun(
                     f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy, "
-                    f"to be settled with whoever runs it: {reply}"
+                    f"ask its operator: {reply}"
                 )
             if self._refused[domain] == _DOMAIN_REFUSES:
                 return BlockDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")

@@ -1,4 +1,4 @@
-"""How many recipients are on their way at once: a number that follows from the rate and the measured latency."""
+"""Decide how many deliveries run at once, from the rate and the measured latency: `Concurrency`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLS = 1500.0
 _FEW, _MANY = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
 _QUEUE = 4.0
-#: ResizableSemaphore for what varies.
+#: Headroom for latency that varies.
 _SLACK = 1.5
 
 

@@ -1,4 +1,4 @@
-"""When rows of a recipient domain may be taken up: its rate, its holds, and few at first after a hold.
+"""The rows of one recipient domain: taken up at its rate, not while it is paused, and few at first afterwards.
 
 The domain's turn is taken before the final dot. A row is taken up so early that its token is there when the turn
 comes, and its message waits for the turn without a connection. Who is under way is for the feed to say.
@@ -108,7 +108,7 @@ class DomainQueue:
     def raise_if_paused(self) -> None:
         """Raise TransientError if the domain is left alone for long."""
         if self.pacer is not None and self.pacer.paused_until > self._clock.now() + _LONG:
-            raise TransientError(f"{self.lane.domain} is left alone for a while", scope=Scope.DOMAIN)
+            raise TransientError(f"{self.lane.domain} is paused for a while", scope=Scope.DOMAIN)
 
     @property
     def stopped(self) -> bool:

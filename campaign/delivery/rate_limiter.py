@@ -1,4 +1,4 @@
-"""When the next call may be made: rates, holds, and a turn for everyone. No knowledge of what is called."""
+"""Rate limits and pauses of one service or domain: `RateLimiter.acquire_or_defer` gives a permit for each call."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class RateLimiter:
         async with self._queue:
             while (wait := self.free_at() - self._clock.now()) > 0:
                 if self._held_until > self._clock.now() + longest_hold:
-                    raise TransientError(f"{who} is left alone for a while", scope=scope)
+                    raise TransientError(f"{who} is paused for a while", scope=scope)
                 await self._clock.sleep(wait)
             return self._take([])
 

@@ -1,4 +1,4 @@
-"""Whether again, and when: pure decisions from a fault and what went before. Nothing here waits or writes."""
+"""Decide whether and when a recipient is tried again: `outcome_of`, from the fault and the attempts before it."""
 
 from __future__ import annotations
 

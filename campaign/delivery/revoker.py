@@ -1,4 +1,4 @@
-"""Revocations: tokens that nobody must use any more, until Clerk has answered for each. The log holds which."""
+"""Revoke the tokens that no accepted message carries, until Clerk has answered for each: `TokenRevoker.run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: settings and a campaign file become a pipeline that runs. Nothing is printed here."""
+"""Run a campaign: `run` makes a pipeline of the settings and the campaign file, and runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which recipient comes next, and when: the log's due rows, as many as may be under way. Nothing is sent here."""
+"""Schedule deliveries: `Scheduler.next` picks the next due row, within the limits and the pauses of domains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResizableSemaphore for a few at a time, whose number may change meanwhile. Who decides it is elsewhere."""
+"""A FIFO semaphore whose limit may change at any time: `ResizableSemaphore`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ResizableSemaphore:
-    """Lets so many in as `size` says when somebody comes or leaves, in the order in which they came."""
+    """A FIFO semaphore whose limit is read again at each acquire and release."""
 
     def __init__(self, size: Callable[[], int]) -> None:
         self._size = size

@@ -1,4 +1,4 @@
-"""Where a campaign happens: the real Clerk and mail server, or the embedded sandbox; decided from the settings."""
+"""Choose the services of a run, the real Clerk and mail server or the embedded sandbox: `open_services`."""
 
 from __future__ import annotations
 

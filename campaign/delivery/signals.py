@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops a run softly, the second cancels it. What a soft stop is, the pipeline knows."""
+"""Handle SIGINT and SIGTERM: the first lets a run finish what is under way, the second cancels it."""
 
 from __future__ import annotations
 

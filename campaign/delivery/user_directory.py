@@ -1,4 +1,4 @@
-"""Whom a token may be asked for: Clerk's users, asked for in batches, and held against the CSV's addresses."""
+"""Look up Clerk's users in batches and hold the CSV's addresses against theirs: `UserDirectory.user_id_of`."""
 
 from __future__ import annotations
 

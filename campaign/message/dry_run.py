@@ -1,4 +1,4 @@
-"""Every row tried with a dummy token, before anything is asked for: what cannot be mailed is found then."""
+"""Render every row with a dummy token before anything is asked for: `checked_rows`."""
 
 from __future__ import annotations
 

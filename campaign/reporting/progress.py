@@ -59,7 +59,8 @@ class RunReport:
         """Say first where this happens."""
         if venue.maildir is not None:
             self._out.print(
-                f"Embedded sandbox: nothing leaves this machine. Clerk and mail are played by {venue.maildir.parent}."
+                "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
+                f"their data is in {venue.maildir.parent}/."
             )
 
     def confirm(self, plan: Plan) -> bool:

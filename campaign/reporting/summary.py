@@ -52,7 +52,11 @@ def changes(plan: Plan) -> list[str]:
             f"{section.file}: changed before the mail went out, so the new data applies: {{}}.",
         ),
         (enlistment.changed_late, "row", f"{section.file}: changed after the mail went out, so nothing happens: {{}}."),
-        (enlistment.invalid, "row", f"{section.file}: skipped, the table at the end says why: {{}}."),
+        (
+            enlistment.invalid,
+            "row",
+            f"{section.file}: invalid and skipped; the reasons are in the table at the end: {{}}.",
+        ),
         (enlistment.duplicates, "row", f"{section.file}: skipped, the {section.key} had a row before: {{}}."),
         (
             enlistment.shared_addresses,

@@ -1,4 +1,4 @@
-"""An ear at a socket: has everything that came been heard of, though the event loop is busy? Nothing is read here."""
+"""Ask a socket whether it holds data that a busy event loop has not read yet: `Ear`."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
         assert stage.mailed == [person["email"] for person in PEOPLE]
         status = stage.work.status()
         assert (status["recipients"], status["sent"], status["skipped"]) == (len(ROWS) + 3, 3, len(ROWS))
-        assert f"skipped, the table at the end says why: {len(ROWS)} rows" in done.stdout
+        assert f"invalid and skipped; the reasons are in the table at the end: {len(ROWS)} rows" in done.stdout
         reasons = [row["reason"] for row in stage.work.rows() if row["state"] == "skipped"]
         for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
             assert reason.startswith(f"line {number}: ")
