@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from campaign.model import InvalidRow, Outcome, Receipt, Recipient, SignInToken, Status
-from campaign.sendlog import Lane, SendLog
+from campaign.sendlog import QueueCursor, SendLog
 from logbook import TWO_DAYS, enlist
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Chronicle:
 
     async def _run(self, log: SendLog) -> None:
         async with log:
-            rows = await log.claim(self._recipients, Lane())
+            rows = await log.claim(self._recipients, QueueCursor())
             # the last few stay in the queue
             rows = rows[: len(rows) - len(rows) // 100]
             for start in range(0, len(rows), _TOGETHER):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.model import Delivery, Recipient
-    from campaign.sendlog import Lane
+    from campaign.sendlog import QueueCursor
 
 START = 1_750_000_000.0
 SENT = Outcome(Status.SENT)
@@ -49,7 +49,7 @@ class Watched(SendLog):
         finally:
             self.busy -= 1
 
-    async def claim(self, limit: int, lane: Lane) -> list[Delivery]:
+    async def claim(self, limit: int, lane: QueueCursor) -> list[Delivery]:
         """Return due rows."""
         found: list[Delivery] = await self._while(super().claim(limit, lane))
         return found

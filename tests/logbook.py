@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from campaign.model import Outcome, Receipt, Recipient, SignInToken, Status
-from campaign.sendlog import Lane, SendLog
+from campaign.sendlog import QueueCursor, SendLog
 from timekeeping import FakeClock
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def working(log: SendLog, work: Callable[[list[Delivery]], Coroutine[Any, Any, N
 
     async def run() -> None:
         async with log:
-            await work(await log.claim(limit, Lane()))
+            await work(await log.claim(limit, QueueCursor()))
 
     asyncio.run(run())
 

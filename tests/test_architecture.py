@@ -171,7 +171,7 @@ def outside(*allowed: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("aiosmtplib", ("smtp/dialing.py",)),
+        ("aiosmtplib", ("smtp/connector.py",)),
         ("httpx", ("clerk/",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),

@@ -29,7 +29,7 @@ def test_the_number_is_always_of_use(
 ) -> None:
     """Whatever was measured, at least two are under way and at most a thousand."""
     concurrency = Concurrency(rate=rate, connections=connections, with_token=with_token)
-    assert 2 <= measured(concurrency, token=token, transaction=transaction).copies <= 1000
+    assert 2 <= measured(concurrency, token=token, transaction=transaction).max_deliveries <= 1000
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def test_the_number_is_always_of_use(
 def test_there_are_enough_for_the_rate(rate: float, connections: int, token: float, transaction: float) -> None:
     """Rate times latency of them are under way, so that the rate is reached on a slow network."""
     concurrency = Concurrency(rate=rate, connections=connections, with_token=True)
-    assert measured(concurrency, token=token, transaction=transaction).copies >= rate * (token + transaction)
+    assert measured(concurrency, token=token, transaction=transaction).max_deliveries >= rate * (token + transaction)
 
 
 def test_there_are_not_many_more_than_the_rate_needs() -> None:
     """A slow rate on a fast network does not collect recipients who wait with tokens in their hands."""
     concurrency = Concurrency(rate=14.0, connections=10, with_token=True)
-    assert measured(concurrency, token=0.02, transaction=0.02).copies <= 4
+    assert measured(concurrency, token=0.02, transaction=0.02).max_deliveries <= 4
 
 
 def test_without_a_rate_the_connections_decide() -> None:
     """Without a limit every connection has a message on the wire and another one ready."""
     concurrency = Concurrency(rate=None, connections=10, with_token=False)
-    assert measured(concurrency, token=0.0, transaction=0.02).copies >= 20
+    assert measured(concurrency, token=0.0, transaction=0.02).max_deliveries >= 20
 
 
 def test_slow_tokens_make_more_of_them() -> None:
@@ -59,7 +59,7 @@ def test_slow_tokens_make_more_of_them() -> None:
     fast, slow = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))
     measured(fast, token=0.02, transaction=0.05)
     measured(slow, token=0.50, transaction=0.05)
-    assert slow.copies >= 10 * (1 + 0.50 / 0.05) > fast.copies
+    assert slow.max_deliveries >= 10 * (1 + 0.50 / 0.05) > fast.max_deliveries
 
 
 def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
@@ -69,9 +69,9 @@ def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
         token=0.005,
         transaction=0.02,
     )
-    before = concurrency.copies
+    before = concurrency.max_deliveries
     measured(concurrency, token=3.0, transaction=0.02)
-    assert concurrency.copies <= 2 * before
+    assert concurrency.max_deliveries <= 2 * before
 
 
 def test_the_latency_follows_what_is_measured() -> None:
@@ -87,11 +87,11 @@ def test_the_latency_follows_what_is_measured() -> None:
 def test_more_calls_at_once_than_are_of_use_are_not_made() -> None:
     """At a server that answers at once few calls are out at a time; at one that is far away or grew slow, many."""
     near, far = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))
-    assert measured(near, token=0.002, transaction=0.02).calls <= 5
+    assert measured(near, token=0.002, transaction=0.02).max_token_calls <= 5
     for each in (far, near):
         for _ in range(3):
             measured(each, token=0.2, transaction=0.02)
-        assert each.calls == 100
+        assert each.max_token_calls == 100
 
 
 def test_the_first_slow_answers_open_no_crowd_of_connections() -> None:
@@ -99,4 +99,4 @@ def test_the_first_slow_answers_open_no_crowd_of_connections() -> None:
     concurrency = Concurrency(rate=None, connections=10, with_token=True)
     for number in range(20):
         concurrency.token.note(0.5)
-        assert concurrency.calls <= 5 + number // 4
+        assert concurrency.max_token_calls <= 5 + number // 4

@@ -13,7 +13,7 @@ from campaign.delivery.domain_queue import DomainQueue
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.errors import Scope, TransientError
 from campaign.model import Rate
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 from timekeeping import FakeClock, settled
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
 def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> DomainQueue:
     """Return a domain's lane."""
     concurrency = concurrency or Concurrency(rate=None, connections=1, with_token=False)
-    return DomainQueue(Lane(domain="d.example"), pacer(clock, *rates), concurrency, clock)
+    return DomainQueue(QueueCursor(domain="d.example"), pacer(clock, *rates), concurrency, clock)
 
 
 def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
@@ -120,7 +120,7 @@ def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
     assert clock.now() - START > 240
     assert max(early) <= 0.2 + 0.001
     assert max(early[1:]) >= 0.1
-    assert slow.parked == 0
+    assert slow.waiting == 0
 
 
 class TardyClock(FakeClock):

@@ -52,7 +52,7 @@ def test_all_come_in_order_and_once(path: Path) -> None:
 def test_no_more_are_under_way_than_are_of_use(path: Path) -> None:
     """The number under way follows what is measured and is reached, not exceeded."""
     run = Feeding(path, people(60))
-    most = run.concurrency.copies
+    most = run.concurrency.max_deliveries
     run.run()
     assert run.most_under_way == most
 

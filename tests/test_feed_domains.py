@@ -152,7 +152,7 @@ def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
 def test_a_domain_that_goes_on_deferring_costs_few_tries(path: Path) -> None:
     """However long a domain defers everybody, each hold is followed by two tries, and nobody uses up all of theirs."""
     run = Feeding(path, of_one_domain(60), connections=5, takes=0.5)
-    under_way = run.concurrency.copies
+    under_way = run.concurrency.max_deliveries
     storm = Deferring(run, lambda since_start, _: since_start < 4 * HOUR)
     run.run(storm.settle)
     assert set(states(path).values()) == {"sent"}

@@ -15,7 +15,7 @@ from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.errors import ServiceRefusesError
 from campaign.model import Outcome, Revocation, SignInToken, Status
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 from logbook import TWO_DAYS, bring, enlist, opened, people, table, working
 from servers.clerk import ClerkServer
 from servers.clerk_script import Answer, ClerkScript, Used, refusal
@@ -58,7 +58,7 @@ class Revoking:
     async def _run(self, server: ClerkServer, log: SendLog, times: int, unknown: int, held: float) -> None:
         async with log, Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
             clock = FakeClock()
-            for number, row in enumerate(await log.claim(self._number, Lane())):
+            for number, row in enumerate(await log.claim(self._number, QueueCursor())):
                 delivery = await log.issuing(row, user_id="user_ada", expires_in=TWO_DAYS)
                 token = await clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS)
                 if number < unknown:

@@ -10,7 +10,7 @@ import pytest
 
 from campaign.errors import SendLogError
 from campaign.model import Outcome, Receipt, Status
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 from logbook import (
     END_STATES,
     REFUSED,
@@ -121,7 +121,7 @@ def test_each_attempt_has_a_token_of_its_own(path: Path) -> None:
         (row,) = table(path, "SELECT state, token_id, code, reply FROM delivery")
         assert row == {"state": "queued", "token_id": None, "code": 451, "reply": "later"}
         assert await log.try_revocations(10) == [("sit_1_1", False)]
-        (again,) = await log.claim(10, Lane())
+        (again,) = await log.claim(10, QueueCursor())
         again = await issue(log, again)
         assert (again.attempts, again.generation, again.faults) == (2, 2, 1)
 
@@ -185,7 +185,7 @@ def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: s
         with pytest.raises(SendLogError, match="not in the state"):
             await STEPS[step][1](log, row)
         with pytest.raises(SendLogError):
-            await log.claim(1, Lane())
+            await log.claim(1, QueueCursor())
         assert before == (table(path, "SELECT * FROM delivery"), history(path), table(path, "SELECT * FROM revocation"))
 
     with opened(path) as log:

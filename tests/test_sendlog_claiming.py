@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.model import Outcome, Status
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 from campaign.sendlog.statements import SQL
 from logbook import enlist, history, intend, opened, people, person, states, working
 from timekeeping import FakeClock
@@ -44,7 +44,7 @@ def test_rows_come_in_the_order_of_the_csv_and_once(path: Path) -> None:
 
     async def run(log: SendLog) -> list[list[str]]:
         async with log:
-            lane = Lane()
+            lane = QueueCursor()
             return [keys(await log.claim(2, lane)) for _ in range(4)]
 
     with opened(path) as log:
@@ -52,8 +52,10 @@ def test_rows_come_in_the_order_of_the_csv_and_once(path: Path) -> None:
         assert asyncio.run(run(log)) == [["1", "2"], ["3", "4"], ["5"], []]
 
 
-@pytest.mark.parametrize("lane", [Lane(), Lane(domain="example.com"), Lane(without=("nobody.example",))])
-def test_a_page_far_behind_takes_no_longer_than_the_first(path: Path, lane: Lane) -> None:
+@pytest.mark.parametrize(
+    "lane", [QueueCursor(), QueueCursor(domain="example.com"), QueueCursor(without=("nobody.example",))]
+)
+def test_a_page_far_behind_takes_no_longer_than_the_first(path: Path, lane: QueueCursor) -> None:
     """However many rows were passed over and are still queued, such as those of a domain that is held."""
     with opened(path) as log:
         enlist(log, people(5_000))
@@ -89,7 +91,7 @@ def test_a_row_that_waits_comes_when_it_is_due(path: Path) -> None:
 
     async def run(log: SendLog) -> None:
         async with log:
-            lane = Lane()
+            lane = QueueCursor()
             one, two, three = await log.claim(10, lane)
             await later(log, one, START + 60)
             await later(log, two, START + 30)
@@ -116,7 +118,11 @@ def test_lanes_share_the_queue(path: Path) -> None:
 
     async def run(log: SendLog) -> None:
         async with log:
-            gmail, rest, everything = Lane(domain="gmail.com"), Lane(without=("gmail.com", "aol.com")), Lane()
+            gmail, rest, everything = (
+                QueueCursor(domain="gmail.com"),
+                QueueCursor(without=("gmail.com", "aol.com")),
+                QueueCursor(),
+            )
             assert keys(await log.claim(10, gmail)) == ["1", "4"]
             assert keys(await log.claim(10, rest)) == ["2", "5"]
             assert keys(await log.claim(10, everything)) == ["1", "2", "3", "4", "5"]
@@ -132,7 +138,7 @@ def test_domains_that_do_not_count_are_left_out_of_what_is_due(path: Path) -> No
 
     async def run(log: SendLog) -> None:
         async with log:
-            one, two = await log.claim(10, Lane())
+            one, two = await log.claim(10, QueueCursor())
             await later(log, one, START + 10)
             await later(log, two, START + 20)
             assert await log.next_due(START) == START + 10
@@ -157,7 +163,7 @@ def test_no_row_is_lost_or_doubled(steps: list[tuple[int, int, float]], number: 
 
     async def run(log: SendLog) -> None:
         async with log:
-            lane, done = Lane(), set[int]()
+            lane, done = QueueCursor(), set[int]()
             in_hand: list[Delivery] = []
             for limit, settle, wait in [*steps, (100, 100, 100.0), (100, 100, 100.0)]:
                 page = await log.claim(limit, lane)

@@ -13,8 +13,9 @@ import pytest
 
 from campaign.errors import SendLogError
 from campaign.model import Outcome, Status
-from campaign.sendlog import Lane, commit
-from campaign.sendlog.commit import GroupCommit
+from campaign.sendlog import QueueCursor
+from campaign.sendlog import group_commit as commit
+from campaign.sendlog.group_commit import GroupCommit
 from logbook import TWO_DAYS, enlist, opened, people, states, table
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def test_a_full_disk_stops_the_run(path: Path) -> None:
 
     async def run(log: SendLog) -> None:
         async with log:
-            lane = Lane()
+            lane = QueueCursor()
             (one, *others) = await log.claim(2000, lane)
             await log.issuing(one, user_id="u", expires_in=TWO_DAYS)
             size = path.with_name(path.name + "-wal").stat().st_size
@@ -335,13 +336,13 @@ def test_nothing_is_written_outside_of_a_run(path: Path) -> None:
 
     async def run(log: SendLog) -> None:
         async with log:
-            (delivery,) = await log.claim(1, Lane())
+            (delivery,) = await log.claim(1, QueueCursor())
         with pytest.raises(SendLogError, match="closed"):
             await log.settle(delivery, Outcome(Status.SENT))
 
     with opened(path) as log:
         enlist(log, people(1))
         with pytest.raises(SendLogError, match="closed"):
-            asyncio.run(log.claim(1, Lane()))
+            asyncio.run(log.claim(1, QueueCursor()))
         asyncio.run(run(log))
     assert states(path) == {"user_1": "queued"}

@@ -11,8 +11,8 @@ from campaign.errors import SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
 from campaign.sendlog import (
     FIELDS,
-    Lane,
     LogReader,
+    QueueCursor,
     keep_uncertain,
     resend_uncertain,
     retry,
@@ -266,7 +266,7 @@ def test_reading_does_not_hold_a_run_up(path: Path) -> None:
         next(iter(rows))
         for delivery in deliveries:
             await log.settle(await intend(log, delivery), Outcome(Status.SENT))
-        assert await log.claim(10, Lane()) == []
+        assert await log.claim(10, QueueCursor()) == []
         assert len(list(rows)) == len(deliveries) - 1
 
     with opened(path) as log:

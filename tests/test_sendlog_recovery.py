@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.model import Outcome, Rate, Recovered, Status
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 from logbook import (
     END_STATES,
     TWO_DAYS,
@@ -245,7 +245,7 @@ def test_a_row_that_came_back_spends_again(path: Path) -> None:
     async def work(deliveries: list[Delivery]) -> None:
         delivery = await intend(log, deliveries[0])
         await log.settle(delivery, Outcome(Status.QUEUED, "451"), revoke=token(delivery))
-        (again,) = await log.claim(1, Lane())
+        (again,) = await log.claim(1, QueueCursor())
         await log.settle(await intend(log, again), Outcome(Status.SENT))
 
     with opened(path) as log:

@@ -11,7 +11,7 @@ import pytest
 
 from campaign.errors import TransientError, UncertainError
 from campaign.smtp.connection import Connection
-from campaign.smtp.fates import NotBegunError
+from campaign.smtp.reply_codes import NotBegunError
 from campaign.smtp.terms import Features, Timeouts
 from servers.script import Drop, Fault, Raw, Reply, Reset
 from servers.smtp import SmtpServer

@@ -12,7 +12,7 @@ import pytest
 
 from campaign.config.smtp_url import parse_smtp_url
 from campaign.errors import CampaignError, Scope, ServiceRefusesError, TransientError
-from campaign.smtp import Dialer
+from campaign.smtp import Connector
 from campaign.smtp.terms import Features
 from servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from servers.smtp import SmtpServer
@@ -79,7 +79,7 @@ def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytes
     """Without a context of its own the dialer trusts what the system does; `SSL_CERT_FILE` says what that is."""
 
     async def run(server: SmtpServer) -> None:
-        connection = await Dialer(parse_smtp_url(server.url), PATIENT).dial()
+        connection = await Connector(parse_smtp_url(server.url), PATIENT).dial()
         connection.end("the test is over")
 
     with SmtpServer(SmtpScript(tls="implicit")) as server:
@@ -175,7 +175,7 @@ def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
 )
 def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
     """What may be mended by waiting is the server's matter, whoever's mail waits, and ends within the deadline."""
-    monkeypatch.setattr("campaign.smtp.dialing._PATIENCE", 0.3)
+    monkeypatch.setattr("campaign.smtp.connector._PATIENCE", 0.3)
     tls = "starttls" if at == "starttls" else "none"
     with SmtpServer(SmtpScript(faults=(Fault(at, action),), credentials=LOGIN, tls=tls)) as server:
         outcome = dialled(server)
@@ -217,5 +217,5 @@ def gone_after(*parts: bytes) -> Iterator[int]:
 def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes]) -> None:
     """A connection lost before TLS stands is a server that is not ready, and no matter of trust."""
     with gone_after(*parts) as port, pytest.raises(TransientError) as caught:
-        asyncio.run(Dialer(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER

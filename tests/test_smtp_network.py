@@ -12,7 +12,7 @@ import pytest
 
 from campaign.config.smtp_url import parse_smtp_url
 from campaign.errors import Scope, ServiceRefusesError, TransientError
-from campaign.smtp import Dialer
+from campaign.smtp import Connector
 from campaign.smtp.terms import Features
 from servers.script import Delay, Fault, Reply
 from servers.smtp import SmtpServer
@@ -25,13 +25,13 @@ def test_nobody_listens() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached") as caught:
-        asyncio.run(Dialer(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER
 
 
 def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not even take the connection is given up after the deadline."""
-    monkeypatch.setattr("campaign.smtp.dialing._PATIENCE", 0.3)
+    monkeypatch.setattr("campaign.smtp.connector._PATIENCE", 0.3)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening, ExitStack() as crowd:
         address = listening.getsockname()
         for _ in range(2):  # the queue is full, and who comes next hears nothing
@@ -39,7 +39,7 @@ def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             waiting.settimeout(0)
             waiting.connect_ex(address)
         with pytest.raises(TransientError) as caught:
-            asyncio.run(Dialer(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).dial())
+            asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).dial())
     assert caught.value.scope is Scope.SERVER
 
 
@@ -66,7 +66,7 @@ def test_too_few_file_descriptors() -> None:
 def test_there_is_no_such_host() -> None:
     """A host name that does not exist is a wrong setting."""
     with pytest.raises(ServiceRefusesError, match=r"no host mail\.invalid; check CAMPAIGN_SMTP_URL"):
-        asyncio.run(Dialer(parse_smtp_url("smtps://mail.invalid"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url("smtps://mail.invalid"), PATIENT).dial())
 
 
 @pytest.mark.parametrize(

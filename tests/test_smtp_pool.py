@@ -21,7 +21,7 @@ from transactions import RECEIPT, Post, accepted, dialer, envelope, fates, mail,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from campaign.smtp import Dialer
+    from campaign.smtp import Connector
     from campaign.smtp.connection import Connection
     from servers.script import Action
 
@@ -31,7 +31,7 @@ ONE_BY_ONE = ("8BITMIME",)
 class Behind:
     """Several servers behind one name: each connection is to the next of them."""
 
-    def __init__(self, dialers: Iterator[Dialer]) -> None:
+    def __init__(self, dialers: Iterator[Connector]) -> None:
         self._dialers = dialers
 
     async def dial(self) -> Connection:
@@ -237,7 +237,7 @@ def test_a_message_over_size_is_refused_before_data() -> None:
     async def run(server: SmtpServer) -> None:
         post = Post(server)
         async with post.pool:
-            await post.pool.prove()
+            await post.pool.warm_up()
             big = mail(body=b"x" * 70 + b"\r\n" * 100)
             with pytest.raises(PermanentError, match=f"{len(big)} octets, the server takes 200"):
                 await post.pool.send(envelope(big), big, no_intent)
@@ -256,7 +256,7 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
         pool = Pool(Behind(dialers), limit=2, clock=SystemClock())
         message = mail(body="Zoë\r\n".encode())
         async with pool:
-            await pool.prove()
+            await pool.warm_up()
             assert pool.eight_bit
             sent = [
                 pool.send(envelope(message, f"u{n}@example.com", eight_bit=True), message, no_intent) for n in range(9)

@@ -13,8 +13,8 @@ from campaign.config.smtp_url import parse_smtp_url
 from campaign.delivery.concurrency import Latency
 from campaign.errors import CampaignError, TransientError
 from campaign.model import Receipt
-from campaign.smtp import Dialer, Envelope, Pool, Timeouts
-from campaign.smtp.fates import NotBegunError
+from campaign.smtp import Connector, Envelope, Pool, Timeouts
+from campaign.smtp.reply_codes import NotBegunError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,12 +45,12 @@ def envelope(message: bytes, to: str = ADA, *, eight_bit: bool = False) -> Envel
     return Envelope(SENDER, to, len(message), eight_bit)
 
 
-def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Dialer:
+def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
     """Return what opens connections to a scripted server and trusts its authority."""
     context = None
     if server.script.tls != "none":
         context = ssl.create_default_context(cadata=server.authority.decode())
-    return Dialer(parse_smtp_url(url or server.url), timeouts, context)
+    return Connector(parse_smtp_url(url or server.url), timeouts, context)
 
 
 async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:

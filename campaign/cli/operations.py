@@ -24,7 +24,7 @@ from campaign.model import Recipient, Revocation, Status
 from campaign.recipients import normalise_address, read_recipients
 from campaign.reporting.summary import number
 from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
-from campaign.smtp import Dialer, Envelope, Pool, Timeouts
+from campaign.smtp import Connector, Envelope, Pool, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,10 +106,10 @@ async def send_test(
     sender = split_mailbox(definition.email.sender)[1]
     sample_message(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
     async with open_services(definition, settings, sandbox=sandbox) as venue:
-        dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+        dialer = Connector(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
         with signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer:
             async with Pool(dialer, limit=1, clock=clock) as pool:
-                await pool.prove()
+                await pool.warm_up()
                 async with _token(definition, venue, user_id) as token:
                     message = template.compose(
                         recipient.variables,

@@ -61,7 +61,7 @@ class Concurrency:
         self.transaction = Latency()
 
     @property
-    def calls(self) -> int:
+    def max_token_calls(self) -> int:
         """How many tokens may be asked for at once: with more, each would take longer, and no more would come."""
         if self.token.number < _FEW:
             return _FEW
@@ -71,12 +71,12 @@ class Concurrency:
         return max(_FEW, min(ceil(_CALLS * seconds * _SLACK), cautious, _MANY))
 
     @property
-    def way(self) -> float:
+    def lead_time(self) -> float:
         """How long (seconds) a recipient is on the way to the final dot, as far as it was measured."""
         return (self.token.seconds if self._with_token else 0.0) + self.transaction.seconds
 
     @property
-    def copies(self) -> int:
+    def max_deliveries(self) -> int:
         """How many recipients to have under way (Little's law): more would only let tokens age in a queue."""
         token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)

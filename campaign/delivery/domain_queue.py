@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from campaign.errors import Scope, TransientError
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -42,21 +42,21 @@ _MOST = 2**31
 class DomainQueue:
     """A part of the queue with a pacer of its own, or the rest of the queue."""
 
-    def __init__(self, lane: Lane, pacer: RateLimiter | None, concurrency: Concurrency, clock: Clock) -> None:
+    def __init__(self, lane: QueueCursor, pacer: RateLimiter | None, concurrency: Concurrency, clock: Clock) -> None:
         self.lane = lane
         self.pacer = pacer
         self._concurrency = concurrency
         self._clock = clock
         #: Nothing was due at the last look.
-        self.dry = False
+        self.exhausted = False
         #: The numbers of the rows that were taken up and have not had their domain's turn yet.
-        self.coming: set[int] = set()
+        self.scheduled: set[int] = set()
         #: Of these, those that have a connection or wait for one.
-        self._near: set[int] = set()
+        self._admitted: set[int] = set()
         #: How many are ready, and wait for the turn to come near.
-        self.parked = 0
+        self.waiting = 0
         self._gate = asyncio.Lock()
-        self._few: int | None = None
+        self._slow_start_window: int | None = None
         self._probes = False
 
     def turn_at(self, under_way: Mapping[int, str]) -> float:
@@ -69,7 +69,7 @@ class DomainQueue:
             return NEVER
         if self.pacer is None or self.pacer.per_second is None:
             return self.pacer.free_at() if self.pacer else 0.0
-        return self.pacer.free_behind(len(self.coming)) - self._early
+        return self.pacer.free_behind(len(self.scheduled)) - self._early
 
     def has_a_turn(self, now: float, under_way: Mapping[int, str]) -> bool:
         """Return whether rows of this lane could go out at once."""
@@ -82,16 +82,16 @@ class DomainQueue:
             TransientError: it is not soon; the row is better off in the log.
         """
         assert self.pacer is not None  # noqa: S101 - lanes of domains have one
-        self.parked += 1
+        self.waiting += 1
         try:
             async with self._gate:
                 self.raise_if_paused()
                 while (wait := self._near_at() - self._clock.now()) > 0:
                     await self._clock.sleep(wait)
                     self.raise_if_paused()
-                self._near.add(number)
+                self._admitted.add(number)
         finally:
-            self.parked -= 1
+            self.waiting -= 1
 
     async def turn(self, number: int, of_the_server: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return when it is the turn of a message of the domain, at its server and here."""
@@ -102,8 +102,8 @@ class DomainQueue:
 
     def gone(self, number: int) -> None:
         """Note that a row has had its turn, or will not take any."""
-        self.coming.discard(number)
-        self._near.discard(number)
+        self.scheduled.discard(number)
+        self._admitted.discard(number)
 
     def raise_if_paused(self) -> None:
         """Raise TransientError if the domain is left alone for long."""
@@ -123,43 +123,43 @@ class DomainQueue:
         """
         rate = self.pacer.per_second if self.pacer else None
         if rate is not None:
-            most = max(1, min(most, int(rate * (self._early + _SOON)) - len(self.coming)))
+            most = max(1, min(most, int(rate * (self._early + _SOON)) - len(self.scheduled)))
         size = min(self._room(under_way), most)
         first: list[Delivery] = []
         if self._probes:
             self._probes = False
-            tried = Lane(domain=self.lane.domain)
+            tried = QueueCursor(domain=self.lane.domain)
             tried.skip_to(_TRIED)
             first = await log.claim(1, tried)
             size -= len(first)
         if not size:
             return first
         page = await log.claim(size, self.lane)
-        self.dry = len(page) < size
+        self.exhausted = len(page) < size
         return first + [delivery for delivery in page if delivery not in first]
 
     def hold(self, seconds: float) -> None:
         """Take up nobody for so long, and few afterwards."""
         assert self.pacer is not None  # noqa: S101 - lanes of domains have one
         self.pacer.hold(seconds)
-        self._few, self._probes = _FEW, True
+        self._slow_start_window, self._probes = _FEW, True
 
     def accepted(self) -> None:
         """Note that the domain took a message."""
-        if self._few is not None:
-            self._few = self._few + 1 if self._few < _MANY else None
+        if self._slow_start_window is not None:
+            self._slow_start_window = self._slow_start_window + 1 if self._slow_start_window < _MANY else None
 
     @property
     def _early(self) -> float:
-        return min(_EARLY * self._concurrency.way, _EARLIEST)
+        return min(_EARLY * self._concurrency.lead_time, _EARLIEST)
 
     def _near_at(self) -> float:
         assert self.pacer is not None  # noqa: S101 - lanes of domains have one
         best = self._concurrency.transaction.best
-        return self.pacer.free_behind(len(self._near)) - (best if best < NEVER else 0.0)
+        return self.pacer.free_behind(len(self._admitted)) - (best if best < NEVER else 0.0)
 
     def _room(self, under_way: Mapping[int, str]) -> int:
-        if self._few is None:
+        if self._slow_start_window is None:
             return _MOST
-        taken_up = self.coming | {number for number, domain in under_way.items() if domain == self.lane.domain}
-        return max(0, self._few - len(taken_up))
+        taken_up = self.scheduled | {number for number, domain in under_way.items() if domain == self.lane.domain}
+        return max(0, self._slow_start_window - len(taken_up))

@@ -143,7 +143,7 @@ class Pipeline:
         """Log in once before a token is asked for."""
         while not self._stopping and not self._failures.abort_reason:
             try:
-                await self._pool.prove()
+                await self._pool.warm_up()
             except TransientError as error:
                 await self._scheduler.pause(error.reason, self._failures.pause_server(error))
                 self._stopping |= self._scheduler.stopped

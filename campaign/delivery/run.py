@@ -28,7 +28,7 @@ from campaign.message.mime.headers import split_mailbox
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.sendlog import SendLog, discard, held, is_empty
-from campaign.smtp import Dialer, Pool, Timeouts
+from campaign.smtp import Connector, Pool, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -188,7 +188,7 @@ async def _send(
     )
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
-    dialer = Dialer(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+    dialer = Connector(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
     pool = Pool(dialer, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
     async with (
         log,

@@ -12,7 +12,7 @@ from campaign.delivery.domain_queue import NEVER, DomainQueue
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.errors import Scope
 from campaign.model import Status
-from campaign.sendlog import Lane
+from campaign.sendlog import QueueCursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class Scheduler:
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = DomainQueue(Lane(without=tuple(limits.domains)), None, concurrency, clock)
+        self._rest = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._special = {domain: self._lane_of(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
@@ -90,8 +90,8 @@ class Scheduler:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            parked = sum([lane.parked for lane in self._special.values()]) if self._special else 0
-            if len(self._under_way) - parked >= self._concurrency.copies:
+            parked = sum([lane.waiting for lane in self._special.values()]) if self._special else 0
+            if len(self._under_way) - parked >= self._concurrency.max_deliveries:
                 await self._until(now + _PATIENCE)
             # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
             elif (free_at := self._free_at(ahead=len(self._under_way))) > now + _LONG:
@@ -149,8 +149,8 @@ class Scheduler:
         back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
         if back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
-            lane.lane.after, lane.dry = (-1.0, 0), False
-            lane.coming -= back.keys()
+            lane.lane.after, lane.exhausted = (-1.0, 0), False
+            lane.scheduled -= back.keys()
             if self._ours is not None:
                 self._ours |= back
 
@@ -208,16 +208,16 @@ class Scheduler:
 
     async def _read(self, lane: DomainQueue, group: asyncio.TaskGroup) -> None:
         """Take a lane's next page up, if it has a turn to give and rows that are due."""
-        if lane.dry or not lane.has_a_turn(self._clock.now(), self._under_way):
+        if lane.exhausted or not lane.has_a_turn(self._clock.now(), self._under_way):
             return
-        page = await lane.claim(self._log, max(_PAGE, self._concurrency.copies), self._under_way)
+        page = await lane.claim(self._log, max(_PAGE, self._concurrency.max_deliveries), self._under_way)
         if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
             page = [delivery for delivery in page if delivery.recipient.domain not in self._special]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
         if lane.pacer is None:
             self._ready.extend(page)
         else:
-            lane.coming.update(delivery.id for delivery in page)
+            lane.scheduled.update(delivery.id for delivery in page)
             self._ready.extendleft(reversed(page))
         if page and self._users:
             group.create_task(self._users.fetch([delivery.recipient for delivery in page]))
@@ -237,7 +237,7 @@ class Scheduler:
             back = min([self._clock.now(), *(instant for instant, _ in self._ours.values())])
             for lane in self._all():
                 lane.lane.skip_to(back)
-                lane.dry = True
+                lane.exhausted = True
         return allowed
 
     async def _something_comes(self) -> bool:
@@ -246,7 +246,7 @@ class Scheduler:
         due = await self._next_due()
         if due is not None and due <= now:
             for lane in self._all():
-                lane.dry = False
+                lane.exhausted = False
         elif self._under_way:
             await self._until(now + _PATIENCE if due is None else due)
         elif due is None or (not self._wait and due > now + _LONG):
@@ -259,11 +259,11 @@ class Scheduler:
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
         await self._look_ahead()
-        turns = [lane.turn_at(self._under_way) for lane in self._all() if lane.pacer and not lane.dry]
+        turns = [lane.turn_at(self._under_way) for lane in self._all() if lane.pacer and not lane.exhausted]
         if self._ours is not None and self._full:
             rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
         else:
-            looked = [lane.lane.after[0] for lane in self._all() if lane.dry]
+            looked = [lane.lane.after[0] for lane in self._all() if lane.exhausted]
             stopped = [domain for domain, lane in self._special.items() if lane.stopped]
             due = await self._log.next_due(min(looked), without=stopped) if looked else None
             rows = [] if due is None else [due]
@@ -276,17 +276,17 @@ class Scheduler:
     async def _look_ahead(self) -> None:
         """Note which domains have nobody left, so that the run does not wait for their turn."""
         for lane in list(self._special.values()):
-            if not lane.dry and not lane.stopped:
+            if not lane.exhausted and not lane.stopped:
                 place, before = copy(lane.lane), lane.lane.after
                 if not await self._log.claim(1, place) and lane.lane.after == before:
-                    lane.lane.after, lane.dry = place.after, True
+                    lane.lane.after, lane.exhausted = place.after, True
 
     def _lane(self, delivery: Delivery) -> DomainQueue | None:
         """Return the lane of the domain of somebody who is under way, if it has one."""
         return self._special.get(self._under_way[delivery.id]) if self._special else None
 
     def _lane_of(self, domain: str, pacer: RateLimiter) -> DomainQueue:
-        return DomainQueue(Lane(domain=domain), pacer, self._concurrency, self._clock)
+        return DomainQueue(QueueCursor(domain=domain), pacer, self._concurrency, self._clock)
 
     def _all(self) -> list[DomainQueue]:
         return [self._rest, *self._special.values()]

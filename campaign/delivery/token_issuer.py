@@ -61,7 +61,7 @@ class TokenIssuer:
         self._concurrency = concurrency
         self._clock = clock
         self._expires_in = expires_in
-        self._calls = ResizableSemaphore(lambda: concurrency.calls)
+        self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
         """Give an attempt its token; the log holds `issuing` before the call and the token's id after it.

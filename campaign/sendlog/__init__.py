@@ -2,9 +2,8 @@
 
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import discard, held
-from campaign.sendlog.lanes import Lane
 from campaign.sendlog.log import SendLog
-from campaign.sendlog.operating import (
+from campaign.sendlog.operator_actions import (
     is_empty,
     keep_uncertain,
     resend_uncertain,
@@ -12,13 +11,14 @@ from campaign.sendlog.operating import (
     revoke_everything,
     revoke_uncertain,
 )
+from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.reading import FIELDS, LogReader
 
 __all__ = [
     "FIELDS",
     "Enlistment",
-    "Lane",
     "LogReader",
+    "QueueCursor",
     "SendLog",
     "discard",
     "held",

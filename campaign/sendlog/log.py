@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import SendLogError
 from campaign.model import LONGEST_WAIT, Recovered, Status
-from campaign.sendlog.commit import GroupCommit
 from campaign.sendlog.enlisting import Enlister, Enlistment
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
+from campaign.sendlog.group_commit import GroupCommit
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.model import Delivery, InvalidRow, Outcome, Rate, Recipient, SignInToken, Summary
-    from campaign.sendlog.lanes import Lane
+    from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ class SendLog:
         """Close the file."""
         self._connection.close()
 
-    async def claim(self, limit: int, lane: Lane) -> list[Delivery]:
+    async def claim(self, limit: int, lane: QueueCursor) -> list[Delivery]:
         """Return up to `limit` rows of the lane that are due and were not returned before, oldest first.
 
         Claiming moves only the lane's cursor: a row stays `queued` until a token is asked for, so a crash in

@@ -7,12 +7,12 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Never, cast
 
 from campaign.errors import Scope, TransientError, UncertainError
-from campaign.smtp.deadline import Deadline
-from campaign.smtp.exchange import PendingReplies
-from campaign.smtp.fates import NotBegunError, Stage, fate_of
+from campaign.smtp.pending_replies import PendingReplies
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
-from campaign.smtp.socket_probe import Ear
+from campaign.smtp.reply_codes import Command, NotBegunError, classify_reply
+from campaign.smtp.socket_probe import SocketProbe
 from campaign.smtp.terms import opening_of, stuffed
+from campaign.smtp.timer import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
-_OPENING = (Stage.MAIL, Stage.RCPT, Stage.DATA)
+_OPENING = (Command.MAIL, Command.RCPT, Command.DATA)
 
 
 class Connection(asyncio.Protocol):
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._last_words: Reply | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._deadline = Deadline(lambda: self.end("no answer in time"))
+        self._deadline = Timer(lambda: self.end("no answer in time"))
 
     # -- one transaction -----------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
             raise NotBegunError(self._ended)
         for stage, reply in zip_longest(_OPENING, replies):
             if reply is None:
-                scope = Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT
+                scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
                 raise self._lost(f"before {stage} was answered", scope=scope)
             if not _goes_on(stage, reply):
                 # RFC 2920 §3.1: 354 to the DATA behind a refused RCPT is answered with a lone dot
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             TransientError, PermanentError: the dot was not written, or the server refused the message.
         """
         if self._ended is None:
-            await self._ear.catch_up()
+            await self._socket.catch_up()
         if self._ended is not None:
             raise self._lost("amid the message")
         self._used = True
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
             raise UncertainError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
         self.is_ready = True
         if reply.code >= 400:
-            raise fate_of(reply.receipt, Stage.DOT)
+            raise classify_reply(reply.receipt, Command.DOT)
         return reply.receipt
 
     # -- its end -------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over."""
         self._transport = cast("asyncio.Transport", transport)
-        self._ear = Ear(transport)
+        self._socket = SocketProbe(transport)
 
     def data_received(self, data: bytes) -> None:
         """Match replies to the commands they answer, strictly in order."""
@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
                 break
         return replies
 
-    async def _leave(self, stage: Stage, reply: Reply, *, waits_for_message: bool) -> Never:
+    async def _leave(self, stage: Command, reply: Reply, *, waits_for_message: bool) -> Never:
         """Bring the session back to where MAIL may be said, after an envelope that was refused, and say why.
 
         Raises:
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         if reply.code < 400:
             # neither yes nor no (RFC 5321 §4.3.2): it is not known what the server waits for now
             self.end(f"{stage} was answered with {reply.code}")
-            scope = Scope.SERVER if stage is Stage.MAIL else Scope.RECIPIENT
+            scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
             raise TransientError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
         if waits_for_message:
             await self._ask(b".\r\n", 1)  # the server accepted no recipient, so nothing is sent
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             self.is_ready = True
         else:
             self.end("the session could not be reset")
-        raise fate_of(reply.receipt, stage)
+        raise classify_reply(reply.receipt, stage)
 
     def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> TransientError:
         reply = self._last_words.receipt if self._last_words else None
@@ -243,6 +243,6 @@ class Connection(asyncio.Protocol):
             self.on_end()
 
 
-def _goes_on(stage: Stage, reply: Reply) -> bool:
+def _goes_on(stage: Command, reply: Reply) -> bool:
     """Return whether a reply to MAIL, RCPT or DATA lets the transaction go on."""
-    return reply.code == _START_INPUT if stage is Stage.DATA else reply.code < 300
+    return reply.code == _START_INPUT if stage is Command.DATA else reply.code < 300

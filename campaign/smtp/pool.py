@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.errors import CampaignError, PermanentError, Scope, TransientError
-from campaign.smtp.fates import NotBegunError
-from campaign.smtp.quota import Quota
+from campaign.smtp.connection_limit import ConnectionLimit
+from campaign.smtp.reply_codes import NotBegunError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Intent = Callable[[], Awaitable[None]]
 
 
-class Dials(Protocol):
+class Connects(Protocol):
     """What opens a connection."""
 
     async def dial(self) -> Connection:
@@ -46,10 +46,10 @@ class Pool:
     """
 
     def __init__(
-        self, dialer: Dials, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
+        self, dialer: Connects, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
     ) -> None:
         self._dialer = dialer
-        self._quota = Quota(limit, clock)
+        self._quota = ConnectionLimit(limit, clock)
         self._clock = clock
         self._on_accepted = on_accepted
         self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
@@ -83,12 +83,12 @@ class Pool:
         """Whether every server behind the name takes 8BITMIME, as far as it is known."""
         return self._features is not None and self._features.eight_bit
 
-    async def prove(self) -> None:
+    async def warm_up(self) -> None:
         """Open one connection, so that a refused login is known before anything is asked for.
 
         Raises:
-            ServiceRefusesError: see `Dialer.dial`.
-            TransientError: see `Dialer.dial`.
+            ServiceRefusesError: see `Connector.dial`.
+            TransientError: see `Connector.dial`.
         """
         if not self._open:
             self._dialing += 1

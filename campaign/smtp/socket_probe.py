@@ -1,4 +1,4 @@
-"""Ask a socket whether it holds data that a busy event loop has not read yet: `Ear`."""
+"""Ask a socket whether it holds data that a busy event loop has not read yet: `SocketProbe`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _TURNS = 8
 
 
-class Ear:
+class SocketProbe:
     """Listens to the socket of a transport, past the event loop."""
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:
@@ -24,13 +24,13 @@ class Ear:
             self._poll.register(sock.fileno(), select.POLLIN)  # the other side's end is something to read, too
 
     @property
-    def hears_nothing(self) -> bool:
-        """Whether nothing has arrived that the event loop has not read."""
-        return not self._poll.poll(0)
+    def has_unread_data(self) -> bool:
+        """Whether something has arrived that the event loop has not read; the other side's end counts, too."""
+        return bool(self._poll.poll(0))
 
     async def catch_up(self) -> None:
         """Return when the transport's protocol has been told of everything that had arrived."""
-        if not self.hears_nothing:
+        if self.has_unread_data:
             for _ in range(_TURNS):
                 await _turn()
 

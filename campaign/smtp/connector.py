@@ -24,7 +24,7 @@ _ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its a
 _ABOUT_STARTTLS = "check host and port in CAMPAIGN_SMTP_URL, or write smtps:// there"
 
 
-class Dialer:
+class Connector:
     """Opens connections to one server; the TLS context is built once.
 
     Args:

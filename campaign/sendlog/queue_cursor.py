@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LAST_ID = 2**62
 
 
-class Lane:
+class QueueCursor:
     """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain."""
 
     def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:

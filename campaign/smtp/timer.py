@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Deadline:
+class Timer:
     """Calls a function when its time is over, unless it was moved or lifted before.
 
     One timer serves all: setting one for every command costs more than looking at the clock when it fires.

@@ -15,7 +15,7 @@ _TRY_AGAIN_AFTER = 1.0
 _TOGETHER = 2
 
 
-class Quota:
+class ConnectionLimit:
     """At most `limit` connections, and no more than the server is known to take; one at a time while there is none."""
 
     def __init__(self, limit: int, clock: Clock) -> None:
