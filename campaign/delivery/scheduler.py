@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
 _PAGE = 100
-#: The next page is read while this many rows are left, so that its users are known when the rows' turn comes.
-_READ_AHEAD = 50
 #: A service that has no turn for so long (seconds) is waited for with no token in hand.
 _LONG = 2.0
 #: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
@@ -105,7 +103,7 @@ class Scheduler:
             else:
                 for lane in list(self._special.values()):  # a domain may be held meanwhile, and gets a lane
                     await self._read(lane, group)
-                if len(self._ready) < _READ_AHEAD:
+                if len(self._ready) < (self._users.read_ahead if self._users else 1):
                     await self._read(self._rest, group)
                 if self._ready:
                     delivery = self._ready.popleft()

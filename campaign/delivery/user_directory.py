@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: `GET /v1/users` takes up to this many ids or addresses.
 USERS_PER_CALL = 100
+#: Half a page: at 100 rows a second Clerk has half a second to answer.
+_READ_AHEAD = 50
 
 
 class _Batch:
@@ -45,8 +47,17 @@ class UserDirectory:
         self._clerk = clerk
         self._pacer = pacer
         self._by_address = by_address
+        self._answered = False
         #: Who has been asked for, and has not been wanted yet.
         self._batches: dict[str, _Batch] = {}
+
+    @property
+    def read_ahead(self) -> int:
+        """How many rows are left when the next page is read, so that its users are known when the rows' turn comes.
+
+        One page at a time while Clerk has not answered the last call: after a fault one call tries it again.
+        """
+        return _READ_AHEAD if self._answered else 1
 
     async def fetch(self, recipients: Iterable[Recipient]) -> None:
         """Ask Clerk for these recipients' users ahead of `user_id_of`, which then waits for the answer.
@@ -109,10 +120,12 @@ class UserDirectory:
         return recipient.email.lower() if self._by_address else recipient.user_id or ""
 
     async def _ask(self, batch: _Batch) -> None:
+        self._answered = False
         try:
             await self._pacer.acquire_or_defer("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
             batch.answer.set_result(await users(batch.names))
+            self._answered = True
         except CampaignError as error:
             batch.answer.set_exception(error)
             batch.answer.exception()  # whoever asks meets it; nobody may ask
