@@ -44,7 +44,8 @@ class Failures:
         self._scheduler = scheduler
         self._limits = limits
         self._clock = clock
-        self._on_notice = on_notice
+        #: Tells the operator a sentence at once.
+        self.notice = on_notice
         self._breaker = CircuitBreaker(policy)
         self._server_backoff = Backoff(policy)
         self._clerk_backoff = Backoff(policy)
@@ -105,9 +106,9 @@ class Failures:
         match self._breaker.refused(domain, error, held=paused):
             case PauseDomain(domain=domain, seconds=seconds):
                 self._scheduler.pause_domain(domain, seconds)
-                self._on_notice(f"{domain} defers one message after the other; it is paused for {seconds:.0f} s")
+                self.notice(f"{domain} defers one message after the other; it is paused for {seconds:.0f} s")
             case BlockDomain(domain=domain, reason=reason):
                 self._scheduler.pause_domain(domain, float("inf"))
-                self._on_notice(f"{reason}. This run sends nothing more to {domain}; its rows stay queued")
+                self.notice(f"{reason}. This run sends nothing more to {domain}; its rows stay queued")
             case AbortRun(reason=reason):
                 self.abort(ServiceRefusesError(f"{reason}. The run sends nothing more; the other rows stay queued"))

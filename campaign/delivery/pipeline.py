@@ -146,7 +146,9 @@ class Pipeline:
                 await self._pool.warm_up()
             except TransientError as error:
                 await self._scheduler.pause(error.reason, self._failures.pause_server(error))
-                self._stopping |= self._scheduler.stopped
+                if self._scheduler.stopped and not self._stopping:
+                    self._failures.notice(f"{error.reason}. Nothing was sent: with --no-wait the run ends here")
+                    self._stopping = True
             except CampaignError as error:
                 self._failures.abort(error)
             else:

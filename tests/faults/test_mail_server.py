@@ -117,6 +117,18 @@ def test_fewer_connections_than_configured(tmp_path: Path) -> None:
         assert all(row["attempts"] == 1 for row in stage.work.rows())
 
 
+def test_a_server_out_of_reach_ends_a_run_that_may_not_wait(tmp_path: Path) -> None:
+    """With --no-wait a server that cannot be reached ends the run at once, with the reason; all rows stay queued."""
+    with staged(tmp_path, 5) as stage:
+        stage.work.serve_by(smtp="smtp://127.0.0.1:1?tls=none")
+        done = stage.work.run("--no-wait", timeout=10)
+        assert done.returncode == 1
+        assert "cannot be reached" in done.stdout + done.stderr
+        assert "with --no-wait the run ends here" in done.stdout + done.stderr
+        assert stage.work.status()["queued"] == 5
+        assert not stage.tokens
+
+
 def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
     """The run goes on by itself when the server is back; only who was at the dot is uncertain."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))

@@ -111,6 +111,7 @@ ROWS = (
         (
             "faults/test_wire.py::test_a_server_that_is_not_ready_at_first",
             "faults/test_mail_server.py::test_a_server_that_is_gone_for_a_while",
+            "faults/test_mail_server.py::test_a_server_out_of_reach_ends_a_run_that_may_not_wait",
             "test_smtp_network.py::test_nobody_listens",
             "test_smtp_network.py::test_nobody_answers_at_all",
             "test_smtp_dialing.py::test_a_server_that_is_not_ready",
