@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -63,6 +64,7 @@ class Clerk:
             verify=ssl.create_default_context(),
             timeout=_CALL_TIMEOUT,
             limits=_CONNECTIONS,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
         )
@@ -168,7 +170,7 @@ class Clerk:
                     f"Clerk at {self._base.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
                 ) from None
             raise TransientError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
-        except (httpx.HTTPError, TimeoutError, zlib.error) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
             # the request may have been carried out
             what = printable(str(error)) or f"{type(error).__name__} within {_CALL_TIMEOUT_S:g} s"
             raise TransientError(
