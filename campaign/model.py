@@ -95,6 +95,8 @@ class ClerkUser:
     id: str
     #: All of the user's addresses, in lower case.
     addresses: frozenset[str]
+    #: Those of them that Clerk has verified to be the user's.
+    verified: frozenset[str]
     banned: bool
     locked: bool
 

@@ -52,16 +52,26 @@ def test_users_are_found_by_id() -> None:
         unknown=("user_x",),
         banned=("user_b",),
         locked=("user_l",),
-        more={"user_a": ("Other@Example.org",)},
+        more={"user_a": ("Other@Example.org", "added@example.org", "unknown@example.org")},
+        unverified=("* added@example.org",),
+        no_verification=("* unknown@example.org",),
     )
     with ClerkServer(ClerkScript(users=users)) as server:
         found = ask(server, lambda clerk: clerk.users_by_id(["user_a", "user_x", "user_b", "user_l"]))
     assert {user.id: user for user in found} == {
         "user_a": ClerkUser(
-            "user_a", frozenset({"user_a@example.com", "other@example.org"}), banned=False, locked=False
+            "user_a",
+            frozenset({"user_a@example.com", "other@example.org", "added@example.org", "unknown@example.org"}),
+            frozenset({"user_a@example.com", "other@example.org"}),
+            banned=False,
+            locked=False,
         ),
-        "user_b": ClerkUser("user_b", frozenset({"user_b@example.com"}), banned=True, locked=False),
-        "user_l": ClerkUser("user_l", frozenset({"user_l@example.com"}), banned=False, locked=True),
+        "user_b": ClerkUser(
+            "user_b", frozenset({"user_b@example.com"}), frozenset({"user_b@example.com"}), banned=True, locked=False
+        ),
+        "user_l": ClerkUser(
+            "user_l", frozenset({"user_l@example.com"}), frozenset({"user_l@example.com"}), banned=False, locked=True
+        ),
     }
 
 

@@ -33,6 +33,7 @@ def looked_up(
     script: ClerkScript,
     *,
     by_address: bool = False,
+    any_address: bool = False,
     ahead: bool = True,
     pacer: RateLimiter | None = None,
 ) -> tuple[list[str | CampaignError], list[str]]:
@@ -40,7 +41,9 @@ def looked_up(
 
     async def run(server: ClerkServer) -> list[str | CampaignError]:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
-            directory = UserDirectory(clerk, pacer or RateLimiter([], FakeClock()), by_address=by_address)
+            directory = UserDirectory(
+                clerk, pacer or RateLimiter([], FakeClock()), by_address=by_address, any_address=any_address
+            )
             if ahead:
                 await directory.fetch(recipients)
             return await asyncio.gather(*[found(directory, recipient) for recipient in recipients])
@@ -96,8 +99,10 @@ def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
         (replace(USERS, banned=("user_ada",)), ADA, "user_ada is banned at Clerk"),
         (replace(USERS, locked=("user_ada",)), ADA, "user_ada is locked at Clerk"),
         (USERS, ADA._replace(user_id=None), "Clerk has no user with the id "),
+        (replace(USERS, unverified=(f"* {ADA.email}",)), ADA, "the address is not verified at Clerk"),
+        (replace(USERS, no_verification=(f"* {ADA.email}",)), ADA, "the address is not verified at Clerk"),
     ],
-    ids=["unknown", "an admin's id", "another address", "banned", "locked", "no id"],
+    ids=["unknown", "an admin's id", "another address", "banned", "locked", "no id", "unverified", "no verification"],
 )
 def test_who_gets_no_token(users: Users, recipient: Recipient, reason: str) -> None:
     """A recipient without a user of this very address is skipped with the reason."""
@@ -141,6 +146,27 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
     (outcome,), _ = looked_up([ADA._replace(email="a@example.com")], script, by_address=True)
     assert isinstance(outcome, PermanentError)
     assert (outcome.skip, outcome.reason) == (True, "2 Clerk users have this address")
+
+
+@pytest.mark.parametrize("by_address", [False, True], ids=["by id", "by address"])
+def test_only_a_verified_address_is_the_users_own(*, by_address: bool) -> None:
+    """An account that merely added an address gets no token by it; with `verify_address = "any"` it does."""
+    script = ClerkScript(users=replace(USERS, unverified=(f"* {ADA.email}",)))
+    (refused,), _ = looked_up([ADA], script, by_address=by_address)
+    assert isinstance(refused, PermanentError)
+    assert (refused.skip, refused.reason) == (True, "the address is not verified at Clerk")
+    found, _ = looked_up([ADA], script, by_address=by_address, any_address=True)
+    assert found == ["user_ada"]
+
+
+def test_an_address_means_the_user_who_verified_it(tmp_path: Path) -> None:
+    """Where one user verified an address and another only added it, the first is found."""
+    (tmp_path / "users.csv").write_text(
+        f"user_id,email\nuser_ada,{ADA.email}\nuser_eve,{ADA.email}\n", encoding="utf-8"
+    )
+    script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv"), unverified=("user_eve *",)))
+    outcomes, _ = looked_up([ADA], script, by_address=True)
+    assert outcomes == ["user_ada"]
 
 
 @pytest.mark.parametrize("ahead", [True, False])

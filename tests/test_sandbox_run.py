@@ -176,6 +176,7 @@ def test_every_fate_is_told(fates: tuple[Clone, subprocess.CompletedProcess[str]
         "dario+drop": ("uncertain", ""),
         "nora+nouser": ("skipped", ""),
         "milan+mismatch": ("skipped", ""),
+        "una+unverified": ("skipped", ""),
         "ivo.invalid@": ("skipped", ""),
         "nameless": ("sent", "2.0.0"),
     }

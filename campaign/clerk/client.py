@@ -261,5 +261,17 @@ def _refusal(answer: _Answer) -> ServiceRefusesError:
 
 
 def _user(data: dict[str, Any]) -> ClerkUser:
-    addresses = frozenset(str(each["email_address"]).lower() for each in data["email_addresses"])
-    return ClerkUser(str(data["id"]), addresses, banned=bool(data.get("banned")), locked=bool(data.get("locked")))
+    addresses = {str(each["email_address"]).lower(): _is_verified(each) for each in data["email_addresses"]}
+    return ClerkUser(
+        str(data["id"]),
+        frozenset(addresses),
+        frozenset(address for address, verified in addresses.items() if verified),
+        banned=bool(data.get("banned")),
+        locked=bool(data.get("locked")),
+    )
+
+
+def _is_verified(address: dict[str, Any]) -> bool:
+    """Return whether Clerk has verified an address: `verification` is null or has another status until then."""
+    verification = address.get("verification")
+    return isinstance(verification, dict) and verification.get("status") == "verified"

@@ -264,7 +264,9 @@ async def _token_issuer(
         by_address = section.lookup == "email"
         yield TokenIssuer(
             clerk,
-            UserDirectory(clerk, limiter, by_address=by_address) if by_address or section.verify_address else None,
+            UserDirectory(clerk, limiter, by_address=by_address, any_address=section.verify_address == "any")
+            if by_address or section.verify_address
+            else None,
             TokenRevoker(log, clerk, limiter, Backoff(policy), clock),
             log=log,
             limiter=limiter,

@@ -41,12 +41,14 @@ class UserDirectory:
         clerk: the API.
         pacer: Clerk's allowance; a call for users draws on the same one as tokens.
         by_address: users are looked up by address, and the CSV's ids are not needed.
+        any_address: count an address as the user's own although Clerk has not verified it.
     """
 
-    def __init__(self, clerk: Clerk, pacer: RateLimiter, *, by_address: bool) -> None:
+    def __init__(self, clerk: Clerk, pacer: RateLimiter, *, by_address: bool, any_address: bool = False) -> None:
         self._clerk = clerk
         self._pacer = pacer
         self._by_address = by_address
+        self._any_address = any_address
         self._answered = False
         #: Who has been asked for, and has not been wanted yet.
         self._batches: dict[str, _Batch] = {}
@@ -76,24 +78,28 @@ class UserDirectory:
         """Return the id of the Clerk user whom this recipient's token is for.
 
         Raises:
-            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's.
+            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's own,
+                or Clerk has not verified it.
             TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
         name = self._name(recipient)
         users = await self._users_of(name)
         address = recipient.email.lower()
         if self._by_address:
-            found = [user for user in users if address in _own_addresses(user)]
+            found = [user for user in users if address in self._own_addresses(user)]
             if len(found) > 1:
                 raise PermanentError(f"{len(found)} Clerk users have this address", skip=True)
+            found = found or [user for user in users if address in _normalised(user.addresses)]
         else:
             found = [user for user in users if user.id == name]
         if not found:
             what = "this address" if self._by_address else f"the id {name}"
             raise PermanentError(f"Clerk has no user with {what}", skip=True)
         user = found[0]
-        if address not in _own_addresses(user):
+        if address not in _normalised(user.addresses):
             raise PermanentError(f"the address is not one of {user.id}'s at Clerk", skip=True)
+        if address not in self._own_addresses(user):
+            raise PermanentError("the address is not verified at Clerk", skip=True)
         if user.banned or user.locked:
             raise PermanentError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
         return user.id
@@ -116,6 +122,10 @@ class UserDirectory:
             batch.failed = True
             raise
 
+    def _own_addresses(self, user: ClerkUser) -> set[str]:
+        """Return the addresses that are known to be the user's own: whoever adds a stranger's does not own it."""
+        return _normalised(user.addresses if self._any_address else user.verified)
+
     def _name(self, recipient: Recipient) -> str:
         return recipient.email.lower() if self._by_address else recipient.user_id or ""
 
@@ -134,10 +144,10 @@ class UserDirectory:
             raise
 
 
-def _own_addresses(user: ClerkUser) -> set[str]:
-    """Return the user's addresses as a CSV's are kept: IDN domains in A-labels, lower case."""
+def _normalised(addresses: Iterable[str]) -> set[str]:
+    """Return Clerk's addresses as a CSV's are kept: IDN domains in A-labels, lower case."""
     found = set()
-    for address in user.addresses:
+    for address in addresses:
         try:
             found.add(normalise_address(address).lower())
         except ValueError:

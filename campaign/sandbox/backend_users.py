@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.sandbox.answers import Refusal, answer, invalid, malformed, not_found
 from campaign.sandbox.backend import body_of, page_of
+from campaign.sandbox.fates import fate_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -173,6 +174,7 @@ def user_object(user: User) -> dict[str, Any]:
 
 
 def _email_address(address: EmailAddress) -> dict[str, Any]:
+    unverified = fate_of(address.address).unverified
     return {
         "id": address.id,
         "object": "email_address",
@@ -180,7 +182,7 @@ def _email_address(address: EmailAddress) -> dict[str, Any]:
         "reserved": False,
         "verification": {
             "object": "verification_admin",
-            "status": "verified",
+            "status": "unverified" if unverified else "verified",
             "strategy": "admin",
             "attempts": None,
             "expire_at": None,

@@ -22,6 +22,8 @@ class Fate:
     nouser: bool = False
     #: `+mismatch`: Clerk knows the user under another address.
     mismatch: bool = False
+    #: `+unverified`: Clerk has not verified that the address is the user's.
+    unverified: bool = False
     #: `+banned`: Clerk's user is banned.
     banned: bool = False
     #: `+locked`: Clerk's user is locked.
@@ -30,7 +32,7 @@ class Fate:
 
 _DEFER = re.compile(r"defer(\d{1,6})")
 
-_FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "banned", "locked"})
+_FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "unverified", "banned", "locked"})
 
 
 def fate_of(address: str) -> Fate:

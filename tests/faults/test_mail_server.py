@@ -86,8 +86,8 @@ def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
 
 
 def test_a_storm_in_one_domain_slows_only_that_domain(tmp_path: Path) -> None:
-    """While one domain defers everybody, the others get their mail at once, and nobody is failed for it."""
-    storm = Fault("rcpt", Reply("451 4.7.1 Come back later"), to="*@d0.example", lasting=0.65)
+    """One domain defers everybody until all the others have their mail: they do not wait for it, and nobody fails."""
+    storm = Fault("rcpt", Reply("451 4.7.1 Come back later"), to="*@d0.example", until_others=80)
     limits = LIMITS.replace("300ms", "100ms")
     with staged(tmp_path, 100, smtp=SmtpScript(faults=(storm,)), more=limits) as stage:
         done = stage.work.run()
@@ -95,12 +95,10 @@ def test_a_storm_in_one_domain_slows_only_that_domain(tmp_path: Path) -> None:
         assert "d0.example" in done.stdout, "it is said who is left alone"
         verdict = stage.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
-        begun = stage.smtp.events("open")[0]["t"]
-        others = [event["t"] - begun for event in stage.accepted if not event["rcpt"][0].endswith("@d0.example")]
-        assert len(others) == 80
-        assert max(others) < 0.65, "nobody waited for d0.example"
+        d0 = [event["rcpt"][0].endswith("@d0.example") for event in stage.accepted]
+        assert (len(d0), sum(d0)) == (100, 20)
         deferred = [event for event in stage.smtp.events("refuse") if event["stage"] == "rcpt"]
-        assert len(deferred) < 30, "after each hold it was asked twice and not 20 times"
+        assert 5 <= len(deferred) < 40, "after each pause it was asked twice and not 20 times"
 
 
 def test_fewer_connections_than_configured(tmp_path: Path) -> None:

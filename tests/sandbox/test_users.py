@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from campaign.sandbox.backend_users import user_object
 from campaign.sandbox.state import State
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ def test_fates_bear_on_what_clerk_knows(state: State) -> None:
         "user_locked": (False, True),
         "user_bounce": (False, False),
     }
+
+
+def test_an_unverified_address_is_told_as_such(state: State) -> None:
+    """`+unverified` has an address that Clerk has not verified; every other one is verified."""
+    state.users.learn([("user_a", "mia+unverified@example.com"), ("user_b", "mia@example.com")])
+    told = {user.id: user_object(user)["email_addresses"][0]["verification"]["status"] for user in state.users.find()}
+    assert told == {"user_a": "unverified", "user_b": "verified"}
 
 
 def test_many_people_are_learned_in_little_memory(state: State) -> None:

@@ -92,6 +92,9 @@ class Users:
     locked: tuple[str, ...] = ()
     #: Users with another address than the file says.
     moved: tuple[str, ...] = ()
+    #: Addresses that Clerk has not verified, and those that it says nothing about: patterns of "id address".
+    unverified: tuple[str, ...] = ()
+    no_verification: tuple[str, ...] = ()
     #: More addresses of a user, by id.
     more: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -126,6 +129,14 @@ class UserDirectory:
         else:
             first = self._by_id.get(user_id) or self._users.address.format(id=user_id)
         return [first, *self._users.more.get(user_id, ())]
+
+    def verification(self, user_id: str, address: str) -> dict[str, str] | None:
+        """Return how an address of a user was verified; None: Clerk says nothing about it."""
+        name = f"{user_id} {address}"
+        if _matches(name, self._users.no_verification):
+            return None
+        status = "unverified" if _matches(name, self._users.unverified) else "verified"
+        return {"status": status, "strategy": "email_code"}
 
     def find(self, address: str) -> list[str]:
         """Return the ids of the users with an address."""

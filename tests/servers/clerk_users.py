@@ -43,13 +43,13 @@ _BORN = 1_700_000_000_000
 
 def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
     """Return the object of a user that exists."""
-    addresses = [
+    addresses: list[dict[str, Any]] = [
         {
             "object": "email_address",
             "id": f"idn_{number}_{user_id}",
             "email_address": address,
             "reserved": False,
-            "verification": {"status": "verified", "strategy": "email_code"},
+            "verification": users.verification(user_id, address),
             "linked_to": [],
             "created_at": _BORN,
             "updated_at": _BORN,

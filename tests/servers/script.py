@@ -139,6 +139,8 @@ class Fault:
     probability: float = 1.0
     #: Only so many seconds long from the first occasion on (greylisting).
     lasting: float | None = None
+    #: Only until this many recipients that it does not match have passed the stage.
+    until_others: int | None = None
     #: Only between these seconds after the server's start.
     between: tuple[float, float] | None = None
     #: Only when more than `over[0]` occasions fall within the last `over[1]` seconds (throttling).
@@ -158,6 +160,7 @@ class Director:
         self._struck: dict[tuple[int, str], int] = defaultdict(int)
         self._rolls: dict[tuple[int, str], int] = defaultdict(int)
         self._first: dict[tuple[int, str], float] = {}
+        self._others: dict[int, int] = defaultdict(int)
         self._recent: dict[tuple[int, str], deque[float]] = defaultdict(deque)
 
     def has(self, at: str) -> bool:
@@ -168,6 +171,7 @@ class Director:
         """Return what goes wrong now, or None."""
         for number, fault in self._stages.get(at, ()):
             if fault.to != "*" and not fnmatch.fnmatchcase(to.lower(), fault.to.lower()):
+                self._others[number] += 1
                 continue
             if self._strikes(number, fault, to=to.lower(), connection=connection):
                 return fault.action
@@ -181,6 +185,7 @@ class Director:
         count = self._seen[key] - fault.skip
         strikes = (
             count > 0
+            and (fault.until_others is None or self._others[number] < fault.until_others)
             and self._in_time(key, now, fault)
             and (fault.over is None or self._throttled(key, now, fault.over))
             and count % fault.every == 0

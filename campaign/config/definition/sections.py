@@ -52,6 +52,14 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Rates = Annotated[tuple[Rate, ...], BeforeValidator(_rates)]
 #: Paths are found from the folder that is handed over as the context of the validation.
 CsvPath = Annotated[Path, BeforeValidator(_csv)]
+
+
+def _verify_address(value: object) -> object:
+    if isinstance(value, bool) or value == "any":
+        return value
+    raise ValueError('must be true, false or "any"')
+
+
 TemplatePath = Annotated[Path, BeforeValidator(_template)]
 
 
@@ -74,8 +82,9 @@ class RecipientsSection(Section):
     group: str | None = None
     #: How Clerk's ids are found where the CSV has none.
     lookup: Literal["email"] | None = None
-    #: Whether the address must be one of the Clerk user's own before a token is asked for.
-    verify_address: bool = True
+    #: Whether the address must be one of the Clerk user's own before a token is asked for, and verified by Clerk;
+    #: with "any" it need not be verified.
+    verify_address: Annotated[bool | Literal["any"], BeforeValidator(_verify_address)] = True
 
     @model_validator(mode="before")
     @classmethod
