@@ -7,7 +7,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,9 @@ from campaign.errors import RecipientsError
 from campaign.recipients import csvfile, textlines
 from campaign.recipients.csvfile import CsvFile
 from campaign.recipients.csvquotes import RowScanner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEADER = "email,user_id,note"
 
@@ -197,10 +200,13 @@ def test_quotes_that_do_not_match_are_named_by_line(tmp_path: Path, content: str
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let cells of 20 and lines of 50 characters be too large."""
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let cells of 20 and lines of 50 characters be too large; the limit of the process is put back."""
     monkeypatch.setattr(csvfile, "MAX_CELL", 20)
     monkeypatch.setattr(textlines, "MAX_LINE", 50)
+    limit = csv.field_size_limit()
+    yield
+    csv.field_size_limit(limit)
 
 
 @pytest.mark.usefixtures("small")
