@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
 from campaign.delivery.retry import RetryPolicy, outcome_of
 from campaign.errors import TransientError
 from campaign.model import Rate, Receipt
-from feeding import SENT, Feeding, names
+from feeding import SENT, Feeding, again, names
 from logbook import person, states
 
 if TYPE_CHECKING:
@@ -126,16 +128,16 @@ class Deferring:
 
     def settle(self, delivery: Delivery) -> Outcome:
         """Return what becomes of a recipient, and hold the domain when that is called for."""
-        feed, now = self._run.feed, self._run.clock.now()
+        feed, now, domain = self._run.feed, self._run.clock.now(), delivery.recipient.domain
         if not self._defers(self._run.seconds, now - self._first.setdefault(delivery.id, now)):
-            self._blame.accepted("d.example")
+            self._blame.accepted(domain)
             return SENT
         self.deferred[delivery.recipient.key] += 1
         error = TransientError("451", reply=LATER)
-        measure = self._blame.refused("d.example", error, held=feed.paused_until("d.example") > now)
+        measure = self._blame.refused(domain, error, held=feed.paused_until(domain) > now)
         if isinstance(measure, PauseDomain):
             feed.pause_domain(measure.domain, measure.seconds)
-        return outcome_of(error, delivery, self._policy, now=now, paused_until=feed.paused_until("d.example"))
+        return outcome_of(error, delivery, self._policy, now=now, paused_until=feed.paused_until(domain))
 
 
 def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
@@ -176,3 +178,38 @@ def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
     storm = Deferring(run, lambda since_start, _: since_start < 100.0)
     run.run(storm.settle)
     assert Counter(states(path).values()) == {"sent": 12, "queued": 18}
+
+
+def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None:
+    """Two domains are paused with a message of each under way: each of the other rows is handed out once."""
+    rows = [person(each, domain=f"d{each % 2}.example") for each in range(1, 9)]
+    run = Feeding(path, rows, connections=4)
+    handed_out: list[str] = []
+
+    async def settle(delivery: Delivery | None, outcome: Outcome) -> None:
+        assert delivery is not None
+        await run.log.settle(delivery, outcome)
+        run.feed.settled(delivery, outcome)
+
+    async def play() -> None:
+        async with run.log, asyncio.TaskGroup() as group:
+
+            async def hand_out() -> Delivery | None:
+                delivery = await run.feed.next(group)
+                return delivery and await run.log.issuing(delivery, user_id="", expires_in=timedelta(hours=1))
+
+            for delivery in [await hand_out() for _ in rows]:
+                await settle(delivery, again(1))
+            run.clock.jump(2)
+            under_way = [await hand_out(), await hand_out()]
+            for domain in ("d0.example", "d1.example"):
+                run.feed.pause_domain(domain, 0)
+            while delivery := await hand_out():
+                for each in (*under_way, delivery):
+                    await settle(each, SENT)
+                under_way.clear()
+                handed_out.append(delivery.recipient.key)
+
+    asyncio.run(play())
+    assert sorted(handed_out) == names(8)[2:]
+    assert set(states(path).values()) == {"sent"}

@@ -58,6 +58,7 @@ class DomainQueue:
         self._gate = asyncio.Lock()
         self._slow_start_window: int | None = None
         self._probes = False
+        self._rewinds = 0
 
     def turn_at(self, under_way: Mapping[int, str]) -> float:
         """Return when another row may be taken up; never, while those under way are as many as may be.
@@ -125,6 +126,7 @@ class DomainQueue:
         if rate is not None:
             most = max(1, min(most, int(rate * (self._early + _SOON)) - len(self.scheduled)))
         size = min(self._room(under_way), most)
+        rewinds = self._rewinds
         first: list[Delivery] = []
         if self._probes:
             self._probes = False
@@ -135,8 +137,17 @@ class DomainQueue:
         if not size:
             return first
         page = await log.claim(size, self.lane)
+        if rewinds != self._rewinds:
+            self.rewind()  # the cursor moved on meanwhile; it finds these rows again, and those that were given back
+            return []
         self.exhausted = len(page) < size
-        return first + [delivery for delivery in page if delivery not in first]
+        return first + [delivery for delivery in page if delivery.id not in {one.id for one in first}]
+
+    def rewind(self) -> None:
+        """Read the queue from its beginning again: rows that were claimed and are still queued are found again."""
+        self._rewinds += 1
+        self.lane.skip_to(-1.0)
+        self.exhausted = False
 
     def hold(self, seconds: float) -> None:
         """Take up nobody for so long, and few afterwards."""

@@ -149,7 +149,7 @@ class Scheduler:
         back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
         if back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
-            lane.lane.after, lane.exhausted = (-1.0, 0), False
+            lane.rewind()
             lane.scheduled -= back.keys()
             if self._ours is not None:
                 self._ours |= back
@@ -210,10 +210,13 @@ class Scheduler:
         """Take a lane's next page up, if it has a turn to give and rows that are due."""
         if lane.exhausted or not lane.has_a_turn(self._clock.now(), self._under_way):
             return
+        # A row that was claimed before is `queued` in the log until its token is asked for. Rows that are settled while
+        # the log is read count, too: the page has them as they were.
+        claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
         page = await lane.claim(self._log, max(_PAGE, self._concurrency.max_deliveries), self._under_way)
         if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
             page = [delivery for delivery in page if delivery.recipient.domain not in self._special]
-        page = [delivery for delivery in self._within_limit(page) if delivery.id not in self._under_way]
+        page = [delivery for delivery in self._within_limit(page) if delivery.id not in claimed]
         if lane.pacer is None:
             self._ready.extend(page)
         else:

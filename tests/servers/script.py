@@ -12,6 +12,7 @@ import json
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -141,6 +142,8 @@ class Fault:
     lasting: float | None = None
     #: Only until this many recipients that it does not match have passed the stage.
     until_others: int | None = None
+    #: Only while there is this file.
+    while_there: str | None = None
     #: Only between these seconds after the server's start.
     between: tuple[float, float] | None = None
     #: Only when more than `over[0]` occasions fall within the last `over[1]` seconds (throttling).
@@ -186,6 +189,7 @@ class Director:
         strikes = (
             count > 0
             and (fault.until_others is None or self._others[number] < fault.until_others)
+            and (fault.while_there is None or Path(fault.while_there).exists())
             and self._in_time(key, now, fault)
             and (fault.over is None or self._throttled(key, now, fault.over))
             and count % fault.every == 0
