@@ -7,6 +7,7 @@ comes, and its message waits for the turn without a connection. Who is under way
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from typing import TYPE_CHECKING
 
 from campaign.errors import Scope, TransientError
@@ -58,6 +59,7 @@ class DomainQueue:
         self._gate = asyncio.Lock()
         self._slow_start_window: int | None = None
         self._probes = False
+        #: Rows were given back this many times. A page that was read meanwhile is dropped: it may lack them.
         self._rewinds = 0
 
     def turn_at(self, under_way: Mapping[int, str]) -> float:
@@ -136,18 +138,36 @@ class DomainQueue:
             size -= len(first)
         if not size:
             return first
-        page = await log.claim(size, self.lane)
+        place = copy(self.lane)
+        page = await log.claim(size, place)
         if rewinds != self._rewinds:
-            self.rewind()  # the cursor moved on meanwhile; it finds these rows again, and those that were given back
             return []
+        self.lane.after = place.after
         self.exhausted = len(page) < size
         return first + [delivery for delivery in page if delivery.id not in {one.id for one in first}]
 
-    def rewind(self) -> None:
-        """Read the queue from its beginning again: rows that were claimed and are still queued are found again."""
+    async def look_ahead(self, log: SendLog) -> None:
+        """Note whether nothing is due, so that the run does not wait for the domain's turn."""
+        place, rewinds = copy(self.lane), self._rewinds
+        if not await log.claim(1, place) and rewinds == self._rewinds:
+            self.lane.after, self.exhausted = place.after, True
+
+    def rewind(self, instant: float = -1.0) -> None:
+        """Read the queue again from an instant on: rows that were claimed and are still queued are found again."""
         self._rewinds += 1
-        self.lane.skip_to(-1.0)
+        self.lane.skip_to(instant)
         self.exhausted = False
+
+    def came_back(self, not_before: float) -> None:
+        """Note that a row is queued again.
+
+        The cursor may be past it, or is about to be: the log is read between the instant of a fault and its record.
+        """
+        if not_before <= self.lane.after[0]:
+            self.rewind(not_before)
+        elif not_before <= self._clock.now():
+            self._rewinds += 1
+            self.exhausted = False
 
     def hold(self, seconds: float) -> None:
         """Take up nobody for so long, and few afterwards."""

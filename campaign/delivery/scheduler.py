@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -167,6 +166,8 @@ class Scheduler:
             lane.gone(delivery.id)
             if outcome.status is Status.SENT:
                 lane.accepted()
+        if outcome.status is Status.QUEUED:
+            (lane or self._rest).came_back(outcome.not_before)
         if self._ours is not None:
             back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
             self._ours[delivery.id] = (back, domain)
@@ -262,7 +263,7 @@ class Scheduler:
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
         await self._look_ahead()
-        turns = [lane.turn_at(self._under_way) for lane in self._all() if lane.pacer and not lane.exhausted]
+        turns = [lane.turn_at(self._under_way) for lane in self._all() if not lane.exhausted]
         if self._ours is not None and self._full:
             rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
         else:
@@ -280,9 +281,7 @@ class Scheduler:
         """Note which domains have nobody left, so that the run does not wait for their turn."""
         for lane in list(self._special.values()):
             if not lane.exhausted and not lane.stopped:
-                place, before = copy(lane.lane), lane.lane.after
-                if not await self._log.claim(1, place) and lane.lane.after == before:
-                    lane.lane.after, lane.exhausted = place.after, True
+                await lane.look_ahead(self._log)
 
     def _lane(self, delivery: Delivery) -> DomainQueue | None:
         """Return the lane of the domain of somebody who is under way, if it has one."""

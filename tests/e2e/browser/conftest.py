@@ -1,0 +1,68 @@
+"""Chromium, and clerk-js as Clerk publishes it; what is not there skips the tests with its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.browser import npm
+from support.browser.visitor import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+    from support.browser.frontend_api import FrontendApi
+    from support.browser.visitor import Arrive
+
+
+@pytest.fixture(scope="session")
+def clerk_js() -> dict[str, Path]:
+    """clerk-js by its major: a folder of files each."""
+    return npm.clerk_js()
+
+
+# Not for the session: while it lives, Playwright keeps an event loop running, and asyncio.run refuses.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium, Debian's or Playwright's own."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    installed = shutil.which("chromium") or shutil.which("google-chrome")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=installed, args=arguments)
+        except api.Error as error:
+            pytest.skip(f"Chromium does not start: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def arrive(chromium: Browser) -> Iterator[Arrive]:
+    """Return a visitor with a browser of their own, or with that of another visitor.
+
+    Afterwards: nobody asked for anything outside this machine, and no request told where it came from.
+    """
+    visitors: list[Visitor] = []
+    servers: list[FrontendApi] = []
+
+    def arriving(
+        api: FrontendApi, *, beside: Visitor | None = None, site: str | None = None, **options: object
+    ) -> Visitor:
+        context = beside.context if beside else chromium.new_context(**options)  # type: ignore[arg-type]
+        visitors.append(Visitor(context, api, site))
+        servers.append(api)
+        return visitors[-1]
+
+    yield arriving
+    for visitor in visitors:
+        visitor.context.close()
+        assert visitor.foreign == []
+    for server in servers:
+        assert server.referrers == []

@@ -1,0 +1,250 @@
+"""The whole way in Chromium: a campaign is run in the sandbox, its mail read in the inbox, its link clicked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from campaign.sandbox.clerkjs import RELEASES, SHIPPED
+from support.browser.visitor import CONTRASTS
+from support.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+    Visit = Callable[..., BrowserContext]
+
+pytestmark = pytest.mark.browser
+
+HTML = """<!doctype html>
+<html><head><meta name="color-scheme" content="light dark">
+<style>
+  :root { color-scheme: light dark }
+  p { color: #111111 }
+  @media (prefers-color-scheme: dark) { p { color: #eeeeee !important } }
+</style></head>
+<body><p id="words">Hello {{ first_name }}</p><p><a href="{{ link }}">Come in</a></p>
+<img src="https://elsewhere.example/pixel.png" alt=""></body></html>
+"""
+
+
+class Served:
+    """A campaign that was run in the sandbox, and the inbox that a person looks at."""
+
+    def __init__(self, campaign: Workspace, *, people: int) -> None:
+        self.campaign = campaign
+        if people:
+            campaign.write(people, html=HTML)
+            answer = campaign.run()
+            assert answer.returncode == 0, answer.stderr
+        self.process = campaign.start("sandbox", "--port", "0", "--smtp-port", "0")
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline() + self.process.stdout.readline()
+        found = re.search(r"Inbox: (\S+)", said)
+        assert found is not None, said
+        self.url = found[1]
+
+    def stop(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=60)
+
+
+def campaign_in(folder: Path, clerk_js: dict[str, Path]) -> Workspace:
+    """Return a campaign whose sandbox has Clerk's script at hand."""
+    kept = folder / ".campaign" / "clerk-js"
+    if not SHIPPED.is_dir():
+        kept.parent.mkdir(mode=0o700)
+        shutil.copytree(clerk_js["6"], kept / RELEASES["6"])
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory: pytest.TempPathFactory, clerk_js: dict[str, Path]) -> Iterator[Served]:
+    """Mail of eight people, each of whom one test may be."""
+    served = Served(campaign_in(tmp_path_factory.mktemp("inbox"), clerk_js), people=8)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Visit]:
+    """Return a new browser each time; afterwards: none of them asked for anything outside this machine."""
+    contexts: list[BrowserContext] = []
+    asked: list[str] = []
+    # Chromium tells of what a policy keeps it from asking as of a request that fails.
+    stopped: list[str] = []
+
+    def failed(request: Request) -> None:
+        if request.failure == "csp":
+            stopped.append(request.url)
+
+    def visiting(**options: Any) -> BrowserContext:  # noqa: ANN401 - Playwright's
+        context = chromium.new_context(**options)
+        context.set_default_timeout(20_000)
+        context.on("request", lambda request: asked.append(request.url))
+        context.on("requestfailed", failed)
+        contexts.append(context)
+        return context
+
+    yield visiting
+    for context in contexts:
+        context.close()
+    strangers = [url for url in asked if url.startswith("http") and urlsplit(url).hostname != "127.0.0.1"]
+    assert strangers == stopped
+
+
+def open_mail(context: BrowserContext, inbox: Served, person: int) -> Page:
+    """Open the inbox and a person's mail by the list."""
+    page = context.new_page()
+    page.goto(inbox.url)
+    page.get_by_role("link", name=f"u{person}@").click()
+    page.frame_locator("iframe").get_by_text(f"Hello Name {person}").wait_for()
+    page.wait_for_load_state()  # until then things may move away from under a click
+    return page
+
+
+def follow(page: Page) -> Page:
+    """Click the mail's link as its recipient would, and return the tab that opens."""
+    with page.context.expect_page() as opening:
+        page.frame_locator("iframe").get_by_role("link", name="Come in").click()
+    return opening.value
+
+
+def sees(landing: Page, state: str) -> str:
+    """Return what the landing page announces in a state."""
+    landing.locator(f"[data-state={state}]").wait_for()
+    return landing.get_by_role("status").inner_text()
+
+
+def fate(page: Page) -> str:
+    """Return what became of the mail's token, as the page says."""
+    return page.locator(".token .chip").inner_text()
+
+
+def test_from_the_mail_to_being_signed_in(inbox: Served, visit: Visit) -> None:
+    """Who reads the mail and clicks its link is signed in, stays so, and the open inbox tells that it was used."""
+    page = open_mail(visit(), inbox, 0)
+    landing = follow(page)
+    assert landing.url.startswith(f"{inbox.url}/welcome?token=")
+    sees(landing, "ready")
+    assert fate(page) == "pending"
+    landing.get_by_role("button", name="Continue").click()
+    assert "Signed in as user_0" in sees(landing, "signed_in")
+    landing.reload()
+    assert "Signed in as user_0" in sees(landing, "signed_in")
+    assert landing.url == f"{inbox.url}/welcome"
+    page.locator(".token .fate-used").wait_for()
+    assert page.get_by_role("button", name="revoked").count() == 0
+
+
+def test_the_same_link_in_another_browser_is_used(inbox: Served, visit: Visit) -> None:
+    """A link that has signed somebody in says so in a second browser."""
+    first = follow(open_mail(visit(), inbox, 1))
+    sees(first, "ready")
+    url = first.url
+    first.get_by_role("button", name="Continue").click()
+    sees(first, "signed_in")
+    second = visit().new_page()
+    second.goto(url)
+    sees(second, "ready")
+    second.get_by_role("button", name="Continue").click()
+    assert "already used" in sees(second, "used")
+
+
+@pytest.mark.parametrize(("made", "person"), [("used", 2), ("revoked", 3), ("expired", 4)])
+def test_a_button_shows_what_the_page_says_then(inbox: Served, visit: Visit, made: str, person: int) -> None:
+    """A token that the inbox has made used, revoked or expired leads to the page that says so."""
+    page = open_mail(visit(), inbox, person)
+    page.get_by_role("button", name=made).click()
+    page.locator(f".token .fate-{made}").wait_for()
+    with page.context.expect_page() as opening:
+        page.get_by_role("link", name="Open the link").click()
+    landing = opening.value
+    sees(landing, "ready")
+    landing.get_by_role("button", name="Continue").click()
+    sees(landing, made)
+
+
+def test_a_forged_token_is_invalid(inbox: Served, visit: Visit) -> None:
+    """A link whose token was altered is called invalid, and the real one stays good."""
+    page = open_mail(visit(), inbox, 5)
+    url = page.get_by_role("link", name="Open the link").get_attribute("href") or ""
+    landing = page.context.new_page()
+    landing.goto(url[:-8] + ("AAAAAAAA" if not url.endswith("AAAAAAAA") else "BBBBBBBB"))
+    sees(landing, "ready")
+    landing.get_by_role("button", name="Continue").click()
+    assert "It may have been cut off" in sees(landing, "invalid")
+    assert fate(page) == "pending"
+
+
+def test_opening_without_a_click_spends_nothing(inbox: Served, visit: Visit) -> None:
+    """A scanner that opens the link in a browser and reloads the page leaves the token pending."""
+    page = open_mail(visit(), inbox, 6)
+    landing = follow(page)
+    sees(landing, "ready")
+    landing.reload()
+    sees(landing, "ready")
+    page.reload()
+    assert fate(page) == "pending"
+
+
+def test_the_frame_keeps_the_mail_apart(inbox: Served, visit: Visit) -> None:
+    """The mail's frame has an origin of its own, and images from elsewhere are not loaded before a click."""
+    page = open_mail(visit(), inbox, 7)
+    assert "An image from elsewhere is not loaded" in page.inner_text("main")
+    frame = page.frames[1]
+    assert frame.evaluate("window.origin") == "null"
+    assert frame.evaluate("document.images[0].naturalWidth") == 0
+
+
+def test_phone_width_and_dark_mode_are_a_click_away(inbox: Served, visit: Visit) -> None:
+    """The frame is 375 pixels wide as on a phone, and the mail is told that its reader prefers dark."""
+    page = open_mail(visit(viewport={"width": 1280, "height": 800}, color_scheme="no-preference"), inbox, 7)
+    words = page.frame_locator("iframe").locator("#words")
+    assert words.evaluate("(p) => getComputedStyle(p).color") == "rgb(17, 17, 17)"
+    page.get_by_role("link", name="Phone").click()
+    page.locator(".stage.phone").wait_for()
+    assert words.evaluate("() => window.innerWidth") == 375
+    page.get_by_role("link", name="Dark").click()
+    page.locator(".stage.phone.dark").wait_for()
+    assert words.evaluate("(p) => getComputedStyle(p).color") == "rgb(238, 238, 238)"
+    assert words.evaluate("() => window.innerWidth") == 375
+
+
+def test_mail_arrives_while_one_looks(tmp_path: Path, clerk_js: dict[str, Path], visit: Visit) -> None:
+    """The empty inbox fills by itself while a campaign runs elsewhere, and says when the sandbox has stopped."""
+    empty = Served(campaign_in(tmp_path, clerk_js).write(2, html=HTML), people=0)
+    try:
+        page = visit().new_page()
+        page.goto(empty.url)
+        page.get_by_role("heading", name="No mail yet").wait_for()
+        assert empty.campaign.run("--limit", "1").returncode == 1
+        page.get_by_role("heading", name="Choose a mail").wait_for()
+        assert page.locator(".mails li").count() == 1
+        assert empty.campaign.run().returncode == 0
+        page.locator(".mails li.fresh").wait_for()
+        assert page.locator(".mails li").count() == 2
+    finally:
+        empty.stop()
+    page.get_by_text("The sandbox has stopped").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1000, 1280])
+def test_it_can_be_read_everywhere(inbox: Served, visit: Visit, scheme: str, width: int) -> None:
+    """From phone to desktop nothing is cut off, and every text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
+    context = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = open_mail(context, inbox, 7)
+    for view in ("", "?view=headers", "?view=source"):
+        page.goto(page.url.partition("?")[0] + view)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert min(page.evaluate(CONTRASTS.replace("h1, p, code, button", "h1, h2, p, dt, dd, a, .chip, td"))) >= 4.5

@@ -1,0 +1,152 @@
+"""The landing page under Next.js: built with both majors of @clerk/nextjs, both routers, and driven in Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.landing import next_page
+from support import TESTS
+from support.browser import npm
+from support.browser.frontend_api import PUBLISHABLE_KEY, FrontendApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.browser.visitor import Arrive
+
+pytestmark = [pytest.mark.browser, pytest.mark.nextjs]
+
+SOURCES = TESTS / "support/browser/next"
+MIA, TOM = "user_2xk11oHUGCiczMSpxkMzN5E6EUC", "user_2xK5kN1LZTSj1OLXdIWz47woEu6"
+
+_TYPESCRIPT = {"typescript": "5.9.3", "@types/node": "20.19.43", "@types/react": "19.3.0", "@types/react-dom": "19.3.0"}
+DEPENDENCIES = {
+    "7": {"@clerk/nextjs": "7.9.17", "next": "16.4.6", "react": "19.3.1", "react-dom": "19.3.1", **_TYPESCRIPT},
+    "6": {"@clerk/nextjs": "6.39.8", "next": "15.5.29", "react": "19.3.1", "react-dom": "19.3.1", **_TYPESCRIPT},
+}
+#: Public variables are fixed when the page is built.
+ENVIRONMENT = {
+    "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+    "NEXT_PUBLIC_CLERK_PROXY_URL": "/__clerk",
+    "NEXT_PUBLIC_CLERK_TELEMETRY_DISABLED": "1",
+    "NEXT_TELEMETRY_DISABLED": "1",
+    "NEXT_IGNORE_INCORRECT_LOCKFILE": "1",
+}
+#: What each major asks for besides: 6 does not know the proxy as the place of its script, 7 wants no components.
+FOR_MAJOR = {
+    "6": {"NEXT_PUBLIC_CLERK_JS_URL": "/__clerk/npm/@clerk/clerk-js@5/dist/clerk.browser.js"},
+    "7": {"NEXT_PUBLIC_CLERK_PREFETCH_UI": "false"},
+}
+
+
+class Site:
+    """A Next.js site that is built and serves, and the Frontend API behind it."""
+
+    def __init__(self, url: str, api: FrontendApi) -> None:
+        self.url = url
+        self.api = api
+
+
+@pytest.fixture(scope="module", params=["7", "6"])
+def site(request: pytest.FixtureRequest, clerk_js: dict[str, Path]) -> Iterator[Site]:
+    major = request.param
+    with FrontendApi(clerk_js, {}) as api, npm.only_one(npm.cache() / f"nextjs-{major}"):
+        folder = npm.project(f"nextjs-{major}", DEPENDENCIES[major])
+        environment = {**os.environ, **ENVIRONMENT, **FOR_MAJOR[major], "FRONTEND_API": api.url}
+        lay_out(folder)
+        next_js = ["node", "node_modules/next/dist/bin/next"]
+        built = subprocess.run(
+            [*next_js, "build"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert built.returncode == 0, built.stdout + built.stderr
+        with serving([*next_js, "start", "-H", "127.0.0.1"], folder, environment) as url:
+            yield Site(url, api)
+
+
+def lay_out(folder: Path) -> None:
+    """Put the pages and what surrounds them into a project, in place of what an earlier run left."""
+    for old in ("app", "pages", ".next", "next-env.d.ts"):
+        shutil.rmtree(folder / old, ignore_errors=True)
+    pages = {
+        "app/app-router/page.tsx": next_page(router="app", redirect=None),
+        "pages/pages-router.jsx": next_page(router="pages", redirect=None),
+        "app/layout.tsx": (SOURCES / "layout.tsx").read_text(),
+        "pages/_app.jsx": (SOURCES / "_app.jsx").read_text(),
+        "next.config.mjs": (SOURCES / "next.config.mjs").read_text(),
+        "tsconfig.json": (SOURCES / "tsconfig.json").read_text(),
+    }
+    for name, text in pages.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run the built site on a free port, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [*command, "-p", str(port)], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        try:
+            assert any("Ready" in line for line in server.stdout), "next start ended before it was ready"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.stdout.read()
+
+
+@pytest.fixture(params=["/app-router", "/pages-router"])
+def path(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
+    """One press signs in, the token goes from the address, a reload finds the session; elsewhere the link is used."""
+    ticket = site.api.issue(MIA)
+    visitor = arrive(site.api, site=site.url)
+    visitor.open(ticket, path).sees("ready")
+    assert site.api.tickets[ticket].status == "pending"
+    assert visitor.press("Continue").sees("signed_in").endswith(f"Signed in as {MIA}")
+    assert visitor.address == f"{path}?cart=C-1"
+    visitor.page.reload()
+    assert MIA in visitor.sees("signed_in")
+    visitor.page.wait_for_load_state("networkidle")
+    assert visitor.address == f"{path}?cart=C-1"
+    other = arrive(site.api, site=site.url)
+    other.open(ticket, path).sees("ready")
+    assert "already used" in other.press("Continue").sees("used")
+
+
+def test_the_token_stays_out_of_the_history(arrive: Arrive, site: Site, path: str) -> None:
+    """Once signed in, neither the browser's history nor Next's own state of it holds the token."""
+    ticket = site.api.issue(MIA)
+    visitor = arrive(site.api, site=site.url)
+    visitor.open(ticket, path).sees("ready")
+    visitor.press("Continue").sees("signed_in")
+    visitor.page.wait_for_load_state("networkidle")
+    assert ticket not in visitor.page.evaluate("JSON.stringify(history.state)")
+    visitor.page.go_back()
+    assert ticket not in visitor.page.url
+
+
+def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:
+    """Who is signed in and opens another user's link is asked, and may switch."""
+    visitor = arrive(site.api, site=site.url)
+    visitor.signs_in(site.api.issue(MIA), path)
+    ticket = site.api.issue(TOM)
+    visitor.open(ticket, path).sees("already_other")
+    assert site.api.tickets[ticket].status == "pending"
+    assert visitor.press("Switch account").sees("signed_in").endswith(TOM)
+    visitor.page.reload()
+    assert visitor.sees("signed_in").endswith(TOM)

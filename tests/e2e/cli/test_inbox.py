@@ -1,0 +1,203 @@
+"""The sandbox for a person, by the command line: `campaign sandbox`, and `--open` of run and preview."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import socket
+import sqlite3
+import time
+from contextlib import contextmanager
+from html import unescape
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from campaign.cli.inbox import refuse_live_keys
+from campaign.config.settings import Settings
+from campaign.errors import SettingsError
+from support.workspace import SECRET_KEY, Workspace
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PUBLISHABLE = "pk_test_c2FuZGJveC5jbGVyay5hY2NvdW50cy5kZXYk"
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Workspace:
+    """A campaign, and a browser that writes down what it is told to open."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> "{tmp_path}/opened"\n')
+    browser.chmod(0o700)
+    return Workspace(tmp_path, {"BROWSER": str(browser)}).write(2)
+
+
+@contextmanager
+def serving(campaign: Workspace, *arguments: str, until: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a command and yield what it has said up to a word; then send Ctrl-C and wait for the end."""
+    process = campaign.start(*arguments)
+    said = ""
+    try:
+        assert process.stdout is not None
+        while until not in said:
+            line = process.stdout.readline()
+            if not line:
+                _, errors = process.communicate(timeout=60)
+                raise AssertionError(f"it ended: {said}{errors}")
+            said += line
+        yield said, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def exported(said: str) -> dict[str, str]:
+    """Return the variables that a shell would have after these lines."""
+    lines = [shlex.split(line) for line in said.splitlines() if line.startswith("export ")]
+    return dict(words[1].split("=", 1) for words in lines)
+
+
+def opened(campaign: Workspace) -> str:
+    """Return what the browser was told to open, as soon as it was."""
+    noted = campaign.folder / "opened"
+    while not (noted.exists() and noted.read_text().endswith("\n")):
+        time.sleep(0.02)  # noqa: TID251 - another process's time
+    (url,) = noted.read_text().split()
+    return url
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30)
+
+
+def test_the_sandbox_says_how_to_use_it(campaign: Workspace) -> None:
+    """It prints the inbox and lines to export, which any other program can work with, and ends at Ctrl-C with 0."""
+    command = ("sandbox", "--port", "0", "--smtp-port", "0")
+    with serving(campaign, *command, until="CAMPAIGN_SMTP_URL") as (said, process):
+        settings = exported(said)
+        assert list(settings) == ["CLERK_API_URL", "CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CAMPAIGN_SMTP_URL"]
+        assert f"Inbox: {settings['CLERK_API_URL']}\n" in said
+        assert "No mail yet" in get(settings["CLERK_API_URL"]).text
+        key = {"Authorization": f"Bearer {settings['CLERK_SECRET_KEY']}"}
+        assert httpx.get(f"{settings['CLERK_API_URL']}/v1/users", headers=key, trust_env=False).json() == []
+        landing = get(f"{settings['CLERK_API_URL']}/welcome?token=x").text
+        assert settings["CLERK_PUBLISHABLE_KEY"] in landing
+        assert "/__clerk/npm/@clerk/clerk-js@6/dist/clerk.browser.js" in landing
+        campaign.environment |= settings
+        assert campaign.run().returncode == 0
+        assert campaign.status()["skipped"] == 2
+    assert process.returncode == 0
+
+
+def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: Workspace) -> None:
+    """A run ends with the command that opens the inbox, where its mails stand with what the send log says of them."""
+    answer = campaign.run()
+    assert answer.returncode == 0
+    assert "campaign sandbox" in answer.stdout.splitlines()[-1]
+    command = ("sandbox", "--port", "0", "--smtp-port", "0")
+    with serving(campaign, *command, until="CAMPAIGN_SMTP_URL") as (said, _):
+        url = exported(said)["CLERK_API_URL"]
+        page = get(f"{url}/__inbox/mails/1").text
+    log = campaign.folder / ".campaign" / "send-log.db"
+    with sqlite3.connect(log) as connection:
+        (key,) = connection.execute(
+            "SELECT key FROM delivery WHERE message_id = ?", (message_id_in(campaign),)
+        ).fetchone()
+    connection.close()
+    assert '<span class="chip state-sent">sent</span>' in page
+    assert f"<dt>key</dt><dd>{key}</dd>" in page
+    assert re.search(r"<dt>reply</dt><dd>250 2\.0\.0 OK", page)
+    assert "Sign-in link" in page
+    assert f'href="{url}/welcome?token=' in unescape(page)
+
+
+def message_id_in(campaign: Workspace) -> str:
+    """Return the Message-ID of the mail that came first."""
+    first = min((campaign.folder / ".campaign" / "mail" / "new").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    found = re.search(rb"^Message-ID: (\S+)", first.read_bytes(), re.MULTILINE)
+    assert found is not None
+    return found[1].decode()
+
+
+def test_a_run_can_open_the_inbox(campaign: Workspace) -> None:
+    """With --open the inbox is served after the run, opened in the browser, and the run's own exit code is kept."""
+    campaign.write([{"user_id": "user_1", "email": "a+bounce@example.com", "first_name": "A"}])
+    with serving(campaign, "run", "campaign.toml", "--open", until="Inbox: ") as (said, process):
+        url = opened(campaign)
+        assert f"Inbox: {url} " in said
+        assert "No mail yet" in get(url).text
+    assert process.returncode == 1
+
+
+def test_only_a_sandbox_run_opens_the_inbox(campaign: Workspace) -> None:
+    """A run that would send for real refuses --open before anything is sent."""
+    campaign.serve_by(clerk="http://127.0.0.1:9", smtp="smtp://127.0.0.1:9?tls=none")
+    answer = campaign.run("--open")
+    assert answer.returncode == 2
+    assert "--open" in answer.stderr
+    assert not campaign.log.exists()
+
+
+def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
+    """`preview --open` serves the mails, beginning with the one asked for, and sends nothing."""
+    command = ("preview", "campaign.toml", "--open", "--email", "U1@d1.example")
+    with serving(campaign, *command, until="http") as (said, process):
+        url = opened(campaign)
+        assert url in said
+        assert url.endswith("/rows/2")
+        assert "u1@d1.example" in get(url).text
+    assert process.returncode == 0
+    assert not (campaign.folder / ".campaign").exists()
+    nobody = campaign.campaign("preview", "campaign.toml", "--open", "--email", "x@example.com")
+    assert nobody.returncode == 2
+    assert "no row has the address x@example.com" in nobody.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--smtp-port"])
+def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
+    """A port that somebody else has is named together with the option for another one."""
+    other = "--smtp-port" if option == "--port" else "--port"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = campaign.campaign("sandbox", option, str(port), other, "0")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"campaign: 127.0.0.1:{port} is taken")
+    assert f"add {option} and another number" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("clerk_secret_key", SECRET_KEY.replace("test", "live"), "is a live key and never meets the sandbox"),
+        ("clerk_publishable_key", PUBLISHABLE.replace("test", "live"), "is a live key and never meets the sandbox"),
+        ("clerk_publishable_key", "pk_test_bm90aGluZw", "does not name a host"),
+    ],
+)
+def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: str) -> None:
+    """A live key or a malformed one is refused with a sentence that does not hold the secret one."""
+    with pytest.raises(SettingsError, match=words) as error:
+        refuse_live_keys(Settings(**{name: value}))  # type: ignore[arg-type]
+    assert not value.startswith("sk_") or value not in str(error.value)
+
+
+def test_nothing_is_served_beside_a_live_key(campaign: Workspace) -> None:
+    """With a live key in the environment the sandbox does not start, and leaves no folder behind."""
+    campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY.replace("test", "live")
+    answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("campaign: CLERK_SECRET_KEY is a live key")
+    assert not (campaign.folder / ".campaign").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_a_sentence(campaign: Workspace) -> None:
+    """Where the sandbox's folder is a file, the sentence says what to do."""
+    (campaign.folder / ".campaign").write_text("a file")
+    answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
+    assert answer.returncode == 2
+    assert "CAMPAIGN_SANDBOX" in answer.stderr

@@ -1,0 +1,120 @@
+"""`campaign landing` as it is typed: where the page goes, where the key comes from, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.landing import landing_page, next_page
+from support.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "pk_test_" + base64.b64encode(b"clerk.acme.example$").decode()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def test_the_page_goes_to_standard_output(here: Workspace) -> None:
+    """Without --out the page and nothing else is printed, made from the options as they were typed."""
+    options = ("--publishable-key", KEY, "--redirect", "/cart", "--parameter", "ticket")
+    answer = here.campaign("landing", *options)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == landing_page(publishable_key=KEY, redirect="/cart", parameter="ticket")
+
+
+def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
+    """CLERK_PUBLISHABLE_KEY serves where no key is typed, and a typed one wins."""
+    here.environment["CLERK_PUBLISHABLE_KEY"] = KEY
+    other = "pk_live_" + base64.b64encode(b"clerk.other.example$").decode()
+    assert here.campaign("landing").stdout == landing_page(publishable_key=KEY, redirect=None)
+    answer = here.campaign("landing", "--publishable-key", other)
+    assert answer.stdout == landing_page(publishable_key=other, redirect=None)
+
+
+def test_the_file_is_public(here: Workspace) -> None:
+    """--out writes the page for a web server to read, whatever the umask, and says what to do with it."""
+    answer = here.campaign("landing", "--publishable-key", KEY, "--out", "welcome.html")
+    assert answer.stdout == "Wrote welcome.html; how to serve it stands at its top.\n"
+    file = here.folder / "welcome.html"
+    assert file.read_text("utf-8") == landing_page(publishable_key=KEY, redirect=None)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert [path.name for path in here.folder.iterdir()] == ["welcome.html"]
+
+
+def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
+    """A file that exists is left as it is, with a sentence that names --force; with it the page takes its place."""
+    file = here.folder / "welcome.html"
+    file.write_text("mine")
+    command = ("landing", "--publishable-key", KEY, "--out", "welcome.html")
+    answer = here.campaign(*command)
+    assert (answer.returncode, file.read_text()) == (2, "mine")
+    assert answer.stderr.startswith("campaign: welcome.html exists and was left as it is; add --force")
+    assert here.campaign(*command, "--force").returncode == 0
+    assert file.read_text("utf-8") == landing_page(publishable_key=KEY, redirect=None)
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        (".", "is not a file that can be replaced"),
+        ("/dev/null", "is not a file that can be replaced"),
+        ("no/such/folder/page.html", "the folder no/such/folder does not exist"),
+        ("a" * 300, "cannot be written: File name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told(here: Workspace, place: str, sentence: str) -> None:
+    """A folder, a device or a place without a folder is refused, even with --force."""
+    answer = here.campaign("landing", "--publishable-key", KEY, "--out", place, "--force")
+    assert answer.returncode == 2
+    assert sentence in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("router", "options"), [("app", ()), ("app", ("--router", "app")), ("pages", ("--router", "pages"))]
+)
+def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...]) -> None:
+    """--framework next writes the page of the router, by default the App Router's, and needs no key."""
+    answer = here.campaign("landing", "--framework", "next", "--redirect", "/cart", *options)
+    assert answer.returncode == 0
+    assert answer.stdout == next_page(router="app" if router == "app" else "pages", redirect="/cart")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "give --publishable-key pk_test_…, or set CLERK_PUBLISHABLE_KEY"),
+        (("--publishable-key", ""), "give --publishable-key"),
+        (("--publishable-key", "pk_test_cut"), "may be cut off"),
+        (("--publishable-key", "sk_live_0123456789"), "That is Clerk's secret key"),
+        (("--framework", "next", "--publishable-key", "pk_test_cut"), "may be cut off"),
+        (("--publishable-key", KEY, "--redirect", "javascript:alert(1)"), "--redirect 'javascript:alert(1)'"),
+        (("--publishable-key", KEY, "--parameter", "a b"), "not a name for the query parameter"),
+        (("--publishable-key", KEY, "--router", "app"), "add --framework next"),
+    ],
+)
+def test_wrong_input_is_a_sentence(here: Workspace, options: tuple[str, ...], sentence: str) -> None:
+    """What cannot be made into a page is told in one sentence, on standard error, with exit code 2."""
+    answer = here.campaign("landing", *options)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert sentence in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert "0123456789" not in answer.stderr
+
+
+def test_a_malformed_setting_is_a_sentence(here: Workspace) -> None:
+    """A key in the environment that is none is told by the variable's name."""
+    here.environment["CLERK_PUBLISHABLE_KEY"] = "pk_test_cut"
+    assert "may be cut off" in here.campaign("landing").stderr
+    here.environment["CLERK_PUBLISHABLE_KEY"] = "nonsense"
+    answer = here.campaign("landing")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("campaign: CLERK_PUBLISHABLE_KEY: ")

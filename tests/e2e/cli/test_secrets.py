@@ -1,0 +1,134 @@
+"""No token, key or password is anywhere but where it belongs, with every library talking as much as it can."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from support.crash.leaks import files_under, scan
+from support.environment import staged, wait_for
+from support.servers.clerk_script import Answer, Change, ClerkScript, Truncate
+from support.servers.script import Delay, Drop, Fault, Reply
+from support.servers.smtp_script import SmtpScript
+from support.workspace import SECRET_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.environment import Stage
+
+PASSWORD = "p/ss: wörd%40@hunter2"
+#: What Python runs before the program: every logger says all it has to say.
+_TALKATIVE = """
+import logging, os, sys
+logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s")
+sys.path.insert(0, os.environ["AFTERWARDS"])
+"""
+MORE = '[limits]\ntokens = "1000/second"\nconnections = 3\n[retry]\nfirst_delay = "100ms"\nattempts = 2\n'
+
+
+def make_talkative(stage: Stage) -> None:
+    """Switch all debugging on, and trust the mail server's certificate."""
+    beside = stage.work.folder.parent
+    (beside / "sitecustomize.py").write_text(_TALKATIVE, encoding="utf-8")
+    (beside / "authority.pem").write_bytes(stage.smtp.authority)
+    before = os.environ.get("PYTHONPATH", "")
+    stage.work.environment |= {
+        "PYTHONPATH": os.pathsep.join([str(beside), *([before] if before else [])]),
+        "AFTERWARDS": before,
+        "PYTHONASYNCIODEBUG": "1",
+        "PYTHONDEVMODE": "1",
+        "SSL_CERT_FILE": str(beside / "authority.pem"),
+    }
+
+
+def leaks(stage: Stage, said: dict[str, str]) -> list[str]:
+    """Return where a secret is that has no business there."""
+    places = files_under(stage.work.folder) | {name: text.encode() for name, text in said.items()}
+    assert any(name.endswith("send-log.db") for name in places)
+    secrets = {
+        "the secret key": SECRET_KEY,
+        "the password": PASSWORD,
+        "the login as AUTH PLAIN says it": f"\0acme\0{PASSWORD}",
+    }
+    return scan(places, tokens=[token["token"] for token in stage.tokens], secrets=secrets)
+
+
+def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
+    """Debugging to the utmost, TLS, a login, faults of all kinds and a kill leave no secret in any file or output."""
+    smtp = SmtpScript(
+        tls="starttls",
+        credentials=("acme", PASSWORD),
+        auth_required=True,
+        faults=(
+            Fault("rcpt", Reply("550 5.1.1 No such user"), to="u1@*"),
+            Fault("rcpt", Reply("451 4.7.1 Greylisted"), to="u2@*", times=1),
+            Fault("dot", Drop(done=True), to="u3@*"),
+            Fault("dot", Reply("554 5.7.1 Refused after reading"), to="u4@*"),
+            Fault("dot", Delay(0.05)),
+        ),
+    )
+    clerk = ClerkScript(
+        faults=(
+            Fault("create", Truncate(), to="user_5", times=1),
+            Fault("create", Change(without=("id",)), to="user_6"),
+            Fault("create", Change(fields={"id": 7}), to="user_7", times=1),
+            Fault("create", Answer(500, "<html>secret</html>", done=True), to="user_8", times=1),
+            Fault("revoke", Answer(500), times=2),
+        )
+    )
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with staged(folder, 60, smtp=smtp, clerk=clerk, more=MORE) as stage:
+        make_talkative(stage)
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(stage.accepted) >= 20, process)
+        process.send_signal(signal.SIGKILL)
+        out, err = process.communicate()
+        assert (folder / "send-log.db-wal").stat().st_size, "the write-ahead log is looked through, too"
+        said = {"the killed run's stdout": out, "the killed run's stderr": err}
+        assert leaks(stage, said) == []
+        for command in ("run", "status", "log", "preview", "check"):
+            done = stage.work.cold(command, "campaign.toml", *(["--yes"] if command == "run" else []))
+            assert done.returncode == (1 if command == "run" else 0), done.stderr[-2000:]
+            said |= {f"stdout of {command}": done.stdout, f"stderr of {command}": done.stderr}
+        done = stage.work.cold("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_9")
+        assert done.returncode == 0, done.stderr[-2000:]
+        said |= {"stdout of test": done.stdout, "stderr of test": done.stderr}
+        assert leaks(stage, said) == []
+        assert "DEBUG asyncio" in said["stderr of run"], "debugging was on"
+        assert all(event["ok"] and event["tls"] for event in stage.smtp.events("auth"))
+        assert len(stage.accepted) > 50
+        assert stage.work.status()["failed"] >= 2
+
+
+def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) -> None:
+    """A wrong password ends the run with exit 3 and at most two tries, and the password is nowhere to be read."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
+    with staged(folder, 5, smtp=smtp) as stage:
+        make_talkative(stage)
+        wrong = stage.work.environment["CAMPAIGN_SMTP_URL"].replace("acme:", "acme:mistaken")
+        stage.work.environment["CAMPAIGN_SMTP_URL"] = wrong
+        done = stage.work.cold("run", "campaign.toml", "--yes")
+        assert done.returncode == 3
+        assert "535 5.7.8" in done.stderr
+        assert "mistaken" not in done.stdout + done.stderr
+        assert leaks(stage, {"stdout": done.stdout, "stderr": done.stderr}) == []
+        assert 1 <= len(stage.smtp.events("auth")) <= 2
+        assert not stage.tokens
+        assert stage.work.status()["queued"] == 5
+
+
+def test_a_certificate_that_is_not_trusted_sees_no_login(tmp_path: Path) -> None:
+    """Without the authority's certificate there is no AUTH and no MAIL: exit 3, and everybody stays queued."""
+    smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
+    with staged(tmp_path, 5, smtp=smtp) as stage:
+        done = stage.work.run()
+        assert done.returncode == 3
+        assert "certificate" in done.stderr
+        assert not stage.smtp.events("auth", "data", "accept")
+        assert not stage.tokens
+        assert stage.work.status()["queued"] == 5

@@ -1,0 +1,85 @@
+"""Ctrl-C and SIGTERM: once, and what is in hand is finished; twice, and it stops at once. Exit 130."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.crash.records import read_log_file
+from support.environment import staged, wait_for
+from support.servers.script import Delay, Fault, Silence
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FEW = '[limits]\nconnections = 2\ntokens = "1000/second"\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Signals) -> None:
+    """The first signal claims nobody more, loses nothing that was begun, says what is left, and exits 130."""
+    slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))
+    with staged(tmp_path, 40, smtp=slow, more=FEW) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: stage.smtp.events("data"), process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130, (out, err)
+        assert err == ""
+        assert "Stopping" in out
+        assert "To go on: campaign run campaign.toml" in out
+        status = stage.work.status()
+        assert 0 < status["sent"] == len(stage.accepted) < 40
+        assert status["queued"] == 40 - status["sent"]
+        assert {event["tokens"][0] for event in stage.accepted} >= {
+            token["token"] for token in stage.tokens if token["id"] not in stage.revoked
+        }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """The second signal stops at once: what was at the dot is uncertain, the rest queued, and the next run goes on."""
+    silent = SmtpScript(faults=(Fault("dot", Silence(), times=2),))
+    with staged(tmp_path, 12, smtp=silent, more=FEW) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(stage.smtp.events("dot")) == 2, process)
+        process.send_signal(number)
+        assert process.stdout is not None
+        heard = ""
+        while "Stopping" not in heard:
+            heard = process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 20
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        status = stage.work.status()
+        assert (status["uncertain"], status["queued"], status["sent"]) == (2, 10, 0)
+        assert stage.work.run().returncode == 1
+        status = stage.work.status()
+        assert (status["uncertain"], status["sent"]) == (2, 10)
+        living = {token["id"] for token in stage.tokens} - stage.revoked
+        kept = {row["token_id"] for row in stage.work.rows()}
+        assert kept <= living
+        # a token may have been on its way
+        assert len(living - kept) <= len(read_log_file(stage.work.log, "trial").orphans)
+
+
+def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) -> None:
+    """A signal while the mail server has not even greeted ends the run with 130 and no token asked for."""
+    with staged(tmp_path, smtp=SmtpScript(faults=(Fault("connect", Silence()),))) as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: stage.smtp.events("open"), process)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)  # noqa: TID251 - a person's fingers
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        assert not stage.tokens
+        assert stage.work.status()["queued"] == 3

@@ -1,0 +1,256 @@
+"""The checker bites: it passes a true story and names each lie that is told in it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.crash.checker import INVARIANTS, check
+from support.crash.leaks import files_under, scan
+from support.crash.records import Person, Transition, read_lines, read_log_file, read_people
+from support.crash.scenario import WALL, Story, token_text, true_story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def test_a_true_story_passes() -> None:
+    """Every invariant holds, every one of them was looked at, and the figures are right."""
+    story = true_story()
+    story.terms = replace(story.terms, rates=((2, 1.0),), epilogue=story.now + 1)
+    verdict = check(story.evidence())
+    assert verdict.violated == {}
+    assert [one.name for one in verdict.judgements] == list(INVARIANTS)
+    assert all(one.checked for one in verdict.judgements)
+    assert verdict.uncertain_share == 1
+    assert (verdict.acceptances, verdict.orphans) == (4, 1)
+    assert "every promise holds" in verdict.table()
+
+
+def row(story: Story, key: str) -> dict[str, Any]:
+    return next(one for one in story.rows if one["key"] == key)
+
+
+def mail(story: Story, message_id: str) -> dict[str, Any]:
+    return next(one for one in story.smtp if one.get("message_id") == message_id)
+
+
+def swap(story: Story, *, tokens: str) -> None:
+    mail(story, "<a>").update(tokens=[tokens], by_part={"text/html": [tokens]})
+
+
+def steady_excess(story: Story) -> None:
+    story.terms = replace(story.terms, rates=((1, 1.0),), squeeze=0.15)
+    story.smtp = [{**story.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
+
+
+def too_many_in_doubt(story: Story) -> None:
+    for key in ("gus", "hal", "ivy"):
+        story.add(key, "uncertain", message_id=f"<{key}>", token_id=f"sit_{key}")
+        story.step(key, "queued", "issuing")
+        story.issue(key, key)
+        story.step(key, "issuing", "sending", message_id=f"<{key}>", token_id=f"sit_{key}")
+    for key in ("gus", "hal", "ivy"):
+        story.step(key, "sending", "uncertain", actor="recovery", message_id=f"<{key}>", token_id=f"sit_{key}")
+
+
+def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
+    """Return, by what is wrong, the invariant that must notice and how the story is altered."""
+    dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
+    opened = {"event": "open", "open": 3, "t": 0.3}
+    data = {"event": "data", "t": 900.0, "rcpt": ["ada@example.com"]}
+    asked = {"event": "request", "stage": "create", "t": 900.0}
+    violation = {"event": "violation", "what": "a bare LF", "line": "x"}
+
+    def drop_row(story: Story) -> None:
+        story.rows.remove(row(story, "fay"))
+
+    def late_intent(story: Story) -> None:
+        at = next(n for n, one in enumerate(story.transitions) if one.new == "sending")
+        story.transitions[at] = replace(story.transitions[at], at=WALL + 800)
+
+    def token_without_attempt(story: Story) -> None:
+        story.issue("ada", "a2")
+        story.clerk.append({"event": "revoked", "id": "sit_a2", "t": 0, "wall": WALL})
+
+    def too_soon(story: Story) -> None:
+        at = next(n for n, one in enumerate(story.transitions) if one.code == 451)
+        story.transitions[at] = replace(story.transitions[at], at=story.transitions[at].at + 15)
+
+    def too_often(story: Story) -> None:
+        for _ in range(3):
+            story.now += 100
+            story.step("fay", "skipped", "queued", actor="enlist")
+            story.step("fay", "queued", "queued", code=451)
+
+    def epilogue(story: Story, event: dict[str, Any]) -> None:
+        story.terms = replace(story.terms, epilogue=800.0)
+        (story.smtp if event is data else story.clerk).append(event)
+
+    def accepted_then_failed(story: Story) -> None:
+        row(story, "cyd").update(state="failed")
+        story.step("cyd", "sending", "failed")
+
+    def squeeze(story: Story) -> None:
+        story.terms = replace(story.terms, rates=((2, 60.0),))
+
+    return {
+        "a row is missing": ("I1", drop_row),
+        "a row is there twice": ("I1", lambda s: s.rows.append(row(s, "fay"))),
+        "an unknown state": ("I1", lambda s: row(s, "fay").update(state="lost")),
+        "status counts wrong": ("I1", lambda s: setattr(s, "status", {"sent": 9})),
+        "status has other recipients": ("I1", lambda s: setattr(s, "status", {"recipients": 7})),
+        "accepted twice with one id": ("I2", lambda s: s.smtp.append(mail(s, "<a>"))),
+        "accepted twice with two ids": ("I2", lambda s: s.smtp.append({**mail(s, "<a>"), "message_id": "<a9>"})),
+        "sent without acceptance": ("I3", lambda s: s.smtp.remove(mail(s, "<a>"))),
+        "sent with another id": ("I3", lambda s: row(s, "ada").update(message_id="<other>")),
+        "accepted and failed": ("I4", accepted_then_failed),
+        "accepted and queued": ("I4", lambda s: row(s, "cyd").update(state="queued")),
+        "accepted and unknown": ("I4", lambda s: s.accept("fay", token_text("f"), "<f>")),
+        "another's token": ("I5", lambda s: swap(s, tokens=token_text("c"))),
+        "a token that was never issued": ("I5", lambda s: swap(s, tokens=token_text("z"))),
+        "no token at all": ("I5", lambda s: mail(s, "<a>").update(tokens=[], by_part={})),
+        "two tokens": ("I5", lambda s: mail(s, "<a>")["tokens"].append("other")),
+        "no token in the text part": ("I5", lambda s: mail(s, "<a>")["by_part"].update({"text/plain": []})),
+        "another's envelope": ("I5", lambda s: mail(s, "<a>").update(rcpt=["cyd@example.com"])),
+        "two recipients": ("I5", lambda s: mail(s, "<a>")["rcpt"].append("cyd@example.com")),
+        "another's To": ("I5", lambda s: mail(s, "<a>").update(to=["cyd@example.com"])),
+        "a token in two mails": ("I6", lambda s: swap(s, tokens=token_text("d2"))),
+        "an accepted token revoked": ("I7", lambda s: s.clerk.append(dead)),
+        "an accepted token run out": ("I7", lambda s: s.clerk[0].update(expires_at=WALL)),
+        "a token of nobody": ("I8", lambda s: s.issue("fay", "f")),
+        "an orphan not counted": ("I8", lambda s: s.orphans.clear()),
+        "an orphan counted for another": ("I8", lambda s: s.orphans.__setitem__(0, "ada")),
+        "a token not revoked": (
+            "I8",
+            lambda s: s.clerk.remove(next(one for one in s.clerk if one["event"] == "revoked")),
+        ),
+        "a revocation forgotten": (
+            "I8",
+            lambda s: (
+                s.clerk.remove(next(one for one in s.clerk if one["event"] == "revoked")),
+                s.unsettled.add("sit_b"),
+            ),
+        ),
+        "the dot before the intent": ("I9", lambda s: mail(s, "<a>").update(witnessed=False)),
+        "the intent written afterwards": ("I9", late_intent),
+        "the token's id not on record": (
+            "I9",
+            lambda s: s.transitions.__setitem__(1, replace(s.transitions[1], token_id=None)),
+        ),
+        "a token without an attempt": ("I9", token_without_attempt),
+        "too fast": ("I10", squeeze),
+        "a little too fast all the time": ("I10", steady_excess),
+        "too many connections": ("I11", lambda s: s.smtp.append(opened)),
+        "a secret in a file": ("I12", lambda s: s.leaks.append("out.txt holds a token")),
+        "one more run sends": ("I13", lambda s: epilogue(s, data)),
+        "one more run asks for a token": ("I13", lambda s: epilogue(s, asked)),
+        "left queued": ("I14", lambda s: row(s, "fay").update(state="queued")),
+        "left half done": ("I14", lambda s: row(s, "fay").update(state="sending")),
+        "tried again too soon": ("I15", too_soon),
+        "tried too often": ("I15", too_often),
+        "sent left by the run": ("I16", lambda s: s.step("ada", "sent", "queued")),
+        "uncertain left by the recovery": ("I16", lambda s: s.step("cyd", "uncertain", "queued", actor="recovery")),
+        "a gap in the history": ("I16", lambda s: s.transitions.pop(1)),
+        "a history that ends elsewhere": ("I16", lambda s: row(s, "ada").update(state="failed")),
+        "no history at all": ("I16", lambda s: row(s, "fay").update(state="sent")),
+        "more in doubt than connections": ("I17", too_many_in_doubt),
+        "SMTP's rules broken": ("SMTP", lambda s: s.smtp.append(violation)),
+    }
+
+
+@pytest.mark.parametrize("what", list(lies()))
+def test_each_lie_is_caught(what: str) -> None:
+    """A story that breaks one promise is not passed, and the right invariant says so."""
+    invariant, alter = lies()[what]
+    story = true_story()
+    alter(story)
+    verdict = check(story.evidence())
+    assert invariant in verdict.violated, verdict.table()
+    assert "BROKEN" in verdict.table()
+
+
+def test_every_invariant_has_a_lie() -> None:
+    """No invariant is without a story that breaks it."""
+    assert {invariant for invariant, _ in lies().values()} == set(INVARIANTS)
+
+
+def test_an_operators_resend_is_no_duplicate() -> None:
+    """An uncertain mail that a person had sent again may be accepted twice, with its old token revoked."""
+    story = true_story()
+    story.step("cyd", "uncertain", "queued", actor="resolve", message_id="<c>")
+    story.clerk.append({"event": "revoked", "id": "sit_c", "t": story.now, "wall": WALL + story.now})
+    story.send("cyd", "c2")
+    row(story, "cyd").update(state="sent", message_id="<c2>", token_id="sit_c2")
+    assert check(story.evidence()).violated == {}
+
+
+def test_an_operator_may_keep_what_never_arrived() -> None:
+    """An uncertain row taken as sent by a person needs no acceptance."""
+    story = true_story()
+    story.smtp.remove(mail(story, "<c>"))
+    row(story, "cyd").update(state="sent")
+    story.step("cyd", "uncertain", "sent", actor="resolve", message_id="<c>", token_id="sit_c")
+    assert check(story.evidence()).violated == {}
+
+
+def test_the_share_of_uncertain_rows_that_were_accepted() -> None:
+    """An uncertain row without an acceptance lowers the share and breaks nothing."""
+    story = true_story()
+    story.smtp.remove(mail(story, "<c>"))
+    verdict = check(story.evidence())
+    assert verdict.holds
+    assert verdict.uncertain_share == 0
+
+
+def test_leaks_are_found_whole_and_in_pieces() -> None:
+    """A token is found though it is cut, and a secret though it is encoded; ids are no tokens."""
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzaXQiOiJzaXRfMTIzNDU2Nzg5MCJ9." + "Ab-3_xYz9Q" * 20
+    secrets = {"the secret key": "sk_test_0123456789", "the password": "p@ss/word=1"}
+    places = {
+        "clean": b"sit_0123456789abcdef user_1 <0123456789abcdef0123456789abcdef@acme.example>",
+        "whole": f"GET /welcome?token={token} HTTP/1.1".encode(),
+        "cut": b"\x00\x01" + token[61:110].encode() + b"\xff",
+        "key": b"Authorization: Bearer sk_test_0123456789",
+        "quoted": b"smtp://acme:p%40ss%2Fword%3D1@127.0.0.1",
+        "base64": b"AUTH ... cEBzcy93b3JkPTE= ...",
+    }
+    found = scan(places, tokens=[token], secrets=secrets)
+    assert [text.split()[0] for text in found] == ["whole", "cut", "key", "quoted", "base64"]
+
+
+def test_evidence_is_read_from_files(tmp_path: Path) -> None:
+    """The CSV, the records and the send log's file are read as they are."""
+    people = tmp_path / "people.csv"
+    people.write_text("user_id,email\nuser_1,a@example.com\n", encoding="utf-8")
+    assert read_people(people) == [Person("user_1", "user_1", "a@example.com")]
+    lines = tmp_path / "smtp.jsonl"
+    lines.write_text(json.dumps({"event": "open"}) + "\n", encoding="utf-8")
+    assert read_lines(lines) == [{"event": "open"}]
+    assert set(files_under(tmp_path, without=[people])) == {str(lines)}
+    path = tmp_path / "log.db"
+    log = sqlite3.connect(path)
+    log.executescript(
+        """
+        CREATE TABLE campaign (id, name);
+        CREATE TABLE delivery (id, campaign_id, key, user_id);
+        CREATE TABLE history (id, delivery_id, at, old_state, new_state, actor, message_id, token_id, code, reason);
+        CREATE TABLE revocation (token_id, delivery_id, settled_at);
+        CREATE TABLE orphan (id, delivery_id);
+        INSERT INTO campaign VALUES (1, 'ours'), (2, 'other');
+        INSERT INTO delivery VALUES (1, 1, 'k1', 'user_1'), (2, 2, 'k2', 'user_2');
+        INSERT INTO history VALUES (1, 1, 5.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, ''),
+                                   (2, 2, 6.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, '');
+        INSERT INTO revocation VALUES ('sit_1', 1, NULL), ('sit_2', 1, 7.0), ('sit_3', 2, NULL);
+        INSERT INTO orphan VALUES (1, 1), (2, 2);
+        """
+    )
+    log.close()
+    found = read_log_file(path, "ours")
+    assert found.transitions == [Transition("k1", 5.0, "queued", "issuing", "run")]
+    assert (found.orphans, found.unsettled) == (["user_1"], frozenset({"sit_1"}))

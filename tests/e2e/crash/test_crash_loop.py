@@ -1,0 +1,38 @@
+"""The short form of the crash loop: a few hundred people, all faults, a handful of kills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.crash.campaign import Scenario
+from support.crash.loop import Loop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("seed", "messages", "freezes"), [(1, None, 0), pytest.param(2, "100/second", 1, marks=pytest.mark.long)]
+)
+def test_the_promise_holds_under_faults_and_kills(
+    seed: int, messages: str | None, freezes: int, tmp_path: Path
+) -> None:
+    """Killed again and again among faulty servers, and stopped for a while, the sender keeps every invariant."""
+    scenario = Scenario(recipients=300, seed=seed, messages=messages)
+    loop = Loop(scenario, kills=5, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert (loop.killed, loop.frozen) == (5, freezes)
+    assert verdict.states["sent"] > 220
+
+
+def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
+    """Without a link and a rate, at a fast server, kills and a few faults break no invariant either."""
+    scenario = Scenario(recipients=400, seed=3, link=False, trouble=0.1)
+    loop = Loop(scenario, kills=4, folder=tmp_path / "loop")
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert loop.killed == 4
+    assert verdict.states["sent"] > 220

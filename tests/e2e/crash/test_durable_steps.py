@@ -1,0 +1,120 @@
+"""Killed right before and right after each write that must be durable, a run is found in the state that is due."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.crash.campaign import CAMPAIGN, Scenario
+from support.crash.mutants import STEPS
+from support.crash.records import read_log_file
+from support.crash.sender import Sender
+from support.servers.clerk import ClerkServer
+from support.servers.clerk_script import ClerkScript
+from support.servers.script import Fault, Reply
+from support.servers.smtp import SmtpServer
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.servers.script import Action
+
+
+@dataclass(frozen=True)
+class Case:
+    """A moment to die at, what the log holds then, and what has become of it after the restart."""
+
+    step: str
+    moment: str
+    #: The row's state when the process was dead; None: no row yet.
+    found: str | None
+    #: The row's state after the restart.
+    after: str
+    #: How many tokens were made, how many of them revoked, how many possible orphans counted.
+    made: int
+    revoked: int
+    orphans: int
+    #: How many messages the server accepted.
+    accepted: int
+    #: The server refuses the recipient for good.
+    refused: bool = False
+
+
+CASES = [
+    Case("enlist", "before", None, "sent", 1, 0, 0, 1),
+    Case("enlist", "after", "queued", "sent", 1, 0, 0, 1),
+    Case("issuing", "before", "queued", "sent", 1, 0, 0, 1),
+    Case("issuing", "after", "issuing", "sent", 1, 0, 1, 1),
+    Case("issued", "before", "issuing", "sent", 2, 0, 1, 1),
+    Case("issued", "after", "issuing", "sent", 2, 1, 0, 1),
+    Case("sending", "before", "issuing", "sent", 2, 1, 0, 1),
+    Case("sending", "after", "sending", "uncertain", 1, 0, 0, 0),
+    Case("settle", "before", "sending", "uncertain", 1, 0, 0, 1),
+    Case("settle", "after", "sent", "sent", 1, 0, 0, 1),
+    Case("settle", "before", "issuing", "failed", 2, 2, 0, 0, refused=True),
+    Case("settle", "after", "failed", "failed", 1, 1, 0, 0, refused=True),
+    Case("settle_revocation", "before", "failed", "failed", 1, 1, 0, 0, refused=True),
+    Case("settle_revocation", "after", "failed", "failed", 1, 1, 0, 0, refused=True),
+]
+
+
+def run(sender: Sender, *command: str) -> int:
+    sender.command = [sys.executable, "-m", *command]
+    process = sender.start("run", str(sender.campaign), "--yes")
+    try:
+        return process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def state_of(log: Path) -> str | None:
+    reading = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
+    try:
+        row = reading.execute("SELECT state FROM delivery").fetchone()
+    finally:
+        reading.close()
+    return None if row is None else str(row[0])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.step}-{case.moment}-{case.after}")
+def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
+    """The row is in exactly the state that the design names, and the restart does what it says about it."""
+    refusal: Action = Reply("550 5.1.1 No such user")
+    faults = (Fault("rcpt", refusal),) if case.refused else ()
+    with SmtpServer(SmtpScript(faults=faults)) as smtp, ClerkServer(ClerkScript()) as clerk:
+        sender = Sender(
+            folder=tmp_path,
+            campaign=Scenario(recipients=1, seed=4, verify=False).write(tmp_path),
+            log=tmp_path / "send-log.db",
+            key="sk_test_1234567890",
+            clerk_url=clerk.url,
+            smtp_url=smtp.url,
+        )
+        assert run(sender, "support.crash.mutants", f"kill:{case.step}:{case.moment}") == -9, sender.last_output()
+        assert state_of(sender.log) == case.found
+        assert run(sender, "campaign") == (0 if case.after == "sent" else 1), sender.last_output()
+        assert state_of(sender.log) == case.after
+        events = Counter(event["event"] for event in clerk.events())
+        accepted = len(smtp.events("accept"))
+    file = read_log_file(sender.log, CAMPAIGN)
+    assert (events["token"], events["revoked"], len(file.orphans), accepted) == (
+        case.made,
+        case.revoked,
+        case.orphans,
+        case.accepted,
+    )
+    assert not file.unsettled
+
+
+def test_every_durable_step_is_tried() -> None:
+    """Each of the ordered writes has a kill before and after it."""
+    assert {(case.step, case.moment) for case in CASES} == {(step, m) for step in STEPS for m in ("before", "after")}

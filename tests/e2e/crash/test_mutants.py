@@ -1,0 +1,81 @@
+"""The checker bites: senders in which one promise is broken on purpose are caught."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.crash.campaign import Scenario
+from support.crash.loop import Loop
+from support.crash.mutants import MUTANTS
+from support.servers.script import Drop, Fault, Reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What must notice each mutant, and how much trouble and how many kills it takes to show.
+CAUGHT_BY = {
+    "no_intent_before_the_dot": ({"I9"}, 1.0, 2),
+    "intents_made_ahead": ({"I17"}, 1.0, 8),
+    "resend_on_a_lost_reply": ({"I2"}, 4.0, 0),
+    "lost_reply_is_failure": ({"I4", "I7"}, 4.0, 0),
+    "revoke_left_out": ({"I8"}, 1.0, 0),
+    "recovery_sends_again": ({"I2"}, 1.0, 8),
+    "orphans_not_counted": ({"I8"}, 1.0, 8),
+    "token_id_not_kept": ({"I9"}, 1.0, 0),
+    "tokens_mixed_up": ({"I5", "I6"}, 1.0, 0),
+    "token_in_the_output": ({"I12"}, 1.0, 0),
+}
+
+#: Those that need neither dice nor kills, by what must notice them in the short form.
+AT_ONCE = {
+    "no_intent_before_the_dot": {"I9"},
+    "resend_on_a_lost_reply": {"I2"},
+    "lost_reply_is_failure": {"I4", "I7"},
+    "revoke_left_out": {"I8"},
+    "token_id_not_kept": {"I9"},
+    "token_in_the_output": {"I12"},
+}
+
+_CERTAIN = (
+    Fault("dot", Drop(done=True), skip=1, times=2),
+    Fault("rcpt", Reply("550 5.1.1 No such user"), skip=5, times=2),
+)
+
+
+def short(folder: Path, *command: str) -> Loop:
+    scenario = Scenario(recipients=12, trouble=0.0, verify=False, certain=_CERTAIN, first_delay=0.05)
+    return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False)
+
+
+@pytest.mark.parametrize("mutant", AT_ONCE)
+def test_a_mutant_is_caught_at_once(mutant: str, tmp_path: Path) -> None:
+    """A dozen recipients, two lost replies and two refusals suffice to show a broken promise."""
+    verdict = short(tmp_path / "loop", "support.crash.mutants", mutant).run()
+    assert AT_ONCE[mutant] <= set(verdict.violated), verdict.table()
+
+
+def test_the_unbent_sender_is_not_caught(tmp_path: Path) -> None:
+    """What shows the mutants is no fault of the sender."""
+    verdict = short(tmp_path / "loop", "campaign").run()
+    assert verdict.holds, verdict.table()
+    assert (verdict.states["uncertain"], verdict.states["failed"], verdict.states["sent"]) == (2, 2, 8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", CAUGHT_BY)
+def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
+    """A sender that breaks a promise does not get the verdict that it kept it."""
+    invariants, trouble, kills = CAUGHT_BY[mutant]
+    scenario = Scenario(recipients=300, seed=11, trouble=trouble)
+    loop = Loop(scenario, kills, tmp_path / "loop", command=[sys.executable, "-m", "support.crash.mutants", mutant])
+    verdict = loop.run()
+    assert invariants <= set(verdict.violated), verdict.table()
+
+
+def test_every_mutant_is_tried() -> None:
+    """No mutant is left out."""
+    assert set(CAUGHT_BY) == set(MUTANTS)
+    assert set(AT_ONCE) <= set(MUTANTS)

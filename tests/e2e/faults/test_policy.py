@@ -1,0 +1,68 @@
+"""Refusals that are about us and not about a mailbox: the list is not burnt, and who is left stays queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.environment import staged
+from support.refusals import refused
+from support.servers.script import Fault, Reply
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMITS = '[limits]\nconnections = 2\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
+POLICY = {
+    "5.7.1": "550 5.7.1 Message refused by policy",
+    "unusual rate": "550 Our system has detected an unusual rate of unsolicited mail from your IP address",
+    "5.7.515": "550 5.7.515 Access denied, sending domain acme.example does not meet the required authentication level",
+}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [pytest.param(text, id=what, marks=() if what == "5.7.1" else pytest.mark.long) for what, text in POLICY.items()],
+)
+def test_a_domain_that_refuses_us_gets_no_more(reply: str, tmp_path: Path) -> None:
+    """A domain that refuses one message after the other for what we are is left alone, and the others get theirs."""
+    smtp = SmtpScript(faults=(Fault("dot", Reply(reply), to="*@d0.example"),))
+    with staged(tmp_path, 100, smtp=smtp, more=LIMITS) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "This run sends nothing more to d0.example" in done.stdout
+        verdict = stage.verdict(connections=2, finished=False)
+        assert verdict.holds, verdict.table()
+        assert verdict.states["sent"] == 80
+        assert verdict.states["queued"] >= 5, "the list was burnt"
+        assert verdict.states["failed"] + verdict.states["queued"] == 20
+        again = stage.work.run()
+        assert again.returncode == 1
+        assert stage.work.status()["failed"] < 20, "another run is careful, too"
+
+
+def test_a_server_that_refuses_us_altogether_stops_the_run(tmp_path: Path) -> None:
+    """When everybody's mail is refused for what we are, the run stops with exit 3 before the list is burnt."""
+    smtp = SmtpScript(faults=(Fault("dot", Reply(POLICY["5.7.1"]), skip=20),))
+    with staged(tmp_path, 200, smtp=smtp, more=LIMITS) as stage:
+        refused(stage.work.run(), "5.7.1", "the other rows stay queued", code=3)
+        verdict = stage.verdict(connections=2, finished=False)
+        assert verdict.holds, verdict.table()
+        assert verdict.states["sent"] == 20
+        assert verdict.states["failed"] < 60
+        assert verdict.states["queued"] > 120
+
+
+def test_refusals_of_mailboxes_stop_nobody(tmp_path: Path) -> None:
+    """However many mailboxes in a row do not exist, each is failed by the server's words, the others are mailed."""
+    gone = Fault("rcpt", Reply("550 5.1.1 No such user"), to="*@d0.example")
+    with staged(tmp_path, 100, smtp=SmtpScript(faults=(gone,)), more=LIMITS) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (1, "")
+        verdict = stage.verdict(connections=2)
+        assert verdict.holds, verdict.table()
+        assert (verdict.states["sent"], verdict.states["failed"]) == (80, 20)
+        reasons = {row["reason"] for row in stage.work.rows() if row["state"] == "failed"}
+        assert reasons == {"RCPT TO was answered: 550 5.1.1 No such user"}

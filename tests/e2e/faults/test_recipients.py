@@ -1,0 +1,199 @@
+"""What may be wrong with the CSV: read right, or refused with its line; rows that cannot be mailed are told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.config.definition import RecipientsSection
+from campaign.recipients import read_recipients
+from support.environment import staged
+from support.refusals import refused, table_of
+from support.sendlog_helpers import opened
+from support.servers.clerk_script import ClerkScript, Users
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FREE = '[limits]\ntokens = "1000/second"\n'
+HEADER = ("user_id", "email", "first_name", "note")
+NAMES = ("Zoë", "王小明", 'Ann "A", or; B')
+PEOPLE = [
+    {"user_id": f"user_{n}", "email": f"u{n}@d{n}.example", "first_name": name, "note": "x"}
+    for n, name in enumerate(NAMES)
+]
+
+
+def table(*, delimiter: str = ",", end: str = "\n", quoting: int = csv.QUOTE_MINIMAL, note: str = "x") -> str:
+    """Return the people as a CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
+    writer.writerows([HEADER, *([*list(person.values())[:3], note] for person in PEOPLE)])
+    return text.getvalue()
+
+
+READABLE = {
+    "UTF-8 with a byte order mark": table().encode("utf-8-sig"),
+    "UTF-16": table(end="\r\n").encode("utf-16"),
+    "UTF-16, the other way round": ("\ufeff" + table(end="\r\n")).encode("utf-16-be"),
+    "semicolons": table(delimiter=";", end="\r\n").encode(),
+    "tabs and the line ends of old Macs": table(delimiter="\t", end="\r").encode(),
+    "a line that names the delimiter": b"sep=;\r\n" + table(delimiter=";", end="\r\n").encode("utf-8"),
+    "newlines in quotes": table(quoting=csv.QUOTE_ALL, note='one\r\ntwo\n"three"').encode(),
+    "blanks and capitals in the header": table().replace(",".join(HEADER), "User_ID , Email ,First Name,Note").encode(),
+    "blank rows": table().replace("\n", "\n\n,,,\n").encode(),
+}
+
+
+@pytest.mark.parametrize("what", READABLE)
+def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
+    """In whichever encoding and form a spreadsheet saves it, each person of the CSV is greeted by the right name."""
+    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+        (tmp_path / "people.csv").write_bytes(READABLE[what])
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {event["rcpt"][0]: event["subject"] for event in stage.accepted} == {
+            person["email"]: f"Hello {person['first_name']}" for person in PEOPLE
+        }
+        users = {token["token"]: token["user_id"] for token in stage.tokens}
+        for event in stage.accepted:
+            assert f"{users[event['tokens'][0]].replace('user_', 'u')}@" in event["rcpt"][0]
+        assert len(stage.tokens) == 3
+
+
+#: What the file holds, and what the sentence names.
+UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
+    "Latin-1": (table().replace("王小明", "Ng").encode("latin-1"), ("people.csv:2:", "UTF-8")),
+    "cp1252": (table().replace("王小明", "\u2019").encode("cp1252"), ("people.csv:2:", "Windows-1252")),
+    "UTF-16 without its mark": (table().encode("utf-16-le"), ("people.csv", "UTF-16")),
+    "a quote that never ends": (table().replace("Zoë", '"Zoë').encode(), ("people.csv:2:", "quote")),
+    "no header": (b"", ("people.csv: the file is empty",)),
+    "a header and nobody": (",".join(HEADER).encode() + b"\n", ("people.csv", "row")),
+    "the same header twice": (table().replace("note", "email", 1).encode(), ("people.csv:1:", "same name")),
+    "the same header in capitals": (table().replace("note", "EMAIL", 1).encode(), ("people.csv:1:", "same name")),
+    "no header for the address": (table().replace("email", "E-mail", 1).encode(), ("people.csv:1:", '"email"')),
+    "a blank header": (table().replace("note", " ", 1).encode(), ("people.csv:1:", "header")),
+    "another separator": (table(delimiter="|").encode(), ("people.csv:1:", '"email"')),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_cannot_be_read_right_is_refused(what: str, tmp_path: Path) -> None:
+    """A CSV that could only be guessed at is refused with the physical line, and nobody is enlisted."""
+    content, words = UNREADABLE[what]
+    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+        (tmp_path / "people.csv").write_bytes(content)
+        refused(stage.work.run(), *words)
+        assert stage.silent
+        assert table_of(stage.work.log, "delivery") == []
+
+
+def test_a_missing_csv_is_refused(tmp_path: Path) -> None:
+    """Without its CSV a campaign ends with exit 2 and the name of the file."""
+    with staged(tmp_path) as stage:
+        (tmp_path / "people.csv").unlink()
+        refused(stage.work.run(), "people.csv: there is no such file", "--recipients")
+        assert stage.silent
+
+
+#: Rows between good ones, and what is said of each.
+ROWS = {
+    "user_10,u10@d.example,Ada": "3 cells and the header 4",
+    "user_11,u11@d.example,Ada,x,y": "5 cells and the header 4",
+    "user_12,u12@d.example,A\0da,x": "first_name holds the control character U+0000",
+    "user_13,u13@d.example,A\x1b[31mda,x": "U+001B",
+    "user_14,u14@d.example,\u202eadA,x": "U+202E",
+    "user_15,u15.example,Ada,x": "@",
+    "user_18,zoë@d.example,Ada,x": "SMTPUTF8",
+    ",u16@d.example,Ada,x": "user_id is empty",
+    "user_17,u17@d.example,Ada," + "x" * 10_000_000: "1,000,000",
+}
+
+
+def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
+    """A short, long, invisible or endless row is skipped with its line and reason, counted and shown; all others go."""
+    good = table().splitlines()
+    lines = [good[0], *ROWS, *good[1:]]
+    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+        (tmp_path / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert stage.mailed == [person["email"] for person in PEOPLE]
+        status = stage.work.status()
+        assert (status["recipients"], status["sent"], status["skipped"]) == (len(ROWS) + 3, 3, len(ROWS))
+        assert f"invalid and skipped; the reasons are in the table at the end: {len(ROWS)} rows" in done.stdout
+        reasons = [row["reason"] for row in stage.work.rows() if row["state"] == "skipped"]
+        for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
+            assert reason.startswith(f"line {number}: ")
+            assert words in reason
+            assert reason in done.stdout
+
+
+def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
+    """A second row of a key is skipped with the line of the first; an address of two keys is told, and mailed twice."""
+    people = [
+        {"user_id": "user_0", "email": "ada@d.example", "first_name": "Ada"},
+        {"user_id": "user_0", "email": "ada@d.example", "first_name": "Ada"},
+        {"user_id": "user_1", "email": "Ada@d.example", "first_name": "Ada"},
+        {"user_id": "user_0", "email": "other@d.example", "first_name": "Eve"},
+    ]
+    with staged(tmp_path, people, more=FREE) as stage:
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sorted(address.lower() for address in stage.mailed) == ["ada@d.example"] * 2
+        assert sorted(token["user_id"] for token in stage.tokens) == ["user_0", "user_1"]
+        assert "people.csv: skipped, the user_id had a row before: 2 rows" in done.stdout
+        assert "standing under several values of user_id, each of which is mailed: 1 address" in done.stdout
+        skipped = [row["reason"] for row in stage.work.rows() if row["state"] == "skipped"]
+        assert len(skipped) == 2
+        assert all("line 2" in reason for reason in skipped)
+
+
+def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
+    """What was added goes out, what was removed stays queued, a change counts before the mail; all is told first."""
+    everybody = [
+        {"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": f"Name {n}"} for n in range(6)
+    ]  # fmt: skip
+    (tmp_path / "users.csv").write_text(
+        "user_id,email\n" + "".join(f"{one['user_id']},{one['email']}\n" for one in everybody), encoding="utf-8"
+    )
+    more: dict[str, tuple[str, ...]] = {"user_0": ("new0@d.example",), "user_2": ("new2@d.example",)}
+    clerk = ClerkScript(users=Users(csv=str(tmp_path / "users.csv"), more=more))
+    with staged(tmp_path, everybody[:5], clerk=clerk, more=FREE) as stage:
+        assert stage.work.run("--limit", "2").returncode == 1
+        changed = [{**one} for one in everybody if one["user_id"] != "user_3"]
+        for place, name in ((0, "user_0"), (2, "user_2")):
+            changed[place]["email"] = more[name][0]
+        stage.work.write_people(changed)
+        done = stage.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        before, _, _ = done.stdout.partition("emails from Acme")
+        assert "new since the last run: 1 recipient" in before
+        assert "changed before the mail went out, so the new data applies: 1 row" in before
+        assert "changed after the mail went out, so nothing happens: 1 row" in before
+        assert "not in people.csv, and staying queued: 1 recipient" in before.replace(f"{tmp_path}/", "")
+        assert stage.mailed == [f"{name}@d.example" for name in ("new2", "u0", "u1", "u4", "u5")]
+        assert stage.work.status()["queued"] == 1
+
+
+def test_a_long_csv_is_read_in_little_memory(tmp_path: Path) -> None:
+    """Thousands of rows and a cell of 10 MB cost no more memory than a few of them."""
+    path = tmp_path / "people.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("user_id,email,first_name\n")
+        for each in range(8_000):
+            file.write(f"user_{each},u{each}@d{each % 7}.example,{'x' * 10_000_000 if each == 4_000 else 'Ada'}\n")
+    section = RecipientsSection(file=path)
+    with opened(tmp_path / "log.db") as log:
+        tracemalloc.start()
+        try:
+            found = log.enlist(lambda: read_recipients(path, section), source="people.csv", digest="1")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (found.recipients, found.invalid) == (7_999, 1)
+    assert most < 16_000_000

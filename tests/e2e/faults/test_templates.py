@@ -1,0 +1,175 @@
+"""What may be wrong with templates and data: found before the first token, and data that stays data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+from email import message_from_bytes
+from email.policy import SMTP
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.environment import staged, wait_for
+from support.refusals import refused, stranger_to, table_of
+from support.servers.script import Delay, Fault
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HTML = '<p>Hello</p><p><a href="{{ link }}">Sign in</a></p>'
+TEXT = "Hello\n\n{{ link }}\n"
+
+#: The HTML, the text, and the file and line that are named.
+BROKEN = {
+    "an undefined variable": (HTML, TEXT + "{{ plaice }}", "people.csv:2: email.txt:4:"),
+    "wrong syntax": (HTML + "\n{% if %}", TEXT, "email.html:2:"),
+    "a missing template": (HTML + "\n{% include 'footer.html' %}", TEXT, "email.html:2:"),
+    "an error at the last row": (HTML, TEXT + '{{ 1 // (user_id != "user_9") }}', "people.csv:11: email.txt:4:"),
+    "an unknown filter": (HTML, TEXT + "{{ first_name | shout }}", "email.txt:4:"),
+}
+
+LOST = {
+    "not in the HTML": ("<p>Hello</p>", TEXT, "email.html: The sign-in link is missing"),
+    "not in the text": (HTML, "Hello", "email.txt: The sign-in link is missing"),
+    "not in the last row's": (HTML, TEXT.replace("{{", '{% if user_id != "user_9" %}{{') + "{% endif %}", "csv:11: em"),
+    "in capitals": (HTML, "{{ link | upper }}", "email.txt: The sign-in link does not arrive"),
+    "in small letters": (HTML, "{{ link | lower }}", "email.txt: The sign-in link does not arrive"),
+    "cut short": (HTML, "{{ link | truncate }}", "email.txt: The sign-in link does not arrive"),
+    "folded": (HTML, "{{ link | wordwrap(79) }}", "email.txt: The sign-in link does not arrive"),
+    "escaped": (HTML, "{{ link | urlencode }}", "email.txt: The sign-in link does not arrive"),
+    "run together with a word": (HTML, "{{ link }}or call us", "email.txt: The sign-in link does not arrive"),
+    "longer than it is": (HTML.replace("}}", "}}{{ user_id }}"), TEXT, "email.html: The sign-in link does not arrive"),
+    "altered": ("""<a href="{{ link | replace('e', 'E') }}">Go</a>""", TEXT, "email.html: The sign-in link does not"),
+}
+
+
+@pytest.mark.parametrize("what", [*BROKEN, *LOST])
+def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> None:
+    """A template that some row cannot be rendered with, or that loses the link, stops all, with file, line and row."""
+    html, text, words = (BROKEN | LOST)[what]
+    with staged(tmp_path, 10, html=html, text=text) as stage:
+        refused(stage.work.run(), words)
+        assert stage.silent
+        assert table_of(stage.work.log, "delivery") == []
+        checked = stage.work.campaign("check", "campaign.toml")
+        assert (checked.returncode, words in checked.stdout) == (2, True)
+
+
+def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Path) -> None:
+    """A row whose values make CSS that cannot be read fails alone, with the template and its line of the CSV."""
+    style = "color{% if user_id != 'user_9' %}: red{% endif %}"
+    html = f'<style>p {{ margin: 0 }}</style><p style="{style}">Hello</p>{HTML}'
+    with staged(tmp_path, 10, html=html) as stage:
+        checked = stage.work.campaign("check", "campaign.toml")
+        assert checked.returncode == 2
+        assert "people.csv:11: email.html: The CSS cannot be inlined" in checked.stdout
+        assert stage.silent
+        assert stage.work.run().returncode == 1
+        assert stage.work.status()["sent"] == 9
+        (failed,) = [row for row in stage.work.rows() if row["state"] == "failed"]
+        assert failed["reason"].startswith("line 11: email.html: The CSS cannot be inlined")
+
+
+def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
+    """Style sheets, imports and images by URL or file leave check, preview, test and run silent and unhindered."""
+    os.mkfifo(tmp_path / "endless.css")  # who opens it to read waits for ever
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        web = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        named = "".join(
+            f'<link rel="stylesheet" href="{place}">'
+            f"<style>@import url('{place}'); p {{ background: url({place}); margin: 0 }}</style>"
+            f'<img src="{place}" alt="x">'
+            for place in (f"{web}/a.css", f"file://{tmp_path}/endless.css", "endless.css")
+        )
+        for text in (TEXT, None):
+            with staged(tmp_path, 2, html=f"<html><head>{named}</head><body>{HTML}</body></html>", text=text) as stage:
+                for command in (
+                    ("check", "campaign.toml"),
+                    ("preview", "campaign.toml"),
+                    ("test", "campaign.toml", "--to", "me@acme.example"),
+                    ("run", "campaign.toml", "--yes"),
+                ):
+                    done = stage.work.campaign(*command, timeout=30)
+                    assert done.returncode == 0, (command, done.stdout, done.stderr)
+                assert len(stage.accepted) >= 2
+            for file in tmp_path.glob("send-log.db*"):
+                file.unlink()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_template_edited_during_a_run(tmp_path: Path) -> None:
+    """Templates are read once: an edit amid a run changes no mail of it, and the next run says that they changed."""
+    slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
+    with staged(tmp_path, 20, smtp=slow, more='[limits]\nconnections = 2\ntokens = "1000/second"\n') as stage:
+        process = stage.work.start("run", "campaign.toml", "--yes", "--limit", "10")
+        wait_for(lambda: stage.accepted, process)
+        (tmp_path / "email.html").write_text(HTML + "<p>" + "One thing more. " * 100 + "</p>", encoding="utf-8")
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (1, "")
+        assert "The templates are not" not in out
+        assert max(event["size"] for event in stage.accepted) < 1600
+        again = stage.work.run()
+        assert (again.returncode, again.stderr) == (0, "")
+        first, *_ = again.stdout.splitlines()
+        assert first.startswith("The templates are not those of the last run")
+        assert min(event["size"] for event in stage.accepted[10:]) > 1600
+        assert len(stage.accepted) == 20
+
+
+HOSTILE = {
+    "markup": "<script>alert(1)</script><b>&amp;\"'",
+    "a formula": '=HYPERLINK("http://evil.example","x")',
+    "a header break": "Ada\r\nBcc: eve@evil.example\r\n\r\nHello",
+    "an encoded word": "=?utf-8?q?=0d=0aBcc:_eve@evil.example?= Ada",
+    "a template": "{{ link }}{% raw %}{{ 7 * 7 }}{# no #}",
+    "a boundary": "Ada\n--=_0123456789abcdef\nContent-Type: text/html\n\n<b>",
+    "a dot": "Ada\n.\nQUIT",
+    "an address": "Ada <eve@evil.example>, x@evil.example",
+    "a long word": "x" * 1200,
+}  # fmt: skip
+
+
+def test_data_is_text_and_nothing_else(tmp_path: Path) -> None:
+    """Markup, formulas, header breaks, encoded words and template syntax in the data arrive as the text they are."""
+    work = stranger_to(tmp_path)
+    people = [
+        {"user_id": f"user_{n}", "email": f"u{n}@example.com", "first_name": f"N{n}", "note": note}
+        for n, note in enumerate(HOSTILE.values())
+    ]
+    html = '<p title="{{ note }}">{{ note }}</p><p><a href="{{ link }}">Go</a></p>'
+    work.write(people, html=html, text="{{ note }}\n\n{{ link }}\n")
+    work.file.write_text(
+        work.file.read_text("utf-8").replace("Hello {{ first_name }}", "Hello {{ note[:200] }}"), "utf-8"
+    )
+    done = work.campaign("run", "campaign.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    mails = [message_from_bytes(file.read_bytes(), policy=SMTP) for file in (tmp_path / ".campaign/mail/new").iterdir()]
+    found = {mail["To"].addresses[0].addr_spec: mail for mail in mails}
+    assert len(found) == len(mails) == len(people)
+    for person in people:
+        mail, note = found[person["email"]], person["note"]
+        wanted = ["From", "To", "Subject", "Date", "Message-ID", "List-Id", "MIME-Version", "Content-Type"]
+        ours = [name for name in mail if not name.startswith(("X-", "Return-", "Delivered-", "Received"))]
+        assert [name for name in ours if name != "Content-Transfer-Encoding"] == wanted
+        assert mail["Subject"].split() == f"Hello {note[:200]}".split()
+        text, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
+        assert text.startswith(note.replace("\r\n", "\n"))
+        assert unescape(html).count(note.replace("\r\n", "\n")) == 2
+        assert html.count("<") == 6
+
+
+def test_data_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    """A key that a spreadsheet would take for a formula is a text in `campaign log`, and untouched in JSON."""
+    people = [{"user_id": "user_0", "email": "u0@d0.example", "first_name": "Ada", "cart": "=1+1"}]
+    with staged(tmp_path, people, recipients='key = "cart"') as stage:
+        assert stage.work.run().returncode == 0
+        (row,) = csv.DictReader(stage.work.campaign("log", "campaign.toml").stdout.splitlines())
+        assert row["key"] == "'=1+1"
+        assert json.loads(stage.work.campaign("log", "campaign.toml", "--format", "jsonl").stdout)["key"] == "=1+1"

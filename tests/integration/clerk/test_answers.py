@@ -1,0 +1,92 @@
+"""Answers of Clerk's API that are none: without an end, slow, swelling, not JSON, of somebody else."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.errors import ServiceRefusesError, TransientError
+from campaign.model import SignInToken
+from support.clerk_calls import CALLS, ask, create, faulty
+from support.servers.clerk_script import Answer
+from support.servers.script import Endless, Raw, Trickle
+
+if TYPE_CHECKING:
+    from support.servers.script import Action
+
+#: An answer of Clerk's API in so many parts, up to the last part.
+SLOWLY = Trickle("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + " " * 9999, interval=0.02, done=True)
+SLOWLY_FROM_THE_START = replace(SLOWLY, text="HTTP/1.1 200 OK\r\nX: " + "x" * 9999)
+
+
+@pytest.mark.parametrize("at", ["create", "users", "revoke"])
+@pytest.mark.parametrize("action", [SLOWLY, SLOWLY_FROM_THE_START], ids=["the body", "the head"])
+def test_an_answer_that_trickles_in_is_given_up(at: str, action: Trickle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call has a deadline, however its answer is spread over time; what was asked for may be done."""
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT_S", 0.4)
+    with faulty(at, action) as server:
+        outcome = ask(server.url, CALLS[at])
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
+    assert "0.4 s" in outcome.reason
+
+
+BOMB = gzip.compress(b" " * 100_000_000)
+
+
+def peak_of(at: str, action: Action) -> tuple[object, int]:
+    """Return what came of a call, and how many octets the process needed for it."""
+    tracemalloc.start()
+    try:
+        with faulty(at, action) as server:
+            return ask(server.url, CALLS[at]), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("at", ["create", "users", "revoke"])
+def test_an_answer_without_an_end_is_given_up(at: str) -> None:
+    """No more than some ten million octets of an answer are kept; what was asked for may be done."""
+    outcome, peak = peak_of(at, Endless(" " * 500, done=True))
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
+    assert "more than 10000000 bytes" in outcome.reason
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("at", ["create", "users"])
+def test_an_answer_that_swells_is_cut_off(at: str) -> None:
+    """A small compressed answer that stands for a huge one takes no more memory than any."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(BOMB)}\r\n\r\n"
+    outcome, peak = peak_of(at, Raw(head + BOMB.decode("latin-1"), done=True))
+    assert isinstance(outcome, TransientError), outcome
+    assert outcome.maybe_applied is (at != "users")
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "9" * 10_000, '{"id": '], ids=["deep", "a large number", "cut off"])
+def test_an_answer_that_is_no_json_is_of_no_use(body: str) -> None:
+    """Whatever stands where JSON should is an answer of no use, and no fault of ours."""
+    with faulty("create", Answer(200, body, content_type="application/json")) as server:
+        assert isinstance(ask(server.url, create), TransientError)
+
+
+def test_a_compressed_answer_is_understood() -> None:
+    """An answer may come in gzip (RFC 9110 §8.4.1.3)."""
+    body = gzip.compress(b'{"id": "sit_1", "token": "t", "user_id": "user_ada"}').decode("latin-1")
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    with faulty("create", Raw(head + body)) as server:
+        assert ask(server.url, create) == SignInToken("sit_1", "t", "user_ada")
+
+
+@pytest.mark.parametrize("at", ["create", "users", "revoke"])
+def test_a_place_that_is_not_clerk_says_nothing_about_a_token(at: str) -> None:
+    """A 404 that is not in Clerk's form blames the setting: no user is unknown for it, and no token dead."""
+    with faulty(at, Answer(404, "<html>not found</html>")) as server:
+        outcome = ask(server.url, CALLS[at])
+    assert isinstance(outcome, ServiceRefusesError)
+    assert "CLERK_API_URL" in str(outcome)

@@ -1,0 +1,226 @@
+"""Clerk's Backend API as the program sees it: each answer has one meaning, and the key goes nowhere else."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.clerk.client import retry_after
+from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
+from campaign.model import SignInToken
+from support.clerk_calls import CALLS, KEY, ask, create, faulty
+from support.servers.clerk import ClerkServer
+from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, refusal
+from support.servers.script import Delay, Drop, Fault, Reset, Silence
+from support.servers.smtp import SmtpServer
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from support.servers.script import Action
+
+NOW = datetime(2026, 5, 12, 10, 0, tzinfo=UTC)
+
+
+def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
+    """A token comes with its id and owner, lives as long as was asked for, and hides itself from `repr`."""
+    with ClerkServer(ClerkScript(key=KEY)) as server:
+        token = ask(server.url, create)
+        (made,) = server.events("token")
+    assert isinstance(token, SignInToken)
+    assert (token.id, token.token, token.user_id) == (made["id"], made["token"], "user_ada")
+    assert made["seconds"] == 172_800
+    assert made["token"] not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("action", "scope", "orphan"),
+    [
+        (refusal(429, "too_many_requests", retry_after=3), Scope.CLERK, False),
+        (Answer(500, "<html>oops</html>"), Scope.RECIPIENT, True),
+        (Answer(502, "<html>bad gateway</html>", done=True), Scope.RECIPIENT, True),
+        (Answer(503, ""), Scope.RECIPIENT, True),
+        (Answer(504, "\x00\xff", done=True), Scope.RECIPIENT, True),
+        (refusal(400, "request_body_invalid"), Scope.RECIPIENT, False),
+        (refusal(409, "conflict"), Scope.RECIPIENT, False),
+        (Answer(200, ""), Scope.RECIPIENT, True),
+        (Answer(200, "<html>hello</html>"), Scope.RECIPIENT, True),
+        (Answer(200, "[]", content_type="application/json"), Scope.RECIPIENT, True),
+        (Answer(200, "null", content_type="application/json"), Scope.RECIPIENT, True),
+        (Answer(201, '{"id": "sit_1"}', content_type="application/json"), Scope.RECIPIENT, True),
+        (Answer(204, ""), Scope.RECIPIENT, True),
+        (Truncate(), Scope.RECIPIENT, True),
+        (Change(without=("token",)), Scope.RECIPIENT, True),
+        (Change(without=("id",)), Scope.RECIPIENT, True),
+        (Change(without=("user_id",)), Scope.RECIPIENT, True),
+        (Change(fields={"token": ""}), Scope.RECIPIENT, True),
+        (Change(fields={"token": 7}), Scope.RECIPIENT, True),
+        (Change(fields={"id": None}), Scope.RECIPIENT, True),
+        (Change(fields={"token": "a\r\nBcc: b@example.com"}), Scope.RECIPIENT, True),
+        (Change(fields={"token": "tökén"}), Scope.RECIPIENT, True),
+        (Drop(done=True), Scope.RECIPIENT, True),
+        (Drop(), Scope.RECIPIENT, True),
+        (Reset(done=True), Scope.RECIPIENT, True),
+        (Silence(done=True), Scope.RECIPIENT, True),
+        (Delay(5.0), Scope.RECIPIENT, True),
+    ],
+    ids=str,
+)
+def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary fault says who has to wait, and whether a token may exist that nobody can name."""
+    monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
+    with faulty("create", action) as server:
+        outcome = ask(server.url, create)
+    assert isinstance(outcome, TransientError), outcome
+    assert (outcome.scope, outcome.maybe_applied) == (scope, orphan)
+    assert outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("action", "wait"),
+    [
+        (refusal(429, "too_many_requests", retry_after=3), 3.0),
+        (refusal(429, "too_many_requests", retry_after=0), 0.0),
+        (refusal(429, "too_many_requests"), None),
+        (Answer(429, "", headers={"Retry-After": "soon"}), None),
+        (Answer(429, "", headers={"Retry-After": "99999999999999999999"}), 10.0**8),
+    ],
+    ids=["seconds", "none at all", "missing", "nonsense", "huge"],
+)
+def test_clerk_says_how_long_to_wait(action: Action, wait: float | None) -> None:
+    """A `Retry-After` is handed on; one that is missing or none leaves the wait to us."""
+    with faulty("users", action) as server:
+        outcome = ask(server.url, lambda clerk: clerk.users_by_id(["user_ada"]))
+    assert isinstance(outcome, TransientError)
+    assert outcome.scope is Scope.CLERK
+    assert (outcome.wait.total_seconds() if outcome.wait is not None else None) == wait
+
+
+def test_a_wait_until_a_date() -> None:
+    """A `Retry-After` that is a date is the time until then."""
+    with faulty("create", Answer(429, "", retry_after=90, as_date=True)) as server:
+        outcome = ask(server.url, create)
+    assert isinstance(outcome, TransientError)
+    assert outcome.wait is not None
+    assert 80 <= outcome.wait.total_seconds() <= 91
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("Tue, 12 May 2026 10:01:00 GMT", 60),
+        ("Tue, 12 May 2026 09:00:00 GMT", 0),
+        ("Tue, 12 May 2026 12:01:00 +0200", 60),
+        ("Tue, 12 May 2026 10:01:00", 60),
+        ("-5", None),
+        ("1.5", None),
+        ("", None),
+        ("²", None),
+        (None, None),
+    ],
+)
+def test_forms_of_retry_after(value: str | None, seconds: int | None) -> None:
+    """Seconds and dates are understood (RFC 9110 §10.2.3), a date in the past is no wait, and the rest is nothing."""
+    found = retry_after(value, now=NOW)
+    assert found == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@given(
+    st.one_of(st.text(), st.from_regex(r"\w{3}, \d{1,2} (Jan|May) \d{1,6} \d\d:\d\d:\d\d [-+]?\w{1,6}", fullmatch=True))
+)
+def test_no_retry_after_is_too_odd(value: str) -> None:
+    """Whatever the header holds, it is a wait that is not negative, or nothing."""
+    found = retry_after(value, now=NOW)
+    assert found is None or found >= timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("script", "skip"),
+    [
+        (ClerkScript(users=Users(unknown=("user_ada",))), True),
+        (ClerkScript(faults=(Fault("create", refusal(422, "form_param_value_invalid")),)), False),
+    ],
+    ids=["404", "422"],
+)
+def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
+    """A user whom Clerk does not know is skipped, and one whom it refuses has failed, each with Clerk's words."""
+    with ClerkServer(script) as server:
+        outcome = ask(server.url, create)
+    assert isinstance(outcome, PermanentError)
+    assert outcome.skip == skip
+    assert outcome.reply is not None
+    assert outcome.reply.enhanced in {"resource_not_found", "form_param_value_invalid"}
+    assert "The scripted server says" in outcome.reply.text
+
+
+@pytest.mark.parametrize("at", ["create", "users", "revoke"])
+@pytest.mark.parametrize(
+    "action",
+    [
+        refusal(401, "clerk_key_invalid"),
+        refusal(403, "authorization_invalid"),
+        Answer(401, "<html>login</html>"),
+        Answer(302, "", headers={"Location": "http://127.0.0.1:9/v1"}),
+        Answer(307, "", headers={"Location": "/elsewhere"}),
+        Answer(308, "", headers={"Location": "https://elsewhere.example/"}),
+    ],
+    ids=["401", "403", "401 in HTML", "302", "307", "308"],
+)
+def test_clerk_refuses_us(at: str, action: Action) -> None:
+    """A refused key, or a redirect, is our matter: the sentence names the settings to look at."""
+    with faulty(at, action) as server:
+        outcome = ask(server.url, CALLS[at])
+        assert len(server.events("request")) == 1
+    assert isinstance(outcome, ServiceRefusesError)
+    assert "CLERK_API_URL" in str(outcome)
+
+
+def test_the_key_does_not_follow_a_redirect() -> None:
+    """A redirect to another server is not followed: it hears nothing."""
+    with ClerkServer() as other:
+        elsewhere = Answer(307, "", headers={"Location": f"{other.url}/v1/sign_in_tokens"})
+        with faulty("create", elsewhere) as server:
+            assert isinstance(ask(server.url, create), ServiceRefusesError)
+        assert other.events() == []
+
+
+def test_proxy_variables_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies of the environment are not used: the key goes to Clerk and nowhere else."""
+    with ClerkServer() as proxy, ClerkServer() as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert isinstance(ask(server.url, create), SignInToken)
+        assert proxy.events() == []
+
+
+def test_a_certificate_that_cannot_be_trusted() -> None:
+    """A server without a trusted certificate gets no key, and refuses us."""
+    with SmtpServer(SmtpScript(tls="implicit", certificate="self-signed")) as server:
+        outcome = ask(f"https://127.0.0.1:{server.port}", create)
+    assert isinstance(outcome, ServiceRefusesError)
+    assert "no trusted TLS" in str(outcome)
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is Clerk's matter, and no token can have been made."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    outcome = ask(url, create)
+    assert isinstance(outcome, TransientError)
+    assert (outcome.scope, outcome.maybe_applied) == (Scope.CLERK, False)
+
+
+def test_a_token_for_another_user_is_told_as_such() -> None:
+    """The owner is the one whom Clerk names, not the one who was asked for: the run can see the difference."""
+    with faulty("create", Impostor("user_eve")) as server:
+        token = ask(server.url, create)
+    assert isinstance(token, SignInToken)
+    assert token.user_id == "user_eve"

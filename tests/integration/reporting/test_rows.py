@@ -1,0 +1,152 @@
+"""The rows of a campaign before anything is sent: each rendered when it is asked for, from the files as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from campaign.config.definition import load_definition
+from campaign.reporting.rows import CampaignRows
+from campaign.sandbox.httpd import PageServer
+from campaign.sandbox.inbox import Row, preview_app
+from support.workspace import Workspace, made_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path).write(3)
+
+
+def rows_of(campaign: Workspace) -> CampaignRows:
+    return CampaignRows(lambda: load_definition(campaign.file))
+
+
+def row(rows: CampaignRows, number: int) -> Row:
+    """Return a row that there is."""
+    found = rows.row(number)
+    assert isinstance(found, Row), found
+    return found
+
+
+def ask(rows: CampaignRows, *paths: str) -> list[httpx.Response]:
+    """Return what a preview of these rows answers."""
+
+    async def serve() -> list[httpx.Response]:
+        async with (
+            PageServer(preview_app(rows)) as server,
+            httpx.AsyncClient(base_url=server.url, trust_env=False, follow_redirects=True, timeout=30) as client,
+        ):
+            return [await client.get(path) for path in paths]
+
+    return asyncio.run(serve())
+
+
+def test_rows_are_rendered_in_the_order_of_the_file(campaign: Workspace) -> None:
+    """Each row is the mail that its recipient would get, with its columns and its place in the file."""
+    rows = rows_of(campaign)
+    second = row(rows, 2)
+    assert second.address == "u1@d1.example"
+    assert second.where == f"{campaign.folder / 'people.csv'}:3"
+    assert second.columns["first_name"] == "Name 1"
+    assert b"Hello Name 1" in (second.content or b"")
+    assert [row(rows, number).last for number in (1, 2, 3)] == [False, False, True]
+
+
+def test_one_can_step_back_as_far_as_one_likes(campaign: Workspace) -> None:
+    """Rows that were passed long ago come again, in any order."""
+    campaign.write_people(1200)
+    rows = rows_of(campaign)
+    for number in (1200, 1199, 3, 900, 1, 1200):
+        assert row(rows, number).address == f"u{number - 1}@d{(number - 1) % 5}.example"
+    assert "has no row 1,201: 1,200 is the last" in str(rows.row(1201))
+    assert "has no row 0" in str(rows.row(0))
+
+
+def test_addresses_are_found_onwards_and_from_the_start(campaign: Workspace) -> None:
+    """A search finds the next address that holds the text, goes on from the start, and says where there is none."""
+    campaign.write_people(7)
+    rows = rows_of(campaign)
+    assert rows.find("@D1.example", after=0) == 2
+    assert rows.find("@d1.example", after=2) == 7
+    assert rows.find("@d1.example", after=7) == 2
+    assert rows.find("u4@", after=4) == 5
+    assert rows.find("u4@", after=5) == 5
+    assert rows.find("4@d4.example", after=0, exact=True) != 5
+    assert rows.find("u4@d4.example", after=0, exact=True) == 5
+    assert "no row has the address nobody@" in str(rows.find("nobody@", after=2))
+
+
+def test_a_row_that_makes_no_mail_says_why(campaign: Workspace) -> None:
+    """Rows to be skipped and rows that cannot be rendered stand in their place, with the reason."""
+    people = [*made_up(1), {"user_id": "user_x", "email": "no address", "first_name": "X"}]
+    campaign.write_people(people)
+    skipped = row(rows_of(campaign), 2)
+    assert skipped.content is None
+    assert "It will be skipped: The address cannot be mailed" in skipped.problem
+    (campaign.folder / "email.html").write_text("<p>{{ link }} {{ first_nam }}</p>")
+    broken = row(rows_of(campaign), 1)
+    assert broken.content is None
+    assert "first_nam" in broken.problem
+
+
+def test_what_was_edited_shows_at_once(campaign: Workspace) -> None:
+    """A template, the CSV and the campaign file are read anew for each row, so a reload shows the edit."""
+    rows = rows_of(campaign)
+    assert b"Hello Name 0" in (row(rows, 1).content or b"")
+    html = campaign.folder / "email.html"
+    html.write_text(html.read_text().replace("Hello", "Howdy"))
+    assert b"Howdy Name 0" in (row(rows, 1).content or b"")
+    campaign.write_people([{"user_id": "user_9", "email": "new@example.com", "first_name": "Neo and more"}])
+    assert row(rows, 1).address == "new@example.com"
+    campaign.file.write_text(campaign.file.read_text().replace("Hello {{", "Bonjour {{"))
+    assert b"Subject: Bonjour Neo" in (row(rows, 1).content or b"")
+    campaign.file.write_text("name = 1")
+    assert "name" in str(rows.row(1))
+
+
+def test_the_page_shows_the_mail_and_leads_on(campaign: Workspace) -> None:
+    """The preview shows a row's mail in the inbox's view, with steps that keep the view that was chosen."""
+    page, frame, last = ask(rows_of(campaign), "/rows/2?width=phone", "/rows/2/html", "/rows/3")
+    assert "Hello Name 1" in page.text
+    assert 'src="/rows/2/html"' in page.text
+    assert "https://acme.example/welcome?token=dummy-token" in unescape(page.text)
+    assert re.findall(r'rel="(prev|next)" href="([^"]+)"', page.text) == [
+        ("prev", "/rows/1?width=phone"),
+        ("next", "/rows/3?width=phone"),
+    ]
+    assert "Hello Name 1" in frame.text
+    assert "sandbox allow-popups" in frame.headers["content-security-policy"]
+    assert 'rel="next"' not in last.text
+
+
+def test_rows_are_reached_by_number_and_address(campaign: Workspace) -> None:
+    """The start is the first row; a number or a part of an address leads to its row, and to a sentence if to none."""
+    rows = rows_of(campaign)
+    answers = ask(
+        rows, "/", "/find?after=3", "/find?address=u2&after=3&scheme=dark", "/find?address=nobody@&after=1", "/rows/9"
+    )
+    assert [answer.url.raw_path.decode() for answer in answers[:3]] == ["/rows/1", "/rows/3", "/rows/3?scheme=dark"]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 404]
+    assert "no row has the address nobody@" in answers[3].text
+    assert "3 is the last" in answers[4].text
+
+
+def test_no_other_host_reads_the_preview(campaign: Workspace) -> None:
+    """A page that has bound its own name to this machine gets nothing."""
+
+    async def serve() -> httpx.Response:
+        async with (
+            PageServer(preview_app(rows_of(campaign))) as server,
+            httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+        ):
+            return await client.get("/rows/1", headers={"Host": "evil.example"})
+
+    assert asyncio.run(serve()).status_code == 421

@@ -1,0 +1,221 @@
+"""From a server's address to a logged-in connection: TLS that can be trusted, a login, or a refusal with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.config.smtp_url import parse_smtp_url
+from campaign.errors import CampaignError, Scope, ServiceRefusesError, TransientError
+from campaign.smtp import Connector
+from campaign.smtp.terms import Features
+from support.servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
+from support.servers.smtp import SmtpServer
+from support.servers.smtp_script import SmtpScript
+from support.smtp_transactions import ADA, PATIENT, accepted, dialer, transact, violations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.servers.certificates import Certificate
+    from support.servers.script import Action
+
+LOGIN = ("hello@acme.example", "p4ss w0rd/%ü")
+
+
+def dialled(server: SmtpServer) -> Features | CampaignError:
+    """Return what the server offered once it carried a message, or why no connection came to be."""
+
+    async def run() -> Features:
+        connection = await dialer(server).dial()
+        await transact(connection)
+        connection.end("the test is over")
+        return connection.features
+
+    try:
+        return asyncio.run(run())
+    except CampaignError as error:
+        return error
+
+
+def said(server: SmtpServer, *names: str) -> int:
+    """Return how many events of these names there were."""
+    return len(server.events(*names))
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
+@pytest.mark.parametrize("mechanisms", [("PLAIN",), ("LOGIN",), ("PLAIN", "LOGIN"), ("CRAM-MD5", "LOGIN")], ids=str)
+def test_a_login_over_every_kind_of_tls(tls: str, mechanisms: tuple[str, ...]) -> None:
+    """User and password arrive as the URL means them, and under TLS unless there is none."""
+    script = SmtpScript(tls=tls, credentials=LOGIN, mechanisms=mechanisms, auth_required=True)
+    with SmtpServer(script) as server:
+        assert isinstance(dialled(server), Features)
+        (login,) = server.events("auth")
+        assert (login["ok"], login["tls"]) == (True, tls != "none")
+        assert accepted(server) == [ADA]
+        assert violations(server) == []
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+@pytest.mark.parametrize("certificate", ["self-signed", "expired", "wrong-host", "untrusted"])
+def test_a_certificate_that_cannot_be_trusted(tls: str, certificate: Certificate) -> None:
+    """A bad certificate refuses us, and neither password nor sender is told to whoever shows it."""
+    script = SmtpScript(tls=tls, certificate=certificate, credentials=LOGIN)
+    with SmtpServer(script) as server:
+        outcome = dialled(server)
+        assert isinstance(outcome, ServiceRefusesError)
+        assert "no trusted TLS" in str(outcome)
+        assert f"127.0.0.1:{server.port}" in str(outcome)
+        assert said(server, "auth", "data", "accept") == 0
+
+
+def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a context of its own the dialer trusts what the system does; `SSL_CERT_FILE` says what that is."""
+
+    async def run(server: SmtpServer) -> None:
+        connection = await Connector(parse_smtp_url(server.url), PATIENT).dial()
+        connection.end("the test is over")
+
+    with SmtpServer(SmtpScript(tls="implicit")) as server:
+        with pytest.raises(ServiceRefusesError, match="no trusted TLS"):
+            asyncio.run(run(server))
+        (tmp_path / "authority.pem").write_bytes(server.authority)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        asyncio.run(run(server))
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ((Fault("starttls", Reply("454 4.7.0 TLS not available")),), "STARTTLS was refused: 454"),
+        ((Fault("starttls", Reply("502 5.5.1 not implemented")),), "STARTTLS was refused: 502"),
+        ((Fault("starttls", Extra("250 injected by somebody")),), "something was sent behind the reply"),
+        ((Fault("starttls", Raw("220 go\r\n250-mail.example\r\n250 AUTH PLAIN\r\n")),), ""),
+        ((Fault("ehlo", Reply("250-mail.example\n250-AUTH PLAIN LOGIN\n250 SIZE 1000")),), "STARTTLS is not offered"),
+        ((Fault("ehlo", Reply("502 5.5.1 what?")),), "STARTTLS is not offered"),
+    ],
+    ids=["454", "502", "injected line", "injected EHLO", "stripped", "HELO only"],
+)
+def test_starttls_is_required(faults: tuple[Fault, ...], reason: str) -> None:
+    """Without STARTTLS, or with anything odd about it, nothing is said in clear: no login, no sender."""
+    with SmtpServer(SmtpScript(faults=faults, tls="starttls", credentials=LOGIN)) as server:
+        outcome = dialled(server)
+        assert isinstance(outcome, ServiceRefusesError), outcome
+        assert reason in str(outcome)
+        assert said(server, "auth", "data", "accept") == 0
+        assert said(server, "open") == 1
+
+
+def test_starttls_where_the_server_has_none() -> None:
+    """A server in clear is refused by a URL that asks for STARTTLS."""
+    with SmtpServer(SmtpScript(credentials=LOGIN)) as server:
+        url = server.url.removesuffix("?tls=none")
+        with pytest.raises(ServiceRefusesError, match="STARTTLS is not offered"):
+            asyncio.run(dialer(server, url=url).dial())
+        assert said(server, "auth") == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (SmtpScript(credentials=("hello@acme.example", "another one")), "refuses the login: 535 5.7.8"),
+        (SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("530 5.7.0 no")),)), "refuses the login: 530"),
+        (SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("534 5.7.9 weak")),)), "refuses the login: 534"),
+        (SmtpScript(credentials=LOGIN, mechanisms=("CRAM-MD5",)), "neither AUTH PLAIN nor AUTH LOGIN is offered"),
+        (SmtpScript(), "neither AUTH PLAIN nor AUTH LOGIN is offered"),
+        (SmtpScript(faults=(Fault("connect", Reply("554 5.3.2 go away", close=True)),)), "refuses us: 554 5.3.2"),
+        (SmtpScript(faults=(Fault("ehlo", Reply("550 5.7.1 no")), Fault("helo", Reply("550 5.7.1 no")))), "refuses us"),
+    ],
+    ids=["wrong password", "530", "534", "no mechanism", "no AUTH", "554 greeting", "550 to EHLO"],
+)
+def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
+    """A server that refuses login or greeting for good refuses us; the sentence says what it said, and no password."""
+    with SmtpServer(script) as server:
+        url = f"smtp://hello%40acme.example:p4ss%20w0rd%2F%25%C3%BC@127.0.0.1:{server.port}?tls=none"
+        with pytest.raises(ServiceRefusesError, match=reason) as caught:
+            asyncio.run(dialer(server, url=url).dial())
+        assert "w0rd" not in str(caught.value)
+        assert "CAMPAIGN_SMTP_URL" in str(caught.value) or "cannot be used" in str(caught.value)
+        assert said(server, "open") == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "action"),
+    [
+        ("connect", Reply("421 4.3.2 not now", close=True)),
+        ("connect", Reply("450 4.3.2 not now")),
+        ("connect", Drop()),
+        ("connect", Reset()),
+        ("connect", Silence()),
+        ("connect", Endless("220-hello")),
+        ("connect", Raw("HTTP/1.1 400 Bad Request\r\n\r\n", close=True)),
+        ("connect", Trickle(interval=0.05)),
+        ("ehlo", Reply("421 4.3.2 not now", close=True)),
+        ("ehlo", Reply("451 4.3.0 not now")),
+        ("ehlo", Drop()),
+        ("ehlo", Silence()),
+        ("ehlo", Endless()),
+        ("ehlo", Endless("250-")),
+        ("starttls", Silence()),
+        ("starttls", Drop()),
+        ("auth", Reply("454 4.7.0 temporary authentication failure")),
+        ("auth", Reply("421 4.7.0 too many logins", close=True)),
+        ("auth", Drop()),
+        ("auth", Reset()),
+        ("auth", Silence()),
+        ("auth", Raw("235 welcome\r\n", close=True)),
+    ],
+    ids=str,
+)
+def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may be mended by waiting is the server's matter, whoever's mail waits, and ends within the deadline."""
+    monkeypatch.setattr("campaign.smtp.connector._PATIENCE", 0.3)
+    tls = "starttls" if at == "starttls" else "none"
+    with SmtpServer(SmtpScript(faults=(Fault(at, action),), credentials=LOGIN, tls=tls)) as server:
+        outcome = dialled(server)
+        assert isinstance(outcome, TransientError), outcome
+        assert outcome.scope is Scope.SERVER
+        assert said(server, "data", "accept") == 0
+
+
+@contextmanager
+def gone_after(*parts: bytes) -> Iterator[int]:
+    """Serve one connection: say each part and hear something, then close."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.settimeout(5)
+                for part in parts:
+                    connection.sendall(part)
+                    connection.recv(4096)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield int(listening.getsockname()[1])
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "parts"),
+    [
+        ("smtps", []),
+        ("smtps", [b""]),
+        ("smtp", [b"220 hello\r\n", b"250-me\r\n250 STARTTLS\r\n"]),
+        ("smtp", [b"220 hello\r\n", b"250-me\r\n250 STARTTLS\r\n", b"220 go\r\n"]),
+        ("smtp", [b"220 hello\r\n", b"250-me\r\n250 STARTTLS\r\n", b"421 4.3.2 closing\r\n"]),
+    ],
+    ids=["at once", "amid an implicit handshake", "at STARTTLS", "amid the handshake", "with 421 to STARTTLS"],
+)
+def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes]) -> None:
+    """A connection lost before TLS stands is a server that is not ready, and no matter of trust."""
+    with gone_after(*parts) as port, pytest.raises(TransientError) as caught:
+        asyncio.run(Connector(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
+    assert caught.value.scope is Scope.SERVER

@@ -1,0 +1,102 @@
+"""A person before a browser: opens the page, reads it, presses what it offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Route
+
+    from support.browser.frontend_api import FrontendApi
+
+    #: The fixture `arrive`: a new visitor of an API.
+    Arrive = Callable[..., "Visitor"]
+
+#: The contrast of each text with the ground behind it (WCAG 2.2, relative luminance).
+CONTRASTS = """() => {
+  const light = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const color = getComputedStyle(element).backgroundColor;
+    return color === "rgba(0, 0, 0, 0)" ? ground(element.parentElement) : color;
+  };
+  return [...document.querySelectorAll("h1, p, code, button")].map((element) => {
+    const [low, high] = [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  });
+}"""
+
+
+class Visitor:
+    """One tab on the landing page of an API.
+
+    Attributes:
+        foreign: the requests that would have left this machine; they were stopped.
+        complaints: errors on the console: refused by the page's policy, thrown by its script.
+    """
+
+    def __init__(self, context: BrowserContext, api: FrontendApi, site: str | None = None) -> None:
+        self.context = context
+        self.site = site or api.url
+        self.page: Page = context.new_page()
+        self._known: tuple[str, ...] = (self.site, "data:", "blob:")
+        self.foreign: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("console", self._listen)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._look_at(request.url))
+
+    def reach(self, origin: str, place: str) -> None:
+        """Let what is asked of a foreign origin be answered by a place of this machine."""
+        self._known += (origin,)
+
+        def relay(route: Route) -> None:
+            answer = route.fetch(url=place + route.request.url.removeprefix(origin))
+            allowed = {"access-control-allow-origin": self.site, "access-control-allow-credentials": "true"}
+            route.fulfill(response=answer, headers=answer.headers | allowed)
+
+        self.page.route(f"{origin}/**", relay)
+
+    def _listen(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
+
+    def _look_at(self, url: str) -> None:
+        if not url.startswith(self._known):
+            self.foreign.append(url)
+
+    def open(self, ticket: str | None, path: str = "/welcome") -> Visitor:
+        """Follow the link of an email."""
+        query = "?cart=C-1" if ticket is None else f"?cart=C-1&token={ticket}"
+        self.page.goto(self.site + path + query)
+        return self
+
+    def sees(self, state: str) -> str:
+        """Return what is announced once the page is in a state."""
+        self.page.locator(f"[data-state={state}]").wait_for(timeout=15_000)
+        return self.page.get_by_role("status").inner_text().replace("\n\n", "\n")
+
+    def press(self, label: str) -> Visitor:
+        """Press a button."""
+        self.page.get_by_role("button", name=label, exact=True).click()
+        return self
+
+    def signs_in(self, ticket: str, path: str = "/welcome") -> str:
+        """Return what is announced after the link was opened and its button pressed."""
+        self.open(ticket, path).sees("ready")
+        return self.press("Continue").sees("signed_in")
+
+    def browser_name(self) -> str:
+        """Return what Clerk knows this browser by."""
+        cookies = {cookie["name"]: cookie["value"] for cookie in self.context.cookies()}
+        return str(cookies["__clerk_db_jwt"])
+
+    @property
+    def address(self) -> str:
+        """What stands in the address bar, without the host."""
+        return self.page.url.removeprefix(self.site)

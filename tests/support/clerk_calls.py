@@ -1,0 +1,57 @@
+"""Calls of Clerk's API at a scripted server: the answer, or the error that it means. No test is here."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from campaign.clerk.client import Clerk
+from campaign.errors import CampaignError
+from support.servers.clerk import ClerkServer
+from support.servers.clerk_script import ClerkScript
+from support.servers.script import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from campaign.model import SignInToken
+    from support.servers.script import Action
+
+T = TypeVar("T")
+KEY = "sk_test_" + "k" * 40
+TWO_DAYS = timedelta(hours=48)
+
+
+def ask(url: str, call: Callable[[Clerk], Awaitable[T]]) -> T | CampaignError:
+    """Return the answer to one call, or the error."""
+
+    async def run() -> T:
+        async with Clerk(url, KEY) as clerk:
+            return await call(clerk)
+
+    outcome: T | CampaignError
+    try:
+        outcome = asyncio.run(run())
+    except CampaignError as error:
+        outcome = error
+    assert KEY not in repr(outcome)
+    return outcome
+
+
+def create(clerk: Clerk) -> Awaitable[SignInToken]:
+    """Ask for Ada's token."""
+    return clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS)
+
+
+#: One call of each kind.
+CALLS: dict[str, Callable[[Clerk], Awaitable[object]]] = {
+    "create": create,
+    "users": lambda clerk: clerk.users_by_id(["user_ada"]),
+    "revoke": lambda clerk: clerk.revoke_sign_in_token("sit_1"),
+}
+
+
+def faulty(at: str, action: Action) -> ClerkServer:
+    """Return a server that always answers some call so."""
+    return ClerkServer(ClerkScript(faults=(Fault(at, action),)))

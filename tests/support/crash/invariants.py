@@ -1,0 +1,144 @@
+"""Invariants I1 to I8: who got what. Each yields None for what holds and a sentence for what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.crash.records import Event, Evidence
+
+STATES = ("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped")
+#: The states in which a mail may be out.
+OUT = ("sent", "uncertain")
+
+
+def one_state_each(evidence: Evidence) -> Iterator[str | None]:
+    """I1: every row has exactly one state and the counts add up to the CSV."""
+    wanted = Counter(person.key for person in evidence.people)
+    found = Counter(row["key"] for row in evidence.rows)
+    for key in wanted | found:
+        yield None if wanted[key] == found[key] else f"{key}: {wanted[key]} in the CSV, {found[key]} in the log"
+    counts = Counter(row["state"] for row in evidence.rows)
+    for state in sorted({*STATES, *counts}):
+        said = evidence.status.get(state)
+        good = state in STATES and said == counts[state]
+        yield None if good else f"{state}: status says {said}, the log's rows {counts[state]}"
+    total = evidence.status.get("recipients")
+    yield None if total == len(evidence.people) else f"status counts {total} of {len(evidence.people)} recipients"
+
+
+def nobody_twice(evidence: Evidence) -> Iterator[str | None]:
+    """I2: no recipient was accepted twice (but for those an operator had sent again)."""
+    allowed = Counter(evidence.addresses)
+    for key, times in evidence.resent.items():
+        if key in evidence.person:
+            allowed[evidence.person[key].email.lower()] += times
+    for address, times in Counter(_rcpt(event) for event in evidence.accepted).items():
+        yield None if times <= allowed[address] else f"{address} was accepted {times} times"
+    for message_id, events in evidence.by_message.items():
+        yield None if len(events) == 1 else f"{message_id} was accepted {len(events)} times"
+
+
+def sent_is_true(evidence: Evidence) -> Iterator[str | None]:
+    """I3: `sent` means exactly one acceptance with that Message-ID."""
+    for row in evidence.rows:
+        if row["state"] != "sent":
+            continue
+        events = evidence.by_message.get(row["message_id"] or "", [])
+        good = len(events) == 1 or (row["key"] in evidence.kept and not events)
+        if good and events:
+            good = _rcpt(events[0]) == row["email"].lower()
+        yield None if good else f"{row['key']} is sent, and {len(events)} acceptances bear its Message-ID and address"
+
+
+def accepted_is_recorded(evidence: Evidence) -> Iterator[str | None]:
+    """I4: an acceptance means `sent` or `uncertain`."""
+    for event in evidence.accepted:
+        message_id = event["message_id"]
+        intent = evidence.intents.get(message_id)
+        row = evidence.row.get(intent.key) if intent else None
+        if intent is None or row is None:
+            yield f"{_rcpt(event)}: {message_id} was accepted and the log does not know it"
+        elif message_id in evidence.superseded:
+            yield None
+        else:
+            good = row["message_id"] == message_id and row["state"] in OUT
+            yield None if good else f"{row['key']} was accepted and is {row['state']}"
+
+
+def right_person(evidence: Evidence) -> Iterator[str | None]:
+    """I5: the token in a mail was issued for that row's user, and the envelope is that row's address."""
+    for event in evidence.accepted:
+        intent = evidence.intents.get(event["message_id"])
+        person = evidence.person.get(intent.key) if intent else None
+        if person is None:
+            yield f"{_rcpt(event)}: nobody's mail"
+            continue
+        address = person.email.lower()
+        if [one.lower() for one in event["rcpt"]] != [address] or [one.lower() for one in event["to"]] != [address]:
+            yield f"{person.key}: the mail of {person.email} went to {event['rcpt']} (To: {event['to']})"
+            continue
+        yield _wrong_token(evidence, event, person.user_id)
+
+
+def _wrong_token(evidence: Evidence, event: Event, user_id: str) -> str | None:
+    if len(event["tokens"]) != evidence.terms.link:
+        return f"{user_id}: {len(event['tokens'])} different tokens in one mail"
+    for part, tokens in event["by_part"].items():
+        if tokens != event["tokens"]:
+            return f"{user_id}: the links of the {part} part lack the token"
+    for text in event["tokens"]:
+        token = evidence.tokens.get(text)
+        if token is None:
+            return f"{user_id}: the token was never issued, the link is dead"
+        if token["user_id"] != user_id:
+            return f"{user_id} was sent a token of {token['user_id']}"
+    return None
+
+
+def no_token_shared(evidence: Evidence) -> Iterator[str | None]:
+    """I6: no token is in two mails."""
+    for text, times in Counter(text for event in evidence.accepted for text in event["tokens"]).items():
+        name = evidence.tokens[text]["id"] if text in evidence.tokens else "an unknown token"
+        yield None if times == 1 else f"{name} is in {times} accepted mails"
+
+
+def links_live(evidence: Evidence) -> Iterator[str | None]:
+    """I7: the token of an accepted mail was not revoked by us, nor had it run out."""
+    for event in evidence.accepted:
+        for text in event["tokens"]:
+            token = evidence.tokens.get(text)
+            if token is None or event["message_id"] in evidence.superseded:
+                continue
+            if token["id"] in evidence.revoked:
+                yield f"{_rcpt(event)}: {token['id']} was revoked, the link is dead"
+            else:
+                late = token["expires_at"] <= event["wall"]
+                yield f"{_rcpt(event)}: {token['id']} had run out before the mail was accepted" if late else None
+
+
+def no_token_astray(evidence: Evidence) -> Iterator[str | None]:
+    """I8: live tokens are those of `sent` and `uncertain` rows and the counted possible orphans."""
+    out = {row["token_id"] for row in evidence.rows if row["state"] in OUT}
+    named = {one.token_id for one in evidence.transitions} | {row["token_id"] for row in evidence.rows}
+    orphans = Counter(evidence.orphans)
+    good = evidence.revoked | evidence.used | out
+    for token in evidence.tokens.values():
+        if token["id"] in good:
+            yield None
+        elif token["id"] in evidence.unsettled:
+            yield f"{token['id']} of {token['user_id']} still waits to be revoked"
+        elif token["id"] in named:
+            yield f"{token['id']} of {token['user_id']} lives, belongs to no mail and is not to be revoked"
+        elif orphans[token["user_id"]]:
+            orphans[token["user_id"]] -= 1
+            yield None
+        else:
+            yield f"{token['id']} of {token['user_id']} lives, and the log neither names nor counts it"
+
+
+def _rcpt(event: Event) -> str:
+    return str(event["rcpt"][0]).lower() if event["rcpt"] else ""

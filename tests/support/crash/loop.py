@@ -1,0 +1,227 @@
+"""The crash loop: servers that misbehave, a sender that is killed again and again, and the verdict at the end."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import secrets
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.crash.campaign import CAMPAIGN, Scenario
+from support.crash.checker import check
+from support.crash.leaks import files_under, scan
+from support.crash.records import Evidence, read_lines, read_log_file, read_people
+from support.crash.sender import Sender
+from support.servers.background import ServerProcess
+from support.servers.smtp import smtp_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from support.crash.checker import Verdict
+
+
+#: The share of kills that strike at the start of a run, wherever it is then.
+_EARLY = 0.15
+
+
+class Growth:
+    """Counts the acceptances in a record that grows, without reading it twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self.accepted = 0
+
+    def look(self) -> int:
+        """Return the number of acceptances so far."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as record:
+            record.seek(self._read)
+            news = record.read()
+        self._read += len(news)
+        self.accepted += news.count(b'"event": "accept"')
+        return self.accepted
+
+
+@dataclass
+class Loop:
+    """One loop in a folder of its own."""
+
+    scenario: Scenario
+    kills: int
+    folder: Path
+    #: What is started instead of `python -m campaign`.
+    command: Sequence[str] | None = None
+    say: Callable[[str], None] = lambda _: None
+    #: How often the run is stopped (SIGSTOP), and for how many seconds, before it goes on.
+    freezes: int = 0
+    frozen_for: float = 4.0
+    #: Run once more when all is done, for what must not happen then.
+    once_more: bool = True
+    killed: int = 0
+    frozen: int = 0
+
+    def run(self) -> Verdict:
+        """Return the verdict after all kills, the last run and one run too many."""
+        work, records = self.folder / "work", self.folder / "records"
+        work.mkdir(parents=True)
+        records.mkdir()
+        campaign, log = self.scenario.write(work), work / "send-log.db"
+        key = f"sk_test_{secrets.token_hex(20)}"
+        password = f"p/{secrets.token_hex(12)}@"
+        smtp_script = self.scenario.smtp(log, password=password)
+        with ExitStack() as stack:
+            smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
+            clerk_script = self.scenario.clerk(work / "people.csv", key=key)
+            clerk = stack.enter_context(ServerProcess("clerk", clerk_script, records))
+            sender = Sender(
+                folder=work,
+                campaign=campaign,
+                log=log,
+                key=key,
+                clerk_url=f"http://127.0.0.1:{clerk.port}",
+                smtp_url=smtp_url(smtp_script, smtp.port),
+            )
+            if self.command is not None:
+                sender.command = self.command
+            self._kill_and_resume(sender, Growth(smtp.path))
+            epilogue = self._epilogue(sender) if self.once_more else None
+            rows, status = sender.rows(), sender.status()
+        unread = [row["reason"] for row in rows if str(row["reason"]).startswith("line ")]
+        assert not unread, f"the scenario's CSV is not what the sender reads: {unread[0]}"
+        secret = {"the secret key": key, "the mail server's password": password}
+        return check(self._evidence(sender, epilogue, rows=rows, status=status, records=records, secret=secret))
+
+    def _kill_and_resume(self, sender: Sender, growth: Growth) -> None:
+        dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
+        most = self.scenario.recipients * 0.85
+        kills = sorted(dice.uniform(0.0, most) for _ in range(self.kills))
+        freezes = sorted(dice.uniform(0.05, 0.95) * self.scenario.recipients for _ in range(self.freezes))
+        nap = self._nap(sender, growth, freezes)
+        for wanted in kills:
+            code = sender.run_until(self._moment(dice, growth, wanted, nap))
+            if code is not None:
+                break
+            self.killed += 1
+            self.say(f"kill {self.killed}: {growth.look()} accepted")
+        else:
+            code = sender.run_until(nap)
+        self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
+
+    def _nap(self, sender: Sender, growth: Growth, wanted: list[float]) -> Callable[[], bool]:
+        """Return what is to be asked all the time: it stops the run for a while now and then, and never ends it."""
+
+        def now() -> bool:
+            if wanted and growth.look() >= wanted[0]:
+                del wanted[0]
+                sender.freeze(self.frozen_for)
+                self.frozen += 1
+            return False
+
+        return now
+
+    def _moment(
+        self, dice: random.Random, growth: Growth, wanted: float, nap: Callable[[], bool]
+    ) -> Callable[[], bool]:
+        """Return when to kill: most often amid the sending, now and then while starting up."""
+        begun, early = time.monotonic(), dice.random() < _EARLY
+        after = dice.uniform(0.05, 0.8) if early else dice.uniform(0.0, 0.05)
+        reached: list[float] = []
+
+        def now() -> bool:
+            nap()
+            if early:
+                return time.monotonic() - begun > after
+            if not reached and growth.look() >= wanted:
+                reached.append(time.monotonic())
+            return bool(reached) and time.monotonic() - reached[0] >= after
+
+        return now
+
+    def _epilogue(self, sender: Sender) -> float:
+        """Return when the first of the runs began that had nothing to do but, at most, to revoke."""
+        begun = time.monotonic()
+        for _ in range(10):
+            sender.run_until(_never)
+            if not read_log_file(sender.log, CAMPAIGN).unsettled:
+                break
+        return begun
+
+    def _evidence(
+        self,
+        sender: Sender,
+        epilogue: float | None,
+        *,
+        rows: list[dict[str, object]],
+        status: dict[str, object],
+        records: Path,
+        secret: dict[str, str],
+    ) -> Evidence:
+        file = read_log_file(sender.log, CAMPAIGN)
+        evidence = Evidence(
+            people=read_people(sender.folder / "people.csv"),
+            rows=rows,
+            status=status,
+            transitions=file.transitions,
+            orphans=file.orphans,
+            unsettled=file.unsettled,
+            smtp=read_lines(records / "smtp.jsonl"),
+            clerk=read_lines(records / "clerk.jsonl"),
+            terms=replace(self.scenario.terms(), epilogue=epilogue),
+        )
+        places = files_under(sender.folder)
+        leaks = scan(places, tokens=evidence.tokens, secrets=secret)
+        return replace(evidence, leaks=leaks, scanned=len(places))
+
+
+def _never() -> bool:
+    return False
+
+
+def main() -> int:
+    """Run the loop as the arguments say and print the verdict; 0 if every promise holds."""
+    parser = argparse.ArgumentParser(prog="python tests/e2e/crash/loop.py", description=__doc__)
+    parser.add_argument("--recipients", type=int, default=15_000)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, action="append", help="may be given several times; default 1")
+    parser.add_argument("--trouble", type=float, default=1.0, help="how many times as often faults strike")
+    parser.add_argument("--first-delay", type=float, default=1.0, help="seconds")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds the mail server takes for a message")
+    parser.add_argument("--messages", help='a rate such as "200/second"')
+    parser.add_argument("--tokens", default="1000/10 seconds", help="by default what Clerk allows a live key")
+    parser.add_argument(
+        "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
+    )
+    parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
+    parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
+    parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
+    given = parser.parse_args()
+    broken = 0
+    for seed in given.seed or [1]:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (given.folder or Path(temporary)) / f"seed-{seed}"
+            scenario = Scenario(
+                recipients=given.recipients,
+                seed=seed,
+                first_delay=given.first_delay,
+                messages=given.messages,
+                tokens=given.tokens,
+                link=not given.no_link,
+                trouble=given.trouble,
+                latency=given.latency,
+            )
+            begun = time.monotonic()
+            say = partial(print, flush=True)
+            loop = Loop(scenario, given.kills, folder, say=say, freezes=given.freezes, frozen_for=given.frozen_for)
+            verdict = loop.run()
+        print(f"\nseed {seed}, {given.kills} kills, {time.monotonic() - begun:.0f} s\n{verdict.table()}\n", flush=True)
+        broken += not verdict.holds
+    return 1 if broken else 0

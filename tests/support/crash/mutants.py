@@ -1,0 +1,208 @@
+"""The sender, bent on purpose before it starts: `python -m support.crash.mutants HOW run FILE --yes`.
+
+HOW is the name of a mutant, a promise broken deliberately, so that it can be seen that the checker notices;
+or `kill:STEP:before` / `kill:STEP:after`: the process kills itself at a durable write of the send log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from campaign.cli import main as campaign_main
+from campaign.delivery import failures, retry
+from campaign.delivery import revoker as revoking
+from campaign.delivery.composer import Composer
+from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
+from campaign.sendlog import SendLog
+from campaign.smtp import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Method = Any
+
+
+def no_intent_before_the_dot() -> None:
+    """The intent is written together with the outcome, not before the dot."""
+    sending, settle = SendLog.sending, SendLog.settle
+    waiting: dict[int, dict[str, Any]] = {}
+
+    async def later(_log: SendLog, delivery: Any, **what: Any) -> None:  # noqa: ANN401 - as given
+        waiting[delivery.id] = what
+
+    async def both(log: SendLog, delivery: Any, outcome: Any, **what: Any) -> None:  # noqa: ANN401 - as given
+        if delivery.id in waiting:
+            await sending(log, delivery, **waiting.pop(delivery.id))
+        await settle(log, delivery, outcome, **what)
+
+    _put(SendLog, "sending", later)
+    _put(SendLog, "settle", both)
+
+
+def resend_on_a_lost_reply() -> None:
+    """A lost reply is taken for a temporary fault."""
+    _bend_fate(lambda error: TransientError(error.reason))
+
+
+def lost_reply_is_failure() -> None:
+    """A lost reply is taken for a refusal."""
+    _bend_fate(lambda error: PermanentError(error.reason))
+
+
+def revoke_left_out() -> None:
+    """Tokens that no mail carries are left alive."""
+
+    async def settle_all(_revoker: object) -> None:
+        return
+
+    _put(revoking.TokenRevoker, "settle_all", settle_all)
+
+
+def intents_made_ahead() -> None:
+    """The intent is made before the message has a connection."""
+    send = Pool.send
+
+    async def made() -> None:
+        return
+
+    async def ahead(pool: Pool, envelope: Any, message: bytes, intent: Any) -> Any:  # noqa: ANN401 - as given
+        await intent()
+        return await send(pool, envelope, message, made)
+
+    _put(Pool, "send", ahead)
+
+
+def recovery_sends_again() -> None:
+    """What a crash left in `sending` goes back to the queue."""
+    recover = SendLog.recover
+
+    def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
+        log._connection.execute(  # noqa: SLF001 - that is what a mutant does
+            "UPDATE delivery SET state = 'queued', actor = 'recovery', token_id = NULL WHERE state = 'sending'"
+        )
+        return recover(log)
+
+    _put(SendLog, "recover", forget)
+
+
+def orphans_not_counted() -> None:
+    """A token whose creation was interrupted is forgotten."""
+    recover = SendLog.recover
+
+    def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
+        log._connection.execute(  # noqa: SLF001 - that is what a mutant does
+            "UPDATE delivery SET state = 'queued', actor = 'recovery' WHERE state = 'issuing' AND token_id IS NULL"
+        )
+        return recover(log)
+
+    _put(SendLog, "recover", forget)
+
+
+def token_id_not_kept() -> None:
+    """The id of a token is not written before its message leaves."""
+
+    async def issued(*_: object, **__: object) -> None:
+        return
+
+    _put(SendLog, "issued", issued)
+
+
+def tokens_mixed_up() -> None:
+    """Every hundredth mail carries the token of the one before."""
+    compose = Composer.compose
+    last: list[Any] = []
+
+    async def mixed(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        last.append(attempt.token)
+        own, attempt.token = attempt.token, last[-2] if len(last) % 100 == 0 else attempt.token
+        try:
+            return await compose(self, attempt, **more)
+        finally:
+            attempt.token = own
+
+    _put(Composer, "compose", mixed)
+
+
+def token_in_the_output() -> None:
+    """A token is printed."""
+    compose = Composer.compose
+
+    async def talkative(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if attempt.delivery.id == 1:
+            print(attempt.token.token[40:])
+        return await compose(self, attempt, **more)
+
+    _put(Composer, "compose", talkative)
+
+
+def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
+    outcome_of = retry.outcome_of
+
+    def bent(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        return outcome_of(bend(error) if isinstance(error, UncertainError) else error, *rest, **more)
+
+    _put(failures, "outcome_of", bent)
+
+
+def _put(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    bend.__name__: bend
+    for bend in (
+        no_intent_before_the_dot,
+        intents_made_ahead,
+        resend_on_a_lost_reply,
+        lost_reply_is_failure,
+        revoke_left_out,
+        recovery_sends_again,
+        orphans_not_counted,
+        token_id_not_kept,
+        tokens_mixed_up,
+        token_in_the_output,
+    )
+}
+
+#: The writes that must be durable in order, by the method that makes them.
+STEPS = ("enlist", "issuing", "issued", "sending", "settle", "settle_revocation")
+
+
+def kill_at(step: str, moment: str) -> None:
+    """Let the process kill itself right before or right after the first durable write of a kind."""
+    method: _Method = getattr(SendLog, step)
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def at_once(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if moment == "before":
+            die()
+        method(*given, **more)
+        die()
+
+    async def awaited(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+        if moment == "before":
+            die()
+        await method(*given, **more)
+        die()
+
+    _put(SendLog, step, at_once if step == "enlist" else awaited)
+
+
+def main() -> None:
+    """Bend the program as the first argument says, then run it with the others."""
+    how = sys.argv.pop(1)
+    if how.startswith("kill:"):
+        _, step, moment = how.split(":")
+        kill_at(step, moment)
+    else:
+        MUTANTS[how]()
+    campaign_main()
+
+
+if __name__ == "__main__":
+    main()

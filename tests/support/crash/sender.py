@@ -1,0 +1,129 @@
+"""The sender as a process that is started, watched, killed and asked for its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from support import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+class BrokenRunError(AssertionError):
+    """The sender ended in a way that no fault explains."""
+
+
+@dataclass
+class Sender:
+    """`campaign` with the settings of one scenario."""
+
+    folder: Path
+    campaign: Path
+    log: Path
+    key: str
+    clerk_url: str
+    smtp_url: str
+    #: What is started: the program itself, or a launcher that bends it first.
+    command: Sequence[str] = (sys.executable, "-m", "campaign")
+    #: Whatever the sender wrote to stdout and stderr, by run.
+    outputs: dict[str, bytes] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    #: The run started last.
+    process: subprocess.Popen[bytes] | None = None
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CAMPAIGN_"))}
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        return {
+            **kept,
+            "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": "1",
+            "CLERK_SECRET_KEY": self.key,
+            "CLERK_API_URL": self.clerk_url,
+            "CAMPAIGN_SMTP_URL": self.smtp_url,
+            "CAMPAIGN_LOG": str(self.log),
+            "CAMPAIGN_REPLY_TIMEOUT": "3s",
+            **self.environment,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Return the running sender; its outputs are kept."""
+        name = f"{len(self.outputs):03}.txt"
+        self.outputs[name] = b""
+        with (self.folder / name).open("wb") as output:
+            self.process = subprocess.Popen(
+                [*self.command, *arguments],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the run for a while, as a closed lid does, and let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+    def last_output(self) -> str:
+        """Return what the run started last has written so far."""
+        return (self.folder / list(self.outputs)[-1]).read_text(encoding="utf-8", errors="replace")
+
+    def run_until(self, end: Callable[[], bool], *, patience: float = 300.0) -> int | None:
+        """Start a run; kill it with SIGKILL when `end` says so and return None, or return its exit code.
+
+        Raises:
+            BrokenRunError: the run ended with another code than 0 or 1, or with a traceback, or not at all.
+        """
+        process = self.start("run", str(self.campaign), "--yes")
+        deadline = time.monotonic() + patience
+        while process.poll() is None:
+            if end():
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                self._must_be_calm()
+                return None
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise BrokenRunError(f"the run did not end within {patience} s:\n{self.last_output()[-3000:]}")
+            time.sleep(0.003)
+        self._must_be_calm()
+        if process.returncode not in {0, 1}:
+            raise BrokenRunError(f"the run ended with {process.returncode}:\n{self.last_output()[-3000:]}")
+        return process.returncode
+
+    def _must_be_calm(self) -> None:
+        if "Traceback" in self.last_output():
+            raise BrokenRunError(f"a traceback:\n{self.last_output()[-5000:]}")
+
+    def ask(self, *arguments: str) -> str:
+        """Return the stdout of a command that is to succeed."""
+        done = subprocess.run(
+            [*self.command, *arguments], cwd=self.folder, env=self._environment(), capture_output=True, check=False
+        )
+        if done.returncode:
+            raise BrokenRunError(f"{arguments} ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}")
+        return done.stdout.decode()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what `campaign log` says."""
+        return [json.loads(line) for line in self.ask("log", str(self.campaign), "--format", "jsonl").splitlines()]
+
+    def status(self) -> dict[str, Any]:
+        """Return what `campaign status` says."""
+        found = json.loads(self.ask("status", str(self.campaign), "--json"))
+        assert isinstance(found, dict)
+        return found

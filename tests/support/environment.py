@@ -1,0 +1,111 @@
+"""A campaign with servers of its own: a Clerk, a mail server, and the workspace that works with them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from support.crash.checker import check
+from support.crash.leaks import files_under, scan
+from support.crash.records import Evidence, Terms, read_log_file, read_people
+from support.fork_server import QuickWorkspace
+from support.servers.clerk import ClerkServer
+from support.servers.clerk_script import ClerkScript
+from support.servers.smtp import SmtpServer
+from support.workspace import SECRET_KEY
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from support.crash.checker import Verdict
+    from support.servers.record import Event
+    from support.servers.smtp_script import SmtpScript
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that takes part in one test."""
+
+    work: QuickWorkspace
+    clerk: ClerkServer
+    smtp: SmtpServer
+
+    @property
+    def accepted(self) -> list[Event]:
+        """What the mail server took, in order."""
+        return self.smtp.events("accept")
+
+    @property
+    def mailed(self) -> list[str]:
+        """Who got mail, in the order of the alphabet; whoever got two stands there twice."""
+        return sorted(event["rcpt"][0] for event in self.accepted)
+
+    @property
+    def tokens(self) -> list[Event]:
+        """The tokens that Clerk issued, in order."""
+        return self.clerk.events("token")
+
+    @property
+    def revoked(self) -> set[str]:
+        """The ids of the tokens that Clerk was told to revoke."""
+        return {event["id"] for event in self.clerk.events("revoked")}
+
+    def verdict(self, **terms: Any) -> Verdict:  # noqa: ANN401 - the fields of Terms
+        """Return the independent checker's verdict on all promises, from the servers' records and the log."""
+        file = read_log_file(self.work.log, "trial")
+        evidence = Evidence(
+            people=read_people(self.work.folder / "people.csv"),
+            rows=self.work.rows(),
+            status=self.work.status(),
+            transitions=file.transitions,
+            orphans=file.orphans,
+            unsettled=file.unsettled,
+            smtp=self.smtp.events(),
+            clerk=self.clerk.events(),
+            terms=Terms(**terms),
+        )
+        places = files_under(self.work.folder)
+        leaks = scan(places, tokens=evidence.tokens, secrets={"the secret key": SECRET_KEY})
+        return check(replace(evidence, leaks=leaks, scanned=len(places)))
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither server heard anything."""
+        return not self.smtp.events() and not self.clerk.events()
+
+
+@contextmanager
+def staged(
+    folder: Path,
+    people: Any = 3,  # noqa: ANN401 - whatever Workspace.write takes
+    *,
+    clerk: ClerkScript | None = None,
+    smtp: SmtpScript | None = None,
+    **campaign: Any,  # noqa: ANN401 - the same
+) -> Iterator[Stage]:
+    """Yield a campaign in `folder` with its servers; Clerk knows the people of its CSV."""
+    work = QuickWorkspace(folder)
+    work.write(people, **campaign)
+    script = clerk or ClerkScript()
+    users = replace(script.users, csv=script.users.csv or str(folder / "people.csv"))
+    with ClerkServer(replace(script, users=users, key=SECRET_KEY)) as token_server, SmtpServer(smtp) as mail_server:
+        work.serve_by(clerk=token_server.url, smtp=mail_server.url)
+        try:
+            yield Stage(work, token_server, mail_server)
+        finally:
+            work.end()
+
+
+def wait_for(
+    seen: Callable[[], object], process: subprocess.Popen[str], *, every: float = 0.01, timeout: float = 60
+) -> None:
+    """Return when something was seen while a process runs; a process that ended before is a failure."""
+    deadline = time.monotonic() + timeout
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(every)  # noqa: TID251 - servers and processes live in the real time

@@ -1,0 +1,64 @@
+"""Faults of the templates, and data that tries to be more than data."""
+
+from __future__ import annotations
+
+from support.faults.rows import Row
+
+_FOUND_FIRST = "e2e/faults/test_templates.py::test_what_would_break_a_mail_is_found_first"
+
+ROWS = (
+    Row(
+        "an undefined variable, wrong syntax, a missing file, an error at a row far down",
+        "found by `check`, and by `run` before the first token, with the file, its line and the row",
+        (
+            _FOUND_FIRST,
+            "e2e/cli/test_bad_input.py::test_a_wrong_template_is_told_by_file_line_and_row",
+            "e2e/cli/test_bad_input.py::test_check_tells_all_problems_at_once",
+            "unit/message/test_templates.py::test_faults_that_rendering_finds",
+        ),
+    ),
+    Row(
+        "CSS that cannot be inlined for a row",
+        "found by `check`; in a run that row fails alone, with the file and the row, and its token is revoked",
+        (
+            "e2e/faults/test_templates.py::test_css_that_cannot_be_inlined_names_the_template_and_the_row",
+            "unit/message/html/test_css.py::test_css_that_cannot_be_read_is_an_error",
+        ),
+    ),
+    Row(
+        "a template names style sheets, imports or images by URL or file",
+        "nothing is fetched and nothing opened",
+        ("e2e/faults/test_templates.py::test_nothing_that_a_template_names_is_fetched",),
+    ),
+    Row(
+        "a template is edited during a run",
+        "it was read once, so nothing changes; the next run says that the templates are others",
+        (
+            "e2e/faults/test_templates.py::test_a_template_edited_during_a_run",
+            "unit/message/test_templates.py::test_after_sealing_nothing_is_read",
+            "unit/message/test_message.py::test_the_fingerprint_changes_with_the_campaign",
+        ),
+    ),
+    Row(
+        "markup, formulas, header breaks, encoded words or template syntax in the data",
+        "text, and nothing else",
+        (
+            "e2e/faults/test_templates.py::test_data_is_text_and_nothing_else",
+            "e2e/faults/test_templates.py::test_data_is_no_formula_in_a_spreadsheet",
+            "unit/message/test_message.py::test_the_parsed_message_is_the_one_that_was_meant",
+            "unit/message/mime/test_headers.py::test_a_text_comes_back_from_its_header",
+            "unit/message/html/test_escaping.py::test_data_in_text_and_values_adds_no_markup",
+            "unit/message/test_links.py::test_variables_are_data_wherever_they_stand",
+        ),
+    ),
+    Row(
+        "the sign-in link is lost, or altered by folding, cutting, escaping or what stands behind it",
+        "found before the first token",
+        (
+            _FOUND_FIRST,
+            "unit/message/test_links.py::test_a_long_token_arrives_byte_for_byte",
+            "unit/message/mime/test_bodies.py::test_quoted_printable_is_undone_by_the_standard_library",
+            "unit/message/test_message.py::test_a_message_without_its_token_is_a_mistake",
+        ),
+    ),
+)

@@ -1,0 +1,151 @@
+"""A campaign of made-up people that ran over days, written into a send log as a run would. No test is here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from campaign.model import InvalidRow, Outcome, Receipt, Recipient, SignInToken, Status
+from campaign.sendlog import QueueCursor, SendLog
+from support.sendlog_helpers import TWO_DAYS, enlist
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from campaign.model import Delivery
+
+#: 3 March 2026, 09:00 UTC.
+START = 1_772_528_400.0
+#: Markup, an address, an id of Clerk and a token's likeness, as an evil server would have them.
+HOSTILE = "<script>alert(1)</script> <b>u{0}</b> u{0}@{1} user_{0} 4F3A2B1C9D no"
+DOMAINS = ("gmail.example", "outlook.example", "icloud.example", "acme.example")
+#: How many rows are under way at once while the log is written.
+_TOGETHER = 500
+
+
+class Dial:
+    """A clock that shows what it was set to."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> float:
+        """Return what it was set to."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Nobody sleeps here."""
+        raise NotImplementedError
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Nobody waits here."""
+        raise NotImplementedError
+
+
+class Chronicle:
+    """Writes the log of a campaign.
+
+    Args:
+        path: the send log.
+        recipients: rows of the CSV.
+        batches: they are mailed in so many runs, a day apart.
+        rate: messages a second.
+    """
+
+    def __init__(self, path: Path, *, recipients: int = 5000, batches: int = 3, rate: float = 20.0) -> None:
+        self._path = path
+        self._recipients = recipients
+        self._batches = batches
+        self._rate = rate
+        self._clock = Dial()
+        self._dice = random.Random(7)  # noqa: S311 - not for secrets
+
+    def write(self) -> None:
+        """Write it."""
+        log = SendLog(self._path, "trial", self._clock)
+        try:
+            enlist(log, list(self._rows()))
+            asyncio.run(self._run(log))
+        finally:
+            log.close()
+
+    def _rows(self) -> Iterator[Recipient | InvalidRow]:
+        for number in range(1, self._recipients + 1):
+            common = self._dice.random() < 0.9
+            domain = self._dice.choice(DOMAINS) if common else f"company{self._dice.randrange(300)}.example"
+            user = f"user_{number}"
+            if number % 500 == 0:
+                reason = "The address cannot be mailed: This is not one plain address."
+                yield InvalidRow(user, f"u{number} at {domain}", user, reason, number + 1)
+            else:
+                yield Recipient(user, f"u{number}@{domain}", user, {"first_name": "Ada"}, number + 1)
+
+    async def _run(self, log: SendLog) -> None:
+        async with log:
+            rows = await log.claim(self._recipients, QueueCursor())
+            # the last few stay in the queue
+            rows = rows[: len(rows) - len(rows) // 100]
+            for start in range(0, len(rows), _TOGETHER):
+                together = rows[start : start + _TOGETHER]
+                await asyncio.gather(*(self._deliver(log, row, start + each) for each, row in enumerate(together)))
+            await self._revoke(log)
+
+    async def _deliver(self, log: SendLog, row: Delivery, place: int) -> None:
+        """Take a row along the path that the dice want."""
+        dice, each = random.Random(place), self._recipients / self._batches  # noqa: S311 - not for secrets
+        moment = START + place // each * 86_400 + place % each / self._rate
+        fate = dice.random()
+        if fate < 0.008:
+            self._clock.at = moment
+            reason = f"the address is not one of {row.recipient.user_id}'s at Clerk"
+            await log.settle(row, Outcome(Status.SKIPPED, reason))
+            return
+        while True:
+            moment, row, again = await self._attempt(log, row, moment, dice, fate)
+            if not again:
+                return
+            # whoever was put off is taken at the next try, but for the full mailboxes
+            fate = fate if fate < 0.03 else 1.0
+
+    async def _attempt(
+        self, log: SendLog, row: Delivery, moment: float, dice: random.Random, fate: float
+    ) -> tuple[float, Delivery, bool]:
+        user = row.recipient.user_id or ""
+        clock = self._clock
+        clock.at = moment
+        row = await log.issuing(row, user_id=user, expires_in=TWO_DAYS)
+        clock.at = moment = moment + dice.lognormvariate(-2.4, 0.3)
+        if 0.03 <= fate < 0.04:
+            await log.settle(row, Outcome(Status.QUEUED, "Clerk's answer was lost: timed out", possible_orphan=True))
+            return moment + 5, row, True
+        token = SignInToken(f"sit_{row.id}_{row.generation}", "secret", user)
+        await log.issued(row, token)
+        if fate < 0.03:
+            given_up = row.attempts == 3
+            status = Status.FAILED if given_up else Status.QUEUED
+            reply = Receipt(452, "4.2.2", "Mailbox full")
+            clock.at = moment + 0.05
+            await log.settle(row, Outcome(status, f"RCPT TO was answered: {reply}", reply, faults=1), revoke=token)
+            return moment + 30 * row.attempts, row._replace(faults=row.attempts), not given_up
+        if fate < 0.06:
+            domain = row.recipient.email.rpartition("@")[2]
+            reply = Receipt(550, "5.1.1", HOSTILE.format(user.removeprefix("user_"), domain))
+            clock.at = moment + 0.05
+            await log.settle(row, Outcome(Status.FAILED, f"RCPT TO was answered: {reply}", reply), revoke=token)
+            return moment, row, False
+        clock.at = moment + 0.02
+        server = "mail.example:587"
+        await log.sending(row, message_id=f"<{row.id}.{row.generation}@acme.example>", server=server, with_token=True)
+        clock.at = moment + 0.02 + dice.lognormvariate(-1.7, 0.5)
+        if fate < 0.07:
+            await log.settle(row, Outcome(Status.UNCERTAIN, "no reply to the final dot: the server closed"))
+        else:
+            await log.settle(row, Outcome(Status.SENT, reply=Receipt(250, "2.0.0", f"Ok: queued as 4F3A2B{row.id}")))
+        return moment, row, False
+
+    async def _revoke(self, log: SendLog) -> None:
+        tries = await log.try_revocations(self._recipients)
+        for place, (token_id, _) in enumerate(tries[3:]):
+            await log.settle_revocation(token_id, "used" if place < 4 else "revoked")

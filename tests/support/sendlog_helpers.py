@@ -1,0 +1,114 @@
+"""A send log for the tests: filled with made-up people, brought into any state, and looked at from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from campaign.model import Outcome, Receipt, Recipient, SignInToken, Status
+from campaign.sendlog import QueueCursor, SendLog
+from support.fake_clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from pathlib import Path
+
+    from campaign.model import Delivery, InvalidRow
+    from campaign.sendlog import Enlistment
+
+TWO_DAYS = timedelta(hours=48)
+REFUSED = Receipt(550, "5.1.1", "No such user")
+END_STATES = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
+
+
+def person(number: int, *, domain: str = "example.com", **variables: str) -> Recipient:
+    """Return a made-up recipient."""
+    name = f"user_{number}"
+    return Recipient(name, f"u{number}@{domain}", name, variables or {"first_name": f"Name {number}"}, number + 1)
+
+
+def people(number: int) -> list[Recipient]:
+    """Return so many made-up recipients."""
+    return [person(each) for each in range(1, number + 1)]
+
+
+@contextmanager
+def opened(path: Path, *, campaign: str = "trial", clock: FakeClock | None = None) -> Iterator[SendLog]:
+    """Open a campaign's log."""
+    log = SendLog(path, campaign, clock or FakeClock())
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def enlist(log: SendLog, rows: Sequence[Recipient | InvalidRow], *, source: str = "people.csv") -> Enlistment:
+    """Enlist rows as a CSV with a fingerprint of its own."""
+    return log.enlist(lambda: rows, source=source, digest=repr(rows))
+
+
+def token(delivery: Delivery) -> SignInToken:
+    """Return the token that Clerk makes for a delivery."""
+    user_id = delivery.recipient.user_id or ""
+    return SignInToken(f"sit_{delivery.id}_{delivery.generation}", f"secret-{delivery.id}", user_id)
+
+
+async def issue(log: SendLog, delivery: Delivery) -> Delivery:
+    """Take a row to where its token is known."""
+    delivery = await log.issuing(delivery, user_id=delivery.recipient.user_id or "", expires_in=TWO_DAYS)
+    await log.issued(delivery, token(delivery))
+    return delivery
+
+
+async def intend(log: SendLog, delivery: Delivery) -> Delivery:
+    """Take a row to where its message may be out."""
+    delivery = await issue(log, delivery)
+    message_id = f"<{delivery.id}.{delivery.generation}@acme.example>"
+    await log.sending(delivery, message_id=message_id, server="mail.example:587", with_token=True)
+    return delivery
+
+
+async def bring(log: SendLog, delivery: Delivery, state: Status) -> Delivery:
+    """Take a queued row to any state, as a run would."""
+    if state is Status.ISSUING:
+        return await issue(log, delivery)
+    if state is Status.SKIPPED:
+        await log.settle(delivery, Outcome(Status.SKIPPED, "banned"))
+    elif state is not Status.QUEUED:
+        delivery = await intend(log, delivery)
+        if state is not Status.SENDING:
+            reply = REFUSED if state is Status.FAILED else None
+            revoke = token(delivery) if state is Status.FAILED else None
+            await log.settle(delivery, Outcome(state, "as brought", reply), revoke=revoke)
+    return delivery
+
+
+def working(log: SendLog, work: Callable[[list[Delivery]], Coroutine[Any, Any, None]], *, limit: int = 1000) -> None:
+    """Claim what is due and work on it while the log's writer runs (as `campaign.delivery.run` does)."""
+
+    async def run() -> None:
+        async with log:
+            await work(await log.claim(limit, QueueCursor()))
+
+    asyncio.run(run())
+
+
+def table(path: Path, query: str) -> list[dict[str, Any]]:
+    """Return rows of the log as another process sees them."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query)]
+
+
+def states(path: Path) -> dict[str, str]:
+    """Return each recipient's state by key."""
+    return {row["key"]: row["state"] for row in table(path, "SELECT key, state FROM delivery ORDER BY id")}
+
+
+def history(path: Path) -> list[tuple[str, str, str]]:
+    """Return each transition as (from, to, by whom)."""
+    rows = table(path, "SELECT old_state, new_state, actor FROM history ORDER BY id")
+    return [(row["old_state"], row["new_state"], row["actor"]) for row in rows]

@@ -1,0 +1,130 @@
+"""For the tests of `campaign.smtp`: messages, connections and a pool to a scripted server, and what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from campaign.clock import SystemClock
+from campaign.config.smtp_url import parse_smtp_url
+from campaign.delivery.concurrency import Latency
+from campaign.errors import CampaignError, TransientError
+from campaign.model import Receipt
+from campaign.smtp import Connector, Envelope, Pool, Timeouts
+from campaign.smtp.reply_codes import NotBegunError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from campaign.clock import Clock
+    from campaign.smtp.connection import Connection
+    from support.servers.smtp import SmtpServer
+
+SENDER = "hello@acme.example"
+#: How `fates` counts an accepted message.
+RECEIPT = "receipt"
+ADA, BOB = "ada@example.com", "bob@example.org"
+#: Short, for servers that do not answer.
+QUICK = Timeouts(command=0.3, body=0.3, dot=0.3)
+#: So long that only an answer ends the wait.
+PATIENT = Timeouts(command=20.0, body=20.0, dot=20.0)
+
+
+def mail(to: str = ADA, *, body: bytes = b"Hello\r\n", number: int = 1) -> bytes:
+    """Return a message."""
+    return b"From: %b\r\nTo: %b\r\nMessage-ID: <%d@acme.example>\r\n\r\n%b" % (
+        SENDER.encode(), to.encode(), number, body,
+    )  # fmt: skip
+
+
+def envelope(message: bytes, to: str = ADA, *, eight_bit: bool = False) -> Envelope:
+    """Return the envelope of a message."""
+    return Envelope(SENDER, to, len(message), eight_bit)
+
+
+def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
+    """Return what opens connections to a scripted server and trusts its authority."""
+    context = None
+    if server.script.tls != "none":
+        context = ssl.create_default_context(cadata=server.authority.decode())
+    return Connector(parse_smtp_url(url or server.url), timeouts, context)
+
+
+async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:
+    """Carry one message over a connection from its envelope to the reply to its dot."""
+    message = mail(to) if message is None else message
+    await connection.envelope(envelope(message, to))
+    await connection.body(message)
+    return await connection.dot()
+
+
+async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError | NotBegunError:
+    """Return what becomes of one message: the receipt or the error."""
+    try:
+        return await transact(connection, to)
+    except (CampaignError, NotBegunError) as error:
+        return error
+
+
+def accepted(server: SmtpServer) -> list[str]:
+    """Return to whom messages were accepted, in order."""
+    return [event["rcpt"][0] for event in server.events("accept")]
+
+
+def violations(server: SmtpServer) -> list[str]:
+    """Return what the client did against the protocol."""
+    return [f"{event['what']}: {event['line']}" for event in server.events("violation")]
+
+
+def digest(message: bytes) -> str:
+    """Return a message's fingerprint as the server records it."""
+    return hashlib.sha256(message).hexdigest()
+
+
+async def no_intent() -> None:
+    """Keep no intent."""
+
+
+class Post:
+    """A pool at a scripted server, and how long it says that messages took."""
+
+    def __init__(
+        self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self.transaction = Latency()
+        self.pool = Pool(
+            dialer(server, url=url),
+            limit=limit,
+            clock=clock or SystemClock(),
+            on_accepted=self.transaction.note,
+        )
+
+    async def send(
+        self,
+        number: int,
+        before_dot: Callable[[], Awaitable[None]] = no_intent,
+        *,
+        body: bytes = b"Hello\r\n",
+    ) -> Receipt | CampaignError:
+        """Return what becomes of a message."""
+        to = f"u{number}@d{number % 3}.example"
+        message = mail(to, body=body, number=number)
+        try:
+            return await self.pool.send(envelope(message, to), message, before_dot)
+        except CampaignError as error:
+            return error
+
+    async def send_all(self, number: int) -> list[Receipt | CampaignError]:
+        """Return what becomes of so many messages that are there at once."""
+        return list(await asyncio.gather(*[self.send(each) for each in range(number)]))
+
+
+def fates(outcomes: list[Receipt | CampaignError]) -> Counter[object]:
+    """Count outcomes: receipts, scopes of what comes later, and other errors by their class."""
+    return Counter(
+        RECEIPT if isinstance(one, Receipt) else one.scope if isinstance(one, TransientError) else type(one)
+        for one in outcomes
+    )

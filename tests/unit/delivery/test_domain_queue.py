@@ -1,0 +1,225 @@
+"""The turns of a recipient domain: had at the dot together with the server's, and waited for without a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.domain_queue import DomainQueue
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.errors import Scope, TransientError
+from campaign.model import Outcome, Rate, Status
+from campaign.sendlog import QueueCursor, SendLog
+from support.fake_clock import FakeClock, settled
+from support.sendlog_helpers import TWO_DAYS, enlist, people
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from campaign.delivery.rate_limiter import Permit
+    from campaign.model import Delivery
+
+START = 1_750_000_000.0
+
+
+def played(clock: FakeClock, *work: Coroutine[object, object, None]) -> None:
+    """Do all of it at once, while time passes as fast as it can."""
+
+    async def run() -> None:
+        await clock.play(asyncio.gather(*work))
+
+    asyncio.run(run())
+
+
+def pacer(clock: FakeClock, *rates: str) -> RateLimiter:
+    """Return a pacer on a clock."""
+    return RateLimiter([Rate.parse(rate) for rate in rates], clock)
+
+
+@pytest.mark.parametrize("rates", [("5/second",), ("7/hour",), ("4/second", "6/hour"), ("3/10 seconds",)], ids=str)
+@pytest.mark.parametrize("taken", [0, 3])
+def test_it_is_known_when_those_in_line_will_have_their_turns(rates: tuple[str, ...], taken: int) -> None:
+    """Whoever stands behind others learns when the turn comes: hardly later than it does, and hardly earlier."""
+    clock = FakeClock(START)
+    one, told, had = pacer(clock, *rates), list[float](), list[float]()
+
+    async def take() -> None:
+        for _ in range(taken):
+            await one.turn()
+        told.extend(one.free_behind(others) for others in range(8))
+        for _ in range(8):
+            await one.turn()
+            had.append(clock.now())
+
+    played(clock, take())
+    for expected, instant in zip(told, had, strict=True):
+        assert expected <= instant + 0.06  # what an even spread catches up
+        assert instant - expected <= max(Rate.parse(rate).period.total_seconds() for rate in rates) * 0.35
+
+
+def test_both_turns_are_taken_at_one_instant() -> None:
+    """A message that needs the turns of two pacers has both at once: neither is used late and crowds another."""
+    clock = FakeClock(START)
+    server, domain = pacer(clock, "3/second"), pacer(clock, "2/second")
+    went = list[float]()
+
+    async def other() -> None:
+        for _ in range(10):
+            await server.turn()
+
+    async def message() -> None:
+        await domain.acquire_both(server.turn)
+        went.append(clock.now())
+        assert domain.free_at() >= clock.now() + 0.45
+
+    played(clock, other(), *[message() for _ in range(10)])
+    assert all(later - earlier >= 0.45 for earlier, later in pairwise(went))
+    assert len(went) == 10
+
+
+def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
+    """While the server is held nobody takes a turn of the domain from those who come later."""
+    clock = FakeClock(START)
+    server, domain = pacer(clock, "3/second"), pacer(clock, "1/hour")
+    server.hold(600.0)
+
+    async def of_the_server() -> Permit:
+        return await server.acquire_or_defer("the mail server", Scope.SERVER)
+
+    async def message() -> None:
+        with pytest.raises(TransientError) as caught:
+            await domain.acquire_both(of_the_server)
+        assert caught.value.scope is Scope.SERVER
+
+    played(clock, message())
+    assert domain.free_at() == clock.now()
+
+
+def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> DomainQueue:
+    """Return a domain's lane."""
+    concurrency = concurrency or Concurrency(rate=None, connections=1, with_token=False)
+    return DomainQueue(QueueCursor(domain="d.example"), pacer(clock, *rates), concurrency, clock)
+
+
+def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
+    """Of a crowd of messages one at a time comes near, as early before its turn as a message takes on its way."""
+    clock = FakeClock(START)
+    concurrency = Concurrency(rate=None, connections=1, with_token=False)
+    concurrency.transaction.note(0.2)
+    slow, early = lane(clock, "1/minute", concurrency=concurrency), list[float]()
+
+    async def message(number: int) -> None:
+        await slow.wait_until_due(number)
+        came = clock.now()
+        await slow.turn(number, RateLimiter((), clock).turn)
+        early.append(clock.now() - came)
+
+    played(clock, *[message(number) for number in range(5)])
+    assert clock.now() - START > 240
+    assert max(early) <= 0.2 + 0.001
+    assert max(early[1:]) >= 0.1
+    assert slow.waiting == 0
+
+
+class TardyClock(FakeClock):
+    """A clock whose sleepers wake late, as a machine's do."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return a millisecond late."""
+        await super().sleep(seconds + 0.001)
+
+
+def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
+    """Messages that come near later than they could make up for it: each second has its hundred all the same."""
+    clock = TardyClock(START)
+    concurrency = Concurrency(rate=None, connections=1, with_token=False)
+    concurrency.transaction.note(0.0003)
+    fast, went = lane(clock, "100/second", concurrency=concurrency), list[float]()
+
+    async def message(number: int) -> None:
+        await fast.wait_until_due(number)
+        await clock.sleep(0.0003)
+        await fast.turn(number, RateLimiter((), clock).turn)
+        went.append(clock.now())
+
+    played(clock, *[message(number) for number in range(500)])
+    assert went[-1] - went[0] <= 5.0 * 1.01
+    assert all(later - earlier >= 1.0 for earlier, later in zip(went, went[100:], strict=False))
+
+
+def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
+    """A domain that is held sends the messages back that wait for its turn; those that are on the wire go on."""
+    clock = FakeClock(START)
+    slow, back = lane(clock, "1/minute"), list[tuple[int, Scope]]()
+
+    async def message(number: int) -> None:
+        try:
+            await slow.wait_until_due(number)
+        except TransientError as error:
+            back.append((number, error.scope))
+        else:
+            await slow.turn(number, RateLimiter((), clock).turn)
+
+    async def hold() -> None:
+        await settled()
+        slow.hold(900.0)
+
+    played(clock, message(0), message(1), message(2), hold())
+    assert back == [(1, Scope.DOMAIN), (2, Scope.DOMAIN)]
+    assert clock.now() - START < 120
+
+
+class SlowLog(SendLog):
+    """A send log whose pages arrive when a test says."""
+
+    def __init__(self, path: Path, clock: FakeClock) -> None:
+        super().__init__(path, "trial", clock)
+        self.read = asyncio.Event()
+        self.arrive = asyncio.Event()
+        self.arrive.set()
+
+    async def claim(self, limit: int, lane: QueueCursor) -> list[Delivery]:
+        """Return due rows."""
+        page = await super().claim(limit, lane)
+        self.read.set()
+        await self.arrive.wait()
+        return page
+
+
+@pytest.mark.parametrize("when", ["while the log is read", "after it was read"])
+def test_a_row_that_comes_back_while_the_log_is_read_is_found(when: str, tmp_path: Path) -> None:
+    """A fault is older than its record: the row is due before the instant at which the log was read meanwhile."""
+
+    async def play(log: SlowLog, clock: FakeClock) -> None:
+        async with log:
+            queue = DomainQueue(QueueCursor(), None, Concurrency(rate=None, connections=1, with_token=False), clock)
+            (delivery,) = await queue.claim(log, 100, {})
+            delivery = await log.issuing(delivery, user_id="", expires_in=TWO_DAYS)
+            fault_at = clock.now()
+            clock.jump(1)
+            log.read.clear()
+            log.arrive.clear()
+            reading = asyncio.ensure_future(queue.claim(log, 100, {}))  # noqa: TID251 - a page that is on its way
+            await log.read.wait()
+            await log.settle(delivery, Outcome(Status.QUEUED, "later", not_before=fault_at))
+            if when == "after it was read":
+                log.arrive.set()
+                await reading
+            queue.came_back(fault_at)
+            log.arrive.set()
+            assert await reading == []
+            assert not queue.exhausted
+            assert [found.id for found in await queue.claim(log, 100, {})] == [delivery.id]
+
+    clock = FakeClock(START)
+    log = SlowLog(tmp_path / "send-log.db", clock)
+    enlist(log, people(1))
+    try:
+        asyncio.run(play(log, clock))
+    finally:
+        log.close()

@@ -1,0 +1,215 @@
+"""Recipient domains in the queue: each at its own rate, left alone when it defers, and met by few when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
+from campaign.delivery.retry import RetryPolicy, outcome_of
+from campaign.errors import TransientError
+from campaign.model import Rate, Receipt
+from support.scheduler_harness import SENT, Feeding, again, names
+from support.sendlog_helpers import person, states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from campaign.model import Delivery, Outcome, Recipient
+
+HOUR = 3600.0
+LATER = Receipt(451, "4.7.1", "Come back later")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "send-log.db"
+
+
+def mixed(slow: int, fast: int) -> list[Recipient]:
+    """Return so many recipients of a slow domain, and behind them so many others."""
+    first = [person(each, domain="Slow.example") for each in range(1, slow + 1)]
+    return first + [person(each, domain="fast.example") for each in range(slow + 1, slow + fast + 1)]
+
+
+def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
+    """Others go while a domain waits for its rate, which is kept."""
+    run = Feeding(path, mixed(20, 100), domains={"slow.example": "1/second"})
+    run.run()
+    slow = [at for at, key in run.went if int(key[5:]) <= 20]
+    fast = [at for at, key in run.went if int(key[5:]) > 20]
+    assert max(fast) < 6.0
+    assert len(slow) == 20
+    assert all(later - earlier >= 0.9 for earlier, later in pairwise(slow))
+    assert slow[-1] < 20.0
+
+
+@pytest.mark.parametrize("rate", ["2/minute", "5/second", "100/second"])
+def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> None:
+    """A row waits in the log until its turn is about as near as it takes to get there, and the rate is reached."""
+    run = Feeding(path, of_one_domain(20), domains={"d.example": rate}, connections=40)
+    run.run()
+    assert max(went - began for (went, _), began in zip(run.went, run.began, strict=True)) < 1.0
+    assert run.went[-1][0] < 19 / Rate.parse(rate).per_second * 1.01 + 0.1
+
+
+def test_no_run_waits_for_a_domain_that_has_nobody_left(path: Path) -> None:
+    """A domain whose budget is used up to the last row does not keep the run from its end."""
+    run = Feeding(path, mixed(10, 5), domains={"slow.example": "10/hour"})
+    assert len(run.run()) == 15
+    assert run.seconds < 60.0
+
+
+def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> None:
+    """Rows of a domain beyond its budget wait in the log, and go when they may."""
+    run = Feeding(path, mixed(25, 5), domains={"slow.example": "10/hour"})
+    run.run()
+    assert run.times() == dict.fromkeys(names(30), 1)
+    slow = [at for at, key in run.went if int(key[5:]) <= 25]
+    assert [sum(at // 3600 == hour for at in slow) for hour in range(3)] == [10, 10, 5]
+
+
+def test_a_held_domain_waits_alone(path: Path) -> None:
+    """A domain that is held in the middle of a run waits, whoever of it was read already too; the others go on."""
+    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
+
+    def settle(delivery: Delivery) -> Outcome:
+        if delivery.recipient.key == "user_1":
+            run.feed.pause_domain("d1.example", 900.0)
+        return SENT
+
+    run.run(settle)
+    assert run.times() == dict.fromkeys(names(100), 1)
+    held = [at for at, key in run.went if int(key[5:]) % 2]
+    others = [at for at, key in run.went if not int(key[5:]) % 2]
+    assert max(others) < 60.0
+    # who was under way when the hold began may still have gone
+    assert sum(at >= 900.0 for at in held) >= 45
+
+
+def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
+    """To a domain that is held for ever nothing more goes; its rows stay queued and keep nobody waiting."""
+    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
+    run.feed.pause_domain("d1.example", float("inf"))
+    assert sorted(run.run()) == sorted(f"user_{each}" for each in range(2, 101, 2))
+    assert run.seconds < 60.0
+    assert Counter(states(path).values()) == {"sent": 50, "queued": 50}
+
+
+# -- after a hold ------------------------------------------------------------------------------------------------
+
+
+def of_one_domain(number: int) -> list[Recipient]:
+    """Return so many recipients who share a domain."""
+    return [person(each, domain="d.example") for each in range(1, number + 1)]
+
+
+class Deferring:
+    """A domain that defers some of what it gets, and a run that goes by its policy.
+
+    Args:
+        run: the run.
+        defers: whether a recipient is deferred, by the seconds since the start and since the recipient's first try.
+    """
+
+    def __init__(self, run: Feeding, defers: Callable[[float, float], bool]) -> None:
+        self._run = run
+        self._defers = defers
+        self._policy = RetryPolicy()
+        self._blame = CircuitBreaker(self._policy)
+        self._first: dict[int, float] = {}
+        self.deferred: Counter[str] = Counter()
+
+    def settle(self, delivery: Delivery) -> Outcome:
+        """Return what becomes of a recipient, and hold the domain when that is called for."""
+        feed, now, domain = self._run.feed, self._run.clock.now(), delivery.recipient.domain
+        if not self._defers(self._run.seconds, now - self._first.setdefault(delivery.id, now)):
+            self._blame.accepted(domain)
+            return SENT
+        self.deferred[delivery.recipient.key] += 1
+        error = TransientError("451", reply=LATER)
+        measure = self._blame.refused(domain, error, held=feed.paused_until(domain) > now)
+        if isinstance(measure, PauseDomain):
+            feed.pause_domain(measure.domain, measure.seconds)
+        return outcome_of(error, delivery, self._policy, now=now, paused_until=feed.paused_until(domain))
+
+
+def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
+    """When its hold is over a domain gets two messages, and one more at a time for each that it takes."""
+    run = Feeding(path, of_one_domain(200), connections=40, takes=1.0)
+    run.feed.pause_domain("d.example", 100.0)
+    run.run()
+    assert run.times() == dict.fromkeys(names(200), 1)
+    began = Counter(round(at) for at, _ in run.went)
+    assert [began[second] for second in range(100, 105)] == [2, 4, 8, 16, 32]
+    assert began[105] > 64, "from there on all go"
+
+
+def test_a_domain_that_goes_on_deferring_costs_few_tries(path: Path) -> None:
+    """However long a domain defers everybody, each hold is followed by two tries, and nobody uses up all of theirs."""
+    run = Feeding(path, of_one_domain(60), connections=5, takes=0.5)
+    under_way = run.concurrency.max_deliveries
+    storm = Deferring(run, lambda since_start, _: since_start < 4 * HOUR)
+    run.run(storm.settle)
+    assert set(states(path).values()) == {"sent"}
+    holds = 7 + 3  # half a minute doubled up to an hour, and then an hour each
+    assert storm.deferred.total() <= under_way + 2 * holds
+    assert run.seconds < 5.5 * HOUR
+
+
+def test_a_domain_that_greylists_is_not_left_alone_for_ever(path: Path) -> None:
+    """A domain that wants to see each recipient for five minutes takes those, and the hold after it is a short one."""
+    run = Feeding(path, of_one_domain(300), connections=5, takes=0.5)
+    greylist = Deferring(run, lambda _, since_first: since_first < 300.0)
+    run.run(greylist.settle)
+    assert set(states(path).values()) == {"sent"}
+    assert run.seconds < HOUR
+
+
+def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
+    """A run for so many recipients ends when these are done, held or not."""
+    run = Feeding(path, of_one_domain(30), connections=5, limit=12)
+    storm = Deferring(run, lambda since_start, _: since_start < 100.0)
+    run.run(storm.settle)
+    assert Counter(states(path).values()) == {"sent": 12, "queued": 18}
+
+
+def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None:
+    """Two domains are paused with a message of each under way: each of the other rows is handed out once."""
+    rows = [person(each, domain=f"d{each % 2}.example") for each in range(1, 9)]
+    run = Feeding(path, rows, connections=4)
+    handed_out: list[str] = []
+
+    async def settle(delivery: Delivery | None, outcome: Outcome) -> None:
+        assert delivery is not None
+        await run.log.settle(delivery, outcome)
+        run.feed.settled(delivery, outcome)
+
+    async def play() -> None:
+        async with run.log, asyncio.TaskGroup() as group:
+
+            async def hand_out() -> Delivery | None:
+                delivery = await run.feed.next(group)
+                return delivery and await run.log.issuing(delivery, user_id="", expires_in=timedelta(hours=1))
+
+            for delivery in [await hand_out() for _ in rows]:
+                await settle(delivery, again(1))
+            run.clock.jump(2)
+            under_way = [await hand_out(), await hand_out()]
+            for domain in ("d0.example", "d1.example"):
+                run.feed.pause_domain(domain, 0)
+            while delivery := await hand_out():
+                for each in (*under_way, delivery):
+                    await settle(each, SENT)
+                under_way.clear()
+                handed_out.append(delivery.recipient.key)
+
+    asyncio.run(play())
+    assert sorted(handed_out) == names(8)[2:]
+    assert set(states(path).values()) == {"sent"}

@@ -1,0 +1,348 @@
+"""Group commit: a caller waits for its own write, many share one, and after a failure nothing more is written."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sqlite3
+import threading
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.errors import SendLogError
+from campaign.model import Outcome, Status
+from campaign.sendlog import QueueCursor
+from campaign.sendlog import group_commit as commit
+from campaign.sendlog.group_commit import GroupCommit
+from support.sendlog_helpers import TWO_DAYS, enlist, opened, people, states, table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from campaign.model import Delivery
+    from campaign.sendlog import SendLog
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "send-log.db"
+
+
+#: In this order, whatever the order in which they are asked for.
+STATEMENTS = {
+    "row": "INSERT INTO note VALUES (:text)",
+    "change": "UPDATE note SET text = :after WHERE text = :before",
+}
+
+
+class Writer:
+    """A group commit on a database with one table, whose transactions are counted and can be held up."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._begun, self._held = threading.Event(), threading.Event()
+        self.statements: list[str] = []
+        connection.execute("CREATE TABLE note (text TEXT UNIQUE)")
+        connection.set_trace_callback(self.statements.append)
+        self.writer = GroupCommit(connection, str(path), STATEMENTS)
+
+    async def hold(self) -> asyncio.Future[None]:
+        """Return a write that is under way and goes on only when it is let go."""
+        write = self.writer.submit(lambda _: self._wait())
+        assert await asyncio.to_thread(self._begun.wait, 10)
+        return write
+
+    def _wait(self) -> None:
+        self._begun.set()
+        assert self._held.wait(10)
+
+    def let_go(self) -> None:
+        """Let the write go on that holds the others up."""
+        self._held.set()
+
+    def note(self, text: str) -> asyncio.Future[object]:
+        """Submit a write."""
+        return self.writer.submit(lambda connection: connection.execute("INSERT INTO note VALUES (?)", (text,)))
+
+    def row(self, text: str) -> asyncio.Future[None]:
+        """Submit a row of a step."""
+        return self.writer.write({"row": {"text": text}})
+
+    @property
+    def kept(self) -> list[str]:
+        """What another process sees."""
+        return [row["text"] for row in table(self._path, "SELECT text FROM note ORDER BY rowid")]
+
+
+@asynccontextmanager
+async def writing(path: Path) -> AsyncIterator[Writer]:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        writer = Writer(path, connection)
+        try:
+            yield writer
+        finally:
+            writer.let_go()
+            await asyncio.to_thread(writer.writer.close)
+
+
+def test_writes_that_wait_share_a_transaction(path: Path) -> None:
+    """What gathers while one transaction is under way is written in a single one after it."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            notes = [writer.note(str(number)) for number in range(100)]
+            writer.let_go()
+            await asyncio.gather(first, *notes)
+            assert writer.kept == [str(number) for number in range(100)]
+            assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
+    """Of many rows that were submitted at once the first are on the disk before the last are written."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            rows = [writer.row(str(number)) for number in range(1000)]
+            behind_the_first: list[int] = []
+            rows[0].add_done_callback(lambda _: behind_the_first.append(sum(row.done() for row in rows)))
+            writer.let_go()
+            await asyncio.gather(first, *rows)
+            assert behind_the_first[0] < 500
+            assert writer.kept == [str(number) for number in range(1000)]
+            assert writer.statements.count("COMMIT") < 20
+
+    asyncio.run(run())
+
+
+def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
+    """A caller that goes on finds its write committed."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            for number in range(3):
+                await writer.note(str(number))
+                assert len(writer.kept) == number + 1
+
+    asyncio.run(run())
+
+
+def test_what_is_read_holds_all_that_was_written_before(path: Path) -> None:
+    """A reading that was asked for with a write sees it, returns when it is on the disk, and shares its transaction."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            row = writer.row("a")
+            reading = writer.writer.submit(lambda connection: connection.execute("SELECT text FROM note").fetchall())
+            writer.let_go()
+            assert await reading == [("a",)]
+            assert writer.kept == ["a"]
+            await asyncio.gather(first, row)
+            assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_the_rows_of_a_transaction_are_written_in_the_order_of_the_statements(path: Path) -> None:
+    """A row's next step finds the one before it, though both were asked for at once."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            changes = [writer.writer.write({"change": {"before": text, "after": text.upper()}}) for text in "abc"]
+            rows = [writer.row(text) for text in "abc"]
+            writer.let_go()
+            await asyncio.gather(first, *changes, *rows)
+            assert writer.kept == ["A", "B", "C"]
+            assert writer.statements.count("COMMIT") == 2
+
+    asyncio.run(run())
+
+
+def test_what_one_write_asks_for_is_written_together_or_not_at_all(path: Path) -> None:
+    """A row that is not as it should be breaks the log, and nothing of its transaction is kept."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await writer.row("a")
+            await writer.writer.write({"row": {"text": "b"}, "change": {"before": "a", "after": "c"}})
+            assert sorted(writer.kept) == ["b", "c"]
+            with pytest.raises(SendLogError, match=r"not in the state in which this run left them \(change\)"):
+                await writer.writer.write({"row": {"text": "d"}, "change": {"before": "nothing", "after": "e"}})
+            with pytest.raises(SendLogError, match=r"left them \(change\)"):
+                await writer.row("f")
+            assert sorted(writer.kept) == ["b", "c"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_a_write_that_is_not_urgent_waits_for_another(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, urgent: bool
+) -> None:
+    """It shares the transaction of the write that comes next, which ends its wait."""
+    monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            one = writer.writer.write({"row": {"text": "one"}}, urgent=False)
+            await asyncio.to_thread(lambda: None)
+            other = writer.writer.write({"row": {"text": "other"}}, urgent=urgent)
+            await asyncio.wait_for(asyncio.gather(one, other), 30)
+            assert writer.kept == ["one", "other"]
+            assert writer.statements.count("COMMIT") == 1
+
+    asyncio.run(run())
+
+
+def test_an_urgent_write_waits_for_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written at once where nothing else is to be written."""
+    monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await asyncio.wait_for(writer.row("alone"), 30)
+            await asyncio.wait_for(writer.note("alone, too"), 30)
+
+    asyncio.run(run())
+
+
+def test_a_write_that_is_not_urgent_is_written_without_company(path: Path) -> None:
+    """It does not wait for another one for ever."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await asyncio.wait_for(writer.writer.write({"row": {"text": "alone"}}, urgent=False), 10)
+            assert writer.kept == ["alone"]
+
+    asyncio.run(run())
+
+
+def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
+    """When one write fails, all that shared its transaction fail, nothing of it is kept, and no later one is tried."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await writer.note("before")
+            first = await writer.hold()
+            shared = [writer.note(text) for text in ("one", "before", "two")]
+            writer.let_go()
+            await first
+            results = await asyncio.gather(*shared, return_exceptions=True)
+            assert [type(result) for result in results] == [SendLogError] * 3
+            assert "nothing more was sent" in str(results[0])
+            with pytest.raises(SendLogError, match="cannot be written any longer"):
+                await writer.note("three")
+            with pytest.raises(SendLogError, match="cannot be written any longer"):
+                await writer.writer.submit(lambda _: "not to be trusted")
+            assert writer.kept == ["before"]
+
+    asyncio.run(run())
+
+
+def test_a_caller_that_gave_up_does_no_harm(path: Path) -> None:
+    """A write whose caller was cancelled is carried out, and the others learn of theirs."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            first = await writer.hold()
+            given_up, other = writer.note("given up"), writer.note("other")
+            given_up.cancel()
+            writer.let_go()
+            await asyncio.gather(first, other)
+            assert writer.kept == ["given up", "other"]
+
+    asyncio.run(run())
+
+
+def test_what_waits_is_written_before_the_end(path: Path) -> None:
+    """Closing finishes the writes that were submitted before it."""
+
+    async def run() -> None:
+        async with writing(path) as writer:
+            await writer.hold()
+            notes = [writer.note(str(number)) for number in range(5)]
+        await asyncio.gather(*notes)
+        assert writer.kept == ["0", "1", "2", "3", "4"]
+
+    asyncio.run(run())
+
+
+# -- the log on a disk that is full ------------------------------------------------------------------------------
+
+
+@contextmanager
+def no_file_longer_than(octets: int) -> Iterator[None]:
+    """Let every write behind so many octets of a file fail, as on a full disk (the system's own file-size limit)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def issue_all(log: SendLog, deliveries: list[Delivery]) -> list[object]:
+    moves = [log.issuing(delivery, user_id="u", expires_in=TWO_DAYS) for delivery in deliveries]
+    results: list[object] = await asyncio.gather(*moves, return_exceptions=True)
+    return results
+
+
+def test_a_full_disk_stops_the_run(path: Path) -> None:
+    """When the disk is full mid-run every write fails with a sentence, and only what is on the disk has moved."""
+
+    async def run(log: SendLog) -> None:
+        async with log:
+            lane = QueueCursor()
+            (one, *others) = await log.claim(2000, lane)
+            await log.issuing(one, user_id="u", expires_in=TWO_DAYS)
+            size = path.with_name(path.name + "-wal").stat().st_size
+            with no_file_longer_than(size + 8192):
+                results = await issue_all(log, others)
+            assert all(isinstance(result, SendLogError) for result in results)
+            # there is space again, but what this run believes of the log may be wrong
+            with pytest.raises(SendLogError, match="Free the disk or mend the log, then run the same command again"):
+                await log.settle(one, Outcome(Status.QUEUED))
+            with pytest.raises(SendLogError):
+                await log.claim(1, lane)
+
+    with opened(path) as log:
+        enlist(log, people(2000))
+        asyncio.run(run(log))
+    found = list(states(path).values())
+    assert (found.count("issuing"), found.count("queued")) == (1, 1999)
+    with opened(path) as log:
+        assert log.recover().orphans == 1
+
+
+def test_a_full_disk_keeps_a_csv_out_whole(path: Path) -> None:
+    """When the disk is full while a CSV is enlisted nothing of it is kept, and the next try succeeds."""
+    with opened(path) as log:
+        with no_file_longer_than(100_000), pytest.raises(SendLogError, match="nothing was changed"):
+            enlist(log, people(20_000))
+        assert log.summary().recipients == 0
+        assert enlist(log, people(100)).added == 100
+
+
+def test_nothing_is_written_outside_of_a_run(path: Path) -> None:
+    """A step of a row is refused before the writer runs and after it ended."""
+
+    async def run(log: SendLog) -> None:
+        async with log:
+            (delivery,) = await log.claim(1, QueueCursor())
+        with pytest.raises(SendLogError, match="closed"):
+            await log.settle(delivery, Outcome(Status.SENT))
+
+    with opened(path) as log:
+        enlist(log, people(1))
+        with pytest.raises(SendLogError, match="closed"):
+            asyncio.run(log.claim(1, QueueCursor()))
+        asyncio.run(run(log))
+    assert states(path) == {"user_1": "queued"}

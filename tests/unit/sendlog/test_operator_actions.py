@@ -1,0 +1,287 @@
+"""What operators decide about settled rows, and what those who look at the log get to see."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.errors import SendLogUnusableError
+from campaign.model import Outcome, Receipt, Status
+from campaign.sendlog import (
+    FIELDS,
+    LogReader,
+    QueueCursor,
+    keep_uncertain,
+    resend_uncertain,
+    retry,
+    revoke_everything,
+    revoke_uncertain,
+)
+from support.fake_clock import FakeClock
+from support.sendlog_helpers import (
+    END_STATES,
+    bring,
+    enlist,
+    history,
+    intend,
+    opened,
+    people,
+    states,
+    table,
+    token,
+    working,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campaign.model import Delivery
+    from campaign.sendlog import SendLog
+
+START = 1_750_000_000.0
+ALL = [Status.QUEUED, *END_STATES]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "send-log.db"
+
+
+def fill(log: SendLog, *wanted: Status) -> None:
+    """Enlist one person for each state and bring them there; user_1 comes to the first of them, and so on."""
+
+    async def work(deliveries: list[Delivery]) -> None:
+        for delivery, state in zip(deliveries, wanted, strict=True):
+            await bring(log, delivery, state)
+
+    enlist(log, people(len(wanted)))
+    working(log, work)
+
+
+def settle(log: SendLog, **answers: str) -> None:
+    """Let Clerk answer revocations."""
+
+    async def work(_: list[Delivery]) -> None:
+        for token_id, outcome in answers.items():
+            await log.settle_revocation(token_id, outcome)
+
+    working(log, work)
+
+
+@pytest.mark.parametrize("state", [Status.FAILED, Status.SKIPPED])
+def test_retry_brings_back_the_rows_of_one_state(path: Path, state: Status) -> None:
+    """Failed rows (or skipped ones) go back to the queue, and no others."""
+    with opened(path) as log:
+        fill(log, *ALL)
+        assert retry(log, state=state) == 1
+        assert retry(log, state=state) == 0
+    moved = f"user_{ALL.index(state) + 1}"
+    assert states(path) == {f"user_{n}": "queued" if f"user_{n}" == moved else s for n, s in enumerate(ALL, 1)}
+    assert history(path)[-1] == (state, "queued", "retry")
+
+
+def test_a_retried_row_has_all_its_attempts_before_it(path: Path) -> None:
+    """A row that had used its attempts up starts anew, with another token and another message, and is due at once."""
+
+    async def give_up(deliveries: list[Delivery]) -> None:
+        delivery = await intend(log, deliveries[0])
+        await log.settle(delivery, Outcome(Status.FAILED, "given up", faults=5), revoke=token(delivery))
+
+    async def again(deliveries: list[Delivery]) -> None:
+        (row,) = deliveries
+        assert (row.faults, row.attempts, row.generation) == (0, 1, 1)
+        assert (await intend(log, row)).generation == 2
+
+    with opened(path) as log:
+        enlist(log, people(1))
+        working(log, give_up)
+        assert retry(log) == 1
+        assert table(path, "SELECT token_id FROM delivery") == [{"token_id": None}]
+        working(log, again)
+
+
+def test_retry_can_be_meant_for_one_address(path: Path) -> None:
+    """With an address only its row moves, without regard to case."""
+    with opened(path) as log:
+        fill(log, Status.FAILED, Status.FAILED)
+        assert retry(log, email="U2@Example.com") == 1
+        assert retry(log, email="nobody@example.com") == 0
+    assert states(path) == {"user_1": "failed", "user_2": "queued"}
+
+
+def test_rows_that_cannot_be_mailed_are_not_retried(path: Path) -> None:
+    """A second row of a key stays skipped: one mail per key."""
+    with opened(path) as log:
+        enlist(log, [*people(1), *people(1)])
+        assert retry(log, state=Status.SKIPPED) == 0
+
+
+def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
+    """`--keep` makes uncertain rows sent, leaves their tokens alone, and touches no others."""
+    with opened(path) as log:
+        fill(log, *ALL)
+        assert keep_uncertain(log) == 1
+        assert log.summary()[Status.SENT] == 2
+    assert history(path)[-1] == ("uncertain", "sent", "resolve")
+    assert table(path, "SELECT token_id FROM revocation WHERE token_id = 'sit_4_1'") == []
+
+
+def test_resending_waits_for_the_revocation(path: Path) -> None:
+    """An uncertain row is queued again only when its old token is out of the world, with a new message."""
+    with opened(path) as log:
+        fill(log, Status.UNCERTAIN, Status.UNCERTAIN, Status.SENT)
+        assert revoke_uncertain(log) == 2
+        assert resend_uncertain(log) == (0, 0)
+        settle(log, sit_1_1="revoked")
+        assert resend_uncertain(log) == (1, 0)
+        settle(log, sit_2_1="unknown")
+        assert resend_uncertain(log) == (1, 0)
+    assert states(path) == {"user_1": "queued", "user_2": "queued", "user_3": "sent"}
+    (row, *_) = table(path, "SELECT token_id, generation, faults, not_before FROM delivery")
+    assert row == {"token_id": None, "generation": 2, "faults": 0, "not_before": 0.0}
+
+
+def test_a_mail_whose_link_was_used_is_not_sent_again(path: Path) -> None:
+    """A token that had been used before it could be revoked proves that the mail arrived: its row is sent."""
+    with opened(path) as log:
+        fill(log, Status.UNCERTAIN, Status.UNCERTAIN)
+        revoke_uncertain(log)
+        settle(log, sit_1_1="used", sit_2_1="revoked")
+        assert resend_uncertain(log) == (1, 1)
+        assert log.summary().used_before_revoked == 0, "the reader used a link that had arrived"
+    assert states(path) == {"user_1": "sent", "user_2": "queued"}
+
+
+def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
+    """A token that was used counts as an alarm unless a message that may have arrived carried it."""
+    with opened(path) as log:
+        fill(log, Status.FAILED, Status.SENT)
+        revoke_everything(log)
+        settle(log, sit_1_1="used", sit_2_1="used")
+        assert log.summary().used_before_revoked == 1
+
+
+def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None:
+    """Without a link there is nothing to revoke; the message gets another Message-ID by its generation."""
+
+    async def lose(deliveries: list[Delivery]) -> None:
+        await log.sending(deliveries[0], message_id="<1@acme.example>", server="m", with_token=False)
+
+    with opened(path) as log:
+        enlist(log, people(1))
+        working(log, lose)
+        log.recover()
+        assert resend_uncertain(log) == (1, 0)
+    assert table(path, "SELECT state, generation FROM delivery") == [{"state": "queued", "generation": 1}]
+
+
+def test_resolving_can_be_meant_for_one_address(path: Path) -> None:
+    """With an address only its row is revoked, resent or kept."""
+    with opened(path) as log:
+        fill(log, Status.UNCERTAIN, Status.UNCERTAIN, Status.UNCERTAIN)
+        assert keep_uncertain(log, email="u1@example.com") == 1
+        assert revoke_uncertain(log, email="U2@example.com") == 1
+        settle(log, sit_2_1="revoked")
+        assert resend_uncertain(log, email="u2@example.com") == (1, 0)
+    assert states(path) == {"user_1": "sent", "user_2": "queued", "user_3": "uncertain"}
+
+
+def test_the_kill_switch_names_every_token_that_is_known(path: Path) -> None:
+    """All tokens of the campaign are to be revoked, whatever their rows' states, each once, and no other campaign's."""
+    with opened(path, campaign="survey") as other:
+        fill(other, Status.SENT)
+    with opened(path) as log:
+        fill(log, Status.SENT, Status.UNCERTAIN, Status.FAILED, Status.SKIPPED, Status.QUEUED)
+        assert revoke_everything(log) == 2
+        assert revoke_everything(log) == 0
+        assert log.summary().revocations == 3
+    assert {row["campaign_id"] for row in table(path, "SELECT campaign_id FROM revocation")} == {2}
+
+
+# -- those who look ----------------------------------------------------------------------------------------------
+
+
+def test_the_counts_add_up(path: Path) -> None:
+    """The counts of all states make up the recipients, beside a run and after it."""
+    with opened(path) as log:
+        fill(log, *ALL, Status.ISSUING, Status.SENDING)
+        with closing(LogReader(path)) as reader:
+            summary = reader.summary("trial", now=START)
+            assert summary.counts == dict.fromkeys(Status, 1)
+            assert summary.recipients == 7
+            assert summary == log.summary()
+            assert reader.campaigns() == ["trial"]
+
+
+def test_each_recipient_is_told(path: Path) -> None:
+    """A line per recipient holds the fields of the interface, with the server's own words and a readable time."""
+    with opened(path, clock=FakeClock(START)) as log:
+        fill(log, Status.FAILED, Status.QUEUED)
+    with closing(LogReader(path)) as reader:
+        failed, queued = reader.recipients("trial")
+        assert tuple(failed) == FIELDS
+        assert failed == {
+            "key": "user_1",
+            "user_id": "user_1",
+            "email": "u1@example.com",
+            "state": "failed",
+            "reason": "as brought",
+            "attempts": 1,
+            "message_id": "<1.1@acme.example>",
+            "token_id": "sit_1_1",
+            "code": 550,
+            "reply": "5.1.1 No such user",
+            "updated_at": "2025-06-15T15:06:40.000+00:00",
+        }
+        assert (queued["code"], queued["reply"], queued["message_id"]) == (None, None, None)
+        assert [row["key"] for row in reader.recipients("trial", state=Status.FAILED)] == ["user_1"]
+
+
+def test_reasons_are_counted(path: Path) -> None:
+    """What needs an explanation is listed by state and reason, the most frequent first, of the CSV at hand only."""
+
+    async def refuse(deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            word = "No such user" if delivery.id < 3 else "Mailbox full"
+            await log.settle(delivery, Outcome(Status.FAILED, word, Receipt(550, "", word)))
+
+    with opened(path) as log:
+        enlist(log, people(3))
+        working(log, refuse)
+        with closing(LogReader(path)) as reader:
+            expected = [(Status.FAILED, "No such user", 2), (Status.FAILED, "Mailbox full", 1)]
+            assert reader.reasons("trial") == expected
+            assert reader.reasons("trial", limit=1) == expected[:1]
+        enlist(log, people(1))
+        with closing(LogReader(path)) as reader:
+            assert reader.reasons("trial") == [(Status.FAILED, "No such user", 1)]
+
+
+def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
+    """A campaign that the log does not know counts nothing, and asking for its rows names those that it knows."""
+    with opened(path):
+        pass
+    with closing(LogReader(path)) as reader:
+        assert reader.summary("survey", now=START).recipients == 0
+        assert reader.reasons("survey") == []
+        with pytest.raises(SendLogUnusableError, match=r"no campaign 'survey' \(it knows: trial\)"):
+            list(reader.recipients("survey"))
+
+
+def test_reading_does_not_hold_a_run_up(path: Path) -> None:
+    """While somebody reads amid the rows a run goes on writing."""
+
+    async def work(deliveries: list[Delivery]) -> None:
+        rows = reader.recipients("trial")
+        next(iter(rows))
+        for delivery in deliveries:
+            await log.settle(await intend(log, delivery), Outcome(Status.SENT))
+        assert await log.claim(10, QueueCursor()) == []
+        assert len(list(rows)) == len(deliveries) - 1
+
+    with opened(path) as log:
+        enlist(log, people(20))
+        with closing(LogReader(path)) as reader:
+            working(log, work)

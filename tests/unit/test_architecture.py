@@ -1,0 +1,322 @@
+"""The house and its rules, read off the source: what imports what, and what happens in one place only."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PACKAGE = ROOT / "campaign"
+MOST_LINES = 300
+#: What starts servers, or the program as a process.
+STARTING = tuple(
+    f"support.{name}" for name in ("servers", "environment", "fork_server", "workspace", "smtp_transactions", "crash")
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement's part."""
+
+    #: The module, as far as it is one of ours down to the file: `campaign.smtp.pool`.
+    module: str
+    #: It is executed when the file is loaded: not within a function, nor for type checkers only.
+    at_once: bool
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def sources() -> list[Path]:
+    """Return the files of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def shown(path: Path) -> str:
+    """Return a path as this file's rules write it, such as `smtp/pool.py`."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def module_of(path: Path) -> str:
+    """Return a file's module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    """Return what a file imports, wherever the statement stands."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
+    for node, at_once in _statements(tree(path), at_once=True):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(name.name, at_once)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            for name in node.names:
+                full = f"{node.module}.{name.name}"
+                below = ROOT / full.replace(".", "/")
+                is_module = below.with_suffix(".py").is_file() or (below / "__init__.py").is_file()
+                yield Import(full if is_module else str(node.module), at_once)
+
+
+def _statements(node: ast.AST, *, at_once: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(node):
+        later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        )
+        yield child, at_once
+        yield from _statements(child, at_once=at_once and not later)
+
+
+@cache
+def calls(path: Path) -> tuple[str, ...]:
+    """Return the dotted name of everything that a file calls, such as `asyncio.sleep`."""
+    return tuple(ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
+
+
+def house() -> list[list[str]]:
+    """Return the files and folders that the README's map names, row by row."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## The map of the code\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert section is not None, "README.md has a section `## The map of the code`"
+    cells = [line.split("|")[1] for line in section[1].splitlines() if line.startswith("|")]
+    return [found for cell in cells if (found := re.findall(r"`(\w+)(?:\.py|/)?`", cell))]
+
+
+def place(module: str) -> str:
+    """Return the file or folder of the map that a module belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_the_map_names_every_file_once() -> None:
+    """The README's map has every file and folder of the package in one of its rows, and nothing else."""
+    there = {place(module_of(path)) for path in sources()} - {"__init__", "__main__"}
+    named = [name for row in house() for name in row]
+    assert sorted(there - set(named)) == [], "not in the README's map"
+    assert sorted(set(named) - there) == [], "in the README's map, and not there"
+    assert len(named) == len(set(named))
+
+
+def test_a_file_imports_only_from_above_it() -> None:
+    """In the order of the README's map no file loads one of a row below its own."""
+    rows = [*house(), ["__main__"]]
+    order = {name: number for number, row in enumerate(rows) for name in row}
+    wrong = [
+        f"{shown(path)} imports {one.module}"
+        for path in sources()
+        if place(module_of(path)) in order
+        for one in imports(path)
+        if one.at_once and one.module.startswith("campaign.")
+        if order.get(place(one.module), -1) > order[place(module_of(path))]
+    ]
+    assert wrong == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """No chain of imports comes back to where it began, not even of types or within functions."""
+    graph = {
+        module_of(path): {one.module for one in imports(path) if one.module.startswith("campaign.")}
+        for path in sources()
+    }
+    for module, used in graph.items():
+        used.discard(module)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_parts_of_a_folder_import_one_way() -> None:
+    """Within each folder, too, its files and folders taken as wholes form no circle."""
+    for folder in sorted({path.parent for path in sources() if path.parent != PACKAGE}):
+        prefix = module_of(folder / "__init__.py") + "."
+        graph: dict[str, set[str]] = {}
+        for path in folder.rglob("*.py"):
+            part = module_of(path).removeprefix(prefix).split(".")[0]
+            if path.parent == folder and path.name == "__init__.py":
+                continue
+            used = {one.module.removeprefix(prefix).split(".")[0] for one in imports(path) if prefix in one.module}
+            graph.setdefault(part, set()).update(used - {part})
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            pytest.fail(f"{shown(folder)}: {' -> '.join(error.args[1])}")
+
+
+def test_the_sandbox_shares_nothing_with_the_rest() -> None:
+    """The sandbox imports nothing of the program, so that the two cannot share a fault."""
+    wrong = [
+        f"{shown(path)} imports {one.module}"
+        for path in (PACKAGE / "sandbox").rglob("*.py")
+        for one in imports(path)
+        if one.module.split(".")[0] == "campaign" and not one.module.startswith("campaign.sandbox")
+    ]
+    assert wrong == []
+
+
+def outside(*allowed: str) -> list[Path]:
+    """Return the files that stand neither among the allowed ones nor in an allowed folder."""
+    return [path for path in sources() if not shown(path).startswith(allowed)]
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("aiosmtplib", ("smtp/connector.py",)),
+        ("httpx", ("clerk/",)),
+        ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
+        ("click", ("cli/",)),
+        ("rich", ("reporting/",)),
+        ("jinja2", ("message/", "reporting/report/", "sandbox/")),
+        ("cryptography", ("message/dkim/", "sandbox/")),
+        ("csv", ("recipients/", "reporting/log_export.py")),
+        ("dotenv", ()),
+        ("requests", ()),
+        ("smtplib", ()),
+    ],
+)
+def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str, ...]) -> None:
+    """Each library is imported only in the files that turn its words into ours."""
+    wrong = [
+        f"{shown(path)} imports {one.module}"
+        for path in outside(*allowed)
+        for one in imports(path)
+        if one.module.split(".")[0] == library
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("what", "is_it", "allowed"),
+    [
+        ("prints", lambda call: call in {"print", "click.echo", "click.secho"}, ("cli/", "sandbox/ship_clerk_js.py")),
+        ("sleeps", lambda call: call in {"asyncio.sleep", "time.sleep"}, ("clock.py", "sandbox/")),
+        (
+            "tells the time",
+            lambda call: call in {"time.time", "time.monotonic", "datetime.now", "datetime.utcnow"},
+            ("clock.py", "sandbox/"),
+        ),
+        (
+            "starts a task",
+            lambda call: call.endswith((".create_task", ".ensure_future", ".TaskGroup")),
+            ("delivery/pipeline.py", "delivery/scheduler.py", "smtp/pool.py", "clock.py", "sandbox/"),
+        ),
+        (
+            "catches signals",
+            lambda call: "signal_handler" in call or call == "signal.signal",
+            ("delivery/signals.py", "cli/inbox.py", "sandbox/"),
+        ),
+        ("reads the environment", lambda call: call in {"os.getenv", "os.environ.get"}, ("config/settings.py",)),
+    ],
+)
+def test_some_things_happen_in_one_place(what: str, is_it: Callable[[str], bool], allowed: tuple[str, ...]) -> None:
+    """Printing, sleeping, the time, tasks, signals and the environment have a place each, and stay there."""
+    wrong = [f"{shown(path)} {what}: {call}" for path in outside(*allowed) for call in calls(path) if is_it(call)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=shown)
+def test_a_file_fits_into_a_head(path: Path) -> None:
+    """Every file has less than 300 lines and begins by saying what lives in it."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MOST_LINES
+    said = ast.get_docstring(tree(path))
+    assert said
+    assert said.splitlines()[0].endswith((".", "?", ":"))
+
+
+def test_every_error_stands_in_the_tree_that_is_drawn() -> None:
+    """Each class of errors.py is drawn in its docstring, ends in Error, and says what it means."""
+    path = PACKAGE / "errors.py"
+    drawn = set(re.findall(r"\w+Error\b", ast.get_docstring(tree(path)) or ""))
+    classes = {node.name: node for node in tree(path).body if isinstance(node, ast.ClassDef)}
+    errors = {name: node for name, node in classes.items() if any("Error" in ast.unparse(base) for base in node.bases)}
+    errors |= {name: node for name, node in classes.items() if "Exception" in map(ast.unparse, node.bases)}
+    assert drawn == set(errors)
+    assert all(name.endswith("Error") and ast.get_docstring(node) for name, node in errors.items())
+
+
+def test_all_sql_stands_in_files_of_its_own() -> None:
+    """The send log's statements stand in .sql files, where they can be read side by side."""
+    words = re.compile(
+        r"^\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER)\b.*\b(FROM|INTO|SET|TABLE|INDEX)\b", re.DOTALL
+    )
+    wrong = [
+        f"{shown(path)}:{node.lineno}: {node.value}"
+        for path in outside("sandbox/", "recipients/grouping.py", "sendlog/files.py")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and words.match(node.value)
+    ]
+    assert wrong == []
+
+
+def all_tests() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """Yield each test of the suite."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                yield path, node  # type: ignore[misc]
+
+
+def test_every_test_states_a_promise() -> None:
+    """Each test's docstring is one sentence."""
+    wrong = []
+    for path, node in all_tests():
+        said = ast.get_docstring(node) or ""
+        if not said or "\n\n" in said or not said.endswith("."):
+            wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {said!r}")
+    assert wrong == []
+
+
+def test_no_test_mocks() -> None:
+    """The suite has real servers, real processes and fakes of its own, and no mocking library."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {one.module}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for one in imports(path)
+        if one.module.startswith(("unittest", "mock", "pytest_mock", "respx"))
+    ]
+    assert wrong == []
+
+
+def test_unit_tests_mirror_the_code_and_open_no_connection() -> None:
+    """Each folder of tests/unit is one of the code, and its tests start no server and no process of the program."""
+    unit = ROOT / "tests/unit"
+    for path in unit.rglob("test_*.py"):
+        assert (PACKAGE / path.parent.relative_to(unit)).is_dir(), path
+        started = [one.module for one in imports(path) if one.module.startswith(STARTING)]
+        assert started == [], path
+
+
+def test_few_modules_stand_beside_the_folders() -> None:
+    """At most six files stand directly in the package, the two with dunder names aside."""
+    assert len([path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]) <= 6
+
+
+def test_no_constructor_takes_more_than_eight_parameters() -> None:
+    """What a class needs is at most eight things; `self` is not one of them."""
+    wrong = []
+    for path in sources():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len(taken) > 9:
+                    wrong.append(f"{shown(path)}:{node.lineno} takes {len(taken) - 1}")
+    assert wrong == []
