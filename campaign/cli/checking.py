@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
 
 #: So many of one kind are told in full; the rest is counted.
-_MOST = 20
+_MAX_LISTED = 20
 
 
 @dataclass(slots=True)
@@ -41,10 +41,10 @@ class CheckReport:
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
         for kind, found in (("problem", self.problems), ("warning", self.warnings)):
-            for line in found[:_MOST]:
+            for line in found[:_MAX_LISTED]:
                 yield f"{kind}: {line}"
-            if len(found) > _MOST:
-                yield f"{kind}: and {len(found) - _MOST:,} more."
+            if len(found) > _MAX_LISTED:
+                yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
         yield from self.signing
         name = self.definition.name
         if self.problems:

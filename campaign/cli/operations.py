@@ -105,12 +105,12 @@ async def send_test(
     template, recipient, clock = MessageTemplate.load(definition), sample(definition), SystemClock()
     sender = split_mailbox(definition.email.sender)[1]
     sample_message(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
-    async with open_services(definition, settings, sandbox=sandbox) as venue:
-        dialer = Connector(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-        with signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer:
-            async with Pool(dialer, limit=1, clock=clock) as pool:
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+        with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
+            async with Pool(connector, limit=1, clock=clock) as pool:
                 await pool.warm_up()
-                async with _token(definition, venue, user_id) as token:
+                async with _token(definition, services, user_id) as token:
                     message = template.compose(
                         recipient.variables,
                         email=address,
@@ -120,16 +120,16 @@ async def send_test(
                     )
                     data = await signer.sign(message.data) if signer else message.data
                     receipt = await pool.send(Envelope(sender, address, len(data)), data, _nothing_to_log)
-        return receipt, venue
+        return receipt, services
 
 
 @asynccontextmanager
-async def _token(definition: Definition, venue: Services, user_id: str | None) -> AsyncIterator[str]:
+async def _token(definition: Definition, services: Services, user_id: str | None) -> AsyncIterator[str]:
     """Yield a token for the test mail; a real one is revoked if the mail was not sent."""
-    if user_id is None or definition.link is None or venue.clerk_key is None:
+    if user_id is None or definition.link is None or services.clerk_key is None:
         yield DUMMY_TOKEN
         return
-    async with Clerk(venue.clerk_url, venue.clerk_key) as clerk:
+    async with Clerk(services.clerk_url, services.clerk_key) as clerk:
         token = await clerk.create_sign_in_token(user_id, expires_in=definition.link.expires_in)
         try:
             if token.user_id != user_id:
@@ -152,8 +152,8 @@ async def retry_rows(
     definition: Definition, settings: Settings, *, state: Status, email: str | None, sandbox: bool
 ) -> CommandResult:
     """Put failed or skipped rows back to `queued`; the next run takes them up."""
-    async with open_services(definition, settings, sandbox=sandbox) as venue:
-        with open_log(venue, definition, SystemClock()) as log:
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        with open_log(services, definition, SystemClock()) as log:
             log.recover()
             return CommandResult(queued=retry(log, state=state, email=email))
 
@@ -162,36 +162,36 @@ async def resolve_rows(
     definition: Definition, settings: Settings, *, resend: bool, email: str | None, sandbox: bool
 ) -> CommandResult:
     """Decide about uncertain rows: take them as sent, or revoke their tokens and then queue them again."""
-    async with open_services(definition, settings, sandbox=sandbox) as venue:
-        with open_log(venue, definition, SystemClock()) as log:
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        with open_log(services, definition, SystemClock()) as log:
             log.recover()
             if not resend:
                 return CommandResult(kept=keep_uncertain(log, email=email))
             revoke_uncertain(log, email=email)
-            answers = await _settle_revocations(definition, venue, log)
+            answers = await _settle_revocations(definition, services, log)
             queued, arrived = resend_uncertain(log, email=email)
             return CommandResult(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
 
 
 async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: bool) -> CommandResult:
     """Revoke every token of the campaign that may still be pending."""
-    async with open_services(definition, settings, sandbox=sandbox) as venue:
-        with open_log(venue, definition, SystemClock()) as log:
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        with open_log(services, definition, SystemClock()) as log:
             log.recover()
             revoke_everything(log)
-            answers = await _settle_revocations(definition, venue, log)
+            answers = await _settle_revocations(definition, services, log)
             return CommandResult(answers=answers, pending=log.summary().revocations)
 
 
-async def _settle_revocations(definition: Definition, venue: Services, log: SendLog) -> Counter[Revocation]:
-    if venue.clerk_key is None:
+async def _settle_revocations(definition: Definition, services: Services, log: SendLog) -> Counter[Revocation]:
+    if services.clerk_key is None:
         return Counter()
     clock = SystemClock()
-    rates = venue.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
-    async with log, Clerk(venue.clerk_url, venue.clerk_key) as clerk:
-        pacer = RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
+    rates = services.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
+    async with log, Clerk(services.clerk_url, services.clerk_key) as clerk:
+        limiter = RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
         backoff = Backoff(RetryPolicy(definition.retry.attempts, definition.retry.first_delay))
-        revoker = TokenRevoker(log, clerk, pacer, backoff, clock)
+        revoker = TokenRevoker(log, clerk, limiter, backoff, clock)
         for _ in range(definition.retry.attempts):
             wait = await revoker.settle_all()
             if wait is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from campaign.errors import CannotStartError
 
 #: So much of an earlier file is enough to know it by (characters).
-_BEGINNING = 2000
+_HEAD_BYTES = 2000
 
 
 def place_for(path: Path, *, mine: str | None = None, force: bool = False) -> Path:
@@ -61,7 +61,7 @@ def _unwritable(path: Path, error: OSError) -> CannotStartError:
 
 def _beginning(path: Path) -> str:
     with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(_BEGINNING)
+        return file.read(_HEAD_BYTES)
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

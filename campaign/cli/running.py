@@ -72,7 +72,7 @@ def run(
         result = awaited(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
     finally:
         report.close()
-    reader = LogReader(result.venue.log)
+    reader = LogReader(result.services.log)
     try:
         reasons = reader.reasons(definition.name)
         command, again = as_typed(file, sandbox=sandbox), as_typed(file, recipients, sandbox=sandbox)
@@ -130,17 +130,17 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
 
     definition, settings = loaded(file, recipients)
     try:
-        receipt, venue = awaited(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
+        receipt, services = awaited(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
     except ValueError as error:
         raise CannotStartError(f"--to {to}: {error}") from None
     except DeliveryError as error:
         raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
     whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
-    click.echo(f"Sent to {to} through {venue.smtp.label} ({receipt}). Its link carries {whose}.")
+    click.echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link carries {whose}.")
     if definition.dkim and settings.dkim_key is None:
         click.echo(f"{UNSIGNED}.")
-    if venue.maildir is not None:
-        click.echo(f"This is the sandbox: the mail is in {venue.maildir}/new.")
+    if services.maildir is not None:
+        click.echo(f"This is the sandbox: the mail is in {services.maildir}/new.")
 
 
 def _exit_code(result: Result) -> int:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 #: So many temporary refusals in a row are the domain's, not the mailboxes'.
 _DEFERRALS_TO_OPEN = 5
-_FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
+_MAILBOX_FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
 #: So many refusals for reasons of policy in a row, and the domain gets no more of our mail in this run.
-_DOMAIN_REFUSES = 5
+_REFUSALS_TO_BLOCK = 5
 #: So many of them in a row whatever the domain, and nobody does.
-_ALL_REFUSE = 12
+_REFUSALS_TO_ABORT = 12
 
 _POLICY = re.compile(
     r"unusual rate|rate limit|too many|reputation|policy|block(ed| ?list)|blacklist|spam|unsolicited|not authenticated",
@@ -60,51 +60,51 @@ class CircuitBreaker:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._backoffs: defaultdict[str, Backoff] = defaultdict(lambda: Backoff(policy))
-        self._later: defaultdict[str, int] = defaultdict(int)
-        self._refused: defaultdict[str, int] = defaultdict(int)
-        self._refused_in_all = 0
+        self._deferrals: defaultdict[str, int] = defaultdict(int)
+        self._refusals: defaultdict[str, int] = defaultdict(int)
+        self._total_refusals = 0
 
     def accepted(self, domain: str) -> None:
         """Note that a domain took a message: its streaks end."""
-        if self._later or self._refused:
-            self._later.pop(domain, None)
-            self._refused.pop(domain, None)
+        if self._deferrals or self._refusals:
+            self._deferrals.pop(domain, None)
+            self._refusals.pop(domain, None)
             self._backoffs.pop(domain, None)
-        self._refused_in_all = 0
+        self._total_refusals = 0
 
-    def refused(self, domain: str, error: DeliveryError, *, held: bool) -> Measure | None:
+    def refused(self, domain: str, error: DeliveryError, *, already_paused: bool) -> Measure | None:
         """Note a refusal by the mail server and return what it calls for besides the recipient's own fate.
 
         Args:
             domain: the recipient's.
             error: the refusal.
-            held: the domain is left alone already, so that what it defers was under way before: it is the same storm.
+            already_paused: the domain is paused already: what it defers was sent before the pause.
         """
         reply = error.reply
         if reply is None:
             return None
         if isinstance(error, TransientError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
-            self._later[domain] += not held
-            if self._later[domain] >= _DEFERRALS_TO_OPEN:
-                self._later[domain] = _DEFERRALS_TO_OPEN - 1  # until it takes one, it is the same storm
+            self._deferrals[domain] += not already_paused
+            if self._deferrals[domain] >= _DEFERRALS_TO_OPEN:
+                self._deferrals[domain] = _DEFERRALS_TO_OPEN - 1  # until it takes one, it is the same storm
                 return PauseDomain(domain, self._backoffs[domain].failed(error.wait))
         elif isinstance(error, PermanentError) and _is_policy(reply):
-            self._refused[domain] += 1
+            self._refusals[domain] += 1
             # count each domain at most five times toward the global limit
-            self._refused_in_all += self._refused[domain] <= _DOMAIN_REFUSES
-            if self._refused_in_all >= _ALL_REFUSE:
+            self._total_refusals += self._refusals[domain] <= _REFUSALS_TO_BLOCK
+            if self._total_refusals >= _REFUSALS_TO_ABORT:
                 return AbortRun(
-                    f"the mail server refused {self._refused_in_all} messages in a row for reasons of policy, "
+                    f"the mail server refused {self._total_refusals} messages in a row for reasons of policy, "
                     f"ask its operator: {reply}"
                 )
-            if self._refused[domain] == _DOMAIN_REFUSES:
-                return BlockDomain(domain, f"{domain} refused {_DOMAIN_REFUSES} messages in a row: {reply}")
+            if self._refusals[domain] == _REFUSALS_TO_BLOCK:
+                return BlockDomain(domain, f"{domain} refused {_REFUSALS_TO_BLOCK} messages in a row: {reply}")
         return None
 
 
 def _is_about_the_mailbox(reply: Receipt) -> bool:
     """Return whether a deferral is about one mailbox, however many of them are full (RFC 3463 §3.3: X.2.X)."""
-    return reply.enhanced.startswith("4.2.") or _FULL.search(reply.text) is not None
+    return reply.enhanced.startswith("4.2.") or _MAILBOX_FULL.search(reply.text) is not None
 
 
 def _is_policy(reply: Receipt) -> bool:

@@ -5,27 +5,27 @@ from __future__ import annotations
 from math import ceil, inf
 
 #: More than this never helps: the rest would wait with tokens in their hands.
-_MOST = 1000
+_MAX_DELIVERIES = 1000
 #: The share of a new measurement in the running mean.
-_WEIGHT = 0.1
+_SMOOTHING_FACTOR = 0.1
 #: With each measurement the best one of late counts for so much more time.
-_FADING = 1.02
+_BEST_DECAY = 1.02
 #: A network's latency (seconds), until the first measurement.
-_GUESS = 0.2
+_INITIAL_LATENCY_S = 0.2
 #: Calls a second that this process has the CPU for, at the most.
-_CALLS = 1500.0
+_MAX_CALLS_PER_S = 1500.0
 #: Calls at once, at least and at most.
-_FEW, _MANY = 4, 100
+_MIN_CALLS, _MAX_CALLS = 4, 100
 #: A mean longer than so many times the best is a queue, and more copies would only make it longer.
-_QUEUE = 4.0
+_QUEUEING_FACTOR = 4.0
 #: Headroom for latency that varies.
-_SLACK = 1.5
+_HEADROOM = 1.5
 
 
 class Latency:
     """A running mean of how long something takes, in seconds."""
 
-    def __init__(self, guess: float = _GUESS) -> None:
+    def __init__(self, guess: float = _INITIAL_LATENCY_S) -> None:
         self.seconds = guess
         #: How many measurements there were.
         self.number = 0
@@ -37,9 +37,9 @@ class Latency:
     def note(self, seconds: float) -> None:
         """Take a measurement in."""
         self.number += 1
-        self.seconds += _WEIGHT * (seconds - self.seconds)
+        self.seconds += _SMOOTHING_FACTOR * (seconds - self.seconds)
         self.best = min(seconds, self.best)
-        self.best_lately = min(seconds, self.best_lately * _FADING)
+        self.best_lately = min(seconds, self.best_lately * _BEST_DECAY)
 
 
 class Concurrency:
@@ -63,12 +63,12 @@ class Concurrency:
     @property
     def max_token_calls(self) -> int:
         """How many tokens may be asked for at once: with more, each would take longer, and no more would come."""
-        if self.token.number < _FEW:
-            return _FEW
+        if self.token.number < _MIN_CALLS:
+            return _MIN_CALLS
         # the first answers are slow for reasons of their own, and each connection is looked at with every call
-        cautious = _FEW + self.token.number // _FEW
-        seconds = min(self.token.seconds, _QUEUE * self.token.best_lately)
-        return max(_FEW, min(ceil(_CALLS * seconds * _SLACK), cautious, _MANY))
+        cautious = _MIN_CALLS + self.token.number // _MIN_CALLS
+        seconds = min(self.token.seconds, _QUEUEING_FACTOR * self.token.best_lately)
+        return max(_MIN_CALLS, min(ceil(_MAX_CALLS_PER_S * seconds * _HEADROOM), cautious, _MAX_CALLS))
 
     @property
     def lead_time(self) -> float:
@@ -78,10 +78,10 @@ class Concurrency:
     @property
     def max_deliveries(self) -> int:
         """How many recipients to have under way (Little's law): more would only let tokens age in a queue."""
-        token = min(self.token.seconds, _QUEUE * self.token.best) if self._with_token else 0.0
+        token = min(self.token.seconds, _QUEUEING_FACTOR * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
         # for each connection: the message on it, the next one, and those that wait for their tokens meanwhile
-        busy = ceil(self._connections * _SLACK * (2 + token / transaction)) + 2
+        busy = ceil(self._connections * _HEADROOM * (2 + token / transaction)) + 2
         if self._rate is not None:
-            busy = min(busy, ceil(self._rate * (token + transaction) * _SLACK) + 2)
-        return max(2, min(busy, _MOST))
+            busy = min(busy, ceil(self._rate * (token + transaction) * _HEADROOM) + 2)
+        return max(2, min(busy, _MAX_DELIVERIES))

@@ -83,12 +83,12 @@ class Failures:
             if error.scope is Scope.SERVER:
                 paused_until = self.pause_server(error)
             elif error.scope is Scope.CLERK and self._limits.clerk:
-                paused_until = self._clerk_backoff.rest(self._limits.clerk, error)
+                paused_until = self._clerk_backoff.back_off(self._limits.clerk, error)
         return outcome_of(error, delivery, self._policy, now=self._clock.now(), paused_until=paused_until)
 
     def pause_server(self, error: TransientError) -> float:
         """Pause the mail server as a fault of it asks for; return until when (seconds since the epoch)."""
-        return self._server_backoff.rest(self._limits.messages, error)
+        return self._server_backoff.back_off(self._limits.messages, error)
 
     def abort(self, error: CampaignError) -> Outcome:
         """Stop the run because a service refuses us; return the outcome of a recipient, who is not to blame."""
@@ -103,7 +103,7 @@ class Failures:
 
     def _break_circuit(self, domain: str, error: DeliveryError) -> None:
         paused = self._scheduler.paused_until(domain) > self._clock.now()
-        match self._breaker.refused(domain, error, held=paused):
+        match self._breaker.refused(domain, error, already_paused=paused):
             case PauseDomain(domain=domain, seconds=seconds):
                 self._scheduler.pause_domain(domain, seconds)
                 self.notice(f"{domain} defers one message after the other; it is paused for {seconds:.0f} s")

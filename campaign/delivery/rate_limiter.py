@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
 #: when it leaves: two calls may come nearer to each other on the way.
-_MARGIN = 1.006
+_WINDOW_MARGIN = 1.006
 #: Windows up to this length (seconds) are spread evenly; longer ones are budgets, spent as fast as the others allow.
-_EVEN = 60.0
+_MAX_EVEN_PERIOD_S = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
-_CATCH_UP = 0.05
+_MAX_CATCH_UP_S = 0.05
 #: A hold that lasts longer (seconds) is not waited for with something in hand.
-_LONGEST_HOLD = 5.0
+_LONGEST_PAUSE_S = 5.0
 #: A window is remembered in at most about this many pieces.
-_PIECES = 1000
+_MAX_PIECES = 1000
 
 
 class Window:
@@ -34,27 +34,27 @@ class Window:
 
     def __init__(self, rate: Rate) -> None:
         self._count = rate.count
-        self._period = rate.period.total_seconds() * _MARGIN
-        self._even = self._period / self._count if rate.period.total_seconds() <= _EVEN else 0.0
-        self._piece = self._period / _PIECES if self._count > _PIECES else 0.0
+        self._period = rate.period.total_seconds() * _WINDOW_MARGIN
+        self._spacing = self._period / self._count if rate.period.total_seconds() <= _MAX_EVEN_PERIOD_S else 0.0
+        self._piece = self._period / _MAX_PIECES if self._count > _MAX_PIECES else 0.0
         # [the first instant of the piece, its last, how many turns it holds], oldest first
         self._taken: deque[list[float]] = deque()
         self._total = 0.0
-        self._slot = float("-inf")
+        self._last_slot = float("-inf")
 
-    def free_at(self, now: float, ahead: int = 0) -> float:
+    def next_permit_at(self, now: float, ahead: int = 0) -> float:
         """Return the earliest instant (>= now) at which a turn may be taken, of a budget behind `ahead` others."""
         while self._taken and self._taken[0][1] + self._period <= now:
             expired = self._taken.popleft()
             self._total -= expired[2]
             expired[2] = 0
-        return max(now, self._full_until(now, 0 if self._even else ahead), self._slot + self._even)
+        return max(now, self._full_until(now, 0 if self._spacing else ahead), self._last_slot + self._spacing)
 
-    def behind(self, now: float, others: int) -> float:
+    def next_permit_behind(self, now: float, others: int) -> float:
         """Return the earliest instant (>= now) at which a turn may be taken after so many others took theirs."""
         # as they will be spread, catching up on what was late
-        first = max(self._slot + self._even, now - _CATCH_UP)
-        return max(self.free_at(now), first + self._even * others, self._full_until(now, others))
+        first = max(self._last_slot + self._spacing, now - _MAX_CATCH_UP_S)
+        return max(self.next_permit_at(now), first + self._spacing * others, self._full_until(now, others))
 
     def _full_until(self, now: float, ahead: int) -> float:
         missing = self._total + ahead - self._count
@@ -72,7 +72,7 @@ class Window:
         else:
             self._taken.append([now, now, number])
         self._total += number
-        self._slot = max(self._slot + self._even, now - _CATCH_UP)
+        self._last_slot = max(self._last_slot + self._spacing, now - _MAX_CATCH_UP_S)
         return self._taken[-1]
 
     def use(self, piece: list[float], now: float) -> None:
@@ -116,7 +116,7 @@ class RateLimiter:
         self._windows = [Window(rate) for rate in rates]
         #: The slowest of the rates, as turns a second; None without a limit.
         self.per_second = min((rate.per_second for rate in rates), default=None)
-        self._held_until = 0.0
+        self._paused_until = 0.0
         #: What the last hold is for, for a person.
         self.paused_why = ""
         self._queue = asyncio.Lock()
@@ -125,31 +125,31 @@ class RateLimiter:
             for window in self._windows:
                 window.take(min(at, now), number)  # a clock that was ahead must not stall this run
 
-    def free_at(self, ahead: int = 0) -> float:
+    def next_permit_at(self, ahead: int = 0) -> float:
         """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it.
 
         Of what is left of a budget (`"50000/day"`) the turns of `ahead` others, who will still ask, are spent already.
         """
-        return max(self._held_until, self._free_at(ahead) if self._windows else self._clock.now())
+        return max(self._paused_until, self._next_permit_at(ahead) if self._windows else self._clock.now())
 
-    def free_behind(self, others: int) -> float:
+    def next_permit_behind(self, others: int) -> float:
         """Return the earliest instant at which a turn could be taken after so many others took theirs."""
         now = self._clock.now()
-        return max(now, self._held_until, *(window.behind(now, others) for window in self._windows))
+        return max(now, self._paused_until, *(window.next_permit_behind(now, others) for window in self._windows))
 
     @property
     def paused_until(self) -> float:
         """The instant at which the last hold ends; in the past if none is on."""
-        return self._held_until
+        return self._paused_until
 
     @property
     def is_paused(self) -> bool:
         """Whether a hold is on."""
-        return self._held_until > self._clock.now()
+        return self._paused_until > self._clock.now()
 
-    async def turn(self) -> Permit:
+    async def acquire(self) -> Permit:
         """Return when it is the caller's turn; the turn is then taken."""
-        return await self._turn(inf)
+        return await self._acquire(inf)
 
     def acquire_or_defer(self, who: str, scope: Scope) -> Coroutine[Any, Any, Permit]:
         """Return when it is the caller's turn, unless a long hold is on, or comes while the caller waits.
@@ -161,7 +161,7 @@ class RateLimiter:
         Raises:
             TransientError: whoever waits is better off in the queue.
         """
-        return self._turn(_LONGEST_HOLD, who, scope)
+        return self._acquire(_LONGEST_PAUSE_S, who, scope)
 
     async def acquire_both(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return when it is the caller's turn here and at another pacer; both are taken at that instant.
@@ -174,16 +174,16 @@ class RateLimiter:
         if not self._windows:
             return await other()
         async with self._queue:
-            while (wait := self._free_at() - self._clock.now()) > 0:
+            while (wait := self._next_permit_at() - self._clock.now()) > 0:
                 await self._clock.sleep(wait)
             return self._take((await other()).pieces)
 
-    async def _turn(self, longest_hold: float, who: str = "", scope: Scope = Scope.NONE) -> Permit:
-        if not self._windows and (not self._held_until or self._held_until <= self._clock.now()):
+    async def _acquire(self, longest_pause: float, who: str = "", scope: Scope = Scope.NONE) -> Permit:
+        if not self._windows and (not self._paused_until or self._paused_until <= self._clock.now()):
             return Permit([], self._clock)
         async with self._queue:
-            while (wait := self.free_at() - self._clock.now()) > 0:
-                if self._held_until > self._clock.now() + longest_hold:
+            while (wait := self.next_permit_at() - self._clock.now()) > 0:
+                if self._paused_until > self._clock.now() + longest_pause:
                     raise TransientError(f"{who} is paused for a while", scope=scope)
                 await self._clock.sleep(wait)
             return self._take([])
@@ -192,17 +192,17 @@ class RateLimiter:
         now = self._clock.now()
         return Permit([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
 
-    def _free_at(self, ahead: int = 0) -> float:
+    def _next_permit_at(self, ahead: int = 0) -> float:
         """Return when the windows would allow the next turn."""
         now = self._clock.now()
-        return max(now, *(window.free_at(now, ahead) for window in self._windows)) if self._windows else now
+        return max(now, *(window.next_permit_at(now, ahead) for window in self._windows)) if self._windows else now
 
-    def hold(self, seconds: float, why: str = "") -> float:
+    def pause(self, seconds: float, why: str = "") -> float:
         """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
         until = self._clock.now() + seconds
-        if until > self._held_until:
-            self._held_until, self.paused_why = until, why
-        return self._held_until
+        if until > self._paused_until:
+            self._paused_until, self.paused_why = until, why
+        return self._paused_until
 
 
 @dataclass(frozen=True, slots=True)

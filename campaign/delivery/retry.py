@@ -49,15 +49,15 @@ class Backoff:
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
-    def rest(self, pacer: RateLimiter, error: TransientError) -> float:
+    def back_off(self, limiter: RateLimiter, error: TransientError) -> float:
         """Hold a service's pacer for its fault and return the instant at which the hold ends.
 
         What fails while the service is left alone already was under way before: however much of it there is, it is
         the same fault, and only a longer wait that the service itself asks for counts.
         """
-        if not error.wait and pacer.is_paused:
-            return pacer.paused_until
-        return pacer.hold(self.failed(error.wait), error.reason)
+        if not error.wait and limiter.is_paused:
+            return limiter.paused_until
+        return limiter.pause(self.failed(error.wait), error.reason)
 
     def succeeded(self) -> None:
         """Note a success: the next fault is a first one again."""

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from campaign.sendlog import SendLog
 
 #: Revocations under way at once.
-_TOGETHER = 20
+_BATCH_SIZE = 20
 
 
 class TokenRevoker:
     """Settles the log's pending revocations with Clerk."""
 
-    def __init__(self, log: SendLog, clerk: Clerk, pacer: RateLimiter, backoff: Backoff, clock: Clock) -> None:
+    def __init__(self, log: SendLog, clerk: Clerk, limiter: RateLimiter, backoff: Backoff, clock: Clock) -> None:
         self._log = log
         self._clerk = clerk
-        self._pacer = pacer
+        self._limiter = limiter
         self._backoff = backoff
         self._clock = clock
         self._wake = asyncio.Event()
@@ -71,7 +71,7 @@ class TokenRevoker:
             ServiceRefusesError: Clerk refuses the key.
             SendLogError: the log cannot be written.
         """
-        while pending := await self._log.try_revocations(_TOGETHER):
+        while pending := await self._log.try_revocations(_BATCH_SIZE):
             answers = await asyncio.gather(*(self._settle(*each) for each in pending), return_exceptions=True)
             in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
             if in_vain:
@@ -84,12 +84,12 @@ class TokenRevoker:
                 self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
             if late:
                 # all of them: what one answer asks for (Retry-After) counts though another came before it
-                paused_until = max(self._backoff.rest(self._pacer, error) for error in late)
+                paused_until = max(self._backoff.back_off(self._limiter, error) for error in late)
                 return max(0.0, paused_until - self._clock.now())
         return None
 
     async def _settle(self, token_id: str, doubtful: bool) -> None:
-        await self._pacer.acquire_or_defer("Clerk", Scope.CLERK)
+        await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         if answer is Revocation.USED and doubtful:
             answer = Revocation.UNKNOWN  # an earlier try may have revoked it: that tells nothing of anybody

@@ -47,7 +47,7 @@ class Plan:
     """What a run is about to do, for the person who starts it."""
 
     definition: Definition
-    venue: Services
+    services: Services
     recovered: Recovered
     enlistment: Enlistment
     #: The templates are others than in the last run.
@@ -67,13 +67,13 @@ class Result:
     summary: Summary
     #: It was asked to stop.
     interrupted: bool
-    venue: Services
+    services: Services
 
 
 class Observer(Protocol):
     """Who is told what happens."""
 
-    def opened(self, venue: Services) -> None:
+    def opened(self, services: Services) -> None:
         """The servers are known."""
         ...
 
@@ -119,20 +119,20 @@ async def run(
     """
     clock = SystemClock()
     template = MessageTemplate.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox) as venue:
-        observer.opened(venue)
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        observer.opened(services)
         with (
-            signer_of(definition, settings, clock, sandbox=venue.maildir is not None) as signer,
-            open_log(venue, definition, clock) as log,
+            signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
+            open_log(services, definition, clock) as log,
         ):
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
-            plan = _enlist(log, definition, template, venue)
+            plan = _enlist(log, definition, template, services)
             if not plan.to_send and not plan.summary.revocations:
                 observer.confirm(plan)
-                return Result(plan.summary, interrupted=False, venue=venue)
+                return Result(plan.summary, interrupted=False, services=services)
             if not observer.confirm(plan):
-                return Result(plan.summary, interrupted=True, venue=venue)
+                return Result(plan.summary, interrupted=True, services=services)
             try:
                 return await _send(
                     log, plan, template, settings, observer, signer=signer, clock=clock, wait=wait, limit=limit
@@ -144,7 +144,7 @@ async def run(
                 raise
 
 
-def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, venue: Services) -> Plan:
+def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, services: Services) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
     recovered = log.recover()
     section = definition.recipients
@@ -157,7 +157,7 @@ def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, ven
     )
     changed = log.templates not in {"", template.fingerprint}
     log.note_templates(template.fingerprint)
-    return Plan(definition, venue, recovered, enlistment, changed, log.summary())
+    return Plan(definition, services, recovered, enlistment, changed, log.summary())
 
 
 async def _send(
@@ -173,10 +173,10 @@ async def _send(
     limit: int | None,
 ) -> Result:
     """Put the parts together and run them."""
-    definition, venue, limits = plan.definition, plan.venue, plan.definition.limits
+    definition, services, limits = plan.definition, plan.services, plan.definition.limits
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     with_clerk = needs_clerk(definition)
-    token_rates = venue.clerk_rates if limits.tokens is None else limits.tokens
+    token_rates = services.clerk_rates if limits.tokens is None else limits.tokens
 
     limiters = RateLimits(
         messages=RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages)),
@@ -188,8 +188,8 @@ async def _send(
     )
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
-    dialer = Connector(venue.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-    pool = Pool(dialer, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
+    connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+    pool = Pool(connector, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
     async with (
         log,
         pool,
@@ -213,7 +213,7 @@ async def _send(
             composer=Composer(template, signer, message_key=log.message_key, sender=sender, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice),
-            server=venue.smtp.label,
+            server=services.smtp.label,
             on_settled=observer.settled,
         )
 
@@ -223,15 +223,15 @@ async def _send(
 
         with caught(stop) as signals:
             await pipeline.run()
-    return Result(log.summary(), interrupted=bool(signals), venue=venue)
+    return Result(log.summary(), interrupted=bool(signals), services=services)
 
 
 @contextmanager
-def open_log(venue: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
+def open_log(services: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
     """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
-    with held(venue.log):
-        made = not venue.log.exists()
-        log, unused = SendLog(venue.log, definition.name, clock), False
+    with held(services.log):
+        made = not services.log.exists()
+        log, unused = SendLog(services.log, definition.name, clock), False
         try:
             yield log
         finally:
@@ -239,7 +239,7 @@ def open_log(venue: Services, definition: Definition, clock: Clock) -> Iterator[
                 unused = made and is_empty(log)
             log.close()
             if unused:
-                discard(venue.log)
+                discard(services.log)
 
 
 @asynccontextmanager
@@ -253,7 +253,7 @@ async def _token_issuer(
     clock: Clock,
 ) -> AsyncIterator[TokenIssuer | None]:
     """Yield what issues the tokens of a run, or None for a campaign without a link."""
-    definition, services = plan.definition, plan.venue
+    definition, services = plan.definition, plan.services
     if definition.link is None or limiter is None or services.clerk_key is None:
         yield None
         return

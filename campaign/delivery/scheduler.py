@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from campaign.sendlog import SendLog
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
-_PAGE = 100
+_PAGE_SIZE = 100
 #: A service that has no turn for so long (seconds) is waited for with no token in hand.
-_LONG = 2.0
+_MAX_WAIT_S = 2.0
 #: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
-_PATIENCE = 60.0
+_MAX_RATE_WAIT_S = 60.0
 
 #: Not waiting for another try: on its way, or settled.
 _UNDER_WAY = float("inf")
@@ -64,17 +64,17 @@ class Scheduler:
         self._clock = clock
         self._concurrency = concurrency
         self._services = limits.services
-        self._acquire_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
+        self._acquire_from_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
         self._users = users
         self._wait = wait
         self._limit = limit
         self._on_wait = on_wait
-        self._rest = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
-        self._special = {domain: self._lane_of(domain, limiter) for domain, limiter in limits.domains.items()}
+        self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
+        self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
         #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
-        self._ours: dict[int, tuple[float, str]] | None = None if limit is None else {}
-        self._full = False
+        self._taken: dict[int, tuple[float, str]] | None = None if limit is None else {}
+        self._limit_reached = False
         #: The domain of each, by the row's number.
         self._under_way: dict[int, str] = {}
         self._stopped = False
@@ -89,21 +89,21 @@ class Scheduler:
         while not self._stopped:
             self._changed.clear()
             now = self._clock.now()
-            parked = sum([lane.waiting for lane in self._special.values()]) if self._special else 0
-            if len(self._under_way) - parked >= self._concurrency.max_deliveries:
-                await self._until(now + _PATIENCE)
+            waiting = sum([queue.waiting for queue in self._domain_queues.values()]) if self._domain_queues else 0
+            if len(self._under_way) - waiting >= self._concurrency.max_deliveries:
+                await self._until(now + _MAX_RATE_WAIT_S)
             # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
-            elif (free_at := self._free_at(ahead=len(self._under_way))) > now + _LONG:
+            elif (free_at := self._next_permit_at(ahead=len(self._under_way))) > now + _MAX_WAIT_S:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
-                if self._free_at(ahead=0) > now + _LONG:
-                    self._on_wait(self._held_why or "no message may leave now", free_at)
+                if self._next_permit_at(ahead=0) > now + _MAX_WAIT_S:
+                    self._on_wait(self._paused_why or "no message may leave now", free_at)
                 await self._until(free_at)
             else:
-                for lane in list(self._special.values()):  # a domain may be held meanwhile, and gets a lane
-                    await self._read(lane, group)
+                for queue in list(self._domain_queues.values()):  # a domain may be held meanwhile, and gets a lane
+                    await self._read(queue, group)
                 if len(self._ready) < (self._users.read_ahead if self._users else 1):
-                    await self._read(self._rest, group)
+                    await self._read(self._other_domains, group)
                 if self._ready:
                     delivery = self._ready.popleft()
                     self._under_way[delivery.id] = delivery.recipient.domain
@@ -114,8 +114,8 @@ class Scheduler:
 
     def raise_if_paused(self, delivery: Delivery) -> None:
         """Raise TransientError if the recipient's domain is left alone for long: the row is better off in the log."""
-        if lane := self._lane(delivery):
-            lane.raise_if_paused()
+        if queue := self._queue_for(delivery):
+            queue.raise_if_paused()
 
     async def wait_until_due(self, delivery: Delivery) -> None:
         """Return when the permit of the recipient's domain is near.
@@ -123,10 +123,10 @@ class Scheduler:
         Raises:
             TransientError: it is not soon.
         """
-        lane = self._lane(delivery)
-        if lane is not None:
+        queue = self._queue_for(delivery)
+        if queue is not None:
             self._changed.set()  # a delivery that waits here makes room for others
-            await lane.wait_until_due(delivery.id)
+            await queue.wait_until_due(delivery.id)
 
     async def acquire(self, delivery: Delivery) -> Permit:
         """Return a permit of the mail server and of the recipient's domain for the message; both are then taken.
@@ -134,43 +134,43 @@ class Scheduler:
         Raises:
             TransientError: not soon.
         """
-        lane = self._lane(delivery)
-        return await (lane.turn(delivery.id, self._acquire_server) if lane else self._acquire_server())
+        queue = self._queue_for(delivery)
+        return await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
 
     def pause_domain(self, domain: str, seconds: float) -> None:
         """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
-        lane = self._special.get(domain)
-        if lane is None:
-            lane = self._special[domain] = self._lane_of(domain, RateLimiter((), self._clock))
-            self._rest.lane.without += (domain,)
-        lane.hold(seconds)
+        queue = self._domain_queues.get(domain)
+        if queue is None:
+            queue = self._domain_queues[domain] = self._new_queue(domain, RateLimiter((), self._clock))
+            self._other_domains.cursor.without += (domain,)
+        queue.pause(seconds)
         # what was read already is still queued in the log, where the domain's own lane finds it again
-        back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
-        if back:
-            self._ready = deque(delivery for delivery in self._ready if delivery.id not in back)
-            lane.rewind()
-            lane.scheduled -= back.keys()
-            if self._ours is not None:
-                self._ours |= back
+        comes_back_at = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
+        if comes_back_at:
+            self._ready = deque(delivery for delivery in self._ready if delivery.id not in comes_back_at)
+            queue.rewind()
+            queue.scheduled -= comes_back_at.keys()
+            if self._taken is not None:
+                self._taken |= comes_back_at
 
     def paused_until(self, domain: str) -> float:
         """Return the instant until which a domain is held; in the past if it is not, or for ever."""
-        lane = self._special.get(domain)
-        until = lane.pacer.paused_until if lane and lane.pacer else 0.0
+        queue = self._domain_queues.get(domain)
+        until = queue.limiter.paused_until if queue and queue.limiter else 0.0
         return until if until < NEVER else 0.0
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note that a recipient's path has ended, and that the row may come back."""
         domain = self._under_way.pop(delivery.id)
-        if lane := self._special.get(domain):
-            lane.gone(delivery.id)
+        if queue := self._domain_queues.get(domain):
+            queue.discard(delivery.id)
             if outcome.status is Status.SENT:
-                lane.accepted()
+                queue.accepted()
         if outcome.status is Status.QUEUED:
-            (lane or self._rest).came_back(outcome.not_before)
-        if self._ours is not None:
-            back = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
-            self._ours[delivery.id] = (back, domain)
+            (queue or self._other_domains).came_back(outcome.not_before)
+        if self._taken is not None:
+            comes_back_at = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
+            self._taken[delivery.id] = (comes_back_at, domain)
         self._changed.set()
 
     @property
@@ -196,52 +196,54 @@ class Scheduler:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _free_at(self, *, ahead: int) -> float:
-        return max([pacer.free_at(ahead) for pacer in self._services] or [self._clock.now()])
+    def _next_permit_at(self, *, ahead: int) -> float:
+        return max([limiter.next_permit_at(ahead) for limiter in self._services] or [self._clock.now()])
 
     @property
-    def _held_why(self) -> str:
+    def _paused_why(self) -> str:
         """What a service did that is left alone for it; empty if none is."""
-        return next((pacer.paused_why for pacer in self._services if pacer.is_paused), "")
+        return next((limiter.paused_why for limiter in self._services if limiter.is_paused), "")
 
     def _not_soon(self, now: float, free_at: float) -> bool:
-        return free_at > now + _PATIENCE or any(pacer.paused_until > now for pacer in self._services)
+        return free_at > now + _MAX_RATE_WAIT_S or any(limiter.paused_until > now for limiter in self._services)
 
-    async def _read(self, lane: DomainQueue, group: asyncio.TaskGroup) -> None:
+    async def _read(self, queue: DomainQueue, group: asyncio.TaskGroup) -> None:
         """Take a lane's next page up, if it has a turn to give and rows that are due."""
-        if lane.exhausted or not lane.has_a_turn(self._clock.now(), self._under_way):
+        if queue.exhausted or not queue.may_claim(self._clock.now(), self._under_way):
             return
         # A row that was claimed before is `queued` in the log until its token is asked for. Rows that are settled while
         # the log is read count, too: the page has them as they were.
         claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
-        page = await lane.claim(self._log, max(_PAGE, self._concurrency.max_deliveries), self._under_way)
-        if lane is self._rest and self._special:  # rows of a domain that was held meanwhile are found by its own lane
-            page = [delivery for delivery in page if delivery.recipient.domain not in self._special]
+        page = await queue.claim(self._log, max(_PAGE_SIZE, self._concurrency.max_deliveries), self._under_way)
+        if (
+            queue is self._other_domains and self._domain_queues
+        ):  # rows of a domain that was held meanwhile are found by its own lane
+            page = [delivery for delivery in page if delivery.recipient.domain not in self._domain_queues]
         page = [delivery for delivery in self._within_limit(page) if delivery.id not in claimed]
-        if lane.pacer is None:
+        if queue.limiter is None:
             self._ready.extend(page)
         else:
-            lane.scheduled.update(delivery.id for delivery in page)
+            queue.scheduled.update(delivery.id for delivery in page)
             self._ready.extendleft(reversed(page))
         if page and self._users:
             group.create_task(self._users.fetch([delivery.recipient for delivery in page]))
 
     def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
         """Return the rows of a page that this run may still claim."""
-        if self._ours is None or self._limit is None:
+        if self._taken is None or self._limit is None:
             return page
         allowed = []
         for delivery in page:
-            if delivery.id in self._ours or len(self._ours) < self._limit:
-                self._ours[delivery.id] = (_UNDER_WAY, delivery.recipient.domain)
+            if delivery.id in self._taken or len(self._taken) < self._limit:
+                self._taken[delivery.id] = (_UNDER_WAY, delivery.recipient.domain)
                 allowed.append(delivery)
-        if not self._full and len(self._ours) >= self._limit:
+        if not self._limit_reached and len(self._taken) >= self._limit:
             # from here on only what comes back is looked at
-            self._full = True
-            back = min([self._clock.now(), *(instant for instant, _ in self._ours.values())])
-            for lane in self._all():
-                lane.lane.skip_to(back)
-                lane.exhausted = True
+            self._limit_reached = True
+            comes_back_at = min([self._clock.now(), *(instant for instant, _ in self._taken.values())])
+            for queue in self._all_queues():
+                queue.cursor.skip_to(comes_back_at)
+                queue.exhausted = True
         return allowed
 
     async def _something_comes(self) -> bool:
@@ -249,49 +251,49 @@ class Scheduler:
         now = self._clock.now()
         due = await self._next_due()
         if due is not None and due <= now:
-            for lane in self._all():
-                lane.exhausted = False
+            for queue in self._all_queues():
+                queue.exhausted = False
         elif self._under_way:
-            await self._until(now + _PATIENCE if due is None else due)
-        elif due is None or (not self._wait and due > now + _LONG):
+            await self._until(now + _MAX_RATE_WAIT_S if due is None else due)
+        elif due is None or (not self._wait and due > now + _MAX_WAIT_S):
             return False
         else:
-            self._on_wait(self._held_why or "all that is left waits for its next try", due)
+            self._on_wait(self._paused_why or "all that is left waits for its next try", due)
             await self._until(due)
         return True
 
     async def _next_due(self) -> float | None:
         """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
         await self._look_ahead()
-        turns = [lane.turn_at(self._under_way) for lane in self._all() if not lane.exhausted]
-        if self._ours is not None and self._full:
-            rows = [max(instant, self._turn_of(domain)) for instant, domain in self._ours.values()]
+        turns = [queue.next_claim_at(self._under_way) for queue in self._all_queues() if not queue.exhausted]
+        if self._taken is not None and self._limit_reached:
+            rows = [max(instant, self._next_claim_at(domain)) for instant, domain in self._taken.values()]
         else:
-            looked = [lane.lane.after[0] for lane in self._all() if lane.exhausted]
-            stopped = [domain for domain, lane in self._special.items() if lane.stopped]
+            looked = [queue.cursor.after[0] for queue in self._all_queues() if queue.exhausted]
+            stopped = [domain for domain, queue in self._domain_queues.items() if queue.stopped]
             due = await self._log.next_due(min(looked), without=stopped) if looked else None
             rows = [] if due is None else [due]
         return min((instant for instant in turns + rows if instant < NEVER), default=None)
 
-    def _turn_of(self, domain: str) -> float:
-        lane = self._special.get(domain)
-        return lane.turn_at(self._under_way) if lane else 0.0
+    def _next_claim_at(self, domain: str) -> float:
+        queue = self._domain_queues.get(domain)
+        return queue.next_claim_at(self._under_way) if queue else 0.0
 
     async def _look_ahead(self) -> None:
         """Note which domains have nobody left, so that the run does not wait for their turn."""
-        for lane in list(self._special.values()):
-            if not lane.exhausted and not lane.stopped:
-                await lane.look_ahead(self._log)
+        for queue in list(self._domain_queues.values()):
+            if not queue.exhausted and not queue.stopped:
+                await queue.look_ahead(self._log)
 
-    def _lane(self, delivery: Delivery) -> DomainQueue | None:
+    def _queue_for(self, delivery: Delivery) -> DomainQueue | None:
         """Return the lane of the domain of somebody who is under way, if it has one."""
-        return self._special.get(self._under_way[delivery.id]) if self._special else None
+        return self._domain_queues.get(self._under_way[delivery.id]) if self._domain_queues else None
 
-    def _lane_of(self, domain: str, pacer: RateLimiter) -> DomainQueue:
-        return DomainQueue(QueueCursor(domain=domain), pacer, self._concurrency, self._clock)
+    def _new_queue(self, domain: str, limiter: RateLimiter) -> DomainQueue:
+        return DomainQueue(QueueCursor(domain=domain), limiter, self._concurrency, self._clock)
 
-    def _all(self) -> list[DomainQueue]:
-        return [self._rest, *self._special.values()]
+    def _all_queues(self) -> list[DomainQueue]:
+        return [self._other_domains, *self._domain_queues.values()]
 
     async def _until(self, instant: float) -> None:
         """Return at an instant, or earlier when something changed since `next` looked."""

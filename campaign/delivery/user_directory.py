@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: `GET /v1/users` takes up to this many ids or addresses.
 USERS_PER_CALL = 100
 #: Half a page: at 100 rows a second Clerk has half a second to answer.
-_READ_AHEAD = 50
+_READ_AHEAD_ROWS = 50
 
 
 class _Batch:
@@ -44,9 +44,9 @@ class UserDirectory:
         any_address: count an address as the user's own although Clerk has not verified it.
     """
 
-    def __init__(self, clerk: Clerk, pacer: RateLimiter, *, by_address: bool, any_address: bool = False) -> None:
+    def __init__(self, clerk: Clerk, limiter: RateLimiter, *, by_address: bool, any_address: bool = False) -> None:
         self._clerk = clerk
-        self._pacer = pacer
+        self._limiter = limiter
         self._by_address = by_address
         self._any_address = any_address
         self._answered = False
@@ -59,7 +59,7 @@ class UserDirectory:
 
         One page at a time while Clerk has not answered the last call: after a fault one call tries it again.
         """
-        return _READ_AHEAD if self._answered else 1
+        return _READ_AHEAD_ROWS if self._answered else 1
 
     async def fetch(self, recipients: Iterable[Recipient]) -> None:
         """Ask Clerk for these recipients' users ahead of `user_id_of`, which then waits for the answer.
@@ -132,7 +132,7 @@ class UserDirectory:
     async def _ask(self, batch: _Batch) -> None:
         self._answered = False
         try:
-            await self._pacer.acquire_or_defer("Clerk", Scope.CLERK)
+            await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
             batch.answer.set_result(await users(batch.names))
             self._answered = True

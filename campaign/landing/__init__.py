@@ -30,7 +30,7 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _PLAIN_URL = re.compile(r"""[!#$&()*+,\-./0-9:;=?@A-Z_a-z~\[\]%]+""")
 #: `name /*: Type */` and `call/*<Type>*/`: JavaScript as it stands, TypeScript once the comment is opened.
 _TYPE = re.compile(r"\s*/\*(:[^*]+?|<[^*]+>)\s*\*/")
-_SHOWN = 60
+_MAX_SHOWN_CHARS = 60
 
 
 def chosen_page(
@@ -279,7 +279,7 @@ def _filled(page: str, *, comment: str = "", **parts: str) -> str:
 
 
 def _shown(value: str) -> str:
-    return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+    return repr(value if len(value) <= _MAX_SHOWN_CHARS else f"{value[:_MAX_SHOWN_CHARS]}…")
 
 
 def _json_source(name: str) -> object:

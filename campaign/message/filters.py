@@ -10,7 +10,7 @@ from campaign.errors import TemplateError
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,10})?")
 _CENT = Decimal("0.01")
 #: How much of a cell an error text shows.
-_SHOWN = 40
+_MAX_SHOWN_CHARS = 40
 
 
 def number(value: object) -> Decimal:
@@ -42,4 +42,4 @@ def money(value: object, sign: str = "") -> str:
 
 def shown(text: str) -> str:
     """Return a value as an error text may show it: quoted, printable and short."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…")

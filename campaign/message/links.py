@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _REFUSED = re.compile(r'[ "<>\\^`{|}]')
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|$)", re.IGNORECASE)
 #: Everything that keeps its meaning when the rest is percent-encoded.
-_KEPT = "%:/?#[]@!$&'()*+,;="
+_SAFE_CHARACTERS = "%:/?#[]@!$&'()*+,;="
 #: How many distinct URLs of `link_to` are remembered as checked.
-_REMEMBERED = 1024
+_CACHE_SIZE = 1024
 
 
 class LinkBuilder:
@@ -50,7 +50,7 @@ class LinkBuilder:
         self._template = compile_source(env, source, where)
         own = _ORIGIN.match(source)
         self._hosts = frozenset(host.lower() for host in hosts or ([own[2]] if own else []))
-        self._ends = lru_cache(_REMEMBERED)(self._checked)
+        self._ends = lru_cache(_CACHE_SIZE)(self._checked)
         self._fixed = None if "{" in source else self._located(source)
 
     def link(self, variables: Mapping[str, object], token: str) -> str:
@@ -105,8 +105,8 @@ class LinkBuilder:
         if not path.startswith("/"):
             path = f"/{path}"
         joint = "?" if "?" not in path else "" if path.endswith(("?", "&")) else "&"
-        before = origin[0] + quote(path, safe=_KEPT) + joint
-        return f"{before}{quote(self._parameter, safe='')}=", mark + quote(fragment, safe=_KEPT)
+        before = origin[0] + quote(path, safe=_SAFE_CHARACTERS) + joint
+        return f"{before}{quote(self._parameter, safe='')}=", mark + quote(fragment, safe=_SAFE_CHARACTERS)
 
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
         if host not in self._hosts and f"{host}:{port}" not in self._hosts:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: How many names an error text lists.
-_LISTED = 12
+_MAX_LISTED = 12
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
 #: How the templates of the campaign file itself, which have no lines of their own, are told from files.
@@ -58,7 +58,7 @@ def _unknown(name: str, variables: Mapping[str, object]) -> str:
 def _choice(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+    listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
     if not names:
         return "there are no columns."
     return f"did you mean {near[0]}? The columns are {listed}." if near else f"the columns are {listed}."

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Prepare = Callable[[Environment, str, str], str]
 
 #: How many files a hint at a missing one is worth looking at.
-_WALKED = 1000
+_MAX_FILES_WALKED = 1000
 _REFERENCES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
 
 
@@ -84,7 +84,7 @@ class TemplateFolder:
 
     def nearest(self, name: str) -> str:
         """Return a hint at the file whose name comes nearest, or at where files are looked for."""
-        known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _WALKED)]
+        known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _MAX_FILES_WALKED)]
         found = get_close_matches(name, known, n=1)
         return f"did you mean {found[0]}?" if found else f"templates are looked for in {self._root}."
 

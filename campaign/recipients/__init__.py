@@ -31,7 +31,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_KEY = 200
 #: As much of a wrong address as is worth keeping.
-_SHOWN = 320
+_MAX_KEPT_CHARS = 320
 
 
 def read_recipients(
@@ -110,7 +110,7 @@ class _Columns:
             reason = str(error)
         key, email, user_id = (
             _UNSAFE.sub("\ufffd", values[column])[:limit] if column is not None and column < len(values) else ""
-            for column, limit in ((self.key, _MAX_KEY), (self.email, _SHOWN), (self.user_id, 64))
+            for column, limit in ((self.key, _MAX_KEY), (self.email, _MAX_KEPT_CHARS), (self.user_id, 64))
         )
         if self.key == self.email:
             with suppress(ValueError):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 #: Characters that the rows of one group may have together: a group is held in memory, and mailed as one message.
-_MAX_GROUP = 4_000_000
-_BATCH = 1000
+_MAX_GROUP_BYTES = 4_000_000
+_ROWS_PER_INSERT = 1000
 _ROWS = "CREATE TABLE rows (line INTEGER PRIMARY KEY, key TEXT NOT NULL, row TEXT NOT NULL)"
 _PLACES = "CREATE TABLE places (place INTEGER PRIMARY KEY, first INTEGER NOT NULL, line INTEGER NOT NULL)"
 # Only keys and lines are sorted: in memory up to the size of SQLite's cache, beyond that in files of its own.
@@ -57,7 +57,7 @@ def _through(
     for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", _ROWS, _PLACES, "BEGIN"):
         spool.execute(statement)
     source = iter(rows)
-    while batch := [(row.line, row.key or f"\n{row.line}", _packed(row)) for row in islice(source, _BATCH)]:
+    while batch := [(row.line, row.key or f"\n{row.line}", _packed(row)) for row in islice(source, _ROWS_PER_INSERT)]:
         spool.executemany("INSERT INTO rows VALUES (?, ?, ?)", batch)
     spool.execute(_SORT)
     for _, group in groupby(spool.execute(_IN_ORDER), key=itemgetter(0)):
@@ -97,8 +97,8 @@ def _fault(first: Recipient | InvalidRow, row: Recipient | InvalidRow, size: int
         return f"The rows on line {first.line} and line {row.line} share the key but not the address."
     if row.user_id != first.user_id:
         return f"The rows on line {first.line} and line {row.line} share the key but not the user_id."
-    if size > _MAX_GROUP:
-        return f"The rows of this key are longer than {_MAX_GROUP:,} characters; is it the right key?"
+    if size > _MAX_GROUP_BYTES:
+        return f"The rows of this key are longer than {_MAX_GROUP_BYTES:,} characters; is it the right key?"
     return None
 
 

@@ -24,7 +24,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
 
 class LineTooLongError(Exception):
@@ -153,7 +153,7 @@ def _fail_decoding(path: Path, encoding: str) -> NoReturn:
         file.seek(len(_mark(file)[0]))
         try:
             while chunk:
-                chunk = file.read(_CHUNK)
+                chunk = file.read(_CHUNK_BYTES)
                 line += newlines.decode(decoder.decode(chunk, final=not chunk)).count("\n")
         except UnicodeDecodeError as error:
             sound = error.object[: error.start].decode(encoding)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from campaign.model import Delivery, Outcome
 
 #: Seconds between two lines of progress where there is no terminal.
-_INTERVAL = 5.0
+_INTERVAL_S = 5.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -55,12 +55,12 @@ class RunReport:
         self._tally: Counter[Status] = Counter()
         self._progress: Progress | None = None
 
-    def opened(self, venue: Services) -> None:
+    def opened(self, services: Services) -> None:
         """Say first where this happens."""
-        if venue.maildir is not None:
+        if services.maildir is not None:
             self._out.print(
                 "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
-                f"their data is in {venue.maildir.parent}/."
+                f"their data is in {services.maildir.parent}/."
             )
 
     def confirm(self, plan: Plan) -> bool:
@@ -73,8 +73,10 @@ class RunReport:
             self._out.print(escape(f"{name}: there is nothing to do, nobody in {file} is queued."))
             return True
         what = number(self._total, "email")
-        self._out.print(escape(f"{name}: {what} from {plan.definition.email.sender} through {plan.venue.smtp.label}."))
-        if plan.venue.maildir is None and not self._assume_yes:
+        self._out.print(
+            escape(f"{name}: {what} from {plan.definition.email.sender} through {plan.services.smtp.label}.")
+        )
+        if plan.services.maildir is None and not self._assume_yes:
             answer = self._out.input(escape(f"Send {what}? Type yes to go on: "))
             if answer.strip().lower() not in {"y", "yes"}:
                 self._out.print("Nothing was sent.")
@@ -93,7 +95,7 @@ class RunReport:
         if self._progress is not None:
             if outcome.status is not Status.QUEUED:
                 self._progress.advance(self._progress.task_ids[0])
-        elif self._clock.now() - self._said >= _INTERVAL:
+        elif self._clock.now() - self._said >= _INTERVAL_S:
             self._said = self._clock.now()
             self._out.print(f"{self._done():,} of {self._total:,}: {self._line()}")
 
@@ -129,8 +131,8 @@ class RunReport:
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
             self._out.print(escape(line))
-        if result.venue.maildir is not None:
-            self._out.print(escape(where_the_mail_is(result.venue.maildir)))
+        if result.services.maildir is not None:
+            self._out.print(escape(where_the_mail_is(result.services.maildir)))
 
     def _done(self) -> int:
         return sum(count for status, count in self._tally.items() if status is not Status.QUEUED)

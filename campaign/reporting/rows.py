@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from campaign.model import Recipient
 
 #: Rows that are kept when they were passed, so that a step back does not read the file again.
-_KEPT = 500
+_CACHE_ROWS = 500
 
 
 class CampaignRows:
@@ -111,7 +111,7 @@ class _Reading:
         self._rows: Iterator[Recipient | InvalidRow] = read_recipients(
             section.file, section, needs_user_id=needs_user_id(definition)
         )
-        self._kept: deque[Recipient | InvalidRow] = deque(maxlen=_KEPT)
+        self._kept: deque[Recipient | InvalidRow] = deque(maxlen=_CACHE_ROWS)
         #: Of the row that was read last, counted from 1.
         self.number = 0
 

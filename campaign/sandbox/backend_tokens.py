@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from campaign.sandbox.tokens import SignInToken
 
 #: Clerk's default, 30 days.
-_SECONDS = 2_592_000
+_DEFAULT_EXPIRY_S = 2_592_000
 
 #: A hundred years; Clerk names no bound, a date has one.
-_MOST_SECONDS = 3_155_760_000
+_MAX_EXPIRY_S = 3_155_760_000
 
 _PARAMETERS = frozenset({"user_id", "expires_in_seconds", "org_id"})
 
@@ -66,10 +66,10 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
     if not isinstance(user_id, str):
         raise malformed("user_id", "must be a string")
     if seconds is None:
-        seconds = _SECONDS
+        seconds = _DEFAULT_EXPIRY_S
     if not isinstance(seconds, int) or isinstance(seconds, bool):
         raise malformed("expires_in_seconds", "must be a whole number")
-    if not 1 <= seconds <= _MOST_SECONDS:
+    if not 1 <= seconds <= _MAX_EXPIRY_S:
         raise invalid("expires_in_seconds", "must be greater than or equal to 1")
     return user_id, seconds
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.users import EmailAddress, User
 
 #: As many ids or addresses as one call may name.
-_MOST_NAMED = 100
+_MAX_NAMED = 100
 
 #: What of a new user is kept and shown.
 _PROFILE = frozenset(
@@ -103,8 +103,8 @@ def _named(request: Request) -> dict[str, list[str]]:
     named = {}
     for param, name in (("user_id", "ids"), ("email_address", "addresses")):
         named[name] = [value for value in request.query_params.getlist(param) if value]
-        if len(named[name]) > _MOST_NAMED:
-            raise invalid(param, f"must be given at most {_MOST_NAMED} times")
+        if len(named[name]) > _MAX_NAMED:
+            raise invalid(param, f"must be given at most {_MAX_NAMED} times")
     return named
 
 

@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).parent / "clerk-js"
 _SCRIPT = "clerk.browser.js"
 
 #: Seconds that npm may take.
-_PATIENCE = 120
+_NPM_TIMEOUT_S = 120
 
 
 class ClerkJs:
@@ -82,7 +82,7 @@ def fetch(release: str, *, into: Path) -> Path:
                 check=True,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
-                timeout=_PATIENCE,
+                timeout=_NPM_TIMEOUT_S,
             )
             (archive,) = Path(scratch).glob("*.tgz")
             fresh = Path(scratch) / release

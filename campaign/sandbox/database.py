@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _VERSION = 2
 
 #: Seconds that a statement waits for another process (`campaign run` beside `campaign sandbox`).
-_BUSY = 30.0
+_BUSY_TIMEOUT_S = 30.0
 
 
 def now() -> int:
@@ -44,7 +44,7 @@ class Database:
             if beside.is_symlink():
                 raise SandboxError(f"{beside} is a symbolic link; remove it.")
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(file, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         try:
             self._prepare(file)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.state import State
 
 #: Seconds that a session's JWT lives, as Clerk's.
-_LIFETIME = 60
+_JWT_LIFETIME_S = 60
 
 
 class Shown:
@@ -80,7 +80,7 @@ class Shown:
         moment = int(time.time())
         claims = {
             "azp": self.origin,
-            "exp": moment + _LIFETIME,
+            "exp": moment + _JWT_LIFETIME_S,
             "fva": [0, -1],
             "iat": moment,
             "iss": f"https://{self._state.keys.host}",

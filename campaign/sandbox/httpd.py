@@ -23,10 +23,10 @@ HOST = "127.0.0.1"
 BACKLOG = 512
 
 #: Seconds that an idle HTTP connection is kept: a client must not find one closed that it is about to use.
-_KEEP_ALIVE = 3600
+_KEEP_ALIVE_S = 3600
 
 #: Seconds that answers under way get when the server stops.
-_GRACE = 2
+_SHUTDOWN_TIMEOUT_S = 2
 
 
 class HttpServer(uvicorn.Server):
@@ -44,8 +44,8 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=_GRACE,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
             )
         )
         self._told = started

@@ -9,7 +9,7 @@ import string
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 #: As many as Clerk's have.
-_LENGTH = 27
+_ID_LENGTH = 27
 
 
 def new_id(prefix: str) -> str:
@@ -24,7 +24,7 @@ def id_from(prefix: str, text: str) -> str:
 
 def _written(prefix: str, number: int) -> str:
     digits = []
-    for _ in range(_LENGTH):
+    for _ in range(_ID_LENGTH):
         number, digit = divmod(number, len(_ALPHABET))
         digits.append(_ALPHABET[digit])
     return f"{prefix}_{''.join(digits)}"

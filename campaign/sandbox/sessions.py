@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.database import Database
 
 #: Clerk's default, seven days, in milliseconds.
-_LIFETIME = 7 * 86_400_000
+_LIFETIME_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Sessions:
     def begin(self, browser_id: str, user_id: str) -> Session:
         """Return a new session of the user in the browser."""
         moment = now()
-        session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME)
+        session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME_MS)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO sessions (id, browser_id, user_id, status, created_at, updated_at,"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOSTNAME = "sandbox.localhost"
 
 #: Seconds of silence after which the server leaves. A sender that `+hang@` holds up must lose patience first.
-_PATIENCE = 86_400.0
+_IDLE_TIMEOUT_S = 86_400.0
 
 #: The mailboxes that senders really write; aiosmtpd's own parser takes all others, a hundred times slower.
 _PLAIN = re.compile(r"\s*<([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)>\s*(.*)", re.ASCII | re.DOTALL)
@@ -57,7 +57,7 @@ class _Sessions(SMTP):
             handler,
             hostname=HOSTNAME,
             ident="ESMTP campaign sandbox",
-            timeout=_PATIENCE,
+            timeout=_IDLE_TIMEOUT_S,
             loop=asyncio.get_running_loop(),
         )
         self._all_of_them = all_of_them

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.database import Database
 
 #: People learned in one transaction.
-_CHUNK = 2000
+_PEOPLE_PER_TRANSACTION = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Users:
         gets the address beside those that he has.
         """
         remaining = iter(people)
-        while chunk := list(islice(remaining, _CHUNK)):
+        while chunk := list(islice(remaining, _PEOPLE_PER_TRANSACTION)):
             moment = now()
             with self._database.transaction() as connection:
                 known = [(user, address) for user, address in _as_clerk_knows(connection, chunk)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: A row's variables as text. The digest covers this text, so a change of it would make every row a changed one.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 #: Rows that one statement adds.
-_CHUNK = 500
+_ROWS_PER_INSERT = 500
 
 
 class _Record(NamedTuple):
@@ -83,7 +83,7 @@ class Enlister:
         """Add, touch or change every row; what could not be mailed before is judged anew."""
         self._connection.execute(SQL.forget_unmailable, {"campaign": self._campaign, "source": self._source})
         iterator = iter(rows)
-        while chunk := list(islice(iterator, _CHUNK)):
+        while chunk := list(islice(iterator, _ROWS_PER_INSERT)):
             self._enlist_chunk(chunk)
         arguments = {"campaign": self._campaign, "enlistment": self._enlistment}
         counted = self._connection.execute(SQL.count_shared_addresses, arguments)

@@ -20,7 +20,7 @@ APPLICATION_ID = 0x43414D50
 #: Goes up with every change of `schema.sql`, and `migrations.sql` gets what makes the last one into it.
 VERSION = 2
 #: Seconds to wait for another process's lock; a backup may hold it for a moment.
-_PATIENCE = 10.0
+_LOCK_TIMEOUT_S = 10.0
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another place"
 
 
@@ -92,7 +92,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             raise SendLogUnusableError(
                 f"the send log {path} cannot be opened ({error.strerror}); {_ELSEWHERE}"
             ) from error
-        connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             if not _is_empty(connection):
                 _check_identity(connection, path)
@@ -120,7 +120,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     _refuse_strange_places(path)
     with sentences(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
         try:
             _check_identity(connection, path)
         except BaseException:

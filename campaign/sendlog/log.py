@@ -169,16 +169,16 @@ class SendLog:
         """Close the file."""
         self._connection.close()
 
-    async def claim(self, limit: int, lane: QueueCursor) -> list[Delivery]:
+    async def claim(self, limit: int, cursor: QueueCursor) -> list[Delivery]:
         """Return up to `limit` rows of the lane that are due and were not returned before, oldest first.
 
         Claiming moves only the lane's cursor: a row stays `queued` until a token is asked for, so a crash in
         between leaves nothing to mend.
         """
         now = self._clock.now()
-        arguments = self.arguments(enlistment=self._enlistment, limit=limit, now=now) | lane.arguments
+        arguments = self.arguments(enlistment=self._enlistment, limit=limit, now=now) | cursor.arguments
         rows = await self._write(lambda connection: connection.execute(SQL.claim, arguments).fetchall())
-        return lane.pass_over(rows, limit, now)
+        return cursor.pass_over(rows, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` later than an instant, or None if no row waits for one.

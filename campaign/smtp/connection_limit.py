@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
 
 #: Seconds after which one connection more is tried, when the server had allowed fewer than configured.
-_TRY_MORE_AFTER = 60.0
+_RAISE_AFTER_S = 60.0
 #: Seconds after which another connection is tried, when one could not be opened beside others.
-_TRY_AGAIN_AFTER = 1.0
+_RETRY_AFTER_S = 1.0
 #: Connections that are opened at once beside others: a password that was changed is not tried more often.
-_TOGETHER = 2
+_MAX_CONNECTING = 2
 
 
 class ConnectionLimit:
@@ -36,11 +36,11 @@ class ConnectionLimit:
         now = self._clock.now()
         if self._allowed < self._limit and now >= self._more_at:
             self._allowed += 1
-            self._more_at = now + _TRY_MORE_AFTER
+            self._more_at = now + _RAISE_AFTER_S
         if open_now and now < self._next_at:
             return False
         room = self._allowed if open_now else 1
-        return open_now + dialing < room and dialing < min(waiting, _TOGETHER)
+        return open_now + dialing < room and dialing < min(waiting, _MAX_CONNECTING)
 
     def failed(self, *, open_now: int, spoke: bool) -> None:
         """Note that one could not be opened beside others.
@@ -50,7 +50,7 @@ class ConnectionLimit:
             spoke: the server said no: it is met at its limit from now on, and one more is tried later.
         """
         now = self._clock.now()
-        self._next_at = now + _TRY_AGAIN_AFTER
+        self._next_at = now + _RETRY_AFTER_S
         if spoke:
             self._allowed = open_now
-            self._more_at = now + _TRY_MORE_AFTER
+            self._more_at = now + _RAISE_AFTER_S

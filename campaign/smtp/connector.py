@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import SmtpServer
 
 #: Seconds for the connection, the greeting, TLS and each command of the login.
-_PATIENCE = 60.0
+_STEP_TIMEOUT_S = 60.0
 _ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its authority's certificate"
 _ABOUT_STARTTLS = "check host and port in CAMPAIGN_SMTP_URL, or write smtps:// there"
 
@@ -41,7 +41,7 @@ class Connector:
         # RFC 5321 §4.1.1.1: a name if there is one that could be resolved, else an address literal
         self._own_name = name if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) else "[127.0.0.1]"
 
-    async def dial(self) -> Connection:
+    async def connect(self) -> Connection:
         """Return a new connection on which MAIL may be said.
 
         Raises:
@@ -55,7 +55,7 @@ class Connector:
             start_tls=False,
             tls_context=self._context,
             local_hostname=self._own_name,
-            timeout=_PATIENCE,
+            timeout=_STEP_TIMEOUT_S,
         )
         try:
             await client.connect()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Connects(Protocol):
     """What opens a connection."""
 
-    async def dial(self) -> Connection:
+    async def connect(self) -> Connection:
         """Return a connection that is logged in."""
         ...
 
@@ -46,9 +46,9 @@ class Pool:
     """
 
     def __init__(
-        self, dialer: Connects, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
+        self, connector: Connects, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
     ) -> None:
-        self._dialer = dialer
+        self._connector = connector
         self._quota = ConnectionLimit(limit, clock)
         self._clock = clock
         self._on_accepted = on_accepted
@@ -92,7 +92,7 @@ class Pool:
         """
         if not self._open:
             self._dialing += 1
-            self._admit(await self._dial())
+            self._admit(await self._connect())
 
     async def send(self, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
         """Return the server's receipt for one message.
@@ -207,16 +207,16 @@ class Pool:
 
     async def _add(self) -> None:
         try:
-            connection = await self._dial()
+            connection = await self._connect()
         except CampaignError as error:
             self._cannot_open(error)
         else:
             self._admit(connection)
 
-    async def _dial(self) -> Connection:
+    async def _connect(self) -> Connection:
         """Return a new connection; it was counted in `_dialing` when this was decided."""
         try:
-            return await self._dialer.dial()
+            return await self._connector.connect()
         finally:
             self._dialing -= 1
 

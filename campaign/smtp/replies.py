@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from campaign.model import Receipt
 
 #: RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers are more talkative than that.
-_LONGEST_LINE = 8192
-_LONGEST_REPLY = 65536
+_MAX_LINE_BYTES = 8192
+_MAX_REPLY_BYTES = 65536
 
 _LINE = re.compile(rb"([2-5]\d\d)([ -]?)(.*)", re.DOTALL)
 
@@ -67,18 +67,18 @@ class ReplyReader:
             reply = None if self._lines else _whole(line)
             if reply is not None or (reply := self._add(line)) is not None:
                 yield reply
-        if len(self._rest) > _LONGEST_LINE:
+        if len(self._rest) > _MAX_LINE_BYTES:
             raise MalformedReplyError("a reply line without an end")
 
     def _add(self, line: bytes) -> Reply | None:
-        if len(line) > _LONGEST_LINE:
+        if len(line) > _MAX_LINE_BYTES:
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         code, mark, text = _parts(line)
         if (self._lines and code != self._code) or (text and not mark):
             raise MalformedReplyError(f"not a reply: {line[:60]!r}")
         self._code = code
         self._size += len(line)
-        if self._size > _LONGEST_REPLY:
+        if self._size > _MAX_REPLY_BYTES:
             raise MalformedReplyError("a reply without an end")
         self._lines.append(text.strip())
         if mark == b"-":
@@ -92,7 +92,7 @@ class ReplyReader:
 @lru_cache(maxsize=64)  # most replies have one line, and most of those are the same for every message
 def _whole(line: bytes) -> Reply | None:
     """Return the reply that a line is by itself, or None."""
-    found = _LINE.fullmatch(line.rstrip(b"\r")) if len(line) <= _LONGEST_LINE else None
+    found = _LINE.fullmatch(line.rstrip(b"\r")) if len(line) <= _MAX_LINE_BYTES else None
     return Reply(int(found[1]), found[3]) if found is not None and found[2] == b" " else None
 
 

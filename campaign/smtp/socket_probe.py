@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 #: Turns of the event loop until the reader has been told of what arrived: it is read, decrypted, and handed on.
-_TURNS = 8
+_LOOP_ITERATIONS = 8
 
 
 class SocketProbe:
@@ -31,7 +31,7 @@ class SocketProbe:
     async def catch_up(self) -> None:
         """Return when the transport's protocol has been told of everything that had arrived."""
         if self.has_unread_data:
-            for _ in range(_TURNS):
+            for _ in range(_LOOP_ITERATIONS):
                 await _turn()
 
 

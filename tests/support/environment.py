@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Evidence, Terms, read_log_file, read_people
-from support.fork_server import QuickWorkspace
+from support.crash.records import Records, Terms, read_log_file, read_people
+from support.fork_server import ForkingWorkspace
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import ClerkScript
 from support.servers.smtp import SmtpServer
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Environment:
     """Everything that takes part in one test."""
 
-    work: QuickWorkspace
+    work: ForkingWorkspace
     clerk: ClerkServer
     smtp: SmtpServer
 
@@ -57,7 +57,7 @@ class Stage:
     def verdict(self, **terms: Any) -> Verdict:  # noqa: ANN401 - the fields of Terms
         """Return the independent checker's verdict on all promises, from the servers' records and the log."""
         file = read_log_file(self.work.log, "trial")
-        evidence = Evidence(
+        records = Records(
             people=read_people(self.work.folder / "people.csv"),
             rows=self.work.rows(),
             status=self.work.status(),
@@ -69,8 +69,8 @@ class Stage:
             terms=Terms(**terms),
         )
         places = files_under(self.work.folder)
-        leaks = scan(places, tokens=evidence.tokens, secrets={"the secret key": SECRET_KEY})
-        return check(replace(evidence, leaks=leaks, scanned=len(places)))
+        leaks = scan(places, tokens=records.tokens, secrets={"the secret key": SECRET_KEY})
+        return check(replace(records, leaks=leaks, scanned=len(places)))
 
     @property
     def silent(self) -> bool:
@@ -79,23 +79,23 @@ class Stage:
 
 
 @contextmanager
-def staged(
+def environment(
     folder: Path,
     people: Any = 3,  # noqa: ANN401 - whatever Workspace.write takes
     *,
     clerk: ClerkScript | None = None,
     smtp: SmtpScript | None = None,
     **campaign: Any,  # noqa: ANN401 - the same
-) -> Iterator[Stage]:
+) -> Iterator[Environment]:
     """Yield a campaign in `folder` with its servers; Clerk knows the people of its CSV."""
-    work = QuickWorkspace(folder)
+    work = ForkingWorkspace(folder)
     work.write(people, **campaign)
     script = clerk or ClerkScript()
     users = replace(script.users, csv=script.users.csv or str(folder / "people.csv"))
     with ClerkServer(replace(script, users=users, key=SECRET_KEY)) as token_server, SmtpServer(smtp) as mail_server:
         work.serve_by(clerk=token_server.url, smtp=mail_server.url)
         try:
-            yield Stage(work, token_server, mail_server)
+            yield Environment(work, token_server, mail_server)
         finally:
             work.end()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 
-class Warm:
+class ForkServer:
     """The process that forks."""
 
     def __init__(self) -> None:
@@ -70,13 +70,13 @@ class Warm:
 
 
 @cache
-def warm() -> Warm:
+def fork_server() -> ForkServer:
     """Return the one of this test run."""
-    return Warm()
+    return ForkServer()
 
 
 @dataclass
-class QuickWorkspace(Workspace):
+class ForkingWorkspace(Workspace):
     """A workspace whose commands are forks of a process that is warm; what was started beside the test is ended."""
 
     started: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -98,7 +98,7 @@ class QuickWorkspace(Workspace):
 
     def campaign(self, *arguments: str, timeout: float = 120) -> Done:
         """Run `campaign` with these arguments to its end."""
-        return warm().run(arguments, self.folder, self._environment(), timeout)
+        return fork_server().run(arguments, self.folder, self._environment(), timeout)
 
 
 def serve() -> None:

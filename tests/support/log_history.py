@@ -44,7 +44,7 @@ class Dial:
         raise NotImplementedError
 
 
-class Chronicle:
+class LogHistory:
     """Writes the log of a campaign.
 
     Args:

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from support.fork_server import QuickWorkspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,9 +25,9 @@ def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 2) 
     return done.stderr
 
 
-def stranger_to(folder: Path) -> QuickWorkspace:
+def stranger_to(folder: Path) -> ForkingWorkspace:
     """Return a campaign with no settings and no servers: whatever happens, happens in the sandbox."""
-    work = QuickWorkspace(folder)
+    work = ForkingWorkspace(folder)
     work.write()
     return work
 

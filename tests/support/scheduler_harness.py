@@ -64,7 +64,7 @@ class Watched(SendLog):
         await self._while(super().settle(delivery, outcome, **more))
 
 
-class Feeding:
+class SchedulerHarness:
     """A run that hands out recipients and settles each after some seconds.
 
     Args:
@@ -96,7 +96,7 @@ class Feeding:
         self._takes = takes
         self.concurrency = Concurrency(rate=None, connections=connections, with_token=False)
         self.waits: list[tuple[str, float]] = []
-        self.feed = Scheduler(
+        self.scheduler = Scheduler(
             self.log,
             self.clock,
             self.concurrency,
@@ -142,7 +142,7 @@ class Feeding:
 
     async def _run(self, settle: Callable[[Delivery], Outcome]) -> None:
         async with asyncio.TaskGroup() as group:
-            while (delivery := await self.feed.next(group)) is not None:
+            while (delivery := await self.scheduler.next(group)) is not None:
                 key = delivery.recipient.key
                 assert key not in self._under_way, f"{key} was handed out twice"
                 self._under_way.add(key)
@@ -152,13 +152,13 @@ class Feeding:
 
     async def _deliver(self, delivery: Delivery, settle: Callable[[Delivery], Outcome]) -> None:
         try:
-            self.feed.raise_if_paused(delivery)
-            await self.feed.wait_until_due(delivery)
+            self.scheduler.raise_if_paused(delivery)
+            await self.scheduler.wait_until_due(delivery)
             for service in self.services[1:]:
-                await service.turn()
-            await self.feed.acquire(delivery)
+                await service.acquire()
+            await self.scheduler.acquire(delivery)
         except TransientError:
-            paused_until = self.feed.paused_until(delivery.recipient.domain)
+            paused_until = self.scheduler.paused_until(delivery.recipient.domain)
             outcome = again(0, after=max(self.clock.now(), paused_until))
         else:
             self.went.append((self.clock.now() - START, delivery.recipient.key))
@@ -166,4 +166,4 @@ class Feeding:
             outcome = settle(delivery)
         await self.log.settle(delivery, outcome)
         self._under_way.discard(delivery.recipient.key)
-        self.feed.settled(delivery, outcome)
+        self.scheduler.settled(delivery, outcome)

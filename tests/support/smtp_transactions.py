@@ -45,7 +45,7 @@ def envelope(message: bytes, to: str = ADA, *, eight_bit: bool = False) -> Envel
     return Envelope(SENDER, to, len(message), eight_bit)
 
 
-def dialer(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
+def connector(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
     """Return what opens connections to a scripted server and trusts its authority."""
     context = None
     if server.script.tls != "none":
@@ -96,7 +96,7 @@ class Post:
     ) -> None:
         self.transaction = Latency()
         self.pool = Pool(
-            dialer(server, url=url),
+            connector(server, url=url),
             limit=limit,
             clock=clock or SystemClock(),
             on_accepted=self.transaction.note,

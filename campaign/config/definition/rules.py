@@ -25,7 +25,7 @@ _SELECTOR = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
 #: RFC 1035 §2.3.4, without the final dot.
-_LONGEST_NAME = 253
+_MAX_NAME_LENGTH = 253
 #: Stands for a template part while a URL is looked at: legal in a host, so that the URL still splits.
 _HOLE = "zz-template-zz"
 
@@ -200,7 +200,7 @@ def aligned(domain: str, sender: str, *, selector: str) -> str:
             f"must be the domain of [email] from or a parent of it, for with {domain} the signature would not count as"
             f' the sender\'s (DMARC); write domain = "{own}", or leave it out'
         )
-    if len(f"{selector}._domainkey.{domain}") > _LONGEST_NAME:
+    if len(f"{selector}._domainkey.{domain}") > _MAX_NAME_LENGTH:
         raise ValueError(f"{selector}._domainkey.{domain} is too long a name for the DNS; take a shorter selector")
     return domain
 

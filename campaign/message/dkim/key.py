@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: RFC 8301 §3.2: RSA keys below are not believed.
-_LEAST = 1024
+_MIN_RSA_BITS = 1024
 #: The same section: signers should use as many, and verifiers need not know more than the last.
 _ADVISED, _KNOWN = 2048, 4096
 
@@ -96,9 +96,9 @@ def read_key(path: Path) -> SigningKey:
         return SigningKey("ed25519", 256, b64encode(raw).decode(), lambda octets: key.sign(sha256(octets).digest()))
     if not isinstance(key, RSAPrivateKey):
         raise SettingsError(f"{name} holds a key that is neither RSA nor Ed25519; {make}")
-    if key.key_size < _LEAST:
+    if key.key_size < _MIN_RSA_BITS:
         raise SettingsError(
-            f"{name} holds an RSA key of {key.key_size} bits, and {_LEAST} are the least (RFC 8301); {make}"
+            f"{name} holds an RSA key of {key.key_size} bits, and {_MIN_RSA_BITS} are the least (RFC 8301); {make}"
         )
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     padding, digest = PKCS1v15(), SHA256()

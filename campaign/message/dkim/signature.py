@@ -27,7 +27,7 @@ _SIGNED = (
     b"content-transfer-encoding",
 )
 #: RFC 5322 §2.1.1 recommends as many columns without CRLF.
-_COLUMNS = 78
+_MAX_COLUMNS = 78
 _FOLD = b"\r\n "
 #: A fold with the blanks around it, or blanks that are not a single space.
 _BLANKS = re.compile(rb"[ \t]*\r\n[ \t]+|\t[ \t]*| [ \t]+")
@@ -92,7 +92,7 @@ class DkimField:
 def signed(draft: Draft, signature: bytes, message: bytes) -> bytes:
     """Return a message with its signature in front."""
     encoded = b2a_base64(signature, newline=False)
-    room = _COLUMNS - len(" b=")
+    room = _MAX_COLUMNS - len(" b=")
     lines = [encoded[begin : begin + room] for begin in range(0, len(encoded), room)]
     return b"".join((draft.field, _FOLD.join(lines), b"\r\n", message))
 
@@ -127,7 +127,7 @@ def _folded(pieces: list[bytes]) -> bytes:
     """Return the pieces of a field on lines of 78 columns, as far as no piece is longer; a fold replaces a blank."""
     lines = [b""]
     for piece in pieces:
-        if lines[-1] and len(lines[-1]) + len(piece) >= _COLUMNS:
+        if lines[-1] and len(lines[-1]) + len(piece) >= _MAX_COLUMNS:
             lines.append(piece.lstrip())
         else:
             lines[-1] += piece

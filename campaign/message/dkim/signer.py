@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 UNSIGNED = "The mail is not signed: [dkim] needs CAMPAIGN_DKIM_KEY, which is not set"
 
 #: So many are signed before the event loop has something else to do: some 10 ms.
-_MOST = 50
+_MAX_BATCH = 50
 #: More threads than these would find nothing left to sign.
-_MOST_OTHERS = 3
+_MAX_MORE_THREADS = 3
 
 
 class Signer:
@@ -50,7 +50,7 @@ class Signer:
         self._clock = clock
         self._field = DkimField(algorithm=key.algorithm, domain=section.domain, selector=section.selector)
         self._waiting: deque[tuple[bytes, asyncio.Future[bytes]]] = deque()
-        self._others = min(_processors() - 1, _MOST_OTHERS) if key.is_slow else 0
+        self._others = min(_processors() - 1, _MAX_MORE_THREADS) if key.is_slow else 0
         self._threads = ThreadPoolExecutor(max(self._others, 1), "dkim")
 
     async def sign(self, message: bytes) -> bytes:
@@ -69,7 +69,7 @@ class Signer:
 
     def _sign_all(self, loop: asyncio.AbstractEventLoop) -> None:
         """Sign what waits, for some milliseconds at the most."""
-        some = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+        some = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
         todo = deque((octets, signature) for octets, signature in some if not signature.done())
         results: list[tuple[asyncio.Future[bytes], bytes | Exception]] = []
         others = [self._threads.submit(self._work, todo, results) for _ in range(min(self._others, len(todo) - 1))]

@@ -17,8 +17,8 @@ from campaign.errors import TemplateError
 #: RFC 5322 §2.1.1 limits a line to 998 characters; nobody reads a longer subject.
 MAX_LENGTH = 998
 #: RFC 2047 §2: a line that holds an encoded word, and the encoded word itself.
-_LINE = 76
-_WORD = 75
+_MAX_ENCODED_LINE = 76
+_MAX_ENCODED_WORD = 75
 _OPENING, _CLOSING = "=?utf-8?B?", "?="
 
 #: Blanks and line breaks of any kind become one space.
@@ -32,7 +32,7 @@ _FOLD = "\r\n "
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 #: A dot-atom at a domain in ASCII (RFC 5322 §3.4.1).
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-_LONGEST_ADDRESS = 254
+_MAX_ADDRESS = 254
 _MAILBOX = re.compile(r"(.*?)\s*<([^<>]*)>", re.DOTALL)
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -53,7 +53,7 @@ def unstructured(name: str, text: str) -> bytes:
     Raises:
         TemplateError: the text is empty or longer than 998 characters.
     """
-    if text.isascii() and "=?" not in text and 0 < len(text) <= _LINE - 2 - len(name):
+    if text.isascii() and "=?" not in text and 0 < len(text) <= _MAX_ENCODED_LINE - 2 - len(name):
         return f"{name}: {text}\r\n".encode("ascii")
     if not text:
         raise TemplateError(f"The {name.lower()} is empty; give it a text.")
@@ -82,7 +82,7 @@ def mailbox(name: str, text: str) -> bytes:
     if not display:
         return _field(name, [address])
     lines = lines or encoded_words(display, used)
-    if (used if len(lines) == 1 else 1) + len(lines[-1]) + len(address) + 3 > _LINE:
+    if (used if len(lines) == 1 else 1) + len(lines[-1]) + len(address) + 3 > _MAX_ENCODED_LINE:
         return _field(name, [*lines, f"<{address}>"])
     return _field(name, [*lines[:-1], f"{lines[-1]} <{address}>"])
 
@@ -107,7 +107,7 @@ def split_mailbox(text: str) -> tuple[str, str]:
 def is_address(text: str) -> bool:
     """Return whether a text is one plain ASCII address that may stand in a header as it is."""
     # `=?` would let it be read as an encoded word
-    return len(text) <= _LONGEST_ADDRESS and "=?" not in text and _ADDRESS.fullmatch(text) is not None
+    return len(text) <= _MAX_ADDRESS and "=?" not in text and _ADDRESS.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=8)
@@ -129,7 +129,7 @@ def encoded_words(text: str, used: int) -> list[str]:
         text: any text without lone surrogates.
         used: the columns that are taken on the first line.
     """
-    room = _octets_in(_LINE - used)
+    room = _octets_in(_MAX_ENCODED_LINE - used)
     if len(whole := text.encode()) <= room:
         return [_encoded_word(whole)]
     words: list[str] = []
@@ -139,14 +139,14 @@ def encoded_words(text: str, used: int) -> list[str]:
         if len(octets) + len(more) > room:
             words.append(_encoded_word(octets))
             octets.clear()
-            room = _octets_in(_LINE - 1)
+            room = _octets_in(_MAX_ENCODED_LINE - 1)
         octets += more
     words.append(_encoded_word(octets))
     return words
 
 
 def _octets_in(columns: int) -> int:
-    return (min(columns, _WORD) - len(_OPENING) - len(_CLOSING)) // 4 * 3
+    return (min(columns, _MAX_ENCODED_WORD) - len(_OPENING) - len(_CLOSING)) // 4 * 3
 
 
 def _encoded_word(octets: bytes | bytearray) -> str:
@@ -158,12 +158,12 @@ def _folded(text: str, used: int) -> list[str]:
     lines: list[str] = []
     line = ""
     for word in _WORDS.findall(text):
-        if line and used + len(line) + len(word) > _LINE:
+        if line and used + len(line) + len(word) > _MAX_ENCODED_LINE:
             lines.append(line)
             line, used = word[1:], 1
         else:
             line += word
-        if used + len(line) > _LINE:
+        if used + len(line) > _MAX_ENCODED_LINE:
             return []
     return [*lines, line]
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
 _BETWEEN = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0)
 #: A logarithmic axis needs so many marks.
-_FEW = 3
+_MIN_TICKS = 3
 #: The room between two stretches (percent of the width).
-_GAP = 3.0
+_GAP_PERCENT = 3.0
 
 
 class Mark(NamedTuple):
@@ -54,13 +54,13 @@ class TimeAxis:
         self._time = time
         #: The least between two words (percent of the width).
         self._apart = 75.0 / marks
-        room = 100.0 - _GAP * (len(time.stretches) - 1)
+        room = 100.0 - _GAP_PERCENT * (len(time.stretches) - 1)
         self.spans: list[Span] = []
         left = 0.0
         for stretch in time.stretches:
             width = room * len(stretch) / len(time)
             self.spans.append(Span(left, width, stretch))
-            left += width + _GAP
+            left += width + _GAP_PERCENT
         wanted = len(time) * time.width / marks
         self._step = next((step for step in STEPS if step >= max(wanted, time.width)), STEPS[-1])
 
@@ -119,7 +119,7 @@ def round_marks(highest: float, *, wanted: int = 4, whole: bool = False) -> list
 def time_marks(fastest: float, slowest: float) -> list[float]:
     """Return marks of a logarithmic axis between two lengths of time (seconds)."""
     found = [mark for mark in _DECADES if fastest * 0.999 <= mark <= slowest * 1.001]
-    if len(found) >= _FEW:
+    if len(found) >= _MIN_TICKS:
         return found
     return sorted(found + [mark for mark in _BETWEEN if fastest * 0.999 <= mark <= slowest * 1.001])
 

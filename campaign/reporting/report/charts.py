@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Heights of the plots (pixels).
 _TALL, _MIDDLE, _LOW = 150.0, 96.0, 84.0
 #: A limit so many times above everything that happened is not drawn, for it would press that to the ground.
-_FAR = 3.0
+_MAX_LIMIT_FACTOR = 3.0
 
 
 class Series(NamedTuple):
@@ -75,7 +75,11 @@ def stacked_rate_chart(
     """
     factor = unit.seconds / time.width
     highest = peak(time, series) * unit.seconds
-    lines = [(line.name, line.rate * unit.seconds) for line in limits if line.rate * unit.seconds <= highest * _FAR]
+    lines = [
+        (line.name, line.rate * unit.seconds)
+        for line in limits
+        if line.rate * unit.seconds <= highest * _MAX_LIMIT_FACTOR
+    ]
     marks = round_marks(max([highest, *(value for _, value in lines)]))
     axis, scale = TimeAxis(time, marks=8), _TALL / marks[-1]
     parts = [shapes.grid(_TALL - mark * scale for mark in marks[1:])]
@@ -93,7 +97,7 @@ def stacked_rate_chart(
             if told:
                 whole = rate(sum(number for _, number in told) * factor)
                 text = f"{axis.named(slot)}: {whole} a {unit.name} ({_listed(told)})"
-                drawn.append(shapes.spot(place, 1, _TALL, text))
+                drawn.append(shapes.tooltip(place, 1, _TALL, text))
         parts.append(shapes.panel(drawn, left=span.left, width=span.width, height=_TALL, across=len(slots)))
     parts += [shapes.limit(name, _TALL - value * scale) for name, value in lines]
     parts += _times(axis, _TALL)
@@ -101,7 +105,7 @@ def stacked_rate_chart(
     return shapes.chart(labels, parts, _TALL, lines=1 + bool(axis.days), what=f"{what} a {unit.name} over time")
 
 
-def course(time: Timeline, latency: Latency, *, look: str, what: str) -> Markup:
+def latency_chart(time: Timeline, latency: Latency, *, look: str, what: str) -> Markup:
     """Return the median over time, and up to where 95 of 100 answers lie, on a logarithmic axis."""
     middle, most = latency.by_slot(0.5), latency.by_slot(0.95)
     lowest, highest = at_least_a_decade(min(middle.values()), max(most.values()))
@@ -117,7 +121,7 @@ def course(time: Timeline, latency: Latency, *, look: str, what: str) -> Markup:
             drawn.append(shapes.outline(f"{look} curve", low, _LOW, start=run[0] - first))
             for slot in run:
                 text = f"{axis.named(slot)}: median {lasting(middle[slot])}, 95 of 100 within {lasting(most[slot])}"
-                drawn.append(shapes.spot(slot - first, 1, _LOW, text))
+                drawn.append(shapes.tooltip(slot - first, 1, _LOW, text))
         parts.append(shapes.panel(drawn, left=span.left, width=span.width, height=_LOW, across=wide))
     parts += _times(axis, _LOW)
     labels = [(lasting(mark), _LOW - above(mark)) for mark in marks]
@@ -136,7 +140,7 @@ def histogram(latency: Latency, *, look: str, what: str) -> Markup:
         if number:
             drawn.append(shapes.block(look, left, width, max(number * scale, 1.0), _MIDDLE))
             text = f"{lasting(start)} to {lasting(end)}: {number:,} ({share(number, latency.number)})"
-            drawn.append(shapes.spot(left, width, _MIDDLE, text))
+            drawn.append(shapes.tooltip(left, width, _MIDDLE, text))
     parts = [shapes.grid(_MIDDLE - mark * scale for mark in marks[1:])]
     parts.append(shapes.panel(drawn, left=0, width=100, height=_MIDDLE, across=100))
     parts.append(shapes.flag("median", right_of(latency.quantile(0.5)), _MIDDLE, before=True))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from campaign.sendlog.aggregates import Aggregates, Person
 
 #: Reasons that are listed of each decision.
-_REASONS = 8
+_MAX_REASONS = 8
 #: Rows that are listed of each, where addresses may be shown.
 PEOPLE = 200
 
@@ -150,7 +150,7 @@ class Decisions:
     def _of(self, status: Status, count: int, title: str, text: str, *commands: Command) -> Decision:
         """Return the decision about the rows in a state, with their reasons."""
         reasons = self._reasons.get(status)
-        shown = tuple(reasons.most_common(_REASONS)) if reasons else ()
+        shown = tuple(reasons.most_common(_MAX_REASONS)) if reasons else ()
         others = len(reasons) - len(shown) if reasons else 0
         people = self._log.people(status, limit=PEOPLE) if self._with_addresses and count else []
         return Decision(status, count, title, text, commands, shown, others, tuple(people))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from campaign.sendlog.aggregates import Aggregates, Domain
 
 #: A rate is drawn in slots that hold so many events at their limit, so that one more or less is no matter.
-_EVENTS = 10
+_EVENTS_PER_SLOT = 10
 #: Domains in the table, by size and by trouble.
 _LARGEST, _TROUBLED = 12, 6
 
@@ -79,7 +79,7 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
         token_rates: what Clerk allows; empty: no limit, or none that is known.
     """
     slowest = min((rate.per_second for rate in (*definition.limits.messages, *token_rates) if drawn(rate)), default=0)
-    time = timeline(log.minutes(), finest=_EVENTS / slowest if slowest else 0.1)
+    time = timeline(log.minutes(), finest=_EVENTS_PER_SLOT / slowest if slowest else 0.1)
     calls = _calls(log, time) if time else _Calls()
     attempts: dict[int, dict[Status, int]] = defaultdict(dict)
     for tries, state, number in log.attempts():

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 #: Bars of the histogram in a decade of time.
 BINS_A_DECADE = 20
 #: Nothing is told apart below (seconds).
-_FASTEST = 1e-4
+_MIN_LATENCY_S = 1e-4
 #: The share of the answers at either end that the histogram may leave out.
-_STRAGGLERS = 0.005
+_OUTLIER_SHARE = 0.005
 
 
 @dataclass(slots=True)
@@ -60,13 +60,13 @@ class Latency:
             bars[_bar(seconds)] += number
         if not bars:
             return []
-        first, last = _bar(self.quantile(_STRAGGLERS)), _bar(self.quantile(1 - _STRAGGLERS))
+        first, last = _bar(self.quantile(_OUTLIER_SHARE)), _bar(self.quantile(1 - _OUTLIER_SHARE))
         edges = [10 ** (bar / BINS_A_DECADE) for bar in range(first, last + 2)]
         return [(start, end, bars[first + place]) for place, (start, end) in enumerate(pairwise(edges))]
 
 
 def _bar(seconds: float) -> int:
-    return math.floor(math.log10(max(seconds, _FASTEST)) * BINS_A_DECADE + 1e-9)
+    return math.floor(math.log10(max(seconds, _MIN_LATENCY_S)) * BINS_A_DECADE + 1e-9)
 
 
 def _quantile(counts: Mapping[float, int], share: float) -> float:

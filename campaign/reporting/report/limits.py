@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 #: Longer windows are budgets and no rate that a chart could show.
 _LONGEST_DRAWN = timedelta(minutes=1)
 #: Windows are half open, those of the log closed: so much shorter, they hold the same.
-_OPEN = 0.999
+_HALF_OPEN_FACTOR = 0.999
 #: Domains whose limits are looked at.
-_DOMAINS = 20
+_MAX_DOMAINS = 20
 
 
 class Limit(NamedTuple):
@@ -44,15 +44,18 @@ def drawn(rate: Rate) -> bool:
 def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ...]) -> tuple[Limit, ...]:
     """Return every limit that the campaign file declares, and Clerk's own, with what they were filled to."""
     found = [
-        Limit("messages", rate, log.fullest(Status.SENDING, rate.period * _OPEN)) for rate in definition.limits.messages
+        Limit("messages", rate, log.fullest(Status.SENDING, rate.period * _HALF_OPEN_FACTOR))
+        for rate in definition.limits.messages
     ]
     if definition.link is not None:
-        found += [Limit("tokens", rate, log.fullest(Status.ISSUING, rate.period * _OPEN)) for rate in token_rates]
+        found += [
+            Limit("tokens", rate, log.fullest(Status.ISSUING, rate.period * _HALF_OPEN_FACTOR)) for rate in token_rates
+        ]
     by_period: dict[timedelta, dict[str, Rate]] = defaultdict(dict)
-    for domain, rates in list(definition.limits.domains.items())[:_DOMAINS]:
+    for domain, rates in list(definition.limits.domains.items())[:_MAX_DOMAINS]:
         for rate in rates:
             by_period[rate.period][domain] = rate
     for period, domains in by_period.items():
-        fullest = log.fullest_of(domains, period * _OPEN)
+        fullest = log.fullest_of(domains, period * _HALF_OPEN_FACTOR)
         found += [Limit(domain, rate, fullest.get(domain, 0)) for domain, rate in domains.items()]
     return tuple(found)

@@ -15,7 +15,7 @@ _ID = re.compile(r"\b(?:user|sit|sess|client|org|orgmem|idn|inv|ins|wle)_(?=\w*[
 _SERIAL = re.compile(r"(?<![\w.-])(?:(?=[\w-]*\d[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}|\d{5,})(?![\w.-])")
 _LINE = re.compile(r"\bline \d+\b(?:: )?", re.IGNORECASE)
 #: Shorter values stand in too many words by chance.
-_SHORTEST = 3
+_MIN_VALUE_CHARS = 3
 
 
 def masked(words: str, whose: Whose) -> str:
@@ -28,7 +28,7 @@ def masked(words: str, whose: Whose) -> str:
     small = words.lower()
     local = whose.email.rpartition("@")[0] or whose.email
     for value, mark in ((whose.email, "[address]"), (whose.user_id, "[id]"), (whose.key, "[id]"), (local, "[name]")):
-        if value and len(value) >= _SHORTEST and value.lower() in small:
+        if value and len(value) >= _MIN_VALUE_CHARS and value.lower() in small:
             words = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", mark, words, flags=re.IGNORECASE)
     if "@" in words:
         words = _ADDRESS.sub("[address]", words)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MARK = '<meta name="generator" content="campaign report">'
 
 #: Fewer slots of time make no chart.
-_FEWEST = 3
+_MIN_SLOTS = 3
 #: The states in the order in which they are shown, and what they mean.
 _MEANING = {
     Status.SENT: "the mail server took it",
@@ -179,7 +179,9 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
             ("Busy for", units.lasting(busy)),
         ]
         chart = (
-            charts.stacked_rate_chart(time, series, lines, unit=unit, what=title) if len(time) >= _FEWEST else Markup()
+            charts.stacked_rate_chart(time, series, lines, unit=unit, what=title)
+            if len(time) >= _MIN_SLOTS
+            else Markup()
         )
         legend = [(each.look, each.name, sum(each.numbers.values())) for each in series]
         paces.append((f"{title} a {unit.name}", about.format(counted(number, what[:-1])), told, chart, legend))
@@ -199,9 +201,9 @@ def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, st
 
 
 def _course(activity: Activity, numbers: Latency, look: str, name: str) -> Markup:
-    if len(activity.timeline) < _FEWEST:
+    if len(activity.timeline) < _MIN_SLOTS:
         return Markup()
-    return charts.course(activity.timeline, numbers, look=look, what=f"Latency of {name} over time")
+    return charts.latency_chart(activity.timeline, numbers, look=look, what=f"Latency of {name} over time")
 
 
 def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[tuple[str, int]]]:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 CLERK, MAIL_SERVER = "Clerk", "mail server"
 #: Different words that are kept, and shown of each code; a server can say something else each time.
-_KEPT, _SHOWN = 2000, 3
+_MAX_KEPT, _MAX_SHOWN = 2000, 3
 #: Codes in the table.
-_CODES = 40
+_MAX_CODES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ def replies(log: Aggregates, *, with_clerk: bool) -> tuple[Reply, ...]:
         with_clerk: whether Clerk is asked anything before a message is begun.
     """
     groups: dict[tuple[str, int, str], _Group] = defaultdict(_Group)
-    for taken in log.acceptances(limit=_CODES):
+    for taken in log.acceptances(limit=_MAX_CODES):
         group = groups[MAIL_SERVER, taken.code, taken.enhanced]
         group.became[Status.SENT] += taken.number
         group.example = masked(taken.words, taken.whose)
     _add(groups, log.refusals(), with_clerk=with_clerk)
     found = [_reply(key, group) for key, group in groups.items()]
     found.sort(key=lambda reply: (Status.SENT not in reply.became, -reply.number, reply.server, reply.code))
-    return tuple(found[:_CODES])
+    return tuple(found[:_MAX_CODES])
 
 
 def counted(words: Iterable[tuple[Status, str]]) -> dict[Status, Counter[str]]:
@@ -73,7 +73,7 @@ def counted(words: Iterable[tuple[Status, str]]) -> dict[Status, Counter[str]]:
     found: dict[Status, Counter[str]] = defaultdict(Counter)
     for state, text in words:
         counts = found[state]
-        counts[text if text in counts or len(counts) < _KEPT else "…"] += 1
+        counts[text if text in counts or len(counts) < _MAX_KEPT else "…"] += 1
     return found
 
 
@@ -84,18 +84,18 @@ def _add(groups: dict[tuple[str, int, str], _Group], refusals: Iterable[Refusal]
             refusal.during is Status.QUEUED or (refusal.during is Status.ISSUING and not refusal.has_token)
         )
         key = (CLERK if at_clerk else MAIL_SERVER, refusal.code, refusal.enhanced)
-        if key not in groups and len(groups) > _KEPT:
+        if key not in groups and len(groups) > _MAX_KEPT:
             key = (key[0], refusal.code, "…")
         group = groups[key]
         group.became[refusal.became] += 1
         words = masked(refusal.words, refusal.whose)
         if words not in group.words:
-            words = words if kept < _KEPT else "…"
+            words = words if kept < _MAX_KEPT else "…"
             kept += 1
         group.words[words] += 1
 
 
 def _reply(key: tuple[str, int, str], group: _Group) -> Reply:
     example = ((group.example, 0),) if group.example else ()
-    shown = (*example, *group.words.most_common(_SHOWN))
-    return Reply(*key, group.became, shown, max(len(group.words) - _SHOWN, 0))
+    shown = (*example, *group.words.most_common(_MAX_SHOWN))
+    return Reply(*key, group.became, shown, max(len(group.words) - _MAX_SHOWN, 0))

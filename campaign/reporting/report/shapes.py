@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: The room above a plot, and for each line of words below (pixels).
 TOP, LINE = 20, 18
 #: Beyond it (percent of the width) there is no room for a word.
-_EDGE = 86
+_EDGE_PERCENT = 86
 
 
 def chart(
@@ -75,7 +75,7 @@ def limit(name: str, y: float) -> Markup:
 
 def flag(name: str, x: float, height: float, *, before: bool) -> Markup:
     """Return a vertical line with its name before or after it; at the right edge before it, and a line lower."""
-    edge = not before and x > _EDGE
+    edge = not before and x > _EDGE_PERCENT
     side, shift = ("before", -5) if before or edge else ("after", 5)
     return Markup(
         '<line class="flag" x1="{0}%" x2="{0}%" y1="4" y2="{1}"/>'
@@ -92,7 +92,7 @@ def below(text: str, x: float, height: float, *, line: int = 0, minor: bool = Fa
     )
 
 
-def spot(x: float, width: float, height: float, text: str) -> Markup:
+def tooltip(x: float, width: float, height: float, text: str) -> Markup:
     """Return a place in a panel that says something when it is pointed at."""
     return Markup('<rect class="spot" x="{}" width="{}" height="{}"><title>{}</title></rect>').format(
         short(x), short(width), short(height), text

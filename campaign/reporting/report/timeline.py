@@ -15,11 +15,11 @@ STEPS = (
     *(3600.0, 7200.0, 10800.0, 21600.0, 43200.0, 86400.0, 172800.0, 604800.0, 2592000.0, 31536000.0),
 )
 #: About so many slots make a chart.
-_SLOTS = 120
+_TARGET_SLOTS = 120
 #: At most so many pauses are left out, each of them longer than this (seconds) and than this share of the whole.
-_PAUSES = 5
-_SHORTEST_PAUSE = 300.0
-_SHARE = 0.05
+_MAX_PAUSES = 5
+_MIN_PAUSE_S = 300.0
+_MIN_PAUSE_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def timeline(minutes: Iterable[tuple[float, float]], *, finest: float = 0.1) -> 
     if not spans:
         return None
     active = sum(end - start for start, end in spans)
-    wanted = max(active / _SLOTS, finest)
+    wanted = max(active / _TARGET_SLOTS, finest)
     width = next((step for step in STEPS if step >= wanted), STEPS[-1])
     origin = spans[0][0] // width * width
     stretches: list[Stretch] = []
@@ -88,13 +88,13 @@ def _spans(minutes: Iterable[tuple[float, float]]) -> Sequence[tuple[float, floa
     for start, end in minutes:
         if first is None or last is None:
             first = start
-        elif start - last > _SHORTEST_PAUSE:
+        elif start - last > _MIN_PAUSE_S:
             pauses.append((start - last, last, start))
-            pauses = sorted(pauses, reverse=True)[:_PAUSES]
+            pauses = sorted(pauses, reverse=True)[:_MAX_PAUSES]
         last = end
     if first is None or last is None:
         return []
     whole = last - first
-    kept = sorted((until, since) for length, until, since in pauses if length > whole * _SHARE)
+    kept = sorted((until, since) for length, until, since in pauses if length > whole * _MIN_PAUSE_SHARE)
     edges = [first, *(edge for pause in kept for edge in pause), last]
     return list(pairwise(edges))[::2]

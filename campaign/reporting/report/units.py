@@ -5,7 +5,7 @@ from __future__ import annotations
 from campaign.clock import instant
 
 #: From so many seconds on, a length of time is told in the next larger unit.
-_LONG = 120
+_NEXT_UNIT_FROM = 120
 
 
 def clock_time(seconds: float, *, step: float) -> str:
@@ -48,7 +48,7 @@ def lasting(seconds: float) -> str:
         length, unit = 0.001, "ms"
     else:
         units = ((1, "s"), (60, "min"), (3600, "h"), (86400, "days"))
-        length, unit = next(((each, name) for each, name in units if seconds / each < _LONG), units[-1])
+        length, unit = next(((each, name) for each, name in units if seconds / each < _NEXT_UNIT_FROM), units[-1])
     number = seconds / length
     return f"{number:.0f} {unit}" if number >= 9.95 else f"{round(number, 1):g} {unit}"
 

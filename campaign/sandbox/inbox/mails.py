@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     LogOf = Callable[[str], Mapping[str, object] | None]
 
 #: Mails on a page of the list.
-_PAGE = 50
+_PAGE_SIZE = 50
 
 #: What a mail keeps when another is opened.
-_KEPT = ("campaign", "address", "page", "width", "scheme")
+_KEPT_PARAMETERS = ("campaign", "address", "page", "width", "scheme")
 
 
 class Mails:
@@ -151,11 +151,13 @@ class Mails:
         page = max(number_in(place["page"]), 1)
         campaign = place["campaign"]
         address = (place["address"] or "").strip()
-        mails = mailbox.find(address=address, list_id=campaign, limit=_PAGE + 1, offset=(page - 1) * _PAGE)
+        mails = mailbox.find(address=address, list_id=campaign, limit=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
         campaigns = mailbox.campaigns()
         return {
             "place": place,
-            "here": Place(place.path, {name: value for name, value in place.choices.items() if name in _KEPT}),
+            "here": Place(
+                place.path, {name: value for name, value in place.choices.items() if name in _KEPT_PARAMETERS}
+            ),
             "opened": opened,
             "arrivals": arrivals,
             "campaigns": campaigns,
@@ -163,8 +165,8 @@ class Mails:
             "campaign": campaign,
             "address": address,
             "page": page,
-            "mails": mails[:_PAGE],
-            "older": len(mails) > _PAGE,
+            "mails": mails[:_PAGE_SIZE],
+            "older": len(mails) > _PAGE_SIZE,
         }
 
     def _arrivals(self) -> str:

@@ -61,11 +61,11 @@ CHOICES: Mapping[str, str | None] = {
 }
 
 #: As many characters of a choice as anybody means.
-_LONGEST = 400
+_MAX_CHOICE_CHARS = 400
 
 
 #: SQLite counts to 2^63; no CSV and no mailbox comes near this.
-_DIGITS = 13
+_MAX_DIGITS = 13
 
 
 class Place:
@@ -79,7 +79,7 @@ class Place:
     def of(cls, request: Request) -> Place:
         """Return where a request is, without what no page knows."""
         query = request.query_params
-        return cls(request.url.path, {name: query[name][:_LONGEST] for name in CHOICES if name in query})
+        return cls(request.url.path, {name: query[name][:_MAX_CHOICE_CHARS] for name in CHOICES if name in query})
 
     def __getitem__(self, name: str) -> str | None:
         """Return a choice."""
@@ -166,7 +166,7 @@ def unchanged(request: Request, mark: str) -> Response | None:
 
 def number_in(written: str | None) -> int:
     """Return the number that a query holds; 0 for none, or for what is none."""
-    plain = written is not None and written.isascii() and written.isdigit() and len(written) < _DIGITS
+    plain = written is not None and written.isascii() and written.isdigit() and len(written) < _MAX_DIGITS
     return int(written or "") if plain else 0
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.inbox.pages import Place
 
 #: As much of a source as a page can show with ease, in characters.
-_SHOWN = 500_000
+_MAX_SOURCE_CHARS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,6 @@ class Reading:
     @property
     def source(self) -> str:
         """The mail as it came, as far as a page can show it."""
-        shown = self.content[:_SHOWN].decode("utf-8", "replace").replace("\r\n", "\n")
-        left = len(self.content) - _SHOWN
+        shown = self.content[:_MAX_SOURCE_CHARS].decode("utf-8", "replace").replace("\r\n", "\n")
+        left = len(self.content) - _MAX_SOURCE_CHARS
         return f"{shown}\n… and {left:,} more bytes" if left > 0 else shown

@@ -101,14 +101,14 @@ class DelayProxy(_End):
         super().connection_made(transport)
         DelayProxy.connections += 1
         DelayProxy.peak = max(DelayProxy.peak, DelayProxy.connections)
-        self._dialling = asyncio.ensure_future(self._dial())  # noqa: TID251 - not the program's task group
+        self._dialling = asyncio.ensure_future(self._connect())  # noqa: TID251 - not the program's task group
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         DelayProxy.connections -= 1
         super().connection_lost(exc)
 
-    async def _dial(self) -> None:
+    async def _connect(self) -> None:
         back = _Lane(self._delay)
         loop = asyncio.get_running_loop()
         there, _ = await loop.create_connection(lambda: _End(back), "127.0.0.1", self._port)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.log_history import Chronicle
+from support.log_history import LogHistory
 from support.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with addresses, of a campaign in three batches; made before Playwright has its loop running."""
     workspace = Workspace(tmp_path_factory.mktemp("past")).write(3, more='[limits]\nmessages = "25/second"\n')
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
-    Chronicle(workspace.log, recipients=900).write()
+    LogHistory(workspace.log, recipients=900).write()
     answer = workspace.campaign("report", "campaign.toml", "--html", "report.html", "--with-addresses")
     assert answer.returncode == 0, answer.stderr
     return workspace.folder / "report.html"

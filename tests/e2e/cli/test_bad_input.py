@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged
+from support.environment import environment
 from support.refusals import refused, stranger_to, table_of
 from support.servers.script import Drop, Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -126,30 +126,30 @@ CSV: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 @pytest.mark.parametrize(("spoil", "words"), CAMPAIGN_FILE.values(), ids=CAMPAIGN_FILE)
 def test_a_wrong_campaign_file_is_told_by_its_line(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
     """A campaign file that cannot be used ends in one sentence with its line, before a server or the log is touched."""
-    with staged(tmp_path) as stage:
-        spoil(stage.work)
-        refused(stage.work.run(), *words)
-        assert stage.silent
-        assert not stage.work.log.exists()
+    with environment(tmp_path) as env:
+        spoil(env.work)
+        refused(env.work.run(), *words)
+        assert env.silent
+        assert not env.work.log.exists()
 
 
 @pytest.mark.parametrize(("spoil", "words"), TEMPLATE.values(), ids=TEMPLATE)
 def test_a_wrong_template_is_told_by_file_line_and_row(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
     """A template that one row cannot fill stops the whole campaign before the first token, and leaves no log behind."""
-    with staged(tmp_path) as stage:
-        spoil(stage.work)
-        refused(stage.work.run(), *words)
-        assert stage.silent
+    with environment(tmp_path) as env:
+        spoil(env.work)
+        refused(env.work.run(), *words)
+        assert env.silent
         assert list(tmp_path.glob("send-log.db*")) == []
 
 
 @pytest.mark.parametrize(("spoil", "words"), CSV.values(), ids=CSV)
 def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
     """A CSV that cannot be trusted as a whole ends in a sentence that names file and line, and leaves no log behind."""
-    with staged(tmp_path) as stage:
-        spoil(stage.work)
-        refused(stage.work.run(), *words)
-        assert stage.silent
+    with environment(tmp_path) as env:
+        spoil(env.work)
+        refused(env.work.run(), *words)
+        assert env.silent
         assert list(tmp_path.glob("send-log.db*")) == []
 
 
@@ -158,25 +158,25 @@ def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, w
 )
 def test_a_decision_about_nobody_makes_no_log(tmp_path: Path, command: tuple[str, ...]) -> None:
     """A decision before the first run finds nothing to do, and leaves no log behind."""
-    with staged(tmp_path) as stage:
-        done = stage.work.campaign(*command, "campaign.toml")
+    with environment(tmp_path) as env:
+        done = env.work.campaign(*command, "campaign.toml")
         assert (done.returncode, done.stderr) == (0, "")
         assert list(tmp_path.glob("send-log.db*")) == []
 
 
 def test_an_empty_file_that_was_there_stays(tmp_path: Path) -> None:
     """A file that somebody made for the log is not taken away, though nobody was enlisted in it."""
-    with staged(tmp_path) as stage:
-        stage.work.log.touch()
-        people("")(stage.work)
-        refused(stage.work.run(), "people.csv")
-        assert stage.work.log.exists()
+    with environment(tmp_path) as env:
+        env.work.log.touch()
+        people("")(env.work)
+        refused(env.work.run(), "people.csv")
+        assert env.work.log.exists()
 
 
 def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None:
     """Input that breaks after a run changes no row and no history of the log, and whoever was queued stays queued."""
-    with staged(tmp_path) as stage:
-        work = stage.work
+    with environment(tmp_path) as env:
+        work = env.work
         assert work.run("--limit", "1").returncode == 1
         good = (work.folder / "people.csv").read_bytes()
         before = [table_of(work.log, name) for name in ("delivery", "history", "revocation", "orphan")]
@@ -187,14 +187,14 @@ def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None
         text_part("{{ nobody }}")(work)
         refused(work.run(), "email.txt:2:", "nobody")
         assert [table_of(work.log, name) for name in ("delivery", "history", "revocation", "orphan")] == before
-        assert len(stage.accepted) == len(stage.tokens) == 1
+        assert len(env.accepted) == len(env.tokens) == 1
 
 
 def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
     """A CSV given by --recipients is looked for where the person stands, and told by the name that was typed."""
-    with staged(tmp_path) as stage:
-        refused(stage.work.run("--recipients", "nobody.csv"), "nobody.csv: there is no such file")
-        assert stage.silent
+    with environment(tmp_path) as env:
+        refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: there is no such file")
+        assert env.silent
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_a_command_with_nothing_to_work_on_says_so(
     tmp_path: Path, command: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     """A command that names somebody or something that is not there ends in a sentence, exit 2, and makes no log."""
-    with staged(tmp_path) as stage:
-        refused(stage.work.campaign(*command), *words)
-        assert stage.silent
-        assert not stage.work.log.exists()
+    with environment(tmp_path) as env:
+        refused(env.work.campaign(*command), *words)
+        assert env.silent
+        assert not env.work.log.exists()
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_a_command_with_nothing_to_work_on_says_so(
 )
 def test_a_test_mail_that_goes_wrong_says_what_next(tmp_path: Path, fault: Fault, words: tuple[str, ...]) -> None:
     """A test mail that the server does not take ends in its words and what to do now, and exit 1."""
-    with staged(tmp_path, smtp=SmtpScript(faults=(fault,))) as stage:
-        refused(stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words, code=1)
+    with environment(tmp_path, smtp=SmtpScript(faults=(fault,))) as env:
+        refused(env.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words, code=1)
 
 
 @pytest.mark.parametrize(
@@ -249,12 +249,12 @@ def test_a_command_that_is_none_is_answered_with_its_usage(
     tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
     """A mistyped command or option is answered with how to write it, and exit 2."""
-    with staged(tmp_path) as stage:
-        done = stage.work.campaign(*options)
+    with environment(tmp_path) as env:
+        done = env.work.campaign(*options)
         assert done.returncode == 2
         assert "Usage: campaign" in done.stderr
         assert words in done.stderr
-        assert stage.silent
+        assert env.silent
 
 
 def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path) -> None:
@@ -274,29 +274,29 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:
     """`check` lists what is wrong in the templates and in every row together, with exit 2 and nothing asked."""
-    with staged(tmp_path, 30) as stage:
-        text_part("{{ place }}")(stage.work)
-        (stage.work.folder / "email.html").write_text("<p>\n{% if %}</p>", encoding="utf-8")
-        done = stage.work.campaign("check", "campaign.toml")
+    with environment(tmp_path, 30) as env:
+        text_part("{{ place }}")(env.work)
+        (env.work.folder / "email.html").write_text("<p>\n{% if %}</p>", encoding="utf-8")
+        done = env.work.campaign("check", "campaign.toml")
         assert done.returncode == 2
         assert "email.html:2:" in done.stdout
-        (stage.work.folder / "email.html").write_text('<a href="{{ link }}">Go</a>', encoding="utf-8")
-        done = stage.work.campaign("check", "campaign.toml")
+        (env.work.folder / "email.html").write_text('<a href="{{ link }}">Go</a>', encoding="utf-8")
+        done = env.work.campaign("check", "campaign.toml")
         assert done.returncode == 2
         assert "people.csv:2: email.txt:2:" in done.stdout
         assert "people.csv:21: email.txt:2:" in done.stdout
         assert "and 10 more" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
-        assert stage.silent
-        assert not stage.work.log.exists()
+        assert env.silent
+        assert not env.work.log.exists()
 
 
 def test_a_log_of_another_campaign_is_not_mixed_up(tmp_path: Path) -> None:
     """`log` of a campaign that the send log does not know says which ones it knows."""
-    with staged(tmp_path, link=False) as stage:
-        assert stage.work.run().returncode == 0
-        campaign('name = "trial"', 'name = "another"')(stage.work)
-        refused(stage.work.campaign("log", "campaign.toml"), "'another'", "trial")
-        with sqlite3.connect(stage.work.log) as log:
+    with environment(tmp_path, link=False) as env:
+        assert env.work.run().returncode == 0
+        campaign('name = "trial"', 'name = "another"')(env.work)
+        refused(env.work.campaign("log", "campaign.toml"), "'another'", "trial")
+        with sqlite3.connect(env.work.log) as log:
             assert log.execute("SELECT count(*) FROM campaign").fetchone() == (1,)
         log.close()

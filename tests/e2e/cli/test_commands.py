@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged
+from support.environment import environment
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.script import Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -31,28 +31,28 @@ SOON = '[retry]\nfirst_delay = "100ms"\n'
 
 def test_run_mails_everybody_once(tmp_path: Path) -> None:
     """`run` sends one mail with the recipient's own token to each, exits 0, and has nothing to do the next time."""
-    with staged(tmp_path, 5) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 5) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        assert stage.mailed == [f"u{number}@d{number}.example" for number in range(5)]
-        users = {token["token"]: token["user_id"] for token in stage.tokens}
+        assert env.mailed == [f"u{number}@d{number}.example" for number in range(5)]
+        users = {token["token"]: token["user_id"] for token in env.tokens}
         assert len(users) == 5
-        for event in stage.accepted:
+        for event in env.accepted:
             (token,) = event["tokens"]
             assert event["rcpt"][0].startswith(users[token].replace("user_", "u"))
-        heard = len(stage.smtp.events()), len(stage.clerk.events())
-        again = stage.work.run()
+        heard = len(env.smtp.events()), len(env.clerk.events())
+        again = env.work.run()
         assert again.returncode == 0
         assert "nothing to do" in again.stdout
-        assert (len(stage.smtp.events()), len(stage.clerk.events())) == heard
+        assert (len(env.smtp.events()), len(env.clerk.events())) == heard
 
 
 def test_run_says_what_it_is_about_to_do_and_what_became_of_it(tmp_path: Path) -> None:
     """`run` names number, sender and server before, and every state, its reason and the next command afterwards."""
-    with staged(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
+        done = env.work.run()
         assert done.returncode == 1
-        assert f"trial: 3 emails from Acme <hello@acme.example> through 127.0.0.1:{stage.smtp.port}." in done.stdout
+        assert f"trial: 3 emails from Acme <hello@acme.example> through 127.0.0.1:{env.smtp.port}." in done.stdout
         assert "550 5.1.1 No such user here" in done.stdout
         assert "campaign retry campaign.toml" in done.stdout
         table = [line.split()[:2] for line in done.stdout.splitlines()]
@@ -63,56 +63,56 @@ def test_run_says_what_it_is_about_to_do_and_what_became_of_it(tmp_path: Path) -
 
 def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
     """`run --limit N` mails N recipients and asks for N tokens, leaves the others queued and exits 1."""
-    with staged(tmp_path, 5) as stage:
-        done = stage.work.run("--limit", "2")
+    with environment(tmp_path, 5) as env:
+        done = env.work.run("--limit", "2")
         assert done.returncode == 1
         assert "3 recipients queued. To go on: campaign run campaign.toml" in done.stdout
-        assert len(stage.accepted) == len(stage.tokens) == 2
-        assert stage.work.status() == {
+        assert len(env.accepted) == len(env.tokens) == 2
+        assert env.work.status() == {
             "campaign": "trial",
             "recipients": 5,
             **dict.fromkeys(STATES, 0),
             "queued": 3,
             "sent": 2,
         }
-        assert stage.work.run().returncode == 0
-        assert len(set(stage.mailed)) == len(stage.mailed) == 5
+        assert env.work.run().returncode == 0
+        assert len(set(env.mailed)) == len(env.mailed) == 5
 
 
 def test_recipients_takes_another_csv_and_leaves_the_others_queued(tmp_path: Path) -> None:
     """A run mails only whom its CSV holds: others stay queued, are counted, and bear not on its exit code."""
-    with staged(tmp_path, 5) as stage:
+    with environment(tmp_path, 5) as env:
         rows = list(csv.DictReader(io.StringIO((tmp_path / "people.csv").read_text("utf-8"))))
-        assert stage.work.run("--limit", "1").returncode == 1
-        stage.work.write_people(rows[:3], "batch.csv")
-        done = stage.work.run("--recipients", "batch.csv")
+        assert env.work.run("--limit", "1").returncode == 1
+        env.work.write_people(rows[:3], "batch.csv")
+        done = env.work.run("--recipients", "batch.csv")
         assert done.returncode == 0
         assert "2 recipients" in done.stdout
         assert "earlier CSV" in done.stdout
-        assert stage.mailed == ["u0@d0.example", "u1@d1.example", "u2@d2.example"]
-        assert stage.work.status()["queued"] == 2
-        assert stage.work.run().returncode == 0
-        assert len(set(stage.mailed)) == len(stage.mailed) == 5
+        assert env.mailed == ["u0@d0.example", "u1@d1.example", "u2@d2.example"]
+        assert env.work.status()["queued"] == 2
+        assert env.work.run().returncode == 0
+        assert len(set(env.mailed)) == len(env.mailed) == 5
 
 
 def test_run_waits_for_the_next_try_unless_told_not_to(tmp_path: Path) -> None:
     """A recipient who is put off is tried again within the run; with --no-wait the run ends and leaves it queued."""
     greylisting = SmtpScript(faults=(Fault("rcpt", Reply("451 4.7.1 Greylisted"), per="recipient", times=2),))
-    with staged(tmp_path, 2, smtp=greylisting, more='[retry]\nfirst_delay = "5s"\n') as stage:
-        done = stage.work.run("--no-wait")
+    with environment(tmp_path, 2, smtp=greylisting, more='[retry]\nfirst_delay = "5s"\n') as env:
+        done = env.work.run("--no-wait")
         assert done.returncode == 1
-        assert stage.work.status()["queued"] == 2
-        assert not stage.accepted
-        assert stage.revoked == {token["id"] for token in stage.tokens}
-        for row in stage.work.rows():
+        assert env.work.status()["queued"] == 2
+        assert not env.accepted
+        assert env.revoked == {token["id"] for token in env.tokens}
+        for row in env.work.rows():
             assert (row["code"], row["reply"], row["attempts"]) == (451, "4.7.1 Greylisted", 1)
     patient = tmp_path / "patient"
     patient.mkdir()
-    with staged(patient, 2, smtp=greylisting, more=SOON) as stage:
-        done = stage.work.run()
+    with environment(patient, 2, smtp=greylisting, more=SOON) as env:
+        done = env.work.run()
         assert done.returncode == 0, done.stdout
-        assert sorted(row["attempts"] for row in stage.work.rows()) == [3, 3]
-        assert len(stage.mailed) == 2
+        assert sorted(row["attempts"] for row in env.work.rows()) == [3, 3]
+        assert len(env.mailed) == 2
 
 
 def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         {"user_id": "user_0", "email": "u0@d0.example", "first_name": "Zero"},
         {"user_id": "user_3", "email": "U0@d0.example", "first_name": "Three"},
     ]
-    with staged(tmp_path, people) as stage:
+    with environment(tmp_path, people) as env:
         before = sorted(tmp_path.iterdir())
-        done = stage.work.campaign("check", "campaign.toml")
+        done = env.work.campaign("check", "campaign.toml")
         assert (done.returncode, done.stderr) == (0, "")
         warnings = [line.partition("warning: ")[2] for line in done.stdout.splitlines()[:-1]]
         assert [line.split(": ")[0] for line in warnings] == [
@@ -136,7 +136,7 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         ]
         assert "[limits] messages" in warnings[-1]
         assert "2 emails can be rendered, 2 rows skipped" in done.stdout
-        assert stage.silent
+        assert env.silent
         assert sorted(tmp_path.iterdir()) == before
 
 
@@ -146,8 +146,8 @@ def test_preview_shows_headers_and_text_with_a_dummy_token(tmp_path: Path) -> No
         {"user_id": "user_0", "email": "u0@d0.example", "first_name": "Zoë"},
         {"user_id": "user_1", "email": "u1@d0.example", "first_name": "<Bo>"},
     ]
-    with staged(tmp_path, people) as stage:
-        first = stage.work.campaign("preview", "campaign.toml")
+    with environment(tmp_path, people) as env:
+        first = env.work.campaign("preview", "campaign.toml")
         assert first.returncode == 0
         headers, _, text = first.stdout.partition("\n\n")
         shown = dict(line.split(": ", 1) for line in headers.splitlines())
@@ -155,69 +155,69 @@ def test_preview_shows_headers_and_text_with_a_dummy_token(tmp_path: Path) -> No
         assert (shown["Subject"], shown["List-Id"]) == ("Hello Zoë", "<trial.acme.example>")
         assert {"Date", "Message-ID"} < shown.keys()
         assert text.splitlines() == ["Hello Zoë", "", "https://acme.example/welcome?token=dummy-token"]
-        html = stage.work.campaign("preview", "campaign.toml", "--email", "U1@d0.example", "--html")
+        html = env.work.campaign("preview", "campaign.toml", "--email", "U1@d0.example", "--html")
         assert html.returncode == 0
         assert "Hello &lt;Bo&gt;" in html.stdout
         assert 'href="https://acme.example/welcome?token=dummy-token"' in html.stdout
-        assert stage.silent
-        assert not stage.work.log.exists()
+        assert env.silent
+        assert not env.work.log.exists()
 
 
 def test_test_sends_one_mail_that_signs_nobody_in(tmp_path: Path) -> None:
     """`test --to` sends one real mail to that address alone, with a dummy token, and leaves the send log out of it."""
-    with staged(tmp_path) as stage:
-        done = stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example")
+    with environment(tmp_path) as env:
+        done = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example")
         assert done.returncode == 0, done.stderr
         assert "dummy" in done.stdout
-        (event,) = stage.accepted
+        (event,) = env.accepted
         assert (event["rcpt"], event["to"], event["tokens"]) == (["me@acme.example"],) * 2 + (["dummy-token"],)
-        assert not stage.clerk.events()
-        assert not stage.work.log.exists()
+        assert not env.clerk.events()
+        assert not env.work.log.exists()
 
 
 def test_test_with_a_user_id_carries_that_users_token(tmp_path: Path) -> None:
     """`test --to --user-id` asks for one token of that user, for the campaign's lifetime; a stranger is refused."""
-    with staged(tmp_path, clerk=ClerkScript(users=Users(unknown=("user_2",)))) as stage:
-        done = stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_1")
+    with environment(tmp_path, clerk=ClerkScript(users=Users(unknown=("user_2",)))) as env:
+        done = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_1")
         assert done.returncode == 0, done.stderr
-        (token,) = stage.tokens
+        (token,) = env.tokens
         assert (token["user_id"], token["seconds"]) == ("user_1", 48 * 3600)
-        assert stage.accepted[0]["tokens"] == [token["token"]]
+        assert env.accepted[0]["tokens"] == [token["token"]]
         assert token["token"] not in done.stdout + done.stderr
-        stranger = stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_2")
+        stranger = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_2")
         assert stranger.returncode != 0
         assert "Traceback" not in stranger.stderr
-        assert len(stage.accepted) == 1
+        assert len(env.accepted) == 1
 
 
 def test_status_prints_exactly_these_keys(tmp_path: Path) -> None:
     """`status --json` prints one object a campaign with its name, the number of recipients and each state's count."""
-    with staged(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as stage:
-        assert stage.work.run().returncode == 1
-        done = stage.work.campaign("status", "campaign.toml", "--json")
+    with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
+        assert env.work.run().returncode == 1
+        done = env.work.campaign("status", "campaign.toml", "--json")
         assert done.returncode == 0
         status = json.loads(done.stdout)
         assert list(status) == ["campaign", "recipients", *STATES]
         assert status == {"campaign": "trial", "recipients": 3, **dict.fromkeys(STATES, 0), "sent": 2, "failed": 1}
-        stage.work.write(1, link=False)
-        stage.work.file.write_text(stage.work.file.read_text("utf-8").replace('"trial"', '"second"'), "utf-8")
-        assert stage.work.run().returncode == 0
-        both = [json.loads(line) for line in stage.work.campaign("status", "--json").stdout.splitlines()]
+        env.work.write(1, link=False)
+        env.work.file.write_text(env.work.file.read_text("utf-8").replace('"trial"', '"second"'), "utf-8")
+        assert env.work.run().returncode == 0
+        both = [json.loads(line) for line in env.work.campaign("status", "--json").stdout.splitlines()]
         assert [(one["campaign"], one["recipients"]) for one in both] == [("second", 1), ("trial", 3)]
-        shown = stage.work.campaign("status")
+        shown = env.work.campaign("status")
         assert shown.returncode == 0
         assert "550 5.1.1 No such user here" in shown.stdout
 
 
 def test_log_prints_a_record_for_each_recipient(tmp_path: Path) -> None:
     """`log --format jsonl` prints exactly the promised fields, in the order of the CSV, with the server's own words."""
-    with staged(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as stage:
-        stage.work.run()
-        rows = stage.work.rows()
+    with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
+        env.work.run()
+        rows = env.work.rows()
         assert [list(row) for row in rows] == [FIELDS] * 3
         assert [row["key"] for row in rows] == ["user_0", "user_1", "user_2"]
-        sent = {event["message_id"]: event["rcpt"][0] for event in stage.accepted}
-        issued = {token["user_id"]: token["id"] for token in stage.tokens}
+        sent = {event["message_id"]: event["rcpt"][0] for event in env.accepted}
+        issued = {token["user_id"]: token["id"] for token in env.tokens}
         for row in (rows[0], rows[2]):
             assert (row["state"], row["code"], sent[row["message_id"]]) == ("sent", 250, row["email"])
             assert row["token_id"] == issued[row["user_id"]]
@@ -225,7 +225,7 @@ def test_log_prints_a_record_for_each_recipient(tmp_path: Path) -> None:
         failed = rows[1]
         assert (failed["state"], failed["code"], failed["reply"]) == ("failed", 550, "5.1.1 No such user here")
         assert "550 5.1.1 No such user here" in failed["reason"]
-        only = stage.work.campaign("log", "campaign.toml", "--format", "jsonl", "--state", "failed")
+        only = env.work.campaign("log", "campaign.toml", "--format", "jsonl", "--state", "failed")
         assert [json.loads(line) for line in only.stdout.splitlines()] == [failed]
 
 
@@ -238,9 +238,9 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
         {"user_id": "user_3", "email": "plain@example.com", "first_name": "D", "id": "+4"},
     ]
     bad_words = SmtpScript(faults=(Fault("rcpt", Reply("550 =cmd|' /C calc'!A0"), to="u1@*"),))
-    with staged(tmp_path, people, recipients='key = "id"', smtp=bad_words) as stage:
-        stage.work.run()
-        done = stage.work.campaign("log", "campaign.toml")
+    with environment(tmp_path, people, recipients='key = "id"', smtp=bad_words) as env:
+        env.work.run()
+        done = env.work.campaign("log", "campaign.toml")
         assert done.returncode == 0
         header, *lines = list(csv.reader(io.StringIO(done.stdout), strict=True))
         assert header == FIELDS
@@ -258,13 +258,13 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
     """`campaign log FILE | head` says nothing on stderr and exits 0 when the reader has enough."""
-    with staged(tmp_path, 3000, link=False) as stage:
-        assert stage.work.run("--limit", "1").returncode == 1
+    with environment(tmp_path, 3000, link=False) as env:
+        assert env.work.run("--limit", "1").returncode == 1
         command = f"{shlex.quote(sys.executable)} -m campaign log campaign.toml --format {form}"
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {command} | head -n 2"],
             cwd=tmp_path,
-            env=os.environ | stage.work.environment,
+            env=os.environ | env.work.environment,
             capture_output=True,
             text=True,
             timeout=60,

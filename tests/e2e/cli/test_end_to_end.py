@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.clerk_script import ClerkScript, Users
 
 if TYPE_CHECKING:
@@ -20,33 +20,33 @@ FAST = '[limits]\ntokens = "100000/second"\nconnections = 10\n'
 
 def test_a_thousand_people_get_their_own_link(tmp_path: Path) -> None:
     """2,000 recipients cost 2,000 tokens and get 2,000 mails, each with a live token of that very user."""
-    with staged(tmp_path, MANY, more=FAST) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, MANY, more=FAST) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         epilogue = time.monotonic()
-        assert stage.work.run().returncode == 0
-        assert len(stage.tokens) == len(stage.accepted) == MANY
-        assert not stage.revoked
-        verdict = stage.verdict(connections=10, epilogue=epilogue)
+        assert env.work.run().returncode == 0
+        assert len(env.tokens) == len(env.accepted) == MANY
+        assert not env.revoked
+        verdict = env.verdict(connections=10, epilogue=epilogue)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == MANY
 
 
 def test_a_run_that_is_killed_mails_nobody_twice(tmp_path: Path) -> None:
     """After `kill -9` in the middle a resume mails the others, and nobody gets a second mail or a dead link."""
-    with staged(tmp_path, MANY, more=FAST) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.accepted) > MANY / 2, process, every=0.1)
+    with environment(tmp_path, MANY, more=FAST) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) > MANY / 2, process, every=0.1)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert MANY / 2 < len(stage.accepted) < MANY
-        done = stage.work.run()
+        assert MANY / 2 < len(env.accepted) < MANY
+        done = env.work.run()
         assert done.stderr == ""
         assert "Perhaps sent, perhaps not" in done.stdout or done.returncode == 0
         epilogue = time.monotonic()
-        stage.work.run()
-        assert len(set(stage.mailed)) == len(stage.mailed)
-        verdict = stage.verdict(connections=10, epilogue=epilogue)
+        env.work.run()
+        assert len(set(env.mailed)) == len(env.mailed)
+        verdict = env.verdict(connections=10, epilogue=epilogue)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] + verdict.states["uncertain"] == MANY
         assert verdict.states["uncertain"] <= 2 * 10, "no more than what ten connections had on the wire"
@@ -63,15 +63,15 @@ def test_users_are_found_by_their_address(tmp_path: Path) -> None:
         writer.writerow(["user_id", "email"])
         writer.writerows([f"user_{number}", f"u{number}@d0.example"] for number in range(150) if number != 11)
     clerk = ClerkScript(users=Users(csv=str(directory), banned=("user_12",)))
-    with staged(tmp_path, people, clerk=clerk, recipients='lookup = "email"', more=FAST) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, people, clerk=clerk, recipients='lookup = "email"', more=FAST) as env:
+        done = env.work.run()
         assert done.returncode == 0, done.stdout
-        assert len([event for event in stage.clerk.events("request") if event["stage"] == "users"]) == 2
-        owner = {token["token"]: token["user_id"] for token in stage.tokens}
-        assert len(owner) == len(stage.accepted) == 148
-        for event in stage.accepted:
+        assert len([event for event in env.clerk.events("request") if event["stage"] == "users"]) == 2
+        owner = {token["token"]: token["user_id"] for token in env.tokens}
+        assert len(owner) == len(env.accepted) == 148
+        for event in env.accepted:
             assert owner[event["tokens"][0]] == "user_" + event["rcpt"][0].lower().partition("@")[0].removeprefix("u")
-        rows = {row["email"].lower(): row for row in stage.work.rows()}
+        rows = {row["email"].lower(): row for row in env.work.rows()}
         assert rows["u11@d0.example"]["state"] == rows["u12@d0.example"]["state"] == "skipped"
         assert "banned" in rows["u12@d0.example"]["reason"]
         assert rows["u7@d0.example"]["state"] == "sent"
@@ -87,27 +87,25 @@ def test_rows_of_one_cart_become_one_mail(tmp_path: Path) -> None:
         ("c3", "user_3", "other@example.com", "Table", "1"),
     ]
     people = [dict(zip(("cart_id", "user_id", "email", "item", "number"), row, strict=True)) for row in rows]
-    with staged(
+    with environment(
         tmp_path,
         people,
         recipients='key = "cart_id"\ngroup = "items"',
         html='{% for row in items %}<p>{{ row.item }} x {{ row.number }}</p>{% endfor %}<a href="{{ link }}">Go</a>',
         text=None,
-    ) as stage:
-        stage.work.file.write_text(
-            stage.work.file.read_text("utf-8").replace(
-                "Hello {{ first_name }}", "{{ items | length }} in {{ cart_id }}"
-            ),
+    ) as env:
+        env.work.file.write_text(
+            env.work.file.read_text("utf-8").replace("Hello {{ first_name }}", "{{ items | length }} in {{ cart_id }}"),
             "utf-8",
         )
-        shown = stage.work.campaign("preview", "campaign.toml")
+        shown = env.work.campaign("preview", "campaign.toml")
         assert "Subject: 2 in c1" in shown.stdout
         assert [line for line in shown.stdout.splitlines() if " x " in line] == ["Mug x 2", "Board, oak x 1"]
-        done = stage.work.run()
+        done = env.work.run()
         assert done.returncode == 0, done.stderr
-        assert stage.mailed == ["ada@example.com", "bo@example.com"]
-        assert sorted(token["user_id"] for token in stage.tokens) == ["user_1", "user_2"]
-        states = {row["key"]: row for row in stage.work.rows()}
+        assert env.mailed == ["ada@example.com", "bo@example.com"]
+        assert sorted(token["user_id"] for token in env.tokens) == ["user_1", "user_2"]
+        states = {row["key"]: row for row in env.work.rows()}
         assert states["c3"]["state"] == "skipped"
         assert "share the key but not the address" in states["c3"]["reason"]
 
@@ -120,8 +118,8 @@ def test_nobody_gets_a_link_into_another_account(tmp_path: Path) -> None:
         {"user_id": "user_admin", "email": "mallory@example.com", "first_name": "Mallory"},
         {"user_id": "user_1", "email": "Ada@Example.com", "first_name": "Ada"},
     ]
-    with staged(tmp_path, people, clerk=ClerkScript(users=Users(csv=str(directory)))) as stage:
-        assert stage.work.run().returncode == 0
-        assert [token["user_id"] for token in stage.tokens] == ["user_1"]
-        assert stage.mailed == ["Ada@example.com"]
-        assert [row["state"] for row in stage.work.rows()] == ["skipped", "sent"]
+    with environment(tmp_path, people, clerk=ClerkScript(users=Users(csv=str(directory)))) as env:
+        assert env.work.run().returncode == 0
+        assert [token["user_id"] for token in env.tokens] == ["user_1"]
+        assert env.mailed == ["Ada@example.com"]
+        assert [row["state"] for row in env.work.rows()] == ["skipped", "sent"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.crash.records import Terms
-from support.environment import staged
+from support.environment import environment
 from support.servers.clerk_script import ClerkScript
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
@@ -35,15 +35,15 @@ def test_the_rate_is_reached_though_each_step_is_slow(tmp_path: Path) -> None:
     """Tokens that take 150 ms and mails that take 200 ms are no reason to fall behind 40 a second on 10 connections."""
     more = '[limits]\nmessages = "40/second"\ntokens = "1000/second"\nconnections = 10\n'
     slow = SmtpScript(faults=(Fault("dot", Delay(0.2)),))
-    with staged(tmp_path, 200, clerk=ClerkScript(latency=0.15), smtp=slow, more=more) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 200, clerk=ClerkScript(latency=0.15), smtp=slow, more=more) as env:
+        done = env.work.run()
         assert done.returncode == 0, done.stdout
-        steady = stage.accepted[20:180]
+        steady = env.accepted[20:180]
         span = steady[-1]["t"] - steady[0]["t"]
         assert (len(steady) - 1) / span > 12, "a quarter of that is what one after the other would do"
-        assert stage.accepted[-1]["t"] - stage.accepted[0]["t"] > 199 / 40 - JITTER
-        assert most_within(stage.accepted, 1.0 - JITTER) <= 40
-        assert max(event["open"] for event in stage.smtp.events("open")) <= 10
+        assert env.accepted[-1]["t"] - env.accepted[0]["t"] > 199 / 40 - JITTER
+        assert most_within(env.accepted, 1.0 - JITTER) <= 40
+        assert max(event["open"] for event in env.smtp.events("open")) <= 10
 
 
 def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
         for number, domain in enumerate(["slow"] * 5 + ["quick"] * 30 + ["slow"] * 5 + ["quick"] * 30)
     ]
     more = '[limits]\ntokens = "1000/second"\n[limits.domains]\n"slow.example" = "2/second"\n'
-    with staged(tmp_path, people, more=more) as stage:
-        assert stage.work.run().returncode == 0
-        assert len(set(stage.mailed)) == len(stage.mailed) == 70
-        slow = [event for event in stage.accepted if event["rcpt"][0].endswith("@slow.example")]
-        quick = [event for event in stage.accepted if event["rcpt"][0].endswith("@quick.example")]
+    with environment(tmp_path, people, more=more) as env:
+        assert env.work.run().returncode == 0
+        assert len(set(env.mailed)) == len(env.mailed) == 70
+        slow = [event for event in env.accepted if event["rcpt"][0].endswith("@slow.example")]
+        quick = [event for event in env.accepted if event["rcpt"][0].endswith("@quick.example")]
         assert quick[-1]["t"] < slow[-3]["t"]
         assert slow[-1]["t"] - slow[0]["t"] > 9 / 2 - JITTER
 
@@ -71,11 +71,11 @@ def test_a_domain_gets_its_rate_whatever_tokens_take(number: int, tmp_path: Path
     ]
     waits = tuple(Fault("create", Delay(0.02 + each * 0.048), probability=1 / (11 - each)) for each in range(11))
     more = f'[limits]\ntokens = "1000/second"\nconnections = 2\n[limits.domains]\n"slow.example" = "{number}/second"\n'
-    with staged(tmp_path, people, clerk=ClerkScript(faults=waits), more=more) as stage:
-        assert stage.work.run().returncode == 0
-        assert len(set(stage.mailed)) == len(stage.mailed) == number * 8
-        slow = [event for event in stage.accepted if event["rcpt"][0].endswith("@slow.example")]
-        quick = [event for event in stage.accepted if event["rcpt"][0].endswith("@quick.example")]
+    with environment(tmp_path, people, clerk=ClerkScript(faults=waits), more=more) as env:
+        assert env.work.run().returncode == 0
+        assert len(set(env.mailed)) == len(env.mailed) == number * 8
+        slow = [event for event in env.accepted if event["rcpt"][0].endswith("@slow.example")]
+        quick = [event for event in env.accepted if event["rcpt"][0].endswith("@quick.example")]
         # a mail that is a few milliseconds late on its way comes nearer to the next one
         assert most_within(slow, 0.9) <= number
         assert median(later["t"] - earlier["t"] for earlier, later in pairwise(slow)) < 1 / number + 0.06
@@ -85,39 +85,39 @@ def test_a_domain_gets_its_rate_whatever_tokens_take(number: int, tmp_path: Path
 def test_a_daily_limit_outlives_the_run(tmp_path: Path) -> None:
     """What earlier runs sent today counts: with 5 a day a second run sends nothing, asks nobody, can be stopped."""
     more = '[limits]\nmessages = ["100/second", "5/day"]\ntokens = "1000/second"\n'
-    with staged(tmp_path, 8, more=more) as stage:
+    with environment(tmp_path, 8, more=more) as env:
         for _ in range(2):
-            done = stage.work.run("--no-wait")
+            done = env.work.run("--no-wait")
             assert done.returncode == 1
-            assert len(stage.accepted) == len(stage.tokens) == 5
-            assert stage.work.status()["queued"] == 3
-        assert not stage.revoked
-        waiting = stage.work.start("run", "campaign.toml", "--yes")
+            assert len(env.accepted) == len(env.tokens) == 5
+            assert env.work.status()["queued"] == 3
+        assert not env.revoked
+        waiting = env.work.start("run", "campaign.toml", "--yes")
         assert waiting.stdout is not None
         while "Waiting" not in waiting.stdout.readline():
             assert waiting.poll() is None
         waiting.send_signal(signal.SIGINT)
         assert waiting.communicate(timeout=30)[1] == ""
         assert waiting.returncode == 130
-        assert len(stage.accepted) == len(stage.tokens) == 5
+        assert len(env.accepted) == len(env.tokens) == 5
 
 
 def test_one_window_is_kept_across_a_restart(tmp_path: Path) -> None:
     """Runs in quick succession share one window: their acceptances together stay within the rate."""
     terms = Terms(rates=((3, 3.0),))
-    with staged(tmp_path, 6, link=False, more='[limits]\nmessages = "3/3 seconds"\n') as stage:
+    with environment(tmp_path, 6, link=False, more='[limits]\nmessages = "3/3 seconds"\n') as env:
         for _ in range(3):
-            stage.work.run("--limit", "2")
-        assert len(stage.accepted) == 6
+            env.work.run("--limit", "2")
+        assert len(env.accepted) == 6
         ((count, seconds),) = terms.rates
-        assert most_within(stage.accepted, seconds - JITTER) <= count
+        assert most_within(env.accepted, seconds - JITTER) <= count
 
 
 def test_clerks_limit_is_kept_and_never_met(tmp_path: Path) -> None:
     """A token server that enforces its limit (but for what delays a busy machine) never says 429."""
-    with staged(
+    with environment(
         tmp_path, 50, clerk=ClerkScript(limit=(20, 1.0 - JITTER)), more='[limits]\ntokens = "20/second"\n'
-    ) as stage:
-        assert stage.work.run().returncode == 0
-        assert len(stage.tokens) == 50
-        assert {event["status"] for event in stage.clerk.events("request")} == {200}
+    ) as env:
+        assert env.work.run().returncode == 0
+        assert len(env.tokens) == 50
+        assert {event["status"] for event in env.clerk.events("request")} == {200}

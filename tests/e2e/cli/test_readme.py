@@ -17,7 +17,7 @@ from campaign.config.duration import parse_duration
 from campaign.config.settings import Settings
 from campaign.model import Status
 from support import ROOT
-from support.fork_server import QuickWorkspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_the_first_command_does_what_is_shown(tmp_path: Path) -> None:
     assert program == ".venv/bin/campaign"
     for name in ("templates", "recipients"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    done = QuickWorkspace(tmp_path).campaign(*arguments)
+    done = ForkingWorkspace(tmp_path).campaign(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert without_figures(done.stdout) == without_figures(fences("")[1]), "the block after the picture is its output"
 

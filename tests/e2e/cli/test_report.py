@@ -16,7 +16,7 @@ import pytest
 import campaign.cli  # noqa: F401 - its commands
 from campaign.cli.frame import commands
 from support.html_tree import Node, tree
-from support.log_history import Chronicle
+from support.log_history import LogHistory
 from support.sendlog_helpers import enlist, opened, people, table
 from support.workspace import Workspace
 
@@ -40,7 +40,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A campaign that has run, with its report in `report.html`, and one with addresses in `people.html`."""
     workspace = Workspace(tmp_path_factory.mktemp("past")).write(3, more=LIMITS)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
-    Chronicle(workspace.log, recipients=RECIPIENTS).write()
+    LogHistory(workspace.log, recipients=RECIPIENTS).write()
     for options in (("--html", "report.html"), ("--html", "people.html", "--with-addresses")):
         answer = workspace.campaign("report", "campaign.toml", *options)
         assert (answer.returncode, answer.stdout, answer.stderr) == (0, f"Wrote {options[1]}.\n", "")

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support import ROOT
-from support.fork_server import QuickWorkspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,7 +35,7 @@ FATES = "recipients/fates.csv"
 class Clone:
     """A copy of what the repository ships, and nothing set."""
 
-    work: QuickWorkspace
+    work: ForkingWorkspace
 
     @property
     def sandbox(self) -> Path:
@@ -71,7 +71,7 @@ def copied_to(folder: Path) -> Clone:
     """Return a copy as `git clone` makes it."""
     for name in ("templates", "recipients"):
         shutil.copytree(ROOT / name, folder / name)
-    return Clone(QuickWorkspace(folder))
+    return Clone(ForkingWorkspace(folder))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from support.crash.leaks import files_under, scan
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.clerk_script import Answer, Change, ClerkScript, Truncate
 from support.servers.script import Delay, Drop, Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -16,7 +16,7 @@ from support.workspace import SECRET_KEY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.environment import Stage
+    from support.environment import Environment
 
 PASSWORD = "p/ss: wörd%40@hunter2"
 #: What Python runs before the program: every logger says all it has to say.
@@ -28,13 +28,13 @@ sys.path.insert(0, os.environ["AFTERWARDS"])
 MORE = '[limits]\ntokens = "1000/second"\nconnections = 3\n[retry]\nfirst_delay = "100ms"\nattempts = 2\n'
 
 
-def make_talkative(stage: Stage) -> None:
+def make_talkative(env: Environment) -> None:
     """Switch all debugging on, and trust the mail server's certificate."""
-    beside = stage.work.folder.parent
+    beside = env.work.folder.parent
     (beside / "sitecustomize.py").write_text(_TALKATIVE, encoding="utf-8")
-    (beside / "authority.pem").write_bytes(stage.smtp.authority)
+    (beside / "authority.pem").write_bytes(env.smtp.authority)
     before = os.environ.get("PYTHONPATH", "")
-    stage.work.environment |= {
+    env.work.environment |= {
         "PYTHONPATH": os.pathsep.join([str(beside), *([before] if before else [])]),
         "AFTERWARDS": before,
         "PYTHONASYNCIODEBUG": "1",
@@ -43,16 +43,16 @@ def make_talkative(stage: Stage) -> None:
     }
 
 
-def leaks(stage: Stage, said: dict[str, str]) -> list[str]:
+def leaks(env: Environment, said: dict[str, str]) -> list[str]:
     """Return where a secret is that has no business there."""
-    places = files_under(stage.work.folder) | {name: text.encode() for name, text in said.items()}
+    places = files_under(env.work.folder) | {name: text.encode() for name, text in said.items()}
     assert any(name.endswith("send-log.db") for name in places)
     secrets = {
         "the secret key": SECRET_KEY,
         "the password": PASSWORD,
         "the login as AUTH PLAIN says it": f"\0acme\0{PASSWORD}",
     }
-    return scan(places, tokens=[token["token"] for token in stage.tokens], secrets=secrets)
+    return scan(places, tokens=[token["token"] for token in env.tokens], secrets=secrets)
 
 
 def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
@@ -80,27 +80,27 @@ def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
     )
     folder = tmp_path / "work"
     folder.mkdir()
-    with staged(folder, 60, smtp=smtp, clerk=clerk, more=MORE) as stage:
-        make_talkative(stage)
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.accepted) >= 20, process)
+    with environment(folder, 60, smtp=smtp, clerk=clerk, more=MORE) as env:
+        make_talkative(env)
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) >= 20, process)
         process.send_signal(signal.SIGKILL)
         out, err = process.communicate()
         assert (folder / "send-log.db-wal").stat().st_size, "the write-ahead log is looked through, too"
         said = {"the killed run's stdout": out, "the killed run's stderr": err}
-        assert leaks(stage, said) == []
+        assert leaks(env, said) == []
         for command in ("run", "status", "log", "preview", "check"):
-            done = stage.work.cold(command, "campaign.toml", *(["--yes"] if command == "run" else []))
+            done = env.work.cold(command, "campaign.toml", *(["--yes"] if command == "run" else []))
             assert done.returncode == (1 if command == "run" else 0), done.stderr[-2000:]
             said |= {f"stdout of {command}": done.stdout, f"stderr of {command}": done.stderr}
-        done = stage.work.cold("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_9")
+        done = env.work.cold("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_9")
         assert done.returncode == 0, done.stderr[-2000:]
         said |= {"stdout of test": done.stdout, "stderr of test": done.stderr}
-        assert leaks(stage, said) == []
+        assert leaks(env, said) == []
         assert "DEBUG asyncio" in said["stderr of run"], "debugging was on"
-        assert all(event["ok"] and event["tls"] for event in stage.smtp.events("auth"))
-        assert len(stage.accepted) > 50
-        assert stage.work.status()["failed"] >= 2
+        assert all(event["ok"] and event["tls"] for event in env.smtp.events("auth"))
+        assert len(env.accepted) > 50
+        assert env.work.status()["failed"] >= 2
 
 
 def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) -> None:
@@ -108,27 +108,27 @@ def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) ->
     folder = tmp_path / "work"
     folder.mkdir()
     smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
-    with staged(folder, 5, smtp=smtp) as stage:
-        make_talkative(stage)
-        wrong = stage.work.environment["CAMPAIGN_SMTP_URL"].replace("acme:", "acme:mistaken")
-        stage.work.environment["CAMPAIGN_SMTP_URL"] = wrong
-        done = stage.work.cold("run", "campaign.toml", "--yes")
+    with environment(folder, 5, smtp=smtp) as env:
+        make_talkative(env)
+        wrong = env.work.environment["CAMPAIGN_SMTP_URL"].replace("acme:", "acme:mistaken")
+        env.work.environment["CAMPAIGN_SMTP_URL"] = wrong
+        done = env.work.cold("run", "campaign.toml", "--yes")
         assert done.returncode == 3
         assert "535 5.7.8" in done.stderr
         assert "mistaken" not in done.stdout + done.stderr
-        assert leaks(stage, {"stdout": done.stdout, "stderr": done.stderr}) == []
-        assert 1 <= len(stage.smtp.events("auth")) <= 2
-        assert not stage.tokens
-        assert stage.work.status()["queued"] == 5
+        assert leaks(env, {"stdout": done.stdout, "stderr": done.stderr}) == []
+        assert 1 <= len(env.smtp.events("auth")) <= 2
+        assert not env.tokens
+        assert env.work.status()["queued"] == 5
 
 
 def test_a_certificate_that_is_not_trusted_sees_no_login(tmp_path: Path) -> None:
     """Without the authority's certificate there is no AUTH and no MAIL: exit 3, and everybody stays queued."""
     smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
-    with staged(tmp_path, 5, smtp=smtp) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 5, smtp=smtp) as env:
+        done = env.work.run()
         assert done.returncode == 3
         assert "certificate" in done.stderr
-        assert not stage.smtp.events("auth", "data", "accept")
-        assert not stage.tokens
-        assert stage.work.status()["queued"] == 5
+        assert not env.smtp.events("auth", "data", "accept")
+        assert not env.tokens
+        assert env.work.status()["queued"] == 5

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.refusals import refused, stranger_to
 from support.servers.script import Delay, Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from support.environment import Stage
-    from support.fork_server import QuickWorkspace
+    from support.environment import Environment
+    from support.fork_server import ForkingWorkspace
 
 LIVE = "sk_live_" + "x" * 40
 
@@ -73,7 +73,7 @@ MATRIX: dict[str, tuple[dict[str, str | None], tuple[str, ...], tuple[str, ...]]
 }
 
 
-def set_to(work: QuickWorkspace, settings: dict[str, str | None]) -> None:
+def set_to(work: ForkingWorkspace, settings: dict[str, str | None]) -> None:
     """Change the environment of a workspace."""
     for name, value in settings.items():
         if value is None:
@@ -87,21 +87,21 @@ def test_settings_that_do_not_fit_are_refused(
     tmp_path: Path, settings: dict[str, str | None], options: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     """Settings that are wrong or do not fit together end in one sentence that names them, before anything is made."""
-    with staged(tmp_path) as stage:
+    with environment(tmp_path) as env:
         before = sorted(tmp_path.rglob("*"))
-        set_to(stage.work, settings)
-        said = refused(stage.work.run(*options), *words)
+        set_to(env.work, settings)
+        said = refused(env.work.run(*options), *words)
         for secret in ("hunter2", "mistaken", "x" * 40):
             assert secret not in said
-        assert stage.silent
+        assert env.silent
         assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
     """Two wrong settings are two lines, so that nobody mends one only to hear of the other."""
-    with staged(tmp_path) as stage:
-        set_to(stage.work, {"CLERK_SECRET_KEY": "secret", "CAMPAIGN_SMTP_URL": "mail.acme.example"})
-        done = stage.work.run()
+    with environment(tmp_path) as env:
+        set_to(env.work, {"CLERK_SECRET_KEY": "secret", "CAMPAIGN_SMTP_URL": "mail.acme.example"})
+        done = env.work.run()
         assert done.returncode == 2
         assert [line.partition(": it")[0] for line in done.stderr.splitlines()][1] == "CAMPAIGN_SMTP_URL"
         assert done.stderr.startswith("campaign: CLERK_SECRET_KEY:")
@@ -109,30 +109,30 @@ def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_dotenv_file_holds_settings_and_the_environment_wins(tmp_path: Path) -> None:
     """Settings stand in `.env` of the working directory, too, and one of the environment comes before it."""
-    with staged(tmp_path) as stage:
-        moved = {name: stage.work.environment.pop(name) for name in ("CLERK_SECRET_KEY", "CAMPAIGN_SMTP_URL")}
+    with environment(tmp_path) as env:
+        moved = {name: env.work.environment.pop(name) for name in ("CLERK_SECRET_KEY", "CAMPAIGN_SMTP_URL")}
         (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in moved.items()), "utf-8")
-        assert stage.work.run("--limit", "1").returncode == 1
-        assert len(stage.accepted) == 1
-        set_to(stage.work, {"CAMPAIGN_SMTP_URL": "mail.acme.example"})
-        refused(stage.work.run(), "CAMPAIGN_SMTP_URL")
+        assert env.work.run("--limit", "1").returncode == 1
+        assert len(env.accepted) == 1
+        set_to(env.work, {"CAMPAIGN_SMTP_URL": "mail.acme.example"})
+        refused(env.work.run(), "CAMPAIGN_SMTP_URL")
 
 
 def test_a_campaign_without_links_needs_no_key(tmp_path: Path) -> None:
     """Without [link] the mail server is enough, and Clerk is asked nothing."""
-    with staged(tmp_path, link=False) as stage:
-        set_to(stage.work, {"CLERK_SECRET_KEY": None})
-        assert stage.work.run().returncode == 0
-        assert len(stage.accepted) == 3
-        assert not stage.clerk.events()
+    with environment(tmp_path, link=False) as env:
+        set_to(env.work, {"CLERK_SECRET_KEY": None})
+        assert env.work.run().returncode == 0
+        assert len(env.accepted) == 3
+        assert not env.clerk.events()
 
 
 def test_real_mail_waits_for_a_yes(tmp_path: Path) -> None:
     """Where no terminal can be asked, a run for real is refused unless --yes is given; the sandbox needs none."""
-    with staged(tmp_path) as stage:
-        refused(stage.work.campaign("run", "campaign.toml"), "--yes")
-        assert stage.silent
-        assert not stage.work.log.exists()
+    with environment(tmp_path) as env:
+        refused(env.work.campaign("run", "campaign.toml"), "--yes")
+        assert env.silent
+        assert not env.work.log.exists()
     alone = tmp_path / "alone"
     alone.mkdir()
     assert stranger_to(alone).campaign("run", "campaign.toml").returncode == 0
@@ -163,33 +163,33 @@ LOGS = {
 @pytest.mark.parametrize(("make", "words"), LOGS.values(), ids=LOGS)
 def test_a_file_that_is_no_send_log_is_left_as_it_is(tmp_path: Path, make: object, words: str) -> None:
     """Every command that opens a log refuses what is none of ours, and leaves it byte for byte as it was."""
-    with staged(tmp_path) as stage:
+    with environment(tmp_path) as env:
         assert callable(make)
-        make(stage.work.log)
-        before = hashlib.sha256(stage.work.log.read_bytes()).digest()
+        make(env.work.log)
+        before = hashlib.sha256(env.work.log.read_bytes()).digest()
         for command in (("run", "--yes"), ("status",), ("log",), ("retry",), ("resolve", "--keep"), ("revoke",)):
-            done = stage.work.campaign(command[0], "campaign.toml", *command[1:])
-            refused(done, str(stage.work.log), words)
-        assert hashlib.sha256(stage.work.log.read_bytes()).digest() == before
-        assert stage.silent
+            done = env.work.campaign(command[0], "campaign.toml", *command[1:])
+            refused(done, str(env.work.log), words)
+        assert hashlib.sha256(env.work.log.read_bytes()).digest() == before
+        assert env.silent
 
 
 def test_a_log_that_is_damaged_is_refused(tmp_path: Path) -> None:
     """A log whose pages are damaged is refused with a sentence, and nobody in it is mailed a second time."""
-    with staged(tmp_path, 200, link=False) as stage:
-        assert stage.work.run("--limit", "5").returncode == 1
-        whole = stage.work.log.read_bytes()
-        stage.work.log.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
-        refused(stage.work.run(), str(stage.work.log), "backup")
-        assert len(stage.accepted) == 5
+    with environment(tmp_path, 200, link=False) as env:
+        assert env.work.run("--limit", "5").returncode == 1
+        whole = env.work.log.read_bytes()
+        env.work.log.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
+        refused(env.work.run(), str(env.work.log), "backup")
+        assert len(env.accepted) == 5
 
 
 class Patience(threading.Thread):
     """Waits beside the other tests until a process ends, and notes how long that took and what it said."""
 
-    def __init__(self, stage: Stage, process: subprocess.Popen[str]) -> None:
+    def __init__(self, env: Environment, process: subprocess.Popen[str]) -> None:
         super().__init__()
-        self.stage = stage
+        self.stage = env
         self.process = process
         self.began = time.monotonic()
 
@@ -202,12 +202,12 @@ class Patience(threading.Thread):
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patience]:
     """A run that found its log locked by another program."""
-    with staged(tmp_path_factory.mktemp("locked"), link=False) as stage:
-        assert stage.work.run("--limit", "1").returncode == 1
-        with closing(sqlite3.connect(stage.work.log, isolation_level=None)) as backup:
+    with environment(tmp_path_factory.mktemp("locked"), link=False) as env:
+        assert env.work.run("--limit", "1").returncode == 1
+        with closing(sqlite3.connect(env.work.log, isolation_level=None)) as backup:
             backup.execute("PRAGMA locking_mode = EXCLUSIVE")
             backup.execute("BEGIN EXCLUSIVE")
-            patience = Patience(stage, stage.work.start("run", "campaign.toml", "--yes"))
+            patience = Patience(env, env.work.start("run", "campaign.toml", "--yes"))
             patience.start()
             yield patience
             patience.process.kill()
@@ -222,43 +222,45 @@ def _meanwhile(locked: Patience) -> None:
 def test_a_second_run_on_the_same_log_exits_75(tmp_path: Path) -> None:
     """While one run holds a log another exits 75 and touches nothing, `status` reads beside it, and the first ends."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.5)),))
-    with staged(tmp_path, 2, smtp=slow) as stage:
-        first = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: stage.smtp.events("data"), first)
+    with environment(tmp_path, 2, smtp=slow) as env:
+        first = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.smtp.events("data"), first)
         first.send_signal(signal.SIGSTOP)  # so that it is still there when the others have come and gone
         for command in (("run", "--yes"), ("retry",), ("resolve", "--keep"), ("revoke",)):
-            refused(stage.work.campaign(command[0], "campaign.toml", *command[1:]), "another run", "status", code=75)
-        assert stage.work.status()["recipients"] == 2
+            refused(env.work.campaign(command[0], "campaign.toml", *command[1:]), "another run", "status", code=75)
+        assert env.work.status()["recipients"] == 2
         first.send_signal(signal.SIGCONT)
         first.communicate(timeout=60)
         assert first.returncode == 0
-        assert stage.mailed == ["u0@d0.example", "u1@d1.example"]
-        assert [event["stage"] for event in stage.clerk.events("request")] == ["users", "create", "create"]
+        assert env.mailed == ["u0@d0.example", "u1@d1.example"]
+        assert [event["stage"] for event in env.clerk.events("request")] == ["users", "create", "create"]
 
 
 def test_a_lock_does_not_outlive_its_run(tmp_path: Path) -> None:
     """A run that was killed holds the log no longer."""
-    with staged(tmp_path, 1, link=False, smtp=SmtpScript(faults=(Fault("connect", Delay(60.0)),))) as stage:
-        first = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: stage.smtp.events("open"), first)
+    with environment(tmp_path, 1, link=False, smtp=SmtpScript(faults=(Fault("connect", Delay(60.0)),))) as env:
+        first = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.smtp.events("open"), first)
         first.send_signal(signal.SIGKILL)
         first.communicate()
-        assert stage.work.campaign("retry", "campaign.toml").returncode == 0
+        assert env.work.campaign("retry", "campaign.toml").returncode == 0
 
 
 def test_a_service_that_refuses_us_is_exit_3(tmp_path: Path) -> None:
     """A key or a password that is refused stops the run with exit 3, blames no recipient and leaves all queued."""
-    with staged(tmp_path) as stage:
-        set_to(stage.work, {"CLERK_SECRET_KEY": "sk_test_" + "z" * 40})
-        refused(stage.work.run(), "Clerk", "CLERK_SECRET_KEY", code=3)
-        assert stage.work.status()["queued"] == 3
-        assert not stage.accepted
+    with environment(tmp_path) as env:
+        set_to(env.work, {"CLERK_SECRET_KEY": "sk_test_" + "z" * 40})
+        refused(env.work.run(), "Clerk", "CLERK_SECRET_KEY", code=3)
+        assert env.work.status()["queued"] == 3
+        assert not env.accepted
     other = tmp_path / "other"
     other.mkdir()
-    with staged(other, smtp=SmtpScript(faults=(Fault("mail", Reply("530 5.7.0 Authentication required")),))) as stage:
-        refused(stage.work.run(), "530 5.7.0 Authentication required", "CAMPAIGN_SMTP_URL", code=3)
-        assert stage.work.status()["queued"] == 3
-        assert stage.revoked == {token["id"] for token in stage.tokens}
+    with environment(
+        other, smtp=SmtpScript(faults=(Fault("mail", Reply("530 5.7.0 Authentication required")),))
+    ) as env:
+        refused(env.work.run(), "530 5.7.0 Authentication required", "CAMPAIGN_SMTP_URL", code=3)
+        assert env.work.status()["queued"] == 3
+        assert env.revoked == {token["id"] for token in env.tokens}
 
 
 def test_a_log_that_is_locked_is_refused_in_time(locked: Patience) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.dkim_keys import verifies, write_key
-from support.environment import staged
+from support.environment import environment
 from support.refusals import refused, stranger_to
 from support.servers.script import Drop, Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -16,7 +16,7 @@ from support.servers.smtp_script import SmtpScript
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.environment import Stage
+    from support.environment import Environment
 
 SECTION = '[dkim]\nselector = "s1"\n'
 NAME = "s1._domainkey.acme.example"
@@ -25,9 +25,9 @@ LIMITS = '[limits]\nmessages = "1000/second"\n'
 WORDS = "Grüße, {{ first_name }}\n.\nFrom us  \n\n"
 
 
-def published(stage: Stage) -> dict[str, str]:
+def published(env: Environment) -> dict[str, str]:
     """Return the TXT record that `check` prints."""
-    done = stage.work.campaign("check", "campaign.toml")
+    done = env.work.campaign("check", "campaign.toml")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     at = lines.index(NAME)
@@ -47,16 +47,16 @@ def test_every_mail_of_a_run_verifies(tmp_path: Path, kind: str, *, link: bool, 
     smtp = SmtpScript(tls=tls, credentials=("acme", "pass") if link else None, keep=str(kept), faults=faults)
     more = f'{SECTION}{LIMITS}[retry]\nfirst_delay = "50ms"\n'
     text = WORDS + ("{{ link }}" if link else "")
-    with staged(folder, 12, smtp=smtp, link=link, text=text, more=more) as stage:
-        (tmp_path / "authority.pem").write_bytes(stage.smtp.authority)
-        stage.work.environment["SSL_CERT_FILE"] = str(tmp_path / "authority.pem")
-        stage.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, kind))
-        records = published(stage)
-        done = stage.work.run()
+    with environment(folder, 12, smtp=smtp, link=link, text=text, more=more) as env:
+        (tmp_path / "authority.pem").write_bytes(env.smtp.authority)
+        env.work.environment["SSL_CERT_FILE"] = str(tmp_path / "authority.pem")
+        env.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, kind))
+        records = published(env)
+        done = env.work.run()
         assert done.returncode == 1, "one of them is uncertain"
-        assert stage.work.status()["sent"] == 11
-        assert len(stage.mailed) == 12
-        for event in stage.accepted:
+        assert env.work.status()["sent"] == 11
+        assert len(env.mailed) == 12
+        for event in env.accepted:
             mail = (kept / event["sha256"]).read_bytes()
             assert mail.startswith(b"DKIM-Signature: v=1; ")
             assert verifies(mail, records)
@@ -66,9 +66,9 @@ def test_every_mail_of_a_run_verifies(tmp_path: Path, kind: str, *, link: bool, 
             for token in event["tokens"]:
                 assert token.encode() not in head
                 assert token.encode() in body.replace(b"=\r\n", b"")
-        assert not stage.smtp.events("violation")
+        assert not env.smtp.events("violation")
         if link:
-            assert stage.verdict(first_delay=0.05).violated == {}
+            assert env.verdict(first_delay=0.05).violated == {}
 
 
 def test_a_test_mail_is_signed_and_a_preview_is_not(tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_a_test_mail_is_signed_and_a_preview_is_not(tmp_path: Path) -> None:
     folder, kept = tmp_path / "work", tmp_path / "kept"
     folder.mkdir()
     kept.mkdir()
-    with staged(folder, smtp=SmtpScript(keep=str(kept)), more=SECTION + LIMITS) as stage:
-        stage.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, "rsa2048"))
-        done = stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example")
+    with environment(folder, smtp=SmtpScript(keep=str(kept)), more=SECTION + LIMITS) as env:
+        env.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, "rsa2048"))
+        done = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example")
         assert (done.returncode, done.stderr) == (0, "")
         assert "signed" not in done.stdout
         (mail,) = kept.iterdir()
-        assert verifies(mail.read_bytes(), published(stage))
-        shown = stage.work.campaign("preview", "campaign.toml")
+        assert verifies(mail.read_bytes(), published(env))
+        shown = env.work.campaign("preview", "campaign.toml")
         assert shown.returncode == 0
         assert "DKIM" not in shown.stdout
 
@@ -100,16 +100,16 @@ def test_a_test_mail_is_signed_and_a_preview_is_not(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_signed_is_not_begun(tmp_path: Path, kind: str | None, words: tuple[str, ...]) -> None:
     """Without a key that can be used, `run` and `test` exit 2 with nobody enlisted, and `check` finds it."""
-    with staged(tmp_path, more=SECTION) as stage:
+    with environment(tmp_path, more=SECTION) as env:
         if kind is not None:
-            stage.work.environment["CAMPAIGN_DKIM_KEY"] = "dkim.pem"
+            env.work.environment["CAMPAIGN_DKIM_KEY"] = "dkim.pem"
             if kind != "missing":
                 write_key(tmp_path, kind)
-        refused(stage.work.run(), *words)
-        refused(stage.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words)
-        assert stage.silent
-        assert not stage.work.log.exists()
-        done = stage.work.campaign("check", "campaign.toml")
+        refused(env.work.run(), *words)
+        refused(env.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words)
+        assert env.silent
+        assert not env.work.log.exists()
+        done = env.work.campaign("check", "campaign.toml")
         assert done.returncode == 2
         (problem,) = (line for line in done.stdout.splitlines() if line.startswith("problem: "))
         assert all(word in problem for word in words)
@@ -138,31 +138,29 @@ def test_a_key_of_other_campaigns_signs_nothing(tmp_path: Path) -> None:
     folder, kept = tmp_path / "work", tmp_path / "kept"
     folder.mkdir()
     kept.mkdir()
-    with staged(folder, smtp=SmtpScript(keep=str(kept))) as stage:
-        stage.work.environment["CAMPAIGN_DKIM_KEY"] = "missing.pem"
-        assert (
-            "DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set" in stage.work.campaign("check", "campaign.toml").stdout
-        )
-        assert stage.work.run().returncode == 0
+    with environment(folder, smtp=SmtpScript(keep=str(kept))) as env:
+        env.work.environment["CAMPAIGN_DKIM_KEY"] = "missing.pem"
+        assert "DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set" in env.work.campaign("check", "campaign.toml").stdout
+        assert env.work.run().returncode == 0
         assert [b"DKIM-Signature" in mail.read_bytes() for mail in kept.iterdir()] == [False] * 3
-        assert {mail.name for mail in kept.iterdir()} == {event["sha256"] for event in stage.accepted}
+        assert {mail.name for mail in kept.iterdir()} == {event["sha256"] for event in env.accepted}
         assert all(hashlib.sha256(mail.read_bytes()).hexdigest() == mail.name for mail in kept.iterdir())
 
 
 def test_check_doubts_a_weak_key(tmp_path: Path) -> None:
     """`check` warns of an RSA key of fewer than 2048 bits, and prints its record all the same."""
-    with staged(tmp_path, more=SECTION + LIMITS) as stage:
-        stage.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, "rsa1024"))
-        assert published(stage)[NAME].startswith("v=DKIM1; k=rsa; p=MIG")
-        said = stage.work.campaign("check", "campaign.toml").stdout
+    with environment(tmp_path, more=SECTION + LIMITS) as env:
+        env.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, "rsa1024"))
+        assert published(env)[NAME].startswith("v=DKIM1; k=rsa; p=MIG")
+        said = env.work.campaign("check", "campaign.toml").stdout
         assert "warning: CAMPAIGN_DKIM_KEY: " in said
         assert "1024 bits, and 2048 are advised" in said
 
 
 def test_check_tells_of_wrong_settings(tmp_path: Path) -> None:
     """A setting that keeps every run from beginning is a problem that `check` finds."""
-    with staged(tmp_path) as stage:
-        stage.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "soon"
-        done = stage.work.campaign("check", "campaign.toml")
+    with environment(tmp_path) as env:
+        env.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "soon"
+        done = env.work.campaign("check", "campaign.toml")
         assert done.returncode == 2
         assert "problem: CAMPAIGN_REPLY_TIMEOUT: " in done.stdout

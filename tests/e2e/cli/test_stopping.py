@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.crash.records import read_log_file
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.script import Delay, Fault, Silence
 from support.servers.smtp_script import SmtpScript
 
@@ -23,20 +23,20 @@ FEW = '[limits]\nconnections = 2\ntokens = "1000/second"\n'
 def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Signals) -> None:
     """The first signal claims nobody more, loses nothing that was begun, says what is left, and exits 130."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))
-    with staged(tmp_path, 40, smtp=slow, more=FEW) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: stage.smtp.events("data"), process)
+    with environment(tmp_path, 40, smtp=slow, more=FEW) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.smtp.events("data"), process)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 130, (out, err)
         assert err == ""
         assert "Stopping" in out
         assert "To go on: campaign run campaign.toml" in out
-        status = stage.work.status()
-        assert 0 < status["sent"] == len(stage.accepted) < 40
+        status = env.work.status()
+        assert 0 < status["sent"] == len(env.accepted) < 40
         assert status["queued"] == 40 - status["sent"]
-        assert {event["tokens"][0] for event in stage.accepted} >= {
-            token["token"] for token in stage.tokens if token["id"] not in stage.revoked
+        assert {event["tokens"][0] for event in env.accepted} >= {
+            token["token"] for token in env.tokens if token["id"] not in env.revoked
         }
 
 
@@ -44,9 +44,9 @@ def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Sign
 def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> None:
     """The second signal stops at once: what was at the dot is uncertain, the rest queued, and the next run goes on."""
     silent = SmtpScript(faults=(Fault("dot", Silence(), times=2),))
-    with staged(tmp_path, 12, smtp=silent, more=FEW) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.smtp.events("dot")) == 2, process)
+    with environment(tmp_path, 12, smtp=silent, more=FEW) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.smtp.events("dot")) == 2, process)
         process.send_signal(number)
         assert process.stdout is not None
         heard = ""
@@ -58,28 +58,28 @@ def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> Non
         assert time.monotonic() - began < 20
         assert process.returncode == 130, err
         assert "Traceback" not in err
-        status = stage.work.status()
+        status = env.work.status()
         assert (status["uncertain"], status["queued"], status["sent"]) == (2, 10, 0)
-        assert stage.work.run().returncode == 1
-        status = stage.work.status()
+        assert env.work.run().returncode == 1
+        status = env.work.status()
         assert (status["uncertain"], status["sent"]) == (2, 10)
-        living = {token["id"] for token in stage.tokens} - stage.revoked
-        kept = {row["token_id"] for row in stage.work.rows()}
+        living = {token["id"] for token in env.tokens} - env.revoked
+        kept = {row["token_id"] for row in env.work.rows()}
         assert kept <= living
         # a token may have been on its way
-        assert len(living - kept) <= len(read_log_file(stage.work.log, "trial").orphans)
+        assert len(living - kept) <= len(read_log_file(env.work.log, "trial").orphans)
 
 
 def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) -> None:
     """A signal while the mail server has not even greeted ends the run with 130 and no token asked for."""
-    with staged(tmp_path, smtp=SmtpScript(faults=(Fault("connect", Silence()),))) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: stage.smtp.events("open"), process)
+    with environment(tmp_path, smtp=SmtpScript(faults=(Fault("connect", Silence()),))) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.smtp.events("open"), process)
         for _ in range(2):
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)  # noqa: TID251 - a person's fingers
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
         assert "Traceback" not in err
-        assert not stage.tokens
-        assert stage.work.status()["queued"] == 3
+        assert not env.tokens
+        assert env.work.status()["queued"] == 3

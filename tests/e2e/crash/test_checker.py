@@ -12,7 +12,7 @@ import pytest
 from support.crash.checker import INVARIANTS, check
 from support.crash.leaks import files_under, scan
 from support.crash.records import Person, Transition, read_lines, read_log_file, read_people
-from support.crash.scenario import WALL, Story, token_text, true_story
+from support.crash.sample_run import WALL, SampleRun, token_text, true_story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def test_a_true_story_passes() -> None:
     """Every invariant holds, every one of them was looked at, and the figures are right."""
-    story = true_story()
-    story.terms = replace(story.terms, rates=((2, 1.0),), epilogue=story.now + 1)
-    verdict = check(story.evidence())
+    run = true_story()
+    run.terms = replace(run.terms, rates=((2, 1.0),), epilogue=run.now + 1)
+    verdict = check(run.records())
     assert verdict.violated == {}
     assert [one.name for one in verdict.judgements] == list(INVARIANTS)
     assert all(one.checked for one in verdict.judgements)
@@ -32,34 +32,34 @@ def test_a_true_story_passes() -> None:
     assert "every promise holds" in verdict.table()
 
 
-def row(story: Story, key: str) -> dict[str, Any]:
-    return next(one for one in story.rows if one["key"] == key)
+def row(run: SampleRun, key: str) -> dict[str, Any]:
+    return next(one for one in run.rows if one["key"] == key)
 
 
-def mail(story: Story, message_id: str) -> dict[str, Any]:
-    return next(one for one in story.smtp if one.get("message_id") == message_id)
+def mail(run: SampleRun, message_id: str) -> dict[str, Any]:
+    return next(one for one in run.smtp if one.get("message_id") == message_id)
 
 
-def swap(story: Story, *, tokens: str) -> None:
-    mail(story, "<a>").update(tokens=[tokens], by_part={"text/html": [tokens]})
+def swap(run: SampleRun, *, tokens: str) -> None:
+    mail(run, "<a>").update(tokens=[tokens], by_part={"text/html": [tokens]})
 
 
-def steady_excess(story: Story) -> None:
-    story.terms = replace(story.terms, rates=((1, 1.0),), squeeze=0.15)
-    story.smtp = [{**story.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
+def steady_excess(run: SampleRun) -> None:
+    run.terms = replace(run.terms, rates=((1, 1.0),), squeeze=0.15)
+    run.smtp = [{**run.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
 
 
-def too_many_in_doubt(story: Story) -> None:
+def too_many_in_doubt(run: SampleRun) -> None:
     for key in ("gus", "hal", "ivy"):
-        story.add(key, "uncertain", message_id=f"<{key}>", token_id=f"sit_{key}")
-        story.step(key, "queued", "issuing")
-        story.issue(key, key)
-        story.step(key, "issuing", "sending", message_id=f"<{key}>", token_id=f"sit_{key}")
+        run.add(key, "uncertain", message_id=f"<{key}>", token_id=f"sit_{key}")
+        run.step(key, "queued", "issuing")
+        run.issue(key, key)
+        run.step(key, "issuing", "sending", message_id=f"<{key}>", token_id=f"sit_{key}")
     for key in ("gus", "hal", "ivy"):
-        story.step(key, "sending", "uncertain", actor="recovery", message_id=f"<{key}>", token_id=f"sit_{key}")
+        run.step(key, "sending", "uncertain", actor="recovery", message_id=f"<{key}>", token_id=f"sit_{key}")
 
 
-def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
+def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
     """Return, by what is wrong, the invariant that must notice and how the story is altered."""
     dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
     opened = {"event": "open", "open": 3, "t": 0.3}
@@ -67,37 +67,37 @@ def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
     asked = {"event": "request", "stage": "create", "t": 900.0}
     violation = {"event": "violation", "what": "a bare LF", "line": "x"}
 
-    def drop_row(story: Story) -> None:
-        story.rows.remove(row(story, "fay"))
+    def drop_row(run: SampleRun) -> None:
+        run.rows.remove(row(run, "fay"))
 
-    def late_intent(story: Story) -> None:
-        at = next(n for n, one in enumerate(story.transitions) if one.new == "sending")
-        story.transitions[at] = replace(story.transitions[at], at=WALL + 800)
+    def late_intent(run: SampleRun) -> None:
+        at = next(n for n, one in enumerate(run.transitions) if one.new == "sending")
+        run.transitions[at] = replace(run.transitions[at], at=WALL + 800)
 
-    def token_without_attempt(story: Story) -> None:
-        story.issue("ada", "a2")
-        story.clerk.append({"event": "revoked", "id": "sit_a2", "t": 0, "wall": WALL})
+    def token_without_attempt(run: SampleRun) -> None:
+        run.issue("ada", "a2")
+        run.clerk.append({"event": "revoked", "id": "sit_a2", "t": 0, "wall": WALL})
 
-    def too_soon(story: Story) -> None:
-        at = next(n for n, one in enumerate(story.transitions) if one.code == 451)
-        story.transitions[at] = replace(story.transitions[at], at=story.transitions[at].at + 15)
+    def too_soon(run: SampleRun) -> None:
+        at = next(n for n, one in enumerate(run.transitions) if one.code == 451)
+        run.transitions[at] = replace(run.transitions[at], at=run.transitions[at].at + 15)
 
-    def too_often(story: Story) -> None:
+    def too_often(run: SampleRun) -> None:
         for _ in range(3):
-            story.now += 100
-            story.step("fay", "skipped", "queued", actor="enlist")
-            story.step("fay", "queued", "queued", code=451)
+            run.now += 100
+            run.step("fay", "skipped", "queued", actor="enlist")
+            run.step("fay", "queued", "queued", code=451)
 
-    def epilogue(story: Story, event: dict[str, Any]) -> None:
-        story.terms = replace(story.terms, epilogue=800.0)
-        (story.smtp if event is data else story.clerk).append(event)
+    def epilogue(run: SampleRun, event: dict[str, Any]) -> None:
+        run.terms = replace(run.terms, epilogue=800.0)
+        (run.smtp if event is data else run.clerk).append(event)
 
-    def accepted_then_failed(story: Story) -> None:
-        row(story, "cyd").update(state="failed")
-        story.step("cyd", "sending", "failed")
+    def accepted_then_failed(run: SampleRun) -> None:
+        row(run, "cyd").update(state="failed")
+        run.step("cyd", "sending", "failed")
 
-    def squeeze(story: Story) -> None:
-        story.terms = replace(story.terms, rates=((2, 60.0),))
+    def squeeze(run: SampleRun) -> None:
+        run.terms = replace(run.terms, rates=((2, 60.0),))
 
     return {
         "a row is missing": ("I1", drop_row),
@@ -168,9 +168,9 @@ def lies() -> dict[str, tuple[str, Callable[[Story], Any]]]:
 def test_each_lie_is_caught(what: str) -> None:
     """A story that breaks one promise is not passed, and the right invariant says so."""
     invariant, alter = lies()[what]
-    story = true_story()
-    alter(story)
-    verdict = check(story.evidence())
+    run = true_story()
+    alter(run)
+    verdict = check(run.records())
     assert invariant in verdict.violated, verdict.table()
     assert "BROKEN" in verdict.table()
 
@@ -182,28 +182,28 @@ def test_every_invariant_has_a_lie() -> None:
 
 def test_an_operators_resend_is_no_duplicate() -> None:
     """An uncertain mail that a person had sent again may be accepted twice, with its old token revoked."""
-    story = true_story()
-    story.step("cyd", "uncertain", "queued", actor="resolve", message_id="<c>")
-    story.clerk.append({"event": "revoked", "id": "sit_c", "t": story.now, "wall": WALL + story.now})
-    story.send("cyd", "c2")
-    row(story, "cyd").update(state="sent", message_id="<c2>", token_id="sit_c2")
-    assert check(story.evidence()).violated == {}
+    run = true_story()
+    run.step("cyd", "uncertain", "queued", actor="resolve", message_id="<c>")
+    run.clerk.append({"event": "revoked", "id": "sit_c", "t": run.now, "wall": WALL + run.now})
+    run.send("cyd", "c2")
+    row(run, "cyd").update(state="sent", message_id="<c2>", token_id="sit_c2")
+    assert check(run.records()).violated == {}
 
 
 def test_an_operator_may_keep_what_never_arrived() -> None:
     """An uncertain row taken as sent by a person needs no acceptance."""
-    story = true_story()
-    story.smtp.remove(mail(story, "<c>"))
-    row(story, "cyd").update(state="sent")
-    story.step("cyd", "uncertain", "sent", actor="resolve", message_id="<c>", token_id="sit_c")
-    assert check(story.evidence()).violated == {}
+    run = true_story()
+    run.smtp.remove(mail(run, "<c>"))
+    row(run, "cyd").update(state="sent")
+    run.step("cyd", "uncertain", "sent", actor="resolve", message_id="<c>", token_id="sit_c")
+    assert check(run.records()).violated == {}
 
 
 def test_the_share_of_uncertain_rows_that_were_accepted() -> None:
     """An uncertain row without an acceptance lowers the share and breaks nothing."""
-    story = true_story()
-    story.smtp.remove(mail(story, "<c>"))
-    verdict = check(story.evidence())
+    run = true_story()
+    run.smtp.remove(mail(run, "<c>"))
+    verdict = check(run.records())
     assert verdict.holds
     assert verdict.uncertain_share == 0
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.campaign import Scenario
 from support.crash.loop import Loop
+from support.crash.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.campaign import CAMPAIGN, Scenario
 from support.crash.mutants import STEPS
 from support.crash.records import read_log_file
+from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import Sender
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import ClerkScript

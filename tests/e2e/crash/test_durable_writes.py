@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.campaign import Scenario
+from support.crash.scenario import Scenario
 from support.crash.sender import Sender
 from support.servers.clerk import ClerkServer
 from support.servers.smtp import SmtpServer

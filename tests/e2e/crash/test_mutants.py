@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.campaign import Scenario
 from support.crash.loop import Loop
 from support.crash.mutants import MUTANTS
+from support.crash.scenario import Scenario
 from support.servers.script import Drop, Fault, Reply
 
 if TYPE_CHECKING:

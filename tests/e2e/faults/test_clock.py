@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import TESTS
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from support.environment import Stage
+    from support.environment import Environment
 
 HOUR = 3600
 PEOPLE = 24
@@ -24,16 +24,16 @@ asleep = pytest.mark.skipif(sys.platform != "linux", reason="no clock that count
 LIMITS = '[limits]\nconnections = 4\nmessages = "40/second"\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
 
 
-def started(stage: Stage, clock: str, seconds: int) -> subprocess.Popen[str]:
+def started(env: Environment, clock: str, seconds: int) -> subprocess.Popen[str]:
     """Start a run on a machine whose clock leaps when `leap` is called."""
-    stage.work.environment["PYTHONPATH"] = str(TESTS)
-    arguments = (clock, str(seconds), str(stage.work.folder / "leap"), "run", "campaign.toml", "--yes")
-    return stage.work.start(*arguments, of=(sys.executable, "-m", "support.faults.leaping_clock"))
+    env.work.environment["PYTHONPATH"] = str(TESTS)
+    arguments = (clock, str(seconds), str(env.work.folder / "leap"), "run", "campaign.toml", "--yes")
+    return env.work.start(*arguments, of=(sys.executable, "-m", "support.faults.leaping_clock"))
 
 
-def leap(stage: Stage) -> None:
+def leap(env: Environment) -> None:
     """Let the clock leap."""
-    (stage.work.folder / "leap").touch()
+    (env.work.folder / "leap").touch()
 
 
 @pytest.mark.parametrize(
@@ -47,35 +47,35 @@ def leap(stage: Stage) -> None:
 )
 def test_a_clock_that_leaps_neither_stalls_nor_hurries(clock: str, seconds: int, tmp_path: Path) -> None:
     """A clock that is a day further, or a day back, all at once changes nothing in how fast mail goes out."""
-    with staged(tmp_path, PEOPLE, more=LIMITS) as stage:
-        process = started(stage, clock, seconds)
-        wait_for(lambda: len(stage.accepted) > PEOPLE // 3, process)
-        leap(stage)
+    with environment(tmp_path, PEOPLE, more=LIMITS) as env:
+        process = started(env, clock, seconds)
+        wait_for(lambda: len(env.accepted) > PEOPLE // 3, process)
+        leap(env)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, ""), out
-        verdict = stage.verdict(connections=4, rates=((40, 1.0),))
+        verdict = env.verdict(connections=4, rates=((40, 1.0),))
         # the server, which did not sleep, has an earlier date for the dot than the history for the intent
         assert verdict.violated.keys() <= ({"I9"} if clock == "asleep" else set()), verdict.table()
         assert verdict.states["sent"] == PEOPLE
         if clock == "wall":
-            assert len(stage.tokens) == PEOPLE
+            assert len(env.tokens) == PEOPLE
 
 
 @asleep
 def test_a_token_that_grew_old_in_hand_is_not_sent(tmp_path: Path) -> None:
     """After a night in the midst of a message its token is revoked, and the mail leaves with a new one."""
     slow = SmtpScript(faults=(Fault("data", Delay(0.5), times=1),))
-    with staged(tmp_path, 3, smtp=slow, more=LIMITS.replace("connections = 4", "connections = 1")) as stage:
-        process = started(stage, "asleep", 20 * HOUR)
-        wait_for(lambda: stage.smtp.events("data"), process)
-        leap(stage)
+    with environment(tmp_path, 3, smtp=slow, more=LIMITS.replace("connections = 4", "connections = 1")) as env:
+        process = started(env, "asleep", 20 * HOUR)
+        wait_for(lambda: env.smtp.events("data"), process)
+        leap(env)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, ""), out
-        verdict = stage.verdict(connections=1)
+        verdict = env.verdict(connections=1)
         assert verdict.violated.keys() <= {"I9"}, verdict.table()
         assert verdict.states["sent"] == 3
-        old = stage.tokens[0]
-        assert old["id"] in stage.revoked
-        (mail,) = [event for event in stage.accepted if event["rcpt"] == ["u0@d0.example"]]
+        old = env.tokens[0]
+        assert old["id"] in env.revoked
+        (mail,) = [event for event in env.accepted if event["rcpt"] == ["u0@d0.example"]]
         assert mail["tokens"] != [old["token"]]
-        assert {row["state"] for row in stage.work.rows()} == {"sent"}
+        assert {row["state"] for row in env.work.rows()} == {"sent"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.crash.records import read_log_file
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.refusals import refused
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from support.environment import Stage
+    from support.environment import Environment
 
 PEOPLE = 60
 #: So that the run is amid its work for a while.
@@ -29,29 +29,29 @@ SLOW = SmtpScript(faults=(Fault("dot", Delay(0.03)),))
 FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
 
 
-def unfinished_but_sound(stage: Stage) -> None:
+def unfinished_but_sound(env: Environment) -> None:
     """Assert that what happened until the disk failed is true, though not all is done."""
-    known = {row["user_id"] for row in stage.work.rows() if row["attempts"]}
-    assert {token["user_id"] for token in stage.tokens} <= known, "a token was asked for with no attempt on record"
-    file = read_log_file(stage.work.log, "trial")
+    known = {row["user_id"] for row in env.work.rows() if row["attempts"]}
+    assert {token["user_id"] for token in env.tokens} <= known, "a token was asked for with no attempt on record"
+    file = read_log_file(env.work.log, "trial")
     intents = {one.message_id for one in file.transitions if one.new == "sending"}
-    assert {event["message_id"] for event in stage.accepted} <= intents, "a mail left with no intent on record"
+    assert {event["message_id"] for event in env.accepted} <= intents, "a mail left with no intent on record"
 
 
-def stopped_by_the_log(stage: Stage, process: subprocess.Popen[str]) -> None:
+def stopped_by_the_log(env: Environment, process: subprocess.Popen[str]) -> None:
     """Assert that a run ended because of its log, with a sentence and some people left."""
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert "Traceback" not in out + err
     assert "cannot be written" in err, (out, err)
-    assert len(stage.accepted) < PEOPLE
+    assert len(env.accepted) < PEOPLE
 
 
-def goes_on(stage: Stage) -> None:
+def goes_on(env: Environment) -> None:
     """Assert that a run with the fault gone brings everything to a true end."""
-    done = stage.work.run()
+    done = env.work.run()
     assert (done.returncode in {0, 1}, done.stderr) == (True, ""), done
-    verdict = stage.verdict()
+    verdict = env.verdict()
     assert verdict.holds, verdict.table()
     assert verdict.states["sent"] + verdict.states["uncertain"] == PEOPLE
     assert verdict.states["sent"] >= PEOPLE - 20, "only what was in hand may be uncertain"
@@ -59,14 +59,14 @@ def goes_on(stage: Stage) -> None:
 
 def test_a_file_size_limit(tmp_path: Path) -> None:
     """A log that may grow no further stops the run at once, and nothing leaves that is not on record."""
-    with staged(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.accepted) > PEOPLE // 4, process)
+    with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) > PEOPLE // 4, process)
         size = (tmp_path / "send-log.db-wal").stat().st_size
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size + 20_000, size + 20_000))
-        stopped_by_the_log(stage, process)
-        unfinished_but_sound(stage)
-        goes_on(stage)
+        stopped_by_the_log(env, process)
+        unfinished_but_sound(env)
+        goes_on(env)
 
 
 @contextmanager
@@ -95,18 +95,18 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """On a full disk the run stops with a sentence; with space again the same command goes on."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    with small_disk(disk, "16m"), staged(disk, PEOPLE, smtp=SLOW, more=FEW) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.accepted) > PEOPLE // 4, process)
+    with small_disk(disk, "16m"), environment(disk, PEOPLE, smtp=SLOW, more=FEW) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) > PEOPLE // 4, process)
         filler = disk / "filler"
         fill(filler)
-        stopped_by_the_log(stage, process)
-        unfinished_but_sound(stage)
-        refused = stage.work.run()
+        stopped_by_the_log(env, process)
+        unfinished_but_sound(env)
+        refused = env.work.run()
         assert refused.returncode in {1, 2}, refused
         assert "Traceback" not in refused.stderr
         filler.unlink()
-        goes_on(stage)
+        goes_on(env)
 
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="only root mounts a file system")
@@ -114,14 +114,14 @@ def test_a_log_that_may_only_be_read(tmp_path: Path) -> None:
     """A log on a file system that is read-only is refused with a sentence, left as it is, and nobody is mailed."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    with small_disk(disk, "4m"), staged(disk, 3) as stage:
-        assert stage.work.run("--limit", "1").returncode == 1
-        before = stage.work.log.read_bytes()
+    with small_disk(disk, "4m"), environment(disk, 3) as env:
+        assert env.work.run("--limit", "1").returncode == 1
+        before = env.work.log.read_bytes()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        refused(stage.work.run(), str(stage.work.log))
-        assert (stage.work.log.read_bytes(), len(stage.accepted), len(stage.tokens)) == (before, 1, 1)
+        refused(env.work.run(), str(env.work.log))
+        assert (env.work.log.read_bytes(), len(env.accepted), len(env.tokens)) == (before, 1, 1)
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-        assert stage.work.run().returncode == 0
+        assert env.work.run().returncode == 0
 
 
 FAILING = {
@@ -137,12 +137,12 @@ FAILING = {
 )
 def test_system_calls_that_fail(what: str, tmp_path: Path) -> None:
     """When writes or flushes of the log begin to fail, nothing leaves that is not on record."""
-    with staged(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as stage:
+    with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:
         call = FAILING[what].partition(":")[0]
         after = 40 if call == "fdatasync" else 200
         strace = ("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
         inject = ("-e", f"inject={FAILING[what]}:when={after}+")
-        process = stage.work.start("run", "campaign.toml", "--yes", by=(*strace, *inject))
-        stopped_by_the_log(stage, process)
-        unfinished_but_sound(stage)
-        goes_on(stage)
+        process = env.work.start("run", "campaign.toml", "--yes", by=(*strace, *inject))
+        stopped_by_the_log(env, process)
+        unfinished_but_sound(env)
+        goes_on(env)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.refusals import refused
 from support.servers.script import Delay, Drop, Extra, Fault, Reply
 from support.servers.smtp import SmtpServer
@@ -26,11 +26,11 @@ LOGIN = ("acme", "p@ss/word")
 def test_a_login_refused_at_the_start(tmp_path: Path) -> None:
     """A password that is refused costs at most two tries, stops with exit 3 before a token is asked for."""
     smtp = SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("535 5.7.8 Wrong password")),))
-    with staged(tmp_path, 20, smtp=smtp, more=LIMITS) as stage:
-        refused(stage.work.run(), "535", "CAMPAIGN_SMTP_URL", code=3)
-        assert len(stage.smtp.events("auth")) <= 2
-        assert not stage.tokens
-        assert stage.work.status()["queued"] == 20
+    with environment(tmp_path, 20, smtp=smtp, more=LIMITS) as env:
+        refused(env.work.run(), "535", "CAMPAIGN_SMTP_URL", code=3)
+        assert len(env.smtp.events("auth")) <= 2
+        assert not env.tokens
+        assert env.work.status()["queued"] == 20
 
 
 MIDWAY = {
@@ -48,13 +48,13 @@ def test_a_login_refused_mid_run(what: str, tmp_path: Path) -> None:
     """A server that wants no more of us in the middle blames nobody: who is left stays queued, tokens are revoked."""
     slow = Fault("dot", Delay(0.05))
     smtp = SmtpScript(credentials=LOGIN, faults=(*MIDWAY[what], slow))
-    with staged(tmp_path, 60, smtp=smtp, more=LIMITS) as stage:
-        refused(stage.work.run(), "mail server", code=3)
-        verdict = stage.verdict(connections=4, finished=False)
+    with environment(tmp_path, 60, smtp=smtp, more=LIMITS) as env:
+        refused(env.work.run(), "mail server", code=3)
+        verdict = env.verdict(connections=4, finished=False)
         assert verdict.holds, verdict.table()
         assert 0 < verdict.states["sent"] < 60
         assert verdict.states["sent"] + verdict.states["queued"] == 60
-        bad = [event for event in stage.smtp.events("auth") if not event["ok"]]
+        bad = [event for event in env.smtp.events("auth") if not event["ok"]]
         assert len(bad) <= 2, "a refused login is tried at most twice"
 
 
@@ -77,10 +77,12 @@ SLOWER = ("452 after the message", "552 at RCPT")
 )
 def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
     """Temporary refusals are tried again by the policy, and in the end everybody has one mail with a live link."""
-    with staged(tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS.replace("300ms", "100ms")) as stage:
-        done = stage.work.run()
+    with environment(
+        tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS.replace("300ms", "100ms")
+    ) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4, first_delay=0.1)
+        verdict = env.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 24
 
@@ -89,15 +91,15 @@ def test_a_storm_in_one_domain_slows_only_that_domain(tmp_path: Path) -> None:
     """One domain defers everybody until all the others have their mail: they do not wait for it, and nobody fails."""
     storm = Fault("rcpt", Reply("451 4.7.1 Come back later"), to="*@d0.example", until_others=80)
     limits = LIMITS.replace("300ms", "100ms")
-    with staged(tmp_path, 100, smtp=SmtpScript(faults=(storm,)), more=limits) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 100, smtp=SmtpScript(faults=(storm,)), more=limits) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         assert "d0.example" in done.stdout, "it is said who is left alone"
-        verdict = stage.verdict(connections=4, first_delay=0.1)
+        verdict = env.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
-        d0 = [event["rcpt"][0].endswith("@d0.example") for event in stage.accepted]
+        d0 = [event["rcpt"][0].endswith("@d0.example") for event in env.accepted]
         assert (len(d0), sum(d0)) == (100, 20)
-        deferred = [event for event in stage.smtp.events("refuse") if event["stage"] == "rcpt"]
+        deferred = [event for event in env.smtp.events("refuse") if event["stage"] == "rcpt"]
         assert 5 <= len(deferred) < 40, "after each pause it was asked twice and not 20 times"
 
 
@@ -105,42 +107,42 @@ def test_fewer_connections_than_configured(tmp_path: Path) -> None:
     """A server that allows two connections is met at its limit, with no storm of tries and nobody to blame."""
     smtp = SmtpScript(connections=2, faults=(Fault("dot", Delay(0.03)),))
     limits = LIMITS.replace("connections = 4", "connections = 10")
-    with staged(tmp_path, 40, smtp=smtp, more=limits) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 40, smtp=smtp, more=limits) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=10)
+        verdict = env.verdict(connections=10)
         assert verdict.holds, verdict.table()
-        turned_away = [event for event in stage.smtp.events("refuse") if event["stage"] == "connect"]
+        turned_away = [event for event in env.smtp.events("refuse") if event["stage"] == "connect"]
         assert len(turned_away) <= 10
-        assert all(row["attempts"] == 1 for row in stage.work.rows())
+        assert all(row["attempts"] == 1 for row in env.work.rows())
 
 
 def test_a_server_out_of_reach_ends_a_run_that_may_not_wait(tmp_path: Path) -> None:
     """With --no-wait a server that cannot be reached ends the run at once, with the reason; all rows stay queued."""
-    with staged(tmp_path, 5) as stage:
-        stage.work.serve_by(smtp="smtp://127.0.0.1:1?tls=none")
-        done = stage.work.run("--no-wait", timeout=10)
+    with environment(tmp_path, 5) as env:
+        env.work.serve_by(smtp="smtp://127.0.0.1:1?tls=none")
+        done = env.work.run("--no-wait", timeout=10)
         assert done.returncode == 1
         assert "cannot be reached" in done.stdout + done.stderr
         assert "with --no-wait the run ends here" in done.stdout + done.stderr
-        assert stage.work.status()["queued"] == 5
-        assert not stage.tokens
+        assert env.work.status()["queued"] == 5
+        assert not env.tokens
 
 
 def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
     """The run goes on by itself when the server is back; only who was at the dot is uncertain."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
-    with staged(tmp_path, 40, more=LIMITS.replace("300ms", "100ms")) as stage:
+    with environment(tmp_path, 40, more=LIMITS.replace("300ms", "100ms")) as env:
         with SmtpServer(slow, record=tmp_path / "before.jsonl") as before:
-            stage.work.serve_by(smtp=before.url)
-            process = stage.work.start("run", "campaign.toml", "--yes")
+            env.work.serve_by(smtp=before.url)
+            process = env.work.start("run", "campaign.toml", "--yes")
             wait_for(lambda: len(before.events("accept")) > 10, process)
         time.sleep(0.5)  # noqa: TID251 - nobody listens for so long
         assert process.poll() is None
         with SmtpServer(slow, record=tmp_path / "after.jsonl", port=before.port) as after:
             out, err = process.communicate(timeout=60)
         assert err == ""
-        status = stage.work.status()
+        status = env.work.status()
         assert status["sent"] + status["uncertain"] == 40, out
         assert status["uncertain"] <= 4
         accepted = [event["rcpt"][0] for server in (before, after) for event in server.events("accept")]
@@ -164,15 +166,15 @@ def test_a_line_that_cannot_be_trusted(
 ) -> None:
     """Without TLS that can be trusted no password is told, no token asked for and nobody mailed: exit 3."""
     smtp = SmtpScript(tls=tls, certificate=certificate, credentials=LOGIN, faults=faults)
-    with staged(tmp_path, smtp=smtp, more=LIMITS) as stage:
+    with environment(tmp_path, smtp=smtp, more=LIMITS) as env:
         authority = tmp_path / "authority.pem"
-        authority.write_bytes(stage.smtp.authority)
-        stage.work.environment["SSL_CERT_FILE"] = str(authority)
-        said = refused(stage.work.run(), "mail server", code=3)
+        authority.write_bytes(env.smtp.authority)
+        env.work.environment["SSL_CERT_FILE"] = str(authority)
+        said = refused(env.work.run(), "mail server", code=3)
         assert "check" in said or "another network" in said, "what to do"
-        assert not stage.smtp.events("auth", "accept", "data")
-        assert not stage.tokens
-        assert stage.work.status()["queued"] == 3
+        assert not env.smtp.events("auth", "accept", "data")
+        assert not env.tokens
+        assert env.work.status()["queued"] == 3
 
 
 POOR: dict[str, SmtpScript] = {
@@ -190,9 +192,9 @@ def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
         {"user_id": f"user_{n}", "email": f"u{n}@example.com", "first_name": name}
         for n, name in enumerate(("Zoë", "王小明", "Bjørn"))
     ]
-    with staged(tmp_path, people, smtp=POOR[what], more=LIMITS) as stage:
-        assert stage.work.run().returncode == 0
-        verdict = stage.verdict(connections=4)
+    with environment(tmp_path, people, smtp=POOR[what], more=LIMITS) as env:
+        assert env.work.run().returncode == 0
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
 
 
@@ -203,13 +205,13 @@ def test_servers_behind_one_name_that_offer_different_things(poor: str, tmp_path
     """Where one of several servers behind a name takes no 8-bit text, it gets none: all arrive, nobody loses a try."""
     people = [{"user_id": f"user_{n}", "email": f"u{n}@d{n % 5}.example", "first_name": f"Zoë {n}"} for n in range(40)]
     faults = (Fault("ehlo", Reply(poor), skip=1), Fault("dot", Delay(0.02)))
-    with staged(tmp_path, people, smtp=SmtpScript(faults=faults), more=LIMITS) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, people, smtp=SmtpScript(faults=faults), more=LIMITS) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4)
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
-        assert len(stage.smtp.events("open")) > 1
-        assert stage.smtp.events("violation") == []
+        assert len(env.smtp.events("open")) > 1
+        assert env.smtp.events("violation") == []
 
 
 def test_a_message_that_is_too_large(tmp_path: Path) -> None:
@@ -219,13 +221,13 @@ def test_a_message_that_is_too_large(tmp_path: Path) -> None:
         {"user_id": "user_1", "email": "u1@example.com", "first_name": "Bob", "story": "once"},
     ]
     html = '<p>{{ story }}</p><p><a href="{{ link }}">Sign in</a></p>'
-    with staged(tmp_path, people, smtp=SmtpScript(size=20_000), html=html, more=LIMITS) as stage:
-        assert stage.work.run().returncode == 1
-        verdict = stage.verdict(connections=4)
+    with environment(tmp_path, people, smtp=SmtpScript(size=20_000), html=html, more=LIMITS) as env:
+        assert env.work.run().returncode == 1
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
         assert (verdict.states["sent"], verdict.states["failed"]) == (1, 1)
-        assert [event["rcpt"] for event in stage.smtp.events("data")] == [["u1@example.com"]]
-        assert "20000" in next(row["reason"] for row in stage.work.rows() if row["key"] == "user_0")
+        assert [event["rcpt"] for event in env.smtp.events("data")] == [["u1@example.com"]]
+        assert "20000" in next(row["reason"] for row in env.work.rows() if row["key"] == "user_0")
 
 
 @pytest.mark.parametrize("action", [Drop(), Reply("421 4.3.2 Closing", close=True)], ids=str)
@@ -234,9 +236,11 @@ def test_a_connection_lost_before_the_dot_is_a_plain_retry(action: Action, tmp_p
     faults = tuple(Fault(at, action, every=5, times=3) for at in ("rcpt", "data", "body"))
     # at a server much faster than the disk a message may leave in one write with its dot, and is in doubt then
     slow = Fault("dot", Delay(0.03))
-    with staged(tmp_path, 30, smtp=SmtpScript(faults=(*faults, slow)), more=LIMITS.replace("300ms", "100ms")) as stage:
-        done = stage.work.run()
+    with environment(
+        tmp_path, 30, smtp=SmtpScript(faults=(*faults, slow)), more=LIMITS.replace("300ms", "100ms")
+    ) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4, first_delay=0.1)
+        verdict = env.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 30

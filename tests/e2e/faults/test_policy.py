@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged
+from support.environment import environment
 from support.refusals import refused
 from support.servers.script import Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -29,26 +29,26 @@ POLICY = {
 def test_a_domain_that_refuses_us_gets_no_more(reply: str, tmp_path: Path) -> None:
     """A domain that refuses one message after the other for what we are is left alone, and the others get theirs."""
     smtp = SmtpScript(faults=(Fault("dot", Reply(reply), to="*@d0.example"),))
-    with staged(tmp_path, 100, smtp=smtp, more=LIMITS) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 100, smtp=smtp, more=LIMITS) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
         assert "This run sends nothing more to d0.example" in done.stdout
-        verdict = stage.verdict(connections=2, finished=False)
+        verdict = env.verdict(connections=2, finished=False)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 80
         assert verdict.states["queued"] >= 5, "the list was burnt"
         assert verdict.states["failed"] + verdict.states["queued"] == 20
-        again = stage.work.run()
+        again = env.work.run()
         assert again.returncode == 1
-        assert stage.work.status()["failed"] < 20, "another run is careful, too"
+        assert env.work.status()["failed"] < 20, "another run is careful, too"
 
 
 def test_a_server_that_refuses_us_altogether_stops_the_run(tmp_path: Path) -> None:
     """When everybody's mail is refused for what we are, the run stops with exit 3 before the list is burnt."""
     smtp = SmtpScript(faults=(Fault("dot", Reply(POLICY["5.7.1"]), skip=20),))
-    with staged(tmp_path, 200, smtp=smtp, more=LIMITS) as stage:
-        refused(stage.work.run(), "5.7.1", "the other rows stay queued", code=3)
-        verdict = stage.verdict(connections=2, finished=False)
+    with environment(tmp_path, 200, smtp=smtp, more=LIMITS) as env:
+        refused(env.work.run(), "5.7.1", "the other rows stay queued", code=3)
+        verdict = env.verdict(connections=2, finished=False)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 20
         assert verdict.states["failed"] < 60
@@ -58,11 +58,11 @@ def test_a_server_that_refuses_us_altogether_stops_the_run(tmp_path: Path) -> No
 def test_refusals_of_mailboxes_stop_nobody(tmp_path: Path) -> None:
     """However many mailboxes in a row do not exist, each is failed by the server's words, the others are mailed."""
     gone = Fault("rcpt", Reply("550 5.1.1 No such user"), to="*@d0.example")
-    with staged(tmp_path, 100, smtp=SmtpScript(faults=(gone,)), more=LIMITS) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 100, smtp=SmtpScript(faults=(gone,)), more=LIMITS) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
-        verdict = stage.verdict(connections=2)
+        verdict = env.verdict(connections=2)
         assert verdict.holds, verdict.table()
         assert (verdict.states["sent"], verdict.states["failed"]) == (80, 20)
-        reasons = {row["reason"] for row in stage.work.rows() if row["state"] == "failed"}
+        reasons = {row["reason"] for row in env.work.rows() if row["state"] == "failed"}
         assert reasons == {"RCPT TO was answered: 550 5.1.1 No such user"}

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
 
@@ -20,15 +20,15 @@ FREE = 'tokens = "1000/second"\n[retry]\nfirst_delay = "200ms"\n'
 def test_too_few_descriptors(tmp_path: Path) -> None:
     """With hardly any descriptors left the run uses fewer connections or stops with a sentence; later it goes on."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.02)),))
-    with staged(tmp_path, 40, smtp=slow, more=f"[limits]\nconnections = 40\n{FREE}") as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes", "--no-wait")
-        wait_for(lambda: stage.smtp.events("open"), process)
+    with environment(tmp_path, 40, smtp=slow, more=f"[limits]\nconnections = 40\n{FREE}") as env:
+        process = env.work.start("run", "campaign.toml", "--yes", "--no-wait")
+        wait_for(lambda: env.smtp.events("open"), process)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (24, 24))
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, 1, 3}, (out, err)
         assert "Traceback" not in out + err
-        assert stage.work.run().returncode == 0
-        verdict = stage.verdict(connections=40)
+        assert env.work.run().returncode == 0
+        verdict = env.verdict(connections=40)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] == 40
 
@@ -37,16 +37,16 @@ def test_a_process_that_was_stopped_does_not_burst(tmp_path: Path) -> None:
     """Stopped for longer than it waits for replies, the run goes on at its rate, with nobody mailed twice."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
     limits = f'[limits]\nconnections = 5\nmessages = "60/second"\n{FREE}'
-    with staged(tmp_path, 50, smtp=slow, more=limits) as stage:
-        stage.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "500ms"
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.accepted) > 15, process)
+    with environment(tmp_path, 50, smtp=slow, more=limits) as env:
+        env.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "500ms"
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) > 15, process)
         process.send_signal(signal.SIGSTOP)
         time.sleep(0.9)  # noqa: TID251 - the real time is what passes
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, 1}, (out, err)
-        verdict = stage.verdict(connections=5, rates=((60, 1.0),), squeeze=0.2)
+        verdict = env.verdict(connections=5, rates=((60, 1.0),), squeeze=0.2)
         assert verdict.holds, verdict.table()
         assert verdict.states["sent"] + verdict.states["uncertain"] == 50
         assert verdict.states["uncertain"] <= 5, "only whoever was at the dot"

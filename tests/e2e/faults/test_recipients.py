@@ -11,7 +11,7 @@ import pytest
 
 from campaign.config.definition import RecipientsSection
 from campaign.recipients import read_recipients
-from support.environment import staged
+from support.environment import environment
 from support.refusals import refused, table_of
 from support.sendlog_helpers import opened
 from support.servers.clerk_script import ClerkScript, Users
@@ -52,17 +52,17 @@ READABLE = {
 @pytest.mark.parametrize("what", READABLE)
 def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
     """In whichever encoding and form a spreadsheet saves it, each person of the CSV is greeted by the right name."""
-    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+    with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_bytes(READABLE[what])
-        done = stage.work.run()
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        assert {event["rcpt"][0]: event["subject"] for event in stage.accepted} == {
+        assert {event["rcpt"][0]: event["subject"] for event in env.accepted} == {
             person["email"]: f"Hello {person['first_name']}" for person in PEOPLE
         }
-        users = {token["token"]: token["user_id"] for token in stage.tokens}
-        for event in stage.accepted:
+        users = {token["token"]: token["user_id"] for token in env.tokens}
+        for event in env.accepted:
             assert f"{users[event['tokens'][0]].replace('user_', 'u')}@" in event["rcpt"][0]
-        assert len(stage.tokens) == 3
+        assert len(env.tokens) == 3
 
 
 #: What the file holds, and what the sentence names.
@@ -85,19 +85,19 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
 def test_what_cannot_be_read_right_is_refused(what: str, tmp_path: Path) -> None:
     """A CSV that could only be guessed at is refused with the physical line, and nobody is enlisted."""
     content, words = UNREADABLE[what]
-    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+    with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_bytes(content)
-        refused(stage.work.run(), *words)
-        assert stage.silent
-        assert table_of(stage.work.log, "delivery") == []
+        refused(env.work.run(), *words)
+        assert env.silent
+        assert table_of(env.work.log, "delivery") == []
 
 
 def test_a_missing_csv_is_refused(tmp_path: Path) -> None:
     """Without its CSV a campaign ends with exit 2 and the name of the file."""
-    with staged(tmp_path) as stage:
+    with environment(tmp_path) as env:
         (tmp_path / "people.csv").unlink()
-        refused(stage.work.run(), "people.csv: there is no such file", "--recipients")
-        assert stage.silent
+        refused(env.work.run(), "people.csv: there is no such file", "--recipients")
+        assert env.silent
 
 
 #: Rows between good ones, and what is said of each.
@@ -118,15 +118,15 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
     """A short, long, invisible or endless row is skipped with its line and reason, counted and shown; all others go."""
     good = table().splitlines()
     lines = [good[0], *ROWS, *good[1:]]
-    with staged(tmp_path, PEOPLE, more=FREE) as stage:
+    with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
-        done = stage.work.run()
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        assert stage.mailed == [person["email"] for person in PEOPLE]
-        status = stage.work.status()
+        assert env.mailed == [person["email"] for person in PEOPLE]
+        status = env.work.status()
         assert (status["recipients"], status["sent"], status["skipped"]) == (len(ROWS) + 3, 3, len(ROWS))
         assert f"invalid and skipped; the reasons are in the table at the end: {len(ROWS)} rows" in done.stdout
-        reasons = [row["reason"] for row in stage.work.rows() if row["state"] == "skipped"]
+        reasons = [row["reason"] for row in env.work.rows() if row["state"] == "skipped"]
         for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
             assert reason.startswith(f"line {number}: ")
             assert words in reason
@@ -141,14 +141,14 @@ def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
         {"user_id": "user_1", "email": "Ada@d.example", "first_name": "Ada"},
         {"user_id": "user_0", "email": "other@d.example", "first_name": "Eve"},
     ]
-    with staged(tmp_path, people, more=FREE) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, people, more=FREE) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        assert sorted(address.lower() for address in stage.mailed) == ["ada@d.example"] * 2
-        assert sorted(token["user_id"] for token in stage.tokens) == ["user_0", "user_1"]
+        assert sorted(address.lower() for address in env.mailed) == ["ada@d.example"] * 2
+        assert sorted(token["user_id"] for token in env.tokens) == ["user_0", "user_1"]
         assert "people.csv: skipped, the user_id had a row before: 2 rows" in done.stdout
         assert "standing under several values of user_id, each of which is mailed: 1 address" in done.stdout
-        skipped = [row["reason"] for row in stage.work.rows() if row["state"] == "skipped"]
+        skipped = [row["reason"] for row in env.work.rows() if row["state"] == "skipped"]
         assert len(skipped) == 2
         assert all("line 2" in reason for reason in skipped)
 
@@ -163,21 +163,21 @@ def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
     )
     more: dict[str, tuple[str, ...]] = {"user_0": ("new0@d.example",), "user_2": ("new2@d.example",)}
     clerk = ClerkScript(users=Users(csv=str(tmp_path / "users.csv"), more=more))
-    with staged(tmp_path, everybody[:5], clerk=clerk, more=FREE) as stage:
-        assert stage.work.run("--limit", "2").returncode == 1
+    with environment(tmp_path, everybody[:5], clerk=clerk, more=FREE) as env:
+        assert env.work.run("--limit", "2").returncode == 1
         changed = [{**one} for one in everybody if one["user_id"] != "user_3"]
         for place, name in ((0, "user_0"), (2, "user_2")):
             changed[place]["email"] = more[name][0]
-        stage.work.write_people(changed)
-        done = stage.work.run()
+        env.work.write_people(changed)
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         before, _, _ = done.stdout.partition("emails from Acme")
         assert "new since the last run: 1 recipient" in before
         assert "changed before the mail went out, so the new data applies: 1 row" in before
         assert "changed after the mail went out, so nothing happens: 1 row" in before
         assert "not in people.csv, and staying queued: 1 recipient" in before.replace(f"{tmp_path}/", "")
-        assert stage.mailed == [f"{name}@d.example" for name in ("new2", "u0", "u1", "u4", "u5")]
-        assert stage.work.status()["queued"] == 1
+        assert env.mailed == [f"{name}@d.example" for name in ("new2", "u0", "u1", "u4", "u5")]
+        assert env.work.status()["queued"] == 1
 
 
 def test_a_long_csv_is_read_in_little_memory(tmp_path: Path) -> None:

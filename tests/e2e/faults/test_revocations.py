@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from support.crash.records import read_log_file
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.servers.clerk_script import Answer, ClerkScript, Used, refusal
 from support.servers.script import Drop, Fault, Reply, Silence
 from support.servers.smtp_script import SmtpScript
@@ -37,15 +37,15 @@ BOUNCE = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u
 def test_a_revocation_is_kept_until_it_is_settled(tmp_path: Path) -> None:
     """Whatever Clerk answers to a revocation first, it is asked for again, if need be by the next run."""
     faults = [Fault("revoke", action, to=f"user_{n}", times=1) for n, action in enumerate(UNSETTLED)]
-    with staged(tmp_path, 8, clerk=clerk(*faults), smtp=BOUNCE, more=LIMITS) as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, 8, clerk=clerk(*faults), smtp=BOUNCE, more=LIMITS) as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
         for _ in range(5):
-            if not read_log_file(stage.work.log, "trial").unsettled:
+            if not read_log_file(env.work.log, "trial").unsettled:
                 break
-            stage.work.run(timeout=30)
-        verdict = stage.verdict(connections=4)
-        (unknown,) = (token["id"] for token in stage.tokens if token["user_id"] == "user_1")
+            env.work.run(timeout=30)
+        verdict = env.verdict(connections=4)
+        (unknown,) = (token["id"] for token in env.tokens if token["user_id"] == "user_1")
         # that of 404, which Clerk said it did not know, is alive
         assert verdict.violated.keys() == {"I8"}, verdict.table()
         assert [text.split()[0] for text in verdict.violated["I8"]] == [unknown]
@@ -57,14 +57,14 @@ def test_a_revocation_outlives_its_run(tmp_path: Path) -> None:
     outage = tmp_path / "outage"
     outage.touch()
     shut = clerk(Fault("revoke", Answer(500, "<html>oops</html>"), while_there=str(outage)))
-    with staged(tmp_path, 8, clerk=shut, smtp=BOUNCE, more=LIMITS) as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, 8, clerk=shut, smtp=BOUNCE, more=LIMITS) as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        assert len(read_log_file(stage.work.log, "trial").unsettled) == 6
+        assert len(read_log_file(env.work.log, "trial").unsettled) == 6
         assert "6 tokens not revoked yet" in done.stdout
         outage.unlink()
-        assert stage.work.run().returncode == 1
-        verdict = stage.verdict(connections=4)
+        assert env.work.run().returncode == 1
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
 
 
@@ -72,12 +72,12 @@ def test_a_run_that_is_killed_amid_a_revocation_raises_no_alarm(tmp_path: Path) 
     """Killed between a revocation and its record, the next run finds a dead token and does not take it for used."""
     bounce = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u0@*"),))
     silent = clerk(Fault("revoke", Silence(done=True), times=1))
-    with staged(tmp_path, 3, clerk=silent, smtp=bounce, more=LIMITS) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: stage.revoked, process)
+    with environment(tmp_path, 3, clerk=silent, smtp=bounce, more=LIMITS) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.revoked, process)
         process.kill()
         process.communicate()
-        done = stage.work.run()
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
         assert "ALARM" not in done.stdout
-        assert not read_log_file(stage.work.log, "trial").unsettled
+        assert not read_log_file(env.work.log, "trial").unsettled

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.refusals import refused, stranger_to, table_of
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
@@ -52,11 +52,11 @@ LOST = {
 def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> None:
     """A template that some row cannot be rendered with, or that loses the link, stops all, with file, line and row."""
     html, text, words = (BROKEN | LOST)[what]
-    with staged(tmp_path, 10, html=html, text=text) as stage:
-        refused(stage.work.run(), words)
-        assert stage.silent
-        assert table_of(stage.work.log, "delivery") == []
-        checked = stage.work.campaign("check", "campaign.toml")
+    with environment(tmp_path, 10, html=html, text=text) as env:
+        refused(env.work.run(), words)
+        assert env.silent
+        assert table_of(env.work.log, "delivery") == []
+        checked = env.work.campaign("check", "campaign.toml")
         assert (checked.returncode, words in checked.stdout) == (2, True)
 
 
@@ -64,14 +64,14 @@ def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Pat
     """A row whose values make CSS that cannot be read fails alone, with the template and its line of the CSV."""
     style = "color{% if user_id != 'user_9' %}: red{% endif %}"
     html = f'<style>p {{ margin: 0 }}</style><p style="{style}">Hello</p>{HTML}'
-    with staged(tmp_path, 10, html=html) as stage:
-        checked = stage.work.campaign("check", "campaign.toml")
+    with environment(tmp_path, 10, html=html) as env:
+        checked = env.work.campaign("check", "campaign.toml")
         assert checked.returncode == 2
         assert "people.csv:11: email.html: The CSS cannot be inlined" in checked.stdout
-        assert stage.silent
-        assert stage.work.run().returncode == 1
-        assert stage.work.status()["sent"] == 9
-        (failed,) = [row for row in stage.work.rows() if row["state"] == "failed"]
+        assert env.silent
+        assert env.work.run().returncode == 1
+        assert env.work.status()["sent"] == 9
+        (failed,) = [row for row in env.work.rows() if row["state"] == "failed"]
         assert failed["reason"].startswith("line 11: email.html: The CSS cannot be inlined")
 
 
@@ -88,16 +88,18 @@ def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
             for place in (f"{web}/a.css", f"file://{tmp_path}/endless.css", "endless.css")
         )
         for text in (TEXT, None):
-            with staged(tmp_path, 2, html=f"<html><head>{named}</head><body>{HTML}</body></html>", text=text) as stage:
+            with environment(
+                tmp_path, 2, html=f"<html><head>{named}</head><body>{HTML}</body></html>", text=text
+            ) as env:
                 for command in (
                     ("check", "campaign.toml"),
                     ("preview", "campaign.toml"),
                     ("test", "campaign.toml", "--to", "me@acme.example"),
                     ("run", "campaign.toml", "--yes"),
                 ):
-                    done = stage.work.campaign(*command, timeout=30)
+                    done = env.work.campaign(*command, timeout=30)
                     assert done.returncode == 0, (command, done.stdout, done.stderr)
-                assert len(stage.accepted) >= 2
+                assert len(env.accepted) >= 2
             for file in tmp_path.glob("send-log.db*"):
                 file.unlink()
         with pytest.raises(BlockingIOError):
@@ -107,20 +109,20 @@ def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
 def test_a_template_edited_during_a_run(tmp_path: Path) -> None:
     """Templates are read once: an edit amid a run changes no mail of it, and the next run says that they changed."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
-    with staged(tmp_path, 20, smtp=slow, more='[limits]\nconnections = 2\ntokens = "1000/second"\n') as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes", "--limit", "10")
-        wait_for(lambda: stage.accepted, process)
+    with environment(tmp_path, 20, smtp=slow, more='[limits]\nconnections = 2\ntokens = "1000/second"\n') as env:
+        process = env.work.start("run", "campaign.toml", "--yes", "--limit", "10")
+        wait_for(lambda: env.accepted, process)
         (tmp_path / "email.html").write_text(HTML + "<p>" + "One thing more. " * 100 + "</p>", encoding="utf-8")
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (1, "")
         assert "The templates are not" not in out
-        assert max(event["size"] for event in stage.accepted) < 1600
-        again = stage.work.run()
+        assert max(event["size"] for event in env.accepted) < 1600
+        again = env.work.run()
         assert (again.returncode, again.stderr) == (0, "")
         first, *_ = again.stdout.splitlines()
         assert first.startswith("The templates are not those of the last run")
-        assert min(event["size"] for event in stage.accepted[10:]) > 1600
-        assert len(stage.accepted) == 20
+        assert min(event["size"] for event in env.accepted[10:]) > 1600
+        assert len(env.accepted) == 20
 
 
 HOSTILE = {
@@ -168,8 +170,8 @@ def test_data_is_text_and_nothing_else(tmp_path: Path) -> None:
 def test_data_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     """A key that a spreadsheet would take for a formula is a text in `campaign log`, and untouched in JSON."""
     people = [{"user_id": "user_0", "email": "u0@d0.example", "first_name": "Ada", "cart": "=1+1"}]
-    with staged(tmp_path, people, recipients='key = "cart"') as stage:
-        assert stage.work.run().returncode == 0
-        (row,) = csv.DictReader(stage.work.campaign("log", "campaign.toml").stdout.splitlines())
+    with environment(tmp_path, people, recipients='key = "cart"') as env:
+        assert env.work.run().returncode == 0
+        (row,) = csv.DictReader(env.work.campaign("log", "campaign.toml").stdout.splitlines())
         assert row["key"] == "'=1+1"
-        assert json.loads(stage.work.campaign("log", "campaign.toml", "--format", "jsonl").stdout)["key"] == "=1+1"
+        assert json.loads(env.work.campaign("log", "campaign.toml", "--format", "jsonl").stdout)["key"] == "=1+1"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged, wait_for
+from support.environment import environment, wait_for
 from support.refusals import refused, table_of
 from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, refusal
 from support.servers.script import Drop, Endless, Fault, Reset, Silence
@@ -19,7 +19,7 @@ from support.servers.script import Drop, Endless, Fault, Reset, Silence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.environment import Stage
+    from support.environment import Environment
     from support.servers.script import Action
 
 LIMITS = '[limits]\nconnections = 4\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
@@ -31,9 +31,9 @@ def clerk(*faults: Fault) -> ClerkScript:
     return ClerkScript(faults=faults, latency=0.02)
 
 
-def calls_within(stage: Stage, start: float, end: float) -> int:
+def calls_within(env: Environment, start: float, end: float) -> int:
     """Return how many calls came between two instants after the first 429."""
-    requests = stage.clerk.events("request")
+    requests = env.clerk.events("request")
     storm = next(event["t"] for event in requests if event["status"] == 429)
     return sum(start < event["t"] - storm < end for event in requests)
 
@@ -45,25 +45,25 @@ def calls_within(stage: Stage, start: float, end: float) -> int:
 def test_one_hold_for_all(seconds: int, as_date: bool, tmp_path: Path) -> None:
     """After a 429 nobody asks Clerk for anything until the time it named is over; then all go on, and nobody failed."""
     storm = Answer(429, retry_after=seconds, as_date=as_date, shut=True)
-    with staged(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4)
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
         # a date has whole seconds
-        assert calls_within(stage, UNDER_WAY, 1.0 if as_date else 0.95) == 0
-        refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
+        assert calls_within(env, UNDER_WAY, 1.0 if as_date else 0.95) == 0
+        refusals = [event for event in env.clerk.events("request") if event["status"] == 429]
         # a date that is rounded down may be over before the storm is
         assert len(refusals) <= (60 if as_date else 30), "only calls that were under way"
 
 
 def test_a_hold_without_a_time(tmp_path: Path) -> None:
     """A 429 that names no time is answered with the policy's delay."""
-    with staged(
+    with environment(
         tmp_path, 40, clerk=clerk(Fault("create", Answer(429), skip=10, times=1)), more=LIMITS.replace("300ms", "700ms")
-    ) as stage:
-        assert stage.work.run().returncode == 0
-        assert calls_within(stage, UNDER_WAY, 0.65) == 0
+    ) as env:
+        assert env.work.run().returncode == 0
+        assert calls_within(env, UNDER_WAY, 0.65) == 0
 
 
 @pytest.mark.parametrize(
@@ -73,28 +73,28 @@ def test_a_wait_of_nothing_is_no_invitation(seconds: int, tmp_path: Path) -> Non
     """A Clerk that refuses calls and asks for no wait is not called again and again at full speed."""
     storm = Answer(429, retry_after=seconds, as_date=seconds < 0)
     refused_for_long = clerk(Fault("create", storm, between=(0.0, 0.8)))
-    with staged(tmp_path, 60, clerk=refused_for_long, more=LIMITS.replace("300ms", "100ms")) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 60, clerk=refused_for_long, more=LIMITS.replace("300ms", "100ms")) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
-        refusals = [event for event in stage.clerk.events("request") if event["status"] == 429]
+        refusals = [event for event in env.clerk.events("request") if event["status"] == 429]
         assert len(refusals) <= 100, "a burst of those under way for each of a few holds"
 
 
 def test_a_huge_hold_is_capped_and_can_be_left(tmp_path: Path) -> None:
     """A year's hold is taken for an hour; a run that is not to wait ends at once, with everybody else queued."""
     storm = Answer(429, retry_after=31_536_000, shut=True)
-    with staged(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as stage:
+    with environment(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as env:
         began = time.time()
-        done = stage.work.run("--no-wait", timeout=30)
+        done = env.work.run("--no-wait", timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        status = stage.work.status()
+        status = env.work.status()
         assert status["queued"] + status["sent"] == 60
         assert status["failed"] == 0
         latest = max(
-            max(value for value in row if isinstance(value, float)) for row in table_of(stage.work.log, "delivery")
+            max(value for value in row if isinstance(value, float)) for row in table_of(env.work.log, "delivery")
         )
         assert latest < began + 48 * 3600 + 60
-        due = [row for row in stage.work.rows() if row["state"] == "queued"]
+        due = [row for row in env.work.rows() if row["state"] == "queued"]
         assert all(row["attempts"] <= 1 for row in due)
 
 
@@ -109,11 +109,11 @@ MIDWAY = {
 @pytest.mark.parametrize("at", ["users", "create"])
 def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
     """A key that is refused at the start or in the middle stops the run with exit 3 and blames nobody."""
-    with staged(
+    with environment(
         tmp_path, 60, clerk=clerk(Fault(at, MIDWAY[what], skip=10 if at == "create" else 0)), more=LIMITS
-    ) as stage:
-        refused(stage.work.run(), "Clerk", code=3)
-        verdict = stage.verdict(connections=4, finished=False)
+    ) as env:
+        refused(env.work.run(), "Clerk", code=3)
+        verdict = env.verdict(connections=4, finished=False)
         assert verdict.holds, verdict.table()
         assert verdict.states["queued"] + verdict.states["sent"] == 60
         assert verdict.states["queued"] >= 40
@@ -121,11 +121,11 @@ def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
 
 def test_a_proxy_of_the_environment_sees_no_key(tmp_path: Path) -> None:
     """Whatever proxy the environment names, the key goes to Clerk and to nobody else."""
-    with staged(tmp_path, 3, more=LIMITS) as stage, closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+    with environment(tmp_path, 3, more=LIMITS) as env, closing(socket.create_server(("127.0.0.1", 0))) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             for each in (name, name.lower()):
-                stage.work.environment[each] = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        done = stage.work.run(timeout=30)
+                env.work.environment[each] = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (0, "")
         proxy.settimeout(0)
         with pytest.raises(BlockingIOError):
@@ -135,13 +135,13 @@ def test_a_proxy_of_the_environment_sees_no_key(tmp_path: Path) -> None:
 def test_a_token_for_another_user_stops_the_run(tmp_path: Path) -> None:
     """A token that is not the user's is never sent: exit 3, it is revoked, and the recipient stays queued."""
     impostor = Fault("create", Impostor("user_0"), to="user_20")
-    with staged(tmp_path, 60, clerk=clerk(impostor), more=LIMITS) as stage:
-        refused(stage.work.run(), "user_0", "user_20", code=3)
-        assert "u20@d0.example" not in stage.mailed
-        wrong = [token["id"] for token in stage.tokens if token["user_id"] == "user_0"]
+    with environment(tmp_path, 60, clerk=clerk(impostor), more=LIMITS) as env:
+        refused(env.work.run(), "user_0", "user_20", code=3)
+        assert "u20@d0.example" not in env.mailed
+        wrong = [token["id"] for token in env.tokens if token["user_id"] == "user_0"]
         assert len(wrong) == 2
-        assert wrong[1] in stage.revoked
-        assert stage.work.status()["failed"] == 0
+        assert wrong[1] in env.revoked
+        assert env.work.status()["failed"] == 0
 
 
 #: In the order of the people: each costs one try of one of them.
@@ -163,10 +163,10 @@ def test_an_answer_that_is_lost_leaves_a_possible_orphan(tmp_path: Path) -> None
     """Each try whose token nobody can name is counted and shown; tries are bounded, and nobody else suffers."""
     once = [Fault("create", action, to=f"user_{n}", times=1) for n, action in enumerate(LOST)]
     always = [Fault("create", action, to=f"user_{15 + n}") for n, action in enumerate((Truncate(), Drop(done=True)))]
-    with staged(tmp_path, 20, clerk=clerk(*once, *always), more=LIMITS.replace("300ms", "20ms")) as stage:
-        done = stage.work.run()
+    with environment(tmp_path, 20, clerk=clerk(*once, *always), more=LIMITS.replace("300ms", "20ms")) as env:
+        done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
-        verdict = stage.verdict(connections=4, first_delay=0.02)
+        verdict = env.verdict(connections=4, first_delay=0.02)
         assert verdict.holds, verdict.table()
         assert (verdict.states["sent"], verdict.states["failed"]) == (18, 2)
         assert verdict.orphans == len(LOST) + 2 * 5
@@ -179,11 +179,11 @@ def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
         Fault("create", refusal(404, "resource_not_found"), to="user_3"),
         Fault("create", refusal(422, "form_param_value_invalid"), to="user_5"),
     )
-    with staged(tmp_path, 20, clerk=clerk(*faults), more=LIMITS) as stage:
-        assert stage.work.run().returncode == 1
-        verdict = stage.verdict(connections=4)
+    with environment(tmp_path, 20, clerk=clerk(*faults), more=LIMITS) as env:
+        assert env.work.run().returncode == 1
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
-        states = {row["key"]: (row["state"], row["reason"]) for row in stage.work.rows()}
+        states = {row["key"]: (row["state"], row["reason"]) for row in env.work.rows()}
         assert states["user_3"][0] == "skipped"
         assert "resource_not_found" in states["user_3"][1]
         assert states["user_5"][0] == "failed"
@@ -207,12 +207,12 @@ NO_LIST: dict[str, Action] = {
 def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None:
     """While Clerk cannot say who its users are, nobody loses a try, and soon after it can again everybody is mailed."""
     lost = Fault("users", NO_LIST[what], times=3)
-    with staged(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as stage:
-        done = stage.work.run(timeout=20)
+    with environment(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as env:
+        done = env.work.run(timeout=20)
         assert (done.returncode, done.stderr) == (0, "")
         assert "defers" not in done.stdout
-        assert {row["attempts"] for row in stage.work.rows()} == {1}
-        calls = [event["t"] for event in stage.clerk.events("request") if event["stage"] == "users"]
+        assert {row["attempts"] for row in env.work.rows()} == {1}
+        calls = [event["t"] for event in env.clerk.events("request") if event["stage"] == "users"]
         waits = [later - earlier for earlier, later in itertools.pairwise(calls[:4])]
         assert all(wait >= 0.05 * 2**n for n, wait in enumerate(waits)), "longer each time"
         assert len(calls) < 15, "the others of a call that failed are asked for together again"
@@ -220,23 +220,23 @@ def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None
 
 def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
     """While Clerk is down the run waits, longer each time, and says why."""
-    with staged(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "1100ms")) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
-        wait_for(lambda: len(stage.clerk.events("request")) > 1, process)
+    with environment(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "1100ms")) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.clerk.events("request")) > 1, process)
         process.terminate()
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "")
         assert re.search(r"Waiting 1 s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
-        status = stage.work.status()
+        status = env.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 
 
 def test_a_run_that_is_not_to_wait_ends(tmp_path: Path) -> None:
     """While Clerk is down a run that is not to wait ends at once, with everybody queued."""
-    with staged(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "10s")) as stage:
-        done = stage.work.run("--no-wait", timeout=9)
+    with environment(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "10s")) as env:
+        done = env.work.run("--no-wait", timeout=9)
         assert (done.returncode, done.stderr) == (1, "")
-        status = stage.work.status()
+        status = env.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 
 
@@ -244,15 +244,15 @@ def test_a_row_is_in_issuing_only_while_its_call_is_out(tmp_path: Path) -> None:
     """Killed while Clerk is silent, a run leaves no more possible orphans than calls that Clerk has heard."""
     silent = clerk(Fault("create", Silence()))
     many = LIMITS.replace("connections = 4", "connections = 60")
-    with staged(tmp_path, 250, clerk=silent, more=many) as stage:
-        process = stage.work.start("run", "campaign.toml", "--yes")
+    with environment(tmp_path, 250, clerk=silent, more=many) as env:
+        process = env.work.start("run", "campaign.toml", "--yes")
 
         def calls() -> int:
-            return sum(event["stage"] == "create" for event in stage.clerk.events("request"))
+            return sum(event["stage"] == "create" for event in env.clerk.events("request"))
 
         wait_for(calls, process)
         time.sleep(0.5)  # noqa: TID251 - whatever else would be asked for is
         process.kill()
         process.communicate()
         heard = calls()
-        assert stage.work.status()["issuing"] == heard
+        assert env.work.status()["issuing"] == heard

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import staged
+from support.environment import environment
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp_script import SmtpScript
 
@@ -47,13 +47,13 @@ def test_what_follows_the_final_dot(way: str, tmp_path: Path) -> None:
     """Any 2xx is `sent`; a reply that is lost, malformed, endless, too late or 3xx leaves its own row uncertain."""
     faults = tuple(Fault("dot", action, to=f"u{n}@*", times=1) for n, (action, _) in enumerate(AFTER_THE_DOT))
     smtp = SmtpScript(faults=faults, capabilities=WAYS[way])
-    with staged(tmp_path, len(AFTER_THE_DOT) + 5, smtp=smtp, more=LIMITS) as stage:
-        stage.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "800ms"
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, len(AFTER_THE_DOT) + 5, smtp=smtp, more=LIMITS) as env:
+        env.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "800ms"
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        verdict = stage.verdict(connections=4, first_delay=0.1)
+        verdict = env.verdict(connections=4, first_delay=0.1)
         assert verdict.holds, verdict.table()
-        found = {row["key"]: row["state"] for row in stage.work.rows()}
+        found = {row["key"]: row["state"] for row in env.work.rows()}
         wanted = {f"user_{n}": state for n, (_, state) in enumerate(AFTER_THE_DOT)}
         assert found == dict.fromkeys(found, "sent") | wanted
 
@@ -66,12 +66,12 @@ def test_a_goodbye_at_every_command(way: str, tmp_path: Path) -> None:
     smtp = SmtpScript(
         faults=(*faults, Fault("mail", GONE, every=7)), capabilities=WAYS[way], credentials=LOGIN, auth_required=True
     )
-    with staged(tmp_path, 40, smtp=smtp, more=LIMITS.replace("100ms", "20ms")) as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, 40, smtp=smtp, more=LIMITS.replace("100ms", "20ms")) as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4, first_delay=0.02)
+        verdict = env.verdict(connections=4, first_delay=0.02)
         assert verdict.holds, verdict.table()
-        assert {event["stage"] for event in stage.smtp.events("fault")} == set(stages)
+        assert {event["stage"] for event in env.smtp.events("fault")} == set(stages)
         assert verdict.states["sent"] == 40
 
 
@@ -80,13 +80,13 @@ def test_a_connection_that_lies_idle(tmp_path: Path) -> None:
     actions = (Reply("421 4.4.2 Idle", close=True), Raw("250 hello?\r\n"), Drop(), Reset())
     people = [{"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": "Ada"} for n in range(8)]
     smtp = SmtpScript(faults=tuple(Fault("idle", action, times=1) for action in actions), idle_after=0.03)
-    with staged(tmp_path, people, smtp=smtp, more=f'{LIMITS}[limits.domains]\n"d.example" = "14/second"\n') as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, people, smtp=smtp, more=f'{LIMITS}[limits.domains]\n"d.example" = "14/second"\n') as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4)
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
-        assert {event["action"] for event in stage.smtp.events("fault")} == {"Reply", "Raw", "Drop", "Reset"}
-        assert {row["attempts"] for row in stage.work.rows()} == {1}
+        assert {event["action"] for event in env.smtp.events("fault")} == {"Reply", "Raw", "Drop", "Reset"}
+        assert {row["attempts"] for row in env.work.rows()} == {1}
 
 
 @ways
@@ -98,13 +98,13 @@ def test_a_line_that_nobody_asked_for(way: str, tmp_path: Path) -> None:
         faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u1@*"), *faults), capabilities=WAYS[way]
     )
     limits = LIMITS.replace("100ms", "20ms") + "attempts = 20\n"  # some meet one line too many after the other
-    with staged(tmp_path, 40, smtp=smtp, more=limits) as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, 40, smtp=smtp, more=limits) as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        verdict = stage.verdict(connections=4, first_delay=0.02, attempts=20)
+        verdict = env.verdict(connections=4, first_delay=0.02, attempts=20)
         assert verdict.holds, verdict.table()
         assert verdict.states["failed"] == 1
-        assert "u1@d1.example" not in stage.mailed
+        assert "u1@d1.example" not in env.mailed
         assert verdict.states["sent"] + verdict.states["uncertain"] == 39
 
 
@@ -123,15 +123,15 @@ def test_a_refusal_for_good(way: str, tmp_path: Path, *, data_after_refusal: boo
     """5xx at RCPT, DATA or the dot fails that row by the server's words and revokes its token; others are mailed."""
     faults = tuple(Fault(at, Reply(text), to=to) for to, (at, text, _) in PERMANENT.items())
     smtp = SmtpScript(faults=faults, capabilities=WAYS[way], data_after_refusal=data_after_refusal)
-    with staged(tmp_path, 12, smtp=smtp, more=LIMITS) as stage:
-        assert stage.work.run().returncode == 1
-        verdict = stage.verdict(connections=4)
+    with environment(tmp_path, 12, smtp=smtp, more=LIMITS) as env:
+        assert env.work.run().returncode == 1
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
         assert (verdict.states["failed"], verdict.states["sent"]) == (5, 7)
-        reasons = {row["email"]: row["reason"] for row in stage.work.rows() if row["state"] == "failed"}
+        reasons = {row["email"]: row["reason"] for row in env.work.rows() if row["state"] == "failed"}
         for place, (_, _, words) in enumerate(PERMANENT.values()):
             assert words in reasons[f"u{place}@d{place % 5}.example"]
-        assert len(stage.revoked) == 5
+        assert len(env.revoked) == 5
 
 
 NOT_READY: dict[str, tuple[Fault, ...]] = {
@@ -161,14 +161,14 @@ NOT_READY: dict[str, tuple[Fault, ...]] = {
 def test_a_server_that_is_not_ready_at_first(what: str, tmp_path: Path) -> None:
     """Nobody is asked a token for while the server takes no login; each try comes later than the one before."""
     smtp = SmtpScript(faults=NOT_READY[what], credentials=LOGIN, auth_required=True)
-    with staged(tmp_path, 5, smtp=smtp, more=LIMITS.replace("100ms", "20ms")) as stage:
-        done = stage.work.run(timeout=30)
+    with environment(tmp_path, 5, smtp=smtp, more=LIMITS.replace("100ms", "20ms")) as env:
+        done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (0, "")
-        verdict = stage.verdict(connections=4)
+        verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
-        assert len(stage.smtp.events("fault")) == len(NOT_READY[what])
-        assert {row["attempts"] for row in stage.work.rows()} == {1}
-        opened = [event["t"] for event in stage.smtp.events("open")][: len(NOT_READY[what]) + 1]
+        assert len(env.smtp.events("fault")) == len(NOT_READY[what])
+        assert {row["attempts"] for row in env.work.rows()} == {1}
+        opened = [event["t"] for event in env.smtp.events("open")][: len(NOT_READY[what]) + 1]
         gaps = [later - earlier for earlier, later in pairwise(opened)]
         assert all(gap >= 0.02 * 2**tries for tries, gap in enumerate(gaps))
-        assert stage.tokens[0]["t"] > opened[-1]
+        assert env.tokens[0]["t"] > opened[-1]

@@ -65,9 +65,9 @@ class Revoking:
                     token = SignInToken(f"sit_unknown_{number}", "t", "user_ada")
                 await log.issued(delivery, token)
                 await log.settle(delivery, Outcome(Status.FAILED, "refused"), revoke=token)
-            pacer = RateLimiter([], clock)
-            pacer.hold(held)
-            revoker = TokenRevoker(log, clerk, pacer, Backoff(POLICY), clock)
+            limiter = RateLimiter([], clock)
+            limiter.pause(held)
+            revoker = TokenRevoker(log, clerk, limiter, Backoff(POLICY), clock)
             try:
                 for _ in range(times):
                     self.waits.append(await revoker.settle_all())

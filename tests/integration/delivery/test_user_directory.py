@@ -35,14 +35,14 @@ def looked_up(
     by_address: bool = False,
     any_address: bool = False,
     ahead: bool = True,
-    pacer: RateLimiter | None = None,
+    limiter: RateLimiter | None = None,
 ) -> tuple[list[str | CampaignError], list[str]]:
     """Return each recipient's user id or error, and the stages of the calls that Clerk got."""
 
     async def run(server: ClerkServer) -> list[str | CampaignError]:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
             directory = UserDirectory(
-                clerk, pacer or RateLimiter([], FakeClock()), by_address=by_address, any_address=any_address
+                clerk, limiter or RateLimiter([], FakeClock()), by_address=by_address, any_address=any_address
             )
             if ahead:
                 await directory.fetch(recipients)
@@ -85,9 +85,9 @@ def test_who_was_not_asked_for_ahead_is_asked_for_alone(crowd: ClerkScript) -> N
 
 def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
     """Calls for users draw on the same allowance as tokens."""
-    pacer = RateLimiter([Rate.parse("3/day")], FakeClock())
-    looked_up(people(250), crowd, pacer=pacer)
-    assert pacer.free_at() > FakeClock().now()
+    limiter = RateLimiter([Rate.parse("3/day")], FakeClock())
+    looked_up(people(250), crowd, limiter=limiter)
+    assert limiter.next_permit_at() > FakeClock().now()
 
 
 @pytest.mark.parametrize(

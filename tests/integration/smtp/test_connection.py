@@ -12,7 +12,7 @@ from campaign.model import Receipt
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import ADA, BOB, QUICK, accepted, dialer, fate, violations
+from support.smtp_transactions import ADA, BOB, QUICK, accepted, connector, fate, violations
 
 if TYPE_CHECKING:
     from support.servers.script import Action
@@ -27,7 +27,7 @@ def one_message(*faults: Fault, capabilities: tuple[str, ...] = PIPELINED) -> tu
     """Return what becomes of one message at a server with these faults, and the server."""
 
     async def run(server: SmtpServer) -> object:
-        connection = await dialer(server, QUICK).dial()
+        connection = await connector(server, QUICK).connect()
         outcome = await fate(connection)
         connection.end("the test is over")
         return outcome
@@ -168,7 +168,7 @@ def test_a_refusal_does_not_harm_the_next(
     # with 354 to a refused envelope (RFC 2920 §3.1) only a lone dot ends the transaction
 
     async def run(server: SmtpServer) -> None:
-        connection = await dialer(server).dial()
+        connection = await connector(server).connect()
         assert isinstance(await fate(connection), CampaignError)
         assert isinstance(await fate(connection, BOB), Receipt)
         connection.end("the test is over")

@@ -22,7 +22,7 @@ from support.smtp_transactions import (
     BOB,
     PATIENT,
     accepted,
-    dialer,
+    connector,
     digest,
     envelope,
     fate,
@@ -59,7 +59,7 @@ def test_a_used_connection_that_ends_at_mail_blames_nobody(
     """A connection that has served and ends at the next MAIL has begun nothing: another one may take the message."""
 
     async def run(server: SmtpServer) -> object:
-        connection = await dialer(server).dial()
+        connection = await connector(server).connect()
         await transact(connection)
         outcome = await fate(connection, BOB)
         connection.end("the test is over")
@@ -78,7 +78,7 @@ def test_the_end_of_an_idle_connection_is_seen(action: Action) -> None:
     """A connection that is closed, or spoken on out of turn, while it is idle is of no more use, and says so."""
 
     async def run(server: SmtpServer) -> None:
-        connection = await dialer(server).dial()
+        connection = await connector(server).connect()
         await transact(connection)
         told: list[bool] = []
         connection.on_end = lambda: told.append(True)
@@ -109,7 +109,7 @@ def test_the_message_arrives_to_the_byte(body: bytes, capabilities: tuple[str, .
     """Whatever stands in the message, lone dots and commands too, it arrives as it was given."""
 
     async def run(server: SmtpServer) -> None:
-        connection = await dialer(server, PATIENT).dial()
+        connection = await connector(server, PATIENT).connect()
         for message in (mail(body=body), b".starts with a dot: x\r\n\r\n" + body):
             await transact(connection, message=message)
             assert server.events("accept")[-1]["sha256"] == digest(message)
@@ -125,7 +125,7 @@ def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
     """SIZE and BODY=8BITMIME are said only to a server that offered them."""
 
     async def run(server: SmtpServer) -> None:
-        connection = await dialer(server).dial()
+        connection = await connector(server).connect()
         message = mail(body="Grüße\r\n".encode() if connection.features.eight_bit else b"Hello\r\n")
         await connection.envelope(envelope(message, eight_bit=connection.features.eight_bit))
         await connection.body(message)

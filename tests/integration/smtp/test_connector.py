@@ -17,7 +17,7 @@ from campaign.smtp.terms import Features
 from support.servers.script import Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import ADA, PATIENT, accepted, dialer, transact, violations
+from support.smtp_transactions import ADA, PATIENT, accepted, connector, transact, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def dialled(server: SmtpServer) -> Features | CampaignError:
     """Return what the server offered once it carried a message, or why no connection came to be."""
 
     async def run() -> Features:
-        connection = await dialer(server).dial()
+        connection = await connector(server).connect()
         await transact(connection)
         connection.end("the test is over")
         return connection.features
@@ -79,7 +79,7 @@ def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytes
     """Without a context of its own the dialer trusts what the system does; `SSL_CERT_FILE` says what that is."""
 
     async def run(server: SmtpServer) -> None:
-        connection = await Connector(parse_smtp_url(server.url), PATIENT).dial()
+        connection = await Connector(parse_smtp_url(server.url), PATIENT).connect()
         connection.end("the test is over")
 
     with SmtpServer(SmtpScript(tls="implicit")) as server:
@@ -117,7 +117,7 @@ def test_starttls_where_the_server_has_none() -> None:
     with SmtpServer(SmtpScript(credentials=LOGIN)) as server:
         url = server.url.removesuffix("?tls=none")
         with pytest.raises(ServiceRefusesError, match="STARTTLS is not offered"):
-            asyncio.run(dialer(server, url=url).dial())
+            asyncio.run(connector(server, url=url).connect())
         assert said(server, "auth") == 0
 
 
@@ -139,7 +139,7 @@ def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
     with SmtpServer(script) as server:
         url = f"smtp://hello%40acme.example:p4ss%20w0rd%2F%25%C3%BC@127.0.0.1:{server.port}?tls=none"
         with pytest.raises(ServiceRefusesError, match=reason) as caught:
-            asyncio.run(dialer(server, url=url).dial())
+            asyncio.run(connector(server, url=url).connect())
         assert "w0rd" not in str(caught.value)
         assert "CAMPAIGN_SMTP_URL" in str(caught.value) or "cannot be used" in str(caught.value)
         assert said(server, "open") == 1
@@ -175,7 +175,7 @@ def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
 )
 def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
     """What may be mended by waiting is the server's matter, whoever's mail waits, and ends within the deadline."""
-    monkeypatch.setattr("campaign.smtp.connector._PATIENCE", 0.3)
+    monkeypatch.setattr("campaign.smtp.connector._STEP_TIMEOUT_S", 0.3)
     tls = "starttls" if at == "starttls" else "none"
     with SmtpServer(SmtpScript(faults=(Fault(at, action),), credentials=LOGIN, tls=tls)) as server:
         outcome = dialled(server)
@@ -217,5 +217,5 @@ def gone_after(*parts: bytes) -> Iterator[int]:
 def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes]) -> None:
     """A connection lost before TLS stands is a server that is not ready, and no matter of trust."""
     with gone_after(*parts) as port, pytest.raises(TransientError) as caught:
-        asyncio.run(Connector(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).connect())
     assert caught.value.scope is Scope.SERVER

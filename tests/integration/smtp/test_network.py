@@ -17,7 +17,7 @@ from campaign.smtp.terms import Features
 from support.servers.script import Delay, Fault, Reply
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import PATIENT, dialer, violations
+from support.smtp_transactions import PATIENT, connector, violations
 
 
 def test_nobody_listens() -> None:
@@ -25,13 +25,13 @@ def test_nobody_listens() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached") as caught:
-        asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none"), PATIENT).connect())
     assert caught.value.scope is Scope.SERVER
 
 
 def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not even take the connection is given up after the deadline."""
-    monkeypatch.setattr("campaign.smtp.connector._PATIENCE", 0.3)
+    monkeypatch.setattr("campaign.smtp.connector._STEP_TIMEOUT_S", 0.3)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening, ExitStack() as crowd:
         address = listening.getsockname()
         for _ in range(2):  # the queue is full, and who comes next hears nothing
@@ -39,7 +39,7 @@ def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             waiting.settimeout(0)
             waiting.connect_ex(address)
         with pytest.raises(TransientError) as caught:
-            asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).dial())
+            asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).connect())
     assert caught.value.scope is Scope.SERVER
 
 
@@ -53,11 +53,11 @@ def test_too_few_file_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
             with pytest.raises(TransientError, match="Too many open files") as caught:
-                await dialer(server).dial()
+                await connector(server).connect()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert caught.value.scope is Scope.SERVER
-        (await dialer(server).dial()).end("the test is over")
+        (await connector(server).connect()).end("the test is over")
 
     with SmtpServer() as server:
         asyncio.run(run(server))
@@ -66,7 +66,7 @@ def test_too_few_file_descriptors() -> None:
 def test_there_is_no_such_host() -> None:
     """A host name that does not exist is a wrong setting."""
     with pytest.raises(ServiceRefusesError, match=r"no host mail\.invalid; check CAMPAIGN_SMTP_URL"):
-        asyncio.run(Connector(parse_smtp_url("smtps://mail.invalid"), PATIENT).dial())
+        asyncio.run(Connector(parse_smtp_url("smtps://mail.invalid"), PATIENT).connect())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_the_server_offers_is_known(script: SmtpScript, features: Features)
 
 
 async def _features(server: SmtpServer) -> Features:
-    connection = await dialer(server).dial()
+    connection = await connector(server).connect()
     connection.end("the test is over")
     return connection.features
 

@@ -16,7 +16,7 @@ from support.fake_clock import FakeClock, eventually
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import RECEIPT, Post, accepted, dialer, envelope, fates, mail, no_intent, violations
+from support.smtp_transactions import RECEIPT, Post, accepted, connector, envelope, fates, mail, no_intent, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +31,12 @@ ONE_BY_ONE = ("8BITMIME",)
 class Behind:
     """Several servers behind one name: each connection is to the next of them."""
 
-    def __init__(self, dialers: Iterator[Connector]) -> None:
-        self._dialers = dialers
+    def __init__(self, connectors: Iterator[Connector]) -> None:
+        self._connectors = connectors
 
-    async def dial(self) -> Connection:
+    async def connect(self) -> Connection:
         """Return a connection to the next one."""
-        return await next(self._dialers).dial()
+        return await next(self._connectors).connect()
 
 
 def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[object], SmtpServer]:
@@ -252,8 +252,8 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
     """Of servers behind one name one without 8BITMIME gets no 8-bit text: it comes back, and the pool asks for none."""
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
-        dialers = iter([dialer(rich), dialer(poor)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock())
+        connectors = iter([connector(rich), connector(poor)])
+        pool = Pool(Behind(connectors), limit=2, clock=SystemClock())
         message = mail(body="Zoë\r\n".encode())
         async with pool:
             await pool.warm_up()
@@ -279,8 +279,8 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
     """A message that is too large for one of them fails before it is begun, whichever connection was opened last."""
 
     async def run(small: SmtpServer, large: SmtpServer) -> None:
-        dialers = iter([dialer(small), dialer(large)])
-        pool = Pool(Behind(dialers), limit=2, clock=SystemClock())
+        connectors = iter([connector(small), connector(large)])
+        pool = Pool(Behind(connectors), limit=2, clock=SystemClock())
         big = mail(body=b"x" * 70 + b"\r\n" * 100)
         async with pool:
             await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])

@@ -10,9 +10,9 @@ from support.crash import invariants, order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.crash.records import Evidence
+    from support.crash.records import Records
 
-INVARIANTS: dict[str, Callable[[Evidence], Iterator[str | None]]] = {
+INVARIANTS: dict[str, Callable[[Records], Iterator[str | None]]] = {
     "I1": invariants.one_state_each,
     "I2": invariants.nobody_twice,
     "I3": invariants.sent_is_true,
@@ -93,23 +93,23 @@ class Verdict:
         return "\n".join(lines)
 
 
-def check(evidence: Evidence) -> Verdict:
+def check(records: Records) -> Verdict:
     """Return the verdict on everything that the evidence shows."""
     judgements = []
     for name, invariant in INVARIANTS.items():
-        found = list(invariant(evidence))
+        found = list(invariant(records))
         promise = (invariant.__doc__ or "").partition(": ")[2] or (invariant.__doc__ or "")
         violations = tuple(text for text in found if text is not None)
         judgements.append(Judgement(name, promise.strip().splitlines()[0], len(found), violations))
     states: dict[str, int] = dict.fromkeys(invariants.STATES, 0)
-    for row in evidence.rows:
+    for row in records.rows:
         states[row["state"]] = states.get(row["state"], 0) + 1
-    uncertain = {row["message_id"] for row in evidence.rows if row["state"] == "uncertain"}
+    uncertain = {row["message_id"] for row in records.rows if row["state"] == "uncertain"}
     return Verdict(
         judgements=tuple(judgements),
-        recipients=len(evidence.people),
+        recipients=len(records.people),
         states=states,
-        acceptances=len(evidence.accepted),
-        uncertain_accepted=len(uncertain & evidence.by_message.keys()),
-        orphans=len(evidence.orphans),
+        acceptances=len(records.accepted),
+        uncertain_accepted=len(uncertain & records.by_message.keys()),
+        orphans=len(records.orphans),
     )

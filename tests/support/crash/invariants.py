@@ -8,72 +8,72 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.crash.records import Event, Evidence
+    from support.crash.records import Event, Records
 
 STATES = ("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped")
 #: The states in which a mail may be out.
 OUT = ("sent", "uncertain")
 
 
-def one_state_each(evidence: Evidence) -> Iterator[str | None]:
+def one_state_each(records: Records) -> Iterator[str | None]:
     """I1: every row has exactly one state and the counts add up to the CSV."""
-    wanted = Counter(person.key for person in evidence.people)
-    found = Counter(row["key"] for row in evidence.rows)
+    wanted = Counter(person.key for person in records.people)
+    found = Counter(row["key"] for row in records.rows)
     for key in wanted | found:
         yield None if wanted[key] == found[key] else f"{key}: {wanted[key]} in the CSV, {found[key]} in the log"
-    counts = Counter(row["state"] for row in evidence.rows)
+    counts = Counter(row["state"] for row in records.rows)
     for state in sorted({*STATES, *counts}):
-        said = evidence.status.get(state)
+        said = records.status.get(state)
         good = state in STATES and said == counts[state]
         yield None if good else f"{state}: status says {said}, the log's rows {counts[state]}"
-    total = evidence.status.get("recipients")
-    yield None if total == len(evidence.people) else f"status counts {total} of {len(evidence.people)} recipients"
+    total = records.status.get("recipients")
+    yield None if total == len(records.people) else f"status counts {total} of {len(records.people)} recipients"
 
 
-def nobody_twice(evidence: Evidence) -> Iterator[str | None]:
+def nobody_twice(records: Records) -> Iterator[str | None]:
     """I2: no recipient was accepted twice (but for those an operator had sent again)."""
-    allowed = Counter(evidence.addresses)
-    for key, times in evidence.resent.items():
-        if key in evidence.person:
-            allowed[evidence.person[key].email.lower()] += times
-    for address, times in Counter(_rcpt(event) for event in evidence.accepted).items():
+    allowed = Counter(records.addresses)
+    for key, times in records.resent.items():
+        if key in records.person:
+            allowed[records.person[key].email.lower()] += times
+    for address, times in Counter(_rcpt(event) for event in records.accepted).items():
         yield None if times <= allowed[address] else f"{address} was accepted {times} times"
-    for message_id, events in evidence.by_message.items():
+    for message_id, events in records.by_message.items():
         yield None if len(events) == 1 else f"{message_id} was accepted {len(events)} times"
 
 
-def sent_is_true(evidence: Evidence) -> Iterator[str | None]:
+def sent_is_true(records: Records) -> Iterator[str | None]:
     """I3: `sent` means exactly one acceptance with that Message-ID."""
-    for row in evidence.rows:
+    for row in records.rows:
         if row["state"] != "sent":
             continue
-        events = evidence.by_message.get(row["message_id"] or "", [])
-        good = len(events) == 1 or (row["key"] in evidence.kept and not events)
+        events = records.by_message.get(row["message_id"] or "", [])
+        good = len(events) == 1 or (row["key"] in records.kept and not events)
         if good and events:
             good = _rcpt(events[0]) == row["email"].lower()
         yield None if good else f"{row['key']} is sent, and {len(events)} acceptances bear its Message-ID and address"
 
 
-def accepted_is_recorded(evidence: Evidence) -> Iterator[str | None]:
+def accepted_is_recorded(records: Records) -> Iterator[str | None]:
     """I4: an acceptance means `sent` or `uncertain`."""
-    for event in evidence.accepted:
+    for event in records.accepted:
         message_id = event["message_id"]
-        intent = evidence.intents.get(message_id)
-        row = evidence.row.get(intent.key) if intent else None
+        intent = records.intents.get(message_id)
+        row = records.row.get(intent.key) if intent else None
         if intent is None or row is None:
             yield f"{_rcpt(event)}: {message_id} was accepted and the log does not know it"
-        elif message_id in evidence.superseded:
+        elif message_id in records.superseded:
             yield None
         else:
             good = row["message_id"] == message_id and row["state"] in OUT
             yield None if good else f"{row['key']} was accepted and is {row['state']}"
 
 
-def right_person(evidence: Evidence) -> Iterator[str | None]:
+def right_person(records: Records) -> Iterator[str | None]:
     """I5: the token in a mail was issued for that row's user, and the envelope is that row's address."""
-    for event in evidence.accepted:
-        intent = evidence.intents.get(event["message_id"])
-        person = evidence.person.get(intent.key) if intent else None
+    for event in records.accepted:
+        intent = records.intents.get(event["message_id"])
+        person = records.person.get(intent.key) if intent else None
         if person is None:
             yield f"{_rcpt(event)}: nobody's mail"
             continue
@@ -81,17 +81,17 @@ def right_person(evidence: Evidence) -> Iterator[str | None]:
         if [one.lower() for one in event["rcpt"]] != [address] or [one.lower() for one in event["to"]] != [address]:
             yield f"{person.key}: the mail of {person.email} went to {event['rcpt']} (To: {event['to']})"
             continue
-        yield _wrong_token(evidence, event, person.user_id)
+        yield _wrong_token(records, event, person.user_id)
 
 
-def _wrong_token(evidence: Evidence, event: Event, user_id: str) -> str | None:
-    if len(event["tokens"]) != evidence.terms.link:
+def _wrong_token(records: Records, event: Event, user_id: str) -> str | None:
+    if len(event["tokens"]) != records.terms.link:
         return f"{user_id}: {len(event['tokens'])} different tokens in one mail"
     for part, tokens in event["by_part"].items():
         if tokens != event["tokens"]:
             return f"{user_id}: the links of the {part} part lack the token"
     for text in event["tokens"]:
-        token = evidence.tokens.get(text)
+        token = records.tokens.get(text)
         if token is None:
             return f"{user_id}: the token was never issued, the link is dead"
         if token["user_id"] != user_id:
@@ -99,37 +99,37 @@ def _wrong_token(evidence: Evidence, event: Event, user_id: str) -> str | None:
     return None
 
 
-def no_token_shared(evidence: Evidence) -> Iterator[str | None]:
+def no_token_shared(records: Records) -> Iterator[str | None]:
     """I6: no token is in two mails."""
-    for text, times in Counter(text for event in evidence.accepted for text in event["tokens"]).items():
-        name = evidence.tokens[text]["id"] if text in evidence.tokens else "an unknown token"
+    for text, times in Counter(text for event in records.accepted for text in event["tokens"]).items():
+        name = records.tokens[text]["id"] if text in records.tokens else "an unknown token"
         yield None if times == 1 else f"{name} is in {times} accepted mails"
 
 
-def links_live(evidence: Evidence) -> Iterator[str | None]:
+def links_live(records: Records) -> Iterator[str | None]:
     """I7: the token of an accepted mail was not revoked by us, nor had it run out."""
-    for event in evidence.accepted:
+    for event in records.accepted:
         for text in event["tokens"]:
-            token = evidence.tokens.get(text)
-            if token is None or event["message_id"] in evidence.superseded:
+            token = records.tokens.get(text)
+            if token is None or event["message_id"] in records.superseded:
                 continue
-            if token["id"] in evidence.revoked:
+            if token["id"] in records.revoked:
                 yield f"{_rcpt(event)}: {token['id']} was revoked, the link is dead"
             else:
                 late = token["expires_at"] <= event["wall"]
                 yield f"{_rcpt(event)}: {token['id']} had run out before the mail was accepted" if late else None
 
 
-def no_token_astray(evidence: Evidence) -> Iterator[str | None]:
+def no_token_astray(records: Records) -> Iterator[str | None]:
     """I8: live tokens are those of `sent` and `uncertain` rows and the counted possible orphans."""
-    out = {row["token_id"] for row in evidence.rows if row["state"] in OUT}
-    named = {one.token_id for one in evidence.transitions} | {row["token_id"] for row in evidence.rows}
-    orphans = Counter(evidence.orphans)
-    good = evidence.revoked | evidence.used | out
-    for token in evidence.tokens.values():
+    out = {row["token_id"] for row in records.rows if row["state"] in OUT}
+    named = {one.token_id for one in records.transitions} | {row["token_id"] for row in records.rows}
+    orphans = Counter(records.orphans)
+    good = records.revoked | records.used | out
+    for token in records.tokens.values():
         if token["id"] in good:
             yield None
-        elif token["id"] in evidence.unsettled:
+        elif token["id"] in records.unsettled:
             yield f"{token['id']} of {token['user_id']} still waits to be revoked"
         elif token["id"] in named:
             yield f"{token['id']} of {token['user_id']} lives, belongs to no mail and is not to be revoked"

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.crash.campaign import CAMPAIGN, Scenario
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Evidence, read_lines, read_log_file, read_people
+from support.crash.records import Records, read_lines, read_log_file, read_people
+from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import Sender
 from support.servers.background import ServerProcess
 from support.servers.smtp import smtp_url
@@ -98,7 +98,7 @@ class Loop:
         unread = [row["reason"] for row in rows if str(row["reason"]).startswith("line ")]
         assert not unread, f"the scenario's CSV is not what the sender reads: {unread[0]}"
         secret = {"the secret key": key, "the mail server's password": password}
-        return check(self._evidence(sender, epilogue, rows=rows, status=status, records=records, secret=secret))
+        return check(self._collect(sender, epilogue, rows=rows, status=status, recorded=records, secret=secret))
 
     def _kill_and_resume(self, sender: Sender, growth: Growth) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
@@ -155,31 +155,31 @@ class Loop:
                 break
         return begun
 
-    def _evidence(
+    def _collect(
         self,
         sender: Sender,
         epilogue: float | None,
         *,
         rows: list[dict[str, object]],
         status: dict[str, object],
-        records: Path,
+        recorded: Path,
         secret: dict[str, str],
-    ) -> Evidence:
+    ) -> Records:
         file = read_log_file(sender.log, CAMPAIGN)
-        evidence = Evidence(
+        records = Records(
             people=read_people(sender.folder / "people.csv"),
             rows=rows,
             status=status,
             transitions=file.transitions,
             orphans=file.orphans,
             unsettled=file.unsettled,
-            smtp=read_lines(records / "smtp.jsonl"),
-            clerk=read_lines(records / "clerk.jsonl"),
+            smtp=read_lines(recorded / "smtp.jsonl"),
+            clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(self.scenario.terms(), epilogue=epilogue),
         )
         places = files_under(sender.folder)
-        leaks = scan(places, tokens=evidence.tokens, secrets=secret)
-        return replace(evidence, leaks=leaks, scanned=len(places))
+        leaks = scan(places, tokens=records.tokens, secrets=secret)
+        return replace(records, leaks=leaks, scanned=len(places))
 
 
 def _never() -> bool:

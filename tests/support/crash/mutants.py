@@ -141,10 +141,10 @@ def token_in_the_output() -> None:
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     outcome_of = retry.outcome_of
 
-    def bent(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+    def mutated(error: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
         return outcome_of(bend(error) if isinstance(error, UncertainError) else error, *rest, **more)
 
-    _put(failures, "outcome_of", bent)
+    _put(failures, "outcome_of", mutated)
 
 
 def _put(owner: object, name: str, value: object) -> None:

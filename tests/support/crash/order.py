@@ -11,85 +11,85 @@ from support.crash.records import OPERATORS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.crash.records import Evidence, Transition
+    from support.crash.records import Records, Transition
 
 #: Between the clock of the sender and the server's, and rounding.
 _CLOCKS = 0.05
 
 
-def intent_first(evidence: Evidence) -> Iterator[str | None]:
+def intent_first(records: Records) -> Iterator[str | None]:
     """I9: the intent was durable before the final dot, the attempt before the token was asked for."""
-    for event in evidence.smtp:
+    for event in records.smtp:
         if event["event"] in {"accept", "dot"} and event["rcpt"] and "witnessed" in event:
             seen = event["witnessed"]
             yield None if seen else f"{event['message_id']}: no intent on record at the dot"
-    for event in evidence.accepted:
-        intent = evidence.intents.get(event["message_id"])
+    for event in records.accepted:
+        intent = records.intents.get(event["message_id"])
         if intent is None or intent.at > event["wall"] + _CLOCKS:
             yield f"{event['message_id']}: the history holds no earlier intent"
             continue
-        ids = {evidence.tokens[text]["id"] for text in event["tokens"] if text in evidence.tokens}
+        ids = {records.tokens[text]["id"] for text in event["tokens"] if text in records.tokens}
         good = not ids or ids == {intent.token_id}
         yield None if good else f"{event['message_id']}: the token's id was not on record before the mail left"
-    asked = Counter(one.key for one in evidence.transitions if one.new == "issuing")
-    made = Counter(token["user_id"] for token in evidence.tokens.values())
-    for person in evidence.people:
+    asked = Counter(one.key for one in records.transitions if one.new == "issuing")
+    made = Counter(token["user_id"] for token in records.tokens.values())
+    for person in records.people:
         good = made[person.user_id] <= asked[person.key]
         yield None if good else f"{person.key}: {made[person.user_id]} tokens in {asked[person.key]} attempts"
 
 
-def within_rates(evidence: Evidence) -> Iterator[str | None]:
+def within_rates(records: Records) -> Iterator[str | None]:
     """I10: acceptances per window stay within the limit, across restarts."""
-    times = [event["t"] for event in evidence.accepted]
-    for rate, period in evidence.terms.rates:
+    times = [event["t"] for event in records.accepted]
+    for rate, period in records.terms.rates:
         for windows in (1, 10):  # one shows a burst; ten in a row an excess too small to see beside the clocks
             count, seconds = rate * windows, period * windows
             for first, last in zip(times, times[count:], strict=False):
                 span = last - first
-                good = span >= seconds - evidence.terms.squeeze
+                good = span >= seconds - records.terms.squeeze
                 yield (
                     None if good else f"{count + 1} acceptances within {span:.3f} s, allowed are {count} in {seconds} s"
                 )
 
 
-def within_connections(evidence: Evidence) -> Iterator[str | None]:
+def within_connections(records: Records) -> Iterator[str | None]:
     """I11: open connections stay within the limit."""
-    limit = evidence.terms.connections
-    for event in evidence.smtp:
+    limit = records.terms.connections
+    for event in records.smtp:
         if limit is not None and event["event"] == "open":
             yield None if event["open"] <= limit else f"{event['open']} connections were open, allowed are {limit}"
 
 
-def no_secret_elsewhere(evidence: Evidence) -> Iterator[str | None]:
+def no_secret_elsewhere(records: Records) -> Iterator[str | None]:
     """I12: no secret is anywhere but in the message."""
-    yield from evidence.leaks
-    yield from [None] * evidence.scanned
+    yield from records.leaks
+    yield from [None] * records.scanned
 
 
-def nothing_more(evidence: Evidence) -> Iterator[str | None]:
+def nothing_more(records: Records) -> Iterator[str | None]:
     """I13: one more run makes no DATA and asks for no token."""
-    begun = evidence.terms.epilogue
+    begun = records.terms.epilogue
     if begun is None:
         return
-    late = [event for event in evidence.smtp if event["event"] in {"data", "accept"} and event["t"] > begun]
+    late = [event for event in records.smtp if event["event"] in {"data", "accept"} and event["t"] > begun]
     yield f"one more run sent {len(late)} messages" if late else None
-    asked = [event for event in evidence.clerk if event.get("stage") == "create" and event["t"] > begun]
+    asked = [event for event in records.clerk if event.get("stage") == "create" and event["t"] > begun]
     yield f"one more run asked for {len(asked)} tokens" if asked else None
 
 
-def nobody_left(evidence: Evidence) -> Iterator[str | None]:
+def nobody_left(records: Records) -> Iterator[str | None]:
     """I14: with the faults gone, nothing stays `queued`, let alone half done."""
-    if not evidence.terms.finished:
+    if not records.terms.finished:
         return
-    for row in evidence.rows:
+    for row in records.rows:
         stuck = row["state"] in {"queued", "issuing", "sending"}
         yield f"{row['key']} is still {row['state']}" if stuck else None
 
 
-def policy_kept(evidence: Evidence) -> Iterator[str | None]:
+def policy_kept(records: Records) -> Iterator[str | None]:
     """I15: attempts and gaps keep to the policy."""
-    terms = evidence.terms
-    for key, steps in _by_key(evidence).items():
+    terms = records.terms
+    for key, steps in _by_key(records).items():
         faults = 0
         for one, following in pairwise([*steps, None]):
             if one is None:
@@ -108,9 +108,9 @@ def policy_kept(evidence: Evidence) -> Iterator[str | None]:
                 yield None if gap >= least - _CLOCKS else f"{key}: tried again after {gap:.2f} s instead of {least:g} s"
 
 
-def end_states_last(evidence: Evidence) -> Iterator[str | None]:
+def end_states_last(records: Records) -> Iterator[str | None]:
     """I16: the history is unbroken and never leaves an end state but by an operator's command."""
-    steps_of = _by_key(evidence)
+    steps_of = _by_key(records)
     for key, steps in steps_of.items():
         if steps[0].old not in {"queued", "skipped"}:
             yield f"{key}: the history begins in {steps[0].old}"
@@ -121,34 +121,34 @@ def end_states_last(evidence: Evidence) -> Iterator[str | None]:
             by = OPERATORS | {"enlist"} if one.old == "skipped" else OPERATORS
             ended = one.old in {"sent", "failed", "uncertain", "skipped"} and one.actor not in by
             yield f"{key}: {one.actor} took it from {one.old} to {one.new}" if ended else None
-    for row in evidence.rows:
+    for row in records.rows:
         found = steps_of.get(row["key"])
         last = found[-1].new if found else row["state"]
         good = last == row["state"] and (found or row["state"] in {"queued", "skipped"})
         yield None if good else f"{row['key']} is {row['state']}, its history ends in {last if found else 'nothing'}"
 
 
-def few_in_doubt(evidence: Evidence) -> Iterator[str | None]:
+def few_in_doubt(records: Records) -> Iterator[str | None]:
     """I17: a crash leaves no more rows uncertain than there are connections."""
-    limit = evidence.terms.connections
+    limit = records.terms.connections
     # between two recoveries that find rows in `sending` there is a run, which wrote them
-    for by_recovery, steps in groupby(evidence.transitions, lambda one: one.actor == "recovery"):
+    for by_recovery, steps in groupby(records.transitions, lambda one: one.actor == "recovery"):
         found = sum(one.new == "uncertain" for one in steps)
         if by_recovery and limit is not None:
             yield None if found <= limit else f"{found} rows became uncertain at once, with {limit} connections"
 
 
-def protocol_kept(evidence: Evidence) -> Iterator[str | None]:
+def protocol_kept(records: Records) -> Iterator[str | None]:
     """SMTP's rules were kept: order, line ends, lengths, extensions."""
-    for event in evidence.smtp:
+    for event in records.smtp:
         if event["event"] == "violation":
             yield f"{event['what']}: {event['line'][:60]}"
         elif event["event"] in {"accept", "dot"}:
             yield None
 
 
-def _by_key(evidence: Evidence) -> dict[str, list[Transition]]:
+def _by_key(records: Records) -> dict[str, list[Transition]]:
     found: dict[str, list[Transition]] = defaultdict(list)
-    for one in evidence.transitions:
+    for one in records.transitions:
         found[one.key].append(one)
     return found

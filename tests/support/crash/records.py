@@ -68,7 +68,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Records:
     """All that the checker looks at."""
 
     people: Sequence[Person]

@@ -1,130 +1,241 @@
-"""A run as it might have been, told step by step, for the checker's own tests to alter."""
+"""A campaign and two servers in which everything goes wrong at small rates. Nothing is started here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import json
+import random
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from support.crash.records import Evidence, Person, Terms, Transition
+from support.crash.records import Terms
+from support.servers.clerk_script import Answer, Change, ClerkScript, Truncate, Used, Users, refusal
+from support.servers.script import Delay, Drop, Extra, Fault, Raw, Reply, Reset, Silence
+from support.servers.smtp_script import SmtpScript
 
-WALL = 1_800_000_000.0
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.servers.script import Action
+
+CAMPAIGN = "crash-loop"
+CONNECTIONS = 10
+ATTEMPTS = 5
+
+_DEFINITION = """
+name = "{name}"
+
+[recipients]
+file = "people.csv"
+verify_address = {verify}
+
+[email]
+from     = "Acme <hello@acme.example>"
+reply_to = "help@acme.example"
+subject  = "You're in, {{{{ first_name }}}}"
+html     = "email.html"
+text     = "email.txt"
+{link}
+[limits]
+{rates}
+connections = {connections}
+
+[retry]
+attempts    = {attempts}
+first_delay = "{first_delay_ms}ms"
+"""
+
+_LINK = """
+[link]
+url        = "https://acme.example/welcome?city={{ city }}"
+parameter  = "token"
+expires_in = "48h"
+"""
+
+_HTML = """<!doctype html>
+<html><body>
+<h1>Hello {{ first_name }}</h1>
+<p>There is a place for you in {{ city }}. <a href="{{ link }}">Sign in</a></p>
+<p>Or <a href="{{ link_to('https://acme.example/help') }}">ask for help</a>.</p>
+</body></html>
+"""
+
+_TEXT = """Hello {{ first_name }},
+
+there is a place for you in {{ city }}: {{ link }}
+"""
+
+_NAMES = ("Ada", "Bjørn", "Zoë", "Ng", "O'Neil", "王小明", "Ana María", '"Q" & <A>')
+_CITIES = ("Oslo", "São Paulo", "A & B", "Paris, France", "100%")
+_FATES = ("", "grey", "bounce", "full", "gone", "banned", "moved")
+#: Of a hundred people so many have the fate; the others have none.
+_SHARES = (94, 2, 1, 1, 0.7, 0.7, 0.6)
 
 
-def token_text(name: str) -> str:
-    """Return a token in the shape of a JWT."""
-    return f"eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.{name * 12}.{name[::-1] * 20}"
+@dataclass(frozen=True)
+class Scenario:
+    """What the loop is played with."""
 
+    recipients: int = 400
+    seed: int = 1
+    first_delay: float = 0.2
+    #: A rate such as "200/second", or None.
+    messages: str | None = None
+    #: How many tokens may be asked for.
+    tokens: str = "100000/second"
+    #: Whether every mail carries a token.
+    link: bool = True
+    #: How many times as often as usual the faults strike; 0: never.
+    trouble: float = 1.0
+    #: Seconds that the mail server takes for a message.
+    latency: float = 0.0
+    #: Hold the addresses against Clerk's users.
+    verify: bool = True
+    #: Note at each final dot whether the intent is in the log.
+    witness: bool = True
+    #: Faults of the mail server that need no dice.
+    certain: tuple[Fault, ...] = ()
 
-@dataclass
-class Story:
-    """A run as it might have been: everybody's fate told step by step, then altered by a test."""
-
-    people: list[Person] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    transitions: list[Transition] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-    unsettled: set[str] = field(default_factory=set)
-    smtp: list[dict[str, Any]] = field(default_factory=list)
-    clerk: list[dict[str, Any]] = field(default_factory=list)
-    leaks: list[str] = field(default_factory=list)
-    terms: Terms = field(default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3))
-    status: dict[str, Any] | None = None
-    now: float = 0.0
-
-    def step(self, key: str, old: str, new: str, **more: Any) -> None:  # noqa: ANN401 - any column
-        """Tell a transition."""
-        self.now += 1
-        given = {"actor": "run", **more}
-        self.transitions.append(Transition(key=key, at=WALL + self.now, old=old, new=new, **given))
-
-    def add(self, key: str, state: str, **more: Any) -> None:  # noqa: ANN401 - any column
-        """Add a person with the row that the log ends with."""
-        email = f"{key}@example.com"
-        self.people.append(Person(key, key, email))
-        row = {"key": key, "user_id": key, "email": email, "state": state, "message_id": None, "token_id": None}
-        self.rows.append({**row, **more})
-
-    def issue(self, key: str, name: str, **more: Any) -> str:  # noqa: ANN401 - any field
-        """Return a token that Clerk made for a user."""
-        self.now += 1
-        text = token_text(name)
-        expires = {"expires_at": WALL + 9e5, **more}
-        event = {"event": "token", "id": f"sit_{name}", "token": text, "user_id": key, "wall": WALL + self.now}
-        self.clerk.append({**event, "t": self.now, **expires})
-        return text
-
-    def accept(self, key: str, text: str, message_id: str, **more: Any) -> None:  # noqa: ANN401 - any field
-        """Tell that the mail server took a mail."""
-        self.now += 1
-        address = f"{key}@example.com"
-        event = {
-            "event": "accept",
-            "t": self.now,
-            "wall": WALL + self.now,
-            "rcpt": [address],
-            "to": [address],
-            "message_id": message_id,
-            "tokens": [text],
-            "by_part": {"text/html": [text], "text/plain": [text]},
-            "witnessed": True,
-        }
-        self.smtp.append({**event, **more})
-
-    def send(self, key: str, name: str, *, state: str = "sent") -> None:
-        """Tell a whole delivery, from the claim to the settled row."""
-        self.step(key, "queued", "issuing")
-        text = self.issue(key, name)
-        self.step(key, "issuing", "sending", message_id=f"<{name}>", token_id=f"sit_{name}")
-        self.accept(key, text, f"<{name}>")
-        self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250)
-
-    def evidence(self) -> Evidence:
-        """Return what the checker gets to see."""
-        counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"), 0)
-        for row in self.rows:
-            counts[row["state"]] = counts.get(row["state"], 0) + 1
-        status = {"campaign": "c", "recipients": len(self.rows), **counts}
-        return Evidence(
-            people=self.people,
-            rows=self.rows,
-            status={**status, **(self.status or {})},
-            transitions=self.transitions,
-            orphans=self.orphans,
-            unsettled=frozenset(self.unsettled),
-            smtp=self.smtp,
-            clerk=self.clerk,
-            leaks=self.leaks,
-            scanned=3,
-            terms=self.terms,
+    def terms(self) -> Terms:
+        """Return what the campaign file says, for the checker."""
+        rates: tuple[tuple[int, float], ...] = ()
+        if self.messages:
+            count, _, unit = self.messages.partition("/")
+            rates = ((int(count), {"second": 1.0, "minute": 60.0}[unit]),)
+        return Terms(
+            link=self.link,
+            connections=CONNECTIONS,
+            attempts=ATTEMPTS,
+            first_delay=self.first_delay,
+            rates=rates,
+            squeeze=0.15,  # both sides are processes on a machine that may be busy with other things
         )
 
+    def write(self, folder: Path) -> Path:
+        """Return the campaign file, written with its CSV and templates."""
+        dice = random.Random(self.seed)  # noqa: S311 - not for secrets
+        lines = ["user_id,email,first_name,city"]
+        for number in range(self.recipients):
+            fate = dice.choices(_FATES, _SHARES)[0]
+            name = f"u{number}" + (f"+{fate}" if fate else "")
+            quoted = ['"{}"'.format(text.replace('"', '""')) for text in (dice.choice(_NAMES), dice.choice(_CITIES))]
+            lines.append(f"{user_of(name)},{name}@d{number % 7}.example,{','.join(quoted)}")
+        (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for name, template in (("email.html", _HTML), ("email.txt", _TEXT)):
+            (folder / name).write_text(template if self.link else _without_link(template), encoding="utf-8")
+        path = folder / "campaign.toml"
+        text = _DEFINITION.format(
+            name=CAMPAIGN,
+            verify=json.dumps(self.verify),
+            link=_LINK if self.link else "",
+            rates=self._rates(),
+            connections=CONNECTIONS,
+            attempts=ATTEMPTS,
+            first_delay_ms=round(self.first_delay * 1000),
+        )
+        path.write_text(text, encoding="utf-8")
+        return path
 
-def true_story() -> Story:
-    """Return a story with one of each: sent, refused, perhaps sent, never accepted, delayed, lost, skipped."""
-    story = Story()
-    story.smtp += [{"event": "open", "open": 1, "t": 0.1}, {"event": "open", "open": 2, "t": 0.2}]
-    story.add("ada", "sent", message_id="<a>", token_id="sit_a")
-    story.send("ada", "a")
-    story.add("bob", "failed", message_id="<b>", token_id="sit_b")
-    story.step("bob", "queued", "issuing")
-    story.issue("bob", "b")
-    story.step("bob", "issuing", "sending", message_id="<b>", token_id="sit_b")
-    story.step("bob", "sending", "failed", message_id="<b>", token_id="sit_b", code=550)
-    story.clerk.append({"event": "revoked", "id": "sit_b", "t": story.now, "wall": WALL + story.now})
-    story.add("cyd", "uncertain", message_id="<c>", token_id="sit_c")
-    story.send("cyd", "c", state="uncertain")
-    story.add("dan", "sent", message_id="<d2>", token_id="sit_d2")
-    story.step("dan", "queued", "issuing")
-    story.issue("dan", "d1")
-    story.step("dan", "issuing", "queued", code=451, token_id="sit_d1")
-    story.clerk.append({"event": "revoked", "id": "sit_d1", "t": story.now, "wall": WALL + story.now})
-    story.now += 20
-    story.send("dan", "d2")
-    story.add("eve", "sent", message_id="<e>", token_id="sit_e")
-    story.step("eve", "queued", "issuing")
-    story.issue("eve", "e0")
-    story.orphans.append("eve")
-    story.step("eve", "issuing", "queued", actor="recovery")
-    story.send("eve", "e")
-    story.add("fay", "skipped", reason="the user is banned")
-    return story
+    def smtp(self, log: Path, *, password: str) -> SmtpScript:
+        """Return the mail server."""
+        at_random: list[tuple[str, Action, float]] = [
+            ("dot", Drop(done=True), 0.006),
+            ("dot", Reset(done=True), 0.003),
+            ("dot", Silence(6.0, done=True), 0.001),
+            ("dot", Raw("what?\r\n", done=True), 0.001),
+            ("dot", Raw("250-2.0.0 Ok\r\n", close=True, done=True), 0.001),
+            ("dot", Reply("354 Go on", done=True), 0.0005),
+            ("dot", Reply("251 2.0.0 Taken", done=True), 0.01),
+            ("dot", Reply("421 4.3.2 Closing", close=True), 0.001),
+            ("dot", Reply("451 4.3.0 Try again"), 0.005),
+            ("dot", Reply("454 4.7.0 Throttling failure"), 0.0003),
+            ("dot", Reply("550 5.7.1 Refused after reading"), 0.002),
+            ("dot", Extra("421 4.3.2 Closing", close=True), 0.002),
+            ("body", Drop(), 0.001),
+            ("body", Reset(), 0.001),
+            ("data", Drop(), 0.001),
+            ("data", Reply("451 4.3.0 Not now"), 0.001),
+            ("data", Reply("421 4.3.2 Closing", close=True), 0.0005),
+            ("rcpt", Reply("451 4.2.1 Try again"), 0.003),
+            ("rcpt", Reply("550 5.1.1 No such user"), 0.002),
+            ("rcpt", Drop(), 0.0005),
+            ("rcpt", Reset(), 0.0005),
+            ("rcpt", Extra("250 2.0.0 Nobody asked"), 0.0005),
+            ("rcpt", Delay(0.05), 0.002),
+            ("mail", Reply("421 4.3.2 Closing", close=True), 0.0005),
+            ("mail", Reply("451 4.3.0 Busy"), 0.0003),
+            ("mail", Drop(), 0.0005),
+            ("rset", Drop(), 0.01),
+            ("ehlo", Drop(), 0.005),
+            ("connect", Reset(), 0.01),
+            ("connect", Reply("421 4.7.0 Too busy", close=True), 0.01),
+            ("idle", Reply("421 4.4.2 Idle", close=True), 0.3),
+        ]
+        by_fate = (
+            Fault("rcpt", Reply("451 4.7.1 Greylisted"), to="*+grey@*", times=2, per="recipient"),
+            Fault("rcpt", Reply("550 5.1.1 No such user"), to="*+bounce@*"),
+            Fault("rcpt", Reply("452 4.2.2 Mailbox full"), to="*+full@*"),
+        )
+        slow = (Fault("dot", Delay(self.latency)),) if self.latency else ()
+        statement = (
+            "SELECT 1 FROM delivery WHERE campaign_id = 1 AND slot = '' AND state = 'sending' "
+            "AND key = 'user_' || replace(substr(:rcpt, 1, instr(:rcpt, '@') - 1), '+', '-') "
+            "AND message_id = :message_id"
+        )
+        return SmtpScript(
+            faults=(*self.certain, *by_fate, *self._dice(at_random), *slow),
+            seed=self.seed,
+            credentials=("acme", password),
+            auth_required=True,
+            witness=(str(log), statement) if self.witness else None,
+        )
+
+    def clerk(self, people: Path, *, key: str) -> ClerkScript:
+        """Return the Clerk instance."""
+        at_random: list[tuple[str, Action, float]] = [
+            ("create", Drop(done=True), 0.002),
+            ("create", Reset(done=True), 0.002),
+            ("create", Silence(1.0, done=True), 0.0005),
+            ("create", Truncate(), 0.001),
+            ("create", Answer(200, done=True), 0.001),
+            ("create", Change(without=("token",)), 0.001),
+            ("create", Change(without=("id", "url")), 0.001),
+            ("create", Answer(500, "<html>Internal error</html>"), 0.002),
+            ("create", Answer(502, "<html>Bad gateway</html>", done=True), 0.001),
+            ("create", Answer(503), 0.001),
+            ("create", Drop(), 0.002),
+            ("create", refusal(429, "too_many_requests", retry_after=1, shut=True), 0.0005),
+            ("create", Answer(429), 0.0003),
+            ("create", refusal(422, "form_param_value_invalid"), 0.001),
+            ("create", Delay(0.05), 0.01),
+            ("revoke", Answer(500, "<html>Internal error</html>"), 0.02),
+            ("revoke", Drop(done=True), 0.02),
+            ("revoke", Reset(), 0.01),
+            ("revoke", Used(), 0.02),
+            ("revoke", refusal(429, "too_many_requests", retry_after=0.5), 0.005),
+            ("users", Answer(500), 0.01),
+            ("users", Drop(), 0.01),
+            ("users", Truncate(), 0.01),
+        ]
+        users = Users(csv=str(people), unknown=("user_*-gone",), banned=("user_*-banned",), moved=("user_*-moved",))
+        return ClerkScript(users=users, faults=self._dice(at_random), seed=self.seed, key=key)
+
+    def _rates(self) -> str:
+        rates = {"messages": self.messages}
+        if self.link:
+            rates = {"messages": self.messages or "100000/second", "tokens": self.tokens}
+        return "\n".join(f"{name} = {json.dumps(rate)}" for name, rate in rates.items() if rate)
+
+    def _dice(self, faults: list[tuple[str, Action, float]]) -> tuple[Fault, ...]:
+        shares = [(stage, action, share * self.trouble) for stage, action, share in faults]
+        return tuple(Fault(stage, action, probability=share) for stage, action, share in shares if share)
+
+
+def _without_link(template: str) -> str:
+    """Return a template whose links carry no token."""
+    return re.sub(r"{{ link(_to\(.*?\))? }}", "https://acme.example/welcome", template)
+
+
+def user_of(name: str) -> str:
+    """Return the Clerk id of the person with this local part: ids know no plus sign."""
+    return f"user_{name.replace('+', '-')}"

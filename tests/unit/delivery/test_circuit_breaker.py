@@ -16,8 +16,10 @@ POLICY = RetryPolicy(5, timedelta(seconds=30))
 
 def measures(reply: Receipt, number: int = 20) -> list[object]:
     """Return what so many deferrals in a row call for, of a domain that is not held yet."""
-    blame = CircuitBreaker(POLICY)
-    return [blame.refused("d.example", TransientError("later", reply=reply), held=False) for _ in range(number)]
+    breaker = CircuitBreaker(POLICY)
+    return [
+        breaker.refused("d.example", TransientError("later", reply=reply), already_paused=False) for _ in range(number)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def played(clock: FakeClock, *work: Coroutine[object, object, None]) -> None:
     asyncio.run(run())
 
 
-def pacer(clock: FakeClock, *rates: str) -> RateLimiter:
+def limiter(clock: FakeClock, *rates: str) -> RateLimiter:
     """Return a pacer on a clock."""
     return RateLimiter([Rate.parse(rate) for rate in rates], clock)
 
@@ -46,14 +46,14 @@ def pacer(clock: FakeClock, *rates: str) -> RateLimiter:
 def test_it_is_known_when_those_in_line_will_have_their_turns(rates: tuple[str, ...], taken: int) -> None:
     """Whoever stands behind others learns when the turn comes: hardly later than it does, and hardly earlier."""
     clock = FakeClock(START)
-    one, told, had = pacer(clock, *rates), list[float](), list[float]()
+    one, told, had = limiter(clock, *rates), list[float](), list[float]()
 
     async def take() -> None:
         for _ in range(taken):
-            await one.turn()
-        told.extend(one.free_behind(others) for others in range(8))
+            await one.acquire()
+        told.extend(one.next_permit_behind(others) for others in range(8))
         for _ in range(8):
-            await one.turn()
+            await one.acquire()
             had.append(clock.now())
 
     played(clock, take())
@@ -65,17 +65,17 @@ def test_it_is_known_when_those_in_line_will_have_their_turns(rates: tuple[str, 
 def test_both_turns_are_taken_at_one_instant() -> None:
     """A message that needs the turns of two pacers has both at once: neither is used late and crowds another."""
     clock = FakeClock(START)
-    server, domain = pacer(clock, "3/second"), pacer(clock, "2/second")
+    server, domain = limiter(clock, "3/second"), limiter(clock, "2/second")
     went = list[float]()
 
     async def other() -> None:
         for _ in range(10):
-            await server.turn()
+            await server.acquire()
 
     async def message() -> None:
-        await domain.acquire_both(server.turn)
+        await domain.acquire_both(server.acquire)
         went.append(clock.now())
-        assert domain.free_at() >= clock.now() + 0.45
+        assert domain.next_permit_at() >= clock.now() + 0.45
 
     played(clock, other(), *[message() for _ in range(10)])
     assert all(later - earlier >= 0.45 for earlier, later in pairwise(went))
@@ -85,8 +85,8 @@ def test_both_turns_are_taken_at_one_instant() -> None:
 def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
     """While the server is held nobody takes a turn of the domain from those who come later."""
     clock = FakeClock(START)
-    server, domain = pacer(clock, "3/second"), pacer(clock, "1/hour")
-    server.hold(600.0)
+    server, domain = limiter(clock, "3/second"), limiter(clock, "1/hour")
+    server.pause(600.0)
 
     async def of_the_server() -> Permit:
         return await server.acquire_or_defer("the mail server", Scope.SERVER)
@@ -97,13 +97,13 @@ def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
         assert caught.value.scope is Scope.SERVER
 
     played(clock, message())
-    assert domain.free_at() == clock.now()
+    assert domain.next_permit_at() == clock.now()
 
 
 def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> DomainQueue:
     """Return a domain's lane."""
     concurrency = concurrency or Concurrency(rate=None, connections=1, with_token=False)
-    return DomainQueue(QueueCursor(domain="d.example"), pacer(clock, *rates), concurrency, clock)
+    return DomainQueue(QueueCursor(domain="d.example"), limiter(clock, *rates), concurrency, clock)
 
 
 def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
@@ -116,7 +116,7 @@ def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
     async def message(number: int) -> None:
         await slow.wait_until_due(number)
         came = clock.now()
-        await slow.turn(number, RateLimiter((), clock).turn)
+        await slow.acquire(number, RateLimiter((), clock).acquire)
         early.append(clock.now() - came)
 
     played(clock, *[message(number) for number in range(5)])
@@ -144,7 +144,7 @@ def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
     async def message(number: int) -> None:
         await fast.wait_until_due(number)
         await clock.sleep(0.0003)
-        await fast.turn(number, RateLimiter((), clock).turn)
+        await fast.acquire(number, RateLimiter((), clock).acquire)
         went.append(clock.now())
 
     played(clock, *[message(number) for number in range(500)])
@@ -163,11 +163,11 @@ def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
         except TransientError as error:
             back.append((number, error.scope))
         else:
-            await slow.turn(number, RateLimiter((), clock).turn)
+            await slow.acquire(number, RateLimiter((), clock).acquire)
 
     async def hold() -> None:
         await settled()
-        slow.hold(900.0)
+        slow.pause(900.0)
 
     played(clock, message(0), message(1), message(2), hold())
     assert back == [(1, Scope.DOMAIN), (2, Scope.DOMAIN)]

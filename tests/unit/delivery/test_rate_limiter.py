@@ -41,7 +41,7 @@ def taken(rate: Rate, delays: Iterable[float]) -> list[float]:
     """Return the instants of turns that are each taken so many seconds later than they could have been."""
     window, now, instants = Window(rate), START, list[float]()
     for delay in delays:
-        now = window.free_at(now) + delay
+        now = window.next_permit_at(now) + delay
         window.take(now)
         instants.append(now)
     return instants
@@ -64,7 +64,7 @@ def test_steady_demand_gets_what_is_allowed(rate: Rate, dice: random.Random) -> 
     lateness = min(0.002, rate.period.total_seconds() / 1000)
     window, now, turns = Window(rate), START, max(2 * rate.count + 1, 100)
     for _ in range(turns):
-        free_at = window.free_at(now)
+        free_at = window.next_permit_at(now)
         now = free_at + dice.uniform(0.0, lateness) if free_at > now else now
         window.take(now)
     assert turns >= 0.99 * rate.per_second * (now - START)
@@ -102,14 +102,14 @@ class Turns:
 
     def __init__(self, *rates: str, spent: Iterable[tuple[float, int]] = ()) -> None:
         self.clock = FakeClock(START)
-        self.pacer = RateLimiter([Rate.parse(rate) for rate in rates], self.clock, spent)
+        self.limiter = RateLimiter([Rate.parse(rate) for rate in rates], self.clock, spent)
         self.instants: list[float] = []
         self.names: list[int] = []
 
     async def take(self, number: int, name: int = 0) -> None:
         """Take so many turns, one after the other."""
         for _ in range(number):
-            await self.pacer.turn()
+            await self.limiter.acquire()
             self.instants.append(self.clock.now() - START)
             self.names.append(name)
 
@@ -154,7 +154,7 @@ def test_without_a_rate_everybody_goes_at_once() -> None:
 def test_no_turn_is_given_during_a_hold(rates: list[str]) -> None:
     """While a hold is on nobody has a turn, and afterwards they go on at their rate."""
     turns = Turns(*rates)
-    assert turns.pacer.hold(30.0) == START + 30.0
+    assert turns.limiter.pause(30.0) == START + 30.0
     turns.play(turns.take(5), turns.take(5))
     assert min(turns.instants) >= 30.0
     assert max(turns.instants) <= 30.2
@@ -163,9 +163,9 @@ def test_no_turn_is_given_during_a_hold(rates: list[str]) -> None:
 def test_a_shorter_hold_does_not_shorten_a_longer_one() -> None:
     """Of two holds the one that ends later counts."""
     turns = Turns("100/second")
-    turns.pacer.hold(60.0)
-    assert turns.pacer.hold(5.0) == START + 60.0
-    assert turns.pacer.paused_until == turns.pacer.free_at() == START + 60.0
+    turns.limiter.pause(60.0)
+    assert turns.limiter.pause(5.0) == START + 60.0
+    assert turns.limiter.paused_until == turns.limiter.next_permit_at() == START + 60.0
 
 
 def test_a_hold_reaches_those_who_wait_already() -> None:
@@ -175,7 +175,7 @@ def test_a_hold_reaches_those_who_wait_already() -> None:
         turns = Turns("1/second")
         waiting = asyncio.gather(turns.take(3))
         await turns.clock.advance(0.5)
-        turns.pacer.hold(10.0)
+        turns.limiter.pause(10.0)
         await turns.clock.play(waiting)
         assert turns.instants[0] == 0.0
         assert turns.instants[1] >= 10.5
@@ -214,20 +214,20 @@ def test_a_process_stopped_amid_a_wait_does_not_burst() -> None:
 def test_a_restart_resets_no_window(rate: str, spent: list[tuple[float, int]], first: float) -> None:
     """Turns of earlier runs count as long as their window lasts, and no longer."""
     turns = Turns(rate, spent=spent)
-    wait = turns.pacer.free_at() - START
+    wait = turns.limiter.next_permit_at() - START
     assert first <= wait <= first + Rate.parse(rate).period.total_seconds() * 0.01
 
 
 def test_turns_of_a_clock_that_was_ahead_do_not_stall() -> None:
     """Turns noted at instants still to come, by a clock that was wrong, count as taken now."""
     turns = Turns("14/second", spent=[(START + 86_400, 14)])
-    assert turns.pacer.free_at() <= START + 1.01
+    assert turns.limiter.next_permit_at() <= START + 1.01
 
 
 def test_the_slowest_rate_is_told() -> None:
     """Of several rates the slowest one says how many turns a second there are."""
-    assert Turns("14/second", "86400/day").pacer.per_second == pytest.approx(1.0)
-    assert Turns().pacer.per_second is None
+    assert Turns("14/second", "86400/day").limiter.per_second == pytest.approx(1.0)
+    assert Turns().limiter.per_second is None
 
 
 def test_a_budget_counts_those_who_will_still_ask() -> None:
@@ -235,11 +235,11 @@ def test_a_budget_counts_those_who_will_still_ask() -> None:
     budget = Window(Rate(5, timedelta(days=1)))
     for second in range(2):
         budget.take(START + second)
-    assert budget.free_at(START + 10, 2) == START + 10
-    assert budget.free_at(START + 10, 3) == pytest.approx(START + 86400, abs=1000)
-    assert budget.free_at(START + 10, 4) - budget.free_at(START + 10, 3) == pytest.approx(1.0)
-    assert budget.free_at(START + 10, 50) > budget.free_at(START + 10, 4)
-    assert Window(Rate(5, timedelta(seconds=1))).free_at(START, 50) == START
+    assert budget.next_permit_at(START + 10, 2) == START + 10
+    assert budget.next_permit_at(START + 10, 3) == pytest.approx(START + 86400, abs=1000)
+    assert budget.next_permit_at(START + 10, 4) - budget.next_permit_at(START + 10, 3) == pytest.approx(1.0)
+    assert budget.next_permit_at(START + 10, 50) > budget.next_permit_at(START + 10, 4)
+    assert Window(Rate(5, timedelta(seconds=1))).next_permit_at(START, 50) == START
 
 
 def test_turns_that_are_used_late_crowd_nobody() -> None:
@@ -247,10 +247,10 @@ def test_turns_that_are_used_late_crowd_nobody() -> None:
 
     async def run() -> None:
         turns = Turns("14/second")
-        waiting = asyncio.gather(*[turns.pacer.turn() for _ in range(10)])
+        waiting = asyncio.gather(*[turns.limiter.acquire() for _ in range(10)])
         await turns.clock.play(waiting)
         turns.clock.jump(60.0)
-        assert turns.pacer.free_at() == turns.clock.now()
+        assert turns.limiter.next_permit_at() == turns.clock.now()
         for turn in waiting.result():
             turn.used()
         late = [turns.clock.now() - START] * 10
@@ -271,7 +271,7 @@ def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate:
         turns, left = Turns(rate), list[float]()
 
         async def call(delay: float) -> None:
-            turn = await turns.pacer.turn()
+            turn = await turns.limiter.acquire()
             await turns.clock.sleep(delay)
             turn.used()
             left.append(turns.clock.now())

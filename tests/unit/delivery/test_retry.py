@@ -121,24 +121,24 @@ def test_a_wait_of_nothing_is_none() -> None:
     backoff = Backoff(POLICY)
     waits = [backoff.failed(timedelta(0)) for _ in range(3)]
     assert all(30 * 2**n <= wait <= 36 * 2**n for n, wait in enumerate(waits))
-    pacer = RateLimiter([], FakeClock(NOW))
-    ends = {backoff.rest(pacer, TransientError("429", wait=timedelta(0))) for _ in range(100)}
+    limiter = RateLimiter([], FakeClock(NOW))
+    ends = {backoff.back_off(limiter, TransientError("429", wait=timedelta(0))) for _ in range(100)}
     assert len(ends) == 1
 
 
 def test_what_fails_together_is_one_fault() -> None:
     """A hundred faults while a service is left alone hold it no longer than one."""
-    pacer = RateLimiter([Rate.parse("10/second")], FakeClock(NOW))
+    limiter = RateLimiter([Rate.parse("10/second")], FakeClock(NOW))
     backoff = Backoff(POLICY)
-    ends = {backoff.rest(pacer, TransientError("503")) for _ in range(100)}
+    ends = {backoff.back_off(limiter, TransientError("503")) for _ in range(100)}
     assert len(ends) == 1
     assert 30 <= ends.pop() - NOW <= 36
 
 
 def test_a_longer_wait_that_is_asked_for_during_a_rest_counts() -> None:
     """A service that names a longer wait while it is left alone gets it."""
-    pacer = RateLimiter([], FakeClock(NOW))
+    limiter = RateLimiter([], FakeClock(NOW))
     backoff = Backoff(POLICY)
-    backoff.rest(pacer, TransientError("503"))
-    assert backoff.rest(pacer, TransientError("429", wait=timedelta(seconds=500))) == NOW + 500
-    assert backoff.rest(pacer, TransientError("429", wait=timedelta(seconds=1))) == NOW + 500
+    backoff.back_off(limiter, TransientError("503"))
+    assert backoff.back_off(limiter, TransientError("429", wait=timedelta(seconds=500))) == NOW + 500
+    assert backoff.back_off(limiter, TransientError("429", wait=timedelta(seconds=1))) == NOW + 500

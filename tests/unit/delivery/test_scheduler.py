@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from support.fake_clock import settled
-from support.scheduler_harness import SENT, START, Feeding, again, names
+from support.scheduler_harness import SENT, START, SchedulerHarness, again, names
 from support.sendlog_helpers import people, person, states
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "send-log.db"
 
 
-def put_off(run: Feeding, seconds: float, *keys: str) -> Callable[[Delivery], Outcome]:
+def put_off(run: SchedulerHarness, seconds: float, *keys: str) -> Callable[[Delivery], Outcome]:
     """Return a way to settle that puts these recipients off once."""
     left = set(keys)
 
@@ -44,14 +44,14 @@ def put_off(run: Feeding, seconds: float, *keys: str) -> Callable[[Delivery], Ou
 
 def test_all_come_in_order_and_once(path: Path) -> None:
     """Everybody who is due is handed out in the order of the CSV, and then nobody."""
-    run = Feeding(path, people(250))
+    run = SchedulerHarness(path, people(250))
     assert run.run() == names(250)
     assert run.waits == []
 
 
 def test_no_more_are_under_way_than_are_of_use(path: Path) -> None:
     """The number under way follows what is measured and is reached, not exceeded."""
-    run = Feeding(path, people(60))
+    run = SchedulerHarness(path, people(60))
     most = run.concurrency.max_deliveries
     run.run()
     assert run.most_under_way == most
@@ -59,7 +59,7 @@ def test_no_more_are_under_way_than_are_of_use(path: Path) -> None:
 
 def test_who_was_put_off_comes_again_when_due(path: Path) -> None:
     """A run that waits stays until the last row that waits has been tried again, and says why and until when."""
-    run = Feeding(path, people(4))
+    run = SchedulerHarness(path, people(4))
     order = run.run(put_off(run, 300.0, "user_2"))
     assert order == [*names(4), "user_2"]
     assert run.went[-1][0] == pytest.approx(300.1, abs=0.01)
@@ -71,7 +71,7 @@ def test_who_was_put_off_comes_again_when_due(path: Path) -> None:
 
 def test_a_run_that_does_not_wait_ends_when_nothing_is_due(path: Path) -> None:
     """With no waiting, who is due later stays queued, and the run ends at once."""
-    run = Feeding(path, people(4), wait=False)
+    run = SchedulerHarness(path, people(4), wait=False)
     assert run.run(put_off(run, 300.0, "user_2")) == names(4)
     assert run.seconds < 1.0
     assert states(path)["user_2"] == "queued"
@@ -79,13 +79,13 @@ def test_a_run_that_does_not_wait_ends_when_nothing_is_due(path: Path) -> None:
 
 def test_a_run_that_does_not_wait_waits_for_its_rate(path: Path) -> None:
     """With no waiting, a turn that comes soon by the rate is waited for."""
-    run = Feeding(path, people(30), services=["5/second"], wait=False)
+    run = SchedulerHarness(path, people(30), services=["5/second"], wait=False)
     assert run.run() == names(30)
 
 
 def test_a_run_that_does_not_wait_leaves_a_budget_alone(path: Path) -> None:
     """With no waiting, a run ends when its budget is used up; who is left stays queued."""
-    run = Feeding(path, people(5), services=["3/day"], wait=False)
+    run = SchedulerHarness(path, people(5), services=["3/day"], wait=False)
     assert run.run() == names(3)
     assert run.seconds < 1.0
     assert Counter(states(path).values()) == {"sent": 3, "queued": 2}
@@ -93,7 +93,7 @@ def test_a_run_that_does_not_wait_leaves_a_budget_alone(path: Path) -> None:
 
 def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
     """When the budget is used up nobody is handed out until there is some again, and the wait is told."""
-    run = Feeding(path, people(5), services=["3/day"])
+    run = SchedulerHarness(path, people(5), services=["3/day"])
     assert run.run() == names(5)
     assert [at // DAY for at, _ in run.went] == [0.0, 0.0, 0.0, 1.0, 1.0]
     assert any(why == "no message may leave now" and until > DAY for why, until in run.waits)
@@ -101,8 +101,8 @@ def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
 
 def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
     """During a long hold rows stay in the log, and it is told what for; afterwards all go."""
-    run = Feeding(path, people(20), services=["1000/second"])
-    run.services[0].hold(600.0, "Clerk asks for fewer calls")
+    run = SchedulerHarness(path, people(20), services=["1000/second"])
+    run.services[0].pause(600.0, "Clerk asks for fewer calls")
     run.run()
     assert min(at for at, _ in run.went) >= 600.0
     assert run.waits[0] == ("Clerk asks for fewer calls", 600.0)
@@ -110,8 +110,8 @@ def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
 
 def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:
     """With no waiting, a service that is to be left alone ends the run."""
-    run = Feeding(path, people(20), services=["1000/second"], wait=False)
-    run.services[0].hold(30.0)
+    run = SchedulerHarness(path, people(20), services=["1000/second"], wait=False)
+    run.services[0].pause(30.0)
     assert run.run() == []
 
 
@@ -121,12 +121,12 @@ def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:
 @pytest.mark.parametrize("limit", [1, 7, 100, 101, 250, 1000])
 def test_at_most_so_many_recipients(path: Path, limit: int) -> None:
     """A limit is a number of recipients: the first ones of the CSV, and no others."""
-    assert Feeding(path, people(250), limit=limit).run() == names(min(limit, 250))
+    assert SchedulerHarness(path, people(250), limit=limit).run() == names(min(limit, 250))
 
 
 def test_a_limit_counts_recipients_and_not_tries(path: Path) -> None:
     """Who was put off comes again within the limit, and nobody takes the place."""
-    run = Feeding(path, people(10), limit=3)
+    run = SchedulerHarness(path, people(10), limit=3)
     assert run.run(put_off(run, 60.0, "user_1", "user_3")) == [*names(3), "user_1", "user_3"]
     assert Counter(states(path).values()) == {"sent": 3, "queued": 7}
 
@@ -134,7 +134,7 @@ def test_a_limit_counts_recipients_and_not_tries(path: Path) -> None:
 def test_a_limit_holds_over_lanes(path: Path) -> None:
     """Recipients of limited domains count as all others do."""
     rows = [person(each, domain=f"d{each % 3}.example") for each in range(1, 38)]
-    run = Feeding(path, rows, domains={"d1.example": "5/second"}, limit=13)
+    run = SchedulerHarness(path, rows, domains={"d1.example": "5/second"}, limit=13)
     assert len(set(run.run(put_off(run, 0.001, "user_2", "user_6", "user_10", "user_14")))) == 13
     assert Counter(states(path).values()) == {"sent": 13, "queued": 24}
 
@@ -145,7 +145,7 @@ def test_a_limit_holds_over_lanes(path: Path) -> None:
 @pytest.mark.parametrize("services", [[], ["2/day"], ["1/minute"]], ids=["all under way", "a budget", "a slow rate"])
 def test_a_stop_ends_any_wait(path: Path, services: list[str]) -> None:
     """A feed that is stopped hands out nobody any more, whatever it waits for."""
-    run = Feeding(path, people(50), services=services, takes=30.0)
+    run = SchedulerHarness(path, people(50), services=services, takes=30.0)
 
     async def play() -> int:
         async with run.log, asyncio.TaskGroup() as group:
@@ -154,7 +154,7 @@ def test_a_stop_ends_any_wait(path: Path, services: list[str]) -> None:
                 await run.clock.advance(0.5)
                 while run.log.busy:
                     await settled()
-            run.feed.stop()
+            run.scheduler.stop()
             await run.clock.advance(0.0)
             return await asyncio.wait_for(task, 5)
 
@@ -164,25 +164,25 @@ def test_a_stop_ends_any_wait(path: Path, services: list[str]) -> None:
         run.log.close()
 
 
-async def _count(run: Feeding, group: asyncio.TaskGroup) -> int:
+async def _count(run: SchedulerHarness, group: asyncio.TaskGroup) -> int:
     number = 0
-    while await run.feed.next(group) is not None:
+    while await run.scheduler.next(group) is not None:
         number += 1
         if run.services:
-            await run.services[0].turn()
+            await run.services[0].acquire()
     return number
 
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_pause(path: Path, *, wait: bool) -> None:
     """A pause lasts until its instant, is told, and ends the run that is not to wait."""
-    run = Feeding(path, people(3), wait=wait)
+    run = SchedulerHarness(path, people(3), wait=wait)
 
     async def play() -> Delivery | None:
         async with run.log, asyncio.TaskGroup() as group:
-            await run.clock.play(asyncio.ensure_future(run.feed.pause("the server is not ready", START + 45.0)))  # noqa: TID251
+            await run.clock.play(asyncio.ensure_future(run.scheduler.pause("the server is not ready", START + 45.0)))  # noqa: TID251
             assert run.seconds == (45.0 if wait else 0.0)
-            return await run.feed.next(group)
+            return await run.scheduler.next(group)
 
     try:
         assert (asyncio.run(play()) is not None) == wait
@@ -212,12 +212,12 @@ def test_everybody_has_all_tries_and_nobody_more(
     """Whatever is limited, held or put off: each recipient of the run comes as often as needed, one at a time."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [person(each, domain=f"d{each % 3}.example") for each in range(1, number + 1)]
-        run = Feeding(Path(folder) / "log.db", rows, domains=domains, services=service, limit=limit)
+        run = SchedulerHarness(Path(folder) / "log.db", rows, domains=domains, services=service, limit=limit)
         tried: Counter[str] = Counter()
 
         def settle(delivery: Delivery) -> Outcome:
             if hold is not None and len(tried) == hold[0]:
-                run.feed.pause_domain(f"d{hold[1]}.example", hold[2])
+                run.scheduler.pause_domain(f"d{hold[1]}.example", hold[2])
             again_times, wait = tries[delivery.id % len(tries)]
             tried[delivery.recipient.key] += 1
             if tried[delivery.recipient.key] <= again_times:

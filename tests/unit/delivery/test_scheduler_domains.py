@@ -14,7 +14,7 @@ from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
 from campaign.delivery.retry import RetryPolicy, outcome_of
 from campaign.errors import TransientError
 from campaign.model import Rate, Receipt
-from support.scheduler_harness import SENT, Feeding, again, names
+from support.scheduler_harness import SENT, SchedulerHarness, again, names
 from support.sendlog_helpers import person, states
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def mixed(slow: int, fast: int) -> list[Recipient]:
 
 def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
     """Others go while a domain waits for its rate, which is kept."""
-    run = Feeding(path, mixed(20, 100), domains={"slow.example": "1/second"})
+    run = SchedulerHarness(path, mixed(20, 100), domains={"slow.example": "1/second"})
     run.run()
     slow = [at for at, key in run.went if int(key[5:]) <= 20]
     fast = [at for at, key in run.went if int(key[5:]) > 20]
@@ -53,7 +53,7 @@ def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
 @pytest.mark.parametrize("rate", ["2/minute", "5/second", "100/second"])
 def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> None:
     """A row waits in the log until its turn is about as near as it takes to get there, and the rate is reached."""
-    run = Feeding(path, of_one_domain(20), domains={"d.example": rate}, connections=40)
+    run = SchedulerHarness(path, of_one_domain(20), domains={"d.example": rate}, connections=40)
     run.run()
     assert max(went - began for (went, _), began in zip(run.went, run.began, strict=True)) < 1.0
     assert run.went[-1][0] < 19 / Rate.parse(rate).per_second * 1.01 + 0.1
@@ -61,14 +61,14 @@ def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> N
 
 def test_no_run_waits_for_a_domain_that_has_nobody_left(path: Path) -> None:
     """A domain whose budget is used up to the last row does not keep the run from its end."""
-    run = Feeding(path, mixed(10, 5), domains={"slow.example": "10/hour"})
+    run = SchedulerHarness(path, mixed(10, 5), domains={"slow.example": "10/hour"})
     assert len(run.run()) == 15
     assert run.seconds < 60.0
 
 
 def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> None:
     """Rows of a domain beyond its budget wait in the log, and go when they may."""
-    run = Feeding(path, mixed(25, 5), domains={"slow.example": "10/hour"})
+    run = SchedulerHarness(path, mixed(25, 5), domains={"slow.example": "10/hour"})
     run.run()
     assert run.times() == dict.fromkeys(names(30), 1)
     slow = [at for at, key in run.went if int(key[5:]) <= 25]
@@ -77,11 +77,11 @@ def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> 
 
 def test_a_held_domain_waits_alone(path: Path) -> None:
     """A domain that is held in the middle of a run waits, whoever of it was read already too; the others go on."""
-    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
+    run = SchedulerHarness(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
 
     def settle(delivery: Delivery) -> Outcome:
         if delivery.recipient.key == "user_1":
-            run.feed.pause_domain("d1.example", 900.0)
+            run.scheduler.pause_domain("d1.example", 900.0)
         return SENT
 
     run.run(settle)
@@ -95,8 +95,8 @@ def test_a_held_domain_waits_alone(path: Path) -> None:
 
 def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
     """To a domain that is held for ever nothing more goes; its rows stay queued and keep nobody waiting."""
-    run = Feeding(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
-    run.feed.pause_domain("d1.example", float("inf"))
+    run = SchedulerHarness(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
+    run.scheduler.pause_domain("d1.example", float("inf"))
     assert sorted(run.run()) == sorted(f"user_{each}" for each in range(2, 101, 2))
     assert run.seconds < 60.0
     assert Counter(states(path).values()) == {"sent": 50, "queued": 50}
@@ -118,32 +118,32 @@ class Deferring:
         defers: whether a recipient is deferred, by the seconds since the start and since the recipient's first try.
     """
 
-    def __init__(self, run: Feeding, defers: Callable[[float, float], bool]) -> None:
+    def __init__(self, run: SchedulerHarness, defers: Callable[[float, float], bool]) -> None:
         self._run = run
         self._defers = defers
         self._policy = RetryPolicy()
-        self._blame = CircuitBreaker(self._policy)
+        self._breaker = CircuitBreaker(self._policy)
         self._first: dict[int, float] = {}
         self.deferred: Counter[str] = Counter()
 
     def settle(self, delivery: Delivery) -> Outcome:
         """Return what becomes of a recipient, and hold the domain when that is called for."""
-        feed, now, domain = self._run.feed, self._run.clock.now(), delivery.recipient.domain
+        scheduler, now, domain = self._run.scheduler, self._run.clock.now(), delivery.recipient.domain
         if not self._defers(self._run.seconds, now - self._first.setdefault(delivery.id, now)):
-            self._blame.accepted(domain)
+            self._breaker.accepted(domain)
             return SENT
         self.deferred[delivery.recipient.key] += 1
         error = TransientError("451", reply=LATER)
-        measure = self._blame.refused(domain, error, held=feed.paused_until(domain) > now)
+        measure = self._breaker.refused(domain, error, already_paused=scheduler.paused_until(domain) > now)
         if isinstance(measure, PauseDomain):
-            feed.pause_domain(measure.domain, measure.seconds)
-        return outcome_of(error, delivery, self._policy, now=now, paused_until=feed.paused_until(domain))
+            scheduler.pause_domain(measure.domain, measure.seconds)
+        return outcome_of(error, delivery, self._policy, now=now, paused_until=scheduler.paused_until(domain))
 
 
 def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
     """When its hold is over a domain gets two messages, and one more at a time for each that it takes."""
-    run = Feeding(path, of_one_domain(200), connections=40, takes=1.0)
-    run.feed.pause_domain("d.example", 100.0)
+    run = SchedulerHarness(path, of_one_domain(200), connections=40, takes=1.0)
+    run.scheduler.pause_domain("d.example", 100.0)
     run.run()
     assert run.times() == dict.fromkeys(names(200), 1)
     began = Counter(round(at) for at, _ in run.went)
@@ -153,7 +153,7 @@ def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
 
 def test_a_domain_that_goes_on_deferring_costs_few_tries(path: Path) -> None:
     """However long a domain defers everybody, each hold is followed by two tries, and nobody uses up all of theirs."""
-    run = Feeding(path, of_one_domain(60), connections=5, takes=0.5)
+    run = SchedulerHarness(path, of_one_domain(60), connections=5, takes=0.5)
     under_way = run.concurrency.max_deliveries
     storm = Deferring(run, lambda since_start, _: since_start < 4 * HOUR)
     run.run(storm.settle)
@@ -165,7 +165,7 @@ def test_a_domain_that_goes_on_deferring_costs_few_tries(path: Path) -> None:
 
 def test_a_domain_that_greylists_is_not_left_alone_for_ever(path: Path) -> None:
     """A domain that wants to see each recipient for five minutes takes those, and the hold after it is a short one."""
-    run = Feeding(path, of_one_domain(300), connections=5, takes=0.5)
+    run = SchedulerHarness(path, of_one_domain(300), connections=5, takes=0.5)
     greylist = Deferring(run, lambda _, since_first: since_first < 300.0)
     run.run(greylist.settle)
     assert set(states(path).values()) == {"sent"}
@@ -174,7 +174,7 @@ def test_a_domain_that_greylists_is_not_left_alone_for_ever(path: Path) -> None:
 
 def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
     """A run for so many recipients ends when these are done, held or not."""
-    run = Feeding(path, of_one_domain(30), connections=5, limit=12)
+    run = SchedulerHarness(path, of_one_domain(30), connections=5, limit=12)
     storm = Deferring(run, lambda since_start, _: since_start < 100.0)
     run.run(storm.settle)
     assert Counter(states(path).values()) == {"sent": 12, "queued": 18}
@@ -183,19 +183,19 @@ def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
 def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None:
     """Two domains are paused with a message of each under way: each of the other rows is handed out once."""
     rows = [person(each, domain=f"d{each % 2}.example") for each in range(1, 9)]
-    run = Feeding(path, rows, connections=4)
+    run = SchedulerHarness(path, rows, connections=4)
     handed_out: list[str] = []
 
     async def settle(delivery: Delivery | None, outcome: Outcome) -> None:
         assert delivery is not None
         await run.log.settle(delivery, outcome)
-        run.feed.settled(delivery, outcome)
+        run.scheduler.settled(delivery, outcome)
 
     async def play() -> None:
         async with run.log, asyncio.TaskGroup() as group:
 
             async def hand_out() -> Delivery | None:
-                delivery = await run.feed.next(group)
+                delivery = await run.scheduler.next(group)
                 return delivery and await run.log.issuing(delivery, user_id="", expires_in=timedelta(hours=1))
 
             for delivery in [await hand_out() for _ in rows]:
@@ -203,7 +203,7 @@ def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None
             run.clock.jump(2)
             under_way = [await hand_out(), await hand_out()]
             for domain in ("d0.example", "d1.example"):
-                run.feed.pause_domain(domain, 0)
+                run.scheduler.pause_domain(domain, 0)
             while delivery := await hand_out():
                 for each in (*under_way, delivery):
                     await settle(each, SENT)

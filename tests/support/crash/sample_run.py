@@ -1,0 +1,130 @@
+"""A run as it might have been, told step by step, for the checker's own tests to alter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.crash.records import Person, Records, Terms, Transition
+
+WALL = 1_800_000_000.0
+
+
+def token_text(name: str) -> str:
+    """Return a token in the shape of a JWT."""
+    return f"eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.{name * 12}.{name[::-1] * 20}"
+
+
+@dataclass
+class SampleRun:
+    """A run as it might have been: everybody's fate told step by step, then altered by a test."""
+
+    people: list[Person] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    unsettled: set[str] = field(default_factory=set)
+    smtp: list[dict[str, Any]] = field(default_factory=list)
+    clerk: list[dict[str, Any]] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
+    terms: Terms = field(default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3))
+    status: dict[str, Any] | None = None
+    now: float = 0.0
+
+    def step(self, key: str, old: str, new: str, **more: Any) -> None:  # noqa: ANN401 - any column
+        """Tell a transition."""
+        self.now += 1
+        given = {"actor": "run", **more}
+        self.transitions.append(Transition(key=key, at=WALL + self.now, old=old, new=new, **given))
+
+    def add(self, key: str, state: str, **more: Any) -> None:  # noqa: ANN401 - any column
+        """Add a person with the row that the log ends with."""
+        email = f"{key}@example.com"
+        self.people.append(Person(key, key, email))
+        row = {"key": key, "user_id": key, "email": email, "state": state, "message_id": None, "token_id": None}
+        self.rows.append({**row, **more})
+
+    def issue(self, key: str, name: str, **more: Any) -> str:  # noqa: ANN401 - any field
+        """Return a token that Clerk made for a user."""
+        self.now += 1
+        text = token_text(name)
+        expires = {"expires_at": WALL + 9e5, **more}
+        event = {"event": "token", "id": f"sit_{name}", "token": text, "user_id": key, "wall": WALL + self.now}
+        self.clerk.append({**event, "t": self.now, **expires})
+        return text
+
+    def accept(self, key: str, text: str, message_id: str, **more: Any) -> None:  # noqa: ANN401 - any field
+        """Tell that the mail server took a mail."""
+        self.now += 1
+        address = f"{key}@example.com"
+        event = {
+            "event": "accept",
+            "t": self.now,
+            "wall": WALL + self.now,
+            "rcpt": [address],
+            "to": [address],
+            "message_id": message_id,
+            "tokens": [text],
+            "by_part": {"text/html": [text], "text/plain": [text]},
+            "witnessed": True,
+        }
+        self.smtp.append({**event, **more})
+
+    def send(self, key: str, name: str, *, state: str = "sent") -> None:
+        """Tell a whole delivery, from the claim to the settled row."""
+        self.step(key, "queued", "issuing")
+        text = self.issue(key, name)
+        self.step(key, "issuing", "sending", message_id=f"<{name}>", token_id=f"sit_{name}")
+        self.accept(key, text, f"<{name}>")
+        self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250)
+
+    def records(self) -> Records:
+        """Return what the checker gets to see."""
+        counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"), 0)
+        for row in self.rows:
+            counts[row["state"]] = counts.get(row["state"], 0) + 1
+        status = {"campaign": "c", "recipients": len(self.rows), **counts}
+        return Records(
+            people=self.people,
+            rows=self.rows,
+            status={**status, **(self.status or {})},
+            transitions=self.transitions,
+            orphans=self.orphans,
+            unsettled=frozenset(self.unsettled),
+            smtp=self.smtp,
+            clerk=self.clerk,
+            leaks=self.leaks,
+            scanned=3,
+            terms=self.terms,
+        )
+
+
+def true_story() -> SampleRun:
+    """Return a story with one of each: sent, refused, perhaps sent, never accepted, delayed, lost, skipped."""
+    run = SampleRun()
+    run.smtp += [{"event": "open", "open": 1, "t": 0.1}, {"event": "open", "open": 2, "t": 0.2}]
+    run.add("ada", "sent", message_id="<a>", token_id="sit_a")
+    run.send("ada", "a")
+    run.add("bob", "failed", message_id="<b>", token_id="sit_b")
+    run.step("bob", "queued", "issuing")
+    run.issue("bob", "b")
+    run.step("bob", "issuing", "sending", message_id="<b>", token_id="sit_b")
+    run.step("bob", "sending", "failed", message_id="<b>", token_id="sit_b", code=550)
+    run.clerk.append({"event": "revoked", "id": "sit_b", "t": run.now, "wall": WALL + run.now})
+    run.add("cyd", "uncertain", message_id="<c>", token_id="sit_c")
+    run.send("cyd", "c", state="uncertain")
+    run.add("dan", "sent", message_id="<d2>", token_id="sit_d2")
+    run.step("dan", "queued", "issuing")
+    run.issue("dan", "d1")
+    run.step("dan", "issuing", "queued", code=451, token_id="sit_d1")
+    run.clerk.append({"event": "revoked", "id": "sit_d1", "t": run.now, "wall": WALL + run.now})
+    run.now += 20
+    run.send("dan", "d2")
+    run.add("eve", "sent", message_id="<e>", token_id="sit_e")
+    run.step("eve", "queued", "issuing")
+    run.issue("eve", "e0")
+    run.orphans.append("eve")
+    run.step("eve", "issuing", "queued", actor="recovery")
+    run.send("eve", "e")
+    run.add("fay", "skipped", reason="the user is banned")
+    return run
