@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: The counters end with the next carriage return, or with the file.
 _COUNT = re.compile(rb"mesg=(\d+)")
 _TAIL = 200
-_STEP_TIMEOUT_S = 10.0
+_READY_TIMEOUT_S = 10.0
 _WAIT = threading.Event().wait
 
 
@@ -52,7 +52,7 @@ class Sink:
         """
         before = self.count()
         yield
-        until = time.monotonic() + _STEP_TIMEOUT_S
+        until = time.monotonic() + _READY_TIMEOUT_S
         while (took := self.count() - before) < messages and time.monotonic() < until:
             _WAIT(0.02)
         if took != messages:
@@ -140,7 +140,7 @@ def _free_port() -> int:
 
 
 def _reach(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _STEP_TIMEOUT_S
+    until = time.monotonic() + _READY_TIMEOUT_S
     while process.poll() is None and time.monotonic() < until:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 #: Seconds that npm gets.
-_STEP_TIMEOUT_S = 600
+_INSTALL_TIMEOUT_S = 600
 
 
 def cache() -> Path:
@@ -74,7 +74,7 @@ def _npm(folder: Path, *command: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=_STEP_TIMEOUT_S,
+        timeout=_INSTALL_TIMEOUT_S,
         check=False,
     )
     if ran.returncode:

@@ -107,7 +107,7 @@ def test_the_name_of_a_group_is_its_own(tmp_path: Path) -> None:
 
 def test_a_key_that_nearly_all_rows_share_is_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group beyond what one email could hold is invalid, instead of filling the memory."""
-    monkeypatch.setattr(grouping, "_MAX_GROUP", 10_000)
+    monkeypatch.setattr(grouping, "_MAX_GROUP_BYTES", 10_000)
     (row,) = read(tmp_path, *["ann@example.com,user_1,c1,a,x"] * 200)
     assert isinstance(row, InvalidRow)
     assert "right key" in row.reason

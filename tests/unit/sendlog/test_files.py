@@ -159,7 +159,7 @@ def test_what_is_no_good_log_is_refused(
 
 def test_a_locked_log_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that another process has locked is refused with a sentence when the patience is over."""
-    monkeypatch.setattr("campaign.sendlog.files._STEP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("campaign.sendlog.files._LOCK_TIMEOUT_S", 0.05)
     with opened(path) as log:
         enlist(log, people(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
