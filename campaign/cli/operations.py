@@ -23,7 +23,6 @@ from campaign.message.mime.headers import split_mailbox
 from campaign.model import Recipient, Revocation, Status
 from campaign.recipients import normalise_address, read_recipients
 from campaign.reporting.summary import number
-from campaign.sendlog import keep_uncertain, resend_uncertain, retry, revoke_everything, revoke_uncertain
 from campaign.smtp import Connector, Envelope, Pool, Timeouts
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ async def retry_rows(
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
-            return CommandResult(queued=retry(log, state=state, email=email))
+            return CommandResult(queued=log.retry(state=state, email=email))
 
 
 async def resolve_rows(
@@ -166,10 +165,10 @@ async def resolve_rows(
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
             if not resend:
-                return CommandResult(kept=keep_uncertain(log, email=email))
-            revoke_uncertain(log, email=email)
+                return CommandResult(kept=log.keep_uncertain(email=email))
+            log.revoke_uncertain(email=email)
             answers = await _settle_revocations(definition, services, log)
-            queued, arrived = resend_uncertain(log, email=email)
+            queued, arrived = log.resend_uncertain(email=email)
             return CommandResult(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
 
 
@@ -178,7 +177,7 @@ async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: 
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
-            revoke_everything(log)
+            log.revoke_everything()
             answers = await _settle_revocations(definition, services, log)
             return CommandResult(answers=answers, pending=log.summary().revocations)
 

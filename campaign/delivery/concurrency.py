@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from math import ceil, inf
 
-#: More than this never helps: the rest would wait with tokens in their hands.
+#: Deliveries at once, at the most. More would only let tokens age in a queue.
 _MAX_DELIVERIES = 1000
 #: The share of a new measurement in the running mean.
 _SMOOTHING_FACTOR = 0.1
-#: With each measurement the best one of late counts for so much more time.
+#: With each measurement the recent best grows by this factor, so that an old best is forgotten.
 _BEST_DECAY = 1.02
-#: A network's latency (seconds), until the first measurement.
+#: The latency that is assumed until the first measurement.
 _INITIAL_LATENCY_S = 0.2
 #: Calls a second that this process has the CPU for, at the most.
 _MAX_CALLS_PER_S = 1500.0
-#: Calls at once, at least and at most.
+#: Calls to Clerk at once, at least and at most.
 _MIN_CALLS, _MAX_CALLS = 4, 100
-#: A mean longer than so many times the best is a queue, and more copies would only make it longer.
+#: A mean above this many times the best latency means a queue at the service; more calls would make it longer.
 _QUEUEING_FACTOR = 4.0
 #: Headroom for latency that varies.
 _HEADROOM = 1.5
@@ -29,9 +29,9 @@ class Latency:
         self.seconds = guess
         #: How many measurements there were.
         self.number = 0
-        #: The shortest so far: what it takes when nothing stands in a queue.
+        #: The shortest so far: the latency without a queue.
         self.best = inf
-        #: The shortest of late: what was once possible may not be now.
+        #: The shortest of recent measurements.
         self.best_lately = inf
 
     def note(self, seconds: float) -> None:
@@ -43,7 +43,7 @@ class Latency:
 
 
 class Concurrency:
-    """How many copies of a recipient's path run, by Little's law.
+    """The number of deliveries to run at once, by Little's law.
 
     Args:
         rate: messages a second that the limits allow, or None.
@@ -57,30 +57,30 @@ class Concurrency:
         self._with_token = with_token
         #: How long a token takes.
         self.token = Latency()
-        #: How long a message takes on its connection, without the wait for its turn and its intent.
+        #: How long a message takes on its connection, without the wait for its permit and its intent.
         self.transaction = Latency()
 
     @property
     def max_token_calls(self) -> int:
-        """How many tokens may be asked for at once: with more, each would take longer, and no more would come."""
+        """How many tokens may be requested at once: more would take longer each and not arrive faster."""
         if self.token.number < _MIN_CALLS:
             return _MIN_CALLS
-        # the first answers are slow for reasons of their own, and each connection is looked at with every call
+        # the first answers are slow because connections are opened, so the number grows with the measurements
         cautious = _MIN_CALLS + self.token.number // _MIN_CALLS
         seconds = min(self.token.seconds, _QUEUEING_FACTOR * self.token.best_lately)
         return max(_MIN_CALLS, min(ceil(_MAX_CALLS_PER_S * seconds * _HEADROOM), cautious, _MAX_CALLS))
 
     @property
     def lead_time(self) -> float:
-        """How long (seconds) a recipient is on the way to the final dot, as far as it was measured."""
+        """Seconds from a row's claim to its final dot, as measured."""
         return (self.token.seconds if self._with_token else 0.0) + self.transaction.seconds
 
     @property
     def max_deliveries(self) -> int:
-        """How many recipients to have under way (Little's law): more would only let tokens age in a queue."""
+        """Deliveries to run at once (Little's law). More would only let tokens age in a queue."""
         token = min(self.token.seconds, _QUEUEING_FACTOR * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
-        # for each connection: the message on it, the next one, and those that wait for their tokens meanwhile
+        # for each connection: the message on it, the next one, and those whose tokens are requested meanwhile
         busy = ceil(self._connections * _HEADROOM * (2 + token / transaction)) + 2
         if self._rate is not None:
             busy = min(busy, ceil(self._rate * (token + transaction) * _HEADROOM) + 2)

@@ -1,7 +1,7 @@
-"""The rows of one recipient domain: taken up at its rate, not while it is paused, and few at first afterwards.
+"""Claim the rows of one recipient domain at its rate, with pauses and a slow start after each: `DomainQueue.claim`.
 
-The domain's turn is taken before the final dot. A row is taken up so early that its token is there when the turn
-comes, and its message waits for the turn without a connection. Who is under way is for the feed to say.
+The domain's permit is acquired before the final dot. A row is claimed early enough that its token is there when the
+permit comes, and its message waits for the permit without a connection.
 """
 
 from __future__ import annotations
@@ -20,28 +20,35 @@ if TYPE_CHECKING:
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.rate_limiter import Permit, RateLimiter
     from campaign.model import Delivery
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import RunLog
 
 NEVER = float("inf")
-#: A row is taken up so many times earlier than it is on its way in the mean, for some take longer.
+#: A row is claimed this many times its mean lead time before its permit, because some rows take longer than the mean.
 _LEAD_FACTOR = 2.0
-#: At most so early (seconds): while Clerk is slow no crowd of tokens waits for the turns of a domain.
+#: At most this early: while Clerk is slow, tokens must not age in a queue for the domain's permits.
 _MAX_LEAD_S = 5.0
-#: Seconds by which it may be earlier still, so that a fast domain is not looked at for each row.
+#: Rows whose permit comes within this time are claimed together, so that a fast domain is not read row by row.
 _LEAD_MARGIN_S = 0.05
-#: A domain that is held for so long (seconds) is waited for in the log.
+#: The rows of a domain that is paused for longer than this wait in the log.
 _MAX_WAIT_S = 2.0
-#: So many may be under way to a domain whose hold is over: whoever was deferred by it, and whoever was not tried yet.
+#: Slow start: deliveries at once to a domain whose pause is over, a deferred row and one that was not tried yet.
 _INITIAL_WINDOW = 2
-#: Each message that it takes allows for one more, up to this number; from there on as many as are of use.
+#: Each accepted message adds one delivery to the window; from this number on there is no window.
 _MAX_WINDOW = 32
-#: Whoever was tried carries an instant in `not_before`, and whoever was not, 0.
+#: Rows that were tried have an instant in `not_before`, the others 0.
 _FIRST_INSTANT_S = 1.0
 _UNLIMITED = 2**31
 
 
 class DomainQueue:
-    """A part of the queue with a pacer of its own, or the rest of the queue."""
+    """The rows of one domain with a rate limiter of its own, or those of all other domains, without one.
+
+    Args:
+        cursor: which rows, and how far they were read.
+        limiter: the domain's; None for the other domains.
+        concurrency: says how early a row is to be claimed.
+        clock: the time.
+    """
 
     def __init__(
         self, cursor: QueueCursor, limiter: RateLimiter | None, concurrency: Concurrency, clock: Clock
@@ -52,11 +59,11 @@ class DomainQueue:
         self._clock = clock
         #: Nothing was due at the last look.
         self.exhausted = False
-        #: The numbers of the rows that were taken up and have not had their domain's turn yet.
+        #: The ids of the rows that were claimed and have not had their domain's permit yet.
         self.scheduled: set[int] = set()
         #: Of these, those that have a connection or wait for one.
         self._admitted: set[int] = set()
-        #: How many are ready, and wait for the turn to come near.
+        #: How many messages are ready and wait until the permit is near.
         self.waiting = 0
         self._turnstile = asyncio.Lock()
         self._slow_start_window: int | None = None
@@ -65,10 +72,10 @@ class DomainQueue:
         self._rewinds = 0
 
     def next_claim_at(self, under_way: Mapping[int, str]) -> float:
-        """Return when another row may be taken up; never, while those under way are as many as may be.
+        """Return when the next row may be claimed; `NEVER` while the slow-start window is full.
 
         Args:
-            under_way: the domain of each recipient who is, by the row's number.
+            under_way: the domain of each delivery that is under way, by the row's id.
         """
         if not self._capacity(under_way):
             return NEVER
@@ -77,16 +84,16 @@ class DomainQueue:
         return self.limiter.next_permit_behind(len(self.scheduled)) - self._lead
 
     def may_claim(self, now: float, under_way: Mapping[int, str]) -> bool:
-        """Return whether rows of this lane could go out at once."""
+        """Return whether a row may be claimed now."""
         return self.next_claim_at(under_way) <= now + _LEAD_MARGIN_S
 
     async def wait_until_due(self, number: int) -> None:
-        """Return when the domain's turn is as near as a message takes at least to get there.
+        """Return when the domain's permit is as near as the fastest transaction takes to its final dot.
 
         Raises:
-            TransientError: it is not soon; the row is better off in the log.
+            TransientError: the domain is paused for long; the row waits in the log instead.
         """
-        assert self.limiter is not None  # noqa: S101 - lanes of domains have one
+        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
         self.waiting += 1
         try:
             async with self._turnstile:
@@ -99,19 +106,19 @@ class DomainQueue:
             self.waiting -= 1
 
     async def acquire(self, number: int, acquire_from_server: Callable[[], Awaitable[Permit]]) -> Permit:
-        """Return when it is the turn of a message of the domain, at its server and here."""
-        assert self.limiter is not None  # noqa: S101 - lanes of domains have one
-        acquire = await self.limiter.acquire_both(acquire_from_server)
+        """Return a permit of the server and of the domain for a row's message; both are then taken."""
+        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
+        permit = await self.limiter.acquire_both(acquire_from_server)
         self.discard(number)
-        return acquire
+        return permit
 
     def discard(self, number: int) -> None:
-        """Note that a row has had its turn, or will not take any."""
+        """Note that a row has its permit, or needs none any more."""
         self.scheduled.discard(number)
         self._admitted.discard(number)
 
     def raise_if_paused(self) -> None:
-        """Raise TransientError if the domain is left alone for long."""
+        """Raise TransientError if the domain is paused for long."""
         if self.limiter is not None and self.limiter.paused_until > self._clock.now() + _MAX_WAIT_S:
             raise TransientError(f"{self.cursor.domain} is paused for a while", scope=Scope.DOMAIN)
 
@@ -120,11 +127,16 @@ class DomainQueue:
         """Whether nothing more goes to this domain in this run."""
         return self.limiter is not None and self.limiter.paused_until == NEVER
 
-    async def claim(self, log: SendLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
-        """Return the next rows that are due: of a domain no more than it allows about now, and few after a hold.
+    async def claim(self, log: RunLog, most: int, under_way: Mapping[int, str]) -> list[Delivery]:
+        """Return the next due rows: at most as many as the domain's rate and its slow-start window allow now.
 
-        The first one after a hold is one who was put off before, for a domain that greylists takes none but those; not
-        the same one each time, whose attempts would be used up.
+        The first row after a pause is one that was deferred before, because a domain that greylists accepts only those.
+        It is the one that is due longest, so that a single row does not use up its attempts.
+
+        Args:
+            log: the queue.
+            most: the largest page.
+            under_way: the domain of each delivery that is under way, by the row's id.
         """
         rate = self.limiter.per_second if self.limiter else None
         if rate is not None:
@@ -148,8 +160,8 @@ class DomainQueue:
         self.exhausted = len(page) < size
         return first + [delivery for delivery in page if delivery.id not in {one.id for one in first}]
 
-    async def look_ahead(self, log: SendLog) -> None:
-        """Note whether nothing is due, so that the run does not wait for the domain's turn."""
+    async def look_ahead(self, log: RunLog) -> None:
+        """Note whether nothing is due, so that the run does not wait for the domain's permits."""
         place, rewinds = copy(self.cursor), self._rewinds
         if not await log.claim(1, place) and rewinds == self._rewinds:
             self.cursor.after, self.exhausted = place.after, True
@@ -172,13 +184,13 @@ class DomainQueue:
             self.exhausted = False
 
     def pause(self, seconds: float) -> None:
-        """Take up nobody for so long, and few afterwards."""
-        assert self.limiter is not None  # noqa: S101 - lanes of domains have one
+        """Claim no row for `seconds`, and begin with the slow-start window afterwards."""
+        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
         self.limiter.pause(seconds)
         self._slow_start_window, self._must_probe = _INITIAL_WINDOW, True
 
     def accepted(self) -> None:
-        """Note that the domain took a message."""
+        """Note that the domain accepted a message: the slow-start window grows by one."""
         if self._slow_start_window is not None:
             self._slow_start_window = self._slow_start_window + 1 if self._slow_start_window < _MAX_WINDOW else None
 
@@ -187,12 +199,12 @@ class DomainQueue:
         return min(_LEAD_FACTOR * self._concurrency.lead_time, _MAX_LEAD_S)
 
     def _admit_at(self) -> float:
-        assert self.limiter is not None  # noqa: S101 - lanes of domains have one
+        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
         best = self._concurrency.transaction.best
         return self.limiter.next_permit_behind(len(self._admitted)) - (best if best < NEVER else 0.0)
 
     def _capacity(self, under_way: Mapping[int, str]) -> int:
         if self._slow_start_window is None:
             return _UNLIMITED
-        taken_up = self.scheduled | {number for number, domain in under_way.items() if domain == self.cursor.domain}
-        return max(0, self._slow_start_window - len(taken_up))
+        claimed = self.scheduled | {number for number, domain in under_way.items() if domain == self.cursor.domain}
+        return max(0, self._slow_start_window - len(claimed))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from campaign.delivery.scheduler import Scheduler
     from campaign.delivery.token_issuer import TokenIssuer
     from campaign.model import Delivery, Outcome, Status
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import RunLog
     from campaign.smtp import Pool
 
 
@@ -42,7 +42,7 @@ class Pipeline:
 
     def __init__(
         self,
-        log: SendLog,
+        log: RunLog,
         scheduler: Scheduler,
         *,
         tokens: TokenIssuer | None,

@@ -23,27 +23,27 @@ _WINDOW_MARGIN = 1.006
 _MAX_EVEN_PERIOD_S = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
 _MAX_CATCH_UP_S = 0.05
-#: A hold that lasts longer (seconds) is not waited for with something in hand.
+#: A pause that is longer than this is not waited for by a delivery that is under way.
 _LONGEST_PAUSE_S = 5.0
 #: A window is remembered in at most about this many pieces.
 _MAX_PIECES = 1000
 
 
 class Window:
-    """One rate: at most `count` turns in any `period`, and short periods spread evenly."""
+    """One rate: at most `count` permits in any `period`, spread evenly over short periods."""
 
     def __init__(self, rate: Rate) -> None:
         self._count = rate.count
         self._period = rate.period.total_seconds() * _WINDOW_MARGIN
         self._spacing = self._period / self._count if rate.period.total_seconds() <= _MAX_EVEN_PERIOD_S else 0.0
         self._piece = self._period / _MAX_PIECES if self._count > _MAX_PIECES else 0.0
-        # [the first instant of the piece, its last, how many turns it holds], oldest first
+        # [the first instant of the piece, its last, the number of its permits], oldest first
         self._taken: deque[list[float]] = deque()
         self._total = 0.0
         self._last_slot = float("-inf")
 
     def next_permit_at(self, now: float, ahead: int = 0) -> float:
-        """Return the earliest instant (>= now) at which a turn may be taken, of a budget behind `ahead` others."""
+        """Return the earliest instant (>= now) for the next permit; of a budget, `ahead` permits are spent already."""
         while self._taken and self._taken[0][1] + self._period <= now:
             expired = self._taken.popleft()
             self._total -= expired[2]
@@ -51,7 +51,7 @@ class Window:
         return max(now, self._full_until(now, 0 if self._spacing else ahead), self._last_slot + self._spacing)
 
     def next_permit_behind(self, now: float, others: int) -> float:
-        """Return the earliest instant (>= now) at which a turn may be taken after so many others took theirs."""
+        """Return the earliest instant (>= now) for a permit after `others` permits were given."""
         # as they will be spread, catching up on what was late
         first = max(self._last_slot + self._spacing, now - _MAX_CATCH_UP_S)
         return max(self.next_permit_at(now), first + self._spacing * others, self._full_until(now, others))
@@ -65,7 +65,7 @@ class Window:
         return now if missing < 0 else now + self._period
 
     def take(self, now: float, number: int = 1) -> list[float]:
-        """Note turns taken at `now` and return the piece that they are in; instants must not decrease."""
+        """Note permits given at `now` and return the piece that holds them; instants must not decrease."""
         if self._taken and now - self._taken[-1][0] < self._piece:
             self._taken[-1][1] = max(now, self._taken[-1][1])
             self._taken[-1][2] += number
@@ -76,7 +76,7 @@ class Window:
         return self._taken[-1]
 
     def use(self, piece: list[float], now: float) -> None:
-        """Note that a turn of a piece is used only now; it counts again if it had expired meanwhile."""
+        """Note that a permit of a piece is used only now; it counts again if it had expired meanwhile."""
         if piece[2]:
             piece[1] = max(piece[1], now)
         else:
@@ -85,7 +85,7 @@ class Window:
 
 
 class Permit:
-    """A turn that was taken, of one pacer or of several, and what is done with it."""
+    """Leave to make one call, given by one rate limiter or by two together."""
 
     __slots__ = ("_clock", "pieces")
 
@@ -103,21 +103,21 @@ class Permit:
 
 
 class RateLimiter:
-    """Gives turns, in the order they were asked for, so that no rate is exceeded and no hold is broken.
+    """Gives permits, first come first served, so that no rate is exceeded and no pause is broken.
 
     Args:
         rates: all of them are kept at once; none means no limit.
         clock: the time.
-        spent: turns of earlier runs as (instant, number), oldest first, so that a restart resets nothing.
+        spent: permits of earlier runs as (instant, number), oldest first, so that a restart resets no window.
     """
 
     def __init__(self, rates: Sequence[Rate], clock: Clock, spent: Iterable[tuple[float, int]] = ()) -> None:
         self._clock = clock
         self._windows = [Window(rate) for rate in rates]
-        #: The slowest of the rates, as turns a second; None without a limit.
+        #: The slowest of the rates, in permits a second; None without a limit.
         self.per_second = min((rate.per_second for rate in rates), default=None)
         self._paused_until = 0.0
-        #: What the last hold is for, for a person.
+        #: The reason of the last pause, for the operator.
         self.paused_why = ""
         self._queue = asyncio.Lock()
         now = clock.now()
@@ -126,50 +126,50 @@ class RateLimiter:
                 window.take(min(at, now), number)  # a clock that was ahead must not stall this run
 
     def next_permit_at(self, ahead: int = 0) -> float:
-        """Return the earliest instant at which the next turn could be taken; now, if nothing stands against it.
+        """Return the earliest instant at which the next permit could be given.
 
-        Of what is left of a budget (`"50000/day"`) the turns of `ahead` others, who will still ask, are spent already.
+        Of a budget such as `"50000/day"`, the permits of `ahead` deliveries that will still ask count as spent.
         """
         return max(self._paused_until, self._next_permit_at(ahead) if self._windows else self._clock.now())
 
     def next_permit_behind(self, others: int) -> float:
-        """Return the earliest instant at which a turn could be taken after so many others took theirs."""
+        """Return the earliest instant at which a permit could be given after `others` permits."""
         now = self._clock.now()
         return max(now, self._paused_until, *(window.next_permit_behind(now, others) for window in self._windows))
 
     @property
     def paused_until(self) -> float:
-        """The instant at which the last hold ends; in the past if none is on."""
+        """The instant at which the last pause ends; one in the past if there is none."""
         return self._paused_until
 
     @property
     def is_paused(self) -> bool:
-        """Whether a hold is on."""
+        """Whether the service is paused."""
         return self._paused_until > self._clock.now()
 
     async def acquire(self) -> Permit:
-        """Return when it is the caller's turn; the turn is then taken."""
+        """Return a permit when the rates allow it, however long a pause lasts."""
         return await self._acquire(inf)
 
     def acquire_or_defer(self, who: str, scope: Scope) -> Coroutine[Any, Any, Permit]:
-        """Return when it is the caller's turn, unless a long hold is on, or comes while the caller waits.
+        """Return a permit when the rates allow it, unless a long pause is on or begins meanwhile.
 
         Args:
-            who: is held, for the sentence.
-            scope: the same, for the one who decides when to try again.
+            who: the service, for the error's sentence.
+            scope: the service, for the retry policy.
 
         Raises:
-            TransientError: whoever waits is better off in the queue.
+            TransientError: the service is paused for long; the row waits in the log instead.
         """
         return self._acquire(_LONGEST_PAUSE_S, who, scope)
 
     async def acquire_both(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
-        """Return when it is the caller's turn here and at another pacer; both are taken at that instant.
+        """Return a permit of this limiter and of another one, both given at the same instant.
 
-        Holds are not heeded: it is for those who were on the way before.
+        Pauses are ignored: the deliveries that ask were under way before.
 
         Args:
-            other: takes the other turn.
+            other: acquires the other permit.
         """
         if not self._windows:
             return await other()
@@ -193,12 +193,12 @@ class RateLimiter:
         return Permit([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
 
     def _next_permit_at(self, ahead: int = 0) -> float:
-        """Return when the windows would allow the next turn."""
+        """Return when the windows allow the next permit."""
         now = self._clock.now()
         return max(now, *(window.next_permit_at(now, ahead) for window in self._windows)) if self._windows else now
 
     def pause(self, seconds: float, why: str = "") -> float:
-        """Give no turn for `seconds` from now (a longer hold stays); return the instant at which it ends."""
+        """Give no permit for `seconds` from now (a longer pause stays); return the instant at which it ends."""
         until = self._clock.now() + seconds
         if until > self._paused_until:
             self._paused_until, self.paused_why = until, why
@@ -207,7 +207,7 @@ class RateLimiter:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The rate limiters of a run: one for each service, one for each recipient domain with a rate."""
+    """The rate limiters of a run: one for each service and for each recipient domain that has a rate."""
 
     #: The mail server's.
     messages: RateLimiter
@@ -217,5 +217,5 @@ class RateLimits:
 
     @property
     def services(self) -> tuple[RateLimiter, ...]:
-        """Those that every recipient needs a permit of."""
+        """The limiters of which every message needs a permit."""
         return (self.messages, self.clerk) if self.clerk else (self.messages,)

@@ -36,24 +36,24 @@ class RetryPolicy:
 
 
 class Backoff:
-    """The faults in a row of one domain or service, and how long it is left alone for them."""
+    """The faults in a row of one domain or service, and how long it is paused for them."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._faults = 0
 
     def failed(self, wait: timedelta | None) -> float:
-        """Note a fault and return the seconds to hold: what the service asked for, or the policy's delay."""
+        """Note a fault and return the seconds to pause: what the service asked for, or the policy's delay."""
         self._faults += 1
         if wait:  # a wait of nothing, asked for again and again, would be none between calls that are all refused
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
     def back_off(self, limiter: RateLimiter, error: TransientError) -> float:
-        """Hold a service's pacer for its fault and return the instant at which the hold ends.
+        """Pause a service for its fault and return the instant at which the pause ends.
 
-        What fails while the service is left alone already was under way before: however much of it there is, it is
-        the same fault, and only a longer wait that the service itself asks for counts.
+        Calls that fail during a pause were under way before it: they are the same fault. Only a longer wait that the
+        service itself asks for counts.
         """
         if not error.wait and limiter.is_paused:
             return limiter.paused_until

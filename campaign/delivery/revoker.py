@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.retry import Backoff
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import RunLog
 
 #: Revocations under way at once.
 _BATCH_SIZE = 20
@@ -23,7 +23,7 @@ _BATCH_SIZE = 20
 class TokenRevoker:
     """Settles the log's pending revocations with Clerk."""
 
-    def __init__(self, log: SendLog, clerk: Clerk, limiter: RateLimiter, backoff: Backoff, clock: Clock) -> None:
+    def __init__(self, log: RunLog, clerk: Clerk, limiter: RateLimiter, backoff: Backoff, clock: Clock) -> None:
         self._log = log
         self._clerk = clerk
         self._limiter = limiter

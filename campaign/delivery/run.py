@@ -27,7 +27,7 @@ from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
-from campaign.sendlog import SendLog, discard, held, is_empty
+from campaign.sendlog import SendLog, discard, held
 from campaign.smtp import Connector, Pool, Timeouts
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.model import Delivery, Outcome, Recovered, Summary
-    from campaign.sendlog import Enlistment
+    from campaign.sendlog import Enlistment, PreparationLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ async def run(
                 raise
 
 
-def _enlist(log: SendLog, definition: Definition, template: MessageTemplate, services: Services) -> Plan:
+def _enlist(log: PreparationLog, definition: Definition, template: MessageTemplate, services: Services) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
     recovered = log.recover()
     section = definition.recipients
@@ -236,7 +236,7 @@ def open_log(services: Services, definition: Definition, clock: Clock) -> Iterat
             yield log
         finally:
             with suppress(CampaignError):
-                unused = made and is_empty(log)
+                unused = made and log.is_empty()
             log.close()
             if unused:
                 discard(services.log)

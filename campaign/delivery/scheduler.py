@@ -21,21 +21,20 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import Permit, RateLimits
     from campaign.delivery.user_directory import UserDirectory
     from campaign.model import Delivery, Outcome
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import RunLog
 
 #: Rows are read from the log by the hundred: one call to Clerk checks as many addresses.
 _PAGE_SIZE = 100
-#: A service that has no turn for so long (seconds) is waited for with no token in hand.
+#: While a service has no permit for longer than this, no delivery starts: its token would age.
 _MAX_WAIT_S = 2.0
-#: A run that is not to wait for what comes later does wait so long (seconds) for its rate.
+#: With `--no-wait` a run still waits this long for its rate.
 _MAX_RATE_WAIT_S = 60.0
-
-#: Not waiting for another try: on its way, or settled.
+#: In `_taken`: a row that does not come back, because it is under way or has an end state.
 _UNDER_WAY = float("inf")
 
 
 class Scheduler:
-    """Hands out due recipients, never more at once than are of use.
+    """Hands out due rows, within the concurrency limit, the rate limits and the pauses of domains.
 
     Args:
         log: the queue, entered.
@@ -50,7 +49,7 @@ class Scheduler:
 
     def __init__(
         self,
-        log: SendLog,
+        log: RunLog,
         clock: Clock,
         concurrency: Concurrency,
         limits: RateLimits,
@@ -72,7 +71,7 @@ class Scheduler:
         self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
-        #: Within a limit: who was claimed in this run, when each comes back, and of which domain.
+        #: With a limit: the rows that this run claimed, each with the instant at which it comes back and its domain.
         self._taken: dict[int, tuple[float, str]] | None = None if limit is None else {}
         self._limit_reached = False
         #: The domain of each, by the row's number.
@@ -92,7 +91,7 @@ class Scheduler:
             waiting = sum([queue.waiting for queue in self._domain_queues.values()]) if self._domain_queues else 0
             if len(self._under_way) - waiting >= self._concurrency.max_deliveries:
                 await self._until(now + _MAX_RATE_WAIT_S)
-            # whoever is under way may still need a turn of each service: not to be held with a token in hand for a day
+            # each delivery that is under way may still need a permit of each service
             elif (free_at := self._next_permit_at(ahead=len(self._under_way))) > now + _MAX_WAIT_S:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
@@ -100,7 +99,7 @@ class Scheduler:
                     self._on_wait(self._paused_why or "no message may leave now", free_at)
                 await self._until(free_at)
             else:
-                for queue in list(self._domain_queues.values()):  # a domain may be held meanwhile, and gets a lane
+                for queue in list(self._domain_queues.values()):  # a domain that is paused meanwhile gets a queue
                     await self._read(queue, group)
                 if len(self._ready) < (self._users.read_ahead if self._users else 1):
                     await self._read(self._other_domains, group)
@@ -113,7 +112,7 @@ class Scheduler:
         return None
 
     def raise_if_paused(self, delivery: Delivery) -> None:
-        """Raise TransientError if the recipient's domain is left alone for long: the row is better off in the log."""
+        """Raise TransientError if the recipient's domain is paused for long: the row waits in the log instead."""
         if queue := self._queue_for(delivery):
             queue.raise_if_paused()
 
@@ -138,29 +137,29 @@ class Scheduler:
         return await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
 
     def pause_domain(self, domain: str, seconds: float) -> None:
-        """Hand out nobody of a domain for `seconds`; for ever if that is infinite."""
+        """Hand out no row of a domain for `seconds`, or until the run ends if that is infinite."""
         queue = self._domain_queues.get(domain)
         if queue is None:
             queue = self._domain_queues[domain] = self._new_queue(domain, RateLimiter((), self._clock))
             self._other_domains.cursor.without += (domain,)
         queue.pause(seconds)
-        # what was read already is still queued in the log, where the domain's own lane finds it again
-        comes_back_at = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
-        if comes_back_at:
-            self._ready = deque(delivery for delivery in self._ready if delivery.id not in comes_back_at)
+        # rows that were read are still `queued` in the log, where the domain's own queue finds them again
+        given_back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
+        if given_back:
+            self._ready = deque(delivery for delivery in self._ready if delivery.id not in given_back)
             queue.rewind()
-            queue.scheduled -= comes_back_at.keys()
+            queue.scheduled -= given_back.keys()
             if self._taken is not None:
-                self._taken |= comes_back_at
+                self._taken |= given_back
 
     def paused_until(self, domain: str) -> float:
-        """Return the instant until which a domain is held; in the past if it is not, or for ever."""
+        """Return the instant until which a domain is paused; one in the past if it is not paused, or blocked."""
         queue = self._domain_queues.get(domain)
         until = queue.limiter.paused_until if queue and queue.limiter else 0.0
         return until if until < NEVER else 0.0
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Note that a recipient's path has ended, and that the row may come back."""
+        """Note that an attempt has ended; a row that is queued again comes back."""
         domain = self._under_way.pop(delivery.id)
         if queue := self._domain_queues.get(domain):
             queue.discard(delivery.id)
@@ -185,7 +184,7 @@ class Scheduler:
         self._changed.set()
 
     async def pause(self, why: str, until: float) -> None:
-        """Return at an instant, or when the feed is stopped."""
+        """Return at an instant, or when the scheduler is stopped; with `--no-wait` stop it at once."""
         if not self._wait:
             self.stop()
             return
@@ -208,18 +207,17 @@ class Scheduler:
         return free_at > now + _MAX_RATE_WAIT_S or any(limiter.paused_until > now for limiter in self._services)
 
     async def _read(self, queue: DomainQueue, group: asyncio.TaskGroup) -> None:
-        """Take a lane's next page up, if it has a turn to give and rows that are due."""
+        """Read a queue's next page, if its domain has a permit soon and rows may be due."""
         if queue.exhausted or not queue.may_claim(self._clock.now(), self._under_way):
             return
-        # A row that was claimed before is `queued` in the log until its token is asked for. Rows that are settled while
-        # the log is read count, too: the page has them as they were.
+        # A claimed row is `queued` in the log until its token is requested, and one that is settled during the read is
+        # in the page as it was before.
         claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
         page = await queue.claim(self._log, max(_PAGE_SIZE, self._concurrency.max_deliveries), self._under_way)
-        if (
-            queue is self._other_domains and self._domain_queues
-        ):  # rows of a domain that was held meanwhile are found by its own lane
+        page = [delivery for delivery in page if delivery.id not in claimed]
+        if queue is self._other_domains and self._domain_queues:  # a domain that was paused meanwhile has its own queue
             page = [delivery for delivery in page if delivery.recipient.domain not in self._domain_queues]
-        page = [delivery for delivery in self._within_limit(page) if delivery.id not in claimed]
+        page = self._within_limit(page)
         if queue.limiter is None:
             self._ready.extend(page)
         else:
@@ -238,7 +236,7 @@ class Scheduler:
                 self._taken[delivery.id] = (_UNDER_WAY, delivery.recipient.domain)
                 allowed.append(delivery)
         if not self._limit_reached and len(self._taken) >= self._limit:
-            # from here on only what comes back is looked at
+            # from here on only rows that come back are claimed
             self._limit_reached = True
             comes_back_at = min([self._clock.now(), *(instant for instant, _ in self._taken.values())])
             for queue in self._all_queues():
@@ -263,7 +261,7 @@ class Scheduler:
         return True
 
     async def _next_due(self) -> float | None:
-        """Return when the next row is due: a waiting one, or one whose domain has a turn again."""
+        """Return when the next row is due: one that waits for its retry, or one whose domain has a permit again."""
         await self._look_ahead()
         turns = [queue.next_claim_at(self._under_way) for queue in self._all_queues() if not queue.exhausted]
         if self._taken is not None and self._limit_reached:
@@ -280,13 +278,13 @@ class Scheduler:
         return queue.next_claim_at(self._under_way) if queue else 0.0
 
     async def _look_ahead(self) -> None:
-        """Note which domains have nobody left, so that the run does not wait for their turn."""
+        """Note which domains have no row left, so that the run does not wait for their permits."""
         for queue in list(self._domain_queues.values()):
             if not queue.exhausted and not queue.stopped:
                 await queue.look_ahead(self._log)
 
     def _queue_for(self, delivery: Delivery) -> DomainQueue | None:
-        """Return the lane of the domain of somebody who is under way, if it has one."""
+        """Return the queue of the domain of a delivery that is under way, if the domain has one."""
         return self._domain_queues.get(self._under_way[delivery.id]) if self._domain_queues else None
 
     def _new_queue(self, domain: str, limiter: RateLimiter) -> DomainQueue:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.delivery.revoker import TokenRevoker
     from campaign.delivery.user_directory import UserDirectory
     from campaign.model import Recipient
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import RunLog
 
 #: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
 _MAX_SHARE_OF_LIFE_SPENT = 0.25
@@ -45,7 +45,7 @@ class TokenIssuer:
         users: UserDirectory | None,
         revoker: TokenRevoker,
         *,
-        log: SendLog,
+        log: RunLog,
         limiter: RateLimiter,
         concurrency: Concurrency,
         clock: Clock,

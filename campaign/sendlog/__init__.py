@@ -2,15 +2,8 @@
 
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import discard, held
+from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
-from campaign.sendlog.operator_actions import (
-    is_empty,
-    keep_uncertain,
-    resend_uncertain,
-    retry,
-    revoke_everything,
-    revoke_uncertain,
-)
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.reading import FIELDS, LogReader
 
@@ -18,14 +11,11 @@ __all__ = [
     "FIELDS",
     "Enlistment",
     "LogReader",
+    "OperatorLog",
+    "PreparationLog",
     "QueueCursor",
+    "RunLog",
     "SendLog",
     "discard",
     "held",
-    "is_empty",
-    "keep_uncertain",
-    "resend_uncertain",
-    "retry",
-    "revoke_everything",
-    "revoke_uncertain",
 ]

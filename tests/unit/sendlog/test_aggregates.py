@@ -9,7 +9,6 @@ import pytest
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
-from campaign.sendlog import revoke_everything
 from campaign.sendlog.aggregates import Aggregates
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import TWO_DAYS, bring, enlist, issue, opened, people, person, token, working
@@ -156,7 +155,7 @@ def test_a_token_used_by_its_reader_is_no_alarm(path: Path) -> None:
     with opened(path) as log:
         enlist(log, people(2))
         working(log, work)
-        revoke_everything(log)
+        log.revoke_everything()
         asyncio.run(answer())
     with looked_back(path) as log_of_trial:
         assert sorted(log_of_trial.revocations()) == [("used", False, 1), ("used", True, 1)]

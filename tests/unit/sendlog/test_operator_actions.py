@@ -9,16 +9,7 @@ import pytest
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
-from campaign.sendlog import (
-    FIELDS,
-    LogReader,
-    QueueCursor,
-    keep_uncertain,
-    resend_uncertain,
-    retry,
-    revoke_everything,
-    revoke_uncertain,
-)
+from campaign.sendlog import FIELDS, LogReader, QueueCursor
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import (
     END_STATES,
@@ -75,8 +66,8 @@ def test_retry_brings_back_the_rows_of_one_state(path: Path, state: Status) -> N
     """Failed rows (or skipped ones) go back to the queue, and no others."""
     with opened(path) as log:
         fill(log, *ALL)
-        assert retry(log, state=state) == 1
-        assert retry(log, state=state) == 0
+        assert log.retry(state=state) == 1
+        assert log.retry(state=state) == 0
     moved = f"user_{ALL.index(state) + 1}"
     assert states(path) == {f"user_{n}": "queued" if f"user_{n}" == moved else s for n, s in enumerate(ALL, 1)}
     assert history(path)[-1] == (state, "queued", "retry")
@@ -97,7 +88,7 @@ def test_a_retried_row_has_all_its_attempts_before_it(path: Path) -> None:
     with opened(path) as log:
         enlist(log, people(1))
         working(log, give_up)
-        assert retry(log) == 1
+        assert log.retry() == 1
         assert table(path, "SELECT token_id FROM delivery") == [{"token_id": None}]
         working(log, again)
 
@@ -106,8 +97,8 @@ def test_retry_can_be_meant_for_one_address(path: Path) -> None:
     """With an address only its row moves, without regard to case."""
     with opened(path) as log:
         fill(log, Status.FAILED, Status.FAILED)
-        assert retry(log, email="U2@Example.com") == 1
-        assert retry(log, email="nobody@example.com") == 0
+        assert log.retry(email="U2@Example.com") == 1
+        assert log.retry(email="nobody@example.com") == 0
     assert states(path) == {"user_1": "failed", "user_2": "queued"}
 
 
@@ -115,14 +106,14 @@ def test_rows_that_cannot_be_mailed_are_not_retried(path: Path) -> None:
     """A second row of a key stays skipped: one mail per key."""
     with opened(path) as log:
         enlist(log, [*people(1), *people(1)])
-        assert retry(log, state=Status.SKIPPED) == 0
+        assert log.retry(state=Status.SKIPPED) == 0
 
 
 def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
     """`--keep` makes uncertain rows sent, leaves their tokens alone, and touches no others."""
     with opened(path) as log:
         fill(log, *ALL)
-        assert keep_uncertain(log) == 1
+        assert log.keep_uncertain() == 1
         assert log.summary()[Status.SENT] == 2
     assert history(path)[-1] == ("uncertain", "sent", "resolve")
     assert table(path, "SELECT token_id FROM revocation WHERE token_id = 'sit_4_1'") == []
@@ -132,12 +123,12 @@ def test_resending_waits_for_the_revocation(path: Path) -> None:
     """An uncertain row is queued again only when its old token is out of the world, with a new message."""
     with opened(path) as log:
         fill(log, Status.UNCERTAIN, Status.UNCERTAIN, Status.SENT)
-        assert revoke_uncertain(log) == 2
-        assert resend_uncertain(log) == (0, 0)
+        assert log.revoke_uncertain() == 2
+        assert log.resend_uncertain() == (0, 0)
         settle(log, sit_1_1="revoked")
-        assert resend_uncertain(log) == (1, 0)
+        assert log.resend_uncertain() == (1, 0)
         settle(log, sit_2_1="unknown")
-        assert resend_uncertain(log) == (1, 0)
+        assert log.resend_uncertain() == (1, 0)
     assert states(path) == {"user_1": "queued", "user_2": "queued", "user_3": "sent"}
     (row, *_) = table(path, "SELECT token_id, generation, faults, not_before FROM delivery")
     assert row == {"token_id": None, "generation": 2, "faults": 0, "not_before": 0.0}
@@ -147,9 +138,9 @@ def test_a_mail_whose_link_was_used_is_not_sent_again(path: Path) -> None:
     """A token that had been used before it could be revoked proves that the mail arrived: its row is sent."""
     with opened(path) as log:
         fill(log, Status.UNCERTAIN, Status.UNCERTAIN)
-        revoke_uncertain(log)
+        log.revoke_uncertain()
         settle(log, sit_1_1="used", sit_2_1="revoked")
-        assert resend_uncertain(log) == (1, 1)
+        assert log.resend_uncertain() == (1, 1)
         assert log.summary().used_before_revoked == 0, "the reader used a link that had arrived"
     assert states(path) == {"user_1": "sent", "user_2": "queued"}
 
@@ -158,7 +149,7 @@ def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
     """A token that was used counts as an alarm unless a message that may have arrived carried it."""
     with opened(path) as log:
         fill(log, Status.FAILED, Status.SENT)
-        revoke_everything(log)
+        log.revoke_everything()
         settle(log, sit_1_1="used", sit_2_1="used")
         assert log.summary().used_before_revoked == 1
 
@@ -173,7 +164,7 @@ def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None
         enlist(log, people(1))
         working(log, lose)
         log.recover()
-        assert resend_uncertain(log) == (1, 0)
+        assert log.resend_uncertain() == (1, 0)
     assert table(path, "SELECT state, generation FROM delivery") == [{"state": "queued", "generation": 1}]
 
 
@@ -181,10 +172,10 @@ def test_resolving_can_be_meant_for_one_address(path: Path) -> None:
     """With an address only its row is revoked, resent or kept."""
     with opened(path) as log:
         fill(log, Status.UNCERTAIN, Status.UNCERTAIN, Status.UNCERTAIN)
-        assert keep_uncertain(log, email="u1@example.com") == 1
-        assert revoke_uncertain(log, email="U2@example.com") == 1
+        assert log.keep_uncertain(email="u1@example.com") == 1
+        assert log.revoke_uncertain(email="U2@example.com") == 1
         settle(log, sit_2_1="revoked")
-        assert resend_uncertain(log, email="u2@example.com") == (1, 0)
+        assert log.resend_uncertain(email="u2@example.com") == (1, 0)
     assert states(path) == {"user_1": "sent", "user_2": "queued", "user_3": "uncertain"}
 
 
@@ -194,8 +185,8 @@ def test_the_kill_switch_names_every_token_that_is_known(path: Path) -> None:
         fill(other, Status.SENT)
     with opened(path) as log:
         fill(log, Status.SENT, Status.UNCERTAIN, Status.FAILED, Status.SKIPPED, Status.QUEUED)
-        assert revoke_everything(log) == 2
-        assert revoke_everything(log) == 0
+        assert log.revoke_everything() == 2
+        assert log.revoke_everything() == 0
         assert log.summary().revocations == 3
     assert {row["campaign_id"] for row in table(path, "SELECT campaign_id FROM revocation")} == {2}
 

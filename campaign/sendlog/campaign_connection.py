@@ -1,0 +1,98 @@
+"""One campaign's part of a SQLite send log: the connection and the transactions that the parts of `SendLog` share."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from campaign.errors import SendLogError
+from campaign.sendlog.files import is_damage, open_for_writing, sentences
+from campaign.sendlog.reading import summary
+from campaign.sendlog.statements import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from campaign.clock import Clock
+    from campaign.model import Summary
+
+
+class CampaignConnection:
+    """A connection to a send log, and the campaign in it that it is about.
+
+    Args:
+        path: the log's file; it is made if there is none.
+        campaign: the campaign's name; the log knows it from now on.
+        clock: the time.
+
+    Raises:
+        SendLogUnusableError: the file cannot be opened, or is no send log of this version.
+    """
+
+    def __init__(self, path: Path, campaign: str, clock: Clock) -> None:
+        self.path = path
+        self._name = campaign
+        self._clock = clock
+        self._connection = open_for_writing(path)
+        try:
+            #: `message_key`: what the Message-IDs are made with. `templates`: the fingerprint of the last run's.
+            self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._enlistment = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def summary(self) -> Summary:
+        """Return the counts of the campaign as they stand."""
+        return summary(
+            self._connection, self._name, campaign=self._campaign, enlistment=self._enlistment, now=self._clock.now()
+        )
+
+    def _arguments(self, **more: object) -> dict[str, object]:
+        """Return what every statement about this campaign needs: its number and the time."""
+        return {"campaign": self._campaign, "now": self._clock.now()} | more
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, or undo all of it; not while the writer runs.
+
+        Raises:
+            SendLogError: the log cannot be written.
+            SendLogUnusableError: the log is damaged.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _undo(self._connection)
+            if is_damage(error):
+                with sentences(self.path):
+                    raise
+            raise SendLogError(
+                f"the send log {self.path} cannot be written ({error}); nothing was changed. Free the disk, run again"
+            ) from error
+        except BaseException:
+            _undo(self._connection)
+            raise
+
+    def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
+        with self._transaction() as connection:
+            row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+            if row is None:
+                connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+                row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+        return row[0], row[1], row[2]
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")

@@ -1,0 +1,165 @@
+"""The send log during a run, `RunWrites`: claim a row, make each step durable, settle it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from campaign.errors import SendLogError
+from campaign.model import Status
+from campaign.sendlog.campaign_connection import CampaignConnection
+from campaign.sendlog.group_commit import GroupCommit
+from campaign.sendlog.statements import SQL
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+
+    from campaign.model import Delivery, Outcome, SignInToken
+    from campaign.sendlog.queue_cursor import QueueCursor
+
+T = TypeVar("T")
+
+#: What a run writes for a recipient, in the order in which one row can make the steps.
+_STATEMENTS = {
+    "issuing": SQL.issuing,
+    "issued": SQL.issued,
+    "sending": SQL.sending,
+    "settle": SQL.settle,
+    "revoke_token": SQL.revoke_token,
+    "count_orphan": SQL.count_orphan,
+}
+
+
+class RunWrites(CampaignConnection):
+    """`RunLog` in SQLite: a thread commits the writes of many deliveries at once (group commit)."""
+
+    _writer: GroupCommit | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the writer; from here on the methods below may be called."""
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish the waiting writes and end the writer; the log stays open for its closing counts."""
+        assert self._writer is not None  # noqa: S101 - entered, or there is nothing to leave
+        await asyncio.to_thread(self._writer.close)
+        self._writer = None
+
+    async def claim(self, limit: int, cursor: QueueCursor) -> list[Delivery]:
+        """Return up to `limit` rows behind the cursor that are due and were not returned before, oldest first.
+
+        Claiming moves only the cursor: a row stays `queued` until a token is asked for, so a crash in
+        between leaves nothing to mend.
+        """
+        now = self._clock.now()
+        arguments = self._arguments(enlistment=self._enlistment, limit=limit, now=now) | cursor.arguments
+        rows = await self._write(lambda connection: connection.execute(SQL.claim, arguments).fetchall())
+        return cursor.pass_over(rows, limit, now)
+
+    async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
+        """Return the earliest `not_before` later than an instant, or None if no row waits for one.
+
+        Args:
+            after: the instant.
+            without: domains whose rows do not count.
+        """
+        arguments = self._arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
+        row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
+        return row[0] if row else None
+
+    async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
+        """Make durable that a token is about to be asked for; return the delivery with its new generation."""
+        now = self._clock.now()
+        expires_at = now + expires_in.total_seconds()
+        row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
+        await self._running.write({"issuing": row})
+        return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
+
+    async def issued(self, delivery: Delivery, token: SignInToken) -> None:
+        """Make the token's id durable, before a message that carries the token can leave."""
+        row = {"id": delivery.id, "token_id": token.id, "now": self._clock.now()}
+        await self._running.write({"issued": row})
+
+    async def sending(
+        self,
+        delivery: Delivery,
+        *,
+        message_id: str,
+        server: str,
+        with_token: bool,
+    ) -> None:
+        """Make the intent to send durable, before the final dot."""
+        attempt, state = delivery.attempts, Status.ISSUING
+        if not with_token:
+            attempt, state = attempt + 1, Status.QUEUED
+        row = {
+            "id": delivery.id,
+            "state": state,
+            "attempt": attempt,
+            "message_id": message_id,
+            "server": server,
+            "now": self._clock.now(),
+        }
+        await self._running.write({"sending": row})
+
+    async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
+        """Make an attempt's outcome durable, and with it that its token is to be revoked.
+
+        Args:
+            delivery: the row.
+            outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
+            revoke: the token that no accepted message carries.
+        """
+        code, enhanced, text = outcome.reply or (None, None, None)
+        now = self._clock.now()
+        rows: dict[str, dict[str, object]] = {
+            "settle": {
+                "id": delivery.id,
+                "state": outcome.status,
+                "reason": outcome.reason,
+                "code": code,
+                "enhanced": enhanced,
+                "reply": text,
+                "faults": outcome.faults,
+                "not_before": outcome.not_before,
+                "now": now,
+            }
+        }
+        if revoke:
+            rows["revoke_token"] = self._arguments(id=delivery.id, token_id=revoke.id, now=now)
+        if outcome.possible_orphan:
+            rows["count_orphan"] = {"id": delivery.id, "now": now}
+        await self._running.write(rows, urgent=outcome.status is not Status.SENT)
+
+    async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
+        """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
+
+        Return their tokens' ids, each with whether an earlier try may have revoked it.
+        """
+        arguments = self._arguments(limit=limit)
+        rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
+        return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
+
+    async def undo_attempt(self, token_ids: Sequence[str]) -> None:
+        """Note that the last try of these revocations was not made, or that Clerk refused it."""
+        await self._write(lambda connection: connection.execute(SQL.undo_attempt, {"tokens": json.dumps(token_ids)}))
+
+    async def settle_revocation(self, token_id: str, outcome: str) -> None:
+        """Strike a revocation off with a `Revocation`."""
+        arguments = self._arguments(token_id=token_id, outcome=outcome)
+        await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> GroupCommit:
+        if self._writer is None:
+            raise SendLogError(f"the send log {self.path} is closed")
+        return self._writer
+
+    def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return self._running.submit(write)
