@@ -1,4 +1,7 @@
-"""The command line: a thin skin over the parts, and the only place that prints. Imports wait until they are needed."""
+"""The command line, `main`: a file for each command, and the only place that prints.
+
+Commands import what they need when they run, so that `campaign --help` stays fast.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,41 @@ from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli import deciding, looking, running, serving
-from campaign.cli.frame import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands
+from campaign.cli import (
+    check,
+    landing,
+    log,
+    preview,
+    report,
+    resolve,
+    retry,
+    revoke,
+    run,
+    sandbox,
+    status,
+    test,
+)
+from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["deciding", "looking", "main", "running", "serving"]
+__all__ = [
+    "check",
+    "landing",
+    "log",
+    "main",
+    "preview",
+    "report",
+    "resolve",
+    "retry",
+    "revoke",
+    "run",
+    "sandbox",
+    "status",
+    "test",
+]
 
 
 def main() -> None:

@@ -1,33 +1,54 @@
-"""One email as a recipient would get it, with a dummy token, for the terminal. For the browser: `rows.py`."""
+"""`campaign preview`: show the email of one recipient, with a dummy token in its links."""
 
 from __future__ import annotations
 
-import email
-import email.policy
+from email import message_from_bytes, policy
+from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
 
-from campaign.cli.operations import sample
-from campaign.message import MessageTemplate
-from campaign.message.dry_run import sample_message
+import click
+
+from campaign.cli.group import FILE, RECIPIENTS, awaited, commands, definition_of
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.message import Message
 
 
-def rendered(definition: Definition, address: str | None) -> Message:
+@commands.command()
+@FILE
+@RECIPIENTS
+@click.option("--email", metavar="ADDRESS", help="The recipient to show; by default the first.")
+@click.option("--html", is_flag=True, help="Print the HTML part.")
+@click.option("--open", "browser", is_flag=True, help="Show it in the browser, with steps through all rows.")
+def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
+    """Show one rendered email, with a dummy token in its links."""
+    if browser:
+        from campaign.cli.inbox import serve_preview  # noqa: PLC0415
+
+        awaited(serve_preview(lambda: definition_of(file, recipients), email=email, say=click.echo))
+        return
+    message = _rendered(definition_of(file, recipients), email)
+    click.echo(message.html if html else _as_text(message))
+
+
+def _rendered(definition: Definition, address: str | None) -> Message:
     """Return the email of one recipient, by default the first.
 
     Raises:
         TemplateError: it cannot be rendered.
         RecipientsError: there is no such recipient.
     """
-    return sample_message(MessageTemplate.load(definition), sample(definition, email=address), definition)
+    from campaign.delivery.single_message import sample_recipient  # noqa: PLC0415
+    from campaign.message import MessageTemplate  # noqa: PLC0415
+    from campaign.message.dry_run import sample_message  # noqa: PLC0415
+
+    return sample_message(MessageTemplate.load(definition), sample_recipient(definition, email=address), definition)
 
 
-def as_text(message: Message) -> str:
+def _as_text(message: Message) -> str:
     """Return the headers, decoded, and the text part."""
-    parsed = email.message_from_bytes(message.data, policy=email.policy.default)
+    parsed = message_from_bytes(message.data, policy=policy.default)
     shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
     headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]
     return "\n".join([*headers, "", message.text])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from campaign.cli.frame import commands as cli
+from campaign.cli.group import commands as cli
 from campaign.config.definition import DkimSection, RecipientsSection, load_definition
 from campaign.config.duration import parse_duration
 from campaign.config.settings import Settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import campaign.cli  # noqa: F401 - its commands
-from campaign.cli.frame import commands
+from campaign.cli.group import commands
 from support.html_tree import Node, tree
 from support.log_history import LogHistory
 from support.sendlog_helpers import enlist, opened, people, table

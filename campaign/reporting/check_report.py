@@ -1,4 +1,4 @@
-"""Everything about a campaign that can be found out with nothing sent and nobody asked: `campaign check`."""
+"""Check a campaign with nothing sent and no service asked: `check_campaign`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CheckReport:
             yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."
 
 
-def examine(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
+def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
     """Read the CSV and render every row, and return all that is wrong.
 
     Args:

@@ -1,4 +1,4 @@
-"""What every command shares: its options, its exit codes, and how it prints and waits. No command stands here."""
+"""The group of all commands, `commands`, with the options, exit codes and helpers that they share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
-SANDBOX = click.option("--sandbox", is_flag=True, help="Work in the embedded sandbox, whatever is set.")
-RECIPIENTS = click.option("--recipients", type=click.Path(path_type=Path), help="This CSV instead of the file's own.")
+SANDBOX = click.option("--sandbox", is_flag=True, help="Use the embedded sandbox, whatever the settings are.")
+RECIPIENTS = click.option(
+    "--recipients", type=click.Path(path_type=Path), help="Use this CSV instead of the one in the campaign file."
+)
 EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
 
 
@@ -33,7 +35,7 @@ def commands() -> None:
 
 
 def say(lines: Iterable[str], *, end: str = "\n") -> None:
-    """Print lines for as long as somebody reads them: `campaign log FILE | head` ends well."""
+    """Print lines until the reader closes the pipe: `campaign log FILE | head` ends with exit code 0."""
     try:
         for line in lines:
             click.echo(line + end, nl=False)

@@ -1,0 +1,53 @@
+"""`campaign test`: send one real email to an address of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
+
+import click
+
+from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, awaited, commands, loaded
+from campaign.errors import (
+    CampaignError,
+    CannotStartError,
+    DeliveryError,
+    PermanentError,
+    TransientError,
+    UncertainError,
+)
+
+#: What to do when a test mail has met its fate.
+_AFTER_A_TEST: dict[type[DeliveryError], str] = {
+    TransientError: "Nothing was sent; type the same command again in a while",
+    PermanentError: "Nothing was sent; mend that, or name another address with --to",
+    UncertainError: "Perhaps it was sent; look into the inbox before you type the command again",
+}
+
+
+@commands.command()
+@FILE
+@click.option("--to", required=True, metavar="ADDRESS", help="The address to send to: one of your own.")
+@click.option("--user-id", help="Put a real token of this Clerk user into the link.")
+@RECIPIENTS
+@SANDBOX
+def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, sandbox: bool) -> None:
+    """Send one real email to yourself.
+
+    It is made from the first recipient's row. Its link has a dummy token, unless --user-id names a Clerk user.
+    """
+    from campaign.delivery.single_message import send_test  # noqa: PLC0415
+    from campaign.message.dkim.signer import UNSIGNED  # noqa: PLC0415
+
+    definition, settings = loaded(file, recipients)
+    try:
+        receipt, services = awaited(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
+    except ValueError as error:
+        raise CannotStartError(f"--to {to}: {error}") from None
+    except DeliveryError as error:
+        raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
+    whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
+    click.echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link carries {whose}.")
+    if definition.dkim and settings.dkim_key is None:
+        click.echo(f"{UNSIGNED}.")
+    if services.maildir is not None:
+        click.echo(f"This is the sandbox: the mail is in {services.maildir}/new.")

@@ -1,0 +1,104 @@
+"""Send one real email to an address of one's own: `send_test`. The send log is not touched."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from campaign.clerk.client import Clerk
+from campaign.clock import SystemClock, instant
+from campaign.delivery.services import needs_user_id, open_services
+from campaign.errors import RecipientsError, ServiceRefusesError, UncertainError
+from campaign.message import MessageTemplate
+from campaign.message.dkim.signer import signer_of
+from campaign.message.dry_run import DUMMY_TOKEN, sample_message
+from campaign.message.mime.headers import split_mailbox
+from campaign.model import Recipient
+from campaign.recipients import normalise_address, read_recipients
+from campaign.smtp import Connector, Envelope, Pool, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+    from campaign.delivery.services import Services
+    from campaign.model import Receipt
+
+
+def sample_recipient(definition: Definition, *, email: str | None = None) -> Recipient:
+    """Return the CSV's first recipient, or the one with an address.
+
+    Raises:
+        RecipientsError: there is none.
+    """
+    section = definition.recipients
+    for row in read_recipients(section.file, section, needs_user_id=needs_user_id(definition)):
+        if isinstance(row, Recipient) and (email is None or row.email.lower() == email.lower()):
+            return row
+    who = "no row that can be mailed" if email is None else f"no row that can be mailed for {email}"
+    raise RecipientsError(f"{section.file}: there is {who}; `campaign check` tells what is wrong with the rows")
+
+
+async def send_test(
+    definition: Definition, settings: Settings, to: str, *, user_id: str | None, sandbox: bool
+) -> tuple[Receipt, Services]:
+    """Send one real mail, made from the CSV's first row, to an address of one's own; the send log is not touched.
+
+    Args:
+        definition: the campaign file.
+        settings: the environment.
+        to: the address.
+        user_id: whose token the link carries; None: a dummy that signs nobody in.
+        sandbox: send it into the sandbox whatever is set.
+
+    Raises:
+        CampaignError: of any kind; nothing is tried twice.
+        ValueError: the address is not one plain mailbox.
+    """
+    address = normalise_address(to)
+    template, recipient, clock = MessageTemplate.load(definition), sample_recipient(definition), SystemClock()
+    sender = split_mailbox(definition.email.sender)[1]
+    sample_message(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+        with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
+            async with Pool(connector, limit=1, clock=clock) as pool:
+                await pool.warm_up()
+                async with _token(definition, services, user_id) as token:
+                    message = template.compose(
+                        recipient.variables,
+                        email=address,
+                        message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
+                        date=instant(clock.now()),
+                        token=token if definition.link else None,
+                    )
+                    data = await signer.sign(message.data) if signer else message.data
+                    receipt = await pool.send(Envelope(sender, address, len(data)), data, _nothing_to_log)
+        return receipt, services
+
+
+@asynccontextmanager
+async def _token(definition: Definition, services: Services, user_id: str | None) -> AsyncIterator[str]:
+    """Yield a token for the test mail; a real one is revoked if the mail was not sent."""
+    if user_id is None or definition.link is None or services.clerk_key is None:
+        yield DUMMY_TOKEN
+        return
+    async with Clerk(services.clerk_url, services.clerk_key) as clerk:
+        token = await clerk.create_sign_in_token(user_id, expires_in=definition.link.expires_in)
+        try:
+            if token.user_id != user_id:
+                raise ServiceRefusesError(
+                    f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support"
+                )
+            yield token.token
+        except UncertainError:
+            raise
+        except BaseException:
+            await clerk.revoke_sign_in_token(token.id)
+            raise
+
+
+async def _nothing_to_log() -> None:
+    """A test mail has no row in the send log."""
