@@ -1,6 +1,6 @@
-"""The landing page that sign-in links lead to, made from the sources in `templates/landing/`.
+"""Make the landing page that sign-in links lead to: `landing_page` for plain HTML, `next_page` for Next.js.
 
-What the page does stands there, in JavaScript; who serves it is not decided here.
+The page's JavaScript, style and markup are in `templates/landing/`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.resources.abc import Traversable
 
-#: Where a Frontend API serves clerk-js.
+#: The path of the clerk-js script on a Frontend API host.
 _CLERK_JS = "/npm/@clerk/clerk-js@6/dist/clerk.browser.js"
 _KEY = re.compile(r"pk_(?:test|live)_([A-Za-z0-9+/_-]+={0,2})")
 _HOST = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-#: Printable ASCII without what ends an attribute, a string or a policy.
+#: Printable ASCII, without the characters that end an HTML attribute, a JavaScript string or a CSP directive.
 _PLAIN_URL = re.compile(r"""[!#$&()*+,\-./0-9:;=?@A-Z_a-z~\[\]%]+""")
-#: `name /*: Type */` and `call/*<Type>*/`: JavaScript as it stands, TypeScript once the comment is opened.
+#: `name /*: Type */` and `call/*<Type>*/`: valid JavaScript, and TypeScript once the comment marks are removed.
 _TYPE = re.compile(r"\s*/\*(:[^*]+?|<[^*]+>)\s*\*/")
 _MAX_SHOWN_CHARS = 60
 
@@ -42,18 +42,19 @@ def chosen_page(
     framework: str | None,
     router: Literal["app", "pages"] | None,
 ) -> str:
-    """Return the page that the options of `campaign landing` ask for.
+    """Return the landing page for the options of `campaign landing`.
 
     Args:
-        default_key: asked where none is given. A page for Next.js needs none: its build has one in the environment.
-        publishable_key: see `landing_page`; the same for `redirect` and `parameter`.
-        redirect: see there.
-        parameter: see there.
-        framework: `next`, or None for a page that needs no framework.
-        router: see `next_page`; by default `app`.
+        default_key: returns the key to use if none is given. A page for Next.js needs none: the Next.js build
+            reads it from the environment.
+        publishable_key: see `landing_page`.
+        redirect: see `landing_page`.
+        parameter: see `landing_page`.
+        framework: `next`, or None for a page without a framework.
+        router: see `next_page`; the default is `app`.
 
     Raises:
-        SettingsError: the options do not fit together; also what the pages themselves raise.
+        SettingsError: the options contradict each other, or `landing_page` or `next_page` raises it.
     """
     if framework == "next":
         if publishable_key is not None:
@@ -72,17 +73,17 @@ def landing_page(
     frontend_api: str | None = None,
     parameter: str = "token",
 ) -> str:
-    """Return the page as HTML with its script and style in it.
+    """Return the landing page as HTML, with script and style inline.
 
     Args:
-        publishable_key: `pk_test_…` or `pk_live_…`; names the host that clerk-js comes from.
-        redirect: where the person goes once signed in, a path of the same site or an https URL.
-        frontend_api: where Clerk's Frontend API is reached instead, a path of the same site such as
-            `/__clerk` or a URL (Clerk's `proxyUrl`).
-        parameter: the query parameter that holds the token, `link.parameter` of the campaign.
+        publishable_key: `pk_test_…` or `pk_live_…`; it names the host that serves clerk-js.
+        redirect: where the browser goes after sign-in: a path of the same site or an https URL.
+        frontend_api: a proxy to Clerk's Frontend API, to use instead of its host: a path of the same site such
+            as `/__clerk`, or a URL (Clerk's `proxyUrl`).
+        parameter: the query parameter with the token, `link.parameter` of the campaign file.
 
     Raises:
-        SettingsError: the key is missing or malformed, or a place or name cannot be used.
+        SettingsError: the key is missing or malformed, or a URL, path or parameter name is invalid.
     """
     if not publishable_key:
         raise SettingsError(
@@ -124,15 +125,15 @@ def landing_page(
 
 
 def next_page(*, router: Literal["app", "pages"], redirect: str | None, parameter: str = "token") -> str:
-    """Return the same page for Next.js with `@clerk/nextjs`, of its current and its previous major.
+    """Return the landing page for Next.js, for the current and the previous major version of `@clerk/nextjs`.
 
     Args:
         router: `app` for `page.tsx`, `pages` for `accept-token.jsx`.
-        redirect: where the person goes once signed in, a path of the same site or an https URL.
-        parameter: the query parameter that holds the token.
+        redirect: where the browser goes after sign-in: a path of the same site or an https URL.
+        parameter: the query parameter with the token.
 
     Raises:
-        SettingsError: a place or name cannot be used.
+        SettingsError: a URL, path or parameter name is invalid.
     """
     script = "\n".join(
         [
@@ -154,7 +155,7 @@ def frontend_api_host(publishable_key: str) -> str:
     """Return the host of the Frontend API that a publishable key names (`pk_test_` + base64 of `host$`).
 
     Raises:
-        SettingsError: it is no publishable key.
+        SettingsError: the text is not a publishable key.
     """
     if publishable_key.startswith("sk_"):
         raise SettingsError(
@@ -204,7 +205,7 @@ def _proxy(frontend_api: str | None) -> str:
 
 
 def _is_path(place: str) -> bool:
-    # Browsers read "//" and "/\" as the beginning of another host.
+    # Browsers treat "//" and "/\" at the start of a URL as the start of a host name.
     return place.startswith("/") and not place.startswith("//") and _PLAIN_URL.fullmatch(place) is not None
 
 
@@ -237,9 +238,9 @@ def _parameter(parameter: str) -> str:
 
 
 def _policy(origin: str, *, script: str, style: str) -> str:
-    """Return a Content-Security-Policy that knows the page's own script and style, and Clerk's host.
+    """Return a Content-Security-Policy that allows the page's own script and style, and Clerk's host.
 
-    Clerk keeps its timers in a worker made from a blob; nothing of third parties is let in.
+    `blob:` workers are allowed because Clerk runs its timers in one. No third party is allowed.
     """
     return "; ".join(
         [
@@ -265,7 +266,7 @@ def _constant(name: str, value: object, *, typed: str = "") -> str:
 
 
 def _script_json(value: object, *, indent: int | None = None) -> str:
-    # "<" would let a value end the script element that it stands in.
+    # An unescaped "<" could end the <script> element that contains the value.
     return json.dumps(value, ensure_ascii=False, indent=indent).replace("<", "\\u003c")
 
 
@@ -291,7 +292,7 @@ def _source(name: str) -> str:
 
 
 def _folder() -> Traversable:
-    """Return where the sources are: inside the installed package, or in the checkout beside it."""
+    """Return the folder of the page's sources: in the installed package, or else in the checkout."""
     package = resources.files("campaign")
     installed = package / "landing_pages"
     return installed if installed.is_dir() else Path(str(package)).parent / "templates" / "landing"

@@ -1,6 +1,6 @@
-"""A sandbox to try campaigns in: a Clerk-compatible server and a mail server on loopback.
+"""The sandbox for trying campaigns: a Clerk-compatible server and a mail server on loopback.
 
-It imports nothing from the rest of the package, so that it cannot share a bug with what it is there to try.
+It imports nothing else from the package, so that it cannot share a bug with the code that it tests.
 """
 
 from campaign.sandbox.errors import SandboxError

@@ -1,4 +1,4 @@
-"""Answers in the form of Clerk's APIs: JSON objects, and refusals with their codes."""
+"""Build responses in the form of Clerk's APIs: `answer` for JSON, `Refusal` for errors with Clerk's codes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the program
-    """What the API answers when it does not do what it is asked; raised by an endpoint.
+    """An error response of the API; an endpoint raises it to refuse a request.
 
     Attributes:
         status: the HTTP status.
-        code: Clerk's code, what a program goes by.
-        headers: of the answer, such as `Retry-After`.
+        code: Clerk's error code, for programs to act on.
+        headers: of the response, such as `Retry-After`.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of t
         self.headers = dict(headers or {})
 
     def answer(self) -> Response:
-        """Return the answer; Clerk's own clients require all three texts."""
+        """Return the response; Clerk's own clients require all three texts."""
         error: dict[str, Any] = {
             "message": self.message,
             "long_message": self.long_message,
@@ -57,7 +57,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of t
 
 
 def answer(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return `content` as JSON.
+    """Return `content` as a JSON response.
 
     The content type is exactly `application/json`: with a charset, @clerk/backend does not read the body.
     """
@@ -66,20 +66,20 @@ def answer(content: object, *, status: int = 200, headers: Mapping[str, str] | N
 
 
 def not_found(what: str) -> Refusal:
-    """Return the refusal of something that names nothing; `what` is a sentence about it."""
+    """Return the 404 for an id or path that does not exist; `what` is a sentence about it."""
     return Refusal(404, "resource_not_found", "not found", long_message=what)
 
 
 def missing(param: str) -> Refusal:
-    """Return the refusal of a request without a parameter that it needs."""
+    """Return the 422 for a request without a required parameter."""
     return Refusal(422, "form_param_missing", "is missing", long_message=f"{param} must be included.", param=param)
 
 
 def invalid(param: str, why: str) -> Refusal:
-    """Return the refusal of a parameter's value; `why` completes the sentence that begins with its name."""
+    """Return the 422 for an invalid parameter value; `why` completes a sentence that starts with its name."""
     return Refusal(422, "form_param_value_invalid", "is invalid", long_message=f"{param} {why}.", param=param)
 
 
 def malformed(param: str, why: str) -> Refusal:
-    """Return the refusal of a parameter of the wrong form."""
+    """Return the 422 for a parameter in the wrong format; `why` completes a sentence that starts with its name."""
     return Refusal(422, "form_param_format_invalid", "is invalid", long_message=f"{param} {why}.", param=param)

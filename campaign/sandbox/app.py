@@ -1,4 +1,4 @@
-"""The sandbox's one HTTP application, made of the routes of its parts."""
+"""Assemble the routes of all parts into the sandbox's one HTTP application: `application`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """Return the application: the routes of `more`, and Clerk's two APIs in what they leave."""
+    """Return the application: the routes of `more` first, then Clerk's two APIs for the remaining paths."""
     backend = Backend(state, limited=clerk_limits)
     frontend = Frontend(state)
     routes = [
@@ -49,10 +49,10 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 class LoopbackOnly:
-    """Lets in only requests that name this machine.
+    """Middleware that accepts only requests whose `Host` header names loopback.
 
-    A page from elsewhere could point its own host name at 127.0.0.1 and read the inbox through the browser
-    (DNS rebinding); its requests carry that name in `Host`.
+    Protects against DNS rebinding: a foreign page could point its own host name at 127.0.0.1 and read the inbox
+    through the browser, but its requests carry that name in `Host`.
     """
 
     def __init__(self, app: ASGIApp) -> None:

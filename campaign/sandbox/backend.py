@@ -1,6 +1,6 @@
-"""Clerk's Backend API under `/v1`: who may ask, how often, and what is asked wrongly.
+"""Serve Clerk's Backend API under `/v1`: `Backend` checks keys, limits the rate and validates requests.
 
-The endpoints themselves are in `backend_tokens.py`, `backend_users.py` and `backend_waitlist.py`.
+The endpoints are in `backend_tokens.py`, `backend_users.py` and `backend_waitlist.py`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 
-#: What Clerk documents for a development instance: requests, and seconds.
+#: The limit that Clerk documents for a development instance: requests, and seconds.
 _CLERKS_LIMIT = (100, 10)
 
-#: Clerk's default and greatest size of a page.
+#: Clerk's default page size, and its largest.
 _PAGE, _LARGEST_PAGE = 10, 500
 
 
 class Backend:
-    """The door of the Backend API: checks the key, counts requests, turns refusals into answers.
+    """The entry of the Backend API: checks the key, counts requests, turns refusals into responses.
 
     Attributes:
-        state: what the endpoints work on.
+        state: the data that the endpoints work on.
     """
 
     def __init__(self, state: State, *, limited: bool) -> None:
@@ -43,7 +43,7 @@ class Backend:
         self._limit = Limit(*_CLERKS_LIMIT) if limited else None
 
     def route(self, method: str, path: str, endpoint: Endpoint) -> Route:
-        """Return the route of an endpoint behind this door."""
+        """Return the route of an endpoint, behind the check of key and rate limit."""
 
         async def guarded(request: Request) -> Response:
             try:
@@ -55,7 +55,7 @@ class Backend:
         return Route(path, guarded, methods=[method], name=f"{method} {path}")
 
     def routes(self) -> list[Route]:
-        """Return the routes that belong to no noun: the public key, and all that there is not."""
+        """Return the route of the public key, and a 404 route for all unknown paths."""
 
         async def nothing(request: Request) -> Response:
             raise not_found(f"There is no {request.method} {request.url.path} in this API.")
@@ -91,10 +91,10 @@ class Backend:
 
 
 async def body_of(request: Request, *, known: frozenset[str]) -> dict[str, Any]:
-    """Return the JSON object that a request carries; an empty body is an empty object.
+    """Return the JSON object in the request's body; an empty body is an empty object.
 
     Raises:
-        Refusal: it is none, or has a parameter that is not `known`.
+        Refusal: the body is not a JSON object, or has a parameter that is not in `known`.
     """
     content = await request.body()
     try:
@@ -121,10 +121,10 @@ async def body_of(request: Request, *, known: frozenset[str]) -> dict[str, Any]:
 
 
 def page_of(request: Request) -> tuple[int, int]:
-    """Return the limit and offset that a request asks for.
+    """Return the limit and the offset from the request's query.
 
     Raises:
-        Refusal: they are no numbers, or out of Clerk's bounds.
+        Refusal: one of them is not a number, or is outside Clerk's bounds.
     """
     return (
         _number(request, "limit", default=_PAGE, lowest=1, highest=_LARGEST_PAGE),

@@ -1,4 +1,4 @@
-"""Sign-in tokens in the Backend API: create and revoke. Clerk has no way to get or list them."""
+"""Serve sign-in tokens in the Backend API: create and revoke, `token_routes`. Clerk cannot get or list tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Clerk's default, 30 days.
 _DEFAULT_EXPIRY_S = 2_592_000
 
-#: A hundred years; Clerk names no bound, a date has one.
+#: A hundred years. Clerk documents no maximum, but a date has one.
 _MAX_EXPIRY_S = 3_155_760_000
 
 _PARAMETERS = frozenset({"user_id", "expires_in_seconds", "org_id"})
@@ -75,7 +75,7 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
 
 
 def token_object(token: SignInToken) -> dict[str, Any]:
-    """Return a token as Clerk shows it after its creation: without the credential."""
+    """Return a token as Clerk's API shows it after creation: without the JWT."""
     return {
         "object": "sign_in_token",
         "id": token.id,

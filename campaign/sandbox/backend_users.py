@@ -1,4 +1,4 @@
-"""Users in the Backend API: list, count, get, create."""
+"""Serve users in the Backend API: list, count, get and create, `user_routes`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from campaign.sandbox.backend import Backend
     from campaign.sandbox.users import EmailAddress, User
 
-#: As many ids or addresses as one call may name.
+#: At most this many ids or addresses per call.
 _MAX_NAMED = 100
 
-#: What of a new user is kept and shown.
+#: The fields of a new user that are stored and shown.
 _PROFILE = frozenset(
     {
         "external_id",
@@ -33,7 +33,7 @@ _PROFILE = frozenset(
     }
 )
 
-#: What else Clerk takes for a new user; it bears on nothing that a sandbox does.
+#: The fields of a new user that Clerk accepts and the sandbox ignores.
 _IGNORED = frozenset(
     {
         "phone_number",
@@ -99,7 +99,7 @@ def user_routes(backend: Backend) -> list[Route]:
 
 
 def _named(request: Request) -> dict[str, list[str]]:
-    """Return the ids and addresses that the query names, as `Users.find` takes them."""
+    """Return the ids and addresses in the query, as keyword arguments for `Users.find`."""
     named = {}
     for param, name in (("user_id", "ids"), ("email_address", "addresses")):
         named[name] = [value for value in request.query_params.getlist(param) if value]
@@ -128,7 +128,7 @@ def _addresses(body: dict[str, Any]) -> list[str]:
 
 
 def user_object(user: User) -> dict[str, Any]:
-    """Return a user with every field that Clerk's own clients require."""
+    """Return a user with all fields that Clerk's own clients require."""
     profile = user.profile
     return {
         "id": user.id,

@@ -1,4 +1,4 @@
-"""The waitlist in the Backend API: list, add, invite, reject. An invitation here sends no mail."""
+"""Serve the waitlist in the Backend API: list, add, invite and reject, `waitlist_routes`. Inviting sends no mail."""
 
 from __future__ import annotations
 

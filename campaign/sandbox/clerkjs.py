@@ -1,8 +1,8 @@
-"""Clerk's own script for the browser, `@clerk/clerk-js`, as its npm package holds it.
+"""Find or fetch `@clerk/clerk-js`, Clerk's script for the browser, as its npm package contains it: `ClerkJs`.
 
-The files lie beside this one where `ship_clerk_js.py` has put them (so in a wheel), else in the sandbox's
-folder, into which npm fetches them when a page first needs them. Their licence (MIT) and version come along
-as `LICENSE` and `package.json`.
+A wheel contains the files in this folder, put there by `ship_clerk_js.py`. Otherwise npm fetches them into the
+sandbox's folder when a page first needs them. Their licence (MIT) and version are included as `LICENSE` and
+`package.json`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from pathlib import Path, PurePosixPath
 from campaign.sandbox.errors import SandboxError
 from campaign.sandbox.folder import private_folder
 
-#: The releases that the sandbox was tried with, by major version: the current one and the one before.
+#: The releases that the sandbox was tested with, by major version: the current and the previous one.
 RELEASES = {"6": "6.40.0", "5": "5.128.0"}
 
-#: Where the files lie that come with the program.
+#: The folder of the files that are shipped with the program.
 SHIPPED = Path(__file__).parent / "clerk-js"
 
 _SCRIPT = "clerk.browser.js"
 
-#: Seconds that npm may take.
+#: The time-out for npm (seconds).
 _NPM_TIMEOUT_S = 120
 
 
 class ClerkJs:
-    """The scripts, from wherever they are to be had.
+    """The script files, shipped or fetched.
 
     Attributes:
-        folder: where those are kept that do not come with the program.
+        folder: where fetched files are stored.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,12 +41,12 @@ class ClerkJs:
         self._fetching = threading.Lock()
 
     def file(self, version: str, name: str) -> Path | None:
-        """Return the file of a version (`6`, `6.40.0`), or None where there is no such file or version.
+        """Return the file of a version (`6`, `6.40.0`), or None if there is no such file or version.
 
-        It may take as long as npm takes.
+        This can take as long as npm takes.
 
         Raises:
-            SandboxError: the version is not here and cannot be fetched.
+            SandboxError: the version is not installed and cannot be fetched.
         """
         release = RELEASES.get(version.partition(".")[0])
         if release is None:
@@ -57,7 +57,7 @@ class ClerkJs:
             if found is None:
                 private_folder(self.folder)
                 found = fetch(release, into=self.folder)
-        # The name comes from outside: only what the folder itself lists.
+        # The name comes from a request: only a file that is listed in the folder is returned.
         return next((file for file in found.iterdir() if file.name == name), None)
 
 
@@ -65,7 +65,7 @@ def fetch(release: str, *, into: Path) -> Path:
     """Fetch a release with npm and return its folder, `into`/`release`.
 
     Raises:
-        SandboxError: there is no npm, or it fails; the sentence says what to do.
+        SandboxError: npm is missing or fails; the message says what to do.
     """
     lack = f"Signing in needs Clerk's own script, @clerk/clerk-js {release}, which is not here"
     npm = shutil.which("npm")
@@ -101,7 +101,7 @@ def fetch(release: str, *, into: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Take the browser's script, the parts that it loads, the licence and the version out of the package."""
+    """Extract the browser script, the chunks that it loads, the licence and package.json."""
     with tarfile.open(archive) as package:
         for member in package:
             path = PurePosixPath(member.name)

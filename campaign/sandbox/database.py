@@ -1,4 +1,4 @@
-"""The sandbox's one SQLite file: opening it, and transactions. What is in it, the modules above say."""
+"""Open the sandbox's one SQLite file and run transactions on it: `Database`. The tables are in `schema.sql`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Counts the changes of `schema.sql` that an older file does not have.
+#: The schema version: raised with each change of `schema.sql` that older files lack.
 _VERSION = 2
 
-#: Seconds that a statement waits for another process (`campaign run` beside `campaign sandbox`).
+#: Seconds that a statement waits for another process's lock (`campaign run` beside `campaign sandbox`).
 _BUSY_TIMEOUT_S = 30.0
 
 
@@ -29,13 +29,13 @@ def now() -> int:
 
 
 class Database:
-    """The file, open in this process. Any thread may use it; one at a time does.
+    """The SQLite file, open in this process. Safe to use from any thread: a lock serialises access.
 
-    It survives the end of the process at any moment. It is not synced to the disk at each commit, so the
-    loss of power can take the last moments of a sandbox with it.
+    The data survives a crash of the process at any moment. Commits are not synced to the disk, so a power
+    failure can lose the last moments.
 
     Raises:
-        SandboxError: the file is not a sandbox's, or of another version of this program.
+        SandboxError: the file is not a sandbox's, or belongs to another version of this program.
     """
 
     def __init__(self, file: Path) -> None:
@@ -77,7 +77,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the file for writing: all of the block's changes happen, or none, and nobody comes between."""
+        """Run the block in a write transaction: all of its changes are stored or none, with no other writer between."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -99,24 +99,24 @@ class Database:
             return row
 
     def setting(self, name: str, fresh: str) -> str:
-        """Return the setting `name`; where there is none yet, keep `fresh` as its value."""
+        """Return the setting `name`; if it does not exist, store `fresh` as its value first."""
         with self.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, fresh))
             (value,) = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
             return str(value)
 
     def has_setting(self, name: str) -> bool:
-        """Return whether the setting `name` is kept already."""
+        """Return whether the setting `name` exists."""
         return self.one("SELECT 1 FROM settings WHERE name = ?", name) is not None
 
     def close(self) -> None:
-        """Close the file; whoever uses it afterwards gets an error of sqlite3."""
+        """Close the file; later calls raise sqlite3's error."""
         with self._lock:
             self._connection.close()
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script; `executescript` would commit the transaction that it runs in."""
+    """Split a script into statements; `executescript` would commit the current transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,7 +1,7 @@
-"""The sandbox's one error. What Clerk's API refuses is an answer, not an error: `answers.py`."""
+"""The sandbox's one exception, `SandboxError`. Refusals of Clerk's API are in `answers.py`."""
 
 from __future__ import annotations
 
 
 class SandboxError(Exception):
-    """The sandbox cannot work; the text is a sentence that says what to do."""
+    """The sandbox cannot work; the message is a sentence that says what to do."""

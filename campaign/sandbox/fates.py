@@ -1,4 +1,4 @@
-"""What an address asks to happen to it: `name+bounce@…`. Who carries it out is `users.py` and `smtpd.py`."""
+"""Read from an address how the sandbox treats it (`name+bounce@…`): `fate_of`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What the sandbox does with one address. Tags can be combined: `name+banned+defer1@…`."""
+    """How the sandbox treats one address. Tags can be combined: `name+banned+defer1@…`."""
 
-    #: `+bounce`: the mail server refuses it for good (550 5.1.1).
+    #: `+bounce`: the mail server rejects it permanently (550 5.1.1).
     bounce: bool = False
-    #: `+deferN`: the mail server puts it off N times (451 4.7.1), then takes it.
+    #: `+deferN`: the mail server defers it N times (451 4.7.1), then accepts it.
     defer: int = 0
-    #: `+drop`: the message is taken, and the connection dropped in place of the reply.
+    #: `+drop`: the mail server stores the message, then closes the connection without a reply.
     drop: bool = False
-    #: `+hang`: the message is taken, and the reply never comes.
+    #: `+hang`: the mail server stores the message, but never replies.
     hang: bool = False
-    #: `+nouser`: Clerk does not know the user.
+    #: `+nouser`: Clerk has no user with this address.
     nouser: bool = False
-    #: `+mismatch`: Clerk knows the user under another address.
+    #: `+mismatch`: Clerk has the user under a different address.
     mismatch: bool = False
-    #: `+unverified`: Clerk has not verified that the address is the user's.
+    #: `+unverified`: the address is not verified at Clerk.
     unverified: bool = False
-    #: `+banned`: Clerk's user is banned.
+    #: `+banned`: the user is banned at Clerk.
     banned: bool = False
-    #: `+locked`: Clerk's user is locked.
+    #: `+locked`: the user is locked at Clerk.
     locked: bool = False
 
 
@@ -36,7 +36,7 @@ _FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "unverified"
 
 
 def fate_of(address: str) -> Fate:
-    """Return what `address` asks for; an ordinary one asks for nothing."""
+    """Return the fate that the tags of `address` ask for; an address without tags is treated normally."""
     if "+" not in address:
         return _NONE
     local, _, _ = address.rpartition("@")

@@ -1,7 +1,4 @@
-"""The sandbox's folder on disk: made private, and never reached through a symbolic link.
-
-What is kept in it is the business of `database.py` and `mailbox.py`.
-"""
+"""Make the sandbox's folder and files private, and refuse symbolic links: `private_folder`, `private_file`."""
 
 from __future__ import annotations
 
@@ -15,15 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Keeps the folder out of whatever repository it happens to lie in: it holds addresses and keys.
+#: Ignores the whole folder if it is inside a Git repository: it contains addresses and keys.
 _GITIGNORE = "*\n"
 
 
 def private_folder(folder: Path) -> None:
-    """Make `folder` with mode 0700, or take one that is there.
+    """Create `folder` with mode 0700, or accept an existing one.
 
     Raises:
-        SandboxError: it is a symbolic link, a file, somebody else's, or cannot be made.
+        SandboxError: it is a symbolic link or a file, belongs to another user, or cannot be created.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +47,10 @@ def _check_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Make an empty `file` with mode 0600, or take one that is there.
+    """Create an empty `file` with mode 0600, or accept an existing one.
 
     Raises:
-        SandboxError: it is a symbolic link or no plain file, or cannot be made.
+        SandboxError: it is a symbolic link or not a regular file, or cannot be created.
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
@@ -66,7 +63,7 @@ def private_file(file: Path) -> None:
 
 
 def keep_out_of_git(folder: Path) -> None:
-    """Write a `.gitignore` into the folder that ignores all of it, unless one is there."""
+    """Write a `.gitignore` that ignores the whole folder, unless one exists."""
     file = folder / ".gitignore"
     if not os.path.lexists(file):
         private_file(file)

@@ -1,6 +1,6 @@
-"""Clerk's Frontend API under `/__clerk`: who asks, from where, and by which method.
+"""Serve Clerk's Frontend API under `/__clerk`: `Frontend` identifies the browser and handles CORS and methods.
 
-The endpoints themselves are in `frontend_sessions.py`, the scripts in `frontend_scripts.py`.
+The endpoints are in `frontend_sessions.py`, the scripts in `frontend_scripts.py`.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 
-#: Where the Frontend API is; pages are told so by clerk-js's `proxyUrl`.
+#: The path of the Frontend API; pages pass it to clerk-js as `proxyUrl`.
 PREFIX = "/__clerk"
 
-#: Pages of this machine may ask, whatever their port.
+#: The allowed origins (CORS): pages on this machine, on any port.
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|[\w.-]+\.localhost|\[::1\])(:\d+)?"
 
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 class Frontend:
-    """The door of the Frontend API: knows the browser and turns refusals into answers.
+    """The entry of the Frontend API: identifies the browser and turns refusals into responses.
 
     Attributes:
-        state: what the endpoints work on.
+        state: the data that the endpoints work on.
     """
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     def route(self, method: str, path: str, endpoint: Endpoint) -> Route:
-        """Return the route of an endpoint behind this door."""
+        """Return the route of an endpoint, with refusals turned into responses."""
 
         async def guarded(request: Request) -> Response:
             try:
@@ -58,7 +58,7 @@ class Frontend:
         return Route(path, guarded, methods=[method], name=f"{method} {path}")
 
     def mount(self, routes: Sequence[BaseRoute]) -> Mount:
-        """Return these routes and the door's own under `/__clerk`, for pages of this machine."""
+        """Return these routes and this class's own under `/__clerk`, open to pages on this machine."""
         own = [
             self.route("POST", "/v1/dev_browser", self._dev_browser),
             self.route("GET", "/v1/environment", self._environment),
@@ -82,10 +82,10 @@ class Frontend:
         return Mount(PREFIX, app=app)
 
     def browser_of(self, request: Request) -> str:
-        """Return the browser that asks.
+        """Return the id of the browser that sends the request.
 
         Raises:
-            Refusal: it says no or an unknown name; clerk-js then asks for a new one.
+            Refusal: the request has no browser id, or an unknown one; clerk-js then asks for a new one.
         """
         browser_id = request.query_params.get("__clerk_db_jwt", "")
         if not self.state.sessions.knows(browser_id):
@@ -99,7 +99,7 @@ class Frontend:
         return browser_id
 
     def shown_to(self, request: Request) -> Shown:
-        """Return the objects as the asking page sees them."""
+        """Return the API objects for the origin of the request."""
         origin = request.headers.get("origin", "")
         if not origin.startswith(("http://", "https://")):
             referrer = urlsplit(request.headers.get("referer", ""))
@@ -110,7 +110,7 @@ class Frontend:
         return answer({"object": "dev_browser", "id": self.state.sessions.new_browser()})
 
     async def _environment(self, _: Request) -> Response:
-        # clerk-js has a default for everything that an instance can be configured to.
+        # clerk-js has a default for every instance setting.
         return answer({})
 
     async def _jwks(self, _: Request) -> Response:
@@ -143,13 +143,13 @@ class Frontend:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form-encoded body, the last of each name."""
+    """Return the fields of a form-encoded body; of repeated fields the last value."""
     fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[-1] for name, values in fields.items()}
 
 
 class _MethodInQuery:
-    """Takes a POST with `?_method=DELETE` for a DELETE: clerk-js sends nothing but GET and POST."""
+    """Middleware that treats a POST with `?_method=DELETE` as a DELETE: clerk-js sends only GET and POST."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What the Frontend API shows to clerk-js: the client, its sessions, their JWTs, a sign-in."""
+"""Build the Frontend API's objects for clerk-js: client, session, session JWT and sign-in, `Shown`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from campaign.sandbox.sessions import Session
     from campaign.sandbox.state import State
 
-#: Seconds that a session's JWT lives, as Clerk's.
+#: Lifetime of a session JWT in seconds, as at Clerk.
 _JWT_LIFETIME_S = 60
 
 
 class Shown:
-    """The objects as one page sees them.
+    """The API objects for one page.
 
     Attributes:
-        origin: of the page that asks; it becomes the JWTs' `azp`, the party that they are meant for.
+        origin: of the page that sends the request; it becomes the JWT's `azp` claim (authorized party).
     """
 
     def __init__(self, state: State, *, origin: str) -> None:
@@ -28,7 +28,7 @@ class Shown:
         self.origin = origin
 
     def client(self, browser_id: str) -> dict[str, Any] | None:
-        """Return the browser's client, or None where nobody has signed in there yet."""
+        """Return the browser's client, or None if the browser never had a session."""
         had = self._state.sessions.of_browser(browser_id)
         if not had:
             return None
@@ -76,7 +76,7 @@ class Shown:
         }
 
     def token(self, session: Session) -> dict[str, Any]:
-        """Return a new session JWT, which Clerk's own verifiers take."""
+        """Return a new session JWT that Clerk's own verifiers accept."""
         moment = int(time.time())
         claims = {
             "azp": self.origin,
@@ -85,7 +85,7 @@ class Shown:
             "iat": moment,
             "iss": f"https://{self._state.keys.host}",
             "jti": new_id("jti").removeprefix("jti_"),
-            # Clerk's own lead over clocks that are behind.
+            # Clerk's own allowance for clocks that are behind.
             "nbf": moment - 10,
             "sid": session.id,
             "sts": "active",
@@ -95,7 +95,7 @@ class Shown:
         return {"object": "token", "jwt": self._state.keys.sign(claims, cat="cl_B7d4PD111AAA")}
 
     def sign_in(self, session: Session) -> dict[str, Any]:
-        """Return the sign-in that has led to a session."""
+        """Return the sign-in that created a session."""
         return {
             "object": "sign_in_attempt",
             "id": new_id("sia"),
@@ -122,7 +122,7 @@ class Shown:
         if user is None:
             return {"object": "user", "id": user_id}
         shown = user_object(user)
-        # What only the Backend API shows.
+        # Fields that only the Backend API shows.
         for name in ("private_metadata", "banned", "locked", "lockout_expires_in_seconds"):
             del shown[name]
         return shown

@@ -1,4 +1,4 @@
-"""The scripts that pages ask the Frontend API for: clerk-js, and in place of @clerk/ui a stub."""
+"""Serve the scripts that pages load from the Frontend API: clerk-js, and a stub for @clerk/ui, `script_routes`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.frontend import Frontend
 
-#: @clerk/nextjs 7 loads Clerk's components even where a page shows none; these do nothing.
+#: A stub: @clerk/nextjs 7 loads Clerk's UI components even on a page that shows none.
 _NO_UI = (
     "window.__internal_ClerkUICtor=class{async ensureMounted(){"
     'return new Proxy({},{get:(t,k)=>k==="then"?undefined:()=>{}})}};\n'

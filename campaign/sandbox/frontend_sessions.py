@@ -1,4 +1,4 @@
-"""Signing in with a ticket, and the session that follows, in the Frontend API."""
+"""Serve sign-in with a ticket, and sessions, in the Frontend API: `session_routes`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.state import State
     from campaign.sandbox.tokens import SignInToken
 
-#: What Clerk documents: sign-ins that one address may begin, and seconds. All come from this machine.
+#: Clerk's documented limit on sign-ins per IP address: number, and seconds. All requests come from this machine.
 _CLERKS_LIMIT = (5, 10)
 
 
@@ -37,7 +37,7 @@ def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
             limit.spend()
         browser_id = frontend.browser_of(request)
         if state.sessions.active(browser_id) is not None:
-            # The ticket stays unspent.
+            # Refuse before redeeming, so that the ticket stays unused.
             raise Refusal(
                 400,
                 "session_exists",
@@ -86,10 +86,10 @@ def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
 
 
 def redeem(state: State, ticket: str) -> str:
-    """Use the ticket up and return the user whom it signs in.
+    """Redeem the ticket and return the id of the user whom it signs in.
 
     Raises:
-        Refusal: it does not; the code says why.
+        Refusal: the ticket is not valid, or the user is banned or locked; the code says which.
     """
     token_id = state.tokens.id_in(ticket)
     token = None if token_id is None else state.tokens.get(token_id)
@@ -107,7 +107,7 @@ def redeem(state: State, ticket: str) -> str:
             long_message="Your account is locked. You will be able to try again in 1 hour.",
         )
     if not state.tokens.redeem(token.id):
-        # Another browser was faster, or the sandbox's inbox has just revoked it.
+        # Another browser redeemed the token first, or the sandbox's inbox has just revoked it.
         _check(state.tokens.get(token.id) or token)
         raise _refused("ticket_invalid_code", "This ticket is invalid.")
     return token.user_id
@@ -140,7 +140,7 @@ def _ticket_of(form: dict[str, str]) -> str:
 
 
 def _session_of(frontend: Frontend, request: Request) -> Session:
-    """Return the session that the path names, if it is the asking browser's and active."""
+    """Return the session in the path, if it is active and belongs to the browser that sends the request."""
     active = frontend.state.sessions.active(frontend.browser_of(request))
     session_id = request.path_params["session_id"]
     if active is None or active.id != session_id:

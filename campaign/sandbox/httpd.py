@@ -1,4 +1,4 @@
-"""Serving HTTP on loopback: the listening socket, uvicorn without a word, and pages in a thread of their own."""
+"""Serve HTTP on loopback: `HttpServer` (uvicorn without logging), `PageServer` in its own thread, `listen`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-#: The one address that anything here listens on.
+#: The only address that the sandbox listens on.
 HOST = "127.0.0.1"
 
-#: Connections that may wait to be accepted.
+#: The listening socket's backlog.
 BACKLOG = 512
 
-#: Seconds that an idle HTTP connection is kept: a client must not find one closed that it is about to use.
+#: Seconds that an idle HTTP connection stays open: long, so that no client reuses a connection just closed.
 _KEEP_ALIVE_S = 3600
 
-#: Seconds that answers under way get when the server stops.
+#: Seconds for open requests to finish when the server stops.
 _SHUTDOWN_TIMEOUT_S = 2
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, silent, and telling when it is ready."""
+    """uvicorn without logging; `started` is resolved when it is ready."""
 
     def __init__(self, app: ASGIApp, started: Future[None]) -> None:
         super().__init__(
@@ -51,16 +51,16 @@ class HttpServer(uvicorn.Server):
         self._told = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and tell."""
+        """Start to serve, and resolve `started`."""
         await super().startup(sockets)
         self._told.set_result(None)
 
 
 class PageServer:
-    """Serves an application on a free port of loopback while the block runs.
+    """Serve an application in a thread, on a free loopback port, while the block runs.
 
     Attributes:
-        url: `http://127.0.0.1:PORT`; exists inside the block.
+        url: `http://127.0.0.1:PORT`; set inside the block.
     """
 
     url: str
@@ -70,7 +70,7 @@ class PageServer:
         self._server = HttpServer(app, self._started)
 
     async def __aenter__(self) -> Self:
-        """Begin to serve."""
+        """Start to serve."""
         listener = listen(0)
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._run, args=(listener,), name="campaign-pages", daemon=True)
@@ -99,15 +99,15 @@ class PageServer:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on a port of loopback; 0 takes a free one.
+    """Return a socket that listens on a loopback port; 0 chooses a free port.
 
     Raises:
-        OSError: it cannot be had; `filename` names it.
+        OSError: the port is not available; `filename` names it.
     """
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, answers take 40 ms.
+    # asyncio disables Nagle's algorithm only if the protocol is given; with it, responses take 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # A port that was left a moment ago may be taken again.
+        # Allows a port in TIME_WAIT to be used again.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen(BACKLOG)

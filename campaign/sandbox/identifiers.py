@@ -1,4 +1,4 @@
-"""Identifiers in the form of Clerk's: a prefix and 27 characters. What they name is said elsewhere."""
+"""Make ids in Clerk's form, a prefix and 27 characters: `new_id`, `id_from`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import string
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
-#: As many as Clerk's have.
+#: The length of Clerk's ids.
 _ID_LENGTH = 27
 
 
 def new_id(prefix: str) -> str:
-    """Return a new identifier such as `sit_2Fq…`."""
+    """Return a new random id such as `sit_2Fq…`."""
     return _written(prefix, secrets.randbits(160))
 
 
 def id_from(prefix: str, text: str) -> str:
-    """Return the identifier that always belongs to `text`."""
+    """Return the id for `text`: the same text always gives the same id."""
     return _written(prefix, int.from_bytes(hashlib.sha256(text.encode()).digest()[:20], "big"))
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's keys: the secret and publishable ones, and the RSA key that signs and checks its JWTs."""
+"""Keep the sandbox's keys: secret key, publishable key, and the RSA key for its JWTs: `Keys`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class Keys:
-    """The keys, made at the first start and kept in the database.
+    """The keys, made at the first start and stored in the database.
 
     Attributes:
-        secret: `sk_test_…`, what the Backend API asks for.
-        host: the Frontend API's host that the publishable key names. It ends in `.clerk.accounts.dev`, so
-            that clerk-js carries the browser's identity in `__clerk_db_jwt` and not in a cookie.
+        secret: `sk_test_…`, which requests to the Backend API must carry.
+        host: the Frontend API's host in the publishable key. It ends in `.clerk.accounts.dev`, so that clerk-js
+            sends the browser's identity in `__clerk_db_jwt` and not in a cookie.
         publishable: `pk_test_…`, for the landing page.
         instance: `ins_…`, the `kid` of the JWTs.
     """
@@ -47,15 +47,15 @@ class Keys:
 
     @property
     def publishable(self) -> str:
-        """The publishable key, `pk_test_` and the host in base64."""
+        """The publishable key: `pk_test_`, then the host in base64."""
         return f"pk_test_{base64.b64encode(f'{self.host}$'.encode()).decode()}"
 
     def sign(self, claims: dict[str, Any], **header: str) -> str:
-        """Return a JWT with these claims, RS256."""
+        """Return a JWT with these claims, signed with RS256."""
         return jwt.encode(claims, self._private, algorithm="RS256", headers={"kid": self.instance} | header)
 
     def claims_of(self, token: str) -> dict[str, Any] | None:
-        """Return the claims of a JWT that this sandbox has signed, else None; its `exp` is not judged."""
+        """Return the claims of a JWT that this sandbox signed, else None. Does not check `exp`."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token, self._public, algorithms=["RS256"], options={"verify_exp": False, "verify_iat": False}
@@ -65,7 +65,7 @@ class Keys:
         return claims
 
     def jwks(self) -> dict[str, Any]:
-        """Return the public key as `GET /v1/jwks` answers (RFC 7517 §5)."""
+        """Return the public key in the form of `GET /v1/jwks` (RFC 7517 §5)."""
         key = RSAAlgorithm.to_jwk(self._public, as_dict=True)
         return {
             "keys": [

@@ -1,4 +1,4 @@
-"""Clerk's rate limits: so many requests in a window of so many seconds, then 429 until it ends."""
+"""Apply Clerk's rate limits: at most n requests per window, then 429 until the window ends: `Limit`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Limit:
-    """At most `count` requests in `seconds`; the first request after a window's end opens the next."""
+    """A limit of `count` requests per window of `seconds`; the first request after a window opens the next one."""
 
     def __init__(self, count: int, seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
         self._count = count
@@ -26,7 +26,7 @@ class Limit:
         """Count one request.
 
         Raises:
-            Refusal: 429, there have been too many; `Retry-After` holds the seconds until the window ends.
+            Refusal: 429, the window is full; `Retry-After` holds the seconds until it ends.
         """
         moment = self._now()
         if moment >= self._ends:

@@ -1,4 +1,4 @@
-"""The mail that the sandbox has taken: messages in a Maildir, untouched; envelopes in the database."""
+"""Store the mail that the sandbox accepts: messages unchanged in a Maildir, envelopes in the database: `Mailbox`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message's envelope, and the headers that a list of mails shows."""
+    """One message's envelope, and its headers for a list of mails."""
 
-    #: Counts the mails in the order in which they came.
+    #: Mails are numbered in the order of arrival.
     number: int
-    #: The name of its file in the Maildir.
+    #: The file name in the Maildir.
     name: str
     sender: str
     recipients: tuple[str, ...]
     subject: str
-    #: The List-Id header: what the campaign calls itself; may be empty.
+    #: The List-Id header, which names the campaign; may be empty.
     list_id: str
     #: Bytes.
     size: int
@@ -46,7 +46,7 @@ class Mail:
 
 
 class Mailbox:
-    """A Maildir that `mailbox.Maildir`, mutt and others can read, and what SMTP said of each message.
+    """A Maildir that `mailbox.Maildir`, mutt and others can read, and the SMTP envelope of each message.
 
     Attributes:
         folder: the Maildir.
@@ -60,7 +60,7 @@ class Mailbox:
             private_folder(part)
 
     def store(self, content: bytes, *, sender: str, recipients: Sequence[str]) -> str:
-        """Keep a message with its envelope and return its name in the Maildir."""
+        """Store a message with its envelope, and return its file name in the Maildir."""
         name = self._new_name()
         draft = self.folder / "tmp" / name
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ class Mailbox:
         return name
 
     def find(self, *, address: str = "", list_id: str | None = None, limit: int = 50, offset: int = 0) -> list[Mail]:
-        """Return mails, the newest first: those whose recipients hold `address`, and with that `list_id`."""
+        """Return mails, newest first, optionally only those with `address` in a recipient or with this `list_id`."""
         return [
             _mail(row)
             for row in self._database.all(
@@ -104,27 +104,27 @@ class Mailbox:
         return None if row is None else _mail(row)
 
     def content(self, mail: Mail) -> bytes | None:
-        """Return a message as it came over the wire, or None where it is no longer in the Maildir."""
+        """Return a message exactly as received, or None if it is no longer in the Maildir."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / "new" / mail.name).read_bytes()
-        # A mail program moves what it has shown, and appends flags to the name.
+        # Mail programs move a message that was read to `cur` and append flags to its name.
         for seen in (self.folder / "cur").glob(f"{mail.name}*"):
             with contextlib.suppress(FileNotFoundError):
                 return seen.read_bytes()
         return None
 
     def campaigns(self) -> list[tuple[str, int]]:
-        """Return each List-Id with the number of its mails, the one with the newest mail first."""
+        """Return each List-Id with the number of its mails; the one with the newest mail comes first."""
         rows = self._database.all("SELECT list_id, count(*) FROM mails GROUP BY list_id ORDER BY max(number) DESC")
         return [(row[0], row[1]) for row in rows]
 
     def last_number(self) -> int:
-        """Return the number of the newest mail, 0 where there is none: it grows when mail arrives."""
+        """Return the number of the newest mail, 0 if there is none."""
         row = self._database.one("SELECT coalesce(max(number), 0) FROM mails")
         return int(row[0]) if row else 0
 
     def defer(self, address: str, *, times: int) -> bool:
-        """Return whether to put the address off once more, and count it."""
+        """Return whether to defer the address once more, and count the deferral."""
         with self._database.transaction() as connection:
             return (
                 connection.execute(
@@ -136,7 +136,7 @@ class Mailbox:
             )
 
     def taken(self, address: str) -> None:
-        """Begin the address's count of deferrals afresh."""
+        """Reset the address's count of deferrals."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM deferrals WHERE folded = ?", (address.lower(),))
 

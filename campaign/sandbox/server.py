@@ -1,4 +1,4 @@
-"""The sandbox as a whole: its HTTP and SMTP servers in a thread of their own, on loopback only."""
+"""Run the sandbox: its HTTP and SMTP servers on loopback, in their own thread: `Sandbox`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def no_pages(_: State) -> Sequence[BaseRoute]:
-    """Return no routes: a sandbox without anything to look at."""
+    """Return no routes: a sandbox without web pages."""
     return ()
 
 
 class Sandbox:
-    """A Clerk-compatible server and a mail server that deliver nothing to anybody, for trying things out.
+    """A Clerk-compatible server and a mail server, for trials; no mail leaves them.
 
-    `async with Sandbox(folder) as sandbox:` serves until the block ends. The servers have a thread and an
-    event loop of their own, so that neither side holds up the other. All attributes exist inside the block.
+    `async with Sandbox(folder) as sandbox:` serves until the block ends. The servers run in their own thread and
+    event loop, so that neither side blocks the other. All attributes are set inside the block.
 
     Attributes:
-        state: what the sandbox remembers.
+        state: the sandbox's data.
         clerk_url: `http://127.0.0.1:PORT`.
         smtp_url: `smtp://127.0.0.1:PORT?tls=none`.
     """
@@ -52,14 +52,14 @@ class Sandbox:
         clerk_limits: bool = False,
         pages: Callable[[State], Sequence[BaseRoute]] = no_pages,
     ) -> None:
-        """Take what to serve.
+        """Set the parameters; entering the block starts the servers.
 
         Args:
-            folder: where the state is kept; made where there is none.
-            port: of HTTP; 0 takes a free one.
-            smtp_port: the same for SMTP.
-            clerk_limits: whether the rate limits that Clerk documents hold.
-            pages: more HTTP routes, such as the inbox.
+            folder: where the state is stored; created if it does not exist.
+            port: for HTTP; 0 chooses a free port.
+            smtp_port: for SMTP; 0 chooses a free port.
+            clerk_limits: whether to apply the rate limits that Clerk documents.
+            pages: returns more HTTP routes, such as the inbox.
         """
         self._folder = folder
         self._ports = (port, smtp_port)
@@ -79,23 +79,23 @@ class Sandbox:
 
     @property
     def maildir(self) -> Path:
-        """Where the mail lies."""
+        """The folder of the mail."""
         return self.state.mailbox.folder
 
     def learn(self, people: Iterable[tuple[str | None, str]]) -> None:
-        """Let Clerk know these people, (user id, address) each, as far as their addresses' fates allow.
+        """Add these people, (user id, address) each, as Clerk users, subject to the fates of their addresses.
 
-        They are read one by one, so there may be a million. Where an id is None, the address gets a user
-        unless it has one.
+        They are read one at a time, so there may be a million. If an id is None, a user is created for the
+        address, unless it already has one.
         """
         self.state.users.learn(people)
 
     async def __aenter__(self) -> Self:
-        """Begin to serve.
+        """Start to serve.
 
         Raises:
             SandboxError: the folder or a file in it cannot be used.
-            OSError: a port cannot be had; `errno` is EADDRINUSE where somebody else has it, and `filename`
+            OSError: a port is not available; `errno` is EADDRINUSE if another program uses it, and `filename`
                 names it.
         """
         with ExitStack() as opened:
@@ -122,7 +122,7 @@ class Sandbox:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop serving; what was taken is on disk."""
+        """Stop serving; all accepted mail is on disk."""
         await asyncio.to_thread(self._closing.close)
 
     def _stop(self) -> None:

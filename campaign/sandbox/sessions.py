@@ -1,4 +1,4 @@
-"""Browsers and the sessions that are signed in there, in the database. On the wire: `frontend_objects.py`."""
+"""Store browsers and their signed-in sessions in the database: `Sessions`. Their JSON: `frontend_objects.py`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.database import Database
 
-#: Clerk's default, seven days, in milliseconds.
+#: Clerk's default session lifetime, seven days, in milliseconds.
 _LIFETIME_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody signed in in one browser; instants are milliseconds."""
+    """A user's sign-in in one browser; instants are milliseconds since the epoch."""
 
     id: str
     browser_id: str
@@ -34,34 +34,34 @@ class Session:
 
 
 class Sessions:
-    """The sessions of all browsers. A browser has one active session at most, as Clerk's default is."""
+    """The sessions of all browsers. A browser has at most one active session, as is Clerk's default."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def new_browser(self) -> str:
-        """Return the identity of a new browser; who holds it is that browser."""
+        """Return the id of a new browser; any client that sends this id counts as that browser."""
         browser_id = new_id("dvb")
         with self._database.transaction() as connection:
             connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, now()))
         return browser_id
 
     def knows(self, browser_id: str) -> bool:
-        """Return whether there is such a browser."""
+        """Return whether this browser exists."""
         return self._database.one("SELECT 1 FROM browsers WHERE id = ?", browser_id) is not None
 
     def of_browser(self, browser_id: str) -> Sequence[Session]:
-        """Return the sessions that a browser has had, the newest first."""
+        """Return all sessions of a browser, past and active, newest first."""
         rows = self._database.all("SELECT * FROM sessions WHERE browser_id = ? ORDER BY number DESC", browser_id)
         return [_session(row) for row in rows]
 
     def of_user(self, user_id: str) -> Sequence[Session]:
-        """Return the sessions that a user has had, the newest first."""
+        """Return all sessions of a user, past and active, newest first."""
         rows = self._database.all("SELECT * FROM sessions WHERE user_id = ? ORDER BY number DESC", user_id)
         return [_session(row) for row in rows]
 
     def active(self, browser_id: str) -> Session | None:
-        """Return the browser's session that has neither ended nor expired."""
+        """Return the browser's session that has neither ended nor expired, or None."""
         row = self._database.one(
             "SELECT * FROM sessions WHERE browser_id = ? AND status = 'active' AND expires_at > ? ORDER BY number DESC",
             browser_id,
@@ -70,7 +70,7 @@ class Sessions:
         return None if row is None else _session(row)
 
     def begin(self, browser_id: str, user_id: str) -> Session:
-        """Return a new session of the user in the browser."""
+        """Start a session of the user in the browser, and return it."""
         moment = now()
         session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME_MS)
         with self._database.transaction() as connection:
@@ -83,12 +83,12 @@ class Sessions:
         return session
 
     def touch(self, session: Session) -> None:
-        """Remember that the session was used just now."""
+        """Set the session's last activity to now."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (now(), session.id))
 
     def finish(self, browser_id: str, *, status: str, session_id: str | None = None) -> None:
-        """Make the browser's active sessions, or one of them, `ended` or `removed`."""
+        """Set the browser's active sessions, or only `session_id`, to `ended` or `removed`."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE sessions SET status = ?1, updated_at = ?2"

@@ -1,7 +1,7 @@
-"""`python -m campaign.sandbox.ship_clerk_js` puts Clerk's script beside the sandbox, for a wheel and for tests.
+"""Fetch Clerk's script into this package, for wheels and tests: `python -m campaign.sandbox.ship_clerk_js`.
 
-It needs npm, and does nothing where the script is there already. `5` or `6` names a major version other than
-the current one.
+It needs npm, and does nothing if the script is already there. The argument `5` or `6` selects a major version
+other than the current one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from campaign.sandbox.errors import SandboxError
 
 
 def ship(majors: list[str]) -> None:
-    """Fetch these major versions, or the current one, to where the sandbox looks for them first.
+    """Fetch these major versions, or the current one, into the folder that the sandbox searches first.
 
     Raises:
-        SystemExit: a version is unknown, or npm cannot fetch it; the text says why.
+        SystemExit: a version is unknown, or npm cannot fetch it; the message says why.
     """
     for major in majors or [next(iter(RELEASES))]:
         release = RELEASES.get(major)

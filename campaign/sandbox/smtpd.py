@@ -1,6 +1,6 @@
-"""The sandbox's mail server: aiosmtpd on loopback, and the fates that an address asks for.
+"""Run the sandbox's mail server, aiosmtpd with the fates of addresses: `MailServer`.
 
-Where the mail goes is `mailbox.py`.
+`mailbox.py` stores the mail.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.mailbox import Mailbox
 
-#: What the server calls itself. It is nobody's name (RFC 6761 §6.3).
+#: The server's host name. The TLD `localhost` is reserved (RFC 6761 §6.3).
 HOSTNAME = "sandbox.localhost"
 
-#: Seconds of silence after which the server leaves. A sender that `+hang@` holds up must lose patience first.
+#: The idle time-out in seconds. A sender must reach its own time-out first, even with `+hang@`.
 _IDLE_TIMEOUT_S = 86_400.0
 
-#: The mailboxes that senders really write; aiosmtpd's own parser takes all others, a hundred times slower.
+#: Plain addresses, as real senders write them; aiosmtpd's own parser, a hundred times slower, gets the others.
 _PLAIN = re.compile(r"\s*<([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)>\s*(.*)", re.ASCII | re.DOTALL)
 
-# aiosmtpd logs every line that it reads, and the lines of a mail hold sign-in links.
+# aiosmtpd logs every line that it reads, and the lines of a mail contain sign-in links.
 logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 
 class MailServer:
-    """A set of SMTP sessions that deliver to one mailbox."""
+    """A group of SMTP sessions that deliver to one mailbox."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._handler = _Handler(mailbox)
@@ -44,13 +44,13 @@ class MailServer:
         return _Sessions(self._handler, self._sessions)
 
     async def close(self) -> None:
-        """Drop the connections that there still are and wait until they are gone."""
+        """Drop the open connections and wait until their tasks have ended."""
         tasks = [task for session in self._sessions if (task := session.drop()) is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Sessions(SMTP):
-    """One connection. It knows its like, so that the server can end them."""
+    """One connection. It registers itself with the server, so that the server can close it."""
 
     def __init__(self, handler: _Handler, all_of_them: set[_Sessions]) -> None:
         super().__init__(
@@ -66,7 +66,7 @@ class _Sessions(SMTP):
         super().connection_made(transport)
         self._all_of_them.add(self)
         if self._handler_coroutine is not None:
-            # A client that resets the connection is its own affair, no exception that nobody retrieved.
+            # Retrieve the exception of a connection that the client reset, or asyncio would log it.
             self._handler_coroutine.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -74,7 +74,7 @@ class _Sessions(SMTP):
         super().connection_lost(error)
 
     def drop(self) -> asyncio.Task[None] | None:
-        """Close the connection and return the task that then ends."""
+        """Close the connection, and return the task that ends as a result."""
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
         return self._handler_coroutine
@@ -85,12 +85,12 @@ class _Sessions(SMTP):
         try:
             return super()._getaddr(arg)
         except IndexError:
-            # The standard library's parser on "<mia@", which aiosmtpd does not expect.
+            # The parser of the standard library raises this on "<mia@", and aiosmtpd does not catch it.
             return None, None
 
 
 class _Handler:
-    """The hooks that aiosmtpd calls by their names."""
+    """aiosmtpd's hooks, which it calls by name."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -126,10 +126,10 @@ class _Handler:
         if any(fate.drop for fate in fates) and server.transport is not None:
             server.transport.close()
         if any(fate.drop or fate.hang for fate in fates):
-            # The end of the connection cancels this.
+            # Never reply. The task is cancelled when the connection closes.
             await asyncio.Event().wait()
         return f"250 2.0.0 OK: queued as {name}"
 
     async def handle_exception(self, error: Exception) -> str:
-        # A full disk, say, is no fault of the recipient's.
+        # A temporary error (4xx), because a fault of the sandbox, such as a full disk, is not the recipient's.
         return f"451 4.3.0 The sandbox failed ({type(error).__name__}), please try again later"

@@ -1,4 +1,4 @@
-"""All that the sandbox remembers, opened together from its folder. Each noun has a file of its own."""
+"""Open all of the sandbox's data from its folder: `State`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class State:
-    """The state in a folder: `sandbox.db` and the Maildir `mail`. Several processes may have it open.
+    """The data in a folder: `sandbox.db` and the Maildir `mail`. Several processes may have it open at once.
 
     Attributes:
-        folder: where it lies.
-        clerk_js: Clerk's script for the browser, which is fetched into it.
+        folder: where the data is.
+        clerk_js: Clerk's script for the browser, which is fetched into the folder.
 
     Raises:
         SandboxError: the folder or a file in it cannot be used.

@@ -1,4 +1,4 @@
-"""Sign-in tokens and what becomes of them, in the database. On the wire: `backend_tokens.py`."""
+"""Store sign-in tokens and their status in the database: `Tokens`. Their JSON: `backend_tokens.py`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class TokenStatus(StrEnum):
-    """Clerk's states of a sign-in token. There is none for an expired one: it still reads `pending`."""
+    """Clerk's statuses of a sign-in token. There is none for expired: an expired token still reads `pending`."""
 
     PENDING = "pending"
-    #: Somebody signed in with it.
+    #: A person signed in with it.
     ACCEPTED = "accepted"
     REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class SignInToken:
-    """What Clerk knows of a sign-in token. The credential itself is not kept; instants are milliseconds."""
+    """Clerk's record of a sign-in token, without the JWT itself; instants are milliseconds since the epoch."""
 
     id: str
     user_id: str
@@ -39,19 +39,19 @@ class SignInToken:
 
     @property
     def expired(self) -> bool:
-        """Whether it is pending past its end."""
+        """Whether it is still pending, but past its expiry."""
         return self.status is TokenStatus.PENDING and self.expires_at <= now()
 
 
 class Tokens:
-    """Clerk's sign-in tokens. Every change is one transaction, so of many who race for one token one wins."""
+    """Clerk's sign-in tokens. Every change is one transaction: of concurrent redemptions only one succeeds."""
 
     def __init__(self, database: Database, keys: Keys) -> None:
         self._database = database
         self._keys = keys
 
     def create(self, user_id: str, *, seconds: int) -> tuple[SignInToken, str] | None:
-        """Return a new token that lives so many seconds, and its JWT; None where there is no such user."""
+        """Return a new token that expires after `seconds`, and its JWT; None if there is no such user."""
         moment = now()
         token = SignInToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
         with self._database.transaction() as connection:
@@ -73,7 +73,7 @@ class Tokens:
         return token, self._keys.sign(claims, cat="cl_B7d4PD222AAA")
 
     def id_in(self, ticket: str) -> str | None:
-        """Return the id of the token that a JWT is, whatever became of it; None for a forged one."""
+        """Return the token id in a JWT, whatever the token's status; None if this sandbox did not sign the JWT."""
         claims = self._keys.claims_of(ticket)
         if claims is None or claims.get("st") != "sign_in_token":
             return None
@@ -85,7 +85,7 @@ class Tokens:
         return None if row is None else _token(row)
 
     def find(self, *, user_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[SignInToken]:
-        """Return tokens, the newest first; where a user is given, that user's."""
+        """Return tokens, newest first, optionally only those of one user."""
         return [
             _token(row)
             for row in self._database.all(
@@ -97,7 +97,7 @@ class Tokens:
         ]
 
     def redeem(self, token_id: str) -> bool:
-        """Use the token up and return True, or return False where it is used, revoked, expired or unknown."""
+        """Redeem the token and return True; return False if it is used, revoked, expired or unknown."""
         moment = now()
         return self._change(
             "UPDATE sign_in_tokens SET status = 'accepted', updated_at = ?"
@@ -106,14 +106,14 @@ class Tokens:
         )
 
     def revoke(self, token_id: str) -> bool:
-        """Revoke the token and return True, or return False where it is not pending, or unknown."""
+        """Revoke the token and return True; return False if it is not pending or unknown."""
         return self._change(
             "UPDATE sign_in_tokens SET status = 'revoked', updated_at = ? WHERE id = ? AND status = 'pending'",
             (now(), token_id),
         )
 
     def expire(self, token_id: str) -> bool:
-        """End a pending token's life now and return True, or return False where it is not pending."""
+        """Expire a pending token now and return True; return False if it is not pending."""
         moment = now()
         return self._change(
             "UPDATE sign_in_tokens SET expires_at = ? WHERE id = ? AND status = 'pending'", (moment, token_id)

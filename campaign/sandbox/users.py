@@ -1,4 +1,4 @@
-"""The people that the sandbox's Clerk knows, in the database. On the wire: `backend_users.py`."""
+"""Store the users of the sandbox's Clerk in the database: `Users`. Their JSON: `backend_users.py`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.database import Database
 
-#: People learned in one transaction.
+#: The batch size of `learn`: people per transaction.
 _PEOPLE_PER_TRANSACTION = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """One of a user's addresses."""
+    """One email address of a user."""
 
     id: str
     address: str
-    #: Milliseconds since the epoch, as all of Clerk's instants.
+    #: Milliseconds since the epoch, like all of Clerk's instants.
     created_at: int
 
 
@@ -39,7 +39,7 @@ class User:
     addresses: tuple[EmailAddress, ...]
     banned: bool
     locked: bool
-    #: What `POST /v1/users` was given beside the addresses.
+    #: The fields that were given to `POST /v1/users` beside the addresses.
     profile: Mapping[str, Any]
     created_at: int
     updated_at: int
@@ -47,16 +47,16 @@ class User:
 
 
 class Users:
-    """Clerk's users. Addresses are compared without regard to case."""
+    """Clerk's users. Addresses are compared case-insensitively."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def learn(self, people: Iterable[tuple[str | None, str]]) -> None:
-        """Know these people from now on, (user id, address) each, as far as their addresses' fates allow.
+        """Add these people, (user id, address) each, subject to the fates of their addresses.
 
-        Where the user id is None, the address gets a user unless it has one. A user who is known already
-        gets the address beside those that he has.
+        If the user id is None, a user is created for the address, unless it already has one. If the user
+        exists, the address is added to the user's other addresses.
         """
         remaining = iter(people)
         while chunk := list(islice(remaining, _PEOPLE_PER_TRANSACTION)):
@@ -73,7 +73,7 @@ class Users:
                 )
 
     def create(self, addresses: Sequence[str], profile: Mapping[str, Any]) -> User | None:
-        """Return a new user with these addresses, or None where one of them belongs to somebody already."""
+        """Return a new user with these addresses, or None if one of them already belongs to a user."""
         user_id, moment = new_id("user"), now()
         fates = [fate_of(address) for address in addresses]
         with self._database.transaction() as connection:
@@ -104,17 +104,17 @@ class Users:
     def find(
         self, *, ids: Sequence[str] = (), addresses: Sequence[str] = (), limit: int = 10, offset: int = 0
     ) -> list[User]:
-        """Return users, the newest first; where ids or addresses are given, those who have one of them."""
+        """Return users, newest first, optionally filtered by id and by address."""
         where, values = _condition(ids, addresses)
         rows = self._database.all(
-            f"SELECT * FROM users{where} ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",  # noqa: S608 - ours
+            f"SELECT * FROM users{where} ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",  # noqa: S608 - bound
             *values,
             limit,
             offset,
         )
         found = {row["id"]: list[EmailAddress]() for row in rows}
         for row in self._database.all(
-            f"SELECT * FROM email_addresses WHERE user_id IN ({_marks(found)}) ORDER BY number",  # noqa: S608 - ours
+            f"SELECT * FROM email_addresses WHERE user_id IN ({_marks(found)}) ORDER BY number",  # noqa: S608 - bound
             *found,
         ):
             found[row["user_id"]].append(
@@ -123,9 +123,9 @@ class Users:
         return [_user(row, found[row["id"]]) for row in rows]
 
     def count(self, *, ids: Sequence[str] = (), addresses: Sequence[str] = ()) -> int:
-        """Return how many users there are; where ids or addresses are given, how many have one of them."""
+        """Return the number of users, optionally filtered by id and by address."""
         where, values = _condition(ids, addresses)
-        row = self._database.one(f"SELECT count(*) FROM users{where}", *values)  # noqa: S608 - ours
+        row = self._database.one(f"SELECT count(*) FROM users{where}", *values)  # noqa: S608 - bound
         return int(row[0]) if row else 0
 
 
@@ -159,7 +159,7 @@ def _condition(ids: Sequence[str], addresses: Sequence[str]) -> tuple[str, list[
         conditions.append(f"id IN ({_marks(ids)})")
         values += ids
     if addresses:
-        owners = f"SELECT user_id FROM email_addresses WHERE folded IN ({_marks(addresses)})"  # noqa: S608 - ours
+        owners = f"SELECT user_id FROM email_addresses WHERE folded IN ({_marks(addresses)})"  # noqa: S608 - bound
         conditions.append(f"id IN ({owners})")
         values += [address.lower() for address in addresses]
     return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), values

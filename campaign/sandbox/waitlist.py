@@ -1,4 +1,4 @@
-"""Clerk's waitlist, in the database: addresses that ask to be let in. An entry is not a user."""
+"""Store Clerk's waitlist in the database: addresses that want to sign up: `Waitlist`. An entry is not a user."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class WaitlistEntry:
 
 
 class Waitlist:
-    """The entries of the waitlist, one for each address."""
+    """The waitlist's entries, one per address."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, address: str) -> WaitlistEntry:
-        """Return the entry of an address, a new one where it has none."""
+        """Return the entry of an address; create it if there is none."""
         moment = now()
         with self._database.transaction() as connection:
             connection.execute(
@@ -45,7 +45,7 @@ class Waitlist:
         return _entry(row)
 
     def find(self, *, status: str | None = None, limit: int = 10, offset: int = 0) -> Sequence[WaitlistEntry]:
-        """Return entries, the newest first; where a status is given, those that have it."""
+        """Return entries, newest first, optionally only those with this status."""
         return [
             _entry(row)
             for row in self._database.all(
@@ -58,12 +58,12 @@ class Waitlist:
         ]
 
     def count(self, *, status: str | None = None) -> int:
-        """Return how many entries there are; where a status is given, how many have it."""
+        """Return the number of entries, optionally only those with this status."""
         row = self._database.one("SELECT count(*) FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1", status)
         return int(row[0]) if row else 0
 
     def move(self, entry_id: str, *, status: str) -> WaitlistEntry | None:
-        """Return the entry with its new status, or None where there is no such entry."""
+        """Set the entry's status and return the entry, or None if there is no such entry."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE waitlist_entries SET status = ?, updated_at = ? WHERE id = ?",

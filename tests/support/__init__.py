@@ -1,4 +1,4 @@
-"""What the tests share: servers that misbehave on request, a workspace, an independent checker of the promises."""
+"""Shared code of the tests: servers that fail on request, workspaces, and an independent checker of the promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of Clerk's API at a scripted server: the answer, or the error that it means. No test is here."""
+"""Make one call to a scripted Clerk and return the result or the error: `ask`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TWO_DAYS = timedelta(hours=48)
 
 
 def ask(url: str, call: Callable[[Clerk], Awaitable[T]]) -> T | CampaignError:
-    """Return the answer to one call, or the error."""
+    """Return the result of one call, or the error that it raised."""
 
     async def run() -> T:
         async with Clerk(url, KEY) as clerk:
@@ -40,7 +40,7 @@ def ask(url: str, call: Callable[[Clerk], Awaitable[T]]) -> T | CampaignError:
 
 
 def create(clerk: Clerk) -> Awaitable[SignInToken]:
-    """Ask for Ada's token."""
+    """Request a token for Ada."""
     return clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS)
 
 
@@ -53,5 +53,5 @@ CALLS: dict[str, Callable[[Clerk], Awaitable[object]]] = {
 
 
 def faulty(at: str, action: Action) -> ClerkServer:
-    """Return a server that always answers some call so."""
+    """Return a server that answers every call at this stage with the action."""
     return ClerkServer(ClerkScript(faults=(Fault(at, action),)))

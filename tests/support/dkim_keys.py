@@ -1,4 +1,4 @@
-"""Keys that sign mails, made for the tests, and the verdict of another's verifier. No test is here."""
+"""Make DKIM keys for the tests, and check signatures with dkimpy, an independent verifier: `pem`, `verifies`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: An RSA key of 512 bits, which nothing makes any more.
+#: An RSA key of 512 bits, too short for today's libraries to generate.
 _SMALL = """
 MIIBVAIBADANBgkqhkiG9w0BAQEFAASCAT4wggE6AgEAAkEA6gzo5QfsbjIMVa69VKDaCcpgz62r2HS+09y+HGACAV9haNG70/H4sWZPbWtU2Sh7
 oviHsqSwBJAFsnTxlrBIwQIDAQABAkAg6MXKhm2xJOplFdfbUW63F7S7HuFd4zR917kHhlxh0sGkovWQeiBw/dALFTvATS2yQcTAngo8NCyFrKM3
@@ -31,14 +31,14 @@ sjDxo3ZV7ho=
 """
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its affair
+    warnings.simplefilter("ignore")  # warnings of dkimpy itself
     import dkim
     from dkim.canonicalization import Relaxed
 
 
 @cache
 def pem(kind: str) -> bytes:
-    """Return a private key of a kind: `rsa` with its bits, `ed25519`, `ec`; or something else that PEM may hold."""
+    """Return a private key by kind: `rsa` with its bits, `ed25519`, `ec`, or a kind of PEM that is no usable key."""
     if kind == "encrypted":
         return _key("rsa2048").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pass"))
     if kind == "public":
@@ -58,14 +58,14 @@ def _key(kind: str) -> RSAPrivateKey | Ed25519PrivateKey | ec.EllipticCurvePriva
 
 
 def write_key(folder: Path, kind: str, name: str = "dkim.pem") -> Path:
-    """Write a private key and return its file."""
+    """Write a private key and return its path."""
     path = folder / name
     path.write_bytes(pem(kind))
     return path
 
 
 def canonical(message: bytes) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
-    """Return the headers in their relaxed form, and the body, as another reads them; None where nobody can."""
+    """Return the relaxed headers and the body according to dkimpy; None if it cannot parse the message."""
     try:
         headers, body = dkim.rfc822_parse(message)
     except dkim.MessageFormatError:
@@ -74,7 +74,7 @@ def canonical(message: bytes) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
 
 
 def verifies(message: bytes, records: Mapping[str, str]) -> bool:
-    """Return whether dkimpy takes the first signature of a message, with these TXT records in the DNS."""
+    """Return whether dkimpy accepts the first signature of a message, with these TXT records in the DNS."""
 
     def txt(name: bytes, timeout: int = 5) -> bytes | None:
         del timeout

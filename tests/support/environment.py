@@ -1,4 +1,4 @@
-"""A campaign with servers of its own: a Clerk, a mail server, and the workspace that works with them."""
+"""Set up a campaign with its own servers: a Clerk, a mail server and a workspace: `environment`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that takes part in one test."""
+    """The workspace and the servers of one test."""
 
     work: ForkingWorkspace
     clerk: ClerkServer
@@ -36,12 +36,12 @@ class Environment:
 
     @property
     def accepted(self) -> list[Event]:
-        """What the mail server took, in order."""
+        """The acceptances of the mail server, in order."""
         return self.smtp.events("accept")
 
     @property
     def mailed(self) -> list[str]:
-        """Who got mail, in the order of the alphabet; whoever got two stands there twice."""
+        """The addresses that got mail, sorted; an address that got two mails is in it twice."""
         return sorted(event["rcpt"][0] for event in self.accepted)
 
     @property
@@ -51,7 +51,7 @@ class Environment:
 
     @property
     def revoked(self) -> set[str]:
-        """The ids of the tokens that Clerk was told to revoke."""
+        """The ids of the tokens that were revoked at Clerk."""
         return {event["id"] for event in self.clerk.events("revoked")}
 
     def verdict(self, **terms: Any) -> Verdict:  # noqa: ANN401 - the fields of Terms
@@ -74,7 +74,7 @@ class Environment:
 
     @property
     def silent(self) -> bool:
-        """Whether neither server heard anything."""
+        """Whether neither server got a request."""
         return not self.smtp.events() and not self.clerk.events()
 
 
@@ -87,7 +87,7 @@ def environment(
     smtp: SmtpScript | None = None,
     **campaign: Any,  # noqa: ANN401 - the same
 ) -> Iterator[Environment]:
-    """Yield a campaign in `folder` with its servers; Clerk knows the people of its CSV."""
+    """Yield a campaign in `folder` with its servers; the users of Clerk are the people of its CSV."""
     work = ForkingWorkspace(folder)
     work.write(people, **campaign)
     script = clerk or ClerkScript()
@@ -103,7 +103,7 @@ def environment(
 def wait_for(
     seen: Callable[[], object], process: subprocess.Popen[str], *, every: float = 0.01, timeout: float = 60
 ) -> None:
-    """Return when something was seen while a process runs; a process that ended before is a failure."""
+    """Wait until `seen` is true while a process runs; it is a failure if the process ends before."""
     deadline = time.monotonic() + timeout
     while not seen():
         assert process.poll() is None, process.communicate()

@@ -1,4 +1,4 @@
-"""A clock that the tests own, and waiting for what happens outside of it. No test is here."""
+"""A clock that the tests control, `FakeClock`, and functions that wait for events outside of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: So many rounds of the event loop let everything happen that needs no time.
+#: Rounds of the event loop that are enough for everything that needs no time.
 _ROUNDS = 12
 
 
@@ -34,11 +34,11 @@ class FakeClock:
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Return when the clock was moved so far."""
+        """Return when the clock was moved by this many seconds."""
         await self._woken_in(seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        """Return True as soon as the event is set, or False when the clock was moved so far."""
+        """Return True as soon as the event is set, or False when the clock was moved by this many seconds."""
         sleeper = self._woken_in(seconds)
         waiter = asyncio.ensure_future(event.wait())  # noqa: TID251 - a test's clock, not the program's
         futures: set[asyncio.Future[Any]] = {sleeper, waiter}
@@ -53,18 +53,18 @@ class FakeClock:
 
     @property
     def wakes_at(self) -> float | None:
-        """The instant at which the first sleeper wakes, or None if nobody sleeps."""
+        """The instant at which the first sleeper wakes, or None if there is no sleeper."""
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
     def jump(self, seconds: float) -> None:
-        """Let time pass at once, as for a process that was stopped: all who sleep wake late."""
+        """Let time pass at once, as for a stopped process: all sleepers wake late."""
         self._now += seconds
         self._wake()
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, waking each sleeper at its own instant."""
+        """Let time pass, and wake each sleeper at its own instant."""
         end = self._now + seconds
         await settled()
         while (instant := self.wakes_at) is not None and instant <= end:
@@ -75,12 +75,13 @@ class FakeClock:
     async def play(
         self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 10.0
     ) -> None:
-        """Let time pass as fast as sleepers wake until a task is done.
+        """Move the clock from sleeper to sleeper until a task is done.
 
         Args:
-            task: what is to end.
-            work: how many things are under way that take real time, and how many there were: meanwhile time stands.
-            within: real seconds.
+            task: the task to run to its end.
+            work: returns how many calls that take real time are running, and how many were started; the clock
+                stands still while one is running.
+            within: the time-out in real seconds.
         """
         until = time.monotonic() + within
         while not task.done():
@@ -111,13 +112,13 @@ class FakeClock:
 
 
 async def settled() -> None:
-    """Return when everything has happened that needs no time."""
+    """Return when everything that needs no time has happened."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)  # noqa: TID251 - a round of the event loop, no time
 
 
 async def eventually(condition: Callable[[], bool], *, within: float = 10.0) -> None:
-    """Return as soon as a condition holds; fail after `within` real seconds."""
+    """Return as soon as the condition is true; fail after `within` real seconds."""
     until = time.monotonic() + within
     while not condition():
         assert time.monotonic() < until, "it does not come true"

@@ -1,7 +1,7 @@
-"""The program as a process per command, at the price of a fork: its modules are loaded once and then inherited.
+"""Run each command as a fork of a process that has loaded the program's modules once: `ForkingWorkspace`.
 
-As a process (`python -m support.fork_server`) it reads a request a line (JSON: arguments, folder, environment, files
-for the output), becomes `campaign` in a child, and answers with the exit code.
+As a process (`python -m support.fork_server`) it reads one request per line (JSON: arguments, folder, environment,
+output files), runs `campaign` in a child, and answers with the exit code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class ForkServer:
-    """The process that forks."""
+    """The client of the forking process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -48,7 +48,7 @@ class ForkServer:
         atexit.register(self.close)
 
     def run(self, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], timeout: float) -> Done:
-        """Return how `campaign` with these arguments ended."""
+        """Run `campaign` with these arguments, and return its exit code and output."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._turn, tempfile.TemporaryDirectory() as outputs:
@@ -71,27 +71,27 @@ class ForkServer:
 
 @cache
 def fork_server() -> ForkServer:
-    """Return the one of this test run."""
+    """Return the fork server of this test run."""
     return ForkServer()
 
 
 @dataclass
 class ForkingWorkspace(Workspace):
-    """A workspace whose commands are forks of a process that is warm; what was started beside the test is ended."""
+    """A workspace whose commands are forks of a warm process; `end` kills the processes of `start`."""
 
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str, **more: Sequence[str]) -> subprocess.Popen[str]:
-        """Start `campaign` with these arguments, as a process that needs no warmth."""
+        """Start `campaign` with these arguments as a new process, without a fork."""
         self.started.append(super().start(*arguments, **more))
         return self.started[-1]
 
     def cold(self, *arguments: str) -> Done:
-        """Run `campaign` with these arguments to its end, as a process that starts from nothing."""
+        """Run `campaign` with these arguments to its end, as a new process, without a fork."""
         return super().campaign(*arguments)
 
     def end(self) -> None:
-        """End what is still running."""
+        """Kill the processes that still run."""
         for process in self.started:
             process.kill()
             process.communicate()
@@ -102,8 +102,8 @@ class ForkingWorkspace(Workspace):
 
 
 def serve() -> None:
-    """Answer requests until there are no more; a child returns, as the program that was asked for."""
-    gc.freeze()  # so that a child need not copy what it never touches
+    """Answer requests until there are no more; in a child, return to run the requested program."""
+    gc.freeze()  # avoids copy-on-write in the children
     while line := sys.stdin.readline():
         request = json.loads(line)
         child = os.fork()
@@ -116,7 +116,7 @@ def serve() -> None:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Turn this process into one that a shell might have started."""
+    """Give this process the output, arguments and environment of the request, as if a shell had started it."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
@@ -128,12 +128,12 @@ def become(request: dict[str, Any]) -> None:
 
 
 def leave(code: object) -> None:
-    """End this process as the interpreter would, but for taking apart all the modules that it inherited."""
+    """End this process as the interpreter would, but without unloading all the inherited modules."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()  # noqa: SLF001 - what the interpreter does
-    gc.collect()  # whatever was never awaited says so
+    gc.collect()  # shows warnings about coroutines that were never awaited
     if isinstance(code, str):
         sys.exit(code)
     sys.stdout.flush()
@@ -142,7 +142,7 @@ def leave(code: object) -> None:
 
 
 def end_of(child: int, timeout: float) -> int | None:
-    """Return a child's exit code, or None if it had to be killed after so many seconds."""
+    """Return a child's exit code, or None if it was killed at the time-out (seconds)."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -155,7 +155,7 @@ def end_of(child: int, timeout: float) -> int | None:
 
 
 def preload() -> None:
-    """Load whatever a command might, so that no child has to."""
+    """Import all modules that a command may need, so that the children need not."""
     late = ("httpx", "httpcore", "anyio._backends._asyncio", "css_inline", "uvloop")
     ours = pkgutil.walk_packages([str(ROOT / "campaign")], "campaign.")
     for name in (*late, *(found.name for found in ours)):

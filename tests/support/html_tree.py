@@ -1,4 +1,4 @@
-"""An HTML page as a tree, for tests that look at what a reader would see. Tags that do not match are an error."""
+"""Parse an HTML page into a tree, for tests of what a reader sees: `tree`. Unmatched tags are an error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Node:
 
     @property
     def text(self) -> str:
-        """All text in it, its white space evened out."""
+        """All text in it, with white space collapsed."""
         return " ".join("".join(self.pieces()).split())
 
     def all(self, tag: str | None = None, look: str | None = None) -> Iterator[Node]:
-        """Yield the elements in it with this tag and this class, in the order of the page."""
+        """Yield the descendants with this tag and this class, in the order of the page."""
         for child in self.children:
             if isinstance(child, Node):
                 if tag in {None, child.tag} and (look is None or look in child.attributes.get("class", "").split()):
@@ -34,16 +34,16 @@ class Node:
                 yield from child.all(tag, look)
 
     def one(self, tag: str | None = None, look: str | None = None) -> Node:
-        """Return the only such element."""
+        """Return the only descendant with this tag and this class."""
         (found,) = self.all(tag, look)
         return found
 
     def rows(self) -> list[list[str]]:
-        """Return the texts of a table's body, row by row."""
+        """Return the cell texts of a table's body, row by row."""
         return [[cell.text for cell in row.children if isinstance(cell, Node)] for row in self.one("tbody").all("tr")]
 
     def titled(self, heading: str) -> Node:
-        """Return the smallest section or article with a heading that begins like this."""
+        """Return the smallest section or article whose heading starts with this text."""
         boxes = [box for tag in ("section", "article") for box in self.all(tag) if _heading(box).startswith(heading)]
         return min(boxes, key=lambda box: len(box.text))
 

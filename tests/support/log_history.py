@@ -1,4 +1,4 @@
-"""A campaign of made-up people that ran over days, written into a send log as a run would. No test is here."""
+"""Write a send log as if a campaign with imaginary people had run for days: `LogHistory`."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 #: 3 March 2026, 09:00 UTC.
 START = 1_772_528_400.0
-#: Markup, an address, an id of Clerk and a token's likeness, as an evil server would have them.
+#: A hostile reply: HTML, an address, an id of Clerk, and a text like a token.
 HOSTILE = "<script>alert(1)</script> <b>u{0}</b> u{0}@{1} user_{0} 4F3A2B1C9D no"
 DOMAINS = ("gmail.example", "outlook.example", "icloud.example", "acme.example")
-#: How many rows are under way at once while the log is written.
+#: How many rows are in progress at once while the log is written.
 _TOGETHER = 500
 
 
 class Dial:
-    """A clock that shows what it was set to."""
+    """A clock that a test sets by hand."""
 
     def __init__(self) -> None:
         self.at = START
 
     def now(self) -> float:
-        """Return what it was set to."""
+        """Return the time that was set."""
         return self.at
 
     async def sleep(self, seconds: float) -> None:
-        """Nobody sleeps here."""
+        """Not supported."""
         raise NotImplementedError
 
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        """Nobody waits here."""
+        """Not supported."""
         raise NotImplementedError
 
 
@@ -50,8 +50,8 @@ class LogHistory:
     Args:
         path: the send log.
         recipients: rows of the CSV.
-        batches: they are mailed in so many runs, a day apart.
-        rate: messages a second.
+        batches: the number of runs, one day apart.
+        rate: messages per second.
     """
 
     def __init__(self, path: Path, *, recipients: int = 5000, batches: int = 3, rate: float = 20.0) -> None:
@@ -63,7 +63,7 @@ class LogHistory:
         self._dice = random.Random(7)  # noqa: S311 - not for secrets
 
     def write(self) -> None:
-        """Write it."""
+        """Write the log."""
         log = SendLog(self._path, "trial", self._clock)
         try:
             enlist(log, list(self._rows()))
@@ -85,7 +85,7 @@ class LogHistory:
     async def _run(self, log: SendLog) -> None:
         async with log:
             rows = await log.claim(self._recipients, QueueCursor())
-            # the last few stay in the queue
+            # The last 1 % stays in the queue.
             rows = rows[: len(rows) - len(rows) // 100]
             for start in range(0, len(rows), _TOGETHER):
                 together = rows[start : start + _TOGETHER]
@@ -93,7 +93,7 @@ class LogHistory:
             await self._revoke(log)
 
     async def _deliver(self, log: SendLog, row: Delivery, place: int) -> None:
-        """Take a row along the path that the dice want."""
+        """Move a row along a path chosen by seeded random numbers."""
         dice, each = random.Random(place), self._recipients / self._batches  # noqa: S311 - not for secrets
         moment = START + place // each * 86_400 + place % each / self._rate
         fate = dice.random()
@@ -106,7 +106,7 @@ class LogHistory:
             moment, row, again = await self._attempt(log, row, moment, dice, fate)
             if not again:
                 return
-            # whoever was put off is taken at the next try, but for the full mailboxes
+            # A deferred message is accepted at the next attempt, except for full mailboxes.
             fate = fate if fate < 0.03 else 1.0
 
     async def _attempt(

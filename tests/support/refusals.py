@@ -1,4 +1,4 @@
-"""How a refusal is told from a crash, and a look into the send log that shares no code with it."""
+"""Check that the program refused a command, and read the send log without the program's code: `refused`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 2) -> str:
-    """Return what was said on stderr: `campaign: ` and a sentence that holds the words, with the exit code."""
+    """Check the exit code and return the sentence on stderr, which starts with `campaign: ` and contains the words."""
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     first, *more = done.stderr.rstrip("\n").split("\n")
@@ -26,14 +26,14 @@ def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 2) 
 
 
 def stranger_to(folder: Path) -> ForkingWorkspace:
-    """Return a campaign with no settings and no servers: whatever happens, happens in the sandbox."""
+    """Return a campaign without settings and servers, so that it uses the sandbox."""
     work = ForkingWorkspace(folder)
     work.write()
     return work
 
 
 def table_of(log: Path, name: str) -> list[tuple[Any, ...]]:
-    """Return all rows of a table of a send log; none where there is no log."""
+    """Return all rows of a send log's table; none if the log does not exist."""
     if not log.exists():
         return []
     with closing(sqlite3.connect(f"{log.absolute().as_uri()}?mode=ro", uri=True)) as connection:

@@ -1,4 +1,4 @@
-"""A feed on a real send log and a clock of the tests: recipients are handed out, and settled as a test says."""
+"""Run the scheduler on a real send log and a fake clock; the test settles the rows: `SchedulerHarness`."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SENT = Outcome(Status.SENT)
 
 
 def again(seconds: float, *, after: float = 0.0) -> Outcome:
-    """Return the outcome of a row that is to be tried again so many seconds after an instant."""
+    """Return the outcome of a row to be retried this many seconds after an instant."""
     return Outcome(Status.QUEUED, "later", faults=1, not_before=(after or START) + seconds)
 
 
 def names(number: int) -> list[str]:
-    """Return the keys of `logbook.people`."""
+    """Return the keys of `people` in `sendlog_helpers.py`."""
     return [f"user_{each}" for each in range(1, number + 1)]
 
 
 class Watched(SendLog):
-    """A send log that knows how many calls of it are under way, which take real time, and how many there were."""
+    """A send log that counts its calls, running and in total; the calls take real time."""
 
     busy = calls = 0
 
@@ -55,7 +55,7 @@ class Watched(SendLog):
         return found
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
-        """Return when the next row is due."""
+        """Return when the next row is due, in seconds since the epoch."""
         due: float | None = await self._while(super().next_due(after, without=without))
         return due
 
@@ -65,15 +65,15 @@ class Watched(SendLog):
 
 
 class SchedulerHarness:
-    """A run that hands out recipients and settles each after some seconds.
+    """A run that hands out recipients and settles each after `takes` seconds.
 
     Args:
-        path: the log.
+        path: the send log.
         rows: the CSV.
-        services: rates of what everybody needs a turn of.
+        services: the rates that limit all deliveries; the first is that of messages.
         domains: rates by recipient domain.
-        connections: decides how many may be under way; one allows for five.
-        takes: seconds that each is under way.
+        connections: determines the concurrency limit; one connection allows five deliveries.
+        takes: seconds that each delivery takes.
     """
 
     def __init__(
@@ -110,15 +110,15 @@ class SchedulerHarness:
             limit=limit,
             on_wait=lambda why, until: self.waits.append((why, until - START)),
         )
-        #: (seconds since the start, key) of each that was handed out and had its turns.
+        #: (seconds since the start, key) of each delivery that got its permits.
         self.went: list[tuple[float, str]] = []
-        #: When each was handed out, in seconds since the start.
+        #: When each delivery was handed out, in seconds since the start.
         self.began: list[float] = []
         self.most_under_way = 0
         self._under_way: set[str] = set()
 
     def run(self, settle: Callable[[Delivery], Outcome] = lambda _: SENT) -> list[str]:
-        """Hand out until there is none; return the keys in the order in which they went."""
+        """Hand out rows until none is left; return their keys in the order in which they got their permits."""
 
         async def play() -> None:
             async with self.log:
@@ -137,7 +137,7 @@ class SchedulerHarness:
         return self.clock.now() - START
 
     def times(self) -> Counter[str]:
-        """Return how often each key went."""
+        """Return how often each key was delivered."""
         return Counter(key for _, key in self.went)
 
     async def _run(self, settle: Callable[[Delivery], Outcome]) -> None:

@@ -1,4 +1,4 @@
-"""A send log for the tests: filled with made-up people, brought into any state, and looked at from outside."""
+"""Fill a send log with imaginary people, bring its rows into any state and read it from outside: `bring`, `table`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ END_STATES = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
 
 
 def person(number: int, *, domain: str = "example.com", **variables: str) -> Recipient:
-    """Return a made-up recipient."""
+    """Return an imaginary recipient."""
     name = f"user_{number}"
     return Recipient(name, f"u{number}@{domain}", name, variables or {"first_name": f"Name {number}"}, number + 1)
 
 
 def people(number: int) -> list[Recipient]:
-    """Return so many made-up recipients."""
+    """Return `number` imaginary recipients."""
     return [person(each) for each in range(1, number + 1)]
 
 
@@ -46,7 +46,7 @@ def opened(path: Path, *, campaign: str = "trial", clock: FakeClock | None = Non
 
 
 def enlist(log: SendLog, rows: Sequence[Recipient | InvalidRow], *, source: str = "people.csv") -> Enlistment:
-    """Enlist rows as a CSV with a fingerprint of its own."""
+    """Enlist rows, as a CSV with its own digest."""
     return log.enlist(lambda: rows, source=source, digest=repr(rows))
 
 
@@ -57,14 +57,14 @@ def token(delivery: Delivery) -> SignInToken:
 
 
 async def issue(log: SendLog, delivery: Delivery) -> Delivery:
-    """Take a row to where its token is known."""
+    """Bring a row to the state in which its token is known."""
     delivery = await log.issuing(delivery, user_id=delivery.recipient.user_id or "", expires_in=TWO_DAYS)
     await log.issued(delivery, token(delivery))
     return delivery
 
 
 async def intend(log: SendLog, delivery: Delivery) -> Delivery:
-    """Take a row to where its message may be out."""
+    """Bring a row to the state in which its message may be out."""
     delivery = await issue(log, delivery)
     message_id = f"<{delivery.id}.{delivery.generation}@acme.example>"
     await log.sending(delivery, message_id=message_id, server="mail.example:587", with_token=True)
@@ -72,7 +72,7 @@ async def intend(log: SendLog, delivery: Delivery) -> Delivery:
 
 
 async def bring(log: SendLog, delivery: Delivery, state: Status) -> Delivery:
-    """Take a queued row to any state, as a run would."""
+    """Bring a queued row to any state, as a run would."""
     if state is Status.ISSUING:
         return await issue(log, delivery)
     if state is Status.SKIPPED:
@@ -87,7 +87,7 @@ async def bring(log: SendLog, delivery: Delivery, state: Status) -> Delivery:
 
 
 def working(log: SendLog, work: Callable[[list[Delivery]], Coroutine[Any, Any, None]], *, limit: int = 1000) -> None:
-    """Claim what is due and work on it while the log's writer runs (as `campaign.delivery.run` does)."""
+    """Claim the due rows and work on them while the log's writer runs (as `campaign.delivery.run` does)."""
 
     async def run() -> None:
         async with log:
@@ -109,6 +109,6 @@ def states(path: Path) -> dict[str, str]:
 
 
 def history(path: Path) -> list[tuple[str, str, str]]:
-    """Return each transition as (from, to, by whom)."""
+    """Return each transition as (from, to, actor)."""
     rows = table(path, "SELECT old_state, new_state, actor FROM history ORDER BY id")
     return [(row["old_state"], row["new_state"], row["actor"]) for row in rows]

@@ -1,4 +1,4 @@
-"""For the tests of `campaign.smtp`: messages, connections and a pool to a scripted server, and what became of each."""
+"""Send messages to a scripted server, over a connection or a pool, and return the outcomes: `transact`, `Post`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from support.servers.smtp import SmtpServer
 
 SENDER = "hello@acme.example"
-#: How `fates` counts an accepted message.
+#: The key of accepted messages in the counts of `fates`.
 RECEIPT = "receipt"
 ADA, BOB = "ada@example.com", "bob@example.org"
-#: Short, for servers that do not answer.
+#: Short time-outs, for servers that do not answer.
 QUICK = Timeouts(command=0.3, body=0.3, dot=0.3)
-#: So long that only an answer ends the wait.
+#: Long time-outs: only a reply ends the wait.
 PATIENT = Timeouts(command=20.0, body=20.0, dot=20.0)
 
 
@@ -46,7 +46,7 @@ def envelope(message: bytes, to: str = ADA, *, eight_bit: bool = False) -> Envel
 
 
 def connector(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
-    """Return what opens connections to a scripted server and trusts its authority."""
+    """Return a connector to a scripted server that trusts the server's authority."""
     context = None
     if server.script.tls != "none":
         context = ssl.create_default_context(cadata=server.authority.decode())
@@ -54,7 +54,7 @@ def connector(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | No
 
 
 async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:
-    """Carry one message over a connection from its envelope to the reply to its dot."""
+    """Send one message over a connection, from its envelope to the reply to its final dot."""
     message = mail(to) if message is None else message
     await connection.envelope(envelope(message, to))
     await connection.body(message)
@@ -62,7 +62,7 @@ async def transact(connection: Connection, to: str = ADA, *, message: bytes | No
 
 
 async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError | NotBegunError:
-    """Return what becomes of one message: the receipt or the error."""
+    """Return the outcome of one message: the receipt or the error."""
     try:
         return await transact(connection, to)
     except (CampaignError, NotBegunError) as error:
@@ -70,26 +70,26 @@ async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError
 
 
 def accepted(server: SmtpServer) -> list[str]:
-    """Return to whom messages were accepted, in order."""
+    """Return the recipients of the accepted messages, in order."""
     return [event["rcpt"][0] for event in server.events("accept")]
 
 
 def violations(server: SmtpServer) -> list[str]:
-    """Return what the client did against the protocol."""
+    """Return the client's protocol violations."""
     return [f"{event['what']}: {event['line']}" for event in server.events("violation")]
 
 
 def digest(message: bytes) -> str:
-    """Return a message's fingerprint as the server records it."""
+    """Return a message's hash in the form of the server's record."""
     return hashlib.sha256(message).hexdigest()
 
 
 async def no_intent() -> None:
-    """Keep no intent."""
+    """Do nothing: a callback that writes no intent."""
 
 
 class Post:
-    """A pool at a scripted server, and how long it says that messages took."""
+    """A pool of connections to a scripted server; records the message durations that the pool reports."""
 
     def __init__(
         self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
@@ -109,7 +109,7 @@ class Post:
         *,
         body: bytes = b"Hello\r\n",
     ) -> Receipt | CampaignError:
-        """Return what becomes of a message."""
+        """Send a message and return its outcome."""
         to = f"u{number}@d{number % 3}.example"
         message = mail(to, body=body, number=number)
         try:
@@ -118,12 +118,12 @@ class Post:
             return error
 
     async def send_all(self, number: int) -> list[Receipt | CampaignError]:
-        """Return what becomes of so many messages that are there at once."""
+        """Send `number` messages at the same time and return their outcomes."""
         return list(await asyncio.gather(*[self.send(each) for each in range(number)]))
 
 
 def fates(outcomes: list[Receipt | CampaignError]) -> Counter[object]:
-    """Count outcomes: receipts, scopes of what comes later, and other errors by their class."""
+    """Count outcomes: receipts, temporary errors by scope, other errors by class."""
     return Counter(
         RECEIPT if isinstance(one, Receipt) else one.scope if isinstance(one, TransientError) else type(one)
         for one in outcomes

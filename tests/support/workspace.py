@@ -1,4 +1,4 @@
-"""A campaign in a folder of its own, and the program run on it as a person would: as a process, by its command line."""
+"""Create a campaign in its own folder and run the program on it as a process, by its command line: `Workspace`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Workspace:
         more: str = "",
         recipients: str = "",
     ) -> Workspace:
-        """Write the campaign; `people` are rows or a number of made-up ones, `more` are further sections."""
+        """Write the campaign; `people` are rows, or the number of imaginary ones; `more` is text to append."""
         section = '[link]\nurl = "https://acme.example/welcome"\nexpires_in = "48h"\n' if link else ""
         text_line = 'text = "email.txt"\n' if text is not None else ""
         self.file.write_text(
@@ -77,7 +77,7 @@ class Workspace:
         return path
 
     def serve_by(self, *, clerk: str | None = None, smtp: str | None = None) -> Workspace:
-        """Set the addresses of the servers."""
+        """Set the URLs of the servers."""
         if clerk is not None:
             self.environment |= {"CLERK_SECRET_KEY": SECRET_KEY, "CLERK_API_URL": clerk}
         if smtp is not None:
@@ -88,7 +88,7 @@ class Workspace:
     def start(
         self, *arguments: str, by: Sequence[str] = (), of: Sequence[str] = (sys.executable, "-m", "campaign")
     ) -> subprocess.Popen[str]:
-        """Start `campaign` with these arguments, under another program if one is given, or a bent form of it."""
+        """Start `campaign` with these arguments; `by` is a program to run it under, `of` a replacement command."""
         return subprocess.Popen(
             [*by, *of, *arguments],
             cwd=self.folder,
@@ -133,6 +133,6 @@ class Workspace:
 
 
 def made_up(number: int) -> Iterable[dict[str, str]]:
-    """Yield so many people."""
+    """Yield `number` imaginary people."""
     for each in range(number):
         yield {"user_id": f"user_{each}", "email": f"u{each}@d{each % 5}.example", "first_name": f"Name {each}"}

@@ -1,4 +1,4 @@
-"""A campaign looked back at: its numbers, from the send log, as one page for a person."""
+"""Make the HTML report of a campaign from its send log: `report_page`."""
 
 from campaign.reporting.report.page import MARK, report_page
 

@@ -1,4 +1,4 @@
-"""The axes of charts: round numbers, logarithms, and a time line with its pauses left out. Nothing is drawn here."""
+"""Compute the axes of charts: `TimeAxis` for time lines without their pauses, round ticks, logarithmic scales."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
     from campaign.reporting.report.timeline import Stretch, Timeline
 
-#: Marks of a logarithmic axis of time (seconds): decades, and what people say instead of 100 s.
+#: Ticks of a logarithmic time axis (seconds): decades, but minutes and hours instead of 100 s and 10 000 s.
 _DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
 _BETWEEN = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0)
-#: A logarithmic axis needs so many marks.
+#: The least number of ticks on a logarithmic axis.
 _MIN_TICKS = 3
-#: The room between two stretches (percent of the width).
+#: The gap between two stretches (percent of the width).
 _GAP_PERCENT = 3.0
 
 
 class Mark(NamedTuple):
-    """A word under a time line."""
+    """A label under a time axis."""
 
     text: str
-    #: Percent of the width.
+    #: Position, in percent of the width.
     x: float
-    #: There is no room for it on a phone.
+    #: Hidden on narrow screens, where it does not fit.
     minor: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a stretch lies, in percent of the width."""
+    """The horizontal position of a stretch, in percent of the width."""
 
     left: float
     width: float
@@ -43,16 +43,16 @@ class Span:
 
 
 class TimeAxis:
-    """A time line as the horizontal axis of a chart: stretches next to each other, all to the same scale.
+    """The horizontal axis of a chart: the stretches of a time line side by side, all to the same scale.
 
     Args:
         time: the time line.
-        marks: about so many times are written under it.
+        marks: the approximate number of labels under the axis.
     """
 
     def __init__(self, time: Timeline, *, marks: int) -> None:
         self._time = time
-        #: The least between two words (percent of the width).
+        #: The least distance between two labels (percent of the width).
         self._apart = 75.0 / marks
         room = 100.0 - _GAP_PERCENT * (len(time.stretches) - 1)
         self.spans: list[Span] = []
@@ -66,7 +66,7 @@ class TimeAxis:
 
     @property
     def days(self) -> list[Mark]:
-        """The date of each stretch that has room for it, where there are several."""
+        """The date of each stretch that has space for it; empty if there is only one stretch."""
         if len(self.spans) == 1:
             return []
         found: list[Mark] = []
@@ -77,7 +77,7 @@ class TimeAxis:
         return found
 
     def marks(self) -> list[Mark]:
-        """Return the times to be written under the axis."""
+        """Return the time labels under the axis."""
         found: list[Mark] = []
         for span in self.spans:
             first, last = span.stretch.first, span.stretch.last + 1
@@ -94,19 +94,19 @@ class TimeAxis:
         return found
 
     def named(self, slot: int) -> str:
-        """Return when a slot was."""
+        """Return the date and time of a slot as text."""
         start = self._time.starts_at(slot)
         date = f"{day(start)}, " if len(self.spans) > 1 else ""
         return date + clock_time(start, step=min(self._time.width, 60))
 
 
 def round_marks(highest: float, *, wanted: int = 4, whole: bool = False) -> list[float]:
-    """Return marks from 0 to at least `highest`, about `wanted` steps of 1, 2 or 5 times a power of ten.
+    """Return ticks from 0 to at least `highest`, in about `wanted` steps of 1, 2 or 5 times a power of ten.
 
     Args:
-        highest: what there must be room for.
+        highest: the highest value on the axis.
         wanted: the number of steps.
-        whole: only whole numbers make sense.
+        whole: use whole numbers only.
     """
     if highest <= 0:
         return [0.0, 1.0]
@@ -117,7 +117,7 @@ def round_marks(highest: float, *, wanted: int = 4, whole: bool = False) -> list
 
 
 def time_marks(fastest: float, slowest: float) -> list[float]:
-    """Return marks of a logarithmic axis between two lengths of time (seconds)."""
+    """Return ticks of a logarithmic axis between two durations (seconds)."""
     found = [mark for mark in _DECADES if fastest * 0.999 <= mark <= slowest * 1.001]
     if len(found) >= _MIN_TICKS:
         return found
@@ -125,13 +125,13 @@ def time_marks(fastest: float, slowest: float) -> list[float]:
 
 
 def at_least_a_decade(lowest: float, highest: float) -> tuple[float, float]:
-    """Return the range, made as wide as a logarithmic axis must be to have marks."""
+    """Return the range, widened to at least one decade, so that a logarithmic axis has ticks."""
     padding = math.sqrt(max(10.0 / (highest / lowest), 1.0))
     return lowest / padding, highest * padding
 
 
 def logarithmic(lowest: float, highest: float, size: float) -> Callable[[float], float]:
-    """Return the function that gives a number's distance from the low end of a logarithmic axis of this size."""
+    """Return a function that maps a number to its distance from the low end of a logarithmic axis of this size."""
     whole = math.log(highest / lowest)
 
     def place(number: float) -> float:

@@ -1,4 +1,4 @@
-"""The charts of a report: rates over time under their limits, and how long the services took."""
+"""Draw the charts of a report: rates over time with their limits, latencies, histograms and bars."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ if TYPE_CHECKING:
 
 #: Heights of the plots (pixels).
 _TALL, _MIDDLE, _LOW = 150.0, 96.0, 84.0
-#: A limit so many times above everything that happened is not drawn, for it would press that to the ground.
+#: A limit more than this many times above the peak rate is not drawn: it would flatten the data.
 _MAX_LIMIT_FACTOR = 3.0
 
 
 class Series(NamedTuple):
-    """One colour of a chart."""
+    """One coloured series of a chart."""
 
     name: str
-    #: The page's class for it.
+    #: Its CSS class.
     look: str
     #: Slot → number of events.
     numbers: Mapping[int, int]
 
 
 class Line(NamedTuple):
-    """A limit."""
+    """A limit, drawn as a horizontal line."""
 
     name: str
-    #: Events a second.
+    #: Events per second.
     rate: float
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a rate is counted in."""
+    """The time unit of a rate axis."""
 
     name: str
     seconds: float
 
     @classmethod
     def of(cls, highest: float) -> Unit:
-        """Return the unit in which the highest rate (events a second) is a number that one can say."""
+        """Return the unit in which the highest rate (events per second) is easy to read."""
         if highest >= 1 / 2:
             return cls("second", 1.0)
         return cls("minute", 60.0) if highest >= 1 / 60 else cls("hour", 3600.0)
 
 
 def peak(time: Timeline, series: Sequence[Series]) -> float:
-    """Return the highest rate of any slot, in events a second."""
+    """Return the highest rate of any slot, in events per second."""
     return max((sum(each.numbers.get(slot, 0) for each in series) for slot in time.slots()), default=0) / time.width
 
 
 def stacked_rate_chart(
     time: Timeline, series: Sequence[Series], limits: Iterable[Line], *, unit: Unit, what: str
 ) -> Markup:
-    """Return rates over time, the series on top of each other, under their limits.
+    """Return a stacked chart of rates over time, with their limits.
 
     Args:
         time: the slots.
-        series: from the ground up.
-        limits: drawn where they are near.
-        unit: of the axis.
-        what: the events, for whoever cannot see the chart.
+        series: from bottom to top.
+        limits: drawn only if they are near the highest rate.
+        unit: of the vertical axis.
+        what: the events, for screen readers.
     """
     factor = unit.seconds / time.width
     highest = peak(time, series) * unit.seconds
@@ -106,7 +106,7 @@ def stacked_rate_chart(
 
 
 def latency_chart(time: Timeline, latency: Latency, *, look: str, what: str) -> Markup:
-    """Return the median over time, and up to where 95 of 100 answers lie, on a logarithmic axis."""
+    """Return a chart of the median and the 95th percentile over time, on a logarithmic axis."""
     middle, most = latency.by_slot(0.5), latency.by_slot(0.95)
     lowest, highest = at_least_a_decade(min(middle.values()), max(most.values()))
     above, marks = logarithmic(lowest, highest, _LOW), time_marks(lowest, highest)
@@ -129,7 +129,7 @@ def latency_chart(time: Timeline, latency: Latency, *, look: str, what: str) -> 
 
 
 def histogram(latency: Latency, *, look: str, what: str) -> Markup:
-    """Return how often a service took how long, on a logarithmic axis of time, with the median."""
+    """Return a histogram of a service's latencies on a logarithmic time axis, with the median."""
     bins = latency.bins()
     lowest, highest = at_least_a_decade(bins[0][0], bins[-1][1])
     right_of = logarithmic(lowest, highest, 100.0)
@@ -151,12 +151,12 @@ def histogram(latency: Latency, *, look: str, what: str) -> Markup:
 
 
 def bar(parts: Iterable[tuple[str, str, float]], *, whole: float, what: str) -> Markup:
-    """Return one bar, its parts next to each other.
+    """Return one bar, divided into parts.
 
     Args:
         parts: (look, name, number) of each.
-        whole: the number that is the full width.
-        what: the bar, for whoever cannot see it.
+        whole: the number that corresponds to the full width.
+        what: the bar, for screen readers.
     """
     drawn, left = [], 0.0
     for look, name, number in parts:
@@ -177,7 +177,7 @@ def _listed(told: Iterable[tuple[str, int]]) -> str:
 
 
 def _unbroken(slots: Iterable[int]) -> list[list[int]]:
-    """Return runs of slots that follow each other."""
+    """Return the runs of consecutive slots."""
     runs: list[list[int]] = []
     for slot in slots:
         if runs and runs[-1][-1] == slot - 1:

@@ -1,4 +1,4 @@
-"""What a person has to decide after a run, and the command that does it. Nothing is done here."""
+"""List what the operator has to decide after a run, each with the command for it: `Decisions`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from campaign.reporting.report.figures import Figures
     from campaign.sendlog.aggregates import Aggregates, Person
 
-#: Reasons that are listed of each decision.
+#: At most this many reasons are listed for each decision.
 _MAX_REASONS = 8
-#: Rows that are listed of each, where addresses may be shown.
+#: At most this many rows are listed for each decision, if addresses may be shown.
 PEOPLE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something to type."""
+    """A command for the operator to type."""
 
     does: str
     line: str
@@ -33,16 +33,16 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One thing that somebody has to decide, or to know."""
+    """One thing that the operator has to decide or to know."""
 
-    #: How it looks: `alarm`, or a state.
+    #: Its CSS class: `alarm`, or a state.
     look: str
     number: int
-    #: With the number: `41 mails perhaps arrived`.
+    #: Includes the number: `41 mails perhaps arrived`.
     title: str
     text: str
     commands: tuple[Command, ...] = ()
-    #: The most frequent reasons with their numbers, and how many others there are.
+    #: The most frequent reasons with their counts, and how many other reasons there are.
     reasons: tuple[tuple[str, int], ...] = ()
     other_reasons: int = 0
     #: The first `PEOPLE` rows; empty unless addresses may be shown.
@@ -50,13 +50,13 @@ class Decision:
 
 
 class Decisions:
-    """What is to be decided in one campaign.
+    """The open decisions of one campaign.
 
     Args:
-        log: the campaign.
+        log: the campaign in its send log.
         figures: its numbers.
-        command: the campaign file as it is typed, with what belongs to it.
-        with_addresses: whether rows are shown.
+        command: the campaign file and its options, as the operator types them.
+        with_addresses: whether rows are listed.
     """
 
     def __init__(self, log: Aggregates, figures: Figures, *, command: str, with_addresses: bool) -> None:
@@ -72,11 +72,11 @@ class Decisions:
         )
 
     def open(self) -> tuple[Decision, ...]:
-        """Return what needs a decision, the most urgent first."""
+        """Return the open decisions, the most urgent first."""
         return tuple(decision for decision in self._all() if decision.number)
 
     def not_mailed(self) -> Decision | None:
-        """Return who is not to be mailed, and why; None if there is nobody."""
+        """Return the skipped rows and the reasons; None if no row was skipped."""
         skipped = self._summary[Status.SKIPPED]
         again = Command("Queue them again, once that is mended", f"campaign retry {self._command} --state skipped")
         return (

@@ -1,4 +1,4 @@
-"""The numbers of a campaign that is looked back at, from the send log. How they look is decided elsewhere."""
+"""Read the numbers of a campaign's report from the send log: `figures`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from campaign.model import Rate, Summary
     from campaign.sendlog.aggregates import Aggregates, Domain
 
-#: A rate is drawn in slots that hold so many events at their limit, so that one more or less is no matter.
+#: Slots are wide enough for this many events at the limit, so that one event more or less hardly shows.
 _EVENTS_PER_SLOT = 10
-#: Domains in the table, by size and by trouble.
+#: The number of domains in the table: the largest, and those with the most trouble.
 _LARGEST, _TROUBLED = 12, 6
 
 
 class Activity(NamedTuple):
-    """What was begun in the slots of the time line, by what became of it."""
+    """The messages and tokens that were started in each slot of the time line, by outcome."""
 
     timeline: Timeline
-    #: Messages at their final dot, by the state they came to, slot by slot.
+    #: Messages whose data was sent, by the state that followed: state → slot → number.
     messages: Mapping[Status, Mapping[int, int]]
-    #: Tokens asked for that came, and those that did not.
+    #: Token requests, by whether a token came: True or False → slot → number.
     tokens: Mapping[bool, Mapping[int, int]]
 
 
@@ -43,26 +43,26 @@ class Figures:
     summary: Summary
     #: The CSV that was enlisted last; may be empty.
     source: str
-    #: None: no run has done anything yet.
+    #: None if no run has done anything yet.
     activity: Activity | None
-    #: From the call to the token.
+    #: From the API call to the token.
     clerk: Latency
-    #: From the intent in the log to the reply to the final dot.
+    #: From the intent in the log to the reply to the message data.
     mail: Latency
     limits: tuple[Limit, ...]
     replies: tuple[Reply, ...]
     domains: tuple[Domain, ...]
-    #: Of all domains, also those that are not among `domains`.
+    #: The number of all domains, including those that are not in `domains`.
     domain_count: int
-    #: Attempts → state → recipients.
+    #: Number of attempts → state → recipients.
     attempts: Mapping[int, Mapping[Status, int]]
-    #: None: a campaign without a link.
+    #: None if the campaign has no link.
     tokens: Tokens | None
 
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls of both services, added up."""
+    """The calls to Clerk and to the mail server, added up."""
 
     messages: dict[Status, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     tokens: dict[bool, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
@@ -76,7 +76,7 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
     Args:
         log: the campaign in its send log.
         definition: the campaign file, for the limits.
-        token_rates: what Clerk allows; empty: no limit, or none that is known.
+        token_rates: Clerk's rate limits; empty if there are none, or none is known.
     """
     slowest = min((rate.per_second for rate in (*definition.limits.messages, *token_rates) if drawn(rate)), default=0)
     time = timeline(log.minutes(), finest=_EVENTS_PER_SLOT / slowest if slowest else 0.1)
@@ -110,7 +110,7 @@ def _calls(log: Aggregates, time: Timeline) -> _Calls:
         else:
             found.messages[call.became][call.slot] += call.number
             latency = found.mail
-        # where no reply came the end is ours: a time-out, or a lost connection
+        # Without a reply, the call ended by a time-out or a lost connection: its duration is not a latency.
         if call.seconds is not None and call.became is not Status.UNCERTAIN:
             latency.note(call.slot, call.seconds, call.number)
     return found

@@ -1,4 +1,4 @@
-"""How long a service took, from numbers that were rounded and counted before: quantiles and a histogram."""
+"""Quantiles and a histogram of a service's latencies, from rounded and counted durations: `Latency`."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Bars of the histogram in a decade of time.
+#: Bars of the histogram per decade.
 BINS_A_DECADE = 20
-#: Nothing is told apart below (seconds).
+#: Shorter latencies count as this one in the histogram (seconds).
 _MIN_LATENCY_S = 1e-4
-#: The share of the answers at either end that the histogram may leave out.
+#: The share of the answers at each end that the histogram may leave out.
 _OUTLIER_SHARE = 0.005
 
 
 @dataclass(slots=True)
 class Latency:
-    """The answers of one service."""
+    """The latencies of one service."""
 
     _all: Counter[float] = field(default_factory=Counter)
     _slots: dict[int, Counter[float]] = field(default_factory=lambda: defaultdict(Counter))
 
     def note(self, slot: int, seconds: float, number: int) -> None:
-        """Count answers that took so long and whose calls began in a slot."""
+        """Count `number` answers that took `seconds` each, to calls that began in this slot."""
         self._all[seconds] += number
-        # a slot is a dot in a chart: two digits do, and keep the memory small
+        # A slot is one dot in a chart: two digits are enough, and they save memory.
         self._slots[slot][float(f"{seconds:.1e}")] += number
 
     @property
     def number(self) -> int:
-        """How many answers there were."""
+        """The number of answers."""
         return self._all.total()
 
     @property
     def slowest(self) -> float:
-        """The longest of them (seconds)."""
+        """The longest latency (seconds)."""
         return max(self._all, default=0.0)
 
     def quantile(self, share: float) -> float:
-        """Return the seconds within which this share of the answers came; 0 if there were none."""
+        """Return the seconds within which this share of the answers came; 0 if there were no answers."""
         return _quantile(self._all, share)
 
     def by_slot(self, share: float) -> dict[int, float]:
-        """Return the same for each slot in which calls began."""
+        """Return this quantile for each slot, by the slot in which the calls began."""
         return {slot: _quantile(counts, share) for slot, counts in self._slots.items()}
 
     def bins(self) -> list[tuple[float, float, int]]:
-        """Return (from, to, number) in seconds for adjacent bars of equal ratio, from one that is not empty to another.
+        """Return (from, to, number) in seconds for adjacent histogram bars, equally wide on a logarithmic axis.
 
-        A few stragglers at either end are left out, for they would press the rest together.
+        Outliers at both ends are left out, because they would squeeze the other bars.
         """
         bars: Counter[int] = Counter()
         for seconds, number in self._all.items():

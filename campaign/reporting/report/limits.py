@@ -1,4 +1,4 @@
-"""What was allowed, and how near the campaign came to it. The pacing itself is decided elsewhere."""
+"""Compare each rate limit with the busiest window of the send log: `limits_of`."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
     from campaign.model import Rate
     from campaign.sendlog.aggregates import Aggregates
 
-#: Longer windows are budgets and no rate that a chart could show.
+#: Limits over a longer window are budgets, not rates for a chart.
 _LONGEST_DRAWN = timedelta(minutes=1)
-#: Windows are half open, those of the log closed: so much shorter, they hold the same.
+#: Shortens the log's windows: they include both ends, while those of a rate limit exclude one.
 _HALF_OPEN_FACTOR = 0.999
-#: Domains whose limits are looked at.
+#: The number of domains whose limits are compared.
 _MAX_DOMAINS = 20
 
 
 class Limit(NamedTuple):
-    """One declared rate, and the fullest window of that length."""
+    """One declared rate, and the largest number of events in any window of its length."""
 
     #: `messages`, `tokens`, or a domain.
     what: str
     rate: Rate
-    #: The most in any window, of all campaigns in the log.
+    #: The largest number in any window, over all campaigns in the log.
     fullest: int
 
     @property
     def share(self) -> float:
-        """How much of the limit the fullest window took."""
+        """The share of the limit that was used in the busiest window."""
         return self.fullest / self.rate.count
 
 
 def drawn(rate: Rate) -> bool:
-    """Return whether a rate is one that a chart can show as a line."""
+    """Return whether a chart can show this rate as a line."""
     return rate.period <= _LONGEST_DRAWN
 
 
 def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ...]) -> tuple[Limit, ...]:
-    """Return every limit that the campaign file declares, and Clerk's own, with what they were filled to."""
+    """Return each limit of the campaign file, and Clerk's own, with the number in its busiest window."""
     found = [
         Limit("messages", rate, log.fullest(Status.SENDING, rate.period * _HALF_OPEN_FACTOR))
         for rate in definition.limits.messages

@@ -1,4 +1,4 @@
-"""A server's words and our reasons without what they say of a person, so that alike ones can be counted together."""
+"""Remove personal data from reply texts and error texts, so that equal texts can be counted together: `masked`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from campaign.sendlog.aggregates import Whose
 
 _ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+""")
-#: Clerk's ids; `user_id` is none.
+#: Clerk's ids; `user_id`, a parameter's name, does not match.
 _ID = re.compile(r"\b(?:user|sit|sess|client|org|orgmem|idn|inv|ins|wle)_(?=\w*[\dA-Z])[\w+.-]+")
-#: What is different each time: queue ids, session ids, long numbers.
+#: Parts that differ each time: queue ids, session ids, long numbers.
 _SERIAL = re.compile(r"(?<![\w.-])(?:(?=[\w-]*\d[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}|\d{5,})(?![\w.-])")
 _LINE = re.compile(r"\bline \d+\b(?:: )?", re.IGNORECASE)
-#: Shorter values stand in too many words by chance.
+#: Shorter values are not masked: they occur in too many words by chance.
 _MIN_VALUE_CHARS = 3
 
 
 def masked(words: str, whose: Whose) -> str:
-    """Return the words without addresses, names before the @, keys and ids: `[address]`, `[name]`, `[id]`.
+    """Return the text with `[address]`, `[name]` and `[id]` in place of addresses, local parts, keys and ids.
 
     Args:
-        words: of a server, or of ours.
-        whose: the row that they are about; its own values are found in whatever case they stand.
+        words: the text of a server's reply, or of this program's reason.
+        whose: the row that the text is about; its own values are found in upper and lower case.
     """
     small = words.lower()
     local = whose.email.rpartition("@")[0] or whose.email

@@ -1,4 +1,4 @@
-"""The report of a campaign as one page that needs nothing else: `campaign report`. The numbers come from `figures`."""
+"""Write the report of a campaign as one self-contained HTML page: `report_page`, for `campaign report`."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from campaign.reporting.report.latency import Latency
     from campaign.sendlog.aggregates import Domain
 
-#: By it an earlier report is known, which a newer one may replace; it stands at the beginning of the page.
+#: Marks a file as a report, which a newer report may overwrite; it stands at the beginning of the page.
 MARK = '<meta name="generator" content="campaign report">'
 
-#: Fewer slots of time make no chart.
+#: With fewer slots no chart is drawn.
 _MIN_SLOTS = 3
-#: The states in the order in which they are shown, and what they mean.
+#: The states in display order, and what each of them means.
 _MEANING = {
     Status.SENT: "the mail server took it",
     Status.UNCERTAIN: "perhaps sent: the reply was lost",
@@ -48,7 +48,7 @@ _MEANING = {
     Status.ISSUING: "a token is being asked for",
     Status.SKIPPED: "not to be sent",
 }
-#: What became of one attempt.
+#: The outcomes of one attempt.
 _BECAME = {
     Status.SENT: "taken",
     Status.UNCERTAIN: "uncertain",
@@ -66,13 +66,13 @@ def report_page(
     Args:
         definition: the campaign file.
         settings: the environment.
-        sandbox: read the sandbox's log whatever is set.
+        sandbox: read the sandbox's log, whatever the settings say.
         with_addresses: show addresses, keys and user ids of the rows that need a decision.
-        command: the campaign file as it is typed, with what belongs to it.
-        out: the page's own path as it was typed, for the command that makes it with its addresses.
+        command: the campaign file and its options, as the operator types them.
+        out: the path of the page as the operator typed it, for the command that writes it with addresses.
 
     Raises:
-        SendLogUnusableError: there is no log, it cannot be read, or does not know the campaign.
+        SendLogUnusableError: there is no log, it cannot be read, or the campaign is not in it.
     """
     path, now = log_path(settings, asked=sandbox), SystemClock().now()
     with Aggregates(path, definition.name, now=now) as log:
@@ -91,7 +91,7 @@ def report_page(
 
 
 def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple[Rate, ...]:
-    """Return Clerk's limit as the campaign file says, or as Clerk documents it for the key; the sandbox has none."""
+    """Return Clerk's limit from the campaign file, else the one documented for the key; the sandbox has none."""
     if definition.limits.tokens is not None:
         return definition.limits.tokens
     known = settings.smtp is not None and settings.clerk_secret_key is not None
@@ -99,7 +99,7 @@ def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple
 
 
 def _context(found: Figures) -> dict[str, Any]:
-    """Return all that the template needs of the numbers."""
+    """Return the values that the template needs."""
     summary = found.summary
     states = _parts(summary.counts)
     activity, attempts = found.activity, found.attempts
@@ -144,7 +144,7 @@ def _period(activity: Activity) -> str:
 
 
 def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tuple[str, str]], Markup, Any]]:
-    """Return (title, what is counted, figures, chart, legend) of messages and of tokens."""
+    """Return (title, what is counted, figures, chart, legend) for messages and for tokens."""
     time = activity.timeline
     order = (Status.SENT, Status.QUEUED, Status.FAILED, Status.UNCERTAIN)
     messages = [Series(_BECAME[state], str(state), activity.messages.get(state, {})) for state in order]
@@ -261,5 +261,5 @@ def _render(context: dict[str, Any]) -> str:
     }
     template = env.from_string((folder / "page.html").read_text("utf-8"))
     own = {"bar": charts.bar, "histogram": charts.histogram}
-    # the style is ours, and no data is in it
+    # The style is this program's own file and contains no data.
     return template.render(context, **own, style=Markup(style), digest=Markup(f"'sha256-{digest}'"))  # noqa: S704

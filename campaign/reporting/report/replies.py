@@ -1,4 +1,4 @@
-"""What the servers said, counted by code and by words. Nobody's address, name or id is in it."""
+"""Count what the servers replied, by code and by text, without personal data: `replies`."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from campaign.sendlog.aggregates import Aggregates, Refusal
 
 CLERK, MAIL_SERVER = "Clerk", "mail server"
-#: Different words that are kept, and shown of each code; a server can say something else each time.
+#: How many different texts are kept, and how many are shown per code; a server can vary its text each time.
 _MAX_KEPT, _MAX_SHOWN = 2000, 3
-#: Codes in the table.
+#: The number of codes in the table.
 _MAX_CODES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One code of one server."""
+    """One reply code of one server."""
 
     server: str
-    #: The reply code or HTTP status; 0: there was no reply.
+    #: The SMTP reply code or HTTP status; 0 if there was no reply.
     code: int
     #: The enhanced status code (RFC 3463), or Clerk's error code; may be empty.
     enhanced: str
-    #: What became of the recipients.
+    #: The states that the recipients came to, each with its number.
     became: Mapping[Status, int]
-    #: The most frequent words, each with its number; 0: one example of many.
+    #: The most frequent texts, each with its number; 0 marks one example of many.
     words: tuple[tuple[str, int], ...]
-    #: How many different words there were besides.
+    #: How many other different texts there were.
     other_words: int
 
     @property
     def number(self) -> int:
-        """How often it was said."""
+        """How often the server gave this reply."""
         return sum(self.became.values())
 
 
@@ -51,11 +51,11 @@ class _Group:
 
 
 def replies(log: Aggregates, *, with_clerk: bool) -> tuple[Reply, ...]:
-    """Return what the servers said, acceptances first and then by number.
+    """Return the servers' replies: first the acceptances, then the refusals by number.
 
     Args:
-        log: the campaign.
-        with_clerk: whether Clerk is asked anything before a message is begun.
+        log: the campaign in its send log.
+        with_clerk: whether the campaign calls Clerk before it starts a message.
     """
     groups: dict[tuple[str, int, str], _Group] = defaultdict(_Group)
     for taken in log.acceptances(limit=_MAX_CODES):
@@ -69,7 +69,7 @@ def replies(log: Aggregates, *, with_clerk: bool) -> tuple[Reply, ...]:
 
 
 def counted(words: Iterable[tuple[Status, str]]) -> dict[Status, Counter[str]]:
-    """Return how often each was said of a row in each state; of too many different ones the later are `…`."""
+    """Return, for each state, how often each text occurred; texts beyond the limit count as `…`."""
     found: dict[Status, Counter[str]] = defaultdict(Counter)
     for state, text in words:
         counts = found[state]

@@ -1,7 +1,7 @@
-"""The pieces that charts are put together from, as SVG: panels, lines, steps, words. What they show is not known here.
+"""Build the parts of charts as SVG: `chart`, panels, lines, steps and labels.
 
-A chart is two drawings in a row: the axis at its left, of fixed width, and the plot, as wide as there is room.
-Shapes stand in panels that stretch with the page; words stand beside them and keep their size.
+A chart is two drawings side by side: a vertical axis of fixed width, and a plot that fills the remaining width.
+Shapes are in panels that stretch with the page; labels are outside the panels and keep their size.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: The room above a plot, and for each line of words below (pixels).
+#: The space above a plot, and the height of each line of labels below it (pixels).
 TOP, LINE = 20, 18
-#: Beyond it (percent of the width) there is no room for a word.
+#: Right of this position (percent of the width) a label does not fit.
 _EDGE_PERCENT = 86
 
 
@@ -25,11 +25,11 @@ def chart(
     """Return a chart.
 
     Args:
-        labels: the words of the vertical axis, each with its distance from the top of the plot (pixels).
-        parts: the plot.
-        height: of the plot (pixels), without the words around it.
-        lines: of words below the plot.
-        what: the chart, for whoever cannot see it.
+        labels: the labels of the vertical axis, each with its distance from the top of the plot (pixels).
+        parts: the content of the plot.
+        height: of the plot (pixels), without the labels above and below.
+        lines: the number of label lines below the plot.
+        what: the chart, for screen readers.
     """
     tall = short(TOP + height + lines * LINE + 6)
     words = Markup().join(
@@ -42,14 +42,14 @@ def chart(
 
 
 def panel(shapes: Iterable[Markup], *, left: float, width: float, height: float, across: float) -> Markup:
-    """Return shapes stretched into a part of the plot, and the line that they stand on.
+    """Return a panel: shapes stretched into a part of the plot, and their baseline.
 
     Args:
-        shapes: drawn on `across` times `height`.
-        left: percent of the plot.
-        width: the same.
+        shapes: drawn in a coordinate system of `across` by `height`.
+        left: percent of the plot's width.
+        width: percent of the plot's width.
         height: of the plot (pixels).
-        across: the shapes' own width.
+        across: the width of the shapes' coordinate system.
     """
     return Markup(
         '<svg x="{0}%" y="{1}" width="{2}%" height="{3}" viewBox="0 0 {4} {3}" preserveAspectRatio="none">{5}</svg>'
@@ -66,7 +66,7 @@ def grid(lines: Iterable[float]) -> Markup:
 
 
 def limit(name: str, y: float) -> Markup:
-    """Return a named horizontal line."""
+    """Return a horizontal line with a label."""
     return Markup(
         '<line class="limit" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
         '<text class="limit" x="100%" y="{0}" dy="-6">{1}</text>'
@@ -74,7 +74,7 @@ def limit(name: str, y: float) -> Markup:
 
 
 def flag(name: str, x: float, height: float, *, before: bool) -> Markup:
-    """Return a vertical line with its name before or after it; at the right edge before it, and a line lower."""
+    """Return a vertical line with a label before or after it; near the right edge before it, and a line lower."""
     edge = not before and x > _EDGE_PERCENT
     side, shift = ("before", -5) if before or edge else ("after", 5)
     return Markup(
@@ -84,7 +84,7 @@ def flag(name: str, x: float, height: float, *, before: bool) -> Markup:
 
 
 def below(text: str, x: float, height: float, *, line: int = 0, minor: bool = False) -> Markup:
-    """Return a word under the plot, at a place given in percent."""
+    """Return a label under the plot; `x` is in percent."""
     looks = ["first" if x < 4 else "last" if x > 96 else "middle", *(["minor"] if minor else [])]
     looks += ["date"] if line else []
     return Markup('<text class="{}" x="{}%" y="{}">{}</text>').format(
@@ -93,21 +93,21 @@ def below(text: str, x: float, height: float, *, line: int = 0, minor: bool = Fa
 
 
 def tooltip(x: float, width: float, height: float, text: str) -> Markup:
-    """Return a place in a panel that says something when it is pointed at."""
+    """Return an area of a panel that shows a tooltip."""
     return Markup('<rect class="spot" x="{}" width="{}" height="{}"><title>{}</title></rect>').format(
         short(x), short(width), short(height), text
     )
 
 
 def part(look: str, left: float, width: float, text: str) -> Markup:
-    """Return a part of a bar, in percent of it, that says something when it is pointed at."""
+    """Return a part of a bar with a tooltip; `left` and `width` are in percent of the bar."""
     return Markup('<rect class="{}" x="{}%" width="{}%" height="100%"><title>{}</title></rect>').format(
         look, short(left), short(width), text
     )
 
 
 def area(look: str, low: Sequence[float], high: Sequence[float], height: float, *, start: float = 0) -> Markup:
-    """Return the area between two rows of steps, each a unit wide and given as a height above the ground."""
+    """Return the area between two step lines; each step is one unit wide and a height above the baseline."""
     path = [f"M{short(start)} {short(height - low[0])}"]
     path += [f"V{short(height - top)}H{short(start + place + 1)}" for place, top in enumerate(high)]
     path += [f"V{short(height - low[place])}H{short(start + place)}" for place in range(len(low) - 1, -1, -1)]
@@ -115,18 +115,18 @@ def area(look: str, low: Sequence[float], high: Sequence[float], height: float, 
 
 
 def outline(look: str, tops: Sequence[float], height: float, *, start: float = 0) -> Markup:
-    """Return the line along a row of steps."""
+    """Return a step line."""
     path = [f"M{short(start)} {short(height - tops[0])}"]
     path += [f"V{short(height - top)}H{short(start + place + 1)}" for place, top in enumerate(tops)]
     return Markup('<path class="{}" d="{}"/>').format(look, "".join(path))
 
 
 def block(look: str, left: float, width: float, tall: float, height: float) -> Markup:
-    """Return a rectangle that stands on the ground of a panel."""
+    """Return a rectangle that stands on the baseline of a panel."""
     numbers = map(short, (left, height - tall, width, tall))
     return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(look, *numbers)
 
 
 def short(number: float) -> str:
-    """Return a number as SVG takes it, to a hundredth."""
+    """Return a number for SVG, rounded to hundredths."""
     return f"{number:.2f}".rstrip("0").rstrip(".")

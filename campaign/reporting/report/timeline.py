@@ -1,4 +1,4 @@
-"""The time of a campaign as its charts show it: stretches of activity in slots of equal width, pauses left out."""
+"""Divide a campaign's time into slots of equal width, without long pauses, for its charts: `timeline`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-#: Widths that people count in (seconds).
+#: Common slot widths (seconds).
 STEPS = (
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0),
     *(3600.0, 7200.0, 10800.0, 21600.0, 43200.0, 86400.0, 172800.0, 604800.0, 2592000.0, 31536000.0),
 )
-#: About so many slots make a chart.
+#: The approximate number of slots in a chart.
 _TARGET_SLOTS = 120
-#: At most so many pauses are left out, each of them longer than this (seconds) and than this share of the whole.
+#: At most this many pauses are cut out. Each must exceed this length (seconds) and this share of the whole.
 _MAX_PAUSES = 5
 _MIN_PAUSE_S = 300.0
 _MIN_PAUSE_SHARE = 0.05
@@ -24,7 +24,7 @@ _MIN_PAUSE_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Slots without a long pause between them; both ends belong to it."""
+    """A run of slots without a long pause; includes both ends."""
 
     first: int
     last: int
@@ -36,7 +36,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Slots of `width` seconds, counted from `origin`, and the stretches of them in which something happened."""
+    """Slots of `width` seconds, counted from `origin`, and the stretches in which something happened."""
 
     #: Seconds since the epoch, a multiple of `width`.
     origin: float
@@ -58,11 +58,11 @@ class Timeline:
 
 
 def timeline(minutes: Iterable[tuple[float, float]], *, finest: float = 0.1) -> Timeline | None:
-    """Return the time line of what happened in these minutes, each given by its first and last instant; None: nothing.
+    """Return the time line for these minutes, each given by its first and last instant; None if there are none.
 
     Args:
         minutes: in order.
-        finest: no slot is narrower (seconds): a rate needs some events in a slot to be seen.
+        finest: the least width of a slot (seconds): a rate shows only if a slot contains several events.
     """
     spans = _spans(minutes)
     if not spans:

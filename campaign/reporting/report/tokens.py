@@ -1,4 +1,4 @@
-"""Where the sign-in tokens of a campaign are. Neither a token nor its id is in it."""
+"""Count where the sign-in tokens of a campaign are, without the tokens and their ids: `tokens`."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Every token that Clerk issued, by where it is; the first six numbers are all of `issued`."""
+    """The tokens that Clerk issued, by where they are; `sent` to `used` are parts of `issued`."""
 
-    #: Whose id is known.
+    #: Tokens with a known id.
     issued: int
-    #: In messages that were taken, and not revoked since.
+    #: In accepted messages, and not revoked since.
     sent: int
-    #: In messages that were perhaps taken.
+    #: In messages that were perhaps accepted.
     uncertain: int
-    #: Of rows that are under way.
+    #: Of rows in progress.
     under_way: int
-    #: Revoked, or unknown to Clerk when they were to be, or dead by a revocation whose answer was lost.
+    #: Revoked, or unknown to Clerk at revocation, or revoked although the reply was lost.
     revoked: int
-    #: To be revoked; Clerk has not confirmed it.
+    #: Waiting for revocation; Clerk has not confirmed it.
     pending: int
     #: Used before they could be revoked.
     used: int
-    #: Of these, not in a message that arrived: somebody may have signed in with a link that was not to be.
+    #: Part of `used`: not in a message that arrived, so a person may have signed in with a link not meant for use.
     alarming: int
-    #: Of `sent` and `uncertain`, those that can still be used unless they were, and until when the last of them can.
+    #: Part of `sent` and `uncertain`: not yet expired, so usable unless used already; and when the last one expires.
     living: int
     until: datetime | None
-    #: Perhaps issued, with an id that nobody knows; and of these, those that have not expired, until when.
+    #: Perhaps issued, but the id is unknown; then the part that has not expired; then when the last one expires.
     orphans: int
     living_orphans: int
     orphans_until: datetime | None
@@ -49,9 +49,9 @@ def tokens(log: Aggregates, summary: Summary, *, came: int) -> Tokens:
     """Return where the tokens are.
 
     Args:
-        log: the campaign.
+        log: the campaign in its send log.
         summary: its counts.
-        came: tokens that arrived and whose row has gone on since.
+        came: tokens that arrived and whose row has moved on since.
     """
     carried = {each.state: each for each in log.tokens_carried()}
     in_mails = [carried[state] for state in (Status.SENT, Status.UNCERTAIN) if state in carried]

@@ -1,15 +1,15 @@
-"""Numbers, times and shares as people read them. All times are UTC."""
+"""Format numbers, times and shares for people. All times are UTC."""
 
 from __future__ import annotations
 
 from campaign.clock import instant
 
-#: From so many seconds on, a length of time is told in the next larger unit.
+#: From this many of one unit on, a duration is given in the next larger unit.
 _NEXT_UNIT_FROM = 120
 
 
 def clock_time(seconds: float, *, step: float) -> str:
-    """Return an instant as the label of an axis whose marks are `step` seconds apart."""
+    """Return an instant as a label of an axis whose ticks are `step` seconds apart."""
     moment = instant(seconds)
     if step >= 86400:
         return f"{moment.day} {moment:%b}"
@@ -37,13 +37,13 @@ def stamp(seconds: float) -> str:
 
 
 def period(first: float, last: float) -> str:
-    """Return `3 March 2026, 10:02:07 to 10:31:40 UTC`, with the second date where it is another."""
+    """Return `3 March 2026, 10:02:07 to 10:31:40 UTC`; the second date is given only if it differs."""
     end = f"{instant(last):%H:%M:%S}" if day(first) == day(last) else moment(last)
     return f"{moment(first)} to {end} UTC"
 
 
 def lasting(seconds: float) -> str:
-    """Return a length of time to two or three digits: `0.7 ms`, `71 ms`, `1.2 s`, `45 s`, `3 min`, `4 days`."""
+    """Return a duration with two or three digits: `0.7 ms`, `71 ms`, `1.2 s`, `45 s`, `3 min`, `4 days`."""
     if seconds < 0.9995:
         length, unit = 0.001, "ms"
     else:
@@ -54,7 +54,7 @@ def lasting(seconds: float) -> str:
 
 
 def share(number: float, whole: float) -> str:
-    """Return a share in percent that is neither 0 nor 100 unless it is."""
+    """Return a share in percent; it reads 0 or 100 only if it is exactly that."""
     if not whole or not number:
         return "0 %"
     if number == whole:
@@ -64,5 +64,5 @@ def share(number: float, whole: float) -> str:
 
 
 def rate(number: float) -> str:
-    """Return a number of events a unit of time to about three digits."""
+    """Return a number of events per unit of time with about three digits."""
     return f"{number:,.0f}" if number >= 99.95 else f"{round(number, 1):g}" if number >= 0.95 else f"{number:.2g}"

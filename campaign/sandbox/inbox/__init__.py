@@ -1,4 +1,4 @@
-"""The inbox: what a person sees of the sandbox in a browser, and of a campaign before anything is sent."""
+"""The inbox: web pages that show the sandbox's mail, and a preview of a campaign: `inbox_pages`."""
 
 from campaign.sandbox.inbox.door import inbox_pages
 from campaign.sandbox.inbox.rows import Row, Rows, preview_app

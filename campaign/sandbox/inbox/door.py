@@ -1,4 +1,4 @@
-"""All routes that a person's browser asks for: the inbox under `/__inbox`, and the landing page everywhere else."""
+"""Collect all routes for a person's browser: the inbox under `/__inbox`, the landing page elsewhere: `inbox_pages`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.inbox.mails import LogOf
     from campaign.sandbox.state import State
 
-#: Where the inbox is. No site has a path like it, so no link of a mail meets it.
+#: The path of the inbox. No real site has such a path, so it cannot collide with a link in a mail.
 ROOT = "/__inbox"
 
 
@@ -26,13 +26,13 @@ def inbox_pages(
     log_of: LogOf = lambda _: None,
     command: str = "campaign run FILE",
 ) -> list[BaseRoute]:
-    """Return the routes.
+    """Return the routes of the inbox and of the landing page.
 
     Args:
-        state: the sandbox's.
-        landing: makes the landing page's HTML from a publishable key and the query parameter of the token.
-        log_of: says what the send log knows of the recipient of a Message-ID, field by field.
-        command: what to type to get mail, for who has none yet.
+        state: the sandbox's state.
+        landing: makes the landing page's HTML from a publishable key and the token's query parameter.
+        log_of: returns what the send log knows about the recipient of a Message-ID, as fields.
+        command: the command that an empty inbox tells the user to type.
     """
     pages = Pages(ROOT)
     return [*Mails(state, pages, log_of, command).routes(), pages.files(), landing_route(state, pages, landing)]

@@ -1,4 +1,4 @@
-"""The landing page at every path that nothing else answers: links open here with the path and query that they have."""
+"""Serve the landing page at every path without another route, so that links keep path and query: `landing_route`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from campaign.sandbox.inbox.pages import Pages
     from campaign.sandbox.state import State
 
-    #: From a publishable key and the query parameter that holds the token to the page's HTML.
+    #: From a publishable key and the token's query parameter to the page's HTML.
     LandingPage = Callable[[str, str], str]
 
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # The page's own policy stands in its head, where this has no effect.
+    # The page's own policy is in a meta element, where this directive has no effect.
     "Content-Security-Policy": "frame-ancestors 'none'",
 }
 
@@ -35,10 +35,10 @@ _CLERK_JS = ("6", "clerk.browser.js")
 
 
 class LandingRoute(Route):
-    """Takes the paths of other people's sites; what begins with `/__` is the sandbox's, and so is Clerk's `/v1`."""
+    """Matches the paths of all sites, except `/__…` (the sandbox's own) and `/v1/…` (Clerk's Backend API)."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether this is a link's path."""
+        """Return whether the request opens a link of a mail."""
         path = scope.get("path", "")
         if path.startswith("/__") or (path.startswith("/v1/") and not _is_visit(scope)):
             return Match.NONE, {}
@@ -46,7 +46,7 @@ class LandingRoute(Route):
 
 
 def landing_route(state: State, pages: Pages, page: LandingPage) -> Route:
-    """Return the route; `/` without a query is left to the inbox."""
+    """Return the route of the landing page; `/` without a query redirects to the inbox."""
     links = Links(state)
 
     def landing(request: Request) -> Response:
@@ -63,7 +63,7 @@ def landing_route(state: State, pages: Pages, page: LandingPage) -> Route:
 
 
 def _is_visit(scope: Scope) -> bool:
-    """Return whether a person's browser opens the address: no client of an API asks for HTML."""
+    """Return whether a browser opens the address; clients of an API do not ask for HTML."""
     headers = dict(scope.get("headers", ()))
     return (
         scope.get("method") == "GET" and b"text/html" in headers.get(b"accept", b"") and b"authorization" not in headers

@@ -1,7 +1,4 @@
-"""A mail taken apart for a reader: its headers decoded, its bodies, what is attached, and what is wrong with it.
-
-How it is shown, and where its links lead, is not in here.
-"""
+"""Parse a mail into decoded headers, bodies, attachments and faults: `read_letter`."""
 
 from __future__ import annotations
 
@@ -16,44 +13,44 @@ if TYPE_CHECKING:
 
 
 class UnreadableError(Exception):
-    """The bytes are no mail that could be taken apart; the text says why, without a full stop."""
+    """The bytes cannot be parsed as a mail; the message says why, without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is neither the text nor the HTML."""
+    """A part that is neither the text body nor the HTML body."""
 
     name: str
     media_type: str
     content: bytes
-    #: What the HTML calls it by (`cid:`, RFC 2392); may be empty.
+    #: The Content-ID by which the HTML refers to it (`cid:`, RFC 2392); may be empty.
     content_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a mail says."""
+    """The content of a mail."""
 
-    #: Name and decoded value, in the order of the mail.
+    #: Name and decoded value, in the mail's order.
     headers: tuple[tuple[str, str], ...]
     html: str | None
     text: str | None
     attachments: tuple[Attachment, ...]
-    #: What is wrong with it, though it can be read.
+    #: The mail's faults that did not prevent parsing.
     faults: tuple[str, ...]
 
     def header(self, name: str) -> str:
-        """Return the first header of a name, or an empty text."""
+        """Return the first header of this name, or an empty string."""
         return next((value for found, value in self.headers if found.lower() == name.lower()), "")
 
 
 def read_letter(content: bytes) -> Letter:
-    """Return what a mail says.
+    """Return the parsed mail.
 
     Raises:
-        UnreadableError: it cannot be taken apart.
+        UnreadableError: the bytes cannot be parsed.
     """
-    # The standard library's parser notes most faults and raises where it did not expect one, in many ways.
+    # The parser of the standard library reports most faults as defects, but raises various exceptions for some.
     try:
         message = email.message_from_bytes(content, policy=email.policy.default)
         headers = tuple((_clean(name), _value(message, name, raw)) for name, raw in message.raw_items())
@@ -86,7 +83,7 @@ def _bodies(message: MIMEPart, faults: list[str]) -> tuple[str | None, str | Non
 
 
 def _leaves(part: MIMEPart) -> Iterator[MIMEPart]:
-    """Yield the parts that hold something; a mail within a mail is one of them."""
+    """Yield the parts that have content; an attached mail (message/rfc822) counts as one part."""
     if part.get_content_maintype() != "multipart":
         yield part
     elif part.is_multipart():
@@ -130,5 +127,5 @@ def _sentence(defect: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a text without lone surrogates, which no page can hold."""
+    """Return the text without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")

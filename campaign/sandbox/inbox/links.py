@@ -1,4 +1,4 @@
-"""Which links of a mail carry a sign-in token, where they are opened here, and what became of the token."""
+"""Find the links of a mail that carry a sign-in token, their local address and the token's status: `Links`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from campaign.sandbox.state import State
     from campaign.sandbox.tokens import SignInToken
 
-#: Scheme, host and port; then path, query and fragment, which are kept as they are.
+#: Scheme, host and port; then path, query and fragment, which stay unchanged.
 _URL = re.compile(r"(?i:https?)://[^/?#\s]+([/?#]\S*)?")
 
-#: What a person may be led to outside of the sandbox.
+#: The links that may lead out of the sandbox.
 _OUTSIDE = re.compile(r"(?i)(?:https?://|mailto:|tel:)")
 
-#: What every JWT begins with: `{"` in base64.
+#: The start of every JWT: `{"` in base64.
 _JWT = "eyJ"
 
 
 class Fate(StrEnum):
-    """What became of a token, in a person's words; Clerk itself has no word for an expired one."""
+    """The status of a token in plain words; unlike Clerk's, it includes expired."""
 
     PENDING = "pending"
     USED = "used"
@@ -39,24 +39,24 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of a mail."""
+    """A link in a mail."""
 
-    #: Exactly as the mail holds it.
+    #: The URL exactly as in the mail.
     url: str
-    #: What it is called in the HTML; empty where it stands in the text only.
+    #: Its link texts in the HTML; empty if the link is only in the text body.
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A sign-in token that a mail carries."""
+    """A sign-in token in a mail."""
 
     token: SignInToken
     links: tuple[Link, ...]
 
     @property
     def fate(self) -> Fate:
-        """What became of it."""
+        """The status of the token."""
         if self.token.expired:
             return Fate.EXPIRED
         return {
@@ -67,13 +67,13 @@ class Ticket:
 
     @property
     def moment(self) -> int:
-        """When that happened or will happen, in milliseconds: an end for what is pending or expired."""
+        """The instant of that status in milliseconds: of use or revocation, else of expiry, past or future."""
         decided = self.fate in {Fate.USED, Fate.REVOKED}
         return self.token.updated_at if decided else self.token.expires_at
 
 
 def links_of(letter: Letter) -> list[Link]:
-    """Return a mail's links, each address once: those of the HTML, then what stands in the text only."""
+    """Return a mail's links, each URL once: first those of the HTML, then those only in the text body."""
     anchors = framed(letter.html).anchors if letter.html is not None else ()
     if letter.text is not None:
         anchors += tuple(Anchor(piece, "") for piece, is_address in addresses(letter.text) if is_address)
@@ -86,13 +86,13 @@ def links_of(letter: Letter) -> list[Link]:
 
 
 class Links:
-    """The links as this sandbox knows them."""
+    """Resolves links against the tokens of this sandbox."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def tickets(self, links: list[Link]) -> list[Ticket]:
-        """Return the tokens that links carry, each with its links."""
+        """Return the tokens in these links, each with its links."""
         carried: dict[str, list[Link]] = {}
         for link in links:
             found = self.carried(link.url.partition("#")[0].partition("?")[2])
@@ -102,7 +102,7 @@ class Links:
         return [Ticket(token, tuple(at)) for token, at in tokens if token is not None]
 
     def carried(self, query: str) -> tuple[str, str] | None:
-        """Return the parameter of a query that holds a token of this sandbox, and the token's id."""
+        """Return the query parameter with a token of this sandbox, and the token's id."""
         return next(
             (
                 (name, token_id)
@@ -113,9 +113,9 @@ class Links:
         )
 
     def follow(self, url: str, *, site: str) -> str | None:
-        """Return where a link is opened: at the landing page of `site` if it carries a token, else where it leads.
+        """Return the address for a link: the landing page of `site` if it carries a token, else the link itself.
 
-        None is for what leads nowhere from a mail.
+        None means that the link cannot be opened from a mail.
         """
         if self.carried(url.partition("#")[0].partition("?")[2]) is not None:
             return here(url, site=site)
@@ -123,12 +123,12 @@ class Links:
 
 
 def outside(url: str) -> str | None:
-    """Return a link that leads somewhere from a mail, or None: a script, or a path of no host."""
+    """Return the link if it can be opened from a mail; None for a script or a path without a host."""
     return url if _OUTSIDE.match(url) else None
 
 
 def here(url: str, *, site: str) -> str | None:
-    """Return the same path, query and fragment on `site`, or None where the link has no host."""
+    """Return the same path, query and fragment on `site`, or None if the link has no host."""
     found = _URL.fullmatch(url)
     if found is None:
         return None
@@ -137,7 +137,7 @@ def here(url: str, *, site: str) -> str | None:
 
 
 def parameter_of(query: str, links: Links) -> str:
-    """Return the query parameter that holds the token: one of this sandbox, else what looks like one, else `token`."""
+    """Return the query parameter with the token: a token of this sandbox, else any JWT, else `token`."""
     found = links.carried(query)
     return found[0] if found else next((name for name, _ in _jwts(query)), "token")
 

@@ -1,4 +1,4 @@
-"""The inbox itself: campaigns and mails as they arrive, one mail, its token and what the send log says of it."""
+"""Serve the inbox: the list of campaigns and mails, one mail, its tokens and its send log entry: `Mails`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from campaign.sandbox.mailbox import Mail
     from campaign.sandbox.state import State
 
-    #: From a Message-ID to what the send log says of its recipient, by name; None: nothing.
+    #: From a Message-ID to what the send log knows about its recipient, as fields; None if it knows nothing.
     LogOf = Callable[[str], Mapping[str, object] | None]
 
-#: Mails on a page of the list.
+#: Mails per page of the list.
 _PAGE_SIZE = 50
 
-#: What a mail keeps when another is opened.
+#: The query parameters that are kept when another mail is opened.
 _KEPT_PARAMETERS = ("campaign", "address", "page", "width", "scheme")
 
 
@@ -43,7 +43,7 @@ class Mails:
         self._links = Links(state)
 
     def routes(self) -> list[Route]:
-        """Return them."""
+        """Return the routes of the inbox."""
         root = self._pages.root
         mail = f"{root}/mails/{{number:int}}"
         return [
@@ -58,17 +58,17 @@ class Mails:
         ]
 
     def inbox(self, request: Request) -> Response:
-        """Answer the list, with no mail open."""
+        """Return the list, with no mail open."""
         return self._pages.render("inbox.html", {"command": self._command, **self._list(Place.of(request))})
 
     def fragment(self, request: Request) -> Response:
-        """Answer the list alone, for a page that has it open and asks whether anything came."""
+        """Return only the list, for an open page that polls for new mail."""
         mark, place = self._arrivals(), Place.of(request)
         opened = number_in(place["opened"])
         return unchanged(request, mark) or self._pages.render("list.html", self._list(place, opened), mark=mark)
 
     def mail(self, request: Request, mail: Mail, content: bytes) -> Response:
-        """Answer one mail beside the list."""
+        """Return one mail beside the list."""
         reading = self._reading(request, mail, content)
         message_id = reading.letter.header("Message-ID").strip() if reading.letter else ""
         record = self._log_of(message_id) if message_id else None
@@ -78,16 +78,16 @@ class Mails:
         )
 
     def html(self, request: Request, mail: Mail, content: bytes) -> Response:
-        """Answer the HTML for the frame."""
+        """Return the mail's HTML for the frame."""
         reading = self._reading(request, mail, content)
         return frame(reading.framed, images="images" in request.query_params)
 
     def source(self, _: Request, mail: Mail, content: bytes) -> Response:
-        """Answer the mail itself, to be saved."""
+        """Return the raw mail as a download."""
         return _download(content, f"mail-{mail.number}.eml", "message/rfc822")
 
     def part(self, request: Request, mail: Mail, content: bytes) -> Response:
-        """Answer what is attached to a mail, to be saved."""
+        """Return an attachment of a mail as a download."""
         letter, number = self._reading(request, mail, content).letter, request.path_params["part"]
         if letter is None or not 1 <= number <= len(letter.attachments):
             return self._pages.sentence(404, "No such part", f"Mail {mail.number} has no attachment {number}.")
@@ -95,7 +95,7 @@ class Mails:
         return _download(attachment.content, attachment.name, "application/octet-stream")
 
     def tokens(self, request: Request, mail: Mail, content: bytes) -> Response:
-        """Answer what became of a mail's tokens alone, for a page that has the mail open."""
+        """Return only the status of the mail's tokens, for an open page that polls for changes."""
         reading = self._reading(request, mail, content)
         shown = self._tickets(reading)
         mark = str(shown["fates"])
@@ -103,7 +103,7 @@ class Mails:
         return unchanged(request, mark) or self._pages.render("tokens.html", values, mark=mark)
 
     def make(self, request: Request) -> Response:
-        """Make a token used, expired or revoked, and go back to the mail."""
+        """Make a token used, expired or revoked, and redirect to the mail."""
         if not is_ours(request):
             return self._pages.sentence(403, "Not from here", "Only the inbox itself may change a token.")
         tokens = self._state.tokens
@@ -111,12 +111,12 @@ class Mails:
         fate, token_id = request.path_params["fate"], request.path_params["token"]
         if fate not in ways or tokens.get(token_id) is None:
             return self._pages.sentence(404, "No such token", f"The sandbox has no token {token_id}.")
-        # Whoever was faster has decided; the mail shows it.
+        # The return value does not matter: if the token was already changed, the mail's page shows it.
         ways[fate](token_id)
         return self._pages.redirect(Place.of(request).at(f"/mails/{request.path_params['number']}"))
 
     def _opening(self, endpoint: Callable[[Request, Mail, bytes], Response]) -> Callable[[Request], Response]:
-        """Return an endpoint that has the mail opened which its path names."""
+        """Wrap an endpoint so that it receives the mail whose number is in the path."""
 
         def opened(request: Request) -> Response:
             mailbox, number = self._state.mailbox, request.path_params["number"]

@@ -1,6 +1,6 @@
-"""A mail's HTML made fit for a frame: links open elsewhere, inline images stand in it, the rest stays as it was sent.
+"""Prepare a mail's HTML for a frame: rewrite links, embed inline images, keep the rest unchanged: `framed`.
 
-What keeps a mail from doing harm is the frame itself: see `pages.FRAME`. Nothing here has to be complete for that.
+The frame itself keeps a mail from doing harm, see `pages.FRAME`. Safety does not depend on this module.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.inbox.letter import Attachment
 
-#: Addresses in plain text, without what ends the sentence around them.
+#: URLs in plain text, without the punctuation that follows them.
 _ADDRESS = re.compile(r"""https?://[^\s<>"']+[^\s<>"'.,;:!?)\]}]""")
 
-#: What loads or connects from another place before anybody clicks, and which no mail client heeds.
+#: Elements that load or connect to other hosts without a click, and that mail clients ignore.
 _DROPPED = frozenset({"link", "base"})
 
-#: Attributes of a link that are set here.
+#: Attributes of a link that this module sets.
 _OURS = frozenset({"href", "target", "rel", "ping", "download"})
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A link of the HTML."""
+    """A link in the HTML."""
 
-    #: The address exactly as the mail holds it.
+    #: The URL exactly as in the mail.
     url: str
-    #: What a person reads on it; may be empty.
+    #: The link text; may be empty.
     name: str
 
 
@@ -44,7 +44,7 @@ class Framed:
 
     html: str
     anchors: tuple[Anchor, ...]
-    #: Images that would be loaded from elsewhere.
+    #: The number of images on other hosts.
     remote_images: int
 
 
@@ -54,19 +54,19 @@ def framed(
     follow: Callable[[str], str | None] = lambda url: url,
     attachments: Iterable[Attachment] = (),
 ) -> Framed:
-    """Return the HTML for the frame, and its links.
+    """Return the HTML for the frame, with its links.
 
     Args:
-        html: the mail's.
-        follow: where a link leads when it is clicked; None: nowhere.
-        attachments: the parts that it may refer to by `cid:`.
+        html: of the mail.
+        follow: from a link to the address that a click opens; None if it opens nothing.
+        attachments: the parts that the HTML may refer to by `cid:`.
     """
     reader = _Reader(html, follow, {part.content_id: part for part in attachments if part.content_id})
     try:
         reader.feed(html)
         reader.close()
     except AssertionError:
-        # What html.parser raises on declarations that it does not know; the rest stays as it is.
+        # html.parser raises this on unknown declarations; the rest of the HTML stays unchanged.
         reader.end_link()
     pieces, at = [], 0
     for start, end, replacement in reader.changes:
@@ -76,7 +76,7 @@ def framed(
 
 
 def addresses(text: str) -> list[tuple[str, bool]]:
-    """Return a plain text in pieces, each with whether it is an address."""
+    """Return a plain text in pieces, each with whether it is a URL."""
     pieces, at = [], 0
     for found in _ADDRESS.finditer(text):
         pieces += [(text[at : found.start()], False), (found[0], True)]
@@ -85,17 +85,17 @@ def addresses(text: str) -> list[tuple[str, bool]]:
 
 
 class _Reader(HTMLParser):
-    """Reads the HTML and notes which of its tags are to be replaced."""
+    """Parse the HTML and record which tags to replace."""
 
     def __init__(self, html: str, follow: Callable[[str], str | None], parts: dict[str, Attachment]) -> None:
         super().__init__(convert_charrefs=True)
         self._follow = follow
         self._parts = parts
-        # html.parser tells places by line and column.
+        # html.parser gives positions as line and column.
         self._lines = list(accumulate((len(line) + 1 for line in html.split("\n")), initial=0))
         self._url: str | None = None
         self._name: list[str] = []
-        #: Start, end and replacement, in order.
+        #: Start, end and replacement, in the order of the HTML.
         self.changes: list[tuple[int, int, str]] = []
         self.anchors: list[Anchor] = []
         self.remote_images = 0

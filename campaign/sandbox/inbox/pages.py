@@ -1,4 +1,4 @@
-"""How pages of the inbox are made: templates, the headers that keep them apart, and the files beside them."""
+"""Render the inbox's pages from templates, with security headers and static files: `Pages`, `frame`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    # `no-referrer` would take the origin out of a form's request too, and `is_ours` needs it.
+    # `no-referrer` would also remove the origin from form requests, and `is_ours` needs it.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -28,8 +28,8 @@ _HEADERS = {
     ),
 }
 
-#: A mail's HTML: no script, no form, no plug-in, an origin of its own, and nothing loaded from anywhere.
-#: A link opens in a tab of its own, which is free of all this.
+#: Response headers for a mail's HTML: no script, form or plug-in, an opaque origin, and nothing loaded from the
+#: network. A link opens in a new tab without these restrictions.
 FRAME = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -48,7 +48,7 @@ _FILES = {
     "icon.svg": "image/svg+xml",
 }
 
-#: Choices that travel from page to page in the query, with what they are when they are not there.
+#: The view options that pages pass on in the query, with their defaults.
 CHOICES: Mapping[str, str | None] = {
     "campaign": None,
     "address": "",
@@ -60,16 +60,16 @@ CHOICES: Mapping[str, str | None] = {
     "images": "",
 }
 
-#: As many characters of a choice as anybody means.
+#: Longer option values are cut off.
 _MAX_CHOICE_CHARS = 400
 
 
-#: SQLite counts to 2^63; no CSV and no mailbox comes near this.
+#: Numbers of more digits count as invalid: SQLite's integers end at 2^63.
 _MAX_DIGITS = 13
 
 
 class Place:
-    """An address of a page: its path, and the choices in its query."""
+    """The address of a page: its path, and the view options in its query."""
 
     def __init__(self, path: str, choices: Mapping[str, str]) -> None:
         self.path = path
@@ -77,16 +77,16 @@ class Place:
 
     @classmethod
     def of(cls, request: Request) -> Place:
-        """Return where a request is, without what no page knows."""
+        """Return the address of a request, without unknown query parameters."""
         query = request.query_params
         return cls(request.url.path, {name: query[name][:_MAX_CHOICE_CHARS] for name in CHOICES if name in query})
 
     def __getitem__(self, name: str) -> str | None:
-        """Return a choice."""
+        """Return the value of an option, or its default."""
         return self.choices.get(name, CHOICES[name])
 
     def at(self, path: str | None = None, **changes: str | None) -> str:
-        """Return an address from here: another path, other choices; None takes one away."""
+        """Return an address with another path or other options; None removes an option."""
         chosen = {
             name: value
             for name, value in {**self.choices, **changes}.items()
@@ -97,10 +97,10 @@ class Place:
 
 
 class Pages:
-    """The pages below one path.
+    """Renders the pages below one path.
 
     Attributes:
-        root: what stands before every path; empty or such as `/__inbox`.
+        root: the prefix of every path; empty, or for example `/__inbox`.
     """
 
     def __init__(self, root: str) -> None:
@@ -118,20 +118,20 @@ class Pages:
         self._files = {name: (folder / name).read_bytes() for name in _FILES}
 
     def render(self, template: str, values: Mapping[str, object], *, status: int = 200, mark: str = "") -> HTMLResponse:
-        """Return a page; `mark` is its ETag, for those who ask whether it has changed."""
+        """Return a page; `mark` is its ETag, for requests that ask whether it has changed."""
         headers = _HEADERS | ({"ETag": f'"{mark}"'} if mark else {})
         return HTMLResponse(self._templates.get_template(template).render(values), status, headers)
 
     def sentence(self, status: int, title: str, sentence: str) -> HTMLResponse:
-        """Return a page that says one thing."""
+        """Return a page with one sentence."""
         return self.render("sentence.html", {"title": title, "sentence": sentence}, status=status)
 
     def redirect(self, place: str) -> Response:
-        """Return the way to another page, which is asked for with GET."""
+        """Return a redirect to another page (303: the browser then uses GET)."""
         return RedirectResponse(f"{self.root}{place}", 303, _HEADERS)
 
     def files(self) -> Route:
-        """Return the route of style, script and icon."""
+        """Return the route of the style sheet, the script and the icon."""
 
         def file(request: Request) -> Response:
             name = request.path_params["name"]
@@ -144,13 +144,13 @@ class Pages:
 
 
 def frame(html: str, *, images: bool) -> HTMLResponse:
-    """Return a mail's HTML for an isolated frame; `images`: load those from elsewhere too."""
+    """Return a mail's HTML for an isolated frame; `images` allows images from other hosts."""
     policy = FRAME["Content-Security-Policy"].format(images=" https: http:" if images else "")
     return HTMLResponse(html, headers=FRAME | {"Content-Security-Policy": policy})
 
 
 def is_ours(request: Request) -> bool:
-    """Return whether a form of these very pages sends the request, and no page from elsewhere in the same browser."""
+    """Return whether the form request comes from these pages, not from another site in the same browser (CSRF)."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
@@ -158,20 +158,20 @@ def is_ours(request: Request) -> bool:
 
 
 def unchanged(request: Request, mark: str) -> Response | None:
-    """Return the answer to who has seen this already, else None."""
+    """Return 304 if the request's `If-None-Match` has this ETag, else None."""
     if request.headers.get("if-none-match") == f'"{mark}"':
         return Response(status_code=304, headers=_HEADERS | {"ETag": f'"{mark}"'})
     return None
 
 
 def number_in(written: str | None) -> int:
-    """Return the number that a query holds; 0 for none, or for what is none."""
+    """Return the number in a query value; 0 if the value is missing or not a number."""
     plain = written is not None and written.isascii() and written.isdigit() and len(written) < _MAX_DIGITS
     return int(written or "") if plain else 0
 
 
 def moment(milliseconds: int) -> str:
-    """Return `16:28` for today, else `22 Nov, 16:28`, with the year where it is another; local time."""
+    """Return `16:28` for today, else `22 Nov, 16:28`, with the year if it is not this year; local time."""
     then, now = datetime.fromtimestamp(milliseconds / 1000).astimezone(), datetime.now().astimezone()
     if then.date() == now.date():
         return f"{then:%H:%M}"
@@ -191,6 +191,6 @@ def size(octets: int) -> str:
 
 
 def list_name(list_id: str) -> str:
-    """Return what a person calls a List-Id (RFC 2919 §3): its phrase, else the first label of the id."""
+    """Return the display name of a List-Id (RFC 2919 §3): its phrase, else the first label of the id."""
     phrase, _, rest = list_id.rpartition("<")
     return phrase.strip().strip('"') or rest.rstrip(">").partition(".")[0] or "Without a List-Id"

@@ -1,4 +1,4 @@
-"""What a page shows of one mail, sent or not yet: which view of it, how wide, light or dark."""
+"""Select what a page shows of one mail, sent or previewed: view, width, light or dark: `Reading`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from campaign.sandbox.inbox.links import Link
     from campaign.sandbox.inbox.pages import Place
 
-#: As much of a source as a page can show with ease, in characters.
+#: At most this many characters of the source are shown.
 _MAX_SOURCE_CHARS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One mail, opened at a place."""
+    """One mail, as shown at one address."""
 
     place: Place
-    #: The path below which the mail's own routes are: `html` and `source`.
+    #: The path prefix of the mail's own routes, `html` and `source`.
     base: str
     content: bytes
     letter: Letter | None
-    #: Why there is no letter; empty where there is one.
+    #: Why the mail could not be parsed; empty if it could.
     problem: str
     links: tuple[Link, ...]
-    #: Where a link is opened; None: nowhere.
+    #: From a link to the address to open; None if it cannot be opened.
     follow: Callable[[str], str | None]
 
     @classmethod
     def of(cls, content: bytes, place: Place, *, base: str, follow: Callable[[str], str | None] = outside) -> Reading:
-        """Return the reading of a mail's bytes, whatever they are."""
+        """Return the reading of a mail's bytes, whether or not they can be parsed."""
         try:
             letter = read_letter(content)
         except UnreadableError as error:
@@ -45,7 +45,7 @@ class Reading:
 
     @property
     def views(self) -> list[tuple[str, str]]:
-        """The views that there are of this mail, each with its name."""
+        """The available views of this mail, each with its label."""
         if self.letter is None:
             return [("source", "Source")]
         bodies = [("html", "HTML", self.letter.html), ("text", "Text", self.letter.text)]
@@ -57,7 +57,7 @@ class Reading:
 
     @property
     def view(self) -> str:
-        """The view that is asked for, or the first that there is."""
+        """The requested view, or the first available one."""
         wanted = self.place["view"]
         names = [view for view, _ in self.views]
         return wanted if wanted in names else names[0]
@@ -69,7 +69,7 @@ class Reading:
 
     @property
     def scheme(self) -> str:
-        """`light` or `dark`: what the mail is told that its reader prefers."""
+        """`light` or `dark`: the preferred colour scheme that the mail is shown with."""
         return "dark" if self.place["scheme"] == "dark" else "light"
 
     @property
@@ -79,27 +79,27 @@ class Reading:
 
     @property
     def framed(self) -> str:
-        """The HTML for the frame; empty where there is none."""
+        """The HTML for the frame; empty if the mail has none."""
         if self.letter is None or self.letter.html is None:
             return ""
         return framed(self.letter.html, follow=self.follow, attachments=self.letter.attachments).html
 
     @property
     def remote_images(self) -> int:
-        """How many images stand elsewhere and are not loaded."""
+        """The number of images on other hosts that are not loaded."""
         if self.letter is None or self.letter.html is None or self.place["images"]:
             return 0
         return framed(self.letter.html).remote_images
 
     @property
     def text(self) -> list[tuple[str, str | None]]:
-        """The text part in pieces, each with where it leads."""
+        """The text body in pieces, each with the address to open, if any."""
         text = self.letter.text if self.letter is not None else None
         return [(piece, self.follow(piece) if is_address else None) for piece, is_address in addresses(text or "")]
 
     @property
     def source(self) -> str:
-        """The mail as it came, as far as a page can show it."""
+        """The raw mail as text, cut off where it is too long."""
         shown = self.content[:_MAX_SOURCE_CHARS].decode("utf-8", "replace").replace("\r\n", "\n")
         left = len(self.content) - _MAX_SOURCE_CHARS
         return f"{shown}\n… and {left:,} more bytes" if left > 0 else shown

@@ -1,4 +1,4 @@
-"""One mail of a campaign before anything is sent, row by row of its CSV. Who reads and renders the rows is not here."""
+"""Preview a campaign's mails, one page per row of its CSV, before anything is sent: `preview_app`."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the CSV, and the mail that it makes."""
+    """A row of the CSV, and its mail."""
 
     #: Counted from 1.
     number: int
-    #: Whose it is.
+    #: The recipient's address.
     address: str
     #: File and line.
     where: str
-    #: The message as it would be sent, with a dummy token; None where there is none.
+    #: The message as it would be sent, but with a dummy token; None if it cannot be rendered.
     content: bytes | None = field(repr=False)
-    #: Why there is none; may have several lines.
+    #: Why there is no message; may have several lines.
     problem: str = ""
-    #: The row's columns, as far as a person reads them.
+    #: The row's columns, as far as they are worth showing.
     columns: Mapping[str, str] = field(default_factory=dict)
-    #: A sentence about the links.
+    #: A sentence about the message's links.
     note: str = ""
-    #: There is no further row.
+    #: Whether this is the last row.
     last: bool = False
 
 
 class Rows(Protocol):
-    """The rows of a campaign. It may be asked from several threads."""
+    """The rows of a campaign. The pages call it from several threads."""
 
     @property
     def name(self) -> str:
@@ -51,16 +51,16 @@ class Rows(Protocol):
         ...
 
     def row(self, number: int) -> Row | str:
-        """Return a row, rendered now, or a sentence that says why there is none."""
+        """Return a row, rendered now, or a sentence that says why there is no such row."""
         ...
 
     def find(self, address: str, *, after: int) -> int | str:
-        """Return the number of the next row whose address holds the text, or a sentence; after the last, the first."""
+        """Return the number of the next row whose address contains the text, or a sentence. Wraps around at the end."""
         ...
 
 
 def preview_app(rows: Rows) -> ASGIApp:
-    """Return the application: the campaign's mails at `/rows/1` and on."""
+    """Return the application that serves the campaign's mails at `/rows/1`, `/rows/2` and so on."""
     pages = Pages("")
 
     def start(_: Request) -> Response:

@@ -1,1 +1,1 @@
-"""Tests that need a browser, and what they are made of."""
+"""Support for the tests that run in a browser."""

@@ -1,6 +1,6 @@
-"""A Frontend API as clerk-js knows it, with tickets that fail on request, and the landing page on the same port.
+"""Imitate Clerk's Frontend API, with tickets that fail on request, and serve the landing page: `FrontendApi`.
 
-It holds no keys: clerk-js reads its session JWTs without checking them. Nothing of the program is used here.
+It has no keys, because clerk-js does not verify its session JWTs. It imports nothing from the program.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-#: Names the host of a development instance, whose browsers are known by `__clerk_db_jwt`.
+#: Names the host of a development instance, where `__clerk_db_jwt` identifies the browser.
 PUBLISHABLE_KEY = "pk_test_" + base64.b64encode(b"landing-test.clerk.accounts.dev$").decode()
 
 
 @dataclass
 class Ticket:
-    """A sign-in token as the server knows it."""
+    """A sign-in token on the server."""
 
     user: str
-    #: `pending` or `accepted`; anything else is the code that redeeming it is refused with.
+    #: `pending` or `accepted`; any other text is the error code of the refusal when the ticket is redeemed.
     status: str = "pending"
     http_status: int = 400
     headers: dict[str, str] = field(default_factory=dict)
-    #: What the sign-in reads once the ticket is taken, instead of `complete`.
+    #: The status of the sign-in after the ticket was accepted, instead of `complete`.
     further: str = ""
 
 
@@ -45,10 +45,10 @@ class FrontendApi:
     """The server: `with FrontendApi(clerk_js, pages) as api: api.url`.
 
     Attributes:
-        tickets: by their JWT; whatever is not in here is forged.
-        redemptions: the tickets that anybody tried to redeem.
-        requests: every request, as `METHOD path?query`.
-        referrers: the Referer of every request that had one.
+        tickets: by their JWT; a JWT that is not in here is forged.
+        redemptions: the tickets that a client tried to redeem.
+        requests: all requests, as `METHOD path?query`.
+        referrers: the Referer headers of all requests that had one.
     """
 
     def __init__(self, clerk_js: dict[str, Path], pages: dict[str, str]) -> None:
@@ -83,23 +83,23 @@ class FrontendApi:
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     def __enter__(self) -> Self:
-        """Serve."""
+        """Start to serve."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop serving."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
 
     def forget(self) -> None:
-        """Forget what was asked so far."""
+        """Clear the recorded requests."""
         for noted in (self.redemptions, self.requests, self.referrers):
             noted.clear()
 
     def issue(self, user: str, *, ticket: str = "", **fate: Any) -> str:  # noqa: ANN401 - the fields of a Ticket
-        """Return a new ticket for a user, a JWT of Clerk's shape unless it is given."""
+        """Return a new ticket for a user: the given one, else a JWT in Clerk's form."""
         self._count += 1
         ticket = ticket or _jwt({"eid": user, "sid": f"sit_{self._count}", "st": "sign_in_token"})
         self.tickets[ticket] = Ticket(user, **fate)
@@ -145,7 +145,7 @@ class FrontendApi:
         return JSONResponse({"response": done, "client": self._client_of(request)})
 
     def sign_in(self, browser: str, user: str) -> dict[str, Any]:
-        """Return a new session of a user in the browser that `__clerk_db_jwt` names."""
+        """Start a session of a user in the browser with this `__clerk_db_jwt`, and return it."""
         self._count += 1
         session = {"object": "session", "id": f"sess_{self._count}", "status": "active", "user": {"id": user}}
         session["last_active_token"] = _session_token(session)
@@ -171,7 +171,7 @@ class FrontendApi:
 
 
 class _Recorder:
-    """Notes every request before it is answered."""
+    """Middleware that records every request before it is answered."""
 
     def __init__(self, app: Any, api: FrontendApi) -> None:  # noqa: ANN401 - an ASGI application
         self._app, self._api = app, api

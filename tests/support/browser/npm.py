@@ -1,4 +1,4 @@
-"""Packages of npm for the browser tests, kept in the user's cache and never in the repository."""
+"""Install npm packages for the browser tests in the user's cache, outside the repository: `project`, `clerk_js`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from campaign.sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Seconds that npm gets.
+#: The time-out for npm (seconds).
 _INSTALL_TIMEOUT_S = 600
 
 
 def cache() -> Path:
-    """Return the folder that outlives a run of the tests."""
+    """Return the folder that is kept between test runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "campaign-tests"
 
 
 def clerk_js() -> dict[str, Path]:
-    """Return the folders of clerk-js, by its major."""
+    """Return the folders of clerk-js, by major version."""
     scripts = ClerkJs(cache() / "clerk-js")
     folders = {}
     with only_one(cache() / "clerk-js"):
@@ -44,7 +44,7 @@ def clerk_js() -> dict[str, Path]:
 
 
 def project(name: str, dependencies: Mapping[str, str]) -> Path:
-    """Return a folder with a `node_modules` that holds these packages and what they depend on."""
+    """Return a folder whose `node_modules` contains these packages and their dependencies."""
     folder = cache() / name
     wanted = json.dumps({"private": True, "dependencies": dict(dependencies)}, indent=2)
     manifest, done = folder / "package.json", folder / "installed.json"
@@ -59,7 +59,7 @@ def project(name: str, dependencies: Mapping[str, str]) -> Path:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder of the cache."""
+    """Lock a folder of the cache, so that only one process at a time works in it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

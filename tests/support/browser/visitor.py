@@ -1,4 +1,4 @@
-"""A person before a browser: opens the page, reads it, presses what it offers."""
+"""Act as a person in a browser who opens the landing page, reads it and presses its buttons: `Visitor`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from support.browser.frontend_api import FrontendApi
 
-    #: The fixture `arrive`: a new visitor of an API.
+    #: The type of the fixture `arrive`, which returns a new visitor of an API.
     Arrive = Callable[..., "Visitor"]
 
-#: The contrast of each text with the ground behind it (WCAG 2.2, relative luminance).
+#: The contrast of each text with its background (WCAG 2.2, relative luminance).
 CONTRASTS = """() => {
   const light = (color) => {
     const [r, g, b] = color.match(/[\\d.]+/g).map((part) => part / 255)
@@ -36,8 +36,8 @@ class Visitor:
     """One tab on the landing page of an API.
 
     Attributes:
-        foreign: the requests that would have left this machine; they were stopped.
-        complaints: errors on the console: refused by the page's policy, thrown by its script.
+        foreign: the blocked requests to other machines.
+        complaints: errors on the console, from the page's policy or from its script.
     """
 
     def __init__(self, context: BrowserContext, api: FrontendApi, site: str | None = None) -> None:
@@ -52,7 +52,7 @@ class Visitor:
         self.page.on("request", lambda request: self._look_at(request.url))
 
     def reach(self, origin: str, place: str) -> None:
-        """Let what is asked of a foreign origin be answered by a place of this machine."""
+        """Answer requests to a foreign origin from an address on this machine."""
         self._known += (origin,)
 
         def relay(route: Route) -> None:
@@ -71,13 +71,13 @@ class Visitor:
             self.foreign.append(url)
 
     def open(self, ticket: str | None, path: str = "/welcome") -> Visitor:
-        """Follow the link of an email."""
+        """Open the link of an email."""
         query = "?cart=C-1" if ticket is None else f"?cart=C-1&token={ticket}"
         self.page.goto(self.site + path + query)
         return self
 
     def sees(self, state: str) -> str:
-        """Return what is announced once the page is in a state."""
+        """Wait until the page is in a state, and return the text of its status element."""
         self.page.locator(f"[data-state={state}]").wait_for(timeout=15_000)
         return self.page.get_by_role("status").inner_text().replace("\n\n", "\n")
 
@@ -87,16 +87,16 @@ class Visitor:
         return self
 
     def signs_in(self, ticket: str, path: str = "/welcome") -> str:
-        """Return what is announced after the link was opened and its button pressed."""
+        """Open the link, press its button, and return the text of the status element."""
         self.open(ticket, path).sees("ready")
         return self.press("Continue").sees("signed_in")
 
     def browser_name(self) -> str:
-        """Return what Clerk knows this browser by."""
+        """Return the id by which Clerk knows this browser."""
         cookies = {cookie["name"]: cookie["value"] for cookie in self.context.cookies()}
         return str(cookies["__clerk_db_jwt"])
 
     @property
     def address(self) -> str:
-        """What stands in the address bar, without the host."""
+        """The address in the address bar, without the host."""
         return self.page.url.removeprefix(self.site)

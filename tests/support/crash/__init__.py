@@ -1,1 +1,1 @@
-"""The proof of the promise: a loop that kills the sender, and a checker that shares no code with it."""
+"""The crash test of the promises: a loop that kills the sender, and a checker that shares no code with it."""

@@ -1,4 +1,4 @@
-"""The independent checker: evidence in, a verdict on each invariant out. It shares no code with the sender."""
+"""Check all invariants against the evidence of a run: `check`. It shares no code with the sender."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INVARIANTS: dict[str, Callable[[Records], Iterator[str | None]]] = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """One invariant: how many cases were looked at, and those in which it does not hold."""
+    """One invariant: the number of checked cases, and the violations."""
 
     name: str
     promise: str
@@ -46,13 +46,13 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All invariants, and the figures that a person asks for first."""
+    """The result for all invariants, and the main figures."""
 
     judgements: tuple[Judgement, ...]
     recipients: int
     states: dict[str, int]
     acceptances: int
-    #: Of the uncertain rows, those whose mail had in truth been accepted.
+    #: The number of uncertain rows whose mail was in truth accepted.
     uncertain_accepted: int
     orphans: int
 
@@ -68,12 +68,12 @@ class Verdict:
 
     @property
     def uncertain_share(self) -> float:
-        """The share of uncertain rows that had in truth been accepted; 1 if there are none."""
+        """The share of uncertain rows whose mail was in truth accepted; 1 if there are no uncertain rows."""
         uncertain = self.states.get("uncertain", 0)
         return self.uncertain_accepted / uncertain if uncertain else 1.0
 
     def table(self, *, examples: int = 5) -> str:
-        """Return the verdict for people."""
+        """Return the verdict as a table for people."""
         lines = [f"{'':5} {'checked':>8} {'violated':>8}  promise"]
         for one in self.judgements:
             lines.append(f"{one.name:5} {one.checked:8} {len(one.violations):8}  {one.promise}")
@@ -94,7 +94,7 @@ class Verdict:
 
 
 def check(records: Records) -> Verdict:
-    """Return the verdict on everything that the evidence shows."""
+    """Return the verdict on the evidence."""
     judgements = []
     for name, invariant in INVARIANTS.items():
         found = list(invariant(records))

@@ -1,4 +1,4 @@
-"""Invariants I1 to I8: who got what. Each yields None for what holds and a sentence for what does not."""
+"""Check the invariants I1 to I8: who got what. Each yields None per case that holds, else a sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from support.crash.records import Event, Records
 
 STATES = ("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped")
-#: The states in which a mail may be out.
+#: The states in which the mail was or may have been delivered.
 OUT = ("sent", "uncertain")
 
 
@@ -31,7 +31,7 @@ def one_state_each(records: Records) -> Iterator[str | None]:
 
 
 def nobody_twice(records: Records) -> Iterator[str | None]:
-    """I2: no recipient was accepted twice (but for those an operator had sent again)."""
+    """I2: no recipient was accepted twice (except those that an operator had sent again)."""
     allowed = Counter(records.addresses)
     for key, times in records.resent.items():
         if key in records.person:
@@ -107,7 +107,7 @@ def no_token_shared(records: Records) -> Iterator[str | None]:
 
 
 def links_live(records: Records) -> Iterator[str | None]:
-    """I7: the token of an accepted mail was not revoked by us, nor had it run out."""
+    """I7: the token of an accepted mail was neither revoked by the sender nor expired."""
     for event in records.accepted:
         for text in event["tokens"]:
             token = records.tokens.get(text)

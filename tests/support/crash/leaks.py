@@ -1,4 +1,4 @@
-"""Where secrets were left: files and outputs searched for tokens, keys and passwords, whole or in pieces."""
+"""Search files and outputs for leaked tokens, keys and passwords, whole or in pieces: `scan`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-#: The pieces of a token that are looked for; any leak of twice this length holds a whole one.
+#: The length of the token pieces to search for; any leak of twice this length contains a whole piece.
 PIECE = 20
 _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % PIECE)
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return a secret as it may appear: plain, percent-encoded, in Base64."""
+    """Return a secret in the forms in which it may appear: plain, percent-encoded, in Base64."""
     plain = secret.encode()
     return {plain, quote(secret, safe="").encode(), base64.b64encode(plain), base64.urlsafe_b64encode(plain)}
 
 
 def pieces(tokens: Iterable[str]) -> set[bytes]:
-    """Return pieces of every token, side by side, of what follows its first dot: the first part is the same for all."""
+    """Return adjacent pieces of every token after its first dot; the part before it is the same in all tokens."""
     found: set[bytes] = set()
     for token in tokens:
         for part in token.encode().split(b".")[1:]:
@@ -32,7 +32,7 @@ def pieces(tokens: Iterable[str]) -> set[bytes]:
 
 
 def scan(places: Mapping[str, bytes], *, tokens: Iterable[str], secrets: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each place that holds a piece of a token, or a secret by its name."""
+    """Return a sentence for each place that contains a piece of a token, or a secret, given by name."""
     token_pieces = pieces(tokens)
     wanted = {name: forms(secret) for name, secret in secrets.items()}
     found: list[str] = []

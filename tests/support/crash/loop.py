@@ -1,4 +1,4 @@
-"""The crash loop: servers that misbehave, a sender that is killed again and again, and the verdict at the end."""
+"""Run the crash loop: faulty servers, a sender that is killed again and again, and a final verdict: `Loop`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from support.crash.checker import Verdict
 
 
-#: The share of kills that strike at the start of a run, wherever it is then.
+#: The share of kills that happen soon after the start of a run, at any stage.
 _EARLY = 0.15
 
 
 class Growth:
-    """Counts the acceptances in a record that grows, without reading it twice."""
+    """Counts the acceptances in a growing record, reading each part only once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,24 +53,24 @@ class Growth:
 
 @dataclass
 class Loop:
-    """One loop in a folder of its own."""
+    """One crash loop in its own folder."""
 
     scenario: Scenario
     kills: int
     folder: Path
-    #: What is started instead of `python -m campaign`.
+    #: The command to start instead of `python -m campaign`.
     command: Sequence[str] | None = None
     say: Callable[[str], None] = lambda _: None
-    #: How often the run is stopped (SIGSTOP), and for how many seconds, before it goes on.
+    #: How often the run is frozen (SIGSTOP), and for how many seconds each time.
     freezes: int = 0
     frozen_for: float = 4.0
-    #: Run once more when all is done, for what must not happen then.
+    #: Run once more at the end, to check that nothing is sent then.
     once_more: bool = True
     killed: int = 0
     frozen: int = 0
 
     def run(self) -> Verdict:
-        """Return the verdict after all kills, the last run and one run too many."""
+        """Return the verdict after all kills, the last run and the extra run."""
         work, records = self.folder / "work", self.folder / "records"
         work.mkdir(parents=True)
         records.mkdir()
@@ -117,7 +117,7 @@ class Loop:
         self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
 
     def _nap(self, sender: Sender, growth: Growth, wanted: list[float]) -> Callable[[], bool]:
-        """Return what is to be asked all the time: it stops the run for a while now and then, and never ends it."""
+        """Return a function to poll during a run: it freezes the run at the wanted counts, and always returns False."""
 
         def now() -> bool:
             if wanted and growth.look() >= wanted[0]:
@@ -131,7 +131,7 @@ class Loop:
     def _moment(
         self, dice: random.Random, growth: Growth, wanted: float, nap: Callable[[], bool]
     ) -> Callable[[], bool]:
-        """Return when to kill: most often amid the sending, now and then while starting up."""
+        """Return a function that returns True when it is time to kill: mostly while sending, sometimes at start-up."""
         begun, early = time.monotonic(), dice.random() < _EARLY
         after = dice.uniform(0.05, 0.8) if early else dice.uniform(0.0, 0.05)
         reached: list[float] = []
@@ -147,7 +147,7 @@ class Loop:
         return now
 
     def _epilogue(self, sender: Sender) -> float:
-        """Return when the first of the runs began that had nothing to do but, at most, to revoke."""
+        """Run until all revocations are settled, and return when the first of these runs began."""
         begun = time.monotonic()
         for _ in range(10):
             sender.run_until(_never)
@@ -187,7 +187,7 @@ def _never() -> bool:
 
 
 def main() -> int:
-    """Run the loop as the arguments say and print the verdict; 0 if every promise holds."""
+    """Run the loop with the command-line options and print the verdict; return 0 if every promise holds."""
     parser = argparse.ArgumentParser(prog="python tests/e2e/crash/loop.py", description=__doc__)
     parser.add_argument("--recipients", type=int, default=15_000)
     parser.add_argument("--kills", type=int, default=50)

@@ -1,7 +1,7 @@
-"""The sender, bent on purpose before it starts: `python -m support.crash.mutants HOW run FILE --yes`.
+"""Run the sender with a deliberate fault: `python -m support.crash.mutants HOW run FILE --yes`.
 
-HOW is the name of a mutant, a promise broken deliberately, so that it can be seen that the checker notices;
-or `kill:STEP:before` / `kill:STEP:after`: the process kills itself at a durable write of the send log.
+HOW is the name of a mutant, which breaks one promise, to test that the checker notices; or
+`kill:STEP:before` / `kill:STEP:after`: the process kills itself at a durable write of the send log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Method = Any
 
 
 def no_intent_before_the_dot() -> None:
-    """The intent is written together with the outcome, not before the dot."""
+    """Write the intent together with the outcome, not before the final dot."""
     sending, settle = SendLog.sending, SendLog.settle
     waiting: dict[int, dict[str, Any]] = {}
 
@@ -43,17 +43,17 @@ def no_intent_before_the_dot() -> None:
 
 
 def resend_on_a_lost_reply() -> None:
-    """A lost reply is taken for a temporary fault."""
+    """Treat a lost reply as a temporary failure."""
     _bend_fate(lambda error: TransientError(error.reason))
 
 
 def lost_reply_is_failure() -> None:
-    """A lost reply is taken for a refusal."""
+    """Treat a lost reply as a permanent failure."""
     _bend_fate(lambda error: PermanentError(error.reason))
 
 
 def revoke_left_out() -> None:
-    """Tokens that no mail carries are left alive."""
+    """Do not revoke tokens that are in no mail."""
 
     async def settle_all(_revoker: object) -> None:
         return
@@ -62,7 +62,7 @@ def revoke_left_out() -> None:
 
 
 def intents_made_ahead() -> None:
-    """The intent is made before the message has a connection."""
+    """Write the intent before the message has a connection."""
     send = Pool.send
 
     async def made() -> None:
@@ -76,7 +76,7 @@ def intents_made_ahead() -> None:
 
 
 def recovery_sends_again() -> None:
-    """What a crash left in `sending` goes back to the queue."""
+    """Put rows that a crash left in `sending` back into the queue."""
     recover = SendLog.recover
 
     def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
@@ -89,7 +89,7 @@ def recovery_sends_again() -> None:
 
 
 def orphans_not_counted() -> None:
-    """A token whose creation was interrupted is forgotten."""
+    """Forget a token whose creation was interrupted."""
     recover = SendLog.recover
 
     def forget(log: SendLog) -> Any:  # noqa: ANN401 - as it returns
@@ -102,7 +102,7 @@ def orphans_not_counted() -> None:
 
 
 def token_id_not_kept() -> None:
-    """The id of a token is not written before its message leaves."""
+    """Do not write a token's id before its message leaves."""
 
     async def issued(*_: object, **__: object) -> None:
         return
@@ -111,7 +111,7 @@ def token_id_not_kept() -> None:
 
 
 def tokens_mixed_up() -> None:
-    """Every hundredth mail carries the token of the one before."""
+    """Put the token of the previous mail into every hundredth mail."""
     compose = Composer.compose
     last: list[Any] = []
 
@@ -127,7 +127,7 @@ def tokens_mixed_up() -> None:
 
 
 def token_in_the_output() -> None:
-    """A token is printed."""
+    """Print a token."""
     compose = Composer.compose
 
     async def talkative(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
@@ -167,12 +167,12 @@ MUTANTS: dict[str, Callable[[], None]] = {
     )
 }
 
-#: The writes that must be durable in order, by the method that makes them.
+#: The writes that must be durable in this order, by the name of their method.
 STEPS = ("enlist", "issuing", "issued", "sending", "settle", "settle_revocation")
 
 
 def kill_at(step: str, moment: str) -> None:
-    """Let the process kill itself right before or right after the first durable write of a kind."""
+    """Make the process kill itself right before or right after the first durable write of this kind."""
     method: _Method = getattr(SendLog, step)
 
     def die() -> None:
@@ -194,7 +194,7 @@ def kill_at(step: str, moment: str) -> None:
 
 
 def main() -> None:
-    """Bend the program as the first argument says, then run it with the others."""
+    """Apply the fault in the first argument, then run the program with the other arguments."""
     how = sys.argv.pop(1)
     if how.startswith("kill:"):
         _, step, moment = how.split(":")

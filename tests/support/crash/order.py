@@ -1,4 +1,4 @@
-"""Invariants I9 to I17: what came before what, how fast, how often. Each yields None or a sentence."""
+"""Check the invariants I9 to I17: order, rates, numbers. Each yields None per case that holds, else a sentence."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from support.crash.records import Records, Transition
 
-#: Between the clock of the sender and the server's, and rounding.
+#: Tolerance (seconds) between the sender's clock and the server's, and for rounding.
 _CLOCKS = 0.05
 
 
 def intent_first(records: Records) -> Iterator[str | None]:
-    """I9: the intent was durable before the final dot, the attempt before the token was asked for."""
+    """I9: the intent was durable before the final dot, and the attempt before the token was requested."""
     for event in records.smtp:
         if event["event"] in {"accept", "dot"} and event["rcpt"] and "witnessed" in event:
             seen = event["witnessed"]
@@ -42,7 +42,7 @@ def within_rates(records: Records) -> Iterator[str | None]:
     """I10: acceptances per window stay within the limit, across restarts."""
     times = [event["t"] for event in records.accepted]
     for rate, period in records.terms.rates:
-        for windows in (1, 10):  # one shows a burst; ten in a row an excess too small to see beside the clocks
+        for windows in (1, 10):  # 1 shows a burst, 10 a small excess that the clock tolerance hides in one window
             count, seconds = rate * windows, period * windows
             for first, last in zip(times, times[count:], strict=False):
                 span = last - first
@@ -61,13 +61,13 @@ def within_connections(records: Records) -> Iterator[str | None]:
 
 
 def no_secret_elsewhere(records: Records) -> Iterator[str | None]:
-    """I12: no secret is anywhere but in the message."""
+    """I12: secrets are only in the messages."""
     yield from records.leaks
     yield from [None] * records.scanned
 
 
 def nothing_more(records: Records) -> Iterator[str | None]:
-    """I13: one more run makes no DATA and asks for no token."""
+    """I13: one more run sends no DATA and requests no token."""
     begun = records.terms.epilogue
     if begun is None:
         return
@@ -78,7 +78,7 @@ def nothing_more(records: Records) -> Iterator[str | None]:
 
 
 def nobody_left(records: Records) -> Iterator[str | None]:
-    """I14: with the faults gone, nothing stays `queued`, let alone half done."""
+    """I14: once the faults are gone, no row stays `queued` or in progress."""
     if not records.terms.finished:
         return
     for row in records.rows:
@@ -87,7 +87,7 @@ def nobody_left(records: Records) -> Iterator[str | None]:
 
 
 def policy_kept(records: Records) -> Iterator[str | None]:
-    """I15: attempts and gaps keep to the policy."""
+    """I15: the attempts and the delays between them follow the retry policy."""
     terms = records.terms
     for key, steps in _by_key(records).items():
         faults = 0
@@ -98,7 +98,7 @@ def policy_kept(records: Records) -> Iterator[str | None]:
                 faults = 0
             if one.actor != "run" or one.code not in terms.own_codes or one.old not in {"issuing", "sending", "queued"}:
                 continue
-            if one.reason.startswith("MAIL FROM "):  # the server is busy, whoever the recipient is
+            if one.reason.startswith("MAIL FROM "):  # the server is busy, for every recipient
                 continue
             faults += 1
             if faults > terms.attempts or (faults == terms.attempts and one.new == "queued"):
@@ -109,7 +109,7 @@ def policy_kept(records: Records) -> Iterator[str | None]:
 
 
 def end_states_last(records: Records) -> Iterator[str | None]:
-    """I16: the history is unbroken and never leaves an end state but by an operator's command."""
+    """I16: the history has no gaps, and only an operator's command leaves an end state."""
     steps_of = _by_key(records)
     for key, steps in steps_of.items():
         if steps[0].old not in {"queued", "skipped"}:
@@ -129,9 +129,9 @@ def end_states_last(records: Records) -> Iterator[str | None]:
 
 
 def few_in_doubt(records: Records) -> Iterator[str | None]:
-    """I17: a crash leaves no more rows uncertain than there are connections."""
+    """I17: a crash leaves at most as many uncertain rows as there are connections."""
     limit = records.terms.connections
-    # between two recoveries that find rows in `sending` there is a run, which wrote them
+    # A run happens between two recoveries that find rows in `sending`: that run wrote them.
     for by_recovery, steps in groupby(records.transitions, lambda one: one.actor == "recovery"):
         found = sum(one.new == "uncertain" for one in steps)
         if by_recovery and limit is not None:

@@ -1,4 +1,4 @@
-"""What is known after a run: the send log's own words, the servers' records and the CSV. No judgement here."""
+"""Hold the evidence of a run: the send log, the servers' records and the CSV: `Records`. It judges nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Row = dict[str, Any]
 
-#: Who acts in the history on a person's behalf.
+#: The actors in the history that stand for an operator's command.
 OPERATORS = frozenset({"retry", "resolve", "revoke"})
 
 
@@ -32,7 +32,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Transition:
-    """A line of the send log's history."""
+    """A row of the send log's history."""
 
     key: str
     at: float
@@ -47,43 +47,43 @@ class Transition:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the campaign was told to keep to, and what stage the evidence is from."""
+    """The limits that the campaign was given, and the stage of the run at which the evidence was taken."""
 
     #: Whether every mail carries a token.
     link: bool = True
     connections: int | None = None
-    #: Messages and seconds, for every window.
+    #: Number of messages and seconds, for every window.
     rates: tuple[tuple[int, float], ...] = ()
-    #: Seconds by which the way to the server may squeeze a window.
+    #: Seconds by which network and scheduling delays may shorten a window.
     squeeze: float = 0.05
     attempts: int = 5
     #: Seconds.
     first_delay: float = 30.0
-    #: SMTP replies that are the recipient's own temporary fault.
+    #: The SMTP codes of temporary faults that concern only the recipient.
     own_codes: tuple[int, ...] = (450, 451)
-    #: Everything that can be sent was sent: the faults are gone and the last run ended by itself.
+    #: Whether all that can be sent was sent: the faults are gone, and the last run ended by itself.
     finished: bool = True
-    #: When (on the machine's monotonic clock) the one run too many began.
+    #: When the extra run began, on the machine's monotonic clock.
     epilogue: float | None = None
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that the checker looks at."""
+    """All evidence for the checker."""
 
     people: Sequence[Person]
-    #: `campaign log --format jsonl`.
+    #: The output of `campaign log --format jsonl`.
     rows: Sequence[Row]
-    #: `campaign status --json`.
+    #: The output of `campaign status --json`.
     status: dict[str, Any]
     transitions: Sequence[Transition]
-    #: The user for whom each counted possible orphan was asked.
+    #: For each counted possible orphan, the user for whom the token was requested.
     orphans: Sequence[str]
-    #: Token ids that are to be revoked and are not yet.
+    #: The ids of tokens whose revocation is not settled yet.
     unsettled: frozenset[str]
     smtp: Sequence[Event]
     clerk: Sequence[Event]
-    #: Sentences of `leaks.scan`.
+    #: Sentences from `leaks.scan`.
     leaks: Sequence[str] = ()
     #: How many places were scanned for leaks.
     scanned: int = 0
@@ -104,17 +104,17 @@ class Records:
 
     @cached_property
     def tokens(self) -> dict[str, Event]:
-        """The issued tokens by the token itself."""
+        """The issued tokens, by token."""
         return {event["token"]: event for event in self.clerk if event["event"] == "token"}
 
     @cached_property
     def revoked(self) -> set[str]:
-        """The ids of the tokens that were revoked."""
+        """The ids of the revoked tokens."""
         return {event["id"] for event in self.clerk if event["event"] == "revoked"}
 
     @cached_property
     def used(self) -> set[str]:
-        """The ids of the tokens that somebody signed in with."""
+        """The ids of the tokens that were used to sign in."""
         return {event["id"] for event in self.clerk if event["event"] == "used"}
 
     @cached_property
@@ -124,7 +124,7 @@ class Records:
 
     @cached_property
     def addresses(self) -> Counter[str]:
-        """How many people have an address, by the address in lower case."""
+        """The number of people per address, in lower case."""
         return Counter(person.email.lower() for person in self.people)
 
     @cached_property
@@ -139,12 +139,12 @@ class Records:
 
     @cached_property
     def resent(self) -> Counter[str]:
-        """How often an operator had an uncertain or failed row sent again, by key."""
+        """How often an operator queued an uncertain or failed row again, by key."""
         return Counter(one.key for one in self.transitions if one.new == "queued" and one.actor in OPERATORS)
 
     @cached_property
     def superseded(self) -> set[str]:
-        """The Message-IDs of uncertain mails that an operator had sent again."""
+        """The Message-IDs of uncertain mails that an operator queued again."""
         return {
             one.message_id
             for one in self.transitions
@@ -153,7 +153,7 @@ class Records:
 
     @cached_property
     def kept(self) -> set[str]:
-        """The keys of uncertain rows that an operator took as sent."""
+        """The keys of uncertain rows that an operator resolved as sent."""
         return {one.key for one in self.transitions if one.new == "sent" and one.actor in OPERATORS}
 
 
@@ -171,7 +171,7 @@ def read_lines(path: Path) -> list[Event]:
 
 @dataclass(frozen=True)
 class LogFile:
-    """What only the send log's file itself tells."""
+    """The evidence that only the send log's file contains."""
 
     transitions: list[Transition]
     orphans: list[str]
@@ -179,7 +179,7 @@ class LogFile:
 
 
 def read_log_file(path: Path, campaign: str) -> LogFile:
-    """Return history, possible orphans and unsettled revocations of a campaign."""
+    """Return the history, possible orphans and unsettled revocations of a campaign."""
     log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"

@@ -1,4 +1,4 @@
-"""A run as it might have been, told step by step, for the checker's own tests to alter."""
+"""Build the evidence of an imaginary run, step by step, for the checker's own tests to alter: `SampleRun`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ WALL = 1_800_000_000.0
 
 
 def token_text(name: str) -> str:
-    """Return a token in the shape of a JWT."""
+    """Return a token in the form of a JWT."""
     return f"eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.{name * 12}.{name[::-1] * 20}"
 
 
 @dataclass
 class SampleRun:
-    """A run as it might have been: everybody's fate told step by step, then altered by a test."""
+    """An imaginary run, built step by step and then altered by a test."""
 
     people: list[Person] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -32,20 +32,20 @@ class SampleRun:
     now: float = 0.0
 
     def step(self, key: str, old: str, new: str, **more: Any) -> None:  # noqa: ANN401 - any column
-        """Tell a transition."""
+        """Record a transition."""
         self.now += 1
         given = {"actor": "run", **more}
         self.transitions.append(Transition(key=key, at=WALL + self.now, old=old, new=new, **given))
 
     def add(self, key: str, state: str, **more: Any) -> None:  # noqa: ANN401 - any column
-        """Add a person with the row that the log ends with."""
+        """Add a person, with the final row in the log."""
         email = f"{key}@example.com"
         self.people.append(Person(key, key, email))
         row = {"key": key, "user_id": key, "email": email, "state": state, "message_id": None, "token_id": None}
         self.rows.append({**row, **more})
 
     def issue(self, key: str, name: str, **more: Any) -> str:  # noqa: ANN401 - any field
-        """Return a token that Clerk made for a user."""
+        """Record that Clerk issued a token for a user, and return the token."""
         self.now += 1
         text = token_text(name)
         expires = {"expires_at": WALL + 9e5, **more}
@@ -54,7 +54,7 @@ class SampleRun:
         return text
 
     def accept(self, key: str, text: str, message_id: str, **more: Any) -> None:  # noqa: ANN401 - any field
-        """Tell that the mail server took a mail."""
+        """Record that the mail server accepted a mail."""
         self.now += 1
         address = f"{key}@example.com"
         event = {
@@ -71,7 +71,7 @@ class SampleRun:
         self.smtp.append({**event, **more})
 
     def send(self, key: str, name: str, *, state: str = "sent") -> None:
-        """Tell a whole delivery, from the claim to the settled row."""
+        """Record a whole delivery, from the claim to the settled row."""
         self.step(key, "queued", "issuing")
         text = self.issue(key, name)
         self.step(key, "issuing", "sending", message_id=f"<{name}>", token_id=f"sit_{name}")
@@ -79,7 +79,7 @@ class SampleRun:
         self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250)
 
     def records(self) -> Records:
-        """Return what the checker gets to see."""
+        """Return the evidence for the checker."""
         counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"), 0)
         for row in self.rows:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
@@ -100,7 +100,7 @@ class SampleRun:
 
 
 def true_story() -> SampleRun:
-    """Return a story with one of each: sent, refused, perhaps sent, never accepted, delayed, lost, skipped."""
+    """Return a correct run with one of each: sent, refused, perhaps sent, never accepted, delayed, lost, skipped."""
     run = SampleRun()
     run.smtp += [{"event": "open", "open": 1, "t": 0.1}, {"event": "open", "open": 2, "t": 0.2}]
     run.add("ada", "sent", message_id="<a>", token_id="sit_a")

@@ -1,4 +1,4 @@
-"""A campaign and two servers in which everything goes wrong at small rates. Nothing is started here."""
+"""Describe a campaign and two servers with all kinds of faults at low rates: `Scenario`. It starts nothing."""
 
 from __future__ import annotations
 
@@ -68,36 +68,36 @@ there is a place for you in {{ city }}: {{ link }}
 _NAMES = ("Ada", "Bjørn", "Zoë", "Ng", "O'Neil", "王小明", "Ana María", '"Q" & <A>')
 _CITIES = ("Oslo", "São Paulo", "A & B", "Paris, France", "100%")
 _FATES = ("", "grey", "bounce", "full", "gone", "banned", "moved")
-#: Of a hundred people so many have the fate; the others have none.
+#: The percentage of people with each fate; the empty fate is a normal delivery.
 _SHARES = (94, 2, 1, 1, 0.7, 0.7, 0.6)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the loop is played with."""
+    """The parameters of one crash loop."""
 
     recipients: int = 400
     seed: int = 1
     first_delay: float = 0.2
-    #: A rate such as "200/second", or None.
+    #: The message rate, such as "200/second", or None.
     messages: str | None = None
-    #: How many tokens may be asked for.
+    #: The token rate.
     tokens: str = "100000/second"
     #: Whether every mail carries a token.
     link: bool = True
-    #: How many times as often as usual the faults strike; 0: never.
+    #: A factor for the faults' probabilities; 0: no faults.
     trouble: float = 1.0
-    #: Seconds that the mail server takes for a message.
+    #: Seconds that the mail server takes per message.
     latency: float = 0.0
-    #: Hold the addresses against Clerk's users.
+    #: Compare the addresses with those of Clerk's users.
     verify: bool = True
-    #: Note at each final dot whether the intent is in the log.
+    #: Record at each final dot whether the intent is in the log.
     witness: bool = True
-    #: Faults of the mail server that need no dice.
+    #: Faults of the mail server that do not depend on random numbers.
     certain: tuple[Fault, ...] = ()
 
     def terms(self) -> Terms:
-        """Return what the campaign file says, for the checker."""
+        """Return the campaign's limits, for the checker."""
         rates: tuple[tuple[int, float], ...] = ()
         if self.messages:
             count, _, unit = self.messages.partition("/")
@@ -108,11 +108,11 @@ class Scenario:
             attempts=ATTEMPTS,
             first_delay=self.first_delay,
             rates=rates,
-            squeeze=0.15,  # both sides are processes on a machine that may be busy with other things
+            squeeze=0.15,  # both sides are processes on a machine that may be busy
         )
 
     def write(self, folder: Path) -> Path:
-        """Return the campaign file, written with its CSV and templates."""
+        """Write the campaign file with its CSV and templates, and return its path."""
         dice = random.Random(self.seed)  # noqa: S311 - not for secrets
         lines = ["user_id,email,first_name,city"]
         for number in range(self.recipients):
@@ -137,7 +137,7 @@ class Scenario:
         return path
 
     def smtp(self, log: Path, *, password: str) -> SmtpScript:
-        """Return the mail server."""
+        """Return the script of the mail server."""
         at_random: list[tuple[str, Action, float]] = [
             ("dot", Drop(done=True), 0.006),
             ("dot", Reset(done=True), 0.003),
@@ -191,7 +191,7 @@ class Scenario:
         )
 
     def clerk(self, people: Path, *, key: str) -> ClerkScript:
-        """Return the Clerk instance."""
+        """Return the script of the Clerk instance."""
         at_random: list[tuple[str, Action, float]] = [
             ("create", Drop(done=True), 0.002),
             ("create", Reset(done=True), 0.002),
@@ -237,5 +237,5 @@ def _without_link(template: str) -> str:
 
 
 def user_of(name: str) -> str:
-    """Return the Clerk id of the person with this local part: ids know no plus sign."""
+    """Return the Clerk id of the person with this local part; ids cannot contain a plus sign."""
     return f"user_{name.replace('+', '-')}"

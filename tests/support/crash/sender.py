@@ -1,4 +1,4 @@
-"""The sender as a process that is started, watched, killed and asked for its log."""
+"""Run the sender as a process: start it, watch it, kill it and read its log: `Sender`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class BrokenRunError(AssertionError):
-    """The sender ended in a way that no fault explains."""
+    """The sender ended in a way that no scripted fault explains."""
 
 
 @dataclass
 class Sender:
-    """`campaign` with the settings of one scenario."""
+    """The `campaign` program with the settings of one scenario."""
 
     folder: Path
     campaign: Path
@@ -32,12 +32,12 @@ class Sender:
     key: str
     clerk_url: str
     smtp_url: str
-    #: What is started: the program itself, or a launcher that bends it first.
+    #: The command to start: the program itself, or a launcher that adds a fault first.
     command: Sequence[str] = (sys.executable, "-m", "campaign")
-    #: Whatever the sender wrote to stdout and stderr, by run.
+    #: The output of each run (stdout and stderr), by file name.
     outputs: dict[str, bytes] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    #: The run started last.
+    #: The last run that was started.
     process: subprocess.Popen[bytes] | None = None
 
     def _environment(self) -> dict[str, str]:
@@ -56,7 +56,7 @@ class Sender:
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Return the running sender; its outputs are kept."""
+        """Start the sender and return its process; its output is kept."""
         name = f"{len(self.outputs):03}.txt"
         self.outputs[name] = b""
         with (self.folder / name).open("wb") as output:
@@ -71,21 +71,21 @@ class Sender:
         return self.process
 
     def freeze(self, seconds: float) -> None:
-        """Stop the run for a while, as a closed lid does, and let it go on."""
+        """Stop the run for some seconds (SIGSTOP), as when a laptop sleeps, then let it continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
 
     def last_output(self) -> str:
-        """Return what the run started last has written so far."""
+        """Return what the last run has written so far."""
         return (self.folder / list(self.outputs)[-1]).read_text(encoding="utf-8", errors="replace")
 
     def run_until(self, end: Callable[[], bool], *, patience: float = 300.0) -> int | None:
-        """Start a run; kill it with SIGKILL when `end` says so and return None, or return its exit code.
+        """Start a run. Return its exit code, or kill it (SIGKILL) and return None once `end` returns True.
 
         Raises:
-            BrokenRunError: the run ended with another code than 0 or 1, or with a traceback, or not at all.
+            BrokenRunError: the run ended with a code other than 0 or 1, or with a traceback, or did not end.
         """
         process = self.start("run", str(self.campaign), "--yes")
         deadline = time.monotonic() + patience
@@ -110,7 +110,7 @@ class Sender:
             raise BrokenRunError(f"a traceback:\n{self.last_output()[-5000:]}")
 
     def ask(self, *arguments: str) -> str:
-        """Return the stdout of a command that is to succeed."""
+        """Run a command that must succeed, and return its stdout."""
         done = subprocess.run(
             [*self.command, *arguments], cwd=self.folder, env=self._environment(), capture_output=True, check=False
         )
@@ -119,11 +119,11 @@ class Sender:
         return done.stdout.decode()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what `campaign log` says."""
+        """Return the rows of `campaign log`."""
         return [json.loads(line) for line in self.ask("log", str(self.campaign), "--format", "jsonl").splitlines()]
 
     def status(self) -> dict[str, Any]:
-        """Return what `campaign status` says."""
+        """Return the object of `campaign status`."""
         found = json.loads(self.ask("status", str(self.campaign), "--json"))
         assert isinstance(found, dict)
         return found

@@ -1,1 +1,1 @@
-"""Rows of the catalogue of faults, played against the whole program."""
+"""The catalogue of faults that are tested against the whole program."""

@@ -1,4 +1,4 @@
-"""Every fault that the program has an answer to, with the tests that play it; and the invariants, with their proofs."""
+"""List all faults that the program handles, with their tests, and the invariants with their checks: `INVARIANTS`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CATALOGUE: dict[str, tuple[Row, ...]] = {
     "templates and message": templates.ROWS,
 }
 
-#: What holds after every fault, and the function of the independent checker that proves it from the servers' records
-#: and the log (below `tests/support/crash/`).
+#: What must be true after every fault, and the function of the independent checker (in `tests/support/crash/`)
+#: that checks it against the servers' records and the log.
 INVARIANTS: dict[str, tuple[str, str]] = {
     "I1": ("every row has one state, and the counts add up to the CSV", "invariants.py::one_state_each"),
     "I2": ("nobody's mail is accepted twice", "invariants.py::nobody_twice"),

@@ -1,7 +1,7 @@
-"""The program on a machine whose clock leaps: `python -m support.faults.leaping_clock CLOCK SECONDS FILE run …`.
+"""Run the program with a clock that jumps: `python -m support.faults.leaping_clock CLOCK SECONDS FILE run …`.
 
-As soon as FILE exists CLOCK is so many seconds further. `wall` is the clock that a hand or NTP sets; `asleep` is what
-a closed lid does: every clock goes on, but for the one that counts the time awake.
+The clock jumps forward by SECONDS once FILE exists. CLOCK is `wall`, as if the time was set by hand or by NTP, or
+`asleep`, as if the machine was suspended: all clocks go on, except the one that counts only the time awake.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from campaign.cli import main as campaign_main
 
 
 def leap(clock: str, seconds: float, file: Path) -> None:
-    """Let a clock leap when there is a file."""
+    """Make the clock jump once the file exists."""
     wall, reading = time.time, time.clock_gettime
 
     def leapt() -> float:
@@ -29,7 +29,7 @@ def leap(clock: str, seconds: float, file: Path) -> None:
 
 
 def main() -> None:
-    """Take the first three arguments and run the program with the others."""
+    """Take the first three arguments, and run the program with the others."""
     clock, seconds, file = (sys.argv.pop(1) for _ in range(3))
     leap(clock, float(seconds), Path(file))
     campaign_main()

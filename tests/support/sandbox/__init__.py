@@ -1,1 +1,1 @@
-"""The sandbox: its servers, as the sender and the browser see them."""
+"""Support for the tests of the sandbox: clients that act as a sender and as a browser."""

@@ -1,4 +1,4 @@
-"""A sandbox with an inbox, as a person's browser and a sender of mail meet it."""
+"""Use a sandbox's inbox as a browser and as a sender of mail: `Inbox`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 ROOT = "/__inbox"
 MIA = "mia@example.com"
 
-#: What the log says of messages, by their Message-ID.
+#: The send log's fields of each message, by Message-ID.
 LOG = {"<known@acme.example>": {"state": "sent", "reply": "250 2.0.0 <b>OK</b>", "reason": ""}}
 
 
 def landing(publishable_key: str, parameter: str) -> str:
-    """Stand for the landing page."""
+    """Return a stand-in for the landing page."""
     return f"<title>landing</title>{publishable_key} {parameter}"
 
 
 def log_of(message_id: str) -> Mapping[str, object] | None:
-    """Stand for the send log."""
+    """Return a stand-in for the send log's fields of a message."""
     return LOG.get(message_id)
 
 
@@ -53,16 +53,16 @@ def written(
 
 
 def shown(answer: httpx.Response) -> str:
-    """Return what a page says, without its markup."""
+    """Return the text of a page, without its markup."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 class Inbox:
-    """The inbox of a sandbox that serves.
+    """The inbox of a running sandbox.
 
     Attributes:
         sandbox: the sandbox.
-        http: a client that sends forms as a browser would from the inbox's own pages.
+        http: a client that submits forms like a browser on the inbox's own pages.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -72,7 +72,7 @@ class Inbox:
         )
 
     def get(self, path: str, **choices: str) -> httpx.Response:
-        """Return a page below the inbox."""
+        """Return a page of the inbox."""
         return self.http.get(path if path.startswith(ROOT) else ROOT + path, params=choices or None)
 
     def post(self, message: EmailMessage | bytes, to: str = MIA) -> str:
@@ -94,6 +94,6 @@ class Inbox:
         return made[0].id, made[1]
 
     def status(self, token_id: str) -> str:
-        """Return what Clerk says of a token."""
+        """Return Clerk's status of a token."""
         token: Any = self.sandbox.state.tokens.get(token_id)
         return str(token.status)

@@ -1,4 +1,4 @@
-"""A browser as far as the Frontend API sees it: what clerk-js sends, without clerk-js."""
+"""Imitate the requests of clerk-js to the Frontend API: `Visitor`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Visitor:
-    """One browser, known by its `__clerk_db_jwt`.
+    """One browser, identified by its `__clerk_db_jwt`.
 
     Attributes:
-        http: for anything that clerk-js would not ask.
+        http: for requests that clerk-js does not make.
         identity: the `__clerk_db_jwt`.
     """
 
@@ -23,15 +23,15 @@ class Visitor:
         self.identity: str = self.http.post("/v1/dev_browser").json()["id"]
 
     def __enter__(self) -> Self:
-        """Arrive."""
+        """Return the visitor."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave."""
+        """Close the connections."""
         self.http.close()
 
     def ask(self, method: str, path: str, **form: str) -> httpx.Response:
-        """Return the answer to a request; methods other than GET travel as POST."""
+        """Return the response to a request; methods other than GET are sent as POST, as clerk-js does."""
         query = {"__clerk_db_jwt": self.identity}
         if method == "GET":
             return self.http.get(f"/v1{path}", params=query)
@@ -40,7 +40,7 @@ class Visitor:
         return self.http.post(f"/v1{path}", params=query, data=form)
 
     def redeem(self, ticket: str) -> httpx.Response:
-        """Return the answer to a sign-in with a ticket."""
+        """Return the response to a sign-in with a ticket."""
         return self.ask("POST", "/client/sign_ins", strategy="ticket", ticket=ticket)
 
     def sessions(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How a server is run: in a thread with a loop of its own, or as a process that outlives its client."""
+"""Run a server in a thread with its own event loop (`Background`) or as its own process (`ServerProcess`)."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 
 class Service(Protocol):
-    """A server that can be started within a loop."""
+    """A server that can be started in an event loop."""
 
-    #: Exceptions that were no fault of the client: bugs of the server itself.
+    #: Exceptions that the client did not cause: bugs of the server itself.
     errors: list[BaseException]
-    #: What a client needs to know besides the port.
+    #: What a client needs to know in addition to the port.
     facts: dict[str, str]
 
     async def start(self, port: int) -> int:
-        """Return the port on 127.0.0.1 at which it listens."""
+        """Listen on 127.0.0.1 and return the port."""
         ...
 
     async def stop(self) -> None:
-        """Return when every connection is closed."""
+        """Close all connections, then return."""
         ...
 
 
 class Background:
     """A service in a thread of this process: `with SmtpServer(script) as server: server.port`.
 
-    Raises on leaving what went wrong inside the server itself.
+    The end of the block raises exceptions that occurred in the server itself.
     """
 
     def __init__(self, service: Service, record: Record, *, port: int = 0) -> None:
@@ -72,7 +72,7 @@ class Background:
         await self.service.stop()
 
     def __enter__(self) -> Self:
-        """Return when the server listens."""
+        """Return once the server listens."""
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -82,7 +82,7 @@ class Background:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Return when the server is gone."""
+        """Stop the server and return once its thread has ended."""
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
         self.record.close()
@@ -91,14 +91,14 @@ class Background:
                 raise problem
 
     def events(self, *names: str) -> list[Event]:
-        """Return what was recorded so far."""
+        """Return the events recorded so far."""
         return self.record.events(*names)
 
 
 class ServerProcess:
     """A server as a process: `with ServerProcess("smtp", script, folder) as server: server.port`.
 
-    It ends when this process does, however that ends: it watches its standard input.
+    The server watches its standard input, so it ends when this process ends, in whatever way.
     """
 
     def __init__(self, kind: str, script: object, folder: Path, *, port: int = 0, sync: bool = False) -> None:
@@ -111,7 +111,7 @@ class ServerProcess:
         self._command += ["--record", str(self.path), "--port", str(port), *(["--sync"] if sync else [])]
 
     def __enter__(self) -> Self:
-        """Return when the server listens."""
+        """Return once the server listens."""
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -125,7 +125,7 @@ class ServerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Return when the process has ended."""
+        """Return once the process has ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -134,12 +134,12 @@ class ServerProcess:
         assert code == 0, f"the server process ended with {code}; its errors are on stderr"
 
     def events(self, *names: str) -> list[Event]:
-        """Return what was recorded so far."""
+        """Return the events recorded so far."""
         return [event for event in read(self.path) if not names or event["event"] in names]
 
 
 def serve_as_process(make: Callable[[Any, Record], Service], name: str) -> None:
-    """Run a server until the standard input ends, for `python -m support.servers.smtp` and its like."""
+    """Run a server until its standard input ends, for `python -m support.servers.smtp` and `….clerk`."""
     parser = argparse.ArgumentParser(prog=f"python -m support.servers.{name}")
     parser.add_argument("--script", type=Path, help="a script as to_json wrote it")
     parser.add_argument("--record", type=Path, required=True, help="the JSONL file to append to")

@@ -1,4 +1,4 @@
-"""Certificates for the mail server, good and bad, from an authority that lives as long as the test."""
+"""Make valid and invalid certificates for the mail server, from a temporary authority: `identity`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Certificate = Literal["good", "self-signed", "expired", "wrong-host", "untrusted
 
 @dataclass(frozen=True)
 class Identity:
-    """A server's TLS context and the authority, as PEM, that a client is told to trust."""
+    """A server's TLS context, and the authority as PEM for a client to trust."""
 
     context: ssl.SSLContext
     authority: bytes
@@ -28,7 +28,7 @@ class Identity:
 
 @cache
 def identity(certificate: Certificate) -> Identity:
-    """Return an identity for 127.0.0.1 and localhost, wrong in the way that is asked for."""
+    """Return an identity for 127.0.0.1 and localhost, with the requested fault."""
     authority = trustme.CA()
     pem = authority.cert_pem.bytes()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

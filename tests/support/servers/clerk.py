@@ -1,7 +1,7 @@
-"""The scripted Clerk Backend API: its listening socket and its connections.
+"""Run the scripted Clerk Backend API, with its listening socket and connections: `ClerkServer`.
 
-As a process: `python -m support.servers.clerk --record FILE [--script FILE] [--port N] [--sync]`; it prints a line of
-JSON with the port when it listens and ends with its standard input.
+As a process: `python -m support.servers.clerk --record FILE [--script FILE] [--port N] [--sync]`. It prints a line of
+JSON with the port once it listens, and ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ClerkService:
-    """A Clerk instance within a running loop."""
+    """A Clerk instance in a running event loop."""
 
     def __init__(self, script: ClerkScript | None, record: Record) -> None:
         self._script = script or ClerkScript()
@@ -32,7 +32,7 @@ class ClerkService:
         self.facts: dict[str, str] = {}
 
     async def start(self, port: int) -> int:
-        """Return the port on 127.0.0.1 at which it listens."""
+        """Listen on 127.0.0.1 and return the port."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(_problem(context)))
         director = Director(self._script.faults, seed=self._script.seed)
@@ -46,7 +46,7 @@ class ClerkService:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Return when every connection is closed."""
+        """Close all connections, then return."""
         self._server.close()
         for connection in list(self._connections):
             connection.transport.abort()
@@ -80,7 +80,7 @@ class ClerkServer(Background):
         return f"http://127.0.0.1:{self.port}"
 
     def use(self, token_id: str) -> bool:
-        """Return whether somebody could sign in with a token now; that uses it up."""
+        """Sign in with a token, which uses it up; return whether that succeeded."""
         return self._clerk.api.use(token_id)
 
 

@@ -1,4 +1,4 @@
-"""Clerk's Backend API as a state machine: a request in, an answer out. No socket, no fault here."""
+"""Imitate Clerk's Backend API as a state machine from request to response, without sockets and faults: `Api`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """A client's request."""
 
     method: str
     target: str
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """The usual answer."""
+    """A response."""
 
     status: int
     body: Any
@@ -39,13 +39,13 @@ class Response:
 
 
 def error(status: int, code: str, **meta: str) -> Response:
-    """Return Clerk's form of an error."""
+    """Return an error in Clerk's form."""
     return Response(status, error_body(code, **meta))
 
 
 @dataclass
 class Token:
-    """A sign-in token as Clerk keeps it."""
+    """A sign-in token as Clerk stores it."""
 
     id: str
     user_id: str
@@ -54,7 +54,7 @@ class Token:
     status: str = "pending"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object that Clerk answers with."""
+        """Return the object that Clerk responds with."""
         return {
             "object": "sign_in_token",
             "id": self.id,
@@ -68,7 +68,7 @@ class Token:
 
 
 class Api:
-    """One instance: its users, its tokens, its limit."""
+    """One instance: its users, its tokens and its rate limit."""
 
     def __init__(self, script: ClerkScript, record: Record) -> None:
         self._script = script
@@ -77,17 +77,17 @@ class Api:
         self._tokens: dict[str, Token] = {}
         self._recent: deque[float] = deque()
         self._shut_until = 0.0
-        #: So that no two servers make the same token.
+        #: Makes the tokens of different servers differ.
         self._salt = f"{script.seed}:{time.time_ns()}"
 
     # -- before the work -------------------------------------------------------------------------------------
 
     def shut(self, seconds: float) -> None:
-        """Answer everything with 429 for a while."""
+        """Answer all requests with 429 for this many seconds."""
         self._shut_until = max(self._shut_until, time.monotonic() + seconds)
 
     def allowance(self) -> Response | None:
-        """Return the 429 that the request deserves, or None and count it."""
+        """Return 429 if the rate limit is reached; else count the request and return None."""
         now = time.monotonic()
         if now >= self._shut_until and self._script.limit is not None:
             count, seconds = self._script.limit
@@ -103,7 +103,7 @@ class Api:
         return None
 
     def authorise(self, request: Request) -> Response | None:
-        """Return the 401 that the request deserves, or None."""
+        """Return 401 if the key is missing or wrong, else None."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key.strip():
             return error(401, "authorization_header_format_invalid")
@@ -113,14 +113,14 @@ class Api:
 
     @staticmethod
     def stage(request: Request) -> str:
-        """Return the stage, in the words of the faults, that a request belongs to."""
+        """Return the stage of a request, by the names that `Fault.at` uses."""
         path = urlsplit(request.target).path
         if path.startswith("/v1/sign_in_tokens"):
             return "revoke" if path.endswith("/revoke") else "create"
         return "users" if path.startswith("/v1/users") else "other"
 
     def subject(self, request: Request) -> str:
-        """Return the user's id that a request is about, as far as there is one."""
+        """Return the user id that a request is about; empty if there is none."""
         match self.stage(request):
             case "create":
                 try:
@@ -139,10 +139,10 @@ class Api:
     # -- the work --------------------------------------------------------------------------------------------
 
     def work(self, request: Request, *, instead: str | None = None, lost: bool = False) -> Response:
-        """Return the usual answer after the work is done and recorded.
+        """Do and record the work of a request, and return the usual response.
 
-        `instead` is the user for whom a token is made in spite of what was asked; `lost` says in the record
-        that the client will not get to see the answer whole.
+        `instead` is another user for whom to make the token; `lost` notes in the record that the client will not
+        receive the whole response.
         """
         url = urlsplit(request.target)
         known = (request.method, self.stage(request), url.path)
@@ -158,7 +158,7 @@ class Api:
         return error(404, "resource_not_found")
 
     def use(self, token_id: str) -> bool:
-        """Return whether somebody could sign in with a token now; that uses it up."""
+        """Sign in with a token, which uses it up; return whether that succeeded."""
         token = self._tokens.get(token_id)
         if token is None or token.status != "pending":
             return False

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to the scripted Clerk: requests in, answers out, and the ways they go wrong."""
+"""Serve one HTTP/1.1 connection to the scripted Clerk, with all scripted faults: `HttpConnection`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class HttpConnection(asyncio.Protocol):
-    """Answers one request after the other, without a task for each: thousands a second."""
+    """Answers one request after the other without a task per request, for thousands of requests per second."""
 
     def __init__(
         self,
@@ -46,15 +46,15 @@ class HttpConnection(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Tell the server."""
+        """Report the end of the connection to the server."""
         self._closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; answer what is complete."""
+        """Buffer the bytes, and answer complete requests."""
         self._buffer += data
         self._go_on()
 
@@ -142,11 +142,11 @@ class HttpConnection(asyncio.Protocol):
                 self._usually(action, usual)
 
     def pause_writing(self) -> None:
-        """The client takes no more for now."""
+        """Pause writing: the client does not read."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """The client takes more."""
+        """Resume writing: the client reads again."""
         self._paused = False
 
     def _say_oddly(self, action: Raw | Endless | Trickle) -> None:

@@ -1,4 +1,4 @@
-"""How a Clerk instance is: its users, its limit, its latency and its faults."""
+"""Describe the behaviour of a Clerk instance: users, rate limit, latency and faults: `ClerkScript`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from support.servers.script import Action, Fault, scripted
 @scripted
 @dataclass(frozen=True)
 class Answer(Action):
-    """Another answer; with `done` the work was done before."""
+    """Respond with this response; if `done`, after the work was done."""
 
     status: int
-    #: A JSON value, or the very text.
+    #: A JSON value, or the literal text.
     body: Any = ""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "text/html"
-    #: Seconds for a Retry-After header, as a date if `as_date`.
+    #: The seconds of a Retry-After header, sent as a date if `as_date`.
     retry_after: float | None = None
     as_date: bool = False
-    #: The instance stays shut for `retry_after` seconds: everything else gets 429, too.
+    #: For `retry_after` seconds, all other requests get 429, too.
     shut: bool = False
     done: bool = False
 
@@ -32,13 +32,13 @@ class Answer(Action):
 @scripted
 @dataclass(frozen=True)
 class Truncate(Action):
-    """The work is done; of the answer's body only half arrives, then the connection closes."""
+    """Do the work, send only half of the response's body, then close the connection."""
 
 
 @scripted
 @dataclass(frozen=True)
 class Change(Action):
-    """The work is done; the usual answer lacks some fields or has others."""
+    """Do the work, but remove or replace some fields of the response."""
 
     without: tuple[str, ...] = ()
     fields: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Change(Action):
 @scripted
 @dataclass(frozen=True)
 class Impostor(Action):
-    """A token is made, but for another user, and the answer says so."""
+    """Make a token for another user, and say so in the response."""
 
     user_id: str
 
@@ -55,16 +55,16 @@ class Impostor(Action):
 @scripted
 @dataclass(frozen=True)
 class Used(Action):
-    """Revoke: somebody had signed in with the token just before."""
+    """For revoke: the token was used to sign in just before."""
 
 
 def refusal(status: int, code: str, *, retry_after: float | None = None, shut: bool = False) -> Answer:
-    """Return an answer in the form of Clerk's errors."""
+    """Return a response in the form of Clerk's errors."""
     return Answer(status, error_body(code), content_type="application/json", retry_after=retry_after, shut=shut)
 
 
 def error_body(code: str, **meta: str) -> dict[str, Any]:
-    """Return the body of Clerk's errors."""
+    """Return the body of an error in Clerk's form."""
     words = code.replace("_", " ")
     error: dict[str, Any] = {
         "message": words,
@@ -79,28 +79,28 @@ def error_body(code: str, **meta: str) -> dict[str, Any]:
 @scripted
 @dataclass(frozen=True)
 class Users:
-    """The users that Clerk knows: those of a CSV file, or everybody whose id matches a pattern."""
+    """The users that Clerk knows: those in a CSV file, or all ids that match a pattern."""
 
     #: A file with the columns `user_id` and `email` (UTF-8, comma).
     csv: str | None = None
-    #: Without a file: the ids that exist, and the address of each; `{id}` stands for the id.
+    #: Without a file: the pattern of the existing ids, and the address of each user; `{id}` stands for the id.
     pattern: str = "user_*"
     address: str = "{id}@example.com"
-    #: Patterns of ids, each winning over the above.
+    #: Patterns of ids; they override the file and the pattern above.
     unknown: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
     locked: tuple[str, ...] = ()
-    #: Users with another address than the file says.
+    #: Patterns of users whose address differs from the file's.
     moved: tuple[str, ...] = ()
-    #: Addresses that Clerk has not verified, and those that it says nothing about: patterns of "id address".
+    #: Unverified addresses, and addresses without a verification: patterns of "id address".
     unverified: tuple[str, ...] = ()
     no_verification: tuple[str, ...] = ()
-    #: More addresses of a user, by id.
+    #: Additional addresses of a user, by id.
     more: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class UserDirectory:
-    """The users, to be looked up by id or address."""
+    """Looks up users by id or address."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
@@ -115,7 +115,7 @@ class UserDirectory:
                     self._by_address.setdefault(address.lower(), []).append(user_id)
 
     def knows(self, user_id: str) -> bool:
-        """Return whether there is such a user."""
+        """Return whether this user exists."""
         if _matches(user_id, self._users.unknown):
             return False
         if self._users.csv is not None:
@@ -123,7 +123,7 @@ class UserDirectory:
         return fnmatch.fnmatchcase(user_id, self._users.pattern)
 
     def addresses(self, user_id: str) -> list[str]:
-        """Return the addresses of a user that exists, the primary one first."""
+        """Return the addresses of an existing user, the primary one first."""
         if _matches(user_id, self._users.moved):
             first = f"moved+{user_id.lower()}@elsewhere.example"
         else:
@@ -131,7 +131,7 @@ class UserDirectory:
         return [first, *self._users.more.get(user_id, ())]
 
     def verification(self, user_id: str, address: str) -> dict[str, str] | None:
-        """Return how an address of a user was verified; None: Clerk says nothing about it."""
+        """Return the verification of a user's address; None if Clerk's response has none."""
         name = f"{user_id} {address}"
         if _matches(name, self._users.no_verification):
             return None
@@ -139,7 +139,7 @@ class UserDirectory:
         return {"status": status, "strategy": "email_code"}
 
     def find(self, address: str) -> list[str]:
-        """Return the ids of the users with an address."""
+        """Return the ids of the users with this address."""
         if self._users.csv is not None:
             return [one for one in self._by_address.get(address.lower(), []) if self.knows(one)]
         before, _, after = self._users.address.partition("{id}")
@@ -148,7 +148,7 @@ class UserDirectory:
         return [user_id] if found else []
 
     def count(self) -> int:
-        """Return the number of users; 0 where only a pattern says who they are."""
+        """Return the number of users in the file; 0 if the users are given by a pattern."""
         return len(self._by_id)
 
     def banned(self, user_id: str) -> bool:
@@ -171,13 +171,13 @@ class ClerkScript:
 
     users: Users = field(default_factory=Users)
     faults: tuple[Fault, ...] = ()
-    #: For the dice of the faults and the tokens.
+    #: The seed of the faults' random numbers and of the tokens.
     seed: int = 0
-    #: The secret key; None: any.
+    #: The secret key; None accepts any key.
     key: str | None = None
-    #: Requests and seconds; more in any window get 429 until the window has passed. None: no limit.
+    #: Number of requests and seconds; further requests in a window get 429. None: no limit.
     limit: tuple[int, float] | None = None
-    #: Seconds that each answer takes.
+    #: Seconds that each response takes.
     latency: float = 0.0
-    #: Roughly the characters of a token.
+    #: The approximate number of characters of a token.
     token_length: int = 300

@@ -1,4 +1,4 @@
-"""A user in the form of Clerk's Backend API, with every field that Clerk's own client demands."""
+"""Build a user in the form of Clerk's Backend API, with all fields that Clerk's own client requires: `user_json`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BORN = 1_700_000_000_000
 
 
 def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
-    """Return the object of a user that exists."""
+    """Return the JSON object of an existing user."""
     addresses: list[dict[str, Any]] = [
         {
             "object": "email_address",

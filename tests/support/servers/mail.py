@@ -1,4 +1,4 @@
-"""What stands in a message as it arrived: its id, its addressee and the tokens in its links."""
+"""Read from an accepted message its id, its recipients and the tokens in its links: `read_mail`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _BARE = re.compile(r"https?://[^\s<>\"]+")
 
 @dataclass(frozen=True)
 class Mail:
-    """The facts that the record keeps."""
+    """The parts of a message that are recorded."""
 
     message_id: str
-    #: As a person reads it.
+    #: The decoded text.
     subject: str
     #: The addresses of all To, Cc and Bcc headers.
     to: list[str]
-    #: The distinct tokens of all parts, sorted.
+    #: The distinct tokens in all parts, sorted.
     tokens: list[str]
     #: The tokens by content type, distinct and sorted.
     by_part: dict[str, list[str]]
 
 
 def read_mail(data: bytes, parameter: str) -> Mail:
-    """Return the facts of a message whose links carry the token in the query parameter `parameter`."""
+    """Return the recorded parts of a message; `parameter` is the query parameter with the token in its links."""
     message = email.message_from_bytes(data)
     by_part: dict[str, list[str]] = {}
     for part in message.walk():

@@ -1,4 +1,4 @@
-"""The record of what a server saw and did: one JSON object a line, written before the server answers."""
+"""Record what a server received and did, one JSON object per line, written before the server answers: `Record`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Event = dict[str, Any]
 
 
 class Record:
-    """An append-only JSONL file and the same events in memory.
+    """An append-only JSONL file, or a list in memory.
 
-    Each event carries `event`, `server`, `t` (seconds of the machine's monotonic clock, the same for all
+    Each event has the fields `event`, `server`, `t` (seconds of the machine's monotonic clock, the same for all
     processes) and `wall` (seconds since the epoch).
     """
 
@@ -32,7 +32,7 @@ class Record:
         )
 
     def write(self, event: str, **fields: object) -> None:
-        """Return when the event is in the file (and, with `sync`, on the disk)."""
+        """Write the event to the file (with `sync`, also to the disk), then return."""
         line: Event = {
             "event": event,
             "server": self._server,
@@ -50,7 +50,7 @@ class Record:
             os.fdatasync(self._file)
 
     def events(self, *names: str) -> list[Event]:
-        """Return the events so far, in order; only those of the given names if there are any."""
+        """Return the events so far, in order; if names are given, only events with these names."""
         if self._path is not None:
             found = read(self._path)
         else:
@@ -59,7 +59,7 @@ class Record:
         return [event for event in found if not names or event["event"] in names]
 
     def close(self) -> None:
-        """Close the file; what was recorded stays readable."""
+        """Close the file; the events stay readable."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,6 +1,6 @@
-"""What a server shall do wrong, when and how often: plain values that also travel as JSON.
+"""Describe a server's faults, with their stage, time and frequency, as values that convert to JSON: `Fault`.
 
-No socket is touched here; the servers ask a `Director` at every step what shall happen.
+The servers ask a `Director` at every step which fault to apply.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ REGISTRY: dict[str, type[Any]] = {}
 
 
 def scripted(cls: type[T]) -> type[T]:
-    """Return `cls`, made known to `from_json`."""
+    """Return `cls`, registered for `from_json`."""
     REGISTRY[cls.__name__] = cls
     return cls
 
 
 @dataclass(frozen=True)
 class Action:
-    """What happens instead of the usual answer."""
+    """What the server does instead of the usual reply."""
 
 
 @scripted
 @dataclass(frozen=True)
 class Reply(Action):
-    """Another reply; `text` may hold several lines, CRLF is added to each."""
+    """Send another reply; `text` may have several lines, each is sent with CRLF."""
 
     text: str
     close: bool = False
-    #: Whether the message counts as taken; None: if the code is 2xx.
+    #: Whether the message counts as accepted; None: it does if the code is 2xx.
     done: bool | None = None
 
 
 @scripted
 @dataclass(frozen=True)
 class Drop(Action):
-    """The connection is closed (FIN) without an answer; with `done` the work was done before."""
+    """Close the connection (FIN) without a reply; if `done`, after the work was done."""
 
     done: bool = False
 
@@ -53,7 +53,7 @@ class Drop(Action):
 @scripted
 @dataclass(frozen=True)
 class Reset(Action):
-    """The connection is reset (RST) without an answer."""
+    """Reset the connection (RST) without a reply."""
 
     done: bool = False
 
@@ -61,7 +61,7 @@ class Reset(Action):
 @scripted
 @dataclass(frozen=True)
 class Silence(Action):
-    """No answer; the connection stays open for `seconds`, or until the client leaves."""
+    """Send no reply, and keep the connection open for `seconds`, or until the client leaves."""
 
     seconds: float | None = None
     done: bool = False
@@ -70,7 +70,7 @@ class Silence(Action):
 @scripted
 @dataclass(frozen=True)
 class Delay(Action):
-    """The usual answer, `seconds` late."""
+    """Send the usual reply `seconds` late."""
 
     seconds: float
 
@@ -78,7 +78,7 @@ class Delay(Action):
 @scripted
 @dataclass(frozen=True)
 class Trickle(Action):
-    """A reply byte by byte, one each `interval` seconds; None: the usual reply."""
+    """Send a reply byte by byte, one every `interval` seconds; None: the usual reply."""
 
     text: str | None = None
     interval: float = 0.1
@@ -88,7 +88,7 @@ class Trickle(Action):
 @scripted
 @dataclass(frozen=True)
 class Raw(Action):
-    """Exactly these bytes (written as Latin-1), well-formed or not."""
+    """Send exactly these bytes (given as Latin-1), well-formed or not."""
 
     data: str
     close: bool = False
@@ -98,7 +98,7 @@ class Raw(Action):
 @scripted
 @dataclass(frozen=True)
 class Endless(Action):
-    """The same line again and again until the client leaves."""
+    """Send the same line again and again until the client leaves."""
 
     line: str = "250-and so on"
     done: bool = False
@@ -107,7 +107,7 @@ class Endless(Action):
 @scripted
 @dataclass(frozen=True)
 class Extra(Action):
-    """The usual reply and, in the same packet, a line that nobody asked for."""
+    """Send the usual reply and, in the same packet, an unsolicited line."""
 
     text: str
     close: bool = False
@@ -116,42 +116,42 @@ class Extra(Action):
 @scripted
 @dataclass(frozen=True)
 class Fault:
-    """An action, the stage at which it strikes, and on which occasions.
+    """An action, the stage at which the server performs it, and the conditions.
 
-    An occasion is one passage of the stage by a recipient that matches `to`. Of several faults for one
-    stage the first that strikes wins, and those after it do not count the occasion.
+    An occasion is one pass through the stage by a recipient that matches `to`. Of several faults at one stage the
+    first one that applies wins; the faults after it do not count the occasion.
     """
 
     #: SMTP: connect ehlo helo starttls auth mail rcpt data body dot rset noop quit idle.
     #: Clerk: create revoke users any.
     at: str
     action: Action
-    #: Shell pattern without regard to case: the recipient's address, or the Clerk user's id.
+    #: A shell pattern, case-insensitive: of the recipient's address, or of the Clerk user's id.
     to: str = "*"
-    #: What the counts below are kept by.
+    #: Each server, connection, recipient or domain has its own counts for the fields below.
     per: Literal["server", "connection", "recipient", "domain"] = "server"
-    #: The first so many occasions pass unharmed.
+    #: The number of first occasions to skip.
     skip: int = 0
-    #: It strikes at most so many times.
+    #: The fault applies at most this many times.
     times: int | None = None
-    #: Of the occasions that are left only each n-th.
+    #: The fault applies only to each n-th of the remaining occasions.
     every: int = 1
-    #: Of the occasions that are left only this share, by seeded dice.
+    #: The fault applies only to this share of the remaining occasions, chosen by seeded random numbers.
     probability: float = 1.0
-    #: Only so many seconds long from the first occasion on (greylisting).
+    #: The fault applies only for this many seconds from the first occasion on (greylisting).
     lasting: float | None = None
-    #: Only until this many recipients that it does not match have passed the stage.
+    #: The fault applies only until this many recipients that do not match `to` have passed the stage.
     until_others: int | None = None
-    #: Only while there is this file.
+    #: The fault applies only while this file exists.
     while_there: str | None = None
-    #: Only between these seconds after the server's start.
+    #: The fault applies only between these two times, in seconds after the server's start.
     between: tuple[float, float] | None = None
-    #: Only when more than `over[0]` occasions fall within the last `over[1]` seconds (throttling).
+    #: The fault applies only if more than `over[0]` occasions were in the last `over[1]` seconds (throttling).
     over: tuple[int, float] | None = None
 
 
 class Director:
-    """Decides at each step which fault strikes; the dice know the seed and the recipient, not the timing."""
+    """Decides at each step which fault applies; its random numbers depend on seed and recipient, not on timing."""
 
     def __init__(self, faults: tuple[Fault, ...], *, seed: int = 0) -> None:
         self._seed = seed
@@ -167,11 +167,11 @@ class Director:
         self._recent: dict[tuple[int, str], deque[float]] = defaultdict(deque)
 
     def has(self, at: str) -> bool:
-        """Return whether any fault is planned for a stage."""
+        """Return whether any fault is scripted for a stage."""
         return at in self._stages
 
     def choose(self, at: str, *, to: str = "", connection: int = 0) -> Action | None:
-        """Return what goes wrong now, or None."""
+        """Return the action of the fault that applies now, or None."""
         for number, fault in self._stages.get(at, ()):
             if fault.to != "*" and not fnmatch.fnmatchcase(to.lower(), fault.to.lower()):
                 self._others[number] += 1
@@ -220,7 +220,7 @@ class Director:
 
 
 def to_json(value: object) -> str:
-    """Return a script as JSON; every dataclass carries its name."""
+    """Return a script as JSON; every dataclass is written with its class name."""
 
     def plain(item: object) -> object:
         if dataclasses.is_dataclass(item) and not isinstance(item, type):
@@ -236,7 +236,7 @@ def to_json(value: object) -> str:
 
 
 def from_json(text: str) -> Any:  # noqa: ANN401 - the text says which class it is
-    """Return the script that `to_json` wrote."""
+    """Return the script from the JSON of `to_json`."""
 
     def rich(item: Any) -> Any:  # noqa: ANN401 - any JSON
         if isinstance(item, list):

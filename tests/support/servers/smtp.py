@@ -1,7 +1,7 @@
-"""The scripted mail server: its listening socket and its connections.
+"""Run the scripted mail server, with its listening socket and connections: `SmtpServer`.
 
-As a process: `python -m support.servers.smtp --record FILE [--script FILE] [--port N] [--sync]`; it prints a line of
-JSON with the port when it listens and ends with its standard input.
+As a process: `python -m support.servers.smtp --record FILE [--script FILE] [--port N] [--sync]`. It prints a line of
+JSON with the port once it listens, and ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SmtpService:
-    """A mail server within a running loop."""
+    """A mail server in a running event loop."""
 
     def __init__(self, script: SmtpScript | None, record: Record) -> None:
         self._script = script or SmtpScript()
@@ -39,7 +39,7 @@ class SmtpService:
             self.facts["authority"] = identity(self._script.certificate).authority.decode()
 
     async def start(self, port: int) -> int:
-        """Return the port on 127.0.0.1 at which it listens."""
+        """Listen on 127.0.0.1 and return the port."""
         self._reception = Reception(self._script, Director(self._script.faults, seed=self._script.seed), self._record)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Wire(self._opened, self._closed, self._script.latency), "127.0.0.1", port, backlog=512
@@ -47,7 +47,7 @@ class SmtpService:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Return when every connection is closed."""
+        """Close all connections, then return."""
         assert self._server is not None
         self._server.close()
         for task, wire in list(self._sessions.items()):
@@ -111,7 +111,7 @@ class SmtpServer(Background):
 
 
 def smtp_url(script: SmtpScript, port: int) -> str:
-    """Return the address of a mail server on 127.0.0.1 as CAMPAIGN_SMTP_URL says it."""
+    """Return the URL of a mail server on 127.0.0.1, for CAMPAIGN_SMTP_URL."""
     login = "{}:{}@".format(*(quote(part, safe="") for part in script.credentials)) if script.credentials else ""
     if script.tls == "implicit":
         return f"smtps://{login}127.0.0.1:{port}"

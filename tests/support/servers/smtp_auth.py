@@ -1,4 +1,4 @@
-"""AUTH as a server sees it: PLAIN (RFC 4616) and LOGIN, decoded and compared. No socket here."""
+"""Run the server side of AUTH: PLAIN (RFC 4616) and LOGIN, without a socket: `credentials`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class MalformedError(Exception):
-    """The client's answer is not what the mechanism says, or `*`, its way to give up."""
+    """The client's response does not follow the mechanism, or is `*`, which cancels AUTH (RFC 4954 §4)."""
 
 
 async def credentials(mechanism: str, initial: str | None, ask: Callable[[str], Awaitable[bytes]]) -> tuple[str, str]:
     """Return user and password; `ask` sends a challenge with 334 and returns the client's line.
 
     Raises:
-        MalformedError: the answers cannot be decoded.
+        MalformedError: a response cannot be decoded.
     """
     if mechanism == "PLAIN":
         answer = initial.encode() if initial is not None else await ask("")

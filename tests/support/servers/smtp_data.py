@@ -1,4 +1,4 @@
-"""What a mail server does with a message at the final dot: judge it, record it, take it."""
+"""Handle a message at the final dot: check it, record it, accept it: `Reception`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONG = re.compile(rb"[^\n]{1000,}")
 
 
 def taken(action: Action | None, normal: str) -> bool:
-    """Return whether the message counts as accepted, whatever the client gets to see."""
+    """Return whether the message counts as accepted, whatever reply the client receives."""
     match action:
         case None | Delay() | Extra():
             return code_of(normal) == 250
@@ -35,7 +35,7 @@ def taken(action: Action | None, normal: str) -> bool:
 
 
 class Reception:
-    """The side of the server that all connections share."""
+    """The part of the server that all connections share."""
 
     def __init__(self, script: SmtpScript, director: Director, record: Record) -> None:
         self._script = script
@@ -53,10 +53,10 @@ class Reception:
         session: Replies,
         action: Action | None,
     ) -> str:
-        """Return the usual reply to the final dot, after the message is recorded.
+        """Record the message, and return the usual reply to the final dot.
 
-        `body` ends with the lone dot. What is recorded as `accept` has been accepted, even if the script
-        then loses the reply; what is recorded as `dot` was not.
+        `body` ends with the lone dot. The event `accept` means that the message was accepted, even if the script
+        then loses the reply; the event `dot` means that it was not.
         """
         data = body[:-3]
         self._judge(data, options, session)

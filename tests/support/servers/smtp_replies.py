@@ -1,4 +1,4 @@
-"""How a mail server answers, as it should or as the script says. What a command means: `smtp_session.py`."""
+"""Send the mail server's replies, normal or as scripted: `Replies`. The commands are in `smtp_session.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def code_of(text: str) -> int:
 
 
 class Replies:
-    """One connection's way of speaking."""
+    """The replies on one connection."""
 
     wire: Wire
 
@@ -34,7 +34,7 @@ class Replies:
         self.number = number
 
     async def say(self, text: str) -> None:
-        """Send a reply of one or several lines."""
+        """Send a reply of one or more lines."""
         await self.wire.write("".join(f"{line}\r\n" for line in text.split("\n")).encode("utf-8"))
 
     async def refuse(self, stage: str, text: str, *, to: str = "") -> None:
@@ -45,7 +45,7 @@ class Replies:
         await self.say(text)
 
     def violation(self, what: str, line: bytes) -> None:
-        """Record that the client broke a rule of the protocol."""
+        """Record that the client violated the protocol."""
         self.record.write("violation", connection=self.number, what=what, line=line[:200].decode("latin-1"))
 
     def judge_silence(self, stage: str) -> None:
@@ -54,20 +54,20 @@ class Replies:
             self.violation("bytes between the final dot and its reply", self.wire.waiting)
 
     def end(self) -> NoReturn:
-        """Close the connection in order."""
+        """Close the connection (FIN)."""
         self.wire.close()
         raise GoneError
 
     async def answer(self, stage: str, normal: str, *, to: str = "") -> int:
-        """Send the usual reply, or what the script says; return the code that the client has seen, 0 if none.
+        """Send the usual reply or a scripted one; return the code that the client received, 0 if none.
 
         Raises:
-            GoneError: the connection is over.
+            GoneError: the connection has ended.
         """
         return await self.perform(stage, self.director.choose(stage, to=to, connection=self.number), normal, to=to)
 
     async def perform(self, stage: str, action: Action | None, normal: str, *, to: str = "") -> int:
-        """Answer as `action` says; see `answer`."""
+        """Perform `action`, or send the usual reply if it is None; see `answer`."""
         if action is not None:
             self.record.write("fault", connection=self.number, stage=stage, action=type(action).__name__, rcpt=to)
         match action:
@@ -137,7 +137,7 @@ class Replies:
             return
 
     async def line_or_idle(self) -> bytes:
-        """Return the next command; where the client lets the connection lie, an `idle` fault may strike."""
+        """Return the next command; if the client is idle before it, an `idle` fault may apply."""
         if not self.director.has("idle"):
             return await self.wire.line()
         try:

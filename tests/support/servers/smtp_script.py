@@ -1,4 +1,4 @@
-"""How a mail server is: what it offers, whom it lets in, how slow it is, and its faults."""
+"""Describe the behaviour of a mail server: extensions, login, TLS, latency and faults: `SmtpScript`."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ class SmtpScript:
     """The whole behaviour of one mail server, as a value."""
 
     faults: tuple[Fault, ...] = ()
-    #: For the dice of the faults.
+    #: The seed of the faults' random numbers.
     seed: int = 0
-    #: Announced besides SIZE, STARTTLS and AUTH.
+    #: The extensions announced in addition to SIZE, STARTTLS and AUTH.
     capabilities: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
-    #: The limit announced with SIZE and enforced, in octets; None: not announced.
+    #: The message size limit in bytes, announced with SIZE and enforced; None: not announced.
     size: int | None = 10 * 1024 * 1024
-    #: EHLO is answered with 502.
+    #: The server replies 502 to EHLO.
     helo_only: bool = False
-    #: User and password; None: no AUTH is offered.
+    #: User and password; None: AUTH is not offered.
     credentials: tuple[str, str] | None = None
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
-    #: MAIL without a login is refused with 530.
+    #: The server replies 530 to MAIL without a login.
     auth_required: bool = False
-    #: STARTTLS is offered (`starttls`), or TLS begins with the connection (`implicit`), or neither.
+    #: `starttls`: STARTTLS is offered; `implicit`: TLS from the start of the connection; `none`: no TLS.
     tls: str = "none"
     certificate: Certificate = "good"
-    #: More connections than this get 421 and are closed.
+    #: The maximum number of connections; further ones get 421 and are closed.
     connections: int | None = None
-    #: Seconds that everything from the client takes to arrive: the round trip.
+    #: Seconds that everything from the client takes to arrive (round-trip time).
     latency: float = 0.0
-    #: DATA is answered with 354 though no recipient was accepted (RFC 2920 §3.1 expects clients to cope).
+    #: The server replies 354 to DATA even if it accepted no recipient (RFC 2920 §3.1 expects clients to cope).
     data_after_refusal: bool = False
-    #: Seconds without a command, between transactions, after which an `idle` fault may strike.
+    #: Seconds without a command, between transactions, after which an `idle` fault may apply.
     idle_after: float = 0.2
-    #: The query parameter of the links that holds the token.
+    #: The query parameter with the token in the links.
     parameter: str = "token"
-    #: A folder into which each accepted message is written as it came, named by its hash; None: none is kept.
+    #: A folder for each accepted message, unchanged, with its hash as file name; None: no message is kept.
     keep: str | None = None
-    #: A SQLite file and a statement with `:message_id` and `:rcpt`: at each final dot it is noted whether the
-    #: statement yields a row, that is, whether the intent was on record before the reply.
+    #: A SQLite file, and a statement with `:message_id` and `:rcpt`. At each final dot the server records whether the
+    #: statement yields a row, that is, whether the intent was in the log before the reply.
     witness: tuple[str, str] | None = None

@@ -1,6 +1,6 @@
-"""One SMTP session from greeting to goodbye: commands in, replies in order out (RFC 5321, RFC 2920).
+"""Handle one SMTP session, from greeting to QUIT (RFC 5321, RFC 2920): `Session`.
 
-What goes wrong is chosen by the script; how an answer goes wrong is `smtp_replies.py`.
+The script selects the faults; `smtp_replies.py` performs them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Session(Replies):
         super().__init__(script, reception.director, reception.record, number)
         self._reception = reception
         self._greeted = ""
-        #: The keywords of the last reply to EHLO.
+        #: The keywords of the last EHLO reply.
         self._capabilities: set[str] = set()
         self._user: str | None = None
         self._forget()
@@ -56,7 +56,7 @@ class Session(Replies):
         self._refused = ""
 
     async def run(self, open_connections: int) -> None:
-        """Return when the connection is over.
+        """Run the session; return when the connection has ended.
 
         Raises:
             GoneError: the client left, or the script ended it.

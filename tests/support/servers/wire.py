@@ -1,4 +1,4 @@
-"""One connection as bytes: lines and bodies in, replies out, and rude ways to end it. No SMTP here."""
+"""Read lines and message bodies from a connection, write replies, and close or reset it: `Wire`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class GoneError(Exception):
-    """The connection has ended, by the client's will or by ours."""
+    """The connection has ended, closed by the client or by the server."""
 
 
 class Wire(asyncio.Protocol):
-    """A connection with a buffer of its own, so that it can be seen what had arrived when.
+    """A connection with its own buffer, so that a test can see which bytes had arrived at which time.
 
-    Everything the client sends arrives `latency` seconds late and in order: a long way, not a slow server.
+    All bytes from the client arrive `latency` seconds late and in order, as over a long distance.
     """
 
     def __init__(self, opened: Callable[[Wire], None], closed: Callable[[Wire], None], latency: float) -> None:
@@ -39,32 +39,32 @@ class Wire(asyncio.Protocol):
     # -- what the event loop calls ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the session."""
+        """Start the session."""
         self.transport = cast("asyncio.Transport", transport)
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sent."""
+        """Buffer the client's bytes."""
         self._arrive(data)
 
     def eof_received(self) -> bool:
-        """Take the client's goodbye; plain connections stay open for what is still to be said."""
+        """Note the client's FIN; plain connections stay open for the remaining replies."""
         self._note_closed()
         self._arrive(None)
         return not self.tls
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Take the end of the connection."""
+        """Note the end of the connection."""
         self._note_closed()
         self._room.set()
         self._arrive(None)
 
     def pause_writing(self) -> None:
-        """Hold the session: the client does not read."""
+        """Pause the session: the client does not read."""
         self._room.clear()
 
     def resume_writing(self) -> None:
-        """Let the session go on."""
+        """Resume the session."""
         self._room.set()
 
     def _note_closed(self) -> None:
@@ -93,24 +93,24 @@ class Wire(asyncio.Protocol):
 
     @property
     def pending(self) -> int:
-        """The number of bytes that have arrived and were not read yet."""
+        """The number of bytes that have arrived but were not read yet."""
         return len(self._buffer)
 
     @property
     def waiting(self) -> bytes:
-        """The bytes that have arrived and were not read yet."""
+        """The bytes that have arrived but were not read yet."""
         return bytes(self._buffer)
 
     @property
     def ended(self) -> bool:
-        """Whether the client has said goodbye or the connection is broken."""
+        """Whether the client has closed the connection, or it is broken."""
         return self._ended
 
     async def news(self) -> None:
-        """Return when more has arrived.
+        """Wait until more bytes have arrived.
 
         Raises:
-            GoneError: nothing more will.
+            GoneError: the connection has ended.
         """
         if self._ended:
             raise GoneError
@@ -118,7 +118,7 @@ class Wire(asyncio.Protocol):
         await self._news.wait()
 
     async def line(self) -> bytes:
-        """Return the next line without its end.
+        """Return the next line without its line end.
 
         Raises:
             GoneError: the connection ended first.
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
         return whole
 
     async def write(self, data: bytes) -> None:
-        """Send bytes, at the client's pace.
+        """Send bytes; wait while the client does not read.
 
         Raises:
             GoneError: the connection has ended.
@@ -162,10 +162,10 @@ class Wire(asyncio.Protocol):
         await self._room.wait()
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on under TLS; what had arrived before is forgotten.
+        """Start TLS; bytes that arrived before are discarded.
 
         Raises:
-            OSError: the handshake failed (`ssl.SSLError` is one).
+            OSError: the handshake failed (`ssl.SSLError` is a subclass).
         """
         self._buffer.clear()
         transport = await asyncio.get_running_loop().start_tls(
@@ -176,11 +176,11 @@ class Wire(asyncio.Protocol):
         self.transport, self.tls = transport, True
 
     def close(self) -> None:
-        """End the connection in order (FIN)."""
+        """Close the connection (FIN)."""
         self.transport.close()
 
     def reset(self) -> None:
-        """End the connection at once (RST)."""
+        """Reset the connection (RST)."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None and sock.fileno() >= 0:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

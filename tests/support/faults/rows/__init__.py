@@ -1,4 +1,4 @@
-"""The rows of the catalogue, a file for each area: a fault, what the program does about it, and who plays it."""
+"""The rows of the catalogue, one file per area: the fault, the program's reaction, and the tests: `Row`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """A fault that a run may meet."""
+    """A fault that can happen in a run."""
 
     fault: str
     #: What the program does about it.
     wanted: str
-    #: `file::test` below `tests/`: in `faults/` against the whole program, elsewhere against a part of it.
+    #: `file::test` below `tests/`: in `faults/` against the whole program, in other folders against a part of it.
     tests: tuple[str, ...] = ()
-    #: Why it, or a part of it, is not played against the whole program.
+    #: Why the fault, or a part of it, is not tested against the whole program.
     reason: str = ""

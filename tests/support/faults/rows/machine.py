@@ -1,4 +1,4 @@
-"""Faults of the process, the disk, the clock and the person at the keyboard."""
+"""List the faults of the process, the disk, the clock and the operator."""
 
 from __future__ import annotations
 

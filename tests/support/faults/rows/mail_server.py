@@ -1,4 +1,4 @@
-"""Faults of the mail server and of the line to it."""
+"""List the faults of the mail server and of the connection to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the CSV."""
+"""List the faults of the CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the templates, and data that tries to be more than data."""
+"""List the faults of the templates, and injections by the data of a row."""
 
 from __future__ import annotations
 

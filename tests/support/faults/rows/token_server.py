@@ -1,4 +1,4 @@
-"""Faults of Clerk and of the way to it."""
+"""List the faults of Clerk and of the connection to it."""
 
 from __future__ import annotations
 
