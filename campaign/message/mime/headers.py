@@ -14,7 +14,7 @@ from functools import lru_cache
 from campaign.config.address import normalise_address
 from campaign.errors import TemplateError
 
-#: RFC 5322 §2.1.1 limits a line to 998 characters; a longer subject is surely a mistake.
+#: RFC 5322 §2.1.1 limits a line to 998 characters; a longer subject is certainly a mistake.
 MAX_LENGTH = 998
 #: RFC 2047 §2: characters of a line with an encoded word, and of the encoded word.
 _MAX_ENCODED_LINE = 76
