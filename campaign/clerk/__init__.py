@@ -1,1 +1,1 @@
-"""Clerk's Backend API. `client.Clerk` makes the calls."""
+"""Call Clerk's Backend API: `client.Clerk`."""

@@ -1,6 +1,7 @@
-"""Clerk's Backend API: sign-in tokens and users. httpx and its errors end here; nothing here waits or repeats.
+"""Call Clerk's Backend API for sign-in tokens and users: `Clerk`. The client does not retry a call.
 
-The wire is Clerk's published one (https://clerk.com/docs/reference/backend-api, version 2026-05-12).
+It follows Clerk's published API (https://clerk.com/docs/reference/backend-api, version 2026-05-12). Only this module
+uses httpx.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 
     from campaign.model import Receipt
 
-#: For each part of a call. A connection is free whenever a call is made, since the calls at once are limited.
+#: For each phase of a call. No call waits for a connection, since the number of calls at once is limited.
 _CALL_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
-#: For a whole call, however slowly its answer comes.
+#: For a whole call, even if the answer comes slowly, byte by byte.
 _CALL_TIMEOUT_S = 60.0
-#: A connection that was idle for longer is not used again, since the server may be closing it at that moment.
+#: A connection that was idle for more than 5 seconds is not reused, since the server may be closing it.
 _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=5.0)
-#: The users of a batch have some hundred thousand.
+#: The answer with a batch of users has a few hundred thousand bytes.
 _MAX_ANSWER_BYTES = 10_000_000
-#: zlib's number for gzip and its own form alike, with the largest window.
+#: zlib's `wbits`: accept the gzip and zlib formats, with the largest window.
 _GZIP = 47
 _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
 
@@ -44,11 +45,11 @@ _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certi
 class Clerk:
     """A client of one Clerk instance.
 
-    Redirects are not followed and proxy variables not obeyed: the key goes to the given origin and nowhere else.
+    It ignores redirects and proxy variables, so that the secret key is sent to `api_url` only.
 
     Args:
-        api_url: the origin, without `/v1`.
-        secret_key: `sk_…`.
+        api_url: the origin of the API, without `/v1`.
+        secret_key: Clerk's secret key, `sk_…`.
     """
 
     def __init__(self, api_url: str, secret_key: str) -> None:
@@ -70,7 +71,7 @@ class Clerk:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect to nothing yet."""
+        """Return the client; it opens connections on demand."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -80,15 +81,15 @@ class Clerk:
     async def create_sign_in_token(self, user_id: str, *, expires_in: timedelta) -> SignInToken:
         """Return a new sign-in token: `POST /v1/sign_in_tokens`.
 
-        The call has no idempotency key, so a lost reply may leave a token that nobody can name.
+        The call has no idempotency key, so after a lost answer a token may exist whose id is unknown.
 
         Raises:
             PermanentError: Clerk does not know the user (404, 422).
-            TransientError: anything temporary, with `maybe_applied` where a token may have been made.
+            TransientError: a temporary error; `maybe_applied` is set if Clerk may have created a token.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
-        # a lost token costs its recipient a try, for nobody may make tokens without end; the rest is Clerk's matter
+        # a lost answer costs the recipient an attempt, to bound the number of tokens; other errors have Clerk's scope
         answer = await self._call("POST", "/sign_in_tokens", json=body, scope=Scope.RECIPIENT)
         if answer.status in {404, 422}:
             said = answer.receipt
@@ -107,7 +108,7 @@ class Clerk:
         """Revoke a token: `POST /v1/sign_in_tokens/{id}/revoke`.
 
         Raises:
-            TransientError: not settled yet, with `maybe_applied` where the token may have been revoked.
+            TransientError: a temporary error; `maybe_applied` is set if Clerk may have revoked the token.
             ServiceRefusesError: 401, 403, or a redirect.
         """
         answer = await self._call("POST", f"/sign_in_tokens/{quote(token_id, safe='')}/revoke")
@@ -120,19 +121,20 @@ class Clerk:
         raise self._unusable(answer)
 
     async def users_by_id(self, ids: Sequence[str]) -> list[ClerkUser]:
-        """Return the users among up to 100 ids that Clerk knows: `GET /v1/users?user_id=…`.
+        """Return the users with these ids, at most 100; unknown ids are left out: `GET /v1/users?user_id=…`.
 
         Raises:
-            PermanentError: Clerk refuses one of them, and does not say which (400, 422).
-            TransientError, ServiceRefusesError: as above.
+            PermanentError: Clerk refuses one of the ids, and does not say which (400, 422).
+            TransientError: a temporary error.
+            ServiceRefusesError: 401, 403, or a redirect.
         """
         return await self._users([("user_id", each) for each in ids])
 
     async def users_by_address(self, addresses: Sequence[str]) -> list[ClerkUser]:
-        """Return the users that have one of up to 100 addresses: `GET /v1/users?email_address=…`.
+        """Return the users that have one of these addresses, at most 100: `GET /v1/users?email_address=…`.
 
         Raises:
-            PermanentError, TransientError, ServiceRefusesError: as above.
+            PermanentError, TransientError, ServiceRefusesError: see `users_by_id`.
         """
         return await self._users([("email_address", each) for each in addresses])
 
@@ -159,7 +161,7 @@ class Clerk:
         scope: Scope = Scope.CLERK,
         **how: Any,  # noqa: ANN401 - httpx's own
     ) -> _Answer:
-        """Return the answer, unless it means the same for every call; `scope`: whose try a lost one costs."""
+        """Return the answer, or raise an error common to all calls; `scope` is for the error of a lost answer."""
         try:
             answer = await self._whole_answer(method, path, **how)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -171,7 +173,7 @@ class Clerk:
                 ) from None
             raise TransientError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
-            # the request may have been carried out
+            # Clerk may have carried out the request
             what = printable(str(error)) or f"{type(error).__name__} within {_CALL_TIMEOUT_S:g} s"
             raise TransientError(
                 f"Clerk's answer was lost: {what}",
@@ -188,7 +190,7 @@ class Clerk:
         return answer
 
     async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
-        """Return what Clerk answers, read in bounded time and memory."""
+        """Return Clerk's answer, read in bounded time and memory."""
         body = bytearray()
         async with asyncio.timeout(_CALL_TIMEOUT_S), self._client.stream(method, path, **how) as response:
             async for part in response.aiter_raw():
@@ -196,7 +198,7 @@ class Clerk:
                 if len(body) > _MAX_ANSWER_BYTES:
                     raise httpx.RemoteProtocolError(f"it has more than {_MAX_ANSWER_BYTES} bytes")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            # httpx decodes whole chunks, which a compressed answer can swell to any size
+            # httpx decodes whole chunks, and a small compressed chunk can decode to any size
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _MAX_ANSWER_BYTES)
         return _Answer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
 
@@ -213,7 +215,7 @@ class Clerk:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came back from a call, whole."""
+    """The complete answer to a call."""
 
     method: str
     status: int
@@ -223,7 +225,7 @@ class _Answer:
 
     @property
     def json(self) -> object:
-        """The body's JSON value; None if it has none."""
+        """The JSON value of the body; None if the body is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -231,7 +233,7 @@ class _Answer:
 
     @property
     def receipt(self) -> Receipt:
-        """The status with Clerk's own words."""
+        """The status and Clerk's error text."""
         data = self.json
         errors = data.get("errors") if isinstance(data, dict) else None
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
@@ -272,6 +274,6 @@ def _user(data: dict[str, Any]) -> ClerkUser:
 
 
 def _is_verified(address: dict[str, Any]) -> bool:
-    """Return whether Clerk has verified an address: `verification` is null or has another status until then."""
+    """Return whether Clerk has verified an address; before that, `verification` is null or has another status."""
     verification = address.get("verification")
     return isinstance(verification, dict) and verification.get("status") == "verified"

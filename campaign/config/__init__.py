@@ -1,1 +1,1 @@
-"""What the operator writes: the campaign file (`definition`), the settings, and the values in them."""
+"""Read what the operator writes: the campaign file (`definition`), the settings (`settings`), and their values."""

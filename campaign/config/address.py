@@ -1,29 +1,29 @@
-"""What counts as one plain mailbox, and its form on the wire. No DNS is asked, nothing is repaired."""
+"""Validate and normalise an email address without DNS: `normalise_address`."""
 
 from __future__ import annotations
 
 import re
 
-#: RFC 5321 §4.5.3.1.3 with RFC 3696 erratum 1690: octets of a whole address.
+#: RFC 5321 §4.5.3.1.3 with RFC 3696 erratum 1690: bytes of a whole address.
 MAX_LENGTH = 254
-#: RFC 1035 §2.3.4, without the final dot: octets of a domain name.
+#: RFC 1035 §2.3.4, without the final dot: bytes of a domain name.
 _MAX_DOMAIN_LENGTH = 253
 
-# The addresses that nearly all rows hold, judged without the library (which takes 17 µs for each): a dot-atom
-# (RFC 5322 §3.2.3) at a domain of at least two LDH labels (RFC 1123 §2.1) whose last one ends with a letter.
-# A label with `--` in places 3 and 4 is Punycode or reserved (RFC 5890 §2.3.1) and is left to the library.
+# Nearly all addresses match this and skip the library, which takes 17 µs for each: a dot-atom (RFC 5322 §3.2.3)
+# at a domain of at least two LDH labels (RFC 1123 §2.1), the last of which ends with a letter.
+# A label with `--` in places 3 and 4 is Punycode or reserved (RFC 5890 §2.3.1): the library checks it.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN = re.compile(rf"({_ATOM}(?:\.{_ATOM})*)@((?:{_LABEL}\.)+{_LABEL}(?<=[A-Za-z])|localhost)")
 
 
 def normalise_address(text: str) -> str:
-    """Return the address with its domain in lower-case A-labels; the local part stays as it is written.
+    """Return the address with its domain in lower-case A-labels; the local part stays unchanged.
 
-    Special-use domains (`.test`, `.local`, `localhost`) pass: only the syntax is judged.
+    Only the syntax is checked, so special-use domains (`.test`, `.local`, `localhost`) are valid.
 
     Raises:
-        ValueError: the text is anything but exactly one plain mailbox; the message is a sentence.
+        ValueError: the text is not exactly one plain mailbox; the message is a sentence.
     """
     found = _PLAIN.fullmatch(text)
     if found is not None and len(text) <= MAX_LENGTH and len(found[2]) <= _MAX_DOMAIN_LENGTH:
@@ -54,6 +54,6 @@ def normalise_domain(text: str) -> str:
     """Return a domain name in lower-case A-labels, by the same rules as the domain of an address.
 
     Raises:
-        ValueError: it is not a domain name; the message is a sentence.
+        ValueError: the text is not a domain name; the message is a sentence.
     """
     return normalise_address(f"x@{text}")[2:]

@@ -1,4 +1,4 @@
-"""How a length of time is written: `"48h"`, `"1h 30m"`. How a rate is written stands in `model.py`."""
+"""Parse and format a duration such as `"48h"` or `"1h 30m"`: `parse_duration`, `duration_text`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _UNITS = {
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the length of time that `"48h"`, `"30s"`, `"7d"`, `"1h 30m"` or `"10 minutes"` means.
+    """Return the duration that a text such as `"48h"`, `"30s"`, `"7d"`, `"1h 30m"` or `"10 minutes"` means.
 
     Raises:
-        ValueError: the text is not a duration, or is longer than a `timedelta` can be.
+        ValueError: the text is not a duration, or is too long for a `timedelta`.
     """
     total, position, stripped = timedelta(), 0, text.strip()
     try:
@@ -35,7 +35,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def duration_text(duration: timedelta) -> str:
-    """Return the duration as it is written in a campaign file, such as `1h 30m`."""
+    """Return the duration as text for a campaign file, such as `1h 30m`."""
     parts = []
     for name in ("d", "h", "m", "s", "ms"):
         number, duration = divmod(duration, _UNITS[name])

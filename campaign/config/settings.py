@@ -1,6 +1,6 @@
-"""The settings: the environment and the `.env` of the working directory, read once. No campaign file here.
+"""Read the settings from the environment and from `.env` in the working directory: `load_settings`.
 
-A setting that is wrong is told by its name and by what to type, never by its value: it may be a secret.
+An error names the setting and what to type, but never the setting's value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENV_FILE = ".env"
 
 
 class Settings(BaseSettings):
-    """What the environment says; an empty variable counts as unset."""
+    """The settings from the environment; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
         env_file=_ENV_FILE,
@@ -44,9 +44,9 @@ class Settings(BaseSettings):
     clerk_publishable_key: str | None = None
     #: The mail server (`CAMPAIGN_SMTP_URL`).
     smtp: Annotated[SmtpServer | None, NoDecode] = Field(default=None, alias="CAMPAIGN_SMTP_URL")
-    #: The send log: a file.
+    #: The file of the send log.
     log: Path = Field(default=Path("send-log.db"), alias="CAMPAIGN_LOG")
-    #: The file with the private key that signs mails (DKIM) of a campaign with `[dkim]`.
+    #: The file with the private key that signs the mails of a campaign with `[dkim]`.
     dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
     #: The folder of the sandbox.
     sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
@@ -74,12 +74,12 @@ class Settings(BaseSettings):
 
     @field_validator("smtp", mode="before")
     @classmethod
-    def _is_smtp_url(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+    def _is_smtp_url(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
         return parse_smtp_url(value) if isinstance(value, str) else value
 
     @field_validator("reply_timeout", mode="before")
     @classmethod
-    def _is_duration(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the environment
+    def _is_duration(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
         return parse_duration(value) if isinstance(value, str) else value
 
     @field_validator("reply_timeout")
@@ -98,12 +98,12 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Return the settings of the environment and of `.env` in the working directory; the environment wins.
+    """Return the settings from the environment and from `.env` in the working directory; the environment wins.
 
     Raises:
-        SettingsError: a variable is wrong; one line for each, and none holds a value.
+        SettingsError: a variable is invalid; the text has one line for each, and no line contains a value.
     """
-    # Raised behind the `except` so that no traceback or debugger finds the values through `__context__`.
+    # Raised after the `except`, so that no traceback or debugger finds the values through `__context__`.
     try:
         return Settings()
     except ValidationError as error:
@@ -128,14 +128,14 @@ def _require_key(key: str, *, kinds: tuple[str, str], called: str) -> None:
 
 
 def _origin(url: str) -> str:
-    """Return scheme, host and port of Clerk's Backend API, refusing whatever else the URL says."""
+    """Return scheme, host and port of Clerk's Backend API; refuse any other part except the path `/v1`."""
     example = "write an origin such as https://api.clerk.com"
     if not (url.isascii() and url.isprintable()) or set(url) & set(' \\"<>'):
         raise ValueError(f"it holds a character that no URL has; {example}")
     try:
         parts = urlsplit(url)
     except ValueError:
-        # Its own message quotes the URL, user info and all.
+        # The message of `urlsplit` quotes the URL with user and password.
         raise ValueError(f"it is not a URL; {example}") from None
     try:
         host, port = host_and_port(parts)

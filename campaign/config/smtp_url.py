@@ -1,4 +1,4 @@
-"""The mail server that `CAMPAIGN_SMTP_URL` names, read out of the URL. Nothing is resolved or asked here."""
+"""Parse the URL of the mail server, `CAMPAIGN_SMTP_URL`, without DNS: `parse_smtp_url`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 class Tls(StrEnum):
     """How the connection is encrypted."""
 
-    #: In clear at first, then upgraded; required, never optional (RFC 3207).
+    #: The connection starts in clear text and must then be upgraded with STARTTLS (RFC 3207).
     STARTTLS = "starttls"
-    #: From the first byte on (RFC 8314 §3).
+    #: TLS from the first byte (RFC 8314 §3).
     IMPLICIT = "implicit"
-    #: Not at all: only for a server on this machine.
+    #: No encryption; allowed only for a server on this machine.
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """A mail server and how to log in to it."""
+    """A mail server, the login and the encryption."""
 
-    #: A name or address, lower-case, without brackets.
+    #: A host name or IP address, lower-case, without brackets.
     host: str
     port: int
     username: str | None
@@ -41,7 +41,7 @@ class SmtpServer:
 
     @property
     def label(self) -> str:
-        """The server as people write it, without secrets: `smtp.example.com:587`."""
+        """The server for messages, without secrets: `smtp.example.com:587`."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -49,14 +49,14 @@ def parse_smtp_url(url: str) -> SmtpServer:
     """Return the server that an `smtp://` or `smtps://` URL names.
 
     Raises:
-        ValueError: the URL is none; the message says what to write and holds no part of user or password.
+        ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
     """
     if not url.isprintable() or set(url) & set(" \\"):
         raise ValueError(f"it holds a space, a backslash or a control character; {_EXAMPLE}")
     try:
         parts = urlsplit(url)
     except ValueError:
-        # Its own message quotes the URL, password and all.
+        # The message of `urlsplit` quotes the URL with its password.
         raise ValueError(f"it is not a URL; {_EXAMPLE}") from None
     if parts.scheme not in {"smtp", "smtps"}:
         raise ValueError(f"it must begin with smtp:// or smtps://; {_EXAMPLE}")
@@ -72,10 +72,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 
 def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
-    """Return the host of a URL, lower-case and without brackets, and its port if it names one.
+    """Return the host of a URL, lower-case and without brackets, and its port or None.
 
     Raises:
-        ValueError: there is no host, or it or the port is none; the message holds no part of the URL.
+        ValueError: the host is missing, or host or port is not valid; the message contains no part of the URL.
     """
     authority = parts.netloc.rpartition("@")[2]
     found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d*))?", authority, re.ASCII)
@@ -95,9 +95,9 @@ def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, as it is written, is this very machine; nothing is resolved.
+    """Return whether a host is this machine, judged by its text alone, without DNS.
 
-    Only `localhost`, 127.0.0.0/8 and `::1` (without or with brackets) are.
+    Only `localhost`, 127.0.0.0/8 and `::1` (with or without brackets) count.
     """
     host = host.lower()
     if host in {"localhost", "::1", "[::1]"}:

@@ -1,6 +1,6 @@
-"""A campaign's message: compiled once, then composed for one recipient after the other.
+"""Compile a campaign's message once and compose it for each recipient: `MessageTemplate`.
 
-What it says is rendered in `wording.py`, its structure stands in `skeleton.py`.
+`renderer.py` renders the subject and the bodies; `mime/mime_template.py` builds the MIME structure.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Message:
     """One recipient's email."""
 
-    #: The whole message with CRLF line ends, not dot-stuffed; no line is longer than 998 octets.
+    #: The whole message with CRLF line ends, not dot-stuffed; no line is longer than 998 bytes.
     data: bytes = field(repr=False)
     subject: str
-    #: The bodies as they were rendered, with newlines.
+    #: The rendered bodies, with newlines as line breaks.
     html: str = field(repr=False)
     text: str = field(repr=False)
     #: The links that carry the token.
@@ -37,12 +37,12 @@ class Message:
 
 
 class MessageTemplate:
-    """A campaign's message: whatever is the same for all recipients is done before the first of them."""
+    """A campaign's compiled message; everything that is the same for all recipients is computed once."""
 
     def __init__(self, renderer: Renderer, skeleton: MimeTemplate) -> None:
         self._renderer = renderer
         self._skeleton = skeleton
-        #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would.
+        #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would change.
         self.fingerprint = renderer.fingerprint
 
     @classmethod
@@ -50,8 +50,8 @@ class MessageTemplate:
         """Return the compiled message of a campaign.
 
         Raises:
-            TemplateError: a template is missing or malformed, or does not use the link; with file and line.
-            DefinitionError: the sender or the Reply-To cannot stand in a header.
+            TemplateError: a template is missing or malformed, or does not use the link; the text names file and line.
+            DefinitionError: the sender or the Reply-To is not valid in a header.
         """
         renderer = Renderer(definition)
         try:
@@ -82,18 +82,18 @@ class MessageTemplate:
         """Return the message for one recipient.
 
         Args:
-            variables: the columns by name.
-            email: the one address that the message goes to.
-            message_id: with its angle brackets.
-            date: an aware instant.
-            token: the sign-in token; needed where the campaign has a link.
-            eight_bit: whether the server takes 8bit bodies (RFC 6152).
+            variables: the recipient's columns by name.
+            email: the recipient's address.
+            message_id: the Message-ID with its angle brackets.
+            date: an aware datetime.
+            token: the sign-in token; required if the campaign has a link.
+            eight_bit: whether the server accepts 8bit bodies (RFC 6152).
 
         Raises:
-            TemplateError: these variables cannot be rendered, the address cannot stand in a header, or the link
-                does not arrive in the message; the text names the template's file and line and never holds the
-                token.
-            ValueError: the Message-ID is not one, or the token is missing.
+            TemplateError: the templates cannot be rendered with these variables, the address is not valid in a header,
+                or the rendered message does not contain the link; the text names the template's file and line and
+                never contains the token.
+            ValueError: the Message-ID is malformed, or the token is missing.
         """
         subject, html, text, links = self._renderer.render(variables, token)
         data = self._skeleton.fill(
@@ -112,8 +112,7 @@ class MessageTemplate:
     ) -> None:
         """Render one recipient's templates and headers as `compose` does, at half its cost.
 
-        What is left out depends on the rest and seldom fails: CSS is not inlined, no text part is made of the HTML,
-        and no body is encoded.
+        It skips steps that seldom fail: it does not inline CSS, make a text part from the HTML, or encode the bodies.
 
         Raises:
             TemplateError, ValueError: see `compose`.
@@ -123,7 +122,7 @@ class MessageTemplate:
 
 
 def list_id(name: str, sender: str) -> str:
-    """Return the List-Id (RFC 2919 §2) of a campaign: its name, as labels allow it, before the sender's host.
+    """Return the List-Id (RFC 2919 §2) of a campaign: its name, made a valid label, before the sender's host.
 
     Raises:
         ValueError: the sender is not one mailbox.

@@ -1,4 +1,4 @@
-"""Render every row with a dummy token before anything is asked for: `checked_rows`."""
+"""Render every row with a dummy token before the run creates tokens or sends mail: `checked_rows`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from campaign.message import Message, MessageTemplate
     from campaign.model import InvalidRow
 
-#: Stands where a token would; it signs nobody in.
+#: The token of sample messages that people look at; it cannot sign in a user.
 DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
-#: The same where nobody looks at it: long as a real one, and made of all that a filter could change in one.
+#: The token for checks: as long as a real one, with every kind of character that a template filter could change.
 _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
 _MESSAGE_ID = "<sample@campaign.invalid>"
 
@@ -33,7 +33,7 @@ def sample_message(
     """Return the message that a recipient would get, with a dummy token.
 
     Raises:
-        TemplateError: it cannot be rendered; the text names the CSV and its line.
+        TemplateError: the message cannot be rendered; the text names the CSV file and the line.
     """
     try:
         return template.compose(
@@ -52,7 +52,7 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
     """Compose one row's message as a run would, with a dummy token.
 
     Raises:
-        TemplateError: it cannot be composed; the text names the CSV and its line.
+        TemplateError: the message cannot be composed; the text names the CSV file and the line.
     """
     sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
@@ -60,10 +60,10 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
 def checked_rows(
     rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
 ) -> Iterator[Recipient | InvalidRow]:
-    """Pass rows on, each with its templates rendered once; see `MessageTemplate.check` for what that leaves out.
+    """Yield each row after rendering its templates once; `MessageTemplate.check` says which steps it skips.
 
     Raises:
-        TemplateError: one of them cannot be rendered.
+        TemplateError: a row cannot be rendered.
     """
     token = _SAMPLE_TOKEN if definition.link else None
     date = instant(SystemClock().now() // 1)

@@ -1,4 +1,4 @@
-"""Filters that templates may use on the cells of a CSV: numbers and money. No environment, no files."""
+"""Template filters for the cells of a CSV: `number` and `money`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from campaign.errors import TemplateError
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,10})?")
 _CENT = Decimal("0.01")
-#: How much of a cell an error text shows.
+#: Characters of a cell that an error text shows.
 _MAX_SHOWN_CHARS = 40
 
 
 def number(value: object) -> Decimal:
-    """Return the decimal number that a cell holds: digits, and a point before the fraction.
+    """Return the number in a cell as a Decimal; the cell holds digits, and a point before the fraction.
 
     Raises:
-        TemplateError: it is not a plain number; thousands separators and exponents are not guessed at.
+        TemplateError: the cell is not a plain number; thousands separators and exponents are not accepted.
     """
     if isinstance(value, Decimal):
         return value
@@ -41,5 +41,5 @@ def money(value: object, sign: str = "") -> str:
 
 
 def shown(text: str) -> str:
-    """Return a value as an error text may show it: quoted, printable and short."""
+    """Return a value for an error text: quoted, printable and cut after 40 characters."""
     return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…")

@@ -1,6 +1,6 @@
-"""A token into a URL: the sign-in link, and other links on allowed hosts that carry the same token.
+"""Put a token into a URL: `LinkBuilder` makes the sign-in link and other links on allowed hosts.
 
-What a template does with the link, and whether it arrives in the message, is no matter of this file.
+`renderer.py` checks that the link stands unchanged in the rendered message.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from campaign.message.templates import compile_source, environment, parse, rende
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Readers of URLs disagree on these (RFC 3986 §2 leaves them out); a backslash may even end the host.
+#: URL parsers treat these differently (RFC 3986 §2 does not allow them); some take a backslash as the end of the host.
 _REFUSED = re.compile(r'[ "<>\\^`{|}]')
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|$)", re.IGNORECASE)
-#: Everything that keeps its meaning when the rest is percent-encoded.
+#: Characters that are not percent-encoded, because they have a meaning in a URL.
 _SAFE_CHARACTERS = "%:/?#[]@!$&'()*+,;="
-#: How many distinct URLs of `link_to` are remembered as checked.
+#: Distinct URLs of `link_to` whose check is cached.
 _CACHE_SIZE = 1024
 
 
@@ -32,13 +32,13 @@ class LinkBuilder:
     """Makes the links of one campaign.
 
     Args:
-        source: `link.url`, a Jinja template whose variables are percent-encoded wherever they stand.
+        source: `link.url`, a Jinja template; each variable in it is percent-encoded.
         parameter: the query parameter that carries the token.
-        hosts: the hosts that a token may be sent to; none given: the host of `source`.
-        where: how error texts name the source.
+        hosts: the hosts that may receive a token; if empty, the host of `source`.
+        where: the name of the source in error texts.
 
     Raises:
-        TemplateError: the source is not a template or, having no variables, not a URL that may carry a token.
+        TemplateError: the source is not a template, or has no variables and is not a URL that may carry a token.
     """
 
     def __init__(self, source: str, parameter: str, hosts: Sequence[str] = (), *, where: str = "link.url") -> None:
@@ -63,10 +63,10 @@ class LinkBuilder:
         return f"{before}{quote(token, safe='')}{after}"
 
     def link_to(self, url: str, token: str) -> str:
-        """Return any other URL on an allowed host, with the token.
+        """Return another URL on an allowed host, with the token.
 
         Raises:
-            TemplateError: it is not one that may carry a token; the text never holds the token.
+            TemplateError: the URL may not carry a token; the text never contains the token.
         """
         before, after = self._ends(str(url))
         return f"{before}{quote(token, safe='')}{after}"
@@ -84,7 +84,7 @@ class LinkBuilder:
             raise TemplateError(f"{self._where}: {error}") from None
 
     def _checked(self, url: str) -> tuple[str, str]:
-        """Return what stands before and after the token; readers of URLs disagree on what is refused here."""
+        """Return the parts of the URL before and after the token; refuse what URL parsers treat differently."""
         if not url.isprintable() or _REFUSED.search(url):
             raise TemplateError(
                 f"The link {shown(url)} holds blanks, control characters, backslashes or other characters "

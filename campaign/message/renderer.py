@@ -1,7 +1,7 @@
-"""Render what a campaign's message says to one recipient: subject, HTML, text and links. `Renderer.render` is the way.
+"""Render one recipient's subject, HTML, text and links: `Renderer.render`.
 
-The HTML is rendered first, then its CSS is inlined, then the text part is made from it where no template gives one.
-The links are checked in the result. How it becomes bytes is in `skeleton.py`.
+The steps are: render the HTML, inline its CSS, make the text part from it if the campaign has no text template, and
+check the links in the result. `mime/mime_template.py` turns the result into bytes.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
 
-#: Stands in the place of the token wherever an error might show it.
+#: Replaces the token when a template is rendered for an error text.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
-#: What would belong to a link if it stood right behind it.
+#: Characters that a mail program would take as part of a link if they directly follow it.
 _GOES_ON = frozenset("-_~%" + ascii_letters + digits)
-#: Behind one of these a link is a part of something else: of a query, a path, a word.
+#: If one of these directly precedes a link, the link is part of a query, a path or a word.
 _INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
-#: Text that readers do not see, though some mail programs take orders from it (WHATWG HTML §13.1.6).
+#: HTML comments: readers do not see them, but some mail programs interpret them (WHATWG HTML §13.1.6).
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-#: What the templates of the bodies get beside the columns.
+#: Variables that the body templates get in addition to the columns.
 _OURS = frozenset({"link", "link_to"})
 
 
 class Rendered(NamedTuple):
-    """The words of one message. It holds the token, so it is shown nowhere."""
+    """The rendered texts of one message. They contain the token, so never log or print them."""
 
-    #: One line.
+    #: A single line.
     subject: str
-    #: With newlines; the same for `text`.
+    #: With newlines as line breaks, like `text`.
     html: str
     text: str
     #: The links that carry the token.
@@ -61,7 +61,7 @@ class Renderer:
     """The compiled templates of a campaign.
 
     Raises:
-        TemplateError: a template is missing or malformed, or does not use the link; with file and line.
+        TemplateError: a template is missing or malformed, or does not use the link; the text names file and line.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -87,7 +87,7 @@ class Renderer:
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
             self._names.add(where, self._link.tree)
         self._globals = dict(self._subject.globals)
-        #: A hash that changes when anything changes that the campaign's mails are made of.
+        #: A hash of everything that the campaign's mails are made of.
         self.fingerprint = sha256(
             repr(
                 (
@@ -101,7 +101,7 @@ class Renderer:
         ).hexdigest()
 
     def _compiled(self, env: Environment, path: Path) -> Template:
-        """Return a compiled template whose names are known and which uses the link."""
+        """Compile a template, record the names it uses, and check that it uses the link."""
         name = self._folder.name_of(path)
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
@@ -118,21 +118,21 @@ class Renderer:
         return self._names.outside(ours=self._ours)
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
-        """Return the words for one recipient.
+        """Return the rendered texts for one recipient.
 
         Args:
-            variables: the columns by name.
-            token: the sign-in token; needed where the campaign has a link.
+            variables: the recipient's columns by name.
+            token: the sign-in token; required if the campaign has a link.
 
         Raises:
-            TemplateError: these variables cannot be rendered, or the link does not arrive in both bodies; the
-                text names the template's file and line and never holds the token.
+            TemplateError: the templates cannot be rendered with these variables, or a body does not contain the link;
+                the text names the template's file and line and never contains the token.
             ValueError: the token is missing.
         """
         return self._render(variables, token, finish=True)
 
     def check(self, variables: Mapping[str, Any], token: str | None) -> str:
-        """Return the subject for one recipient whose templates can be rendered; CSS is not inlined, no text is made.
+        """Render all templates for one recipient and return the subject; skip CSS inlining and the derived text part.
 
         Raises:
             TemplateError, ValueError: see `render`.
@@ -156,10 +156,10 @@ class Renderer:
         return Rendered(subject, html, text or "", arrived)
 
     def _arrived(self, html: str, text: str | None, links: list[str], token: str) -> tuple[str, ...]:
-        """Return the links that stand in the HTML as they are; a text of None is not there yet.
+        """Return the links that stand unchanged in the HTML; `text` is None if it was not rendered yet.
 
         Raises:
-            TemplateError: there is none, none of them stands in the text, or the token stands anywhere else.
+            TemplateError: the HTML or the text contains no link, or the token stands outside the links.
         """
         seen = _COMMENT.sub("", html) if "<!--" in html else html
         arrived = tuple(dict.fromkeys(link for link in links if any(_stands_in(seen, form) for form in _in_html(link))))
@@ -178,7 +178,7 @@ class Renderer:
         return arrived
 
     def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
-        """Return all that the templates may name, and the list that every link with the token is put in."""
+        """Return the variables of the templates, and a list that collects every link with the token."""
         context = {**self._globals, **variables}
         builder = self._link
         if builder is None:
@@ -195,7 +195,7 @@ class Renderer:
         return context, links
 
     def _explained(self, error: Exception, variables: Mapping[str, Any]) -> TemplateError:
-        """Return what went wrong; it is rendered once more without the token, so that no text can hold it."""
+        """Return the error of a failed rendering; render again without the token, to keep it out of the text."""
         try:
             context, _ = self._context(variables, _NO_TOKEN)
         except TemplateError as again:
@@ -218,12 +218,12 @@ class Renderer:
 
 
 def _in_html(link: str) -> tuple[str, str]:
-    """Return a link as Jinja escapes it, and as an HTML serialiser does (WHATWG HTML §13.3), which leaves `'` alone."""
+    """Return a link as Jinja escapes it, and as an HTML serialiser does (WHATWG HTML §13.3): it does not escape `'`."""
     return str(escape(link)), link.replace("&", "&amp;")
 
 
 def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
-    """Return whether a token stands nowhere but in these links, and none of them inside another address."""
+    """Return whether the token occurs only in these links, and none of the links is part of another address."""
     rest = [text]
     for link in sorted(set(links), key=len, reverse=True):
         cut = [part.split(link) for part in rest]
@@ -234,7 +234,7 @@ def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
 
 
 def _stands_in(text: str, link: str) -> bool:
-    """Return whether a link stands somewhere with nothing behind it that a mail program would take for a part of it."""
+    """Return whether the text contains the link, and no character follows that a mail program would add to it."""
     at = text.find(link)
     while at >= 0:
         end = at + len(link)

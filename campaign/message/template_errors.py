@@ -1,4 +1,4 @@
-"""What went wrong in a template, told as a sentence with file and line. Nothing is rendered here."""
+"""Turn a template's error into a sentence with file and line: `explained`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from campaign.errors import TemplateError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-#: How many names an error text lists.
+#: At most this many names stand in an error text.
 _MAX_LISTED = 12
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
-#: How the templates of the campaign file itself, which have no lines of their own, are told from files.
+#: Names of the templates that are fields of the campaign file; error texts give no line for them.
 _FIELDS = ("email.subject", "link.url")
 
 
 def explained(error: Exception, variables: Mapping[str, object], where: str) -> TemplateError:
-    """Return what a fault in rendering means, with the innermost template's file and line.
+    """Return a TemplateError for an error in rendering, with the file and line of the innermost template.
 
     Args:
-        error: what was raised.
-        variables: what the templates could use.
-        where: the outermost template, for a fault that has no line.
+        error: the exception that was raised.
+        variables: the variables of the templates.
+        where: the outermost template, for an error that has no line.
     """
     trace, line = error.__traceback__, 0
     while trace is not None:
@@ -65,11 +65,11 @@ def _choice(name: str, known: Iterable[str]) -> str:
 
 
 def located(where: str, line: int) -> str:
-    """Return `file:line`, or the field of the campaign file, which has no lines of its own."""
+    """Return `file:line`, or only the name if it is a field of the campaign file."""
     return where if where.endswith(_FIELDS) or not line else f"{where}:{line}"
 
 
 def sentence(text: str | None) -> str:
-    """Return a library's words as a sentence on one line."""
+    """Return a library's error text as a sentence on one line."""
     words = " ".join((text or "The template is wrong").split())
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")

@@ -1,6 +1,6 @@
-"""Templates of a campaign: found in its folder, compiled once, and their faults told by file and line.
+"""Load and compile the templates of a campaign's folder with Jinja: `load`, `compile_source`, `render`.
 
-What is made of the rendered text (headers, bodies, links) lives elsewhere.
+Errors in a template name its file and line.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 
     Prepare = Callable[[Environment, str, str], str]
 
-#: How many files a hint at a missing one is worth looking at.
+#: At most this many files are searched for a name similar to a missing template.
 _MAX_FILES_WALKED = 1000
 _REFERENCES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
 
 
 class TemplateFolder:
-    """The files of a campaign's folder as sources of templates.
+    """Reads templates from a campaign's folder.
 
-    Each file is read once. A name that leads out of the folder, also by a symbolic link, is refused. After
-    `seal` nothing more is read, so that a template edited during a run cannot change half of its mails.
+    Each file is read once. A name that leads out of the folder, directly or by a symbolic link, is refused. After
+    `seal` no file is read, so that editing a template during a run cannot change the remaining mails.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._inside = root.resolve()
         self._sealed = False
-        #: The text of every template that was read, by its name.
+        #: The text of each template that was read, by name.
         self.sources: dict[str, str] = {}
 
     def name_of(self, path: Path) -> str:
-        """Return the name of a file of the folder, given by its path or relative to the folder.
+        """Return the template name of a file, given by its path or relative to the folder.
 
         Raises:
-            TemplateError: it lies outside.
+            TemplateError: the file is outside the folder.
         """
         given = path.is_absolute() or path.is_relative_to(self._root)
         name = os.path.relpath(path if given else self._root / path, self._root)
@@ -59,19 +59,19 @@ class TemplateFolder:
         return name.replace(os.sep, "/")
 
     def path_of(self, name: str) -> str:
-        """Return the path of a template, as error texts show it."""
+        """Return the path of a template for error texts."""
         return str(self._root / name)
 
     def seal(self) -> None:
-        """Read nothing more from now on."""
+        """Stop reading files: only templates that were read before can be used."""
         self._sealed = True
 
     def read(self, name: str) -> str:
         """Return the source of a template.
 
         Raises:
-            TemplateNotFound: there is no such file.
-            TemplateError: it lies outside the folder or is not UTF-8.
+            TemplateNotFound: the file does not exist, or the folder is sealed.
+            TemplateError: the file is outside the folder, cannot be read, or is not UTF-8.
         """
         if name not in self.sources:
             path = self._root / name
@@ -83,7 +83,7 @@ class TemplateFolder:
         return self.sources[name]
 
     def nearest(self, name: str) -> str:
-        """Return a hint at the file whose name comes nearest, or at where files are looked for."""
+        """Return a hint for an error text: the file with the most similar name, or else the folder that is searched."""
         known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _MAX_FILES_WALKED)]
         found = get_close_matches(name, known, n=1)
         return f"did you mean {found[0]}?" if found else f"templates are looked for in {self._root}."
@@ -110,8 +110,8 @@ def _read(path: Path) -> str:
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever a template names
-        # `row.price`, the commonest case by far; and a column called `items` is not the method of that name.
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - a template can name any object
+        # `row.price` is the most common case; and a column called `items` must win over the dict method.
         if type(obj) is dict and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
@@ -127,10 +127,10 @@ def environment(
     """Return a sandboxed environment in which an undefined variable is an error.
 
     Args:
-        folder: where templates come from; without it there is nothing to include.
-        prepare: what is made of a source (environment, source, file) before it is compiled.
-        autoescape: HTML, whatever the file is called.
-        finalize: what every value passes before it is put in.
+        folder: the templates that can be included; None: a template can include no other.
+        prepare: changes a source before it is compiled; called with environment, source and file.
+        autoescape: whether values are escaped for HTML; the file's name does not matter.
+        finalize: applied to each value before it is inserted.
     """
     made = _Sandbox(
         loader=_Loader(folder, prepare) if folder else None,
@@ -157,7 +157,7 @@ def parse(env: Environment, source: str, where: str) -> nodes.Template:
 
 
 def compile_source(env: Environment, source: str, where: str) -> Template:
-    """Return the compiled template of a source that stands at `where`, a file or a field of the campaign file.
+    """Return the compiled template of a source; `where` is its file or its field of the campaign file.
 
     Raises:
         TemplateError: the syntax is wrong, or a filter or test does not exist.
@@ -173,20 +173,20 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
 
 
 def render(template: Template, variables: dict[str, Any]) -> str:
-    """Return what a template renders with variables that hold its globals too.
+    """Render a template; `variables` must also contain the template's globals.
 
-    It is what `Template.render` does, without a copy of the variables or a look at globals that are everybody's, and
-    with the traceback as it is; whatever is raised is for `templatefaults.explained`.
+    Unlike `Template.render`, it does not copy the variables, look up shared globals or rewrite the traceback.
+    Pass any exception to `template_errors.explained`.
     """
     env = template.environment
     return "".join(template.root_render_func(env.context_class(env, variables, template.name, template.blocks)))
 
 
 def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes.Template]:
-    """Return the syntax trees of a template and of all that it includes, extends or imports, by name.
+    """Return the syntax trees of a template and of all templates that it includes, extends or imports, by name.
 
     Raises:
-        TemplateError: one is missing or malformed, or its name is made up only while rendering.
+        TemplateError: a template is missing or malformed, or its name is computed while rendering.
     """
     trees: dict[str, nodes.Template] = {}
     waiting = [name]
@@ -236,7 +236,7 @@ def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[st
 
 
 def root_of(trees: Mapping[str, nodes.Template], name: str) -> str:
-    """Return the template at the end of the chain of `{% extends %}`: the one that holds the document."""
+    """Return the last template in the chain of `{% extends %}`: the one with the whole document."""
     passed: set[str] = set()
     while name not in passed:
         passed.add(name)
@@ -248,7 +248,7 @@ def root_of(trees: Mapping[str, nodes.Template], name: str) -> str:
 
 
 def names_used(tree: nodes.Template) -> dict[str, int]:
-    """Return the variables that a template expects from outside, with the line of their first use."""
+    """Return the variables that a template uses but does not set, each with the line of its first use."""
     wanted = meta.find_undeclared_variables(tree)
     lines: dict[str, int] = {}
     for node in tree.find_all(nodes.Name):
@@ -258,23 +258,23 @@ def names_used(tree: nodes.Template) -> dict[str, int]:
 
 
 class Names:
-    """The names that the templates of a campaign use and set, all of them together."""
+    """Collects the names that all templates of a campaign use and set."""
 
     def __init__(self) -> None:
         self._used: dict[str, str] = {}
         self._set: set[str] = set()
 
     def add(self, where: str, tree: nodes.Template) -> None:
-        """Take in a template that stands at `where`."""
+        """Add the names of a template; `where` is its file or field."""
         for name, line in names_used(tree).items():
             self._used.setdefault(name, located(where, line))
         self._set |= {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
 
     def outside(self, ours: frozenset[str]) -> dict[str, str]:
-        """Return the names that must be columns, with the place of their first use.
+        """Return the names that must be columns, each with the place of its first use.
 
         Args:
-            ours: names that the program itself provides.
+            ours: names that the program provides.
         """
         provided = self._set | ours | DEFAULT_NAMESPACE.keys()
         return {name: where for name, where in self._used.items() if name not in provided}

@@ -1,4 +1,4 @@
-"""CSV → `Recipient`: what the columns mean, and which rows can be mailed. How a CSV is read is not here."""
+"""Read recipients from a CSV, and the rows that cannot be mailed: `read_recipients`. `csvfile.py` parses the CSV."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ if TYPE_CHECKING:
 
 __all__ = ["fingerprint", "normalise_address", "read_recipients"]
 
-#: Clerk's ids are `user_` and letters and digits; whatever passes here can alter neither a URL nor JSON.
+#: Clerk's ids are `user_`, then letters and digits; an id that matches here needs no escaping in a URL or in JSON.
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: C0 but tab and line ends, DEL, C1, and what reorders the text around it (UAX #9 §2.1, §2.2, §2.4).
+#: C0 except tab and line ends, DEL, C1, and characters that reorder the text around them (UAX #9 §2.1, §2.2, §2.4).
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_KEY = 200
-#: As much of a wrong address as is worth keeping.
+#: Characters of an invalid address that are kept.
 _MAX_KEPT_CHARS = 320
 
 
 def read_recipients(
     path: Path, section: RecipientsSection, *, needs_user_id: bool = True
 ) -> Iterator[Recipient | InvalidRow]:
-    """Yield the recipients of a CSV and the rows that cannot be mailed, in the order of the file.
+    """Yield the recipients of a CSV and its invalid rows, in the order of the file.
 
-    The file is read as it is asked for, in bounded memory. Blank rows are passed over. Without a group, each row
-    is yielded, whatever keys were seen before; with one, rows that share a key are one recipient, in the place of
-    the first of them.
+    The file is read lazily, in bounded memory. Blank rows are skipped. Without `group`, each row is yielded, even if
+    its key was seen before. With `group`, rows that share a key become one recipient, in the place of the first row.
 
     Args:
         path: the CSV.
-        section: which column is the key, and whether rows are grouped.
-        needs_user_id: whether each recipient must have a Clerk id in the CSV; with a lookup none is read.
+        section: names the key column and the group, if there is one.
+        needs_user_id: whether each recipient must have a Clerk id in the CSV; with `lookup`, no id is read.
 
     Raises:
-        RecipientsError: the file as a whole cannot be trusted; also in the midst of it.
+        RecipientsError: the file as a whole cannot be used; also raised after some rows were yielded.
     """
     with CsvFile(path) as file:
         columns = _columns(file, section, needs_user_id=needs_user_id)
@@ -85,19 +84,19 @@ def _rows(file: CsvFile, columns: _Columns) -> Iterator[Recipient | InvalidRow]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """What stands where in a row."""
+    """Positions of the columns in a row."""
 
-    #: The variables' names, in the order of the file.
+    #: The names of the variables, in the order of the file.
     names: tuple[str, ...]
     email: int
-    #: None: no id is read.
+    #: None: no user id is read.
     user_id: int | None
-    #: Whether a row without an id is invalid.
+    #: Whether a row without a user id is invalid.
     needs_user_id: bool
     key: int
 
     def read(self, start: int, end: int, cells: list[str] | None) -> Recipient | InvalidRow | None:
-        """Return what a row says, or None if it says nothing."""
+        """Return the recipient or the invalid row, or None if the row is blank."""
         if cells is None:
             reason = f"The row is too large: a cell may hold {MAX_CELL:,} characters."
             return InvalidRow("", "", None, reason, start)
@@ -183,7 +182,7 @@ def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) 
 
 
 def _variables(file: CsvFile) -> tuple[str, ...]:
-    """Return the names by which templates know the columns."""
+    """Return the names of the columns in templates."""
     blank = [number for number, cell in enumerate(file.header, start=1) if not cell.strip()]
     if blank:
         file.fail(f"the header has no name in column {_listed(blank)}; name it or take it out.", file.header_line)
@@ -204,7 +203,7 @@ def _variables(file: CsvFile) -> tuple[str, ...]:
 
 
 def _variable(header: str) -> str:
-    """Return a header as a template writes it: as it is where it can be a name, else in snake_case."""
+    """Return the variable name for a header: unchanged if it is an identifier, else in snake_case."""
     text = unicodedata.normalize("NFC", header.strip())
     if text.isidentifier():
         return text.lower() if text.lower() in {"email", "user_id"} else text

@@ -1,4 +1,4 @@
-"""A CSV as rows of text with their physical lines, in bounded memory. What its columns mean is not known here."""
+"""Read a CSV as rows of text with their line numbers, in bounded memory: `CsvFile`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Characters that a cell may have; a longer one costs its row, as a line longer than `MAX_LINE` does.
+#: Characters that a cell may have; a row with a longer cell, or with a line longer than `MAX_LINE`, is invalid.
 MAX_CELL = 1_000_000
 
 _DELIMITERS = ",;\t"
-#: Excel's own word for the delimiter, on a first line of its own.
+#: Excel's `sep=` line, which may come before the header and names the delimiter.
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n]?)"?[\r\n]*', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 
 
 class CsvFile:
-    """An open CSV: its header, and then its rows once, in the order of the file."""
+    """An open CSV; yields its rows once, in the order of the file."""
 
     def __init__(self, path: Path) -> None:
         """Open the file and read its header.
 
         Raises:
-            RecipientsError: it cannot be opened or decoded, or has no header.
+            RecipientsError: the file cannot be opened or decoded, or has no header.
         """
-        # A limit of the process and not of the reader; nothing else in the program reads CSV.
+        # This limit is global to the process; no other module reads CSV.
         csv.field_size_limit(MAX_CELL)
         self._path = path
         self._stream = open_text(path)
@@ -41,7 +41,7 @@ class CsvFile:
             self._lines = Lines(path, self._stream)
             self._delimiter = ","
             first = self._first_line()
-            #: The physical line on which the header begins.
+            #: The line on which the header begins.
             self.header_line = self._lines.number
             self._reader = csv.reader(
                 chain((first,), self._lines), delimiter=self._delimiter, strict=True, skipinitialspace=True
@@ -49,7 +49,7 @@ class CsvFile:
             header = self._next_row(self.header_line)
             if header is None:
                 self.fail("the header is too long; is this a CSV?", self.header_line)
-            #: The cells of the header, as they stand in the file.
+            #: The cells of the header, unchanged.
             self.header: list[str] = header
         except BaseException:
             self._stream.close()
@@ -64,11 +64,11 @@ class CsvFile:
         self._stream.close()
 
     def rows(self) -> Iterator[tuple[int, int, list[str] | None]]:
-        """Yield each row's first and last physical line and its cells; None where it is too large to be read.
+        """Yield each row's first and last line number and its cells; the cells are None if the row is too large.
 
         Raises:
-            RecipientsError: the bytes are not text, or the quotes do not match: no row from there on can be
-                trusted.
+            RecipientsError: the file cannot be read or decoded, or its quotes do not match, so that the rows after this
+                line cannot be trusted.
         """
         while True:
             start = self._lines.number + 1
@@ -83,7 +83,7 @@ class CsvFile:
         raise RecipientsError(str(Problem(self._path, sentence, line)))
 
     def _first_line(self) -> str:
-        """Return the first line of the header, and learn from it which delimiter the file has."""
+        """Return the first line of the header and set the delimiter from it."""
         separator = None
         try:
             for line in self._lines:
@@ -107,10 +107,10 @@ class CsvFile:
         return line
 
     def _next_row(self, start: int) -> list[str] | None:
-        """Return the next row, or None for one that is too large.
+        """Return the next row, or None if it is too large.
 
         Raises:
-            StopIteration: there is none.
+            StopIteration: there is no further row.
             RecipientsError: see `rows`.
         """
         try:
@@ -124,12 +124,12 @@ class CsvFile:
         return None
 
     def _skip(self, start: int) -> None:
-        """Pass over the rest of a row that is too large, by the rules by which it would have been read.
+        """Skip the rest of a row that is too large, by the same CSV rules.
 
-        The rest must not be taken for rows: what stands inside a cell is data, and could name anybody.
+        The rest must not be read as rows: the text of a cell could look like a row with any address.
         """
         lines = self._lines
-        # Where a row goes on in a further line, it does so inside quotes: nothing else lets it go on.
+        # A row continues on another line only inside quotes.
         scanner = RowScanner(self._delimiter, in_quotes=lines.number > start)
         piece = lines.current
         while piece and not scanner.feed(piece, lines.number):
@@ -138,7 +138,7 @@ class CsvFile:
             self._fail_quotes(start)
 
     def _fail_quotes(self, start: int) -> NoReturn:
-        """Raise the error that names the line on which the wrong quote of a row stands, reading the row once more."""
+        """Raise the error that names the line of the row's wrong quote; read the row again to find it."""
         scanner = RowScanner(self._delimiter)
         with open_text(self._path) as stream:
             lines = Lines(self._path, stream)

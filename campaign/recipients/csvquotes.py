@@ -1,4 +1,4 @@
-"""The quotes of one CSV row, followed without keeping it: for rows too large to be read, and for naming a fault."""
+"""Follow the quotes of one CSV row without storing it, to skip a large row or find a wrong quote: `RowScanner`."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from enum import Enum, auto
 
 
 class _State(Enum):
-    #: At the beginning of a cell.
+    #: At the start of a cell.
     START = auto()
     #: In a cell without quotes.
     PLAIN = auto()
     #: In a cell with quotes: delimiters and line ends are text.
     QUOTED = auto()
-    #: Behind a quote in such a cell: it ended, or the quote is written twice.
+    #: After a quote in a cell with quotes: the cell ends, or the quote is doubled.
     QUOTE = auto()
-    #: Behind the end of the row.
+    #: After the end of the row.
     END = auto()
-    #: Behind something other than a delimiter that follows a closing quote.
+    #: After a closing quote that is not followed by a delimiter or a line end.
     BROKEN = auto()
 
 
 class RowScanner:
-    """Reads a row by the rules of `csv.reader(strict=True, skipinitialspace=True)`, and remembers only quotes."""
+    """Scans a row by the rules of `csv.reader(strict=True, skipinitialspace=True)`, but keeps only its state."""
 
     def __init__(self, delimiter: str, *, in_quotes: bool = False) -> None:
         self._state = _State.QUOTED if in_quotes else _State.START
         self._delimiter = delimiter
-        #: In each state, what has to be looked for; whatever stands before it changes nothing.
+        #: For each state, the pattern that ends it; the text before a match does not change the state.
         self._next = {
             _State.START: re.compile("[^ ]"),
             _State.PLAIN: re.compile(f"[{re.escape(delimiter)}\r\n]"),
             _State.QUOTED: re.compile('"'),
             _State.QUOTE: re.compile(".", re.DOTALL),
         }
-        #: The line on which the last quote opened; 0: none did.
+        #: The line of the last opening quote; 0: there was none.
         self.opened = 0
 
     @property
@@ -44,11 +44,11 @@ class RowScanner:
 
     @property
     def broken(self) -> bool:
-        """Whether something other than a delimiter follows a closing quote."""
+        """Whether a closing quote is followed by something other than a delimiter or a line end."""
         return self._state is _State.BROKEN
 
     def feed(self, text: str, line: int) -> bool:
-        """Return whether the row ends in this piece of the physical line `line`, in good order or broken."""
+        """Scan a piece of the line with number `line`; return whether the row ends or breaks in it."""
         position = 0
         while (pattern := self._next.get(self._state)) and (found := pattern.search(text, position)):
             position = found.end()

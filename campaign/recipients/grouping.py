@@ -1,4 +1,4 @@
-"""Rows that share a key become one recipient, wherever they stand in the file. A temporary database holds them."""
+"""Group rows with the same key into one recipient: `grouped`. A temporary SQLite database stores the rows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from campaign.model import InvalidRow, Recipient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Characters that the rows of one group may have together: a group is held in memory, and mailed as one message.
+#: Characters that the rows of one group may have together: a group is kept in memory and mailed as one message.
 _MAX_GROUP_BYTES = 4_000_000
 _ROWS_PER_INSERT = 1000
 _ROWS = "CREATE TABLE rows (line INTEGER PRIMARY KEY, key TEXT NOT NULL, row TEXT NOT NULL)"
 _PLACES = "CREATE TABLE places (place INTEGER PRIMARY KEY, first INTEGER NOT NULL, line INTEGER NOT NULL)"
-# Only keys and lines are sorted: in memory up to the size of SQLite's cache, beyond that in files of its own.
+# SQLite sorts only keys and line numbers: in memory up to its cache size, above that in temporary files.
 _SORT = """
     INSERT INTO places (first, line)
     SELECT min(line) OVER (PARTITION BY key) AS first, line FROM rows ORDER BY first, line
@@ -31,15 +31,15 @@ _IN_ORDER = "SELECT first, row FROM places JOIN rows USING (line) ORDER BY place
 
 
 def grouped(rows: Iterable[Recipient | InvalidRow], name: str) -> Iterator[Recipient | InvalidRow]:
-    """Yield one recipient per key, in the order of the keys' first rows, with the list of its rows as `name`.
+    """Yield one recipient per key, in the order of the keys' first rows; its variable `name` is the list of its rows.
 
-    A column that is equal in all rows of a group stays a plain variable, one that differs does not. A group with
-    an invalid row, or with two addresses or user ids, is an `InvalidRow` as a whole.
+    A column whose value is equal in all rows of a group stays a variable; the other columns are only in the list. A
+    group with an invalid row, or with two addresses or user ids, becomes one `InvalidRow`.
 
     Raises:
-        RecipientsError: there is no room for the temporary file; also what `rows` raises.
+        RecipientsError: the temporary database fails, for example on a full disk; also raised by `rows`.
     """
-    # The folder is 0700 and the file 0600: it holds addresses.
+    # The folder has mode 0700, since the file contains addresses.
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         try:
             with closing(sqlite3.connect(Path(folder) / "rows.db", isolation_level=None)) as spool:
@@ -65,7 +65,7 @@ def _through(
 
 
 def _one(group: Iterator[tuple[int, str]], name: str) -> Recipient | InvalidRow:
-    """Return what the rows of one key make together."""
+    """Return the recipient for the rows of one key, or an invalid row."""
     members: list[Recipient] = []
     fault: str | None = None
     first: Recipient | InvalidRow | None = None
@@ -90,7 +90,7 @@ def _one(group: Iterator[tuple[int, str]], name: str) -> Recipient | InvalidRow:
 
 
 def _fault(first: Recipient | InvalidRow, row: Recipient | InvalidRow, size: int) -> str | None:
-    """Return why a group cannot be mailed once it holds `row`, too."""
+    """Return why a group that includes `row` cannot be mailed, or None."""
     if isinstance(row, InvalidRow):
         return row.reason if row is first else f"Line {row.line} belongs to it: {row.reason}"
     if row.email.lower() != first.email.lower():

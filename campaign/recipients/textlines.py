@@ -1,4 +1,4 @@
-"""A text file as physical lines: its encoding found, its lines counted, in bounded memory. No CSV in here."""
+"""Detect a text file's encoding and read its lines in bounded memory: `open_text` and `Lines`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-#: Characters that a physical line may have; a longer one comes in pieces.
+#: Characters that a line may have; a longer line is read in pieces.
 MAX_LINE = 4_000_000
 
-#: UTF-32 goes first, since its little-endian mark begins with that of UTF-16.
+#: Byte order marks. UTF-32 stands before UTF-16, since its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, None),
@@ -28,19 +28,19 @@ _CHUNK_BYTES = 1 << 16
 
 
 class LineTooLongError(Exception):
-    """Takes the news of a line of `MAX_LINE` characters or more out through whoever reads the lines."""
+    """A line has `MAX_LINE` characters or more. It passes through `csv.reader` to the caller."""
 
 
 class Lines:
-    """The physical lines of a text, ended by LF, CR or CRLF, which they keep."""
+    """Iterates over the lines of a text; each keeps its line end: LF, CR or CRLF."""
 
     def __init__(self, path: Path, stream: TextIO) -> None:
-        """Read what `open_text` returned for `path`, from its beginning."""
+        """Read `stream`, which `open_text` returned for `path`, from its beginning."""
         self._path = path
         self._stream = stream
-        #: The number of the line that was read last, counted from 1.
+        #: The number of the last line that was read, counted from 1.
         self.number = 0
-        #: What was read last.
+        #: The last line or piece that was read.
         self.current = ""
         self._cut = False
 
@@ -52,8 +52,8 @@ class Lines:
         """Return the next line.
 
         Raises:
-            LineTooLongError: it is; `read_piece` goes on with it.
-            RecipientsError: it is not text, or cannot be read.
+            LineTooLongError: the line has `MAX_LINE` characters or more; `read_piece` reads the rest of it.
+            RecipientsError: the line cannot be decoded or read.
         """
         if self._cut:
             line = self.read_piece()
@@ -68,14 +68,14 @@ class Lines:
         return line
 
     def read_piece(self) -> str:
-        """Return the next piece of a line, whole where it is short enough; empty at the end of the text.
+        """Return the next line, or a piece of it if it is too long; empty at the end of the text.
 
         Raises:
-            RecipientsError: it is not text, or cannot be read.
+            RecipientsError: the line cannot be decoded or read.
         """
         before, piece = self.current, self._read()
         if self._cut and before.endswith("\r") and piece == "\n":
-            # The line was cut amid its CRLF.
+            # The line was cut between CR and LF.
             piece = self._read()
         goes_on = self._cut and not before.endswith(("\r", "\n"))
         if piece and not goes_on:
@@ -96,13 +96,13 @@ class Lines:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Return the file, opened for reading its bytes.
+    """Return the file, opened for reading bytes.
 
     Raises:
-        RecipientsError: it is missing, unreadable or not a regular file.
+        RecipientsError: the file is missing, unreadable or not a regular file.
     """
     try:
-        # Asked before it is opened, since opening a pipe waits for its other end.
+        # `stat` comes before `open`, since opening a named pipe blocks until it has a writer.
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
             return path.open("rb")
@@ -117,7 +117,7 @@ def open_regular(path: Path) -> BufferedReader:
         ) from None
     if stat.S_ISDIR(mode):
         raise RecipientsError(f"{path}: this is a folder; name the CSV in it.")
-    # It is read more than once, and again by the next run.
+    # The file must be regular: it is read several times in a run, and again by the next run.
     raise RecipientsError(f"{path}: this is not a regular file; save the rows in one first.")
 
 
@@ -125,7 +125,7 @@ def open_text(path: Path) -> TextIO:
     """Return the text of a file: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Raises:
-        RecipientsError: see `open_regular`; or its encoding is another one.
+        RecipientsError: see `open_regular`; also raised for another encoding.
     """
     file = open_regular(path)
     try:
@@ -145,7 +145,7 @@ def open_text(path: Path) -> TextIO:
 
 
 def _fail_decoding(path: Path, encoding: str) -> NoReturn:
-    """Raise the error that names the first line that is not text, reading the file once more for it."""
+    """Raise the error that names the first line that cannot be decoded; read the file again to find it."""
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     line, chunk = 1, b"\0"
@@ -164,11 +164,11 @@ def _fail_decoding(path: Path, encoding: str) -> NoReturn:
 
 
 def _mark(file: BufferedReader) -> tuple[bytes, str | None]:
-    """Return the byte order mark at the beginning of a file, and the encoding that it tells; None: not ours."""
+    """Return the byte order mark of a file and the encoding; the encoding is None if it is not supported."""
     head = file.read(4)
     file.seek(0)
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return mark, encoding
-    # A header is mostly ASCII, and every other byte of it NUL in UTF-16.
+    # A header is mostly ASCII, so in UTF-16 every other byte of it is NUL.
     return b"", None if b"\0" in head else "utf-8"

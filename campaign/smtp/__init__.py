@@ -1,4 +1,4 @@
-"""The mail server: connections, a pool of them, and one transaction at a time on each."""
+"""Send messages to the mail server: `Pool.send`. Each connection carries one transaction at a time."""
 
 from campaign.smtp.connector import Connector
 from campaign.smtp.pool import Pool

@@ -1,4 +1,4 @@
-"""One logged-in SMTP connection and the steps of one transaction on it. How it came to be is told in `dialing`."""
+"""Run SMTP transactions on one logged-in connection: `Connection`. `connector.py` opens it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _OPENING = (Command.MAIL, Command.RCPT, Command.DATA)
 
 
 class Connection(asyncio.Protocol):
-    """A connection: one transaction after the other, each `envelope` → `body` → `dot`.
+    """A logged-in connection; each transaction is `envelope` → `body` → `dot`.
 
-    Nothing is sent for good before `dot`, and nothing is written between the final dot and its reply: servers that are
-    hardened against SMTP smuggling refuse the message or what follows it. A reply to no command, or a line that is no
-    reply, ends the connection.
+    The server cannot accept the message before `dot`. Nothing is written between the final dot and its reply: servers
+    that are hardened against SMTP smuggling refuse the message or the commands after it. A reply without a command,
+    or a line that is not a reply, ends the connection.
     """
 
     def __init__(self, features: Features, timeouts: Timeouts) -> None:
         self.features = features
         #: Called once when the connection has ended.
         self.on_end: Callable[[], None] | None = None
-        #: Whether no transaction is under way, so that MAIL may be said.
+        #: Whether no transaction is in progress, so that MAIL may be sent.
         self.is_ready = True
-        # a message went over it before, so that its end at MAIL says nothing about the server
+        # a message was sent on it before, so its end at MAIL says nothing about the server
         self._used = False
         self._timeouts = timeouts
         self._transport: asyncio.Transport
@@ -54,12 +54,12 @@ class Connection(asyncio.Protocol):
     # -- one transaction -----------------------------------------------------------------------------------------
 
     async def envelope(self, envelope: Envelope) -> None:
-        """Say who sends to whom, in one write where PIPELINING is offered (RFC 2920); return at 354.
+        """Send MAIL, RCPT and DATA, in one write if the server offers PIPELINING (RFC 2920); return after 354.
 
         Raises:
-            NotBegunError: the connection had served before, and ended before MAIL was answered.
-            TransientError, PermanentError, ServiceRefusesError: the server's answer; the connection is ready again,
-                or ended.
+            NotBegunError: the connection was used before, and ended before the reply to MAIL.
+            TransientError, PermanentError, ServiceRefusesError: the server refused a command, or the connection ended;
+                afterwards the connection is ready again, or ended.
         """
         self.is_ready = False
         replies = await self._open(envelope)
@@ -70,14 +70,14 @@ class Connection(asyncio.Protocol):
                 scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
                 raise self._lost(f"before {stage} was answered", scope=scope)
             if not _goes_on(stage, reply):
-                # RFC 2920 §3.1: 354 to the DATA behind a refused RCPT is answered with a lone dot
+                # RFC 2920 §3.1: if RCPT was refused but DATA got 354, the client must send a lone dot
                 await self._leave(stage, reply, waits_for_message=replies[-1].code == _START_INPUT)
 
     async def body(self, message: bytes) -> None:
-        """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; return when the socket took it.
+        """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; wait while the buffer is full.
 
         Raises:
-            TransientError: the connection ended, so that the message was not sent.
+            TransientError: the connection ended; the message was not sent.
         """
         if self._ended is None:
             self._transport.write(stuffed(message))
@@ -88,12 +88,13 @@ class Connection(asyncio.Protocol):
             raise self._lost("amid the message")
 
     async def dot(self) -> Receipt:
-        """Write the final dot and return the server's receipt: any 2yz is an acceptance.
+        """Write the final dot and return the server's receipt: any 2yz reply means acceptance.
 
-        The socket is looked at first, past a busy event loop: a server that has left or spoken does not get the dot.
+        The socket is polled first, since a busy event loop may not have read it: if the server has closed the
+        connection or sent a reply, the dot is not written.
 
         Raises:
-            UncertainError: no reply, or none that says yes or no.
+            UncertainError: there is no reply, or the reply neither accepts nor refuses the message.
             TransientError, PermanentError: the dot was not written, or the server refused the message.
         """
         if self._ended is None:
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
         if not replies:
             raise UncertainError(f"no reply to the final dot: {self._ended}")
         reply = replies[0]
-        if 300 <= reply.code < 400:  # 3yz is no answer to a dot
+        if 300 <= reply.code < 400:  # 3yz is not a valid reply to the dot
             self.end(f"the final dot was answered with {reply.code}")
             raise UncertainError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
         self.is_ready = True
@@ -113,20 +114,20 @@ class Connection(asyncio.Protocol):
             raise classify_reply(reply.receipt, Command.DOT)
         return reply.receipt
 
-    # -- its end -------------------------------------------------------------------------------------------------
+    # -- ending the connection -----------------------------------------------------------------------------------
 
     @property
     def ended(self) -> bool:
-        """Whether the connection is of no more use."""
+        """Whether the connection has ended."""
         return self._ended is not None
 
     def end(self, why: str) -> None:
-        """End the connection at once, whatever is under way on it."""
+        """Abort the connection at once, even during a transaction."""
         self._finish(why)
         self._transport.abort()
 
     def quit(self) -> None:
-        """Take leave (RFC 5321 §4.1.1.10) without waiting for the answer."""
+        """Send QUIT (RFC 5321 §4.1.1.10) and close without waiting for the reply."""
         if self._ended is None:
             self._transport.write(b"QUIT\r\n")
             self._finish("we left")
@@ -135,12 +136,12 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport over."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._socket = SocketProbe(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Match replies to the commands they answer, strictly in order."""
+        """Match replies to commands, strictly in order."""
         try:
             for reply in self._reader.feed(data):
                 pending = self._pending
@@ -162,25 +163,25 @@ class Connection(asyncio.Protocol):
             self.end(str(error))
 
     def eof_received(self) -> None:
-        """The server closed."""
+        """End: the server closed the connection."""
         self._finish("the server closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone, for whatever reason."""
+        """End: the connection was lost or closed."""
         self._finish(f"the connection was lost ({exc})" if exc else "the server closed the connection")
 
     def pause_writing(self) -> None:
-        """The socket is full."""
+        """Note that the write buffer is full."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """The socket takes more."""
+        """Note that the write buffer has room again."""
         self._writable.set()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _open(self, envelope: Envelope) -> list[Reply]:
-        """Return the replies to MAIL, RCPT and DATA; fewer if the connection ended, or if one of them was refused."""
+        """Return the replies to MAIL, RCPT and DATA; fewer if the connection ended or the server refused a command."""
         commands = opening_of(envelope, self.features)
         if self.features.pipelining:
             return await self._ask(b"".join(commands), len(commands))
@@ -192,13 +193,13 @@ class Connection(asyncio.Protocol):
         return replies
 
     async def _leave(self, stage: Command, reply: Reply, *, waits_for_message: bool) -> Never:
-        """Bring the session back to where MAIL may be said, after an envelope that was refused, and say why.
+        """Reset the session after a refused command, so that MAIL may be sent again, and raise the error.
 
         Raises:
-            TransientError, PermanentError, ServiceRefusesError: what the reply means for the recipient.
+            TransientError, PermanentError, ServiceRefusesError: always; the meaning of the reply.
         """
         if reply.code < 400:
-            # neither yes nor no (RFC 5321 §4.3.2): it is not known what the server waits for now
+            # neither success nor refusal (RFC 5321 §4.3.2): the server's state is unknown
             self.end(f"{stage} was answered with {reply.code}")
             scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
             raise TransientError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
@@ -216,12 +217,12 @@ class Connection(asyncio.Protocol):
         return TransientError(f"the connection ended {when}: {self._ended}", scope=scope, reply=reply)
 
     async def _ask(self, commands: bytes, wanted: int, *, seconds: float | None = None) -> list[Reply]:
-        """Write commands; return their replies, fewer if the connection ended.
+        """Write commands and return their replies; fewer if the connection ended.
 
         Args:
-            commands: what is written at once.
-            wanted: how many replies there will be.
-            seconds: how long each of them may take; by default as long as any command.
+            commands: the bytes to write, in one write.
+            wanted: the number of expected replies.
+            seconds: the timeout of each reply; by default `Timeouts.command`.
         """
         if self._ended is not None:
             return []

@@ -1,4 +1,4 @@
-"""How many connections the server allows, as far as is known. Decisions only: none is opened here."""
+"""Decide whether the pool may open another connection: `ConnectionLimit.allows_another`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from campaign.clock import Clock
 
-#: Seconds after which one connection more is tried, when the server had allowed fewer than configured.
+#: Seconds until the limit is raised by one, after the server allowed fewer connections than configured.
 _RAISE_AFTER_S = 60.0
-#: Seconds after which another connection is tried, when one could not be opened beside others.
+#: Seconds until the next try, after a connection could not be opened while others were open.
 _RETRY_AFTER_S = 1.0
-#: Connections that are opened at once beside others: a password that was changed is not tried more often.
+#: Connections that are opened at the same time while others are open: at most 2 logins try a changed password.
 _MAX_CONNECTING = 2
 
 
 class ConnectionLimit:
-    """At most `limit` connections, and no more than the server is known to take; one at a time while there is none."""
+    """Allows `limit` connections, or fewer if the server refused one; while none is open, one at a time."""
 
     def __init__(self, limit: int, clock: Clock) -> None:
         self._limit = self._allowed = limit
@@ -24,7 +24,7 @@ class ConnectionLimit:
         self._more_at = self._next_at = 0.0
 
     def allows_another(self, *, open_now: int, dialing: int, waiting: int) -> bool:
-        """Return whether one more is to be opened.
+        """Return whether to open one more connection.
 
         Args:
             open_now: connections that are logged in.
@@ -43,11 +43,11 @@ class ConnectionLimit:
         return open_now + dialing < room and dialing < min(waiting, _MAX_CONNECTING)
 
     def failed(self, *, open_now: int, spoke: bool) -> None:
-        """Note that one could not be opened beside others.
+        """Record that a connection could not be opened while others were open.
 
         Args:
             open_now: connections that are logged in.
-            spoke: the server said no: it is met at its limit from now on, and one more is tried later.
+            spoke: whether the server replied. If so, `open_now` becomes the limit, which is raised by one later.
         """
         now = self._clock.now()
         self._next_at = now + _RETRY_AFTER_S

@@ -1,4 +1,4 @@
-"""From a mail server's address to a logged-in `Connection`. aiosmtplib and its errors end here."""
+"""Open a logged-in `Connection` to the mail server: `Connector.connect`. Only this module uses aiosmtplib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from campaign.words import receipt
 if TYPE_CHECKING:
     from campaign.config.settings import SmtpServer
 
-#: Seconds for the connection, the greeting, TLS and each command of the login.
+#: Timeout in seconds of the connection, the greeting, TLS and each command of the login.
 _STEP_TIMEOUT_S = 60.0
 _ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its authority's certificate"
 _ABOUT_STARTTLS = "check host and port in CAMPAIGN_SMTP_URL, or write smtps:// there"
@@ -28,9 +28,9 @@ class Connector:
     """Opens connections to one server; the TLS context is built once.
 
     Args:
-        server: where, as whom, and how TLS begins.
-        timeouts: for the transactions on the connections.
-        context: the trusted certificates; by default the system's (`SSL_CERT_FILE` is honoured by OpenSSL).
+        server: host, port, login and TLS mode.
+        timeouts: the timeouts of transactions on the connections.
+        context: the trusted certificates; by default the system's (OpenSSL reads `SSL_CERT_FILE`).
     """
 
     def __init__(self, server: SmtpServer, timeouts: Timeouts, context: ssl.SSLContext | None = None) -> None:
@@ -38,15 +38,15 @@ class Connector:
         self._timeouts = timeouts
         self._context = None if server.tls == "none" else context or ssl.create_default_context()
         name = socket.gethostname()
-        # RFC 5321 §4.1.1.1: a name if there is one that could be resolved, else an address literal
+        # RFC 5321 §4.1.1.1: a fully qualified host name if there is one, else an address literal
         self._own_name = name if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) else "[127.0.0.1]"
 
     async def connect(self) -> Connection:
-        """Return a new connection on which MAIL may be said.
+        """Return a new connection that is ready for MAIL.
 
         Raises:
-            ServiceRefusesError: no trusted TLS, no login, no such host: nothing that waiting would mend.
-            TransientError: the server cannot be reached or wants to be left alone (scope: the server).
+            ServiceRefusesError: no trusted TLS, login refused, or unknown host; waiting would not help.
+            TransientError: the server cannot be reached or replies that it is not ready (scope: the server).
         """
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
@@ -67,7 +67,7 @@ class Connector:
             return self._take_over(client)
         except BaseException as error:
             if client.transport is not None:
-                # at once: TLS would wait for the other side's goodbye
+                # abort at once: closing TLS would wait for the server's close_notify
                 cast("asyncio.Transport", client.transport).abort()
             client.close()
             if isinstance(error, (OSError, aiosmtplib.SMTPException)):
@@ -81,7 +81,7 @@ class Connector:
         try:
             await client.starttls()
         except aiosmtplib.SMTPResponseException as error:
-            if error.code == 421:  # the server is closing, whatever was asked
+            if error.code == 421:  # the server closes; this says nothing about STARTTLS
                 raise
             raise self._refused(
                 f"STARTTLS was refused: {receipt(error.code, error.message)}; {_ABOUT_STARTTLS}"
@@ -124,7 +124,7 @@ class Connector:
         return connection
 
     def _fate(self, error: Exception) -> Exception:
-        """Return what an error of aiosmtplib or of the network means."""
+        """Return the error of this program for an error of aiosmtplib or of the network."""
         name = self._server.label
         causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -166,10 +166,10 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 class _Witness(asyncio.Protocol):
-    """Passes everything on to aiosmtplib's protocol and remembers what came in plain text.
+    """Passes all events to aiosmtplib's protocol and records the data that comes before TLS.
 
-    RFC 3207 §6: what follows the reply to STARTTLS in clear may come from anybody. aiosmtplib drops it; a session
-    in which it happened is not used at all.
+    RFC 3207 §6: an attacker can inject data in clear text after the reply to STARTTLS. aiosmtplib drops such data;
+    `Connector` refuses the whole session.
     """
 
     def __init__(self, inner: asyncio.Protocol) -> None:
@@ -178,16 +178,16 @@ class _Witness(asyncio.Protocol):
 
     @property
     def spoke_behind_the_reply(self) -> bool:
-        """Whether anything but one whole reply came before TLS."""
+        """Whether the data before TLS is anything but exactly one reply."""
         return re.fullmatch(rb"(?:220-[^\n]*\n)*220(?: [^\n]*)?\n", bytes(self._seen)) is None
 
     def data_received(self, data: bytes) -> None:
-        """Pass data on."""
+        """Record the data and pass it on."""
         self._seen += data[:4096]
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Pass the end on."""
+        """Pass the end of the stream on."""
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:

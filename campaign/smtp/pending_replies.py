@@ -1,4 +1,4 @@
-"""Commands that leave in one write, and the server's replies to them. What a reply means is decided elsewhere."""
+"""Collect the replies to commands that were sent in one write: `PendingReplies`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class PendingReplies:
-    """The replies that the server owes; the waiter is woken once, when all have come or the connection has ended.
+    """The outstanding replies; `wait` returns once all have come or the connection has ended.
 
     Args:
-        wanted: how many replies.
-        seconds: how long each of them may take.
+        wanted: the number of expected replies.
+        seconds: the timeout of each reply.
     """
 
     __slots__ = ("_done", "_replies", "_wanted", "seconds")
@@ -26,7 +26,7 @@ class PendingReplies:
         self._done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> list[Reply]:
-        """Return all replies, or fewer if the connection ended before."""
+        """Return all replies; fewer if the connection ended before."""
         return await self._done
 
     def add(self, reply: Reply) -> bool:
@@ -35,6 +35,6 @@ class PendingReplies:
         return len(self._replies) == self._wanted
 
     def end(self) -> None:
-        """Wake the waiter."""
+        """Let `wait` return the replies so far."""
         if not self._done.done():
             self._done.set_result(self._replies)

@@ -1,4 +1,4 @@
-"""A few connections for many messages: who gets which, and how many the server allows. No retry of a message."""
+"""Share a few SMTP connections among many messages: `Pool.send`. The pool does not retry a message."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from campaign.smtp.connection import Connection
     from campaign.smtp.terms import Envelope, Features
 
-    #: Returns when the intent to send is durable.
+    #: Writes the intent to send; returns when it is durable.
     Intent = Callable[[], Awaitable[None]]
 
 
 class Connects(Protocol):
-    """What opens a connection."""
+    """Opens connections."""
 
     async def connect(self) -> Connection:
-        """Return a connection that is logged in."""
+        """Return a logged-in connection."""
         ...
 
 
 class Pool:
-    """At most `limit` connections, opened when they are needed; while none has logged in, one at a time is tried.
+    """A connection pool: opens at most `limit` connections, on demand; while none is open, it tries one at a time.
 
-    A connection carries one message at a time, and a message that finds none free waits in a FIFO queue. A connection
-    that ends counts as open until `send` is done with the message on it. So no more intents than `limit` are without
-    an outcome at any time, and no more rows than that are uncertain after a crash.
+    A connection carries one message at a time. A message that finds no idle connection waits in a FIFO queue. A
+    connection that has ended counts as open until `send` is done with its message. So at most `limit` intents are
+    without an outcome at any time, and at most `limit` rows are uncertain after a crash.
 
     Args:
-        dialer: opens a connection.
-        limit: connections at once.
-        clock: the time.
-        on_accepted: told how long (seconds) each accepted message was on its connection, without its intent.
+        connector: opens a connection.
+        limit: the maximum number of connections.
+        clock: gives the time.
+        on_accepted: called for each accepted message with the seconds it took, without the wait for its intent.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Pool:
         self._quota = ConnectionLimit(limit, clock)
         self._clock = clock
         self._on_accepted = on_accepted
-        self._tasks = asyncio.TaskGroup()  # the pool's own: a connection outlives the message that opened it
+        self._tasks = asyncio.TaskGroup()  # belongs to the pool: a connection outlives the message that opened it
         self._waiting: deque[asyncio.Future[Connection]] = deque()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -62,12 +62,12 @@ class Pool:
         self._refusal: CampaignError | None = None
 
     async def __aenter__(self) -> Self:
-        """Start; nothing is opened yet."""
+        """Start the pool without opening a connection."""
         await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Take leave of every server and end."""
+        """Send QUIT on every idle connection and close the pool."""
         self._closing = True
         for connection in list(self._idle):
             connection.quit()
@@ -75,36 +75,36 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._open)
 
     @property
     def eight_bit(self) -> bool:
-        """Whether every server behind the name takes 8BITMIME, as far as it is known."""
+        """Whether every server seen so far under the host name offers 8BITMIME; false before the first connection."""
         return self._features is not None and self._features.eight_bit
 
     async def warm_up(self) -> None:
-        """Open one connection, so that a refused login is known before anything is asked for.
+        """Open one connection, so that a refused login is known before the run creates tokens.
 
         Raises:
-            ServiceRefusesError: see `Connector.dial`.
-            TransientError: see `Connector.dial`.
+            ServiceRefusesError: see `Connector.connect`.
+            TransientError: see `Connector.connect`.
         """
         if not self._open:
             self._dialing += 1
             self._admit(await self._connect())
 
     async def send(self, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
-        """Return the server's receipt for one message.
+        """Send one message and return the server's receipt.
 
         Args:
-            envelope: one recipient.
-            message: CRLF line ends, not dot-stuffed.
-            intent: awaited when the message is written and the final dot is not.
+            envelope: sender, recipient and size.
+            message: the message with CRLF line ends, not dot-stuffed.
+            intent: awaited after the message is written and before the final dot.
 
         Raises:
-            TransientError, PermanentError, UncertainError: this message's fate.
-            ServiceRefusesError: the server takes no message from us.
+            TransientError, PermanentError, UncertainError: this message was not accepted, or the outcome is unknown.
+            ServiceRefusesError: the server accepts no message with this login or sender.
         """
         if self._features and self._features.size and envelope.size > self._features.size:
             raise PermanentError(
@@ -116,13 +116,13 @@ class Pool:
             try:
                 return await self._transact(connection, envelope, message, intent)
             except NotBegunError:
-                # it cannot go on for ever: each time uses up a connection that had served
+                # the loop ends: each repetition uses up a connection that had been used before
                 again = True
             finally:
                 self._release(connection)
 
     async def _transact(self, connection: Connection, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
-        # RFC 6152 §3: without 8BITMIME no 8-bit text; several servers behind one name may offer different things
+        # RFC 6152 §3: without 8BITMIME no 8-bit text; servers behind one name may offer different extensions
         if envelope.eight_bit and not connection.features.eight_bit:
             raise TransientError("another server of that name takes no 8-bit text; written anew", scope=Scope.NONE)
         began = self._clock.now()
@@ -135,16 +135,16 @@ class Pool:
         self._on_accepted(asked - began + self._clock.now() - durable)
         return receipt
 
-    # -- who gets which connection -------------------------------------------------------------------------------
+    # -- assigning connections to messages -----------------------------------------------------------------------
 
     async def _acquire(self, *, first: bool) -> Connection:
-        """Return the next free connection.
+        """Return the next idle connection.
 
         Args:
-            first: before all other messages that wait.
+            first: whether this message goes before all other waiting messages.
 
         Raises:
-            TransientError, ServiceRefusesError: none can be opened.
+            TransientError, ServiceRefusesError: no connection can be opened.
         """
         if self._refusal:
             raise self._refusal
@@ -159,14 +159,14 @@ class Pool:
         try:
             return await free
         except asyncio.CancelledError:
-            if not free.cancelled() and free.exception() is None:  # it got one and can no longer use it
+            if not free.cancelled() and free.exception() is None:  # it got a connection that it can no longer use
                 self._release(free.result())
             raise
 
     def _release(self, connection: Connection) -> None:
-        """Give a connection to the message that waits longest, or keep it for the next one."""
+        """Give the connection to the first waiting message, or keep it idle for the next one."""
         if not connection.is_ready and not connection.ended:
-            # no command takes back a message that was begun: the connection must end
+            # SMTP cannot cancel a message after its transfer began: the connection must end
             connection.end("the message was taken back")
         if connection.ended:
             self._forget(connection)
@@ -186,7 +186,7 @@ class Pool:
         return None
 
     def _ended(self, connection: Connection) -> None:
-        """Replace a connection that has ended; one that carries a message is replaced when it is released."""
+        """Replace an idle connection that has ended; `_release` replaces one that carries a message."""
         if connection in self._idle:
             self._idle.remove(connection)
             self._forget(connection)
@@ -196,7 +196,7 @@ class Pool:
         if self._waiting:
             self._open_more()
 
-    # -- how many there are --------------------------------------------------------------------------------------
+    # -- opening connections -------------------------------------------------------------------------------------
 
     def _open_more(self) -> None:
         if self._refusal or self._closing:
@@ -214,7 +214,7 @@ class Pool:
             self._admit(connection)
 
     async def _connect(self) -> Connection:
-        """Return a new connection; it was counted in `_dialing` when this was decided."""
+        """Return a new connection; the caller has already counted it in `_dialing`."""
         try:
             return await self._connector.connect()
         finally:
@@ -234,6 +234,6 @@ class Pool:
             self._quota.failed(open_now=self.open, spoke=error.reply is not None)
             return
         if not isinstance(error, TransientError):
-            self._refusal = error  # another login would be refused, too, and might lock the account
+            self._refusal = error  # the server would refuse another login too, and might lock the account
         while (free := self._next_waiting()) is not None:
             free.set_exception(error)

@@ -1,4 +1,4 @@
-"""Bytes from a server → whole replies (RFC 5321 §4.2), strictly in order and in bounded memory."""
+"""Parse bytes from a server into whole replies (RFC 5321 §4.2), in order and in bounded memory: `ReplyReader`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from campaign.model import Receipt
 
-#: RFC 5321 §4.5.3.1.5 allows 512 octets a line; servers are more talkative than that.
+#: RFC 5321 §4.5.3.1.5 allows 512 bytes a line; some servers send more.
 _MAX_LINE_BYTES = 8192
 _MAX_REPLY_BYTES = 65536
 
@@ -21,7 +21,7 @@ _LINE = re.compile(rb"([2-5]\d\d)([ -]?)(.*)", re.DOTALL)
 
 
 class MalformedReplyError(Exception):
-    """What came is no SMTP reply, or has no end."""
+    """The server sent something that is not an SMTP reply, or is too long for one."""
 
 
 class Reply:
@@ -32,22 +32,22 @@ class Reply:
         self._octets = octets
 
     def __repr__(self) -> str:
-        """Return the reply as it is logged."""
+        """Return the reply as it stands in logs."""
         return f"Reply({self.code}, {self.text[:60]!r})"
 
     @property
     def text(self) -> str:
-        """The text of its lines, with blanks in between."""
+        """The text of all lines, joined with spaces."""
         return self._octets.decode("utf-8", "replace")
 
     @cached_property
     def receipt(self) -> Receipt:
-        """The reply in words that may be kept."""
+        """The reply as a receipt, which is safe to store."""
         return receipt(self.code, self.text)
 
 
 class ReplyReader:
-    """Collects bytes, however they are split or joined, and yields the replies that are complete."""
+    """Collects bytes in chunks of any size and yields the complete replies."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -56,7 +56,7 @@ class ReplyReader:
         self._code = b""
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """Yield the replies that `data` completes, in order; to be iterated to its end.
+        """Yield the replies that `data` completes, in order; the caller must exhaust the iterator.
 
         Raises:
             MalformedReplyError: a line is too long, is no reply, or changes the code within a reply. What came before
@@ -91,13 +91,13 @@ class ReplyReader:
 
 @lru_cache(maxsize=64)  # most replies have one line, and most of those are the same for every message
 def _whole(line: bytes) -> Reply | None:
-    """Return the reply that a line is by itself, or None."""
+    """Return the reply if the line is a complete one, or None."""
     found = _LINE.fullmatch(line.rstrip(b"\r")) if len(line) <= _MAX_LINE_BYTES else None
     return Reply(int(found[1]), found[3]) if found is not None and found[2] == b" " else None
 
 
 def _parts(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return a line's code, the mark behind it and its text."""
+    """Return a line's code, the separator after it, and its text."""
     found = _LINE.fullmatch(line.rstrip(b"\r"))
     if found is None:
         raise MalformedReplyError(f"not a reply: {line[:60]!r}")

@@ -1,4 +1,4 @@
-"""What a reply means for the recipient: later, never, or the service refuses us. A table of the protocol's rules."""
+"""Turn a reply that is not success into the error it means (RFC 5321): `classify_reply`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class NotBegunError(Exception):
-    """The connection ended before the server did anything for this message: another connection may take it."""
+    """The connection ended before the server began this message: it can be sent on another connection."""
 
 
 class Command(StrEnum):
-    """The command that a reply answers; the value is how a person reads it."""
+    """The command that a reply answers; the value stands in error texts."""
 
     MAIL = "MAIL FROM"
     RCPT = "RCPT TO"
@@ -24,14 +24,14 @@ class Command(StrEnum):
     DOT = "the message"
 
 
-#: Authentication is required or was not good enough (RFC 4954 §6): nobody but us is to blame.
+#: The server requires authentication, or a stronger one (RFC 4954 §6): the settings are wrong.
 _AUTHENTICATION = frozenset({530, 534, 535, 538})
-#: Throttling and closing: the server as a whole wants to be left alone for a while.
+#: The server closes or throttles: pause all messages to it, not only this one.
 _SERVER_LATER = frozenset({421, 454})
 
 
 def classify_reply(receipt: Receipt, stage: Command) -> CampaignError:
-    """Return the error that a reply other than success means at a stage."""
+    """Return the error for a reply other than success to the command `stage`."""
     reason = f"{stage} was answered: {receipt}"
     code = receipt.code
     if code in _AUTHENTICATION:
@@ -48,10 +48,10 @@ def classify_reply(receipt: Receipt, stage: Command) -> CampaignError:
 
 
 def _out_of_storage(receipt: Receipt, stage: Command) -> bool:
-    # 452 at RCPT is a matter of that mailbox or of too many recipients; elsewhere the system is full (4.3.1)
+    # 452 at RCPT concerns that mailbox, or too many recipients; elsewhere the system's storage is full (4.3.1)
     return receipt.code == 452 and stage is not Command.RCPT  # RFC 5321 §4.2.3
 
 
 def _too_many_recipients(receipt: Receipt, stage: Command) -> bool:
-    # RFC 5321 §4.5.3.1.10: 552 at RCPT is to be treated as 452, but a full mailbox (X.2.2) is one
+    # RFC 5321 §4.5.3.1.10: treat 552 at RCPT as 452, except for a full mailbox (X.2.2)
     return receipt.code == 552 and stage is Command.RCPT and receipt.enhanced != "5.2.2"

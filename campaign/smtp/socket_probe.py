@@ -1,4 +1,4 @@
-"""Ask a socket whether it holds data that a busy event loop has not read yet: `SocketProbe`."""
+"""Check whether a socket has data that a busy event loop has not read yet: `SocketProbe`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Generator
 
-#: Turns of the event loop until the reader has been told of what arrived: it is read, decrypted, and handed on.
+#: Iterations of the event loop until the protocol has received the data: read, decrypt, hand over.
 _LOOP_ITERATIONS = 8
 
 
 class SocketProbe:
-    """Listens to the socket of a transport, past the event loop."""
+    """Polls the socket of a transport without the event loop."""
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:
         self._poll = select.poll()
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.fileno() >= 0:
-            self._poll.register(sock.fileno(), select.POLLIN)  # the other side's end is something to read, too
+            self._poll.register(sock.fileno(), select.POLLIN)  # POLLIN reports the peer's close, too
 
     @property
     def has_unread_data(self) -> bool:
-        """Whether something has arrived that the event loop has not read; the other side's end counts, too."""
+        """Whether the socket has data, or the end of the stream, that the event loop has not read."""
         return bool(self._poll.poll(0))
 
     async def catch_up(self) -> None:
-        """Return when the transport's protocol has been told of everything that had arrived."""
+        """Return when the transport's protocol has received all data that had arrived at the socket."""
         if self.has_unread_data:
             for _ in range(_LOOP_ITERATIONS):
                 await _turn()
@@ -37,5 +37,5 @@ class SocketProbe:
 
 @coroutine
 def _turn() -> Generator[None]:
-    """Wait for one turn of the event loop."""
+    """Wait for one iteration of the event loop."""
     yield

@@ -1,4 +1,4 @@
-"""The terms of a transaction: who to whom, what the server offers, how long to wait. Values only."""
+"""Define the values of a transaction: `Envelope`, the server's `Features` and `Timeouts`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import NamedTuple
 
 
 class Envelope(NamedTuple):
-    """Who sends to whom, and how much: one recipient, so that no reply is ambiguous."""
+    """Sender, recipient and size of a message; there is one recipient, so that no reply is ambiguous."""
 
     sender: str
     recipient: str
-    #: Bytes of the message.
+    #: Size of the message in bytes.
     size: int
-    #: The message holds bytes above 127 (8BITMIME, RFC 6152).
+    #: Whether the message contains bytes above 127 (8BITMIME, RFC 6152).
     eight_bit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the server offered in its EHLO reply."""
+    """The extensions that the server offered in its EHLO reply."""
 
     pipelining: bool = False
     eight_bit: bool = False
-    #: RFC 1870: None if SIZE was not offered, 0 if offered without a limit.
+    #: SIZE (RFC 1870) in bytes: None if the server did not offer it, 0 if it gave no limit.
     size: int | None = None
 
     def common(self, other: Features) -> Features:
-        """Return what two servers behind the same name both take."""
+        """Return the features that two servers behind the same name have in common."""
         sizes = [size for size in (self.size, other.size) if size]
         return Features(
             self.pipelining and other.pipelining, self.eight_bit and other.eight_bit, min(sizes, default=None)
@@ -36,12 +36,12 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait, after RFC 5321 §4.5.3.2."""
+    """Timeouts in seconds (RFC 5321 §4.5.3.2)."""
 
     command: float = 300.0
-    #: For the socket to take the body.
+    #: For writing the body to the socket.
     body: float = 180.0
-    #: For the reply to the final dot; long, so that `uncertain` stays rare.
+    #: For the reply to the final dot; long, so that few rows become `uncertain`.
     dot: float = 600.0
 
 
@@ -59,5 +59,5 @@ def stuffed(message: bytes) -> bytes:
     """Return a message with a second dot at the beginning of each line that begins with one (RFC 5321 §4.5.2)."""
     if message.startswith(b"."):
         message = b"." + message
-    # from the end it is the CR that is looked for, which is rare: a third of the time of a search from the beginning
+    # `rfind` searches for the CR, which is rare, and takes a third of the time of a search from the beginning
     return message.replace(b"\r\n.", b"\r\n..") if message.rfind(b"\r\n.") >= 0 else message

@@ -1,4 +1,4 @@
-"""A deadline that is moved with every command. What becomes of whoever missed it is decided elsewhere."""
+"""Run a timeout that is set anew for every command: `Timer`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 class Timer:
-    """Calls a function when its time is over, unless it was moved or lifted before.
+    """Calls a function at its deadline, unless the deadline was moved or lifted before.
 
-    One timer serves all: setting one for every command costs more than looking at the clock when it fires.
+    One `asyncio` timer serves many deadlines: it is cheaper to check the deadline when the timer fires than to set a
+    new timer for every command.
     """
 
     def __init__(self, on_due: Callable[[], None]) -> None:
@@ -23,11 +24,11 @@ class Timer:
 
     @property
     def is_set(self) -> bool:
-        """Whether there is something to wait for."""
+        """Whether there is a deadline."""
         return self._due > 0.0
 
     def set(self, seconds: float) -> None:
-        """Wait for so long from now."""
+        """Set the deadline, this many seconds from now."""
         self._due = self._loop.time() + seconds
         if self._timer is not None and self._timer.when() > self._due:
             self._timer.cancel()
@@ -36,11 +37,11 @@ class Timer:
             self._timer = self._loop.call_at(self._due, self._look)
 
     def lift(self) -> None:
-        """Wait for nothing for the time being."""
+        """Remove the deadline; the `asyncio` timer is kept for the next one."""
         self._due = 0.0
 
     def cancel(self) -> None:
-        """Wait for nothing any more."""
+        """Remove the deadline and cancel the `asyncio` timer."""
         self.lift()
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""The campaign file, loaded; its problems are told all at once. What a section may say is not here."""
+"""Load a campaign file and report all its problems at once: `load_definition`. `sections.py` defines the sections."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ __all__ = [
 
 
 class _CampaignFile(Section):
-    """What the file itself can say."""
+    """The keys and sections of a campaign file."""
 
     #: The campaign's identity in the send log and in List-Id.
     name: str
     recipients: RecipientsSection
     email: EmailSection
-    #: None: no token is asked for.
+    #: None: the run creates no tokens.
     link: LinkSection | None = None
     limits: LimitsSection = LimitsSection()
     retry: RetrySection = RetrySection()
-    #: None: nothing is signed here.
+    #: None: the mails are not signed.
     dkim: DkimSection | None = None
 
     @field_validator("name")
@@ -67,7 +67,7 @@ class _CampaignFile(Section):
         try:
             domain = rules.aligned(dkim.domain, email.sender, selector=dkim.selector)
         except ValueError as error:
-            # told of the key that is wrong, not of the section
+            # the error names the key `domain`, not the section
             fault = PydanticCustomError("value_error", "{sentence}", {"sentence": str(error)})
             details = InitErrorDetails(type=fault, loc=("domain",), input=dkim.domain)
             raise ValidationError.from_exception_data("dkim", [details]) from None
@@ -75,22 +75,22 @@ class _CampaignFile(Section):
 
 
 class Definition(_CampaignFile):
-    """A campaign, as its file says."""
+    """A campaign, as its file defines it."""
 
-    #: The campaign file, as it was named.
+    #: The campaign file's path, as the operator wrote it.
     path: Path
 
     @property
     def folder(self) -> Path:
-        """The folder that the templates are loaded from."""
+        """The folder of the templates."""
         return self.path.parent
 
     def template_name(self, template: Path) -> str:
-        """Return a template's name for a loader rooted at `folder`, such as `parts/foot.html`."""
+        """Return a template's path relative to `folder`, such as `parts/foot.html`."""
         return Path(os.path.relpath(template, self.folder)).as_posix()
 
 
-#: The names that each section may hold.
+#: The keys of each section.
 _KNOWN: Mapping[tuple[str, ...], list[str]] = {
     (): list(_CampaignFile.model_fields),
     **{
@@ -106,7 +106,7 @@ _KNOWN: Mapping[tuple[str, ...], list[str]] = {
     },
 }
 
-#: What to add where something is missing.
+#: What to add if a key or section is missing.
 _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("name",): 'name = "waitlist-welcome" at the top',
     ("recipients",): 'a section [recipients] with file = "waitlist.csv"',
@@ -122,21 +122,21 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
 
 
 def load_definition(path: Path, *, recipients: Path | None = None) -> Definition:
-    """Return the campaign that a file describes; the templates it names exist, the CSV may not.
+    """Return the campaign of a file; its templates must exist, its CSV need not.
 
     Args:
-        path: the campaign file. Paths in it are found from its folder.
-        recipients: the CSV to take instead of the file's own, found from the working directory.
+        path: the campaign file. Paths in it are relative to its folder.
+        recipients: the CSV to use instead of the one in the file, relative to the working directory.
 
     Raises:
-        DefinitionError: one line, `file:line: sentence`, for each problem of the file.
+        DefinitionError: the file has problems; the text has one line, `file:line: sentence`, for each.
     """
     data, text = read_toml(path)
     if recipients is not None:
         section = data.setdefault("recipients", {})
         if isinstance(section, dict):
             section["file"] = recipients
-    # Raised behind the `except`, so that pydantic's own error is no part of the traceback.
+    # Raised after the `except`, so that the traceback does not contain pydantic's error.
     try:
         found = _CampaignFile.model_validate(data, context=path.parent, by_alias=True, by_name=False)
         return Definition(path=path, **{name: getattr(found, name) for name in _CampaignFile.model_fields})

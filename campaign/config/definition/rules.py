@@ -1,4 +1,4 @@
-"""What single values of a campaign file may be. A message ends a sentence that begins with the key."""
+"""Check single values of a campaign file. An error text continues a sentence that begins with the key."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from campaign.config.smtp_url import host_and_port, is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: A dot-atom (RFC 5322 §3.2.3) of few characters: it becomes part of the List-Id (RFC 2919 §2).
+#: A dot-atom (RFC 5322 §3.2.3) with a small character set: it becomes part of the List-Id (RFC 2919 §2).
 _NAME = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _TEMPLATE_PART = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _PARAMETER = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _MAILBOX = re.compile(r'(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^"<>@,;:\\]*?))\s*<(?P<address>[^<>]*)>')
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
-#: RFC 6376 §3.1: sub-domains of RFC 5321 §4.1.2, each of at most 63 octets (RFC 1035 §2.3.4).
+#: RFC 6376 §3.1: sub-domains of RFC 5321 §4.1.2, each of at most 63 bytes (RFC 1035 §2.3.4).
 _SELECTOR = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
 #: RFC 1035 §2.3.4, without the final dot.
 _MAX_NAME_LENGTH = 253
-#: Stands for a template part while a URL is looked at: legal in a host, so that the URL still splits.
+#: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
 _HOLE = "zz-template-zz"
 
 
 def campaign_name(name: str) -> str:
-    """Return the name of a campaign, which goes into headers and keys.
+    """Return the name of a campaign, which becomes part of headers and keys.
 
     Raises:
-        ValueError: it holds anything but ASCII letters, digits, `-`, `_` and single dots between them.
+        ValueError: the name is longer than 100 characters, or has other characters than ASCII letters, digits, `-`, `_`
+            and single dots between them.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -45,10 +46,10 @@ def campaign_name(name: str) -> str:
 
 
 def mailbox(text: str) -> str:
-    """Return a mailbox as `address` or `Name <address>`, quoted where RFC 5322 §3.4 wants it.
+    """Return a mailbox as `address` or `Name <address>`, quoted if RFC 5322 §3.4 requires it.
 
     Raises:
-        ValueError: it is not exactly one mailbox.
+        ValueError: the text is not exactly one mailbox.
     """
     text = text.strip()
     if not text.isprintable():
@@ -76,10 +77,10 @@ def mailbox(text: str) -> str:
 
 
 def csv_path(folder: Path, written: str) -> Path:
-    """Return where the CSV lies that a campaign file in `folder` names: relative where it is below the cwd.
+    """Return the path of the CSV that a campaign file in `folder` names; it is relative if it is below the cwd.
 
     Raises:
-        ValueError: it is no path.
+        ValueError: the text is not a path.
     """
     _require_path(written)
     found = (folder / written).resolve()
@@ -88,14 +89,14 @@ def csv_path(folder: Path, written: str) -> Path:
 
 
 def template_path(folder: Path, written: str) -> Path:
-    """Return where a template lies, which must exist, in the campaign file's folder or below.
+    """Return the path of a template; it must exist, in the campaign file's folder or below.
 
     Raises:
-        ValueError: it does not exist, or lies elsewhere.
+        ValueError: the template does not exist, or is outside that folder.
     """
     _require_path(written)
     found = Path(os.path.normpath(folder / written))
-    # By name and not by target: a template may be a link to a file that several campaigns share.
+    # Check the path, not a symbolic link's target: a template may be a link to a file that several campaigns share.
     if not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(folder)):  # noqa: PTH100 - resolves no links
         raise ValueError(f"must lie in the campaign file's folder, and {found} does not; move it there")
     if not found.is_file():
@@ -104,10 +105,10 @@ def template_path(folder: Path, written: str) -> Path:
 
 
 def link_host(url: str) -> str:
-    """Return the host of a link (`name` or `name:port`) whose path and query may hold template variables.
+    """Return the host of a link (`name` or `name:port`); its path and query may contain template variables.
 
     Raises:
-        ValueError: it is not an absolute https:// URL, or scheme or host depend on a variable.
+        ValueError: the link is not an absolute https:// URL, or scheme or host contain a variable.
     """
     example = 'write one like "https://acme.example/welcome"'
     masked = _TEMPLATE_PART.sub(_HOLE, url)
@@ -126,10 +127,10 @@ def link_host(url: str) -> str:
 
 
 def link_parameter(parameter: str, url: str | None) -> str:
-    """Return the name of the query parameter that takes the token.
+    """Return the name of the query parameter that carries the token.
 
     Raises:
-        ValueError: it needs escaping, or stands in the URL already.
+        ValueError: the name needs escaping, or the URL already has a parameter of that name.
     """
     if not _PARAMETER.fullmatch(parameter):
         raise ValueError('must be letters, digits, ".", "_", "~" or "-", such as "token"')
@@ -143,7 +144,7 @@ def host(text: str) -> str:
     """Return a host, with its port if it has one, in lower-case A-labels.
 
     Raises:
-        ValueError: it is a URL, a pattern, or no host at all.
+        ValueError: the text is not a host; a URL or a pattern is not accepted.
     """
     name, colon, port = text.rpartition(":") if re.search(r":\d*$", text) else (text, "", "")
     try:
@@ -164,7 +165,7 @@ def selector(text: str) -> str:
     """Return a DKIM selector.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a valid selector.
     """
     if not _SELECTOR.fullmatch(text):
         raise ValueError('must be letters, digits and hyphens, with single dots between them at most, such as "s1"')
@@ -172,10 +173,10 @@ def selector(text: str) -> str:
 
 
 def signing_domain(text: str) -> str:
-    """Return the domain that signs, in lower-case A-labels.
+    """Return the signing domain in lower-case A-labels.
 
     Raises:
-        ValueError: it is no domain of at least two labels (RFC 6376 §3.5, `d=`).
+        ValueError: the text is not a domain of at least two labels (RFC 6376 §3.5, `d=`).
     """
     try:
         domain = normalise_domain(text)
@@ -187,10 +188,10 @@ def signing_domain(text: str) -> str:
 
 
 def aligned(domain: str, sender: str, *, selector: str) -> str:
-    """Return the domain that signs the mail of a sender: its own where `domain` is empty.
+    """Return the domain that signs a sender's mail; if `domain` is empty, it is the sender's own domain.
 
     Raises:
-        ValueError: the signature would not count as the sender's, or the key's name would be too long for the DNS.
+        ValueError: the domain is not aligned with the sender's (DMARC), or the key's name is too long for the DNS.
     """
     own = sender.rpartition("@")[2].rstrip(">")
     domain = domain or signing_domain(own)
@@ -206,10 +207,10 @@ def aligned(domain: str, sender: str, *, selector: str) -> str:
 
 
 def domain_rates(written: Mapping[str, Any]) -> dict[str, Any]:
-    """Return rates by domain with the domains in lower-case A-labels.
+    """Return the rates by domain; the domains are lower-case A-labels.
 
     Raises:
-        ValueError: a name is not a domain, stands there twice, or was taken apart at its dots by TOML.
+        ValueError: a name is not a domain, occurs twice, or lacks quotes, so that TOML split it at its dots.
     """
     rates: dict[str, Any] = {}
     for name, rate in written.items():

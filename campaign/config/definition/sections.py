@@ -1,4 +1,4 @@
-"""The sections of a campaign file: keys, defaults, limits. Rules for single values stand in `rules.py`."""
+"""Define the sections of a campaign file: keys, defaults and limits. `rules.py` checks single values."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from campaign.config.definition import rules
 from campaign.config.duration import parse_duration
 from campaign.model import Rate
 
-#: What every template may use without a column of that name.
+#: Variables that the program provides to templates; a group may not have these names.
 RESERVED = frozenset({"link", "link_to"})
 
 _RATE_NEEDED = 'must be a rate such as "14/second", or a list of rates'
 
 
-def _duration(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+def _duration(value: Any) -> Any:  # noqa: ANN401 - any value from the file
     return parse_duration(value) if isinstance(value, str) else value
 
 
-def _rates(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+def _rates(value: Any) -> Any:  # noqa: ANN401 - any value from the file
     if isinstance(value, tuple):
         return value
     written = [value] if isinstance(value, str) else value
@@ -40,17 +40,17 @@ def _rates(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
     return tuple(Rate.parse(rate) for rate in written)
 
 
-def _csv(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
+def _csv(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value from the file
     return rules.csv_path(info.context, value) if info.context and isinstance(value, str) else value
 
 
-def _template(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever stands in the file
+def _template(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value from the file
     return rules.template_path(info.context, value) if info.context and isinstance(value, str) else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Rates = Annotated[tuple[Rate, ...], BeforeValidator(_rates)]
-#: Paths are found from the folder that is handed over as the context of the validation.
+#: Paths are relative to the folder that is the context of the validation.
 CsvPath = Annotated[Path, BeforeValidator(_csv)]
 
 
@@ -64,7 +64,7 @@ TemplatePath = Annotated[Path, BeforeValidator(_template)]
 
 
 class Section(BaseModel):
-    """A table of the campaign file that holds these keys and no others."""
+    """A table of the campaign file; other keys than its fields are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_by_name=True
@@ -72,23 +72,23 @@ class Section(BaseModel):
 
 
 class RecipientsSection(Section):
-    """`[recipients]`: which CSV, and what makes two of its rows the same recipient."""
+    """`[recipients]`: the CSV, and which of its rows are the same recipient."""
 
-    #: The CSV. It need not exist yet.
+    #: The CSV; it need not exist yet.
     file: CsvPath
-    #: The column that identifies a recipient: one email per distinct value, ever.
+    #: The column that identifies a recipient: each distinct value gets at most one email, in all runs together.
     key: str = "user_id"
-    #: The name under which a template finds all rows that share the key; None: each row is a recipient.
+    #: The template variable with all rows that share the key; None: each row is a recipient.
     group: str | None = None
-    #: How Clerk's ids are found where the CSV has none.
+    #: How to find Clerk's user ids if the CSV has none.
     lookup: Literal["email"] | None = None
-    #: Whether the address must be one of the Clerk user's own before a token is asked for, and verified by Clerk;
-    #: with "any" it need not be verified.
+    #: Whether to create a token only if the address belongs to the Clerk user and Clerk has verified it; with "any"
+    #: it need not be verified.
     verify_address: Annotated[bool | Literal["any"], BeforeValidator(_verify_address)] = True
 
     @model_validator(mode="before")
     @classmethod
-    def _default_key(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    def _default_key(cls, data: Any) -> Any:  # noqa: ANN401 - any value from the file
         by_email = isinstance(data, dict) and data.get("lookup") == "email"
         return {"key": "email"} | data if by_email else data
 
@@ -115,17 +115,17 @@ class RecipientsSection(Section):
 
 
 class EmailSection(Section):
-    """`[email]`: whose mail it is, and its templates."""
+    """`[email]`: the sender and the templates."""
 
     #: One mailbox, `hello@acme.example` or `Acme <hello@acme.example>`, as `email.utils.parseaddr` reads it.
     sender: str = Field(alias="from")
-    #: The same, for Reply-To.
+    #: The mailbox for Reply-To; None: no such header.
     reply_to: str | None = None
-    #: A template of one line.
+    #: The template of the subject, one line.
     subject: str
     #: The template of the HTML part.
     html: TemplatePath
-    #: The template of the text part; None: it is derived from the HTML.
+    #: The template of the text part; None: the text part is made from the HTML.
     text: TemplatePath | None = None
 
     @field_validator("sender", "reply_to")
@@ -142,26 +142,26 @@ class EmailSection(Section):
 
 
 class LinkSection(Section):
-    """`[link]`: where the sign-in link leads."""
+    """`[link]`: the sign-in link."""
 
-    #: The page that takes the token; its path and query may hold template variables.
+    #: The page that receives the token; its path and query may contain template variables.
     url: str
     #: The query parameter that carries the token.
     parameter: str = "token"
-    #: How long a token lives; whole seconds.
+    #: The lifetime of a token, in whole seconds.
     expires_in: Duration
     #: Hosts (`name` or `name:port`) that `link_to` may lead to; by default the host of `url`.
     hosts: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _default_hosts(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    def _default_hosts(cls, data: Any) -> Any:  # noqa: ANN401 - any value from the file
         if not isinstance(data, dict) or "hosts" in data or not isinstance(data.get("url"), str):
             return data
         try:
             return data | {"hosts": (rules.link_host(data["url"]),)}
         except ValueError:
-            # Said below, of the key that is wrong.
+            # `_is_url` raises this error for the key `url`.
             return data
 
     @field_validator("url")
@@ -184,18 +184,18 @@ class LinkSection(Section):
 
     @field_validator("hosts", mode="before")
     @classmethod
-    def _are_hosts(cls, hosts: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    def _are_hosts(cls, hosts: Any) -> Any:  # noqa: ANN401 - any value from the file
         if not isinstance(hosts, list | tuple) or not hosts or not all(isinstance(host, str) for host in hosts):
             raise ValueError('must be a list of host names, such as ["acme.example", "shop.acme.example"]')
         return tuple(rules.host(host) for host in hosts)
 
 
 class DkimSection(Section):
-    """`[dkim]`: the mails are signed here (RFC 6376); the private key is a setting."""
+    """`[dkim]`: sign the mails (RFC 6376); the setting CAMPAIGN_DKIM_KEY names the private key."""
 
-    #: Where below `_domainkey` of the domain the public key stands.
+    #: The public key is published at `<selector>._domainkey.<domain>`.
     selector: str
-    #: In lower-case A-labels; by default that of `email.from`.
+    #: The signing domain in lower-case A-labels; by default the domain of `email.from`.
     domain: str = ""
 
     @field_validator("selector")
@@ -210,15 +210,15 @@ class DkimSection(Section):
 
 
 class LimitsSection(Section):
-    """`[limits]`: what the services allow."""
+    """`[limits]`: the rates and connections that the services allow."""
 
-    #: Empty: no limit.
+    #: Rates of all messages; empty: no limit.
     messages: Rates = ()
-    #: None: Clerk's own documented limit for the kind of key.
+    #: Rates of token calls; None: the limit that Clerk documents for the kind of key.
     tokens: Rates | None = None
-    #: Connections to the mail server at once.
+    #: Simultaneous connections to the mail server.
     connections: int = 10
-    #: Rates of single recipient domains, by lower-case A-labels.
+    #: Rates for single recipient domains; the keys are lower-case A-labels.
     domains: Mapping[str, Rates] = Field(default_factory=dict)
 
     @field_validator("connections")
@@ -230,16 +230,16 @@ class LimitsSection(Section):
 
     @field_validator("domains", mode="before")
     @classmethod
-    def _are_domains(cls, domains: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    def _are_domains(cls, domains: Any) -> Any:  # noqa: ANN401 - any value from the file
         return rules.domain_rates(domains) if isinstance(domains, dict) else domains
 
 
 class RetrySection(Section):
-    """`[retry]`: how often, and how soon."""
+    """`[retry]`: the number of attempts and the delay before the next one."""
 
-    #: Attempts per recipient, the first one included.
+    #: Attempts per recipient, including the first one.
     attempts: int = 5
-    #: The wait after a first temporary fault; it doubles with each further one, up to an hour.
+    #: The delay after the first temporary error; it doubles after each further one, up to an hour.
     first_delay: Duration = timedelta(seconds=30)
 
     @field_validator("attempts")

@@ -1,4 +1,4 @@
-"""A TOML file as people edit it: its keys found by line, its faults told in sentences. No campaign here."""
+"""Read a TOML file and turn validation errors into sentences with line numbers: `read_toml` and `problems_of`."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def line_of(text: str, location: Iterable[str | int]) -> int | None:
-    """Return the line of the entry at `location` (its section, its key), or of what is nearest above it.
+    """Return the line of the entry at `location` (section, key), or of its nearest parent in the file.
 
-    The line is looked for in the text, since `tomllib` keeps none; None means that nothing of it was found.
+    The text is searched, since `tomllib` keeps no line numbers. None: neither the entry nor a parent was found.
     """
     wanted = tuple(str(part) for part in location)
     best, found = 0, None
@@ -90,21 +90,21 @@ def problems_of(
     known: Mapping[tuple[str, ...], Iterable[str]],
     examples: Mapping[tuple[str, ...], str],
 ) -> list[Problem]:
-    """Return what is wrong with a file, in the order of its lines.
+    """Return the problems of a file, in the order of its lines.
 
     Args:
-        path: the file, as it is to be named.
+        path: the file's path for the error texts.
         text: its contents.
-        faults: what pydantic found; a ValueError's message is told after the name of the key and a colon.
-        known: the names that each section may hold.
-        examples: what to add where something is missing.
+        faults: pydantic's errors; the text of a ValueError follows the name of the key and a colon.
+        known: the keys of each section.
+        examples: what to add if a key or section is missing.
     """
     problems = [Problem(path, _sentence(fault, known, examples), line_of(text, fault["loc"])) for fault in faults]
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name most like `name`, if one is like it at all."""
+    """Return the name most similar to `name`, or None if none is similar."""
     close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
     return close[0] if close else None
 
@@ -134,7 +134,7 @@ def _sentence(
 
 
 def _entries(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield line and path of every header and every `key =`; what stands inside a long string is none."""
+    """Yield line and path of every header and every `key =`, except inside multi-line strings."""
     section: tuple[str, ...] = ()
     quote: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -166,7 +166,7 @@ def _parts(dotted: str) -> tuple[str, ...]:
 
 
 def _nearby(path: Path) -> str:
-    """Return the campaign file that was probably meant, and what to type, as the end of a sentence."""
+    """Return the end of a sentence: which campaign file was probably meant, and what to type."""
     folder = path if path.is_dir() else path.parent
     for place in ("*.toml", "*/*.toml", "templates/*/*.toml"):
         names = [str(file) for file in sorted(folder.glob(place)) if _is_campaign(file)]
@@ -177,7 +177,7 @@ def _nearby(path: Path) -> str:
 
 
 def _is_campaign(file: Path) -> bool:
-    """Return whether a TOML file says what mail to send; a project has others beside."""
+    """Return whether a TOML file is a campaign file; a project has other TOML files, too."""
     try:
         return "[email]" in file.read_text("utf-8")
     except (OSError, ValueError):

@@ -1,1 +1,1 @@
-"""DKIM (RFC 6376): the key, the signature field, and who signs the mails of a run."""
+"""DKIM (RFC 6376): the private key (`key`), the DKIM-Signature field (`signature`) and the signer (`signer`)."""

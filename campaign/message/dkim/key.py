@@ -1,4 +1,4 @@
-"""The private key that signs mails: read from its file, with the DNS record that belongs to it. Nothing is asked."""
+"""Read the DKIM private key from its file and compute the DNS record to publish: `read_key`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: RFC 8301 §3.2: RSA keys below are not believed.
+#: RFC 8301 §3.2: verifiers do not accept shorter RSA keys.
 _MIN_RSA_BITS = 1024
-#: The same section: signers should use as many, and verifiers need not know more than the last.
+#: RFC 8301 §3.2: signers should use at least 2048 bits, and verifiers need not support more than 4096.
 _ADVISED, _KNOWN = 2048, 4096
 
 
@@ -34,19 +34,19 @@ class SigningKey:
     #: `rsa` or `ed25519`, as the DNS record names it.
     kind: str
     bits: int
-    #: The public key as the DNS record has it.
+    #: The public key as it stands in the DNS record.
     public: str = field(repr=False)
-    #: Returns the signature of some octets, by the algorithm that is named below.
+    #: Returns the signature of the given bytes; `algorithm` names the algorithm.
     sign: Callable[[bytes], bytes] = field(repr=False)
 
     @property
     def algorithm(self) -> str:
-        """The tag `a=` of a signature."""
+        """The value of the tag `a=` in a signature."""
         return f"{self.kind}-sha256"
 
     @property
     def is_slow(self) -> bool:
-        """Whether a signature takes long enough (RSA 0.2 ms, Ed25519 a tenth of it) to be handed to a thread."""
+        """Whether signing takes long enough to use a thread: RSA takes 0.2 ms, Ed25519 a tenth of that."""
         return self.kind == "rsa"
 
     @property
@@ -56,7 +56,7 @@ class SigningKey:
 
     @property
     def doubt(self) -> str | None:
-        """What speaks against the key, as a sentence without its full stop."""
+        """A warning about the key's length, as a sentence without its full stop; None if there is none."""
         if self.kind == "rsa" and self.bits < _ADVISED:
             return f"the RSA key has {self.bits} bits, and {_ADVISED} are advised (RFC 8301)"
         if self.kind == "rsa" and self.bits > _KNOWN:
@@ -68,7 +68,7 @@ def read_key(path: Path) -> SigningKey:
     """Return the key of a PEM file.
 
     Raises:
-        SettingsError: there is none that can be used; the text names the setting and the file, and holds nothing of it.
+        SettingsError: the file holds no usable key; the text names the setting and the file, never its contents.
     """
     name = f"CAMPAIGN_DKIM_KEY: {path}"
     make = f"make a key with: {_making(path)}"
@@ -87,7 +87,7 @@ def read_key(path: Path) -> SigningKey:
         )
     except (ValueError, UnsupportedAlgorithm):
         problem = f"holds no private key in PEM form; name the private key's file, or {make}"
-    # Raised behind the `except`, so that nothing of the file is part of the traceback.
+    # Raised after the `except`, so that the traceback contains nothing from the file.
     if problem:
         raise SettingsError(f"{name} {problem}")
     if isinstance(key, Ed25519PrivateKey):

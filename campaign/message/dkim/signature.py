@@ -1,9 +1,8 @@
-"""DKIM's header field (RFC 6376): what of a message is signed, in which form, and how the field is written.
+"""Write the DKIM-Signature header field (RFC 6376) of a message: `DkimField.draft`, then `signed`.
 
-The canonical forms are relaxed for the headers, which relays fold anew, and simple for the body. Our bodies are
-quoted-printable: no line ends with a blank (RFC 2045 §6.7 (3)), none is long and none begins with a full stop, so no
-relay has a reason to touch them and relaxed would forgive nothing more that happens on the way; but to squeeze their
-blanks would take twenty times as long as to hash them. No key is read here.
+Headers use relaxed canonicalization, because relays fold them anew. Bodies use simple canonicalization: they are
+quoted-printable, so no line ends with a blank (RFC 2045 §6.7 (3)), is too long or begins with a full stop, and relays
+have no reason to change them. Relaxed canonicalization would not help, and would take 20 times as long as the hash.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from binascii import b2a_base64
 from hashlib import sha256
 from typing import NamedTuple
 
-#: What is signed where it is there; RFC 6376 §5.4.1.
+#: Headers to sign if the message has them; RFC 6376 §5.4.1.
 _SIGNED = (
     b"from",
     b"to",
@@ -26,18 +25,18 @@ _SIGNED = (
     b"content-type",
     b"content-transfer-encoding",
 )
-#: RFC 5322 §2.1.1 recommends as many columns without CRLF.
+#: RFC 5322 §2.1.1 recommends at most 78 characters a line without CRLF.
 _MAX_COLUMNS = 78
 _FOLD = b"\r\n "
-#: A fold with the blanks around it, or blanks that are not a single space.
+#: A fold with the blanks around it, or blanks other than a single space.
 _BLANKS = re.compile(rb"[ \t]*\r\n[ \t]+|\t[ \t]*| [ \t]+")
 
 
 class Draft(NamedTuple):
-    """A signature field that lacks nothing but the signature."""
+    """A DKIM-Signature field that lacks only the signature."""
 
     field: bytes
-    #: What is to be signed.
+    #: The bytes to sign.
     octets: bytes
 
 
@@ -46,27 +45,27 @@ class DkimField:
 
     Args:
         algorithm: `rsa-sha256` or `ed25519-sha256` (RFC 8463).
-        domain: who signs, in A-labels.
-        selector: which of its keys.
+        domain: the signing domain, in A-labels.
+        selector: the name of the domain's key.
     """
 
     def __init__(self, *, algorithm: str, domain: str, selector: str) -> None:
         tags = f" v=1; a={algorithm}; c=relaxed/simple; d={domain}; s={selector};"
         self._start = _folded([b"DKIM-Signature:", *re.findall(rb" [^ ]+", tags.encode("ascii"))])
-        #: The field up to the names of the signed headers, as it is written and in its canonical form.
+        #: The field up to the names of the signed headers, as it is sent and in its canonical form.
         self._begun: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
 
     def draft(self, message: bytes, at: int) -> Draft:
-        """Return the field for a message that is sent as it is, in 7-bit (RFC 6376 §5.3).
+        """Return the field for a message that is sent unchanged, in 7-bit (RFC 6376 §5.3).
 
-        From is signed once more than it is there, so that none can be added (§5.4, §8.15).
+        `h=` lists From once more than the message has it, so that no second From can be added (§5.4, §8.15).
 
         Args:
             message: headers, an empty line, a body, with CRLF line ends.
             at: seconds since the epoch.
 
         Raises:
-            ValueError: it has no body, or no From.
+            ValueError: the message has no body, or no From.
         """
         head, separator, body = message.partition(b"\r\n\r\n")
         headers = _relaxed_headers(head)
@@ -98,7 +97,7 @@ def signed(draft: Draft, signature: bytes, message: bytes) -> bytes:
 
 
 def _relaxed_headers(head: bytes) -> dict[bytes, bytes]:
-    """Return the relaxed form (RFC 6376 §3.4.2) of each header without its CRLF, by name; of several the last."""
+    """Return the relaxed form (RFC 6376 §3.4.2) of each header without its CRLF, by name; the last one if repeated."""
     headers = {}
     for line in _squeezed(head).split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -108,14 +107,14 @@ def _relaxed_headers(head: bytes) -> dict[bytes, bytes]:
 
 
 def _squeezed(head: bytes) -> bytes:
-    """Return headers with each fold and each run of blanks made one space."""
+    """Return headers with each fold and each run of blanks replaced by one space."""
     unfolded = head.replace(_FOLD, b" ")
-    # seldom, and the expression looks at every octet
+    # the regular expression is slow and seldom needed: it looks at every byte
     return _BLANKS.sub(b" ", unfolded) if b"  " in unfolded or b"\t" in unfolded else unfolded
 
 
 def _simple_body(body: bytes) -> bytes:
-    """Return the simple form (RFC 6376 §3.4.3): exactly one CRLF at the end."""
+    """Return the simple form of a body (RFC 6376 §3.4.3): exactly one CRLF at the end."""
     if body.endswith(b"\r\n\r\n") or not body.endswith(b"\r\n") or body == b"\r\n":
         while body.endswith(b"\r\n"):
             body = body[:-2]
@@ -124,7 +123,7 @@ def _simple_body(body: bytes) -> bytes:
 
 
 def _folded(pieces: list[bytes]) -> bytes:
-    """Return the pieces of a field on lines of 78 columns, as far as no piece is longer; a fold replaces a blank."""
+    """Join the pieces of a field on lines of at most 78 columns if each piece fits; a fold replaces a blank."""
     lines = [b""]
     for piece in pieces:
         if lines[-1] and len(lines[-1]) + len(piece) >= _MAX_COLUMNS:

@@ -1,4 +1,4 @@
-"""Who signs the mails of a campaign: the program, where the campaign file asks for it, or nobody."""
+"""Sign the mails of a campaign that has a `[dkim]` section: `signer_of`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
     from campaign.message.dkim.key import SigningKey
 
-#: What is told where a campaign is to be signed and the sandbox has no key.
+#: The warning in the sandbox if the campaign has `[dkim]` and no key is set.
 UNSIGNED = "The mail is not signed: [dkim] needs CAMPAIGN_DKIM_KEY, which is not set"
 
-#: So many are signed before the event loop has something else to do: some 10 ms.
+#: At most 50 messages are signed at once, since signing blocks the event loop: about 10 ms.
 _MAX_BATCH = 50
-#: More threads than these would find nothing left to sign.
+#: Additional threads would find no message left to sign.
 _MAX_MORE_THREADS = 3
 
 
 class Signer:
-    """Signs messages, all that wait for it at once.
+    """Signs all waiting messages in one batch, on the event loop's thread and on threads for other processors.
 
-    An RSA signature takes 0.2 ms, more than all the rest of a message. Messages that are signed together reach the
-    send log together and share its commits, which saves a quarter of a message's cost. The event loop itself lends a
-    hand, and each further processor another: while all of them are at it nobody waits for the interpreter's lock, as
-    a thread that signs on its own would, after each signature, for a busy loop. Whole runs with RSA-2048, messages a
-    second: each signed as it comes 1,600 on one processor, in a thread 1,800 on two; together 2,100 on one, 2,200 on
-    two, and with a hand from the second 2,900.
+    An RSA signature takes 0.2 ms, more than the rest of the work for a message. Messages that are signed together
+    reach the send log together and share its commits, which saves a quarter of a message's cost. The event loop's
+    thread signs too: a thread that signs while the event loop is busy waits for the GIL after each signature.
+    Measured over whole runs with RSA-2048, in messages per second:
+
+    - each message signed when it comes: 1,600 on one processor; 1,800 in a thread on two processors
+    - batches on the event loop's thread: 2,100 on one processor; 2,200 on two
+    - batches on the event loop's thread and a second thread: 2,900 on two processors
 
     Args:
-        key: signs.
-        section: for whom.
-        clock: the time.
+        key: the private key.
+        section: the signing domain and the selector.
+        clock: gives the time of the signature.
     """
 
     def __init__(self, key: SigningKey, section: DkimSection, clock: Clock) -> None:
@@ -54,7 +56,7 @@ class Signer:
         self._threads = ThreadPoolExecutor(max(self._others, 1), "dkim")
 
     async def sign(self, message: bytes) -> bytes:
-        """Return a message of 7-bit lines that end with CRLF, with its signature in front."""
+        """Return a message, which has 7-bit lines that end with CRLF, with its DKIM-Signature in front."""
         draft = self._field.draft(message, int(self._clock.now()))
         loop = asyncio.get_running_loop()
         signature: asyncio.Future[bytes] = loop.create_future()
@@ -68,7 +70,7 @@ class Signer:
         self._threads.shutdown()
 
     def _sign_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sign what waits, for some milliseconds at the most."""
+        """Sign up to 50 waiting messages, which blocks the event loop for about 10 ms."""
         some = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
         todo = deque((octets, signature) for octets, signature in some if not signature.done())
         results: list[tuple[asyncio.Future[bytes], bytes | Exception]] = []
@@ -88,35 +90,35 @@ class Signer:
         todo: deque[tuple[bytes, asyncio.Future[bytes]]],
         results: list[tuple[asyncio.Future[bytes], bytes | Exception]],
     ) -> None:
-        """Take from `todo` until nothing is left; runs in several threads at once."""
+        """Sign messages from `todo` until it is empty; runs in several threads at once."""
         with suppress(IndexError):
             while True:
                 octets, signature = todo.popleft()
                 try:
                     results.append((signature, self._key.sign(octets)))
-                except Exception as error:  # noqa: BLE001 - whoever waits for it has to know
+                except Exception as error:  # noqa: BLE001 - `sign` raises it to its caller
                     results.append((signature, error))
 
 
 def key_of(definition: Definition, settings: Settings, *, sandbox: bool) -> SigningKey | None:
-    """Return the key that signs a campaign; None where it asks for none, or where the sandbox has none.
+    """Return the key that signs a campaign; None if it has no `[dkim]`, or if it runs in the sandbox without a key.
 
     Raises:
-        SettingsError: there should be one, and there is none that can be used.
+        SettingsError: the campaign needs a key, and CAMPAIGN_DKIM_KEY is not set or names no usable key.
     """
     if definition.dkim is None or (settings.dkim_key is None and sandbox):
         return None
     if settings.dkim_key is None:
         need = "[dkim] needs CAMPAIGN_DKIM_KEY, the path of the private key in PEM form, which is not set"
         raise SettingsError(str(Problem(definition.path, f"{need}; set it, or leave [dkim] out.")))
-    from campaign.message.dkim.key import read_key  # noqa: PLC0415 - a campaign that signs nothing starts sooner without
+    from campaign.message.dkim.key import read_key  # noqa: PLC0415 - slow to import, and only signing needs it
 
     return read_key(settings.dkim_key)
 
 
 @contextmanager
 def signer_of(definition: Definition, settings: Settings, clock: Clock, *, sandbox: bool) -> Iterator[Signer | None]:
-    """Yield what signs a campaign's mails, or None where nothing does.
+    """Yield the signer of a campaign's mails, or None if they are not signed.
 
     Raises:
         SettingsError: see `key_of`.

@@ -1,1 +1,1 @@
-"""HTML of an email: where data may stand in it, its CSS inlined, and the text part made from it."""
+"""HTML of an email: escape data (`escaping`), inline CSS (`css`) and make the text part (`text`)."""

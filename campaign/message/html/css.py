@@ -1,4 +1,4 @@
-"""Inline the CSS of a rendered email, as mail programs need it. `inline_css` is the only door to css-inline."""
+"""Inline the CSS of a rendered email, as mail programs need it: `inline_css`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from campaign.errors import TemplateError
 
 _STYLE = re.compile(r"<style\b([^>]*)>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-#: An element with a class or an id within a conditional comment.
+#: An element with a class or an id inside a conditional comment.
 _FOR_OUTLOOK = re.compile(r"<!--\[if(?:(?!-->).)*?<[a-z][^>]*\s(?:class|id)\s*=", re.DOTALL | re.IGNORECASE)
 _DOCTYPE = re.compile(r"<!doctype[^>]*>\s*", re.IGNORECASE)
 _MEDIA = re.compile(r"""\bmedia\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
-#: Media queries that hold on every screen (Media Queries 4 §2.3).
+#: Media queries that match every screen (Media Queries 4 §2.3).
 _EVERY_SCREEN = frozenset({"", "all", "screen", "only screen"})
 #: Tells css-inline to leave a `<style>` alone (css-inline's README, "data-css-inline").
 _IGNORED = ' data-css-inline="ignore"'
-#: Outlook's conditions that are no comments, and the comments that an HTML parser makes of them.
+#: Outlook's conditions that are not written as comments, and the comments that an HTML parser turns them into.
 _BARE_CONDITION = re.compile(r"<!\[(?:if[^\]]*|endif)\]>", re.IGNORECASE)
 _PARSED_CONDITION = re.compile(r"<!--(\[(?:if[^\]]*|endif)\])-->", re.IGNORECASE)
 
@@ -25,8 +25,8 @@ _PARSED_CONDITION = re.compile(r"<!--(\[(?:if[^\]]*|endif)\])-->", re.IGNORECASE
 def inline_css(html: str) -> str:
     """Return a rendered document with the rules of its `<style>` elements as `style` attributes.
 
-    Rules that only a `<style>` can express (`@media`, `:hover`) stay there, as does every `<style>` whose `media`
-    is not every screen. A document without a rule to inline is returned unchanged. Nothing is fetched.
+    A `<style>` keeps the rules that only it can express (`@media`, `:hover`). A `<style>` whose `media` does not match
+    every screen stays as it is. A document without a rule to inline is returned unchanged. No stylesheet is fetched.
 
     Raises:
         TemplateError: css-inline cannot read the CSS.
@@ -41,7 +41,7 @@ def inline_css(html: str) -> str:
     inliner = css_inline.CSSInliner(
         keep_style_tags=True,
         keep_at_rules=True,
-        # Outlook reads elements that the parser takes for comments, so the rules for them must stay.
+        # Outlook reads elements that the parser treats as comments, so the rules for them must stay.
         remove_inlined_selectors=_FOR_OUTLOOK.search(html) is None,
         keep_link_tags=True,
         load_remote_stylesheets=False,
@@ -54,7 +54,7 @@ def inline_css(html: str) -> str:
 
 
 def _as_written(before: str, after: str) -> str:
-    """Return the inlined document with its whole document type and Outlook's conditions, which the parser rewrites."""
+    """Restore the document type and Outlook's conditions, which the parser rewrites."""
     if found := _DOCTYPE.search(before):
         after = _DOCTYPE.sub(lambda _: found[0], after, count=1)
     return _PARSED_CONDITION.sub(r"<!\1>", after) if _BARE_CONDITION.search(before) else after
@@ -74,7 +74,7 @@ def _is_for_every_screen(attributes: str) -> bool:
 
 @lru_cache(maxsize=64)  # the same for nearly every recipient
 def _has_rule(css: str) -> bool:
-    """Return whether a style sheet has a rule outside of `@media` and its like."""
+    """Return whether a style sheet has a rule outside of at-rules such as `@media`."""
     import tinycss2  # type: ignore[import-untyped] # noqa: PLC0415 - only a campaign with a <style> needs it
 
     return any(node.type == "qualified-rule" for node in tinycss2.parse_stylesheet(css, skip_comments=True))

@@ -1,6 +1,6 @@
-"""Data in HTML stays data: where a template would let a value become markup, script, style or a strange address.
+"""Keep data from becoming markup, script, style or an unsafe address in an HTML template: `with_escaping`.
 
-Escaping itself is Jinja's; this is about the places where escaping is not enough.
+Jinja does the escaping. This module handles the places where escaping is not enough.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from campaign.message.html.parsed_template import ParsedTemplate, Tag, Value
 
-#: Attributes that hold an address (WHATWG HTML, index of attributes; and the older ones that mail still uses).
+#: Attributes that hold a URL (WHATWG HTML, index of attributes; and older ones that mail still uses).
 _ADDRESSES = frozenset(
     {
         *("action", "background", "cite", "codebase", "data", "dynsrc", "formaction", "href", "icon", "longdesc"),
         *("lowsrc", "manifest", "ping", "poster", "profile", "src", "srcset", "xlink:href"),
     }
 )
-#: What an address in a mail may begin with, and what makes the host of one certain.
+#: How a URL in a mail may begin, and beginnings after which data cannot change its host.
 _ADDRESS = re.compile(r"\s*(?:https?://|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
 _CERTAIN = re.compile(r"\s*(?:https?://[^\s/?#]+[/?#]|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
-#: What a value may put into CSS: no address, no further rule, no way out of the attribute.
+#: What a value may put into CSS: it can add no URL and no other rule, and cannot close the attribute.
 _STYLE = re.compile(r"[\w\s.,#%+:;!-]*")
 _OUT_OF_PLACE = {
     HtmlContext.TAG: (
@@ -41,17 +41,17 @@ _OUT_OF_PLACE = {
     HtmlContext.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
     HtmlContext.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
 }
-#: Statements that put nothing in themselves.
+#: Statements that insert no text themselves.
 _CHOOSING = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
-#: Filters whose result is taken for markup.
+#: Filters whose result Jinja does not escape.
 _MARKUP_FILTERS = {"safe": "let data become markup", "tojson": "break out of a quoted attribute"}
 
 
 def web_address(value: str) -> str:
-    """Return the whole value of an attribute that holds an address, as it is.
+    """Return the whole value of an attribute that holds a URL, unchanged.
 
     Raises:
-        TemplateError: it does not begin like a web address, a mailto:, tel:, sms: or cid: address.
+        TemplateError: the value does not begin with http://, https://, mailto:, tel:, sms:, cid: or #.
     """
     if _ADDRESS.match(value) is None:
         raise TemplateError(
@@ -62,10 +62,10 @@ def web_address(value: str) -> str:
 
 
 def style_value(value: object) -> str:
-    """Return a value for a style as it is.
+    """Return a value for a style, unchanged.
 
     Raises:
-        TemplateError: it holds anything but words, numbers, colours and lengths.
+        TemplateError: the value holds anything but words, numbers, colours and lengths.
     """
     text = str(value)
     if _STYLE.fullmatch(text) is None:
@@ -77,15 +77,15 @@ FILTERS: dict[str, Callable[..., Any]] = {"web_address": web_address, "style_val
 
 
 def with_escaping(env: Environment, source: str, where: str) -> str:
-    """Return the source of an HTML template with checks around data in addresses and styles; no line moves.
+    """Return the source of an HTML template with checks around data in URLs and styles; line numbers stay the same.
 
     Args:
-        env: the environment that the template will be compiled in.
-        source: a source whose syntax is right.
+        env: the environment that compiles the template.
+        source: a source without syntax errors.
         where: the template's file.
 
     Raises:
-        TemplateError: data stands where no check could make it safe.
+        TemplateError: data stands in a place where no check can make it safe.
     """
     parts = parse_template(env, source)
     marks: list[tuple[int, str]] = []
@@ -143,7 +143,7 @@ def _checked(env: Environment, parts: ParsedTemplate, value: Value, where: str) 
 
 
 def _is_written(env: Environment, expression: str) -> bool:
-    """Return whether the outcome of `{{ … }}` stands in the template itself."""
+    """Return whether the result of `{{ … }}` is written in the template, so that it holds no data."""
     (output,) = env.parse(expression).body
     return isinstance(output, nodes.Output) and all(_is_constant(node) for node in output.nodes)
 
@@ -160,10 +160,10 @@ def _is_constant(node: nodes.Node | None) -> bool:
 
 
 def check_tree(tree: nodes.Template, where: str) -> None:
-    """Look for filters and statements by which an HTML template would take data for markup.
+    """Refuse filters and statements that would turn data into markup in an HTML template.
 
     Raises:
-        TemplateError: there is one.
+        TemplateError: the template uses one.
     """
     for node in tree.find_all(nodes.Filter):
         if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_constant(node.node)):

@@ -1,4 +1,4 @@
-"""An HTML template cut into text and Jinja tags, and where in the HTML each tag stands. Nothing is changed here."""
+"""Find the Jinja tags of an HTML template and the place of each in the HTML: `parse_template`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _BEGINNINGS = {"variable_begin": "expression", "block_begin": "statement", "comm
 class HtmlContext(Enum):
     """Where in the HTML a Jinja tag stands."""
 
-    #: Between elements, or in the text of one.
+    #: Between elements, or in the text of an element.
     TEXT = auto()
-    #: In `<title>` or `<textarea>`, which hold text and no comments.
+    #: In `<title>` or `<textarea>`, which hold only text.
     TITLE = auto()
     #: In `<style>`.
     STYLE = auto()
-    #: In `<script>` and its like.
+    #: In `<script>` or another element whose content is not HTML, such as `<iframe>`.
     SCRIPT = auto()
-    #: Between `<` and `>`, but in no value.
+    #: Between `<` and `>`, but outside an attribute's value.
     TAG = auto()
-    #: In the quoted value of an attribute.
+    #: In an attribute's value in quotes.
     VALUE = auto()
-    #: In the value of an attribute that has no quotes.
+    #: In an attribute's value without quotes.
     BARE = auto()
     #: In a comment or a declaration.
     COMMENT = auto()
@@ -50,23 +50,23 @@ _RAW = {
 
 @dataclass(slots=True)
 class Tag:
-    """A Jinja tag with its delimiters; `{% raw %}` and `{% endraw %}` are statements."""
+    """A Jinja tag with its delimiters; `{% raw %}` and `{% endraw %}` count as statements."""
 
     #: `expression`, `statement` or `comment`.
     kind: str
     start: int
     end: int
-    #: Counted from 1.
+    #: Line number, counted from 1.
     line: int
     place: HtmlContext = HtmlContext.TEXT
 
 
 @dataclass(slots=True)
 class Value:
-    """The quoted value of an attribute that holds Jinja tags."""
+    """An attribute's quoted value that contains Jinja tags."""
 
     attribute: str
-    #: Where the value begins and ends within its quotes.
+    #: Position of the value in the source, without its quotes; `end` is exclusive.
     start: int
     end: int = 0
     tags: list[Tag] = field(default_factory=list)
@@ -74,15 +74,15 @@ class Value:
 
 @dataclass(slots=True)
 class ParsedTemplate:
-    """A template's source, its Jinja tags and the attributes that hold some."""
+    """A template's source, its Jinja tags, and the attribute values that contain tags."""
 
-    #: With newlines for all line breaks.
+    #: All line breaks are newlines.
     source: str
     tags: list[Tag]
     values: list[Value]
 
     def text(self, tag: Tag) -> str:
-        """Return a tag as it is written."""
+        """Return a tag as it is written in the source."""
         return self.source[tag.start : tag.end]
 
     def keyword(self, tag: Tag) -> str:
@@ -92,7 +92,7 @@ class ParsedTemplate:
 
 
 def parse_template(env: Environment, source: str) -> ParsedTemplate:
-    """Return where the Jinja tags of a source stand; the source has been parsed before, so its syntax is right."""
+    """Return the Jinja tags of a source with their places; the source must have no syntax errors."""
     source = _NEWLINE.sub("\n", source)
     tags = _tags(env, source)
     scanner = _Scanner(source)
@@ -109,7 +109,7 @@ def _tags(env: Environment, source: str) -> list[Tag]:
     tags: list[Tag] = []
     position = 0
     for _, token, text in env.lexer.tokeniter(source, None):
-        # The lexer leaves out blanks that a `{%-` strips.
+        # The lexer skips blanks that a `{%-` strips.
         start = source.find(text, position)
         position = start + len(text)
         if token in _BEGINNINGS:
@@ -122,7 +122,7 @@ def _tags(env: Environment, source: str) -> list[Tag]:
 
 
 class _Scanner:
-    """Reads HTML as far as it takes to know the place of a Jinja tag (WHATWG HTML §13.2.5)."""
+    """Reads HTML only to know the place of each Jinja tag (WHATWG HTML §13.2.5)."""
 
     _ATTRIBUTE = re.compile(r"([^\s/>=][^\s/>=]*)(\s*=\s*)?")
     _CONDITION = re.compile(r"<!--\[if[^\]]*\]>(<!-->|-->)?", re.IGNORECASE)
@@ -133,7 +133,7 @@ class _Scanner:
         self.values: list[Value] = []
         self._source = source
         self._place = HtmlContext.TEXT
-        #: Within `<!--[if mso]>` and `<![endif]-->`: markup to Outlook, a comment to all others.
+        #: Whether the scanner is between `<!--[if mso]>` and `<![endif]-->`, which only Outlook reads as markup.
         self._conditional = False
         self._element = ""
         self._closing = ""
@@ -142,7 +142,7 @@ class _Scanner:
         self._value: Value | None = None
 
     def meet(self, tag: Tag) -> None:
-        """Note the place of a Jinja tag that stands where the scanner has come to."""
+        """Set the place of the Jinja tag at the scanner's position."""
         if self._place is HtmlContext.TAG and self._attribute:
             self._place = HtmlContext.BARE
         tag.place = self._place

@@ -1,1 +1,1 @@
-"""The bytes of an email: header fields, encoded bodies, and the structure around them."""
+"""Build the bytes of an email: header fields (`headers`), bodies (`bodies`), MIME structure (`mime_template`)."""

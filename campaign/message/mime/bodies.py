@@ -1,4 +1,4 @@
-"""Bodies of a message as bytes: quoted-printable, or 8bit where the text allows it. No headers, no MIME parts."""
+"""Encode a body as bytes: `quoted_printable`, or `eight_bit` if the text allows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from binascii import b2a_qp
 MAX_LINE = 998
 _MAX_ENCODED_LINE = 76
 
-#: What something on the way might change at the beginning of a line.
+#: Beginnings of a line that a mail relay might change.
 _GUARDED = (b".", b"From ")
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -21,7 +21,7 @@ def with_newlines(text: str) -> str:
 
 
 def utf8(text: str) -> bytes:
-    """Return a text in UTF-8; what is no character (a lone surrogate) becomes U+FFFD."""
+    """Return a text in UTF-8; a lone surrogate becomes U+FFFD."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -31,13 +31,13 @@ def utf8(text: str) -> bytes:
 def quoted_printable(text: str) -> bytes:
     """Return a text with newlines in quoted-printable (RFC 2045 §6.7): lines of at most 76 bytes, CRLF between them.
 
-    No line begins with a full stop or with `From `, so that nothing on the way has to change it.
+    No line begins with a full stop or with `From `, so that no mail relay has to change it.
     """
     return b"\r\n".join(map(_encoded, text.split("\n")))
 
 
 def _encoded(line: str) -> bytes:
-    """Return one line encoded, on as many lines as it takes."""
+    """Return one line encoded; if it is long, on several lines."""
     encoded = b2a_qp(utf8(line))
     if encoded.startswith(_GUARDED) or b"\n." in encoded or b"\nFrom " in encoded:
         return b"\r\n".join(map(_guarded, encoded.split(b"\n")))
@@ -45,7 +45,7 @@ def _encoded(line: str) -> bytes:
 
 
 def _guarded(line: bytes) -> bytes:
-    """Return an encoded line whose first octet is encoded too where that is needed, on as many lines as it takes."""
+    """Encode the first byte of an encoded line too if it is guarded; if the line gets too long, split it."""
     if not line.startswith(_GUARDED):
         return line
     first = b"=%02X" % line[0]
@@ -55,15 +55,15 @@ def _guarded(line: bytes) -> bytes:
 
 
 def eight_bit(text: str) -> bytes | None:
-    """Return a text with newlines as 8bit data (RFC 2045 §2.8), CRLF between lines, or None where it may not be.
+    """Return a text with newlines as 8bit data (RFC 2045 §2.8), CRLF between lines, or None if 8bit is not allowed.
 
-    It may not with a NUL, or with a line of more than 998 octets.
+    8bit allows no NUL and no line of more than 998 bytes.
     """
     octets = utf8(text)
     if b"\0" in octets:
         return None
     begin, last = 0, len(octets) - MAX_LINE
-    while begin < last:  # from one line to the last that begins within reach of it
+    while begin < last:  # jump to the last line that begins within 998 bytes
         begin = octets.rfind(b"\n", begin, begin + MAX_LINE + 1) + 1
         if not begin:
             return None

@@ -1,7 +1,7 @@
-"""Header fields as bytes, by a strict rule of our own: plain ASCII as it is, everything else as encoded words.
+"""Write header fields as bytes: plain ASCII unchanged, all other text as encoded words (RFC 2047).
 
-The library's folding is never used: an encoded word in the data can make it write a header of its own
-(CVE-2024-6923). Which headers a message has is no matter of this file.
+The folding of Python's `email` is not used: an encoded word in the data can make it write an additional header
+(CVE-2024-6923). `mime_template.py` chooses the headers of a message.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from functools import lru_cache
 from campaign.config.address import normalise_address
 from campaign.errors import TemplateError
 
-#: RFC 5322 §2.1.1 limits a line to 998 characters; nobody reads a longer subject.
+#: RFC 5322 §2.1.1 limits a line to 998 characters; a longer subject is certainly a mistake.
 MAX_LENGTH = 998
-#: RFC 2047 §2: a line that holds an encoded word, and the encoded word itself.
+#: RFC 2047 §2: characters of a line with an encoded word, and of the encoded word.
 _MAX_ENCODED_LINE = 76
 _MAX_ENCODED_WORD = 75
 _OPENING, _CLOSING = "=?utf-8?B?", "?="
 
 #: Blanks and line breaks of any kind become one space.
 _BREAKS = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
-#: Control characters, and the bidirectional embeddings, overrides and isolates that make a text look like another.
+#: Control characters, and bidirectional embeddings, overrides and isolates, which make a text look like another one.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 #: A word with the blanks before it.
@@ -40,7 +40,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def one_line(text: str) -> str:
-    """Return a text as a header may hold it: on one line, without control characters, without blanks around."""
+    """Return a text for a header: on one line, without control characters, without blanks at both ends."""
     if text.isascii() and text.isprintable():
         return text.strip()
     text = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
@@ -48,7 +48,7 @@ def one_line(text: str) -> str:
 
 
 def unstructured(name: str, text: str) -> bytes:
-    """Return the field `name` (RFC 5322 §2.2.1) with a text that `one_line` has passed, folded, with CRLF.
+    """Return the field `name` (RFC 5322 §2.2.1) with a text from `one_line`, folded, with CRLF.
 
     Raises:
         TemplateError: the text is empty or longer than 998 characters.
@@ -88,7 +88,7 @@ def mailbox(name: str, text: str) -> bytes:
 
 
 def split_mailbox(text: str) -> tuple[str, str]:
-    """Return the display name, unquoted, on one line and with single blanks, and the address of a mailbox.
+    """Return a mailbox's display name, unquoted, on one line and with single blanks, and its address.
 
     Raises:
         ValueError: the text is not one mailbox with a plain ASCII address; the message is a sentence.
@@ -105,14 +105,14 @@ def split_mailbox(text: str) -> tuple[str, str]:
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text is one plain ASCII address that may stand in a header as it is."""
-    # `=?` would let it be read as an encoded word
+    """Return whether a text is one plain ASCII address that is valid in a header without encoding."""
+    # with `=?` a reader could take it for an encoded word
     return len(text) <= _MAX_ADDRESS and "=?" not in text and _ADDRESS.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=8)
 def date(when: datetime) -> bytes:
-    """Return the Date field (RFC 5322 §3.3) of an aware instant, in UTC."""
+    """Return the Date field (RFC 5322 §3.3) of an aware datetime, in UTC."""
     when = when.astimezone(UTC)
     return (
         f"Date: {_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04} "
@@ -121,13 +121,13 @@ def date(when: datetime) -> bytes:
 
 
 def encoded_words(text: str, used: int) -> list[str]:
-    """Return a text as encoded words (RFC 2047 §2), one a line.
+    """Return a text as encoded words (RFC 2047 §2), one per line.
 
-    No word splits a character (§5 (3)), and the blanks between two words are not part of the text (§6.2).
+    No character is split between two words (§5 (3)), and blanks between two words are not part of the text (§6.2).
 
     Args:
         text: any text without lone surrogates.
-        used: the columns that are taken on the first line.
+        used: the columns that are already used on the first line.
     """
     room = _octets_in(_MAX_ENCODED_LINE - used)
     if len(whole := text.encode()) <= room:
@@ -154,7 +154,7 @@ def _encoded_word(octets: bytes | bytearray) -> str:
 
 
 def _folded(text: str, used: int) -> list[str]:
-    """Return the lines of a text that is broken before single words, or nothing where a word is too long."""
+    """Return the lines of a text, folded before words; an empty list if a word is too long for a line."""
     lines: list[str] = []
     line = ""
     for word in _WORDS.findall(text):

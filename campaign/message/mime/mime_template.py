@@ -1,6 +1,6 @@
-"""The bytes of a message around what varies: built once by the standard library, filled in for each recipient.
+"""Build the MIME structure of a message once and fill it in for each recipient: `MimeTemplate.fill`.
 
-What the subject and the bodies say is rendered elsewhere.
+The standard library builds the fixed parts. `renderer.py` renders the subject and the bodies.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _TEXT, _HTML = b"@text@", b"@html@"
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
 #: RFC 5322 §2.1.1.
 _MAX_LINE = 998
-# A field's value as it may look when it is done: printable ASCII, folded before something printable.
+# A field's value as it may be sent: printable ASCII; after each fold a printable character that is not a space.
 _VALUE = rb"[!-~][ -~]*(?:\r\n +[!-~][ -~]*)*"
 
 
 class _Parts(NamedTuple):
-    """The bytes behind the headers that vary, to the closing boundary, cut at the two bodies."""
+    """The bytes after the varying headers, up to the closing boundary, split at the two bodies."""
 
     before_text: bytes
     before_html: bytes
@@ -33,16 +33,17 @@ class _Parts(NamedTuple):
 
 
 class MimeTemplate:
-    """A multipart/alternative message with its fixed headers, text first, HTML second.
+    """A multipart/alternative message with its fixed headers, the text part first, the HTML part second.
 
     Args:
-        sender: one mailbox, as `headers.mailbox` reads it; the same for `reply_to`.
+        sender: one mailbox, as `headers.mailbox` parses it.
+        reply_to: likewise; None: the message has no Reply-To.
         list_id: the value of List-Id (RFC 2919).
-        boundary: the boundary of the parts; it holds `=_`, which no quoted-printable body can
+        boundary: the boundary of the parts; it must contain `=_`, which never occurs in a quoted-printable body
             (RFC 2045 §6.7 (5)).
 
     Raises:
-        ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is no header.
+        ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is not valid.
     """
 
     def __init__(self, *, sender: str, reply_to: str | None, list_id: str, boundary: str) -> None:
@@ -70,22 +71,22 @@ class MimeTemplate:
         html: str,
         eight_bit: bool,
     ) -> bytes:
-        """Return the message with CRLF line ends; no line is longer than 998 octets.
+        """Return the message with CRLF line ends; no line is longer than 998 bytes.
 
         Args:
             to: one plain ASCII address.
-            subject: on one line, as `headers.one_line` returns it.
-            date: an aware instant.
-            message_id: with its angle brackets.
-            text: the text body, with newlines.
+            subject: one line, as `headers.one_line` returns it.
+            date: an aware datetime.
+            message_id: the Message-ID with its angle brackets.
+            text: the text body, with newlines as line breaks.
             html: the HTML body, likewise.
-            eight_bit: whether 8bit bodies may be sent (RFC 6152); one that has too long a line, a NUL or the boundary
-                is encoded all the same.
+            eight_bit: whether 8bit bodies may be sent (RFC 6152); a body that has a line of more than 998 bytes, a NUL
+                or the boundary is still sent as quoted-printable.
 
         Raises:
-            TemplateError: the subject is empty or too long, the address is not a plain one, or the header block
-                would not hold exactly the headers that were meant.
-            ValueError: the Message-ID is not one.
+            TemplateError: the subject is empty or too long, `to` is not one plain address, or the header block would
+                not contain exactly the intended headers.
+            ValueError: the Message-ID is malformed.
         """
         varying = self.headers(to=to, subject=subject, date=date, message_id=message_id)
         text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
@@ -95,7 +96,7 @@ class MimeTemplate:
         return b"".join((self._from, varying, *body))
 
     def headers(self, *, to: str, subject: str, date: datetime, message_id: str) -> bytes:
-        """Return the headers that vary, as `fill` takes them.
+        """Return the headers that differ for each recipient; see `fill` for the arguments.
 
         Raises:
             TemplateError, ValueError: see `fill`.
@@ -133,14 +134,14 @@ def _parts(fixed: bytes, boundary: str, text: str, html: str) -> _Parts:
     for part in message.iter_parts():
         del part["MIME-Version"]
     if "8bit" in (text, html):
-        # RFC 2045 §6.4: the whole says so when a part does.
+        # RFC 2045 §6.4: if a part is 8bit, the multipart must be declared 8bit too.
         message["Content-Transfer-Encoding"] = "8bit"
-    # What follows a body is the line break that belongs to the next boundary (RFC 2046 §5.1.1).
+    # The line break after a body belongs to the next boundary (RFC 2046 §5.1.1).
     before_text, _, rest = message.as_bytes().partition(_TEXT + b"\r\n")
     before_html, _, after_html = rest.partition(_HTML + b"\r\n")
     return _Parts(fixed + before_text, before_html, after_html)
 
 
 def _fields(*names: str) -> re.Pattern[bytes]:
-    """Return what matches a block of exactly these headers, each of them complete."""
+    """Return a pattern that matches a block of exactly these headers, each one complete."""
     return re.compile(b"".join(b"%b: %b\r\n" % (name.encode("ascii"), _VALUE) for name in names))
