@@ -152,3 +152,12 @@ class Problem:
         """Return `file:line: text`, the form that editors follow."""
         where = f"{self.file}:{self.line}" if self.line is not None else f"{self.file}"
         return f"{where}: {self.text}"
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:
+    """Return the first `CampaignError` of those that ended a group of tasks; None if there is none."""
+    for error in group.exceptions:
+        found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, CampaignError):
+            return found
+    return None

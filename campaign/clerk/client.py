@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 import zlib
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ _MAX_ANSWER_BYTES = 10_000_000
 #: zlib's `wbits`: accept the gzip and zlib formats, with the largest window.
 _GZIP = 47
 _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
+
+
+#: httpx logs each URL, and those of users hold their addresses.
+_USERS_PATH = "/v1/users?"
+logging.getLogger("httpx").addFilter(lambda record: _USERS_PATH not in record.getMessage())
 
 
 class Clerk:

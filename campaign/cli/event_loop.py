@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from campaign.delivery.run import first_error
+from campaign.errors import first_error
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -23,7 +23,7 @@ from campaign.cli.group import (
 from campaign.errors import CannotStartError
 
 if TYPE_CHECKING:
-    from campaign.delivery.run import Result
+    from campaign.delivery.observer import Result
 
 
 @commands.command()
@@ -32,10 +32,21 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), help="Send to at most this many recipients in this run.")
 @click.option("--no-wait", is_flag=True, help="End when nothing is due now, instead of waiting for retries.")
 @SANDBOX
+@click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
 @click.option("--yes", is_flag=True, help="Send for real without asking.")
 @click.option("--open", "browser", is_flag=True, help="Open the sandbox's inbox in the browser afterwards.")
 def run(
-    file: Path, recipients: Path | None, limit: int | None, *, no_wait: bool, sandbox: bool, yes: bool, browser: bool
+    file: Path,
+    recipients: Path | None,
+    limit: int | None,
+    *,
+    no_wait: bool,
+    sandbox: bool,
+    verbose: int,
+    log_format: str | None,
+    yes: bool,
+    browser: bool,
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
@@ -48,6 +59,10 @@ def run(
         raise CannotStartError("this would send for real, and there is no terminal to ask on: add --yes to go on.")
     if browser and not is_sandbox(definition, settings, asked=sandbox):
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
+    if verbose or log_format:
+        from campaign.cli.log_output import show_logs  # noqa: PLC0415
+
+        show_logs(verbose=verbose, form=log_format or "text")
     report = RunReport(console(), assume_yes=yes)
     try:
         result = awaited(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))

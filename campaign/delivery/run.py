@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
 from campaign.delivery.composer import Composer
 from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.failures import Failures
+from campaign.delivery.observer import Observer, Plan, Result
 from campaign.delivery.pipeline import Pipeline
 from campaign.delivery.rate_limiter import RateLimiter, RateLimits
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
+from campaign.delivery.run_logging import LoggingObserver, log_end, log_error
 from campaign.delivery.scheduler import Scheduler
 from campaign.delivery.services import needs_clerk, needs_user_id, open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
-from campaign.errors import CampaignError, SendLogError
+from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.dry_run import checked_rows
@@ -38,64 +39,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
-    from campaign.model import Delivery, Outcome, Recovered, Summary
-    from campaign.sendlog import Enlistment, PreparationLog
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run is about to do, for the person who starts it."""
-
-    definition: Definition
-    services: Services
-    recovered: Recovered
-    enlistment: Enlistment
-    #: The templates are others than in the last run.
-    templates_changed: bool
-    summary: Summary
-
-    @property
-    def to_send(self) -> int:
-        """How many recipients of this CSV are queued."""
-        return self.summary.here.get(Status.QUEUED, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended."""
-
-    summary: Summary
-    #: It was asked to stop.
-    interrupted: bool
-    services: Services
-
-
-class Observer(Protocol):
-    """Who is told what happens."""
-
-    def opened(self, services: Services) -> None:
-        """The servers are known."""
-        ...
-
-    def confirm(self, plan: Plan) -> bool:
-        """Everything is enlisted and nothing is sent; return whether to go on."""
-        ...
-
-    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        """A recipient's try has ended."""
-        ...
-
-    def waiting(self, why: str, seconds: float) -> None:
-        """Nothing goes out for so long."""
-        ...
-
-    def notice(self, sentence: str) -> None:
-        """Something happened that a person should know at once."""
-        ...
-
-    def stopping(self) -> None:
-        """The first signal came: what is in hand is finished."""
-        ...
+    from campaign.sendlog import PreparationLog
 
 
 async def run(
@@ -117,6 +61,24 @@ async def run(
         ServiceRefusesError: Clerk or the mail server refuses us.
         SendLogError: the log cannot be written any longer.
     """
+    try:
+        result = await _run(definition, settings, LoggingObserver(observer), sandbox=sandbox, wait=wait, limit=limit)
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        log_error(error or group)
+        if error is None:
+            raise
+        raise error from None
+    except CampaignError as error:
+        log_error(error)
+        raise
+    log_end(result.summary, interrupted=result.interrupted)
+    return result
+
+
+async def _run(
+    definition: Definition, settings: Settings, observer: Observer, *, sandbox: bool, wait: bool, limit: int | None
+) -> Result:
     clock = SystemClock()
     template = MessageTemplate.load(definition)
     async with open_services(definition, settings, sandbox=sandbox) as services:
@@ -274,12 +236,3 @@ async def _token_issuer(
             clock=clock,
             expires_in=definition.link.expires_in,
         )
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> CampaignError | None:
-    """Return the error of ours that ended a group of tasks, if it was one of ours."""
-    for error in group.exceptions:
-        found = first_error(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, CampaignError):
-            return found
-    return None

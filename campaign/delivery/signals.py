@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def caught(on_first: Callable[[], None]) -> Iterator[list[int]]:
-    """Call `on_first` at the first SIGINT or SIGTERM, and cancel the task at the second; yield those that came."""
+    """Call `on_first` at the first SIGINT or SIGTERM, and cancel the task at the second; yield those that came.
+
+    Python delivers signals to the main thread only: a run in another thread is stopped by cancelling its task.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield []
+        return
     loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
 
     def on_signal(number: int) -> None:

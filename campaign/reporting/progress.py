@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from campaign.delivery.run import Plan, Result
+    from campaign.delivery.observer import Plan, Result
     from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
 

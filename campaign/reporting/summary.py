@@ -13,7 +13,7 @@ from campaign.words import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from campaign.delivery.run import Plan
+    from campaign.delivery.observer import Plan
     from campaign.model import Summary
 
 #: What each state means, in the closing table.

@@ -1,0 +1,96 @@
+"""Log a run through `logging` under `campaign.run`: `LoggingObserver`. No address, token or key is ever logged.
+
+The start, waits, pauses and the end are at INFO and WARNING, each attempt at DEBUG with its row's number. Nothing is
+shown unless the application, or `campaign run --verbose`, sets a handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from campaign.words import printable
+
+if TYPE_CHECKING:
+    from campaign.delivery.observer import Observer, Plan
+    from campaign.delivery.services import Services
+    from campaign.model import Delivery, Outcome, Summary
+
+LOG = logging.getLogger("campaign.run")
+LOG.addHandler(logging.NullHandler())
+
+#: A word with an `@`, also percent-encoded or quoted by a server, and a word that is long enough to be a token.
+_PERSONAL = re.compile(r"\S*(?:@|%40)\S*|[A-Za-z0-9_\-+/.=%]{32,}")
+
+
+def safe(text: str) -> str:
+    """Return a sentence without addresses and tokens, which a server may quote in its replies."""
+    return _PERSONAL.sub("…", printable(text))
+
+
+class LoggingObserver:
+    """Logs what happens in a run, and hands it on to the run's own observer.
+
+    Args:
+        observer: told everything, and asked before anything is sent.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def opened(self, services: Services) -> None:
+        """Log which services the run uses."""
+        where = "the sandbox" if services.maildir is not None else services.smtp.label
+        LOG.info("using %s", where, extra={"event": "opened", "sandbox": services.maildir is not None})
+        self._observer.opened(services)
+
+    def confirm(self, plan: Plan) -> bool:
+        """Log how many rows are queued, and whether the run goes on."""
+        goes_on = self._observer.confirm(plan)
+        name, rows = plan.definition.name, plan.to_send
+        fields = {"event": "started" if goes_on else "declined", "campaign": name, "queued": rows}
+        LOG.info("%s: %d rows queued%s", name, rows, "" if goes_on else "; not confirmed", extra=fields)
+        return goes_on
+
+    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Log an attempt's outcome by its row's number."""
+        if LOG.isEnabledFor(logging.DEBUG):
+            row, attempt, reason = delivery.recipient.line, delivery.attempts, safe(outcome.reason or "")
+            fields: dict[str, object] = {
+                "event": "settled",
+                "row": row,
+                "attempt": attempt,
+                "state": str(outcome.status),
+            }
+            if outcome.reply is not None:
+                fields["code"] = outcome.reply.code
+            LOG.debug("row %d: %s%s", row, outcome.status, f": {reason}" if reason else "", extra=fields)
+        self._observer.settled(delivery, outcome)
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Log why nothing is sent, and for how long."""
+        LOG.info("waiting %.1f s: %s", seconds, safe(why), extra={"event": "waiting", "seconds": round(seconds, 3)})
+        self._observer.waiting(why, seconds)
+
+    def notice(self, sentence: str) -> None:
+        """Log what the operator should know at once, such as a domain that is paused."""
+        LOG.warning("%s", safe(sentence), extra={"event": "notice"})
+        self._observer.notice(sentence)
+
+    def stopping(self) -> None:
+        """Log that a signal stops the run."""
+        LOG.warning("stopping: the deliveries under way are finished", extra={"event": "stopping"})
+        self._observer.stopping()
+
+
+def log_end(summary: Summary, *, interrupted: bool) -> None:
+    """Log the counts with which a run ended."""
+    counts = {str(state): number for state, number in summary.here.items()}
+    told = ", ".join(f"{number} {state}" for state, number in counts.items())
+    LOG.info("ended: %s", told, extra={"event": "ended", "interrupted": interrupted, "counts": counts})
+
+
+def log_error(error: BaseException) -> None:
+    """Log the error that ended a run."""
+    LOG.error("%s: %s", type(error).__name__, safe(str(error)), extra={"event": "error", "error": type(error).__name__})
