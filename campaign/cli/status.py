@@ -18,7 +18,7 @@ def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
 
     Without FILE it shows every campaign in the send log.
     """
-    from campaign.reporting.log_export import statuses  # noqa: PLC0415
+    from campaign.reporting.status import statuses  # noqa: PLC0415
 
     definition = definition_of(file) if file else None
     say(statuses(settings_of(), definition, as_json=as_json, sandbox=sandbox, file=file))

@@ -27,9 +27,9 @@ class MalformedReplyError(Exception):
 class Reply:
     """One complete reply."""
 
-    def __init__(self, code: int, octets: bytes) -> None:
+    def __init__(self, code: int, data: bytes) -> None:
         self.code = code
-        self._octets = octets
+        self._data = data
 
     def __repr__(self) -> str:
         """Return the reply as it stands in logs."""
@@ -38,7 +38,7 @@ class Reply:
     @property
     def text(self) -> str:
         """The text of all lines, joined with spaces."""
-        return self._octets.decode("utf-8", "replace")
+        return self._data.decode("utf-8", "replace")
 
     @cached_property
     def receipt(self) -> Receipt:

@@ -93,7 +93,7 @@ def read_key(path: Path) -> SigningKey:
     if isinstance(key, Ed25519PrivateKey):
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         # RFC 8463 §3: PureEdDSA of the hash
-        return SigningKey("ed25519", 256, b64encode(raw).decode(), lambda octets: key.sign(sha256(octets).digest()))
+        return SigningKey("ed25519", 256, b64encode(raw).decode(), lambda data: key.sign(sha256(data).digest()))
     if not isinstance(key, RSAPrivateKey):
         raise SettingsError(f"{name} holds a key that is neither RSA nor Ed25519; {make}")
     if key.key_size < _MIN_RSA_BITS:
@@ -102,7 +102,7 @@ def read_key(path: Path) -> SigningKey:
         )
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     padding, digest = PKCS1v15(), SHA256()
-    return SigningKey("rsa", key.key_size, b64encode(der).decode(), lambda octets: key.sign(octets, padding, digest))
+    return SigningKey("rsa", key.key_size, b64encode(der).decode(), lambda data: key.sign(data, padding, digest))
 
 
 def _making(path: Path) -> str:

@@ -37,7 +37,7 @@ class Draft(NamedTuple):
 
     field: bytes
     #: The bytes to sign.
-    octets: bytes
+    data: bytes
 
 
 class DkimField:

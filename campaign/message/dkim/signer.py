@@ -60,7 +60,7 @@ class Signer:
         draft = self._field.draft(message, int(self._clock.now()))
         loop = asyncio.get_running_loop()
         signature: asyncio.Future[bytes] = loop.create_future()
-        self._waiting.append((draft.octets, signature))
+        self._waiting.append((draft.data, signature))
         if len(self._waiting) == 1:
             loop.call_soon(self._sign_all, loop)
         return signed(draft, await signature, message)
@@ -72,7 +72,7 @@ class Signer:
     def _sign_all(self, loop: asyncio.AbstractEventLoop) -> None:
         """Sign up to 50 waiting messages, which blocks the event loop for about 10 ms."""
         some = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
-        todo = deque((octets, signature) for octets, signature in some if not signature.done())
+        todo = deque((data, signature) for data, signature in some if not signature.done())
         results: list[tuple[asyncio.Future[bytes], bytes | Exception]] = []
         others = [self._threads.submit(self._work, todo, results) for _ in range(min(self._others, len(todo) - 1))]
         self._work(todo, results)
@@ -93,9 +93,9 @@ class Signer:
         """Sign messages from `todo` until it is empty; runs in several threads at once."""
         with suppress(IndexError):
             while True:
-                octets, signature = todo.popleft()
+                data, signature = todo.popleft()
                 try:
-                    results.append((signature, self._key.sign(octets)))
+                    results.append((signature, self._key.sign(data)))
                 except Exception as error:  # noqa: BLE001 - `sign` raises it to its caller
                     results.append((signature, error))
 

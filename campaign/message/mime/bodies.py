@@ -59,12 +59,12 @@ def eight_bit(text: str) -> bytes | None:
 
     8bit allows no NUL and no line of more than 998 bytes.
     """
-    octets = utf8(text)
-    if b"\0" in octets:
+    encoded = utf8(text)
+    if b"\0" in encoded:
         return None
-    begin, last = 0, len(octets) - MAX_LINE
+    begin, last = 0, len(encoded) - MAX_LINE
     while begin < last:  # jump to the last line that begins within 998 bytes
-        begin = octets.rfind(b"\n", begin, begin + MAX_LINE + 1) + 1
+        begin = encoded.rfind(b"\n", begin, begin + MAX_LINE + 1) + 1
         if not begin:
             return None
-    return octets.replace(b"\n", b"\r\n")
+    return encoded.replace(b"\n", b"\r\n")

@@ -133,15 +133,15 @@ def encoded_words(text: str, used: int) -> list[str]:
     if len(whole := text.encode()) <= room:
         return [_encoded_word(whole)]
     words: list[str] = []
-    octets = bytearray()
+    encoded = bytearray()
     for character in text:
         more = character.encode()
-        if len(octets) + len(more) > room:
-            words.append(_encoded_word(octets))
-            octets.clear()
+        if len(encoded) + len(more) > room:
+            words.append(_encoded_word(encoded))
+            encoded.clear()
             room = _octets_in(_MAX_ENCODED_LINE - 1)
-        octets += more
-    words.append(_encoded_word(octets))
+        encoded += more
+    words.append(_encoded_word(encoded))
     return words
 
 
@@ -149,8 +149,8 @@ def _octets_in(columns: int) -> int:
     return (min(columns, _MAX_ENCODED_WORD) - len(_OPENING) - len(_CLOSING)) // 4 * 3
 
 
-def _encoded_word(octets: bytes | bytearray) -> str:
-    return f"{_OPENING}{b2a_base64(octets, newline=False).decode('ascii')}{_CLOSING}"
+def _encoded_word(encoded: bytes | bytearray) -> str:
+    return f"{_OPENING}{b2a_base64(encoded, newline=False).decode('ascii')}{_CLOSING}"
 
 
 def _folded(text: str, used: int) -> list[str]:

@@ -183,11 +183,11 @@ def iso(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000).astimezone().isoformat(timespec="seconds")
 
 
-def size(octets: int) -> str:
+def size(count: int) -> str:
     """Return `812 B`, `8.4 kB`, `1.2 MB`."""
-    if octets < 1000:
-        return f"{octets} B"
-    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def list_name(list_id: str) -> str:

@@ -73,7 +73,7 @@ def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, r
 def sign(key: SigningKey, message: bytes, *, domain: str = "acme.example", selector: str = "s1") -> bytes:
     """Return a message with its signature in front."""
     draft = DkimField(algorithm=key.algorithm, domain=domain, selector=selector).draft(message, AT)
-    return signed(draft, key.sign(draft.octets), message)
+    return signed(draft, key.sign(draft.data), message)
 
 
 def tags(message: bytes) -> dict[str, str]:

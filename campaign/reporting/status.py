@@ -1,0 +1,50 @@
+"""Show the counts of one campaign, or of all in a send log, as tables or as JSON: `statuses`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from campaign.clock import SystemClock
+from campaign.delivery.services import log_path
+from campaign.model import Status
+from campaign.reporting.progress import as_text
+from campaign.reporting.summary import advice, table
+from campaign.sendlog import LogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
+    from campaign.model import Summary
+
+
+def statuses(
+    settings: Settings, definition: Definition | None, *, as_json: bool, sandbox: bool, file: Path | None
+) -> Iterator[str]:
+    """Yield the counts of one campaign, or of every campaign in the log.
+
+    Raises:
+        SendLogUnusableError: there is no log, or it cannot be read.
+    """
+    reader, now = LogReader(log_path(settings, asked=sandbox)), SystemClock().now()
+    try:
+        names = [definition.name] if definition else reader.campaigns()
+        for name in names:
+            summary = reader.summary(name, now=now)
+            if as_json:
+                yield json.dumps(counts(summary))
+            else:
+                yield f"{name} ({reader.path})"
+                yield as_text(table(summary, reader.reasons(name)))
+                yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
+    finally:
+        reader.close()
+
+
+def counts(summary: Summary) -> dict[str, Any]:
+    """Return the object that `status --json` prints."""
+    states = {str(status): summary[status] for status in Status}
+    return {"campaign": summary.campaign, "recipients": summary.recipients, **states}
