@@ -39,9 +39,9 @@ class Message:
 class MessageTemplate:
     """A campaign's compiled message; everything that is the same for all recipients is computed once."""
 
-    def __init__(self, renderer: Renderer, skeleton: MimeTemplate) -> None:
+    def __init__(self, renderer: Renderer, mime: MimeTemplate) -> None:
         self._renderer = renderer
-        self._skeleton = skeleton
+        self._mime = mime
         #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would change.
         self.fingerprint = renderer.fingerprint
 
@@ -55,7 +55,7 @@ class MessageTemplate:
         """
         renderer = Renderer(definition)
         try:
-            skeleton = MimeTemplate(
+            mime = MimeTemplate(
                 sender=definition.email.sender,
                 reply_to=definition.email.reply_to,
                 list_id=list_id(definition.name, definition.email.sender),
@@ -63,7 +63,12 @@ class MessageTemplate:
             )
         except ValueError as error:
             raise DefinitionError(f"{definition.path}: {error}") from None
-        return cls(renderer, skeleton)
+        return cls(renderer, mime)
+
+    @property
+    def files(self) -> list[str]:
+        """The template files that were read, in the order of their names."""
+        return self._renderer.files
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
@@ -96,7 +101,7 @@ class MessageTemplate:
             ValueError: the Message-ID is malformed, or the token is missing.
         """
         subject, html, text, links = self._renderer.render(variables, token)
-        data = self._skeleton.fill(
+        data = self._mime.fill(
             to=email,
             subject=subject,
             date=date,
@@ -118,7 +123,7 @@ class MessageTemplate:
             TemplateError, ValueError: see `compose`.
         """
         subject = self._renderer.check(variables, token)
-        self._skeleton.headers(to=email, subject=subject, date=date, message_id=message_id)
+        self._mime.headers(to=email, subject=subject, date=date, message_id=message_id)
 
 
 def list_id(name: str, sender: str) -> str:

@@ -113,6 +113,11 @@ class Renderer:
             )
         return env.get_template(name)
 
+    @property
+    def files(self) -> list[str]:
+        """The files that the message is made of, in the order of their names."""
+        return sorted(self._folder.path_of(name) for name in self._folder.sources)
+
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours)

@@ -16,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from campaign.errors import TemplateError
 from campaign.message import filters
+from campaign.message.filters import shown
 from campaign.message.html import escaping as guards
 from campaign.message.template_errors import located, sentence
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: At most this many files are searched for a name similar to a missing template.
 _MAX_FILES_WALKED = 1000
+#: The endings of files that a template may include. Others in the folder may hold keys, settings or recipients.
+_INCLUDABLE = frozenset({".html", ".htm", ".txt", ".css", ".j2", ".jinja", ".jinja2", ".mjml", ".md", ".svg"})
 _REFERENCES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
 
 
@@ -225,6 +228,11 @@ def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[st
         )
     found = []
     for name in names:
+        if not _may_be_included(name):
+            raise TemplateError(
+                f"{where}:{node.lineno}: A template cannot use {shown(name)}. It can use files of its folder that end "
+                f"in {', '.join(sorted(_INCLUDABLE))} and whose path has no part that begins with a dot."
+            )
         try:
             folder.read(name)
             found.append(name)
@@ -233,6 +241,12 @@ def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[st
     if not found and not getattr(node, "ignore_missing", False):
         raise TemplateError(f"{where}:{node.lineno}: There is no template {names[0]}; {folder.nearest(names[0])}")
     return found
+
+
+def _may_be_included(name: str) -> bool:
+    *folders, file = name.split("/")
+    hidden = any(part.startswith(".") and part not in {".", ".."} for part in (*folders, file))
+    return not hidden and os.path.splitext(file)[1].lower() in _INCLUDABLE  # noqa: PTH122 - a template's name is no path
 
 
 def root_of(trees: Mapping[str, nodes.Template], name: str) -> str:

@@ -35,6 +35,8 @@ class CheckReport:
     warnings: list[str] = field(default_factory=list)
     #: Who signs the mails, and the DNS record that this takes.
     signing: list[str] = field(default_factory=list)
+    #: The template files that were read.
+    templates: list[str] = field(default_factory=list)
     recipients: int = 0
     skipped: int = 0
 
@@ -45,6 +47,8 @@ class CheckReport:
                 yield f"{kind}: {line}"
             if len(found) > _MAX_LISTED:
                 yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
+        if self.templates:
+            yield f"templates: {', '.join(self.templates)}"
         yield from self.signing
         name = self.definition.name
         if self.problems:
@@ -64,6 +68,7 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     found = CheckReport(definition)
     try:
         template: MessageTemplate | None = MessageTemplate.load(definition)
+        found.templates = template.files if template else []
     except CampaignError as error:
         template = None
         found.problems += str(error).splitlines()

@@ -127,7 +127,9 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         before = sorted(tmp_path.iterdir())
         done = env.work.campaign("check", "campaign.toml")
         assert (done.returncode, done.stderr) == (0, "")
-        warnings = [line.partition("warning: ")[2] for line in done.stdout.splitlines()[:-1]]
+        *lines, templates, _ = done.stdout.splitlines()
+        assert templates == "templates: email.html"
+        warnings = [line.partition("warning: ")[2] for line in lines]
         assert [line.split(": ")[0] for line in warnings] == [
             "people.csv:3",
             "people.csv:4",

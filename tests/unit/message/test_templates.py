@@ -59,7 +59,7 @@ def test_a_byte_order_mark_is_no_part_of_a_template(tmp_path: Path) -> None:
         ("{% if x %}\n\n{% endfor %}", "a.html:3: Encountered unknown tag 'endfor'"),
         ("\n{{ x | upperr }}", "a.html:2: No filter named 'upperr'."),
         ("\n\n{% include 'prt.html' %}", "a.html:3: There is no template prt.html; did you mean part.html?"),
-        ("{% include 'zzz' %}", "a.html:1: There is no template zzz; templates are looked for in"),
+        ("{% include 'zzz.txt' %}", "a.html:1: There is no template zzz.txt; templates are looked for in"),
         ("{% include x %}", "a.html:1: The name of another template must be written out"),
         ("{% include 'part.html' %}", "part.html:2: "),
         ("{% extends '../b.html' %}", "A template must lie in the campaign's folder"),
@@ -162,3 +162,29 @@ def test_a_field_of_the_campaign_file_includes_nothing() -> None:
     """A subject is one template and uses no other."""
     with pytest.raises(TemplateError, match=r"email\.subject: No other template can be used here"):
         templates.compile_source(templates.environment(), "{% include 'a' %}", "campaign.toml: email.subject")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".env", "dkim.pem", "people.csv", "send-log.db", ".hidden/a.html", ".campaign/mail.txt", "key", "a.HTML/.x"],
+)
+@pytest.mark.parametrize("statement", ['{{% include "{}" %}}', '{{% import "{}" as x %}}', '{{% extends "{}" %}}'])
+def test_a_template_uses_templates_and_no_other_file(tmp_path: Path, name: str, statement: str) -> None:
+    """Settings, keys, recipients and logs that lie beside a template cannot be included, though the file is there."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("SECRET", "utf-8")
+    (tmp_path / "a.html").write_text("\n" + statement.format(name), "utf-8")
+    with pytest.raises(TemplateError) as caught:
+        load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/a.html:2: A template cannot use '{name}'")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["part.html", "./part.txt", "parts/Part.HTML", "style.css", "part.j2"])
+def test_a_template_uses_other_templates(tmp_path: Path, name: str) -> None:
+    """Files with the endings of templates and style sheets can be included, in folders, too."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("part", "utf-8")
+    (tmp_path / "a.html").write_text(f'{{% include "{name}" %}}', "utf-8")
+    load(tmp_path)
+    assert rendered(tmp_path) == "part"
