@@ -50,12 +50,12 @@ class UserDirectory:
         self._by_address = by_address
         self._any_address = any_address
         self._answered = False
-        #: Batches whose users `fetch` has requested, by id or address; `user_id_of` removes its entry.
+        #: The batch of each user that `fetch` requested, by id or address, until `user_id_of` takes it.
         self._batches: dict[str, _Batch] = {}
 
     @property
     def read_ahead(self) -> int:
-        """The number of rows left at which the scheduler reads the next page, so that its users are known in time.
+        """The scheduler reads the next page when fewer rows than this are left, so that its users are known in time.
 
         It is 1 while Clerk has not answered the last call, so that after a fault a single call tries again.
         """
