@@ -121,7 +121,7 @@ class Delivery(NamedTuple):
     attempts: int
     #: The number of temporary faults with scope `recipient` so far.
     faults: int
-    #: The number of tokens issued so far. It is part of the Message-ID, so each token gets its own Message-ID.
+    #: Goes up with each requested token and each resend. It is part of the Message-ID, so a new message has a new one.
     generation: int
 
 
@@ -218,7 +218,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many rows a crashed run left in a state between, and what `recover` did with them."""
+    """How many rows a crashed run left in `issuing` or `sending`, and what `recover` did with them."""
 
     #: `issuing` without a token id: now `queued`; a token with an unknown id may exist.
     orphans: int
