@@ -39,7 +39,7 @@ class Preparation(CampaignConnection):
         Args:
             rows: opens the CSV; not called if the CSV is the one enlisted last.
             source: the CSV's path.
-            digest: the fingerprint of the CSV's bytes and of the settings with which it is read.
+            digest: the fingerprint of the CSV's bytes, the templates and the way it is read.
         """
         found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
         _, _, _, last_source, last_digest, self._enlistment = found

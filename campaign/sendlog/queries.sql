@@ -16,7 +16,7 @@ UPDATE campaign SET templates = :templates WHERE id = :campaign;
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
 -- name: add_deliveries
--- The caller repeats (:row) for each row: one INSERT for many rows takes half the time.
+-- The caller repeats the group of values for each row: one INSERT for many rows takes half the time.
 INSERT INTO delivery
     (campaign_id, enlistment, source, updated_at, key, line, email, user_id, domain, variables, digest, slot, state, reason,
      actor)

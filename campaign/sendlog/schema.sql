@@ -7,7 +7,7 @@ CREATE TABLE campaign (
     message_key    BLOB NOT NULL,           -- keys the hash in every Message-ID
     templates      TEXT NOT NULL DEFAULT '',-- fingerprint of the templates of the last run
     source         TEXT NOT NULL DEFAULT '',-- the CSV enlisted last
-    source_digest  TEXT NOT NULL DEFAULT '',-- fingerprint of its bytes and of the settings with which it was read
+    source_digest  TEXT NOT NULL DEFAULT '',-- fingerprint of its bytes, the templates and the way it was read
     enlistment     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
