@@ -65,7 +65,7 @@ class LogHeldError(CampaignError):
 
 
 class ServiceRefusesError(CampaignError):
-    """Clerk or the mail server refuses all requests (keys, authentication, TLS), whoever the recipient is."""
+    """Clerk or the mail server refuses all requests, for every recipient (keys, authentication, TLS)."""
 
 
 class SendLogError(CampaignError):
