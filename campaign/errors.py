@@ -15,8 +15,8 @@ CampaignError                     str() is a sentence for the operator
     ├── PermanentError            not sent; it will not work later
     └── UncertainError            perhaps sent: the server's reply was lost
 
-The errors that stop a run are not subclasses of `DeliveryError`, so that the pipeline cannot catch them by accident.
-Each adapter converts the errors of its library into these.
+The errors that stop a run are not subclasses of `DeliveryError`, so that the handler of a failed attempt cannot catch
+them by accident. Each adapter converts the errors of its library into these.
 """
 
 from __future__ import annotations
