@@ -1,4 +1,4 @@
-"""The time: what it is, and waiting for it. Nothing else in the package asks the machine."""
+"""Read the time and sleep: `SystemClock`, the only place in the package that reads the machine's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: Seconds that only grow, since some instant.
+#: A monotonic clock in seconds; on Linux it also counts while the machine sleeps.
 _ticks: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic
 )
@@ -23,7 +23,7 @@ class Clock(Protocol):
     """A source of time that never runs backwards."""
 
     def now(self) -> float:
-        """Return seconds since the epoch; within a process it only grows, whatever is done to the wall clock."""
+        """Return seconds since the epoch; it never decreases within a process, even if the wall clock is set back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -36,10 +36,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's time: the wall clock once at the start, and a clock that nobody sets from then on.
+    """The machine's time: the wall clock, read once at the start, plus a monotonic clock.
 
-    So a step of the wall clock (NTP, a hand) neither stalls a run nor makes it burst. While the machine sleeps (a
-    closed lid) time passes, since tokens grow old meanwhile; where the system has no such clock it stands still.
+    So a step of the wall clock (NTP, the operator) neither stalls a run nor causes a burst. On Linux, time also passes
+    while the machine sleeps, because tokens expire meanwhile. On other systems it may not.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
-        await asyncio.sleep(max(0.0, seconds))  # noqa: TID251 - the one place
+        await asyncio.sleep(max(0.0, seconds))  # noqa: TID251 - the only place that may sleep
 
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Return True as soon as the event is set, or False after `seconds`."""

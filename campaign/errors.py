@@ -1,6 +1,6 @@
-"""Every error of the program, named by the fate it means. Nothing here knows a library.
+"""All error classes of the program, each named after what it means for the run or the recipient.
 
-CampaignError                     str() is a sentence for the person at the terminal
+CampaignError                     str() is a sentence for the operator
 ├── CannotStartError              the run cannot start; nothing was sent              exit 2
 │   ├── SettingsError             the environment
 │   ├── DefinitionError           the campaign file
@@ -8,15 +8,15 @@ CampaignError                     str() is a sentence for the person at the term
 │   ├── TemplateError             a template, or a row that it cannot render
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
-├── ServiceRefusesError           the service refuses us, nobody is to blame: stop    exit 3
-├── SendLogError                  the log cannot be trusted any longer: stop          exit 1
-└── DeliveryError                 what the pipeline's loop catches, one recipient's fate
-    ├── TransientError                this recipient: later
-    ├── PermanentError                this recipient: never
-    └── UncertainError          this recipient: perhaps sent, nobody can know
+├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
+├── SendLogError                  the send log cannot be written: stop the run        exit 1
+└── DeliveryError                 one attempt failed; the pipeline catches these
+    ├── TransientError            not sent; it may work later
+    ├── PermanentError            not sent; it will not work later
+    └── UncertainError            perhaps sent: the server's reply was lost
 
-The errors that stop a run stand outside `DeliveryError`, so that the loop cannot catch them by accident.
-Every adapter turns its library's errors into these at its border.
+The errors that stop a run are not subclasses of `DeliveryError`, so that the handler of a failed attempt cannot catch
+them by accident. Each adapter converts the errors of its library into these.
 """
 
 from __future__ import annotations
@@ -49,46 +49,46 @@ class DefinitionError(CannotStartError):
 
 
 class RecipientsError(CannotStartError):
-    """The CSV as a whole cannot be trusted (a single bad row is skipped, not raised)."""
+    """The CSV as a whole cannot be used (a single invalid row is skipped instead)."""
 
 
 class TemplateError(CannotStartError):
-    """A template is missing or malformed, or cannot be rendered for some row."""
+    """A template is missing or malformed, or cannot be rendered for a row."""
 
 
 class SendLogUnusableError(CannotStartError):
-    """The send log cannot be opened: locked, newer, corrupt or not a send log. It is left as it is."""
+    """The send log cannot be opened (locked, newer, corrupt or not a send log); the file is not changed."""
 
 
 class LogHeldError(CampaignError):
-    """Another run holds this send log."""
+    """Another run has the lock of this send log."""
 
 
 class ServiceRefusesError(CampaignError):
-    """Clerk or the mail server refuses us altogether (keys, authentication, TLS). No recipient is to blame."""
+    """Clerk or the mail server refuses all requests, for every recipient (keys, authentication, TLS)."""
 
 
 class SendLogError(CampaignError):
-    """The send log cannot be written any longer: disk full, I/O error. Sending must stop."""
+    """The send log cannot be written any longer (disk full, I/O error). Sending must stop."""
 
 
 class Scope(StrEnum):
-    """Who has to wait when something must be tried later."""
+    """What has to wait before the next attempt after a `TransientError`."""
 
-    #: This recipient alone (greylisting, mailbox full): it costs one of the row's attempts.
+    #: Only this recipient (greylisting, mailbox full): it uses up one of the row's attempts.
     RECIPIENT = "recipient"
     #: Every recipient of the same domain.
     DOMAIN = "domain"
-    #: The mail server as a whole: no recipient is to blame, no attempt is used up.
+    #: All messages: the mail server is paused, and no row's attempt is used up.
     SERVER = "server"
-    #: Clerk as a whole: the same.
+    #: All calls of Clerk: Clerk is paused, and no row's attempt is used up.
     CLERK = "clerk"
-    #: Nobody: the same can be done again at once.
+    #: Nothing: the row may be tried again at once.
     NONE = "nobody"
 
 
 class DeliveryError(CampaignError):
-    """One recipient's delivery did not succeed; `reply` holds the server's own words, if there were any."""
+    """One attempt to deliver failed; `reply` is the server's reply, if there was one."""
 
     def __init__(self, reason: str, *, reply: Receipt | None = None) -> None:
         super().__init__(reason)
@@ -97,13 +97,13 @@ class DeliveryError(CampaignError):
 
 
 class TransientError(DeliveryError):
-    """Nothing was sent and it may work later.
+    """Nothing was sent, and it may work later.
 
     Attributes:
-        scope: who waits.
-        wait: what the service itself asked for (`Retry-After`), or None: then the back-off decides.
-        maybe_applied: what was asked for may be done, though the answer to it was lost or is of no use: a token may
-            exist at Clerk whose id nobody knows, or may be revoked.
+        scope: what has to wait.
+        wait: the wait that the service asked for (`Retry-After`); None lets the backoff decide.
+        maybe_applied: Clerk may have done what was requested although its answer was lost or unusable: a token with
+            an unknown id may exist, or a token may be revoked.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class TransientError(DeliveryError):
 
 
 class PermanentError(DeliveryError):
-    """Nothing was sent and it will not work later.
+    """Nothing was sent, and it will not work later.
 
     Attributes:
-        skip: the recipient is `skipped` (unknown or banned user, other address) and not `failed`.
+        skip: the row goes to `skipped` (unknown or banned user, other address), not to `failed`.
     """
 
     def __init__(self, reason: str, *, skip: bool = False, reply: Receipt | None = None) -> None:
@@ -134,22 +134,22 @@ class PermanentError(DeliveryError):
 
 
 class UncertainError(DeliveryError):
-    """The final dot was written and no reply came: the message may be in the inbox."""
+    """The final dot was written and no reply came: the message may have been delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the input, as `campaign check` lists it."""
+    """One problem of the input, as `campaign check` lists it."""
 
-    #: The file it is in.
+    #: The file with the problem.
     file: Path
-    #: What is wrong and what to do, one sentence.
+    #: What is wrong and what to do, in one sentence.
     text: str
-    #: The physical line, counted from 1, where one can be named.
+    #: The physical line, counted from 1; None if the problem is not in one line.
     line: int | None = None
 
     def __str__(self) -> str:
-        """Return `file:line: text`, the form that editors follow."""
+        """Return `file:line: text`, which editors turn into a link."""
         where = f"{self.file}:{self.line}" if self.line is not None else f"{self.file}"
         return f"{where}: {self.text}"
 

@@ -1,4 +1,4 @@
-"""The nouns of a campaign: frozen values that pass between the parts. No behaviour beyond their own shape."""
+"""The data classes of a campaign, from `Recipient` to `Outcome`: immutable values that the modules exchange."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-#: No row and no service waits longer than this for its next try.
+#: The longest wait of a row or a service before its next attempt.
 LONGEST_WAIT = timedelta(hours=1)
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day)s?\s*")
 _UNITS = {
@@ -27,32 +27,32 @@ _UNITS = {
 class Status(StrEnum):
     """The state of a recipient in the send log."""
 
-    #: Nothing has left; `not_before` may be in the future.
+    #: Nothing was sent; `not_before` may be in the future.
     QUEUED = "queued"
-    #: A token may have been asked for.
+    #: A token may have been requested.
     ISSUING = "issuing"
-    #: The intent is durable; the message may be out.
+    #: The intent to send is durable; the message may have been sent.
     SENDING = "sending"
-    #: The server took it.
+    #: The mail server accepted the message.
     SENT = "sent"
-    #: It will not be sent: refused for good, or attempts used up.
+    #: The message will not be sent: it was refused permanently, or all attempts are used up.
     FAILED = "failed"
-    #: Perhaps sent; nobody can know.
+    #: The message was perhaps sent: the server's reply was lost.
     UNCERTAIN = "uncertain"
-    #: Not to be sent, with the reason.
+    #: The message must not be sent; the row has the reason.
     SKIPPED = "skipped"
 
 
 class Recipient(NamedTuple):
-    """One person to be mailed, as the CSV says."""
+    """A person who gets the email, with the data from the CSV."""
 
-    #: One email per key and campaign, ever.
+    #: Identifies the recipient: each key gets at most one email per campaign.
     key: str
     #: Exactly one plain mailbox; a non-ASCII domain is already in A-labels.
     email: str
-    #: Clerk's `user_…`; None where the campaign has no link, or looks users up by address.
+    #: Clerk's `user_…`; None if the campaign has no link, or looks users up by address.
     user_id: str | None
-    #: The columns by name, and the list of rows under the group's name.
+    #: The columns by name; in a grouped CSV also the list of the recipient's rows, under the group's name.
     variables: Mapping[str, Any]
     #: The physical line of the CSV on which the (first) row begins, counted from 1.
     line: int
@@ -65,68 +65,68 @@ class Recipient(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A row (or a group of rows) of the CSV that cannot be mailed; it is logged as `skipped`."""
+    """A row (or group of rows) of the CSV that cannot be mailed; the send log has it as `skipped`."""
 
-    #: The key, as far as it could be read; may be empty.
+    #: The key; empty if it could not be read.
     key: str
-    #: The address as it stands in the file; may be empty.
+    #: The address as in the file; may be empty.
     email: str
     user_id: str | None
-    #: One sentence without the line number.
+    #: Why, in one sentence without the line number.
     reason: str
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class SignInToken:
-    """A Clerk sign-in token. Who holds `token` is that user, once."""
+    """A Clerk sign-in token: anyone who has `token` can sign in as the user, once."""
 
-    #: `sit_…`: what is kept, and what revokes it.
+    #: `sit_…`: the id, which is stored and with which the token is revoked.
     id: str
-    #: The credential. It goes into the message and nowhere else, so it has no part in `repr`.
+    #: The credential: it goes into the message and nowhere else, so `repr` leaves it out.
     token: str = field(repr=False)
     user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClerkUser:
-    """What a campaign needs to know of a user."""
+    """A Clerk user, with the fields that a campaign needs."""
 
     id: str
     #: All of the user's addresses, in lower case.
     addresses: frozenset[str]
-    #: Those of them that Clerk has verified to be the user's.
+    #: The addresses that Clerk has verified.
     verified: frozenset[str]
     banned: bool
     locked: bool
 
 
 class Revocation(StrEnum):
-    """What Clerk answered to a revocation; each of them settles it."""
+    """Clerk's answer to a revocation; each of them settles it."""
 
     REVOKED = "revoked"
-    #: 404: Clerk does not know the token; or 400 after a try whose answer was lost: perhaps that one revoked it.
+    #: 404: Clerk does not know the token; or 400 after a try whose answer was lost, which may have revoked the token.
     UNKNOWN = "unknown"
-    #: 400: it is not pending any more, and not by us: somebody has signed in with it.
+    #: 400: the token is not pending any more, although the campaign did not revoke it: it was used to sign in.
     USED = "used"
 
 
 class Delivery(NamedTuple):
     """A row of the send log that the pipeline has claimed."""
 
-    #: The row's number in the send log.
+    #: The row's id in the send log.
     id: int
     recipient: Recipient
-    #: How many attempts were begun before this one.
+    #: The number of attempts begun before this one.
     attempts: int
-    #: How many temporary faults were this row's own so far.
+    #: The number of temporary faults with scope `recipient` so far.
     faults: int
-    #: Counts the tokens; enters the Message-ID, so that a new token makes a new message.
+    #: Goes up with each requested token and each resend. It is part of the Message-ID, so a new message has a new one.
     generation: int
 
 
 class Receipt(NamedTuple):
-    """What a server answered, in its own words."""
+    """A server's reply."""
 
     #: The reply code (RFC 5321 §4.2) or HTTP status.
     code: int
@@ -141,15 +141,15 @@ class Receipt(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one attempt: the state that the recipient goes to, and why."""
+    """The outcome of one attempt: the row's next state, and the reason."""
 
     status: Status
-    #: One sentence or the server's words; empty for `sent`.
+    #: One sentence or the server's text; empty for `sent`.
     reason: str = ""
     reply: Receipt | None = None
-    #: A token may exist at Clerk whose id nobody knows.
+    #: A token whose id is unknown may exist at Clerk.
     possible_orphan: bool = False
-    #: Temporary faults of the row's own so far; None leaves the number as it is.
+    #: The number of temporary faults with scope `recipient` so far; None leaves it unchanged.
     faults: int | None = None
     #: Seconds since the epoch; for `queued` only.
     not_before: float = 0.0
@@ -157,7 +157,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in any window of `period`."""
+    """A rate limit: at most `count` in any window of length `period`."""
 
     count: int
     period: timedelta
@@ -167,7 +167,7 @@ class Rate:
         """Return the rate that `"14/second"` or `"1000/10 seconds"` means.
 
         Raises:
-            ValueError: the text is not a rate, or is none at all ("0/second").
+            ValueError: the text is not a rate, or its count or period is 0 ("0/second").
         """
         found = _RATE.fullmatch(text)
         if found is None or not int(found[1]) or found[2] == "0":
@@ -176,11 +176,11 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """The rate as events a second."""
+        """The rate in permits per second."""
         return self.count / self.period.total_seconds()
 
     def __str__(self) -> str:
-        """Return the rate as it is written in a campaign file."""
+        """Return the rate in the notation of the campaign file."""
         for name, unit in reversed(_UNITS.items()):
             number, rest = divmod(self.period, unit)
             if not rest:
@@ -194,16 +194,16 @@ class Summary:
 
     campaign: str
     counts: Mapping[Status, int]
-    #: The same for the rows of the CSV read last.
+    #: The counts of only the rows in the CSV read last.
     here: Mapping[Status, int] = field(default_factory=dict)
-    #: Rows enlisted earlier that the CSV at hand does not hold; a subset of `queued`.
+    #: Queued rows of earlier CSVs that the CSV read last does not contain.
     elsewhere: int = 0
-    #: Tokens that may exist at Clerk though nobody knows their ids, and until when the last of them lives.
+    #: Unexpired tokens that may exist at Clerk although their ids are unknown, and when the last of them expires.
     orphans: int = 0
     orphans_until: datetime | None = None
     #: Tokens whose revocation Clerk has not confirmed yet.
     revocations: int = 0
-    #: Tokens that had been used when they were to be revoked: somebody signed in with them.
+    #: Tokens that had been used before the revocation, although no message that may have arrived carries them.
     used_before_revoked: int = 0
 
     @property
@@ -218,11 +218,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What an earlier run left half done, and what it was put to."""
+    """How many rows a crashed run left in `issuing` or `sending`, and what `recover` did with them."""
 
-    #: `issuing` without a token id: a token may exist that nobody can name.
+    #: `issuing` without a token id: now `queued`; a token with an unknown id may exist.
     orphans: int
-    #: `issuing` with a token id: it is to be revoked.
+    #: `issuing` with a token id: now `queued`, and the token will be revoked.
     revocations: int
     #: `sending`: now `uncertain`.
     uncertain: int

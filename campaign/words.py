@@ -1,4 +1,4 @@
-"""A server's own words, made safe to keep and to show. What they mean is decided elsewhere."""
+"""Make a server's reply safe to store and to show, without control characters and secrets: `receipt`, `printable`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 
 from campaign.model import Receipt
 
-#: What is kept of a reply's text (characters).
+#: The longest reply text that is stored (characters).
 LONGEST = 200
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
-# A server may quote the message that it refuses, and with it a link that signs somebody in.
+# A server may quote the message that it refuses, and with it the sign-in link.
 _SECRET = re.compile(r"(?<=[?&;#])[^\s<>\"']+|[A-Za-z0-9_\-+/.=%]{48,}")
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, with everything that could steer a terminal or reorder a line as a space."""
+    """Return the text on one line; control characters (terminal escapes, bidirectional marks) become spaces."""
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(text.split())
 
 
 def receipt(code: int, text: str, *, enhanced: str = "") -> Receipt:
-    """Return a server's answer with safe words: one line, at most 200 characters, no query of a link, no token.
+    """Return a server's reply with a safe text: one line, at most 200 characters, no URL query and no token.
 
-    An enhanced status code (RFC 3463) at the beginning of the text is taken out of it.
+    An enhanced status code (RFC 3463) at the beginning of the text is moved to its own field.
     """
     text = printable(text)
     if enhanced:

@@ -1,6 +1,6 @@
-"""The command line, `main`: a file for each command, and the only place that prints.
+"""The command line, `main`: one file per command, and the only package that prints.
 
-Commands import what they need when they run, so that `campaign --help` stays fast.
+Commands import their modules only when they run, so that `campaign --help` stays fast.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 
 
 def main() -> None:
-    """Run the command line; every error is a sentence and an exit code, and never a traceback."""
+    """Run the command line; every error becomes a sentence and an exit code, never a traceback."""
     with _sentences():
         raise SystemExit(commands(prog_name="campaign", standalone_mode=False))
 
@@ -72,12 +72,12 @@ def _sentences() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
         raise SystemExit(INTERRUPTED) from None
-    except Exception as error:  # noqa: BLE001 - a person gets a sentence, and values may be secrets
+    except Exception as error:  # noqa: BLE001 - no traceback: it may contain secrets
         _fail(_fault(error), UNFINISHED)
 
 
 def _fault(error: BaseException) -> str:
-    """Return where the program itself is wrong, and no value of anything."""
+    """Return a sentence about a bug in the program: the error's type and place, but no values (they may be secrets)."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)

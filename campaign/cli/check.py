@@ -1,4 +1,4 @@
-"""`campaign check`: find every problem of a campaign before anything is sent."""
+"""`campaign check`: list all problems of a campaign before anything is sent."""
 
 from __future__ import annotations
 

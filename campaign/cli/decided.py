@@ -1,4 +1,4 @@
-"""Tell what `retry`, `resolve` and `revoke` changed, with the next command: `tell`."""
+"""Print what `retry`, `resolve` or `revoke` changed, with the next command to type: `tell`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def tell(result: CommandResult, command: str) -> NoReturn:
-    """Print what a command changed, and end with its exit code.
+    """Print what a command changed, and exit with the command's exit code.
 
     Args:
-        result: what it changed.
-        command: the end of a command line that means the same campaign.
+        result: what the command changed.
+        command: the end of a command line for the same campaign.
     """
     from campaign.model import Revocation  # noqa: PLC0415
     from campaign.reporting.summary import number  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A command's coroutine, run to its end. What it does, and what becomes of its errors, is decided elsewhere."""
+"""Run a command's coroutine to its end, on uvloop if it is installed: `awaited`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
-    """Return what a coroutine returns, on uvloop where it is installed.
+    """Return the result of a coroutine, run on uvloop if it is installed.
 
     Raises:
-        CampaignError: of the errors that ended its tasks, the one that is ours.
-        KeyboardInterrupt: it was cancelled.
+        CampaignError: the first error of this program in the exception group that ended its tasks.
+        KeyboardInterrupt: the coroutine was cancelled.
     """
     try:
-        import uvloop  # noqa: PLC0415 - the extra `fast`
+        import uvloop  # noqa: PLC0415 - optional: the extra `fast`
     except ImportError:
         loop_factory = None
     else:

@@ -1,4 +1,4 @@
-"""The group of all commands, `commands`, with the options, exit codes and helpers that they share."""
+"""The click group of all commands, `commands`, with the options, exit codes and functions that they share."""
 
 from __future__ import annotations
 
@@ -45,32 +45,32 @@ def say(lines: Iterable[str], *, end: str = "\n") -> None:
 
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
-    """Return what a coroutine returns."""
+    """Return the result of a coroutine."""
     from campaign.cli import event_loop  # noqa: PLC0415
 
     return event_loop.awaited(coroutine)
 
 
 def settings_of() -> Settings:
-    """Return the settings of the environment."""
+    """Return the settings from the environment."""
     from campaign.config.settings import load_settings  # noqa: PLC0415
 
     return load_settings()
 
 
 def definition_of(file: Path, recipients: Path | None = None) -> Definition:
-    """Return the campaign of a file."""
+    """Return the definition in a campaign file."""
     from campaign.config.definition import load_definition  # noqa: PLC0415
 
     return load_definition(file, recipients=recipients)
 
 
 def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Settings]:
-    """Return both."""
+    """Return the definition and the settings."""
     return definition_of(file, recipients), settings_of()
 
 
 def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool) -> str:
-    """Return the end of a command line that means the same campaign."""
+    """Return the end of a command line for the same campaign."""
     words = [str(file), *(["--recipients", str(recipients)] if recipients else []), *(["--sandbox"] if sandbox else [])]
     return shlex.join(words)

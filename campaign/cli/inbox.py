@@ -1,6 +1,6 @@
-"""The sandbox for a person: its inbox, landing page and send log put together, and served until Ctrl-C.
+"""Serve the sandbox with its inbox and landing page until Ctrl-C: `serve`, `serve_again`, `serve_preview`.
 
-What the pages look like stands in `sandbox/inbox/`.
+The pages themselves are in `sandbox/inbox/`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-#: Where the inbox is unless somebody says otherwise.
+#: The default port of the inbox.
 PORT = 8025
 
-#: The sandbox's Frontend API, on the port of the page that asks.
+#: The path of the sandbox's Frontend API, on the same port as the landing page that calls it.
 _FRONTEND_API = "/__clerk"
 
 
@@ -42,14 +42,14 @@ async def serve(
     """Serve the sandbox until Ctrl-C.
 
     Args:
-        settings: the environment.
-        port: of inbox, landing page and Clerk's APIs.
-        smtp_port: of the mail server.
-        clerk_limits: whether Clerk's rate limits hold.
-        say: told, once everything can be reached, where, and what to export.
+        settings: the settings from the environment.
+        port: the port of the inbox, the landing page and Clerk's APIs.
+        smtp_port: the port of the mail server.
+        clerk_limits: whether to apply Clerk's rate limits.
+        say: called with the addresses and the variables to export, when everything can be reached.
 
     Raises:
-        SettingsError: a live key is set, a port is taken, or the sandbox's folder cannot be used.
+        SettingsError: a live key is set, a port is in use, or the sandbox's folder cannot be used.
     """
     refuse_live_keys(settings)
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
@@ -65,7 +65,7 @@ async def serve(
 async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None:
     """Serve the inbox after a run until Ctrl-C, and open it in the browser.
 
-    It is on the usual port or, where somebody else has that, on a free one.
+    It uses the default port or, if that is in use, a free one.
 
     Raises:
         SettingsError: a live key is set, or the sandbox's folder cannot be used.
@@ -81,15 +81,15 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
 
 
 async def serve_preview(load: Callable[[], Definition], *, email: str | None, say: Callable[[str], None]) -> None:
-    """Serve a campaign's mails, none of them sent, on a free port until Ctrl-C, and open one in the browser.
+    """Serve a preview of a campaign's mails on a free port until Ctrl-C, and open it in the browser.
 
     Args:
         load: reads the campaign file.
-        email: the recipient to begin with; by default the first.
-        say: told where they are.
+        email: the address of the recipient to show first; by default the first row.
+        say: called with the URL.
 
     Raises:
-        CannotStartError: the campaign file or the CSV is wrong, or nobody has the address.
+        CannotStartError: the campaign file or the CSV is wrong, or no row has the address.
     """
     rows = CampaignRows(load)
     number = rows.find(email, after=0, exact=True) if email else 1
@@ -103,7 +103,7 @@ async def serve_preview(load: Callable[[], Definition], *, email: str | None, sa
 
 
 def to_export(sandbox: Sandbox) -> list[str]:
-    """Return the lines that make any other program use this sandbox."""
+    """Return the `export` lines that make another program use this sandbox."""
     settings = {
         "CLERK_API_URL": sandbox.clerk_url,
         "CLERK_SECRET_KEY": sandbox.secret_key,
@@ -114,10 +114,10 @@ def to_export(sandbox: Sandbox) -> list[str]:
 
 
 def refuse_live_keys(settings: Settings) -> None:
-    """Refuse keys of a real instance: they and the sandbox never meet.
+    """Refuse live keys, so that they are never used with the sandbox.
 
     Raises:
-        SettingsError: one is set, or the publishable key is none.
+        SettingsError: a live key is set, or the publishable key is malformed.
     """
     if settings.clerk_secret_key is not None and settings.clerk_secret_key.get_secret_value().startswith("sk_live_"):
         raise SettingsError(
@@ -137,7 +137,7 @@ def refuse_live_keys(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _interruption() -> AsyncIterator[asyncio.Event]:
-    """Yield what Ctrl-C and SIGTERM set while the block runs."""
+    """Yield an event that Ctrl-C and SIGTERM set during the block."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
@@ -150,7 +150,7 @@ async def _interruption() -> AsyncIterator[asyncio.Event]:
 
 
 class _TakenError(SettingsError):
-    """Somebody else has the port."""
+    """Another program uses the port."""
 
 
 @asynccontextmanager
@@ -179,17 +179,17 @@ async def _served(
 
 @lru_cache
 def _landing(publishable_key: str, parameter: str) -> str:
-    """Return the landing page for links whose token stands in this query parameter."""
+    """Return the landing page for links with the token in this query parameter."""
     try:
         return landing_page(
             publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API, parameter=parameter
         )
     except SettingsError:
-        # The name comes from whatever link was opened.
+        # The parameter's name comes from the opened link, so it may be invalid.
         return landing_page(publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API)
 
 
 def _first_command() -> str:
-    """Return what to type to get mail: with a campaign that lies here, if there is one."""
+    """Return a command that sends mail to the sandbox, with a campaign from `templates/` if there is one."""
     found = next(iter(sorted(Path("templates").glob("*/campaign.toml"))), None)
     return shlex.join(["campaign", "run", str(found)]) if found else "campaign run FILE"

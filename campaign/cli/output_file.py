@@ -1,4 +1,4 @@
-"""A page that a command leaves behind: written whole or not at all. What stands in it is decided elsewhere."""
+"""Write a command's output file completely or not at all: `place_for` checks the path, `write_page` writes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from campaign.errors import CannotStartError
 
-#: So much of an earlier file is enough to know it by (characters).
+#: How much of an existing file is read to find out whether this command wrote it (characters).
 _HEAD_BYTES = 2000
 
 
 def place_for(path: Path, *, mine: str | None = None, force: bool = False) -> Path:
-    """Return where a page is to be written; a symbolic link is followed.
+    """Return the path to write a page to; a symbolic link is followed.
 
     Args:
         path: as it was typed.
-        mine: stands at the beginning of files that this command wrote before, which may be replaced.
-        force: whatever file is there may be replaced.
+        mine: a mark near the beginning of files that this command wrote before; such a file may be replaced.
+        force: any existing file may be replaced.
 
     Raises:
-        CannotStartError: a file that is to be kept stands there, or there is no such place.
+        CannotStartError: a file exists that must not be replaced, or the folder does not exist.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -39,15 +39,15 @@ def place_for(path: Path, *, mine: str | None = None, force: bool = False) -> Pa
 
 
 def write_page(path: Path, text: str, *, mode: int) -> None:
-    """Write a file in one step, so that nobody ever sees half of it.
+    """Write a file atomically (temporary file, then rename), so that no program reads a half-written file.
 
     Args:
-        path: from `place_for`.
-        text: the whole file.
-        mode: its permissions, such as 0o600, whatever the umask says.
+        path: the result of `place_for`.
+        text: the content of the file.
+        mode: the file's permissions, such as 0o600, regardless of the umask.
 
     Raises:
-        CannotStartError: it cannot be written.
+        CannotStartError: the file cannot be written.
     """
     try:
         _replace(path, text, mode)

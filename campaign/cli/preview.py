@@ -36,7 +36,7 @@ def _rendered(definition: Definition, address: str | None) -> Message:
     """Return the email of one recipient, by default the first.
 
     Raises:
-        TemplateError: it cannot be rendered.
+        TemplateError: the email cannot be rendered.
         RecipientsError: there is no such recipient.
     """
     from campaign.delivery.single_message import sample_recipient  # noqa: PLC0415
@@ -47,7 +47,7 @@ def _rendered(definition: Definition, address: str | None) -> Message:
 
 
 def _as_text(message: Message) -> str:
-    """Return the headers, decoded, and the text part."""
+    """Return the decoded headers and the text part."""
     parsed = message_from_bytes(message.data, policy=policy.default)
     shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
     headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]

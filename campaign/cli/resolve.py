@@ -1,4 +1,4 @@
-"""`campaign resolve`: decide about recipients who may have the email or not."""
+"""`campaign resolve`: settle uncertain recipients, who may or may not have got the email."""
 
 from __future__ import annotations
 

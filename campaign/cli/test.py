@@ -16,7 +16,7 @@ from campaign.errors import (
     UncertainError,
 )
 
-#: What to do when a test mail has met its fate.
+#: What to do after a test mail failed, by the error.
 _AFTER_A_TEST: dict[type[DeliveryError], str] = {
     TransientError: "Nothing was sent; type the same command again in a while",
     PermanentError: "Nothing was sent; mend that, or name another address with --to",

@@ -1,1 +1,1 @@
-"""A run. `run.run` puts its parts together; `pipeline.Pipeline` takes each recipient along one path."""
+"""Deliver a campaign: `run.run` assembles a run, and `pipeline.Pipeline` delivers to each recipient."""

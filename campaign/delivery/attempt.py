@@ -1,4 +1,4 @@
-"""One attempt to deliver: the value that the steps of `Pipeline._deliver` carry along."""
+"""One attempt to deliver a message: `Attempt`, which the steps of `Pipeline._deliver` fill in."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """A recipient's row on its way, with what it was given so far."""
+    """A claimed row, with the token and the Message-ID that it has got so far."""
 
     delivery: Delivery
     token: SignInToken | None = None
-    #: When the token was asked for (seconds since the epoch).
+    #: When the token was requested (seconds since the epoch).
     token_asked_at: float = 0.0
     message_id: str = ""
 
     def unused_token(self, outcome: Outcome) -> SignInToken | None:
-        """Return the token to revoke: one that no message carries which was accepted, or may have been."""
+        """Return the token to revoke, or None if its message was accepted or may have been accepted."""
         return None if outcome.status in {Status.SENT, Status.UNCERTAIN} else self.token

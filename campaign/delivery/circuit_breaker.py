@@ -1,4 +1,4 @@
-"""A circuit breaker for refusals in a row: `CircuitBreaker.refused` says whether to pause a domain or end the run."""
+"""A circuit breaker for consecutive refusals: `CircuitBreaker.refused` says what to pause, block or abort."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from campaign.errors import DeliveryError
     from campaign.model import Receipt
 
-#: So many temporary refusals in a row are the domain's, not the mailboxes'.
+#: After this many consecutive deferrals, assume that the domain is the reason and not the mailboxes.
 _DEFERRALS_TO_OPEN = 5
 _MAILBOX_FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota exceeded", re.IGNORECASE)
-#: So many refusals for reasons of policy in a row, and the domain gets no more of our mail in this run.
+#: After this many consecutive refusals for policy, the run sends nothing more to the domain.
 _REFUSALS_TO_BLOCK = 5
-#: So many of them in a row whatever the domain, and nobody does.
+#: After this many consecutive refusals for policy across all domains, the run stops.
 _REFUSALS_TO_ABORT = 12
 
 _POLICY = re.compile(
@@ -31,7 +31,7 @@ _POLICY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PauseDomain:
-    """Leave a domain alone for a while; no recipient is to blame."""
+    """Pause a domain: the deferrals are not the fault of single recipients."""
 
     domain: str
     seconds: float
@@ -39,7 +39,7 @@ class PauseDomain:
 
 @dataclass(frozen=True, slots=True)
 class BlockDomain:
-    """Send nothing more to a domain in this run; who is left stays queued."""
+    """Send nothing more to a domain in this run; its remaining rows stay `queued`."""
 
     domain: str
     reason: str
@@ -47,7 +47,7 @@ class BlockDomain:
 
 @dataclass(frozen=True, slots=True)
 class AbortRun:
-    """Send nothing more to anybody."""
+    """Stop the run."""
 
     reason: str
 
@@ -56,7 +56,7 @@ Measure = PauseDomain | BlockDomain | AbortRun
 
 
 class CircuitBreaker:
-    """Watches replies by domain, and says when it is not the recipient who is refused."""
+    """Counts consecutive refusals by domain, and says when the domain or the sender is the reason for them."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._backoffs: defaultdict[str, Backoff] = defaultdict(lambda: Backoff(policy))
@@ -65,7 +65,7 @@ class CircuitBreaker:
         self._total_refusals = 0
 
     def accepted(self, domain: str) -> None:
-        """Note that a domain took a message: its streaks end."""
+        """Note that a domain accepted a message: its counts start again at 0."""
         if self._deferrals or self._refusals:
             self._deferrals.pop(domain, None)
             self._refusals.pop(domain, None)
@@ -73,12 +73,13 @@ class CircuitBreaker:
         self._total_refusals = 0
 
     def refused(self, domain: str, error: DeliveryError, *, already_paused: bool) -> Measure | None:
-        """Note a refusal by the mail server and return what it calls for besides the recipient's own fate.
+        """Note a refusal by the mail server and return what to do beyond the recipient's own outcome.
 
         Args:
-            domain: the recipient's.
+            domain: the recipient's domain.
             error: the refusal.
-            already_paused: the domain is paused already: what it defers was sent before the pause.
+            already_paused: the domain is paused. A deferral is then not counted, because its delivery was under way
+                before the pause.
         """
         reply = error.reply
         if reply is None:
@@ -86,7 +87,7 @@ class CircuitBreaker:
         if isinstance(error, TransientError) and error.scope is Scope.RECIPIENT and not _is_about_the_mailbox(reply):
             self._deferrals[domain] += not already_paused
             if self._deferrals[domain] >= _DEFERRALS_TO_OPEN:
-                self._deferrals[domain] = _DEFERRALS_TO_OPEN - 1  # until it takes one, it is the same storm
+                self._deferrals[domain] = _DEFERRALS_TO_OPEN - 1  # the next deferral pauses it again
                 return PauseDomain(domain, self._backoffs[domain].failed(error.wait))
         elif isinstance(error, PermanentError) and _is_policy(reply):
             self._refusals[domain] += 1
@@ -103,10 +104,10 @@ class CircuitBreaker:
 
 
 def _is_about_the_mailbox(reply: Receipt) -> bool:
-    """Return whether a deferral is about one mailbox, however many of them are full (RFC 3463 §3.3: X.2.X)."""
+    """Return whether a deferral is about one mailbox, such as a full one (RFC 3463 §3.3: X.2.X)."""
     return reply.enhanced.startswith("4.2.") or _MAILBOX_FULL.search(reply.text) is not None
 
 
 def _is_policy(reply: Receipt) -> bool:
-    """Return whether a refusal is about us and not about the mailbox (RFC 3463 §3.8: X.7.X is security or policy)."""
+    """Return whether a refusal is about the sender, not the mailbox (RFC 3463 §3.8: X.7.X is security or policy)."""
     return reply.code >= 500 and (reply.enhanced.startswith("5.7.") or _POLICY.search(reply.text) is not None)

@@ -1,4 +1,4 @@
-"""Compose the message of each delivery, ready for the mail server: `Composer.compose`."""
+"""Compose the message of each delivery, with its envelope: `Composer.compose`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Composer:
-    """Fills the campaign's message for one recipient, and signs it where the campaign asks for that.
+    """Fills in the message template for one recipient, and adds the DKIM signature if there is a signer.
 
     Args:
         template: the compiled message.
-        signer: None: the mails are not signed here.
-        message_key: the campaign's secret that Message-IDs are derived with.
-        sender: the envelope's sender, a plain address.
+        signer: adds the DKIM signature; None leaves messages unsigned.
+        message_key: the campaign's secret key from which Message-IDs are derived.
+        sender: the envelope sender, a plain address.
         clock: the time.
     """
 
@@ -37,17 +37,17 @@ class Composer:
         self._clock = clock
 
     async def compose(self, attempt: Attempt, *, eight_bit: bool) -> tuple[Envelope, bytes]:
-        """Return the envelope and the message of an attempt, and note its Message-ID there.
+        """Return the envelope and the message of an attempt, and set the attempt's Message-ID.
 
         Args:
-            attempt: has its token, where the campaign has a link.
-            eight_bit: whether the mail server takes 8bit bodies.
+            attempt: already has its token if the campaign has a link.
+            eight_bit: whether the mail server accepts 8-bit bodies (8BITMIME).
 
         Raises:
-            PermanentError: no message can be made of this row.
+            PermanentError: the message cannot be rendered for this row.
         """
         delivery = attempt.delivery
-        # RFC 6376 §5.3: what is signed is in 7-bit, since a relay that made it so would break the signature
+        # RFC 6376 §5.3: sign a 7-bit message, because a relay that converts 8-bit to 7-bit breaks the signature
         eight_bit = eight_bit and self._signer is None
         attempt.message_id = message_id(
             self._message_key, delivery.recipient.key, delivery.generation, sender=self._sender

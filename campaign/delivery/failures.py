@@ -1,4 +1,4 @@
-"""Decide what a fault means for its recipient, its domain and the run: `Failures.handle`."""
+"""Decide what an error means for the recipient, the domain and the run: `Failures.handle`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Failures:
 
     Args:
         policy: whether and when to try a recipient again.
-        scheduler: pauses domains, and stops when the run is aborted.
-        limits: pauses the services.
+        scheduler: pauses domains, and is stopped when the run is aborted.
+        limits: the rate limiters, which pause the services.
         clock: the time.
-        on_notice: told what the operator should know at once.
+        on_notice: called with a sentence that the operator should read at once.
     """
 
     def __init__(
@@ -44,35 +44,35 @@ class Failures:
         self._scheduler = scheduler
         self._limits = limits
         self._clock = clock
-        #: Tells the operator a sentence at once.
+        #: Shows the operator a sentence at once.
         self.notice = on_notice
         self._breaker = CircuitBreaker(policy)
         self._server_backoff = Backoff(policy)
         self._clerk_backoff = Backoff(policy)
-        #: Why the run was aborted: a service refuses us.
+        #: Why the run was aborted; None while it is not.
         self.abort_reason: CampaignError | None = None
 
     def token_issued(self) -> None:
-        """Note that Clerk works: its next fault is a first one."""
+        """Note that Clerk works: its next fault counts as the first."""
         self._clerk_backoff.succeeded()
 
     def connected(self) -> None:
-        """Note that the mail server works: its next fault is a first one."""
+        """Note that the mail server works: its next fault counts as the first."""
         self._server_backoff.succeeded()
 
     def accepted(self, attempt: Attempt, receipt: Receipt) -> Outcome:
-        """Return the outcome of an accepted message; the streaks of its server and its domain end."""
+        """Return the outcome of an accepted message, and reset the fault counts of its server and domain."""
         self._server_backoff.succeeded()
         self._breaker.accepted(attempt.delivery.recipient.domain)
         return Outcome(Status.SENT, reply=receipt)
 
     def handle(self, error: DeliveryError, attempt: Attempt, *, by_clerk: bool) -> Outcome:
-        """Return what a fault means for its recipient; pause the domain or the service that it is about.
+        """Return the recipient's outcome after an error; pause the domain or the service that caused it.
 
         Args:
-            error: the fault.
-            attempt: the attempt that met it.
-            by_clerk: it is not the mail server's, so the circuit breaker does not count it.
+            error: the error.
+            attempt: the attempt that failed.
+            by_clerk: Clerk caused the error, not the mail server: the circuit breaker does not count it.
         """
         delivery = attempt.delivery
         domain = delivery.recipient.domain
@@ -87,17 +87,17 @@ class Failures:
         return outcome_of(error, delivery, self._policy, now=self._clock.now(), paused_until=paused_until)
 
     def pause_server(self, error: TransientError) -> float:
-        """Pause the mail server as a fault of it asks for; return until when (seconds since the epoch)."""
+        """Pause the mail server after its fault; return when the pause ends (seconds since the epoch)."""
         return self._server_backoff.back_off(self._limits.messages, error)
 
     def abort(self, error: CampaignError) -> Outcome:
-        """Stop the run because a service refuses us; return the outcome of a recipient, who is not to blame."""
+        """Stop the run because a service refuses all requests; return the recipient's outcome, `queued`."""
         self.abort_reason = self.abort_reason or error
         self._scheduler.stop()
         return Outcome(Status.QUEUED, f"the run was stopped: {error}")
 
     def raise_if_aborted(self) -> None:
-        """Raise the error that aborted the run."""
+        """Raise the error that aborted the run, if there is one."""
         if self.abort_reason:
             raise self.abort_reason
 

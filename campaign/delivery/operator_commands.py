@@ -1,4 +1,4 @@
-"""What an operator decides about a campaign: `retry_rows`, `resolve_rows`, `revoke_tokens`."""
+"""The operator's commands `retry`, `resolve` and `revoke`: `retry_rows`, `resolve_rows`, `revoke_tokens`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class CommandResult:
 
     #: Rows put back to `queued`.
     queued: int = 0
-    #: Rows taken as `sent`.
+    #: Uncertain rows set to `sent`.
     kept: int = 0
-    #: What Clerk answered to the revocations.
+    #: Clerk's answers to the revocations, counted; None if the command revokes nothing.
     answers: Counter[Revocation] | None = None
-    #: Revocations that Clerk has not answered.
+    #: Revocations that Clerk has not confirmed yet.
     pending: int = 0
 
 
 async def retry_rows(
     definition: Definition, settings: Settings, *, state: Status, email: str | None, sandbox: bool
 ) -> CommandResult:
-    """Put failed or skipped rows back to `queued`; the next run takes them up."""
+    """Put failed or skipped rows back to `queued`; the next run sends them."""
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
@@ -49,7 +49,7 @@ async def retry_rows(
 async def resolve_rows(
     definition: Definition, settings: Settings, *, resend: bool, email: str | None, sandbox: bool
 ) -> CommandResult:
-    """Decide about uncertain rows: take them as sent, or revoke their tokens and then queue them again."""
+    """Settle uncertain rows: set them to `sent`, or revoke their tokens and then queue them again."""
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()

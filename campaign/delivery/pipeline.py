@@ -1,4 +1,4 @@
-"""One recipient's path from the queue to a settled state, `Pipeline._deliver`, and many of them at once."""
+"""Deliver to many recipients at once: `Pipeline.run` starts one task, `Pipeline._deliver`, for each claimed row."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """A run: takes deliveries from the scheduler until there are none, each along `_deliver`.
+    """Takes deliveries from the scheduler until there are none, and runs `_deliver` for each.
 
     The send log is the queue, and each delivery is one task from its claim to its outcome. There are no stages with
-    queues between them: a crash finds every row in the log as far as it came, and a pause of a service holds rows
-    where no token has been issued yet.
+    queues between them. So after a crash the log shows how far each row came, and while a service is paused, rows
+    wait in the log, before a token is issued for them.
 
     Args:
-        log: the send log, entered.
+        log: the send log, already entered (`async with`).
         scheduler: picks the next due row, within the concurrency limit, the rate limits and domain pauses.
         tokens: issues the sign-in tokens; None for a campaign without a link.
-        composer: makes the message.
-        pool: the mail server's connections, entered.
-        failures: decides what a fault means.
+        composer: composes the message.
+        pool: the connections to the mail server, already entered.
+        failures: decides what an error means.
         server: the mail server's name, for the log.
-        on_settled: told each outcome, for the progress.
+        on_settled: called with each outcome, for the progress.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Pipeline:
         self._server = server
         self._on_settled = on_settled
         self._stopping = False
-        #: How many recipients came to each state in this run; `queued` counts the attempts that were put off.
+        #: How many attempts of this run ended in each state; `queued` counts those that will be tried again.
         self.tally: Counter[Status] = Counter()
 
     # -- one recipient's path ------------------------------------------------------------------------------------
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """Take one recipient from the queue to a settled state."""
+        """Make one attempt: issue the token, compose and send the message, and record the outcome."""
         attempt = Attempt(delivery)
         try:
             self._scheduler.raise_if_paused(delivery)
@@ -86,7 +86,8 @@ class Pipeline:
         except CampaignError as error:
             outcome = self._failures.abort(error)
         unused = attempt.unused_token(outcome)
-        # no `await` since the pool released the connection: the log writes this before the connection's next intent
+        # no `await` between the pool's release of the connection and here: the log writes this outcome before the
+        # intent of the next message on the same connection
         await self._log.settle(attempt.delivery, outcome, revoke=unused)
         if unused and self._tokens:
             self._tokens.revoker.wake()
@@ -95,10 +96,10 @@ class Pipeline:
         self._on_settled(attempt.delivery, outcome)
 
     async def _commit_intent(self, attempt: Attempt) -> None:
-        """Wait for the message's permit and return when the intent to send it is durable.
+        """Wait for the message's permit, and return when the intent to send it is durable.
 
-        The message is written but for the final dot. The permit is taken this late so that a run that was stopped for
-        a while sends no burst when it goes on.
+        The pool calls this when only the final dot is left to send. The permit is acquired this late so that a
+        process that was suspended sends no burst when it continues.
         """
         permit = await self._scheduler.acquire(attempt.delivery)
         if self._tokens:
@@ -114,11 +115,11 @@ class Pipeline:
     # -- many of them --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Run until nothing is due any more, nothing is left, or `stop` was called; then settle the revocations.
+        """Deliver until the scheduler has no more rows or `stop` is called; then settle the revocations.
 
         Raises:
-            ServiceRefusesError: a service refuses us; every attempt that was under way is settled.
-            SendLogError: the log can no longer be written; everything stopped at once.
+            ServiceRefusesError: a service refuses all requests; all attempts under way were settled first.
+            SendLogError: the log can no longer be written; all tasks were cancelled at once.
         """
         async with asyncio.TaskGroup() as services:
             if self._tokens:
@@ -135,12 +136,12 @@ class Pipeline:
         self._failures.raise_if_aborted()
 
     def stop(self) -> None:
-        """Claim nothing more; the attempts under way are finished."""
+        """Claim no more rows; the attempts under way continue to their end."""
         self._stopping = True
         self._scheduler.stop()
 
     async def _connect(self) -> None:
-        """Log in once before a token is asked for."""
+        """Open and authenticate the first connection before any token is issued."""
         while not self._stopping and not self._failures.abort_reason:
             try:
                 await self._pool.warm_up()
@@ -156,7 +157,7 @@ class Pipeline:
                 return
 
     async def _revoke(self, tokens: TokenIssuer) -> None:
-        """Settle revocations as they come."""
+        """Settle revocations while the run goes on; abort the run if Clerk refuses the key."""
         try:
             await tokens.revoker.run()
         except SendLogError:

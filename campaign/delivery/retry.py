@@ -1,4 +1,4 @@
-"""Decide whether and when a recipient is tried again: `outcome_of`, from the fault and the attempts before it."""
+"""Decide whether and when a recipient is tried again: `outcome_of`, from the error and the earlier faults."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and at what distance a recipient is tried again."""
+    """How often a recipient is tried, and how long it waits between two attempts."""
 
-    #: Tries per recipient, the first one included.
+    #: Attempts per recipient, including the first.
     attempts: int = 5
-    #: The wait after a first temporary fault; each further one doubles it, up to an hour.
+    #: The wait after the first temporary fault; each further fault doubles it, up to an hour.
     first_delay: timedelta = timedelta(seconds=30)
     _random: random.Random = field(default_factory=random.Random, repr=False, compare=False)
 
     def delay(self, faults: int) -> float:
-        """Return the seconds to wait after the `faults`-th fault in a row.
+        """Return the seconds to wait after the `faults`-th consecutive fault.
 
-        Never less than declared, and up to a fifth more, so that those who failed together do not come back together.
+        Exponential backoff with up to 20 % jitter, so that rows that failed together are not retried together. The
+        wait is never shorter than declared.
         """
         longest = LONGEST_WAIT.total_seconds()
         base = min(longest, self.first_delay.total_seconds() * 2.0 ** min(faults - 1, 60))
@@ -36,7 +37,7 @@ class RetryPolicy:
 
 
 class Backoff:
-    """The faults in a row of one domain or service, and how long it is paused for them."""
+    """The consecutive faults of one domain or service, and how long it is paused after each."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -45,36 +46,36 @@ class Backoff:
     def failed(self, wait: timedelta | None) -> float:
         """Note a fault and return the seconds to pause: what the service asked for, or the policy's delay."""
         self._faults += 1
-        if wait:  # a wait of nothing, asked for again and again, would be none between calls that are all refused
+        if wait:  # a wait of 0 counts as none given: otherwise calls that are all refused would follow without a pause
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
     def back_off(self, limiter: RateLimiter, error: TransientError) -> float:
-        """Pause a service for its fault and return the instant at which the pause ends.
+        """Pause a service after its fault and return the instant at which the pause ends.
 
-        Calls that fail during a pause were under way before it: they are the same fault. Only a longer wait that the
-        service itself asks for counts.
+        A call that fails during a pause was under way before it, so it counts as the same fault. Only a wait that the
+        service itself asks for can then make the pause longer.
         """
         if not error.wait and limiter.is_paused:
             return limiter.paused_until
         return limiter.pause(self.failed(error.wait), error.reason)
 
     def succeeded(self) -> None:
-        """Note a success: the next fault is a first one again."""
+        """Note a success: the next fault counts as the first again."""
         self._faults = 0
 
 
 def outcome_of(
     error: DeliveryError, delivery: Delivery, policy: RetryPolicy, *, now: float, paused_until: float
 ) -> Outcome:
-    """Return what a fault makes of a recipient.
+    """Return the outcome of an attempt that ended with an error.
 
     Args:
-        error: the fault.
+        error: the error.
         delivery: the row as it was claimed.
-        policy: how often, and at what distance.
-        now: the instant of the fault.
-        paused_until: when the service or domain that failed may be asked again, if the fault is not the row's own.
+        policy: how often a recipient is tried, and how long it waits.
+        now: the instant of the error.
+        paused_until: when the pause of the service or domain that failed ends; not used for the row's own faults.
     """
     match error:
         case UncertainError():

@@ -1,4 +1,4 @@
-"""Revoke the tokens that no accepted message carries, until Clerk has answered for each: `TokenRevoker.run`."""
+"""Revoke the tokens that no accepted message carries: `TokenRevoker.run`, with retries until Clerk has answered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH_SIZE = 20
 
 
 class TokenRevoker:
-    """Settles the log's pending revocations with Clerk."""
+    """Sends the log's pending revocations to Clerk and records the answers."""
 
     def __init__(self, log: RunLog, clerk: Clerk, limiter: RateLimiter, backoff: Backoff, clock: Clock) -> None:
         self._log = log
@@ -31,11 +31,11 @@ class TokenRevoker:
         self._clock = clock
         self._wake = asyncio.Event()
         self._finishing = asyncio.Event()
-        #: What Clerk answered, counted.
+        #: Clerk's answers, counted.
         self.settled: Counter[Revocation] = Counter()
 
     async def run(self) -> None:
-        """Settle revocations as they come, until `finish` was called and Clerk has answered as far as it does.
+        """Settle revocations as they are added. After `finish`, try all pending ones once more and return.
 
         Raises:
             ServiceRefusesError: Clerk refuses the key.
@@ -53,19 +53,19 @@ class TokenRevoker:
                 await self._clock.wait(self._finishing, wait)
 
     def wake(self) -> None:
-        """Look for pending revocations: there is a new one."""
+        """Tell `run` that the log has a new pending revocation."""
         self._wake.set()
 
     def finish(self) -> None:
-        """Let `run` settle what is pending, and return."""
+        """Tell `run` to try the pending revocations once more and then return."""
         self._finishing.set()
         self._wake.set()
 
     async def settle_all(self) -> float | None:
-        """Settle what is pending until nothing is left, or until Clerk gives no answer.
+        """Settle pending revocations until none is left, or until Clerk does not answer one.
 
         Returns:
-            None if nothing is left; else the seconds for which Clerk is to be left alone.
+            None if none is left; otherwise the seconds to wait before the next call to Clerk.
 
         Raises:
             ServiceRefusesError: Clerk refuses the key.
@@ -81,9 +81,9 @@ class TokenRevoker:
                 if isinstance(answer, BaseException) and not isinstance(answer, TransientError):
                     raise answer
             if len(late) < len(answers):
-                self._backoff.succeeded()  # one answer ends the streak, whatever became of the others
+                self._backoff.succeeded()  # one answer shows that Clerk works, even if other calls failed
             if late:
-                # all of them: what one answer asks for (Retry-After) counts though another came before it
+                # pass every error on: the longest wait (Retry-After) counts, whichever answer came first
                 paused_until = max(self._backoff.back_off(self._limiter, error) for error in late)
                 return max(0.0, paused_until - self._clock.now())
         return None
@@ -92,11 +92,11 @@ class TokenRevoker:
         await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         if answer is Revocation.USED and doubtful:
-            answer = Revocation.UNKNOWN  # an earlier try may have revoked it: that tells nothing of anybody
+            answer = Revocation.UNKNOWN  # perhaps an earlier try revoked it, and nobody signed in
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1
 
 
 def _changed_nothing(answer: object) -> bool:
-    """Return whether a try was not made, or refused, so that it cannot have revoked the token."""
+    """Return whether a try cannot have revoked the token, because it was not sent or was refused."""
     return isinstance(answer, ServiceRefusesError) or (isinstance(answer, TransientError) and not answer.maybe_applied)

@@ -19,7 +19,7 @@ class ResizableSemaphore:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> Self:
-        """Return when there is room."""
+        """Return when fewer tasks than the limit are inside."""
         if self._waiting or self._inside >= self._size():
             place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(place)
@@ -34,7 +34,7 @@ class ResizableSemaphore:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave, and let in who waits."""
+        """Leave, and admit waiting tasks up to the limit."""
         self._leave()
 
     def _leave(self) -> None:

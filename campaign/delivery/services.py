@@ -1,4 +1,4 @@
-"""Choose the services of a run, the real Clerk and mail server or the embedded sandbox: `open_services`."""
+"""Choose the services of a run, either the real Clerk and mail server or the embedded sandbox: `open_services`."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ _CLERK_TEST = (Rate.parse("100/10 seconds"),)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The servers of one run."""
+    """The addresses, keys and limits of a run's servers, and the path of its send log."""
 
     log: Path
     smtp: SmtpServer
     clerk_url: str
     clerk_key: str | None = field(repr=False)
-    #: What Clerk allows when the campaign file does not say; empty: no limit.
+    #: Clerk's rate limits, used if the campaign file sets none; empty means no limit.
     clerk_rates: tuple[Rate, ...]
-    #: The folder with the sandbox's mail, if this is the sandbox.
+    #: The folder with the sandbox's mail; None for the real services.
     maildir: Path | None = None
 
 
 def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bool:
-    """Return whether the run happens in the sandbox.
+    """Return whether the run uses the sandbox: it was asked for, or neither service is set.
 
     Raises:
-        SettingsError: only one of the two services is set where both are needed, or a live key meets the sandbox.
+        SettingsError: only one of the two services is set although both are needed, or the sandbox is chosen while a
+            live key is set.
     """
     key, smtp = settings.clerk_secret_key, settings.smtp
     if asked or (key is None and smtp is None):
@@ -64,7 +65,7 @@ def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bo
 
 
 def needs_clerk(definition: Definition) -> bool:
-    """Return whether the campaign asks Clerk for anything."""
+    """Return whether the campaign calls Clerk."""
     return definition.link is not None
 
 
@@ -74,7 +75,7 @@ def needs_user_id(definition: Definition) -> bool:
 
 
 def log_path(settings: Settings, *, asked: bool) -> Path:
-    """Return the send log that a command which only looks should read."""
+    """Return the path of the send log for commands that only read it."""
     sandbox = settings.sandbox / "send-log.db"
     real = settings.clerk_secret_key is not None or settings.smtp is not None or "log" in settings.model_fields_set
     if asked or not (real or (settings.log.exists() and not sandbox.exists())):
@@ -83,7 +84,7 @@ def log_path(settings: Settings, *, asked: bool) -> Path:
 
 
 def real_services(settings: Settings) -> Services:
-    """Return the venue that the settings name; `is_sandbox` has said no before."""
+    """Return the real services from the settings; the caller has checked `is_sandbox` before."""
     if settings.smtp is None:
         raise SettingsError(
             "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
@@ -95,7 +96,7 @@ def real_services(settings: Settings) -> Services:
 
 @asynccontextmanager
 async def open_services(definition: Definition, settings: Settings, *, sandbox: bool) -> AsyncIterator[Services]:
-    """Yield the real servers, or serve the sandbox while the block runs; its Clerk knows the campaign's recipients.
+    """Yield the real services, or run the sandbox during the block, with the CSV's recipients as its Clerk users.
 
     Raises:
         SettingsError: the settings do not fit together, or the sandbox's folder cannot be used.
@@ -104,7 +105,7 @@ async def open_services(definition: Definition, settings: Settings, *, sandbox: 
     if not is_sandbox(definition, settings, asked=sandbox):
         yield real_services(settings)
         return
-    from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - servers that a real run does without
+    from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - a real run needs no sandbox
 
     section = definition.recipients
     rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))

@@ -1,4 +1,4 @@
-"""Handle SIGINT and SIGTERM: the first lets a run finish what is under way, the second cancels it."""
+"""Handle SIGINT and SIGTERM with `caught`: the first lets the attempts under way finish, the second cancels the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def caught(on_first: Callable[[], None]) -> Iterator[list[int]]:
-    """Call `on_first` at the first SIGINT or SIGTERM, and cancel the task at the second; yield those that came.
+    """Call `on_first` at the first SIGINT or SIGTERM, cancel the task at the second; yield the signals received.
 
     Python delivers signals to the main thread only: a run in another thread is stopped by cancelling its task.
     """

@@ -1,4 +1,4 @@
-"""Send one real email to an address of one's own: `send_test`. The send log is not touched."""
+"""Send one real email to the operator's own address, without a row in the send log: `send_test`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def sample_recipient(definition: Definition, *, email: str | None = None) -> Recipient:
-    """Return the CSV's first recipient, or the one with an address.
+    """Return the CSV's first valid recipient, or the one with this address.
 
     Raises:
-        RecipientsError: there is none.
+        RecipientsError: there is no such recipient.
     """
     section = definition.recipients
     for row in read_recipients(section.file, section, needs_user_id=needs_user_id(definition)):
@@ -44,23 +44,23 @@ def sample_recipient(definition: Definition, *, email: str | None = None) -> Rec
 async def send_test(
     definition: Definition, settings: Settings, to: str, *, user_id: str | None, sandbox: bool
 ) -> tuple[Receipt, Services]:
-    """Send one real mail, made from the CSV's first row, to an address of one's own; the send log is not touched.
+    """Send one real mail, made from the CSV's first valid row, to the operator's own address.
 
     Args:
         definition: the campaign file.
-        settings: the environment.
+        settings: the settings from the environment.
         to: the address.
-        user_id: whose token the link carries; None: a dummy that signs nobody in.
-        sandbox: send it into the sandbox whatever is set.
+        user_id: the Clerk user whose token the link carries; None puts a dummy token into it.
+        sandbox: use the sandbox, whatever the settings are.
 
     Raises:
-        CampaignError: of any kind; nothing is tried twice.
+        CampaignError: of any kind; nothing is retried.
         ValueError: the address is not one plain mailbox.
     """
     address = normalise_address(to)
     template, recipient, clock = MessageTemplate.load(definition), sample_recipient(definition), SystemClock()
     sender = split_mailbox(definition.email.sender)[1]
-    sample_message(template, recipient, definition)  # what cannot be rendered is known before a token is asked for
+    sample_message(template, recipient, definition)  # find errors before a token is issued
     async with open_services(definition, settings, sandbox=sandbox) as services:
         connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
         with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
@@ -81,7 +81,7 @@ async def send_test(
 
 @asynccontextmanager
 async def _token(definition: Definition, services: Services, user_id: str | None) -> AsyncIterator[str]:
-    """Yield a token for the test mail; a real one is revoked if the mail was not sent."""
+    """Yield a token for the test mail; a real token is revoked if the mail was certainly not sent."""
     if user_id is None or definition.link is None or services.clerk_key is None:
         yield DUMMY_TOKEN
         return
@@ -101,4 +101,4 @@ async def _token(definition: Definition, services: Services, user_id: str | None
 
 
 async def _nothing_to_log() -> None:
-    """A test mail has no row in the send log."""
+    """Do nothing: a test mail has no row in the send log."""

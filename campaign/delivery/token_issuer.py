@@ -1,4 +1,4 @@
-"""Issue the sign-in token of each delivery, and every step of it durable: `TokenIssuer.issue`."""
+"""Issue the sign-in token of each delivery, and write each step to the send log: `TokenIssuer.issue`."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
     from campaign.model import Recipient
     from campaign.sendlog import RunLog
 
-#: A token that has lost this share of its life while its message waited is not sent: the reader needs the rest.
+#: Do not send a token that has lost more than this share of its lifetime in the queue: the recipient needs the rest.
 _MAX_SHARE_OF_LIFE_SPENT = 0.25
 
 
 class TokenIssuer:
-    """Asks Clerk for one token per delivery, within its rate limit and a limit of calls at once.
+    """Requests one token per delivery from Clerk, within Clerk's rate limit and a limit of concurrent calls.
 
     Args:
-        clerk: makes the calls.
-        users: says whom a token is for; None takes the CSV's ids as they are (`verify_address = false`).
-        revoker: settles the tokens that no message carries.
+        clerk: the API client.
+        users: finds and checks the user of each recipient; None uses the CSV's user ids unchecked
+            (`verify_address = false`).
+        revoker: revokes the tokens that no accepted message carries.
         log: makes each step durable.
-        limiter: Clerk's rate limit.
-        concurrency: decides how many calls are of use at once, and learns how long one takes.
+        limiter: Clerk's rate limiter.
+        concurrency: sets the limit of concurrent calls from the time that a call takes, which it is told.
         clock: the time.
-        expires_in: how long a token lives.
+        expires_in: the lifetime of a token.
     """
 
     def __init__(
@@ -52,9 +53,9 @@ class TokenIssuer:
         expires_in: timedelta,
     ) -> None:
         self._clerk = clerk
-        #: Asked for each page's users ahead of their turn.
+        #: The scheduler has it fetch each page's users before their deliveries begin.
         self.users = users
-        #: Settles the tokens that no message carries.
+        #: Revokes the tokens that no accepted message carries.
         self.revoker = revoker
         self._log = log
         self._limiter = limiter
@@ -64,18 +65,19 @@ class TokenIssuer:
         self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
-        """Give an attempt its token; the log holds `issuing` before the call and the token's id after it.
+        """Issue the attempt's token; write `issuing` to the log before the call and the token's id after it.
 
         Args:
             attempt: has no token yet.
-            raise_if_aborted: called last before the log and Clerk are asked, so that an aborted run asks no more.
+            raise_if_aborted: called right before the log's write and the call, so that an aborted run requests no
+                more tokens.
 
         Raises:
             DeliveryError: no token for this recipient, now or ever; see `Clerk.create_sign_in_token`.
-            ServiceRefusesError: Clerk refuses us, or issued a token for another user.
+            ServiceRefusesError: Clerk refuses all requests, or issued a token for another user.
         """
         user_id = await self._user_id_of(attempt.delivery.recipient)
-        # the permit is taken within the semaphore, so that nothing stands between the log's row and the call
+        # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
@@ -92,7 +94,7 @@ class TokenIssuer:
             )
 
     def raise_if_stale(self, attempt: Attempt) -> None:
-        """Raise TransientError for a token whose message waited too long; the next attempt gets a new one."""
+        """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
         age = self._clock.now() - attempt.token_asked_at
         if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError("the token grew old while the message waited; it gets a new one", scope=Scope.NONE)

@@ -1,4 +1,4 @@
-"""Look up Clerk's users in batches and hold the CSV's addresses against theirs: `UserDirectory.user_id_of`."""
+"""Look up Clerk users in batches and check that each recipient's address is theirs: `UserDirectory.user_id_of`."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.model import ClerkUser, Recipient
 
-#: `GET /v1/users` takes up to this many ids or addresses.
+#: `GET /v1/users` accepts at most this many ids or addresses.
 USERS_PER_CALL = 100
-#: Half a page: at 100 rows a second Clerk has half a second to answer.
+#: Half a page of rows: at 100 rows a second Clerk has half a second to answer.
 _READ_AHEAD_ROWS = 50
 
 
 class _Batch:
-    """Users who are asked for in one call."""
+    """Users who are looked up in one call."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.answer: asyncio.Future[list[ClerkUser]] = asyncio.get_running_loop().create_future()
-        #: The call failed, and somebody has met the error.
+        #: The call failed, and a caller of `user_id_of` has received the error.
         self.failed = False
 
 
 class UserDirectory:
-    """Clerk's users for the recipients at hand, a hundred a call.
+    """The Clerk users of the current recipients, looked up with at most 100 per call.
 
-    A row that pairs an admin's id with another person's address would be an account takeover, so an address must be
-    one of the user's own.
+    The address must be one of the user's own: a CSV row with an admin's id and another person's address would let
+    that person take over the admin's account.
 
     Args:
-        clerk: the API.
-        pacer: Clerk's allowance; a call for users draws on the same one as tokens.
-        by_address: users are looked up by address, and the CSV's ids are not needed.
-        any_address: count an address as the user's own although Clerk has not verified it.
+        clerk: the API client.
+        limiter: Clerk's rate limiter, shared with the token calls.
+        by_address: look users up by address; the CSV's ids are not needed.
+        any_address: also accept addresses that Clerk has not verified.
     """
 
     def __init__(self, clerk: Clerk, limiter: RateLimiter, *, by_address: bool, any_address: bool = False) -> None:
@@ -50,21 +50,21 @@ class UserDirectory:
         self._by_address = by_address
         self._any_address = any_address
         self._answered = False
-        #: Who has been asked for, and has not been wanted yet.
+        #: The batch of each user that `fetch` requested, by id or address, until `user_id_of` takes it.
         self._batches: dict[str, _Batch] = {}
 
     @property
     def read_ahead(self) -> int:
-        """How many rows are left when the next page is read, so that its users are known when the rows' turn comes.
+        """The scheduler reads the next page when fewer rows than this are left, so that its users are known in time.
 
-        One page at a time while Clerk has not answered the last call: after a fault one call tries it again.
+        It is 1 while Clerk has not answered the last call, so that after a fault a single call tries again.
         """
         return _READ_AHEAD_ROWS if self._answered else 1
 
     async def fetch(self, recipients: Iterable[Recipient]) -> None:
-        """Ask Clerk for these recipients' users ahead of `user_id_of`, which then waits for the answer.
+        """Request these recipients' users from Clerk; `user_id_of` then waits for the answer.
 
-        Errors are not raised here: each recipient's own path meets them.
+        It raises no errors: `user_id_of` raises them for each recipient.
         """
         wanted = [name for name in dict.fromkeys(map(self._name, recipients)) if name not in self._batches]
         starts = range(0, len(wanted), USERS_PER_CALL)
@@ -75,11 +75,11 @@ class UserDirectory:
             await self._ask(batch)
 
     async def user_id_of(self, recipient: Recipient) -> str:
-        """Return the id of the Clerk user whom this recipient's token is for.
+        """Return the id of the Clerk user for whom this recipient's token is issued.
 
         Raises:
-            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's own,
-                or Clerk has not verified it.
+            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's own
+                or not verified by Clerk.
             TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
         name = self._name(recipient)
@@ -107,7 +107,7 @@ class UserDirectory:
     async def _users_of(self, name: str) -> list[ClerkUser]:
         batch = self._batches.pop(name, None)
         if batch is None or batch.failed:
-            # an error is met by those who waited for the answer; who comes later is asked for anew, with all the others
+            # callers that waited for a failed call get its error; a later caller repeats it for all users left in it
             others = [other for other, found in self._batches.items() if found is batch]
             batch = _Batch([name, *others])
             self._batches |= dict.fromkeys(others, batch)
@@ -117,13 +117,16 @@ class UserDirectory:
         except PermanentError:
             if len(batch.names) == 1:
                 raise
-            return await self._users_of(name)  # Clerk refuses one of them, and does not say which: each alone
+            return await self._users_of(name)  # Clerk rejects one id without naming it: try each alone
         except CampaignError:
             batch.failed = True
             raise
 
     def _own_addresses(self, user: ClerkUser) -> set[str]:
-        """Return the addresses that are known to be the user's own: whoever adds a stranger's does not own it."""
+        """Return the user's verified addresses, because anyone can add a foreign address to their account.
+
+        With `any_address`, return all addresses.
+        """
         return _normalised(user.addresses if self._any_address else user.verified)
 
     def _name(self, recipient: Recipient) -> str:
@@ -138,14 +141,14 @@ class UserDirectory:
             self._answered = True
         except CampaignError as error:
             batch.answer.set_exception(error)
-            batch.answer.exception()  # whoever asks meets it; nobody may ask
+            batch.answer.exception()  # mark it as retrieved: perhaps no `user_id_of` awaits it
         except BaseException:
             batch.answer.cancel()
             raise
 
 
 def _normalised(addresses: Iterable[str]) -> set[str]:
-    """Return Clerk's addresses as a CSV's are kept: IDN domains in A-labels, lower case."""
+    """Return Clerk's addresses in the form of the CSV's: IDN domains in A-labels, lower case."""
     found = set()
     for address in addresses:
         try:

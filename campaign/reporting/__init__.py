@@ -1,1 +1,1 @@
-"""What a person sees of a campaign: progress, tables, the exported log and the report's page."""
+"""What the operator sees of a campaign: progress, tables, the exported log and the report's page."""

@@ -1,4 +1,4 @@
-"""Check a campaign with nothing sent and no service asked: `check_campaign`."""
+"""Check a campaign without sending anything or calling a service: `check_campaign`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-#: So many of one kind are told in full; the rest is counted.
+#: At most this many problems or warnings are listed; the others are only counted.
 _MAX_LISTED = 20
 
 
 @dataclass(slots=True)
 class CheckReport:
-    """What was found."""
+    """The result of a check."""
 
     definition: Definition
-    #: What keeps the campaign from running.
+    #: These prevent a run.
     problems: list[str] = field(default_factory=list)
-    #: What it runs in spite of.
+    #: These do not prevent a run.
     warnings: list[str] = field(default_factory=list)
-    #: Who signs the mails, and the DNS record that this takes.
+    #: The DKIM domain and the DNS record to publish.
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
     templates: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class CheckReport:
     skipped: int = 0
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the lines that `campaign check` prints."""
         for kind, found in (("problem", self.problems), ("warning", self.warnings)):
             for line in found[:_MAX_LISTED]:
                 yield f"{kind}: {line}"
@@ -59,11 +59,11 @@ class CheckReport:
 
 
 def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
-    """Read the CSV and render every row, and return all that is wrong.
+    """Read the CSV, render every row, and return all problems and warnings.
 
     Args:
         definition: the campaign file.
-        settings: returns the environment's, or raises what is wrong with them.
+        settings: returns the settings from the environment; a CampaignError that it raises becomes a problem.
     """
     found = CheckReport(definition)
     try:

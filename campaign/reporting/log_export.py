@@ -1,4 +1,4 @@
-"""The send log for a terminal, a spreadsheet or another program, and one recipient of it for the sandbox's inbox."""
+"""Export the send log: `statuses` and `lines` for the terminal or other programs, `log_of` for the sandbox's inbox."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-#: What a spreadsheet would take for the beginning of a formula.
+#: A spreadsheet reads a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def lines(settings: Settings, definition: Definition, *, state: str | None, form: str, sandbox: bool) -> Iterator[str]:
-    """Yield the log, a line a recipient, with its line end.
+    """Yield one line for each recipient, with its line end.
 
     Raises:
-        SendLogUnusableError: there is no log, it cannot be read, or does not know the campaign.
+        SendLogUnusableError: the log is missing, cannot be read, or does not contain the campaign.
     """
     reader = LogReader(log_path(settings, asked=sandbox))
     records = reader.recipients(definition.name, state=Status(state) if state else None)
@@ -38,13 +38,13 @@ def lines(settings: Settings, definition: Definition, *, state: str | None, form
         for record in records:
             yield json.dumps(record, ensure_ascii=False) + "\n" if form == "jsonl" else _cells(record)
     finally:
-        # before the reader: whoever reads may have enough amid the records
+        # close the records before the reader: the caller may stop before the last record
         records.close()
         reader.close()
 
 
 def escape_formula(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before what looks like one."""
+    """Return a cell that no spreadsheet reads as a formula: a value that looks like one gets a leading apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
@@ -59,9 +59,10 @@ def _csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells
 
 
 def log_of(settings: Settings) -> Callable[[str], dict[str, object] | None]:
-    """Return what tells of a Message-ID's recipient, for the sandbox's inbox; None where no log knows it.
+    """Return a function from a Message-ID to its recipient's record, or to None if no log contains it.
 
-    It looks into the sandbox's log, then into that of a run that was given the sandbox's addresses.
+    The function searches the sandbox's log first, then the log of the settings: a run that was started with the
+    sandbox's addresses writes to that one.
     """
 
     def found(message_id: str) -> dict[str, object] | None:

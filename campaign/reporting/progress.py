@@ -1,4 +1,4 @@
-"""How a run goes, told to a person: a live bar on a terminal, plain lines at intervals elsewhere."""
+"""Show the operator a run's progress, `RunReport`: a live bar on a terminal, plain lines at intervals otherwise."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
 
-#: Seconds between two lines of progress where there is no terminal.
+#: Seconds between two lines of progress if the output is not a terminal.
 _INTERVAL_S = 5.0
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that takes no data for markup and wraps no line of a pipe."""
+    """Return a console without automatic highlighting, and without colour and line wrapping if it is not a terminal."""
     found = Console(stderr=stderr, highlight=False)
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, no_color=True, width=400)
 
@@ -39,11 +39,11 @@ def as_text(table: Table) -> str:
 
 
 class RunReport:
-    """Tells a person how a run goes; the run's `Observer`.
+    """Shows the operator a run's progress; it is the run's `Observer`.
 
     Args:
-        out: where to.
-        assume_yes: do not ask before sending for real.
+        out: the console to write to.
+        assume_yes: do not ask for confirmation before a run with the real services.
     """
 
     def __init__(self, out: Console, *, assume_yes: bool) -> None:
@@ -56,7 +56,7 @@ class RunReport:
         self._progress: Progress | None = None
 
     def opened(self, services: Services) -> None:
-        """Say first where this happens."""
+        """Say that the run uses the sandbox, if it does."""
         if services.maildir is not None:
             self._out.print(
                 "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
@@ -64,7 +64,7 @@ class RunReport:
             )
 
     def confirm(self, plan: Plan) -> bool:
-        """Say what changed and what is about to go out; ask where it is for real."""
+        """Print what changed and what will be sent; ask for confirmation if the services are real."""
         for line in changes(plan):
             self._out.print(escape(line))
         self._total = plan.to_send
@@ -83,13 +83,13 @@ class RunReport:
                 return False
         self._began = self._said = self._clock.now()
         if self._out.is_terminal:
-            from campaign.reporting.progress_bar import started  # noqa: PLC0415 - no pipe needs it, and it takes its time to import
+            from campaign.reporting.progress_bar import started  # noqa: PLC0415 - slow to import, and only a terminal needs it
 
             self._progress = started(self._out, total=self._total, line=self._line)
         return True
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Count an outcome."""
+        """Count an outcome, and show the progress."""
         del delivery
         self._tally[outcome.status] += 1
         if self._progress is not None:
@@ -100,28 +100,28 @@ class RunReport:
             self._out.print(f"{self._done():,} of {self._total:,}: {self._line()}")
 
     def waiting(self, why: str, seconds: float) -> None:
-        """Say once why nothing goes out, if it is for a while."""
+        """Print once why nothing is sent, if the wait is at least 1 second."""
         until = self._clock.now() + seconds
         if seconds >= 1.0 and until > self._waits_until + 1.0:
             self._waits_until = until
             self._out.print(escape(f"Waiting {seconds:.0f} s: {why}."))
 
     def notice(self, sentence: str) -> None:
-        """Say it."""
+        """Print a sentence that the operator should read at once."""
         self._out.print(escape(f"{sentence}."))
 
     def stopping(self) -> None:
-        """Say that the signal was heard."""
+        """Print that the signal was received."""
         self._out.print("Stopping: what is in hand is finished. Once more, and it stops at once.")
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def finished(self, result: Result, reasons: list[tuple[Status, str, int]], *, command: str, run: str) -> None:
-        """Show the counts, every state explained, and what to type next."""
+        """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
         if self._tally:
             seconds = max(self._clock.now() - self._began, 1e-3)

@@ -1,4 +1,4 @@
-"""The bar of a run on a terminal: how far it is, and a line of figures beside it. What the line says is not here."""
+"""Start the progress bar of a run on a terminal, with a line of figures beside it: `started`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def started(out: Console, *, total: int, line: Callable[[], str]) -> Progress:
-    """Return a bar that is drawn from now on, with one task of `total` steps; `line` is asked at each drawing."""
+    """Return a running progress bar with one task of `total` steps; `line` is called each time the bar is drawn."""
     bar = Progress(SpinnerColumn(), BarColumn(), MofNCompleteColumn(), _Line(line), console=out, transient=True)
     bar.add_task("sending", total=total)
     bar.start()
@@ -22,7 +22,7 @@ def started(out: Console, *, total: int, line: Callable[[], str]) -> Progress:
 
 
 class _Line(ProgressColumn):
-    """The counts, the rate and the time left; drawn by the bar's own thread, so that a delivery only counts."""
+    """The counts, the rate and the time left; the bar's own thread draws them, so that no delivery waits."""
 
     def __init__(self, line: Callable[[], str]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A campaign's emails row by row, each with a dummy token: what `campaign preview --open` steps through.
+"""Render a campaign's emails row by row, each with a dummy token: `CampaignRows`, for `campaign preview --open`.
 
-How they are shown stands in `sandbox/inbox/`.
+The pages that show them are in `sandbox/inbox/`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.model import Recipient
 
-#: Rows that are kept when they were passed, so that a step back does not read the file again.
+#: The last rows read are cached, so that a step back does not read the file again.
 _CACHE_ROWS = 500
 
 
 class CampaignRows:
-    """A campaign's rows, each rendered when it is asked for, from the files as they are then.
+    """A campaign's rows, each rendered on request from the current files. It is thread-safe.
 
-    So whoever edits a template or the CSV only has to load the page again. It may be asked from several threads.
+    So after a change of a template or the CSV, the operator only has to reload the page.
 
     Args:
         load: reads the campaign file.
@@ -49,7 +49,7 @@ class CampaignRows:
         return self._name
 
     def row(self, number: int) -> Row | str:
-        """Return a row with its mail, or a sentence that says why there is none."""
+        """Return a row with its mail, or a sentence that says why there is no such row."""
         try:
             definition = self._load()
             with self._lock:
@@ -71,9 +71,9 @@ class CampaignRows:
         return Row(number, found.email, where, message.data, columns=_columns(found), note=note, last=last)
 
     def find(self, address: str, *, after: int, exact: bool = False) -> int | str:
-        """Return the number of the next row whose address holds the text (or is it), else a sentence.
+        """Return the number of the next row whose address contains the text (`exact`: equals it), or else a sentence.
 
-        The search goes on from the first row to `after` itself where there is none behind it.
+        The search starts after the row `after`. At the end of the CSV it continues from the first row to `after`.
         """
         wanted = address.lower()
         try:
@@ -103,7 +103,7 @@ class CampaignRows:
 
 
 class _Reading:
-    """A CSV that is read forward, as far as it was asked for."""
+    """A CSV that is read forward, only as far as rows were requested."""
 
     def __init__(self, definition: Definition) -> None:
         self.version = _version(definition)
@@ -112,11 +112,11 @@ class _Reading:
             section.file, section, needs_user_id=needs_user_id(definition)
         )
         self._kept: deque[Recipient | InvalidRow] = deque(maxlen=_CACHE_ROWS)
-        #: Of the row that was read last, counted from 1.
+        #: The number of the last row read, counted from 1.
         self.number = 0
 
     def passed(self, number: int) -> bool:
-        """Return whether a row was read and is no longer kept."""
+        """Return whether a row was read and is no longer in the cache."""
         return 0 < number <= self.number - len(self._kept)
 
     def row(self, number: int) -> Recipient | InvalidRow | None:
@@ -130,12 +130,12 @@ class _Reading:
 
 
 def _version(definition: Definition) -> tuple[object, ...]:
-    """Return what changes when the CSV is another one, or is read in another way."""
+    """Return a value that changes when the CSV, or the way it is read, has changed."""
     section = definition.recipients
     try:
         about = section.file.stat()
     except OSError:
-        # Reading it tells what is wrong.
+        # Reading the file raises an error that says what is wrong.
         return (section, needs_user_id(definition))
     return (section, needs_user_id(definition), about.st_mtime_ns, about.st_size)
 

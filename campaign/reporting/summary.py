@@ -1,4 +1,4 @@
-"""The sentences and the table around a run: what changed, the counts explained, the next command to type."""
+"""The texts before and after a run: `changes` since the last run, `table` of counts, `advice` on what to type next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from campaign.delivery.observer import Plan
     from campaign.model import Summary
 
-#: What each state means, in the closing table.
+#: The meaning of each state, as the closing table shows it.
 MEANING = {
     Status.QUEUED: "not sent yet",
     Status.ISSUING: "a token is being asked for",
@@ -38,7 +38,7 @@ def number(count: int, noun: str) -> str:
 
 
 def changes(plan: Plan) -> list[str]:
-    """Return what differs from the last run, and what of the CSV cannot be used, one sentence each."""
+    """Return one sentence for each difference from the last run and each kind of CSV row that is not used."""
     enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
     section = plan.definition.recipients
     new = enlistment.added if summary.recipients > enlistment.added + enlistment.invalid + enlistment.duplicates else 0
@@ -72,7 +72,7 @@ def changes(plan: Plan) -> list[str]:
 
 
 def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
-    """Return the closing table: a row a state, and under it the reasons with their counts."""
+    """Return the closing table: one row per state, followed by its reasons and their counts."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("state")
     shown.add_column("number", justify="right")
@@ -94,7 +94,7 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
 
     Args:
         summary: the counts.
-        command: the campaign file as it was typed, with what belongs to it for every command.
+        command: the end of the command line for any command: the campaign file as typed, with its options.
         run: the same for `campaign run`.
     """
     until = summary.orphans_until.strftime("%Y-%m-%d %H:%M UTC") if summary.orphans_until else ""
@@ -129,7 +129,7 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
 
 
 def where_the_mail_is(maildir: Path) -> str:
-    """Return how to read the sandbox's mail, and where it lies."""
+    """Return a sentence that says how to read the sandbox's mail, and in which folder it is."""
     return f"To read the mail and follow its links: campaign sandbox (it lies in {maildir}/new)."
 
 

@@ -1,4 +1,4 @@
-"""The durable send log: the queue of a campaign and the truth about it, in SQLite."""
+"""The durable send log in SQLite, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import discard, held

@@ -1,7 +1,4 @@
-"""The send log for those who look back: what a campaign adds up to, read at one instant, in bounded memory.
-
-Counts of states and single recipients are read elsewhere; what the numbers mean is decided elsewhere.
-"""
+"""Read the aggregates of a campaign for its report, `Aggregates`: one consistent snapshot, in bounded memory."""
 
 from __future__ import annotations
 
@@ -25,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class Calls(NamedTuple):
-    """Calls of one service that began in one slot of time, ended alike and took alike."""
+    """The number of calls of one service that began in the same time slot, with equal outcome and duration."""
 
     slot: int
-    #: `issuing`: Clerk was asked for a token. `sending`: the mail server got a message.
+    #: `issuing`: a token was requested from Clerk. `sending`: the mail server got a message.
     during: Status
     became: Status
-    #: Rounded to three digits; None where no answer came.
+    #: The duration, rounded to three digits; None if no answer came.
     seconds: float | None
     number: int
 
 
 class Whose(NamedTuple):
-    """The row that some words are about: what must not be told of it."""
+    """The personal data of the row that a text is about, to be removed from the text."""
 
     email: str
     key: str
@@ -49,29 +46,29 @@ class Refusal(NamedTuple):
 
     during: Status
     became: Status
-    #: The token that was asked for had come.
+    #: Whether the requested token had arrived.
     has_token: bool
-    #: 0: no reply.
+    #: 0 if there was no reply.
     code: int
     enhanced: str
-    #: The server's words, or the reason where there was no reply.
+    #: The server's text, or the reason if there was no reply.
     words: str
     whose: Whose
 
 
 class Acceptances(NamedTuple):
-    """Messages that were taken with the same code."""
+    """The number of messages that the server accepted with the same code."""
 
     code: int
     enhanced: str
-    #: Of the first of them.
+    #: The server's text for the first of them.
     words: str
     whose: Whose
     number: int
 
 
 class Domain(NamedTuple):
-    """What became of the recipients of one domain."""
+    """The number of one domain's recipients in each state."""
 
     name: str
     sent: int
@@ -80,23 +77,23 @@ class Domain(NamedTuple):
     skipped: int
     #: `queued`, or under way.
     waiting: int
-    #: Attempts beyond each recipient's first.
+    #: The number of repeated attempts.
     again: int
 
 
 class Carried(NamedTuple):
-    """Tokens of rows in one state that nobody asked Clerk to revoke."""
+    """The number of tokens of rows in one state for which no revocation was requested."""
 
     state: Status
     number: int
-    #: Of these, not expired.
+    #: How many of them have not expired.
     living: int
-    #: Seconds since the epoch: when the last of them ends.
+    #: When the last of them expires (seconds since the epoch).
     until: float
 
 
 class Person(NamedTuple):
-    """A row, for those who may see the addresses."""
+    """A row with its address, for `campaign report --with-addresses`."""
 
     email: str
     key: str
@@ -109,15 +106,15 @@ class Person(NamedTuple):
 
 
 class Aggregates:
-    """One campaign in a send log, as it stood at one instant; a campaign may be running meanwhile.
+    """A snapshot of one campaign in a send log, read in one transaction; a run may go on meanwhile.
 
     Args:
         path: the send log.
         name: the campaign.
-        now: seconds since the epoch; decides what has expired.
+        now: seconds since the epoch; decides which tokens have expired.
 
     Raises:
-        SendLogUnusableError: there is no log, it cannot be read, or it does not know the campaign.
+        SendLogUnusableError: the log is missing, cannot be read, or does not contain the campaign.
     """
 
     def __init__(self, path: Path, name: str, *, now: float) -> None:
@@ -141,11 +138,11 @@ class Aggregates:
         self.source = str(found[3])
 
     def __enter__(self) -> Self:
-        """Return it."""
+        """Return the snapshot itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
+        """Close the log."""
         self._connection.close()
 
     def summary(self) -> Summary:
@@ -157,32 +154,32 @@ class Aggregates:
             raise self._unusable(error) from error
 
     def minutes(self) -> Iterator[tuple[float, float]]:
-        """Yield the first and the last instant of every minute in which a run moved a row, in order."""
+        """Yield the first and last instant of every minute in which a run changed a row's state, in order."""
         yield from self._rows(SQL.minutes)
 
     def calls(self, *, origin: float, width: float) -> Iterator[Calls]:
-        """Yield what became of the calls that began in each slot of `width` seconds, counted from `origin`."""
+        """Yield the outcomes of the calls that began in each slot of `width` seconds, counted from `origin`."""
         for slot, during, became, seconds, number in self._rows(SQL.calls, origin=origin, width=width):
             yield Calls(slot, Status(during), Status(became), seconds, number)
 
     def fullest(self, status: Status, period: timedelta) -> int:
-        """Return the most turns of any window of this length, both ends included.
+        """Return the most permits used in any window of this length, both ends included.
 
         Args:
-            status: `sending` for messages, `issuing` for tokens: the states whose entry took a turn.
-            period: the window.
+            status: `sending` for messages, `issuing` for tokens: a row that enters this state uses a permit.
+            period: the length of the window.
         """
         rows = self._rows(SQL.fullest, state=status, period=period.total_seconds())
         return int(next(rows)[0])
 
     def fullest_of(self, domains: Collection[str], period: timedelta) -> dict[str, int]:
-        """Return the most messages of any window of this length, for each of the domains that had any."""
+        """Return the most messages in any window of this length, for each of the domains that got any."""
         names = json.dumps(list(domains))
         period_s = period.total_seconds()
         return dict(self._rows(SQL.fullest_domains, state=Status.SENDING, period=period_s, domains=names))
 
     def acceptances(self, *, limit: int) -> Iterator[Acceptances]:
-        """Yield the codes with which messages were taken, the most frequent first."""
+        """Yield the codes with which messages were accepted, the most frequent first."""
         for _, code, enhanced, words, *whose, number in self._rows(SQL.acceptances, limit=limit):
             yield Acceptances(code, enhanced, words or "", Whose(*whose), number)
 
@@ -193,22 +190,22 @@ class Aggregates:
             yield Refusal(state, end, token_at is not None, code, enhanced, words, Whose(*whose))
 
     def domains(self, *, largest: int, troubled: int) -> tuple[list[Domain], int]:
-        """Return the largest domains and those with the most trouble, the largest first; and how many there are."""
+        """Return (domains, total): the largest domains and those with the most failures, largest first."""
         rows = list(self._rows(SQL.domains, largest=largest, troubled=troubled))
         return [Domain(*row[:7]) for row in rows], rows[0][7] if rows else 0
 
     def attempts(self) -> Iterator[tuple[int, Status, int]]:
-        """Yield (attempts, state, number of recipients), for those who were tried."""
+        """Yield (attempts, state, number of recipients) for all recipients with at least one attempt."""
         for attempts, state, number in self._rows(SQL.attempts):
             yield attempts, Status(state), number
 
     def explanations(self) -> Iterator[tuple[Status, str, Whose]]:
-        """Yield the reason of every row that has one."""
+        """Yield (state, reason, row) for every row that has a reason."""
         for state, reason, *whose in self._rows(SQL.explanations):
             yield Status(state), reason, Whose(*whose)
 
     def tokens_carried(self) -> list[Carried]:
-        """Return the tokens that nobody asked Clerk to revoke, by the state of their row."""
+        """Return the tokens for which no revocation was requested, by the state of their row."""
         return [
             Carried(Status(state), number, living, until or 0.0)
             for state, number, living, until in self._rows(SQL.tokens_carried)
@@ -219,15 +216,15 @@ class Aggregates:
         return [(outcome, bool(carried), number) for outcome, carried, number in self._rows(SQL.revocations)]
 
     def orphans(self) -> int:
-        """Return how many tokens may ever have been made whose ids nobody knows."""
+        """Return how many tokens with unknown ids may have been issued, including expired ones."""
         return int(self._execute(SQL.orphans, self._arguments).fetchone()[0])
 
     def people(self, state: Status, *, limit: int) -> list[Person]:
-        """Return the first rows in a state."""
+        """Return the first `limit` rows in a state."""
         return [Person(*row) for row in self._rows(SQL.people, state=state, limit=limit)]
 
     def people_signed_in(self, *, limit: int) -> list[Person]:
-        """Return the rows whose token was used though no message that arrived carries it."""
+        """Return the rows of used tokens that no message carries which arrived or may have arrived."""
         return [Person(*row) for row in self._rows(SQL.people_signed_in, limit=limit)]
 
     def _rows(self, statement: str, **more: object) -> Iterator[Any]:

@@ -1,6 +1,6 @@
--- What a whole campaign adds up to, for looking back at it. Each statement reads the log once and returns few lines, or
--- lines to be added up as they come; instants are parameters.
--- CROSS JOIN keeps SQLite from starting at the deliveries, which no index leads from to the history.
+-- The aggregates of a campaign, for its report. Each statement reads the log once and returns few rows, or rows that
+-- the caller adds up one by one. Instants are parameters.
+-- CROSS JOIN makes SQLite read the history first: the history has no index by delivery.
 
 -- name: minutes
 SELECT min(history.at), max(history.at)
@@ -8,8 +8,8 @@ FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delive
 WHERE history.actor = 'run' GROUP BY CAST(history.at / 60 AS INTEGER) ORDER BY 1;
 
 -- name: calls
--- Of Clerk (out of issuing) and of the mail server (out of sending): when they began, what became of them, and how
--- long they took, to three digits.
+-- The calls of Clerk (state issuing) and of the mail server (state sending): when they began, their outcome, and their
+-- duration to three digits.
 SELECT slot, old_state, new_state,
     CASE WHEN seconds < 0.01 THEN round(max(seconds, 0), 5)
         WHEN seconds < 0.1 THEN round(seconds, 4)
@@ -27,7 +27,7 @@ FROM (
 GROUP BY slot, old_state, new_state, rounded;
 
 -- name: fullest
--- The most turns in any window of so many seconds. A limit holds for all campaigns of a log together.
+-- The most permits used in any window of :period seconds. A rate limit is for all campaigns of a log together.
 SELECT coalesce(max(number), 0) FROM (
     SELECT count(*) OVER (ORDER BY at RANGE BETWEEN :period PRECEDING AND CURRENT ROW) AS number
     FROM history WHERE new_state = :state);
@@ -41,7 +41,7 @@ SELECT domain, max(number) FROM (
 GROUP BY domain;
 
 -- name: acceptances
--- The words are those of the first of them.
+-- reply, email, key and user_id are those of the first message with the code.
 SELECT min(history.id), coalesce(history.code, 0), coalesce(history.enhanced, ''), history.reply, email, key, user_id,
     count(*)
 FROM history CROSS JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
@@ -56,7 +56,7 @@ WHERE history.new_state IN ('queued', 'failed', 'uncertain', 'skipped') AND hist
     AND (history.new_state <> 'skipped' OR history.code IS NOT NULL);
 
 -- name: domains
--- The largest, and those with the most trouble; the last column counts all of them.
+-- The largest domains, and those with the most failures; the last column is the number of all domains.
 SELECT domain, sent, failed, uncertain, skipped, waiting, again, number FROM (
     SELECT *, count(*) OVER () AS number, row_number() OVER (ORDER BY recipients DESC, domain) AS place,
         row_number() OVER (ORDER BY failed + uncertain DESC, recipients DESC, domain) AS trouble
@@ -75,14 +75,14 @@ GROUP BY attempts, state ORDER BY attempts;
 SELECT state, reason, email, key, user_id FROM delivery WHERE campaign_id = :campaign AND reason <> '';
 
 -- name: tokens_carried
--- Tokens that nobody asked Clerk to revoke: how many, how many of them may live, and until when.
+-- Tokens for which no revocation was requested: their number, the number not expired, and when the last one expires.
 SELECT state, count(*), coalesce(sum(token_expires_at > :now), 0), max(token_expires_at)
 FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM revocation WHERE revocation.token_id = delivery.token_id)
 GROUP BY state;
 
 -- name: revocations
--- Whether the token is the one in a message that arrived, or may have.
+-- carried: the token is in a message that arrived or may have arrived.
 SELECT outcome, delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain') AS carried, count(*)
 FROM revocation CROSS JOIN delivery ON delivery.id = revocation.delivery_id
 WHERE revocation.campaign_id = :campaign GROUP BY outcome, carried;

@@ -1,4 +1,4 @@
-"""One campaign's part of a SQLite send log: the connection and the transactions that the parts of `SendLog` share."""
+"""Connect to a SQLite send log for one campaign: `CampaignConnection`, the base class of the parts of `SendLog`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class CampaignConnection:
-    """A connection to a send log, and the campaign in it that it is about.
+    """A connection to a send log, for one campaign in it.
 
     Args:
-        path: the log's file; it is made if there is none.
-        campaign: the campaign's name; the log knows it from now on.
+        path: the log's file; it is created if it does not exist.
+        campaign: the campaign's name; it is added to the log if it is new.
         clock: the time.
 
     Raises:
-        SendLogUnusableError: the file cannot be opened, or is no send log of this version.
+        SendLogUnusableError: the file cannot be opened, or is not a send log that this version can use.
     """
 
     def __init__(self, path: Path, campaign: str, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class CampaignConnection:
         self._clock = clock
         self._connection = open_for_writing(path)
         try:
-            #: `message_key`: what the Message-IDs are made with. `templates`: the fingerprint of the last run's.
+            #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
         except BaseException:
             self._connection.close()
@@ -46,22 +46,22 @@ class CampaignConnection:
         self._enlistment = 0
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the log."""
         self._connection.close()
 
     def summary(self) -> Summary:
-        """Return the counts of the campaign as they stand."""
+        """Return the campaign's current counts."""
         return summary(
             self._connection, self._name, campaign=self._campaign, enlistment=self._enlistment, now=self._clock.now()
         )
 
     def _arguments(self, **more: object) -> dict[str, object]:
-        """Return what every statement about this campaign needs: its number and the time."""
+        """Return the parameters of every statement about this campaign, its id and the time, with `more` added."""
         return {"campaign": self._campaign, "now": self._clock.now()} | more
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what the block writes, or undo all of it; not while the writer runs.
+        """Commit what the block writes, or roll all of it back. It must not be used while the writer thread runs.
 
         Raises:
             SendLogError: the log cannot be written.

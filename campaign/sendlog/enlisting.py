@@ -1,4 +1,4 @@
-"""Recipients into the send log: one transaction per CSV, all rows or none. Nothing here reads the CSV itself."""
+"""Write a CSV's rows to the send log, all or none: `Enlister.enlist`, within one transaction per CSV."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from campaign.sendlog.statements import SQL
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: A row's variables as text. The digest covers this text, so a change of it would make every row a changed one.
+#: A row's variables as JSON. The digest covers this text, so a new format would make every row count as changed.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-#: Rows that one statement adds.
+#: The number of rows that one INSERT adds.
 _ROWS_PER_INSERT = 500
 
 
 class _Record(NamedTuple):
-    """A row of the table `delivery` as it is enlisted: the columns of `add_deliveries`, in its order."""
+    """A new row of the table `delivery`: the columns of the statement `add_deliveries`, in its order."""
 
     campaign: int
     enlistment: int
@@ -44,28 +44,28 @@ class _Record(NamedTuple):
 
 @dataclass(slots=True)
 class Enlistment:
-    """What reading a CSV into the log did, in numbers of rows."""
+    """The result of enlisting a CSV, in numbers of rows."""
 
     #: Rows (or groups) of the CSV that can be mailed.
     recipients: int = 0
-    #: Of these, new to the campaign.
+    #: How many of them are new to the campaign.
     added: int = 0
-    #: Rows not mailed yet whose address or variables are others than before: they apply.
+    #: Rows not mailed yet whose address, user or variables have changed: the new data is used.
     changed: int = 0
-    #: Rows mailed (or perhaps mailed) already whose data changed since: the change comes too late.
+    #: Rows already mailed (or perhaps mailed) whose data has changed: the new data is not used.
     changed_late: int = 0
-    #: Rows that cannot be used, with their reason in the log.
+    #: Invalid rows; the log has their reasons.
     invalid: int = 0
-    #: Further rows of a key that the CSV already had.
+    #: Rows whose key an earlier row of the CSV has.
     duplicates: int = 0
-    #: Addresses that stand under several keys: each key is mailed.
+    #: Addresses that occur under several keys: each key is mailed.
     shared_addresses: int = 0
-    #: The CSV is the one enlisted last, to the byte; it was not read again.
+    #: The CSV is identical to the one enlisted last, so it was not read again.
     unchanged: bool = False
 
 
 class Enlister:
-    """Brings one CSV's rows into the log, inside a transaction that the caller opened."""
+    """Writes one CSV's rows to the log, within a transaction that the caller opened."""
 
     def __init__(
         self, connection: sqlite3.Connection, *, campaign: int, enlistment: int, source: str, now: float
@@ -75,12 +75,13 @@ class Enlister:
         self._enlistment = enlistment
         self._source = source
         self._common = (campaign, enlistment, source, now)
-        #: No key was known so far: then the table itself tells of the first that is, and none is searched for.
+        #: No key was in the log so far. While this holds, insert without a search: the unique index reports the first
+        #: known key.
         self._all_new = True
         self.result = Enlistment()
 
     def enlist(self, rows: Iterable[Recipient | InvalidRow]) -> None:
-        """Add, touch or change every row; what could not be mailed before is judged anew."""
+        """Add or update every row; rows of this CSV that were invalid before are removed first and checked again."""
         self._connection.execute(SQL.forget_unmailable, {"campaign": self._campaign, "source": self._source})
         iterator = iter(rows)
         while chunk := list(islice(iterator, _ROWS_PER_INSERT)):
@@ -103,7 +104,7 @@ class Enlister:
             self._enlist_each(chunk, records)
 
     def _added(self, records: list[_Record]) -> bool:
-        """Add all of the rows, or none where the table knows one of their keys."""
+        """Insert all rows and return True; insert none and return False if the table has one of their keys."""
         try:
             self._connection.execute(_adding(len(records)), list(chain.from_iterable(records)))
         except sqlite3.IntegrityError:
@@ -111,7 +112,7 @@ class Enlister:
         return True
 
     def _enlist_each(self, chunk: list[Recipient | InvalidRow], records: list[_Record]) -> None:
-        """Enlist rows whose keys may be known already."""
+        """Enlist rows whose keys may already be in the log."""
         known = self._known([row.key for row in chunk if isinstance(row, Recipient)])
         new: list[_Record] = []
         for row, record in zip(chunk, records, strict=True):
@@ -168,6 +169,6 @@ class Enlister:
 
 @lru_cache(maxsize=3)
 def _adding(number: int) -> str:
-    """Return the statement that adds so many rows; a full chunk, the last one and a single row are what it takes."""
+    """Return the INSERT for `number` rows. The cache has room for a full chunk, the last chunk and a single row."""
     row = ", ".join("?" * len(_Record._fields))
     return str(SQL.add_deliveries).replace("(:row)", ", ".join([f"({row})"] * number))

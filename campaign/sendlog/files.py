@@ -1,4 +1,4 @@
-"""The send log's files: who may open them, the lock of the one runner, and what is no send log at all."""
+"""Open, create, check and lock the send log's file: `open_for_writing`, `open_for_reading`, `held`."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: "CAMP" in the header of the database file, so that a stranger's database is known for one.
+#: "CAMP" in the header of the database file, so that other programs' databases are recognised.
 APPLICATION_ID = 0x43414D50
-#: Goes up with every change of `schema.sql`, and `migrations.sql` gets what makes the last one into it.
+#: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
 VERSION = 2
-#: Seconds to wait for another process's lock; a backup may hold it for a moment.
+#: Seconds to wait for another process's lock, such as that of a backup.
 _LOCK_TIMEOUT_S = 10.0
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another place"
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold the log for one runner while the block runs.
+    """Lock the log during the block, so that at most one process writes to it.
 
-    The lock is a file of its own beside the log, since SQLite's locks on the database are let go whenever any
-    descriptor of it is closed. Where there is no log in the end, it is taken away.
+    The lock is on a separate file beside the log, because SQLite's own (POSIX) locks are released when any descriptor
+    of the database is closed. If no log exists at the end, the lock file is removed.
 
     Raises:
-        LogHeldError: another run holds it.
-        SendLogUnusableError: the lock file cannot be made.
+        LogHeldError: another run has the lock.
+        SendLogUnusableError: the lock file cannot be created.
     """
     _refuse_strange_places(path)
     lock = path.with_name(path.name + ".lock")
     descriptor = _locked(lock, path)
-    while not _is_there(descriptor, lock):  # whoever held it took it away between our opening and our locking
+    while not _is_there(descriptor, lock):  # the last owner removed the file before we locked it
         os.close(descriptor)
         descriptor = _locked(lock, path)
     try:
@@ -50,7 +50,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def _locked(lock: Path, path: Path) -> int:
-    """Return a descriptor of the lock's file, locked."""
+    """Return a descriptor of the lock file, locked."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -73,16 +73,16 @@ def _is_there(descriptor: int, path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Take a closed log away, with what SQLite keeps beside it."""
+    """Delete a closed log, with the files that SQLite keeps beside it."""
     for end in ("", "-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Return a connection to the log, made (0600) if it does not exist.
+    """Return a connection to the log; create the log (mode 0600) if it does not exist, and migrate an older one.
 
     Raises:
-        SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or no send log.
+        SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or not a send log.
     """
     _refuse_strange_places(path)
     with sentences(path):
@@ -96,7 +96,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         try:
             if not _is_empty(connection):
                 _check_identity(connection, path)
-            # with FULL a commit returns only when the write-ahead log is on the disk
+            # with FULL, a commit returns only when the write-ahead log is on the disk
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16000")
@@ -110,10 +110,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Return a read-only connection; it may stand beside a runner.
+    """Return a read-only connection; it may be open while a run writes.
 
     Raises:
-        SendLogUnusableError: there is no log, or it is none that can be read.
+        SendLogUnusableError: there is no log, or it cannot be read.
     """
     if not path.exists() and not path.is_symlink():
         raise SendLogUnusableError(f"there is no send log {path} yet; `campaign run FILE` makes it")
@@ -161,7 +161,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 
 def _execute(connection: sqlite3.Connection, script: str) -> None:
-    """Execute statements one by one, since `executescript` would commit."""
+    """Execute statements one by one, because `executescript` would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -183,7 +183,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def sentences(path: Path) -> Iterator[None]:
-    """Turn what SQLite says about a file that cannot be used into a SendLogUnusableError."""
+    """Convert SQLite's errors about a file that cannot be used to SendLogUnusableError."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -202,7 +202,7 @@ def sentences(path: Path) -> Iterator[None]:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the file holds what no send log can hold."""
+    """Return whether the error means that the file is corrupt."""
     return _name(error).startswith("SQLITE_CORRUPT")
 
 

@@ -1,4 +1,4 @@
-"""Group commit: a caller awaits its own write, and many callers share one transaction. No SQL of its own."""
+"""Group commit: each caller of `GroupCommit.write` awaits its own write, and many writes share one transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 #: How long a non-urgent write waits for others to share its fsync (seconds).
 _GROUPING_DELAY_S = 0.004
-#: Writes in one transaction. The callers of the first ones go on while the next transaction is written.
+#: The most writes in one transaction. Their callers continue while the next transaction is written.
 _MAX_BATCH = 100
 
 
@@ -25,9 +25,9 @@ class _Write(NamedTuple):
     """One caller's write."""
 
     future: asyncio.Future[Any]
-    #: A row for each statement to be run, by the statement's name: its named parameters.
+    #: The named parameters of each statement to run, by the statement's name.
     rows: Mapping[str, Mapping[str, object]]
-    #: Called after the rows of the transaction; the future gets its result.
+    #: Called after all rows of the transaction are written; the future gets its result.
     action: Callable[[sqlite3.Connection], object] | None = None
     urgent: bool = True
 
@@ -35,14 +35,14 @@ class _Write(NamedTuple):
 class GroupCommit:
     """A writer thread that owns a connection and commits all waiting writes in one transaction.
 
-    While one transaction is flushed to the disk, the writes of the next one gather, so the number of writes per fsync
-    follows the load. After a failed write nothing more is written, because the log can no longer be trusted.
+    While one transaction is flushed to the disk, the writes of the next one queue up, so the number of writes per
+    fsync follows the load. After a failed write nothing more is written, because the log can no longer be trusted.
 
     Args:
-        connection: belongs to the thread until `close`.
-        path: of the log, for the error's sentence.
-        statements: by name, in the order in which they are run within a transaction. Each must change exactly one
-            row of the table for each row of parameters.
+        connection: only the thread uses it until `close`.
+        path: the log's path, for the error message.
+        statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
+            the table for each set of parameters.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: str, statements: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class GroupCommit:
         """Return a future that is done when the rows are on the disk.
 
         Args:
-            rows: the named parameters of each statement to be run, by the statement's name.
+            rows: the named parameters of each statement to run, by the statement's name.
             urgent: False lets the write wait a few milliseconds for others.
 
         Raises:
@@ -70,9 +70,9 @@ class GroupCommit:
         return future
 
     def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Return a future of the action's result that is done when what the action wrote is on the disk.
+        """Return a future of the action's result; it is done when the action's writes are on the disk.
 
-        The action sees all rows that were written before.
+        The action sees all rows whose writes were queued before it.
 
         Raises:
             SendLogError: (in the future) the log cannot be written any longer.
@@ -112,7 +112,7 @@ class GroupCommit:
         return batch
 
     def _commit(self, batch: list[_Write]) -> list[object]:
-        """Return the result of each write, or an empty list if the log is broken."""
+        """Return the result of each write, or an empty list if this or an earlier transaction failed."""
         if self._broken:
             return []
         try:
@@ -121,7 +121,7 @@ class GroupCommit:
                 self._run(name, [write.rows[name] for write in batch if name in write.rows])
             results = [write.action(self._connection) if write.action else None for write in batch]
             self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing after it may be written
+        except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
         return results
@@ -150,7 +150,7 @@ def _succeed(batch: list[_Write], results: list[object]) -> None:
 
 
 def _fail(batch: list[_Write], sentence: str) -> None:
-    """Give each caller an error of its own."""
+    """Give each caller its own error object."""
     for write in batch:
         if not write.future.done():
             write.future.set_exception(SendLogError(sentence))

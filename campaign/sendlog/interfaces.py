@@ -1,7 +1,7 @@
-"""What a send log promises, for each of its three callers: `PreparationLog`, `RunLog`, `OperatorLog`.
+"""The interfaces of a send log, one for each kind of caller: `PreparationLog`, `RunLog`, `OperatorLog`.
 
-`SendLog` implements all three in SQLite. No caller sees SQL or SQLite, so another backend can take its place. Every
-method that writes returns when the write is durable.
+`SendLog` implements all three in SQLite. No caller uses SQL or SQLite directly, so another backend can replace it.
+Every method that writes returns when the write is durable.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class PreparationLog(Protocol):
-    """What is written and read before a run."""
+    """The steps before a run: recover from a crash, enlist the CSV, read the permits already used."""
 
-    #: The key from which this campaign's Message-IDs are made.
+    #: The secret key from which this campaign's Message-IDs are derived.
     message_key: bytes
-    #: The fingerprint of the templates of the last run; empty before the first.
+    #: The fingerprint of the templates of the last run; empty before the first run.
     templates: str
 
     def recover(self) -> Recovered:
@@ -40,85 +40,85 @@ class PreparationLog(Protocol):
         ...
 
     def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:
-        """Make every row of a CSV durable as `queued` or `skipped`, all of them or none."""
+        """Write every row of a CSV as `queued` or `skipped`, all of them or none."""
         ...
 
     def note_templates(self, fingerprint: str) -> None:
-        """Keep the fingerprint of the templates that this run sends."""
+        """Store the fingerprint of the templates that this run sends."""
         ...
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
-        """Return the permits that earlier runs took in the windows of `rates`, as (instant, number), oldest first."""
+        """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first."""
         ...
 
     def summary(self) -> Summary:
-        """Return the counts of the campaign as they stand."""
+        """Return the campaign's current counts."""
         ...
 
 
 class RunLog(Protocol):
-    """The queue of a run and the steps of each delivery."""
+    """The queue of a run, and the writes for each step of a delivery."""
 
     async def claim(self, limit: int, cursor: QueueCursor) -> list[Delivery]:
-        """Return up to `limit` due rows behind the cursor, oldest first; nothing is written for it."""
+        """Return at most `limit` due rows after the cursor, oldest first; nothing is written."""
         ...
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
-        """Return the earliest `not_before` later than an instant, or None if no row waits for one."""
+        """Return the earliest `not_before` after an instant, or None if no row has a later one."""
         ...
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
-        """Make durable that a token is about to be requested; return the delivery with its new generation."""
+        """Record that a token is about to be requested; return the delivery with its new generation."""
         ...
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
-        """Make the token's id durable, before a message that carries the token can leave."""
+        """Record the token's id, before a message that carries the token can be sent."""
         ...
 
     async def sending(self, delivery: Delivery, *, message_id: str, server: str, with_token: bool) -> None:
-        """Make the intent to send durable, before the final dot."""
+        """Record the intent to send, before the final dot."""
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Make an attempt's outcome durable, and with it that its token must be revoked."""
+        """Record an attempt's outcome and, with `revoke`, that its token must be revoked."""
         ...
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
-        """Make durable that up to `limit` revocations are tried now; return (token id, maybe revoked) each."""
+        """Record that at most `limit` revocations are tried now; return (token id, maybe revoked already) of each."""
         ...
 
     async def undo_attempt(self, token_ids: Sequence[str]) -> None:
-        """Note that the last try of these revocations was not made, or that Clerk refused it."""
+        """Record that the last try of these revocations was not sent, or that Clerk refused it."""
         ...
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
-        """Settle a revocation with a `Revocation`."""
+        """Record Clerk's answer to a revocation, a `Revocation`."""
         ...
 
 
 class OperatorLog(Protocol):
-    """What an operator decides about rows that a run must not touch; `email` restricts it to one recipient."""
+    """The operator's changes to rows that a run must not change; `email` restricts a change to one recipient."""
 
     def is_empty(self) -> bool:
-        """Return whether no recipient was ever enlisted in the log, in any campaign."""
+        """Return whether the log has no row, in any campaign."""
         ...
 
     def retry(self, *, state: Status, email: str | None = None) -> int:
-        """Put failed or skipped rows back to `queued`; return how many."""
+        """Put failed or skipped rows back to `queued`; return the number of rows."""
         ...
 
     def keep_uncertain(self, *, email: str | None = None) -> int:
-        """Take uncertain rows as `sent`; return how many."""
+        """Set uncertain rows to `sent`; return the number of rows."""
         ...
 
     def revoke_uncertain(self, *, email: str | None = None) -> int:
-        """Have the tokens of uncertain rows revoked; return how many are to be."""
+        """Request the revocation of the tokens of uncertain rows; return the number of tokens."""
         ...
 
     def resend_uncertain(self, *, email: str | None = None) -> tuple[int, int]:
-        """Put uncertain rows whose tokens are dead back to `queued`; return (queued, taken as sent)."""
+        """Put uncertain rows whose tokens cannot be used any more back to `queued`; return (queued, set to sent)."""
         ...
 
     def revoke_everything(self) -> int:
-        """Have every token revoked whose id the campaign knows; return how many are to be."""
+        """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         ...

@@ -1,4 +1,4 @@
-"""One campaign's part of a send log in SQLite, `SendLog`: all of it, for the one run or command that holds it."""
+"""The send log of one campaign in SQLite, `SendLog`, for the one run or command that has its lock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ class SendLog(Preparation, RunWrites, OperatorActions):
     """A send log, open for writing.
 
     It implements the interfaces of `interfaces.py`: `PreparationLog`, `RunLog` (within `async with log:`) and
-    `OperatorLog`. Each caller asks for the one that it needs. Every method that writes returns when the write is on
+    `OperatorLog`. Each caller declares the one that it needs. Every method that writes returns when the write is on
     the disk.
     """

@@ -1,4 +1,4 @@
-"""What an operator decides about rows that a run must not touch: `OperatorActions`, a transaction each."""
+"""The operator's changes to rows that a run must not change: `OperatorActions`, one transaction per method."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ class OperatorActions(CampaignConnection):
     """`OperatorLog` in SQLite."""
 
     def is_empty(self) -> bool:
-        """Return whether nobody was ever enlisted in the log, in any campaign."""
+        """Return whether the log has no row, in any campaign."""
         with self._transaction() as connection:
             return connection.execute(SQL.anybody).fetchone() is None
 
     def retry(self, *, state: Status = Status.FAILED, email: str | None = None) -> int:
-        """Put failed (or skipped) rows back to `queued`, with all their attempts before them; return how many."""
+        """Put failed (or skipped) rows back to `queued`, with no faults counted; return the number of rows."""
         with self._transaction() as connection:
             return connection.execute(SQL.retry, self._arguments(state=state, email=email)).rowcount
 
     def keep_uncertain(self, *, email: str | None = None) -> int:
-        """Take uncertain rows as `sent`; return how many."""
+        """Set uncertain rows to `sent`; return the number of rows."""
         with self._transaction() as connection:
             return connection.execute(SQL.keep_uncertain, self._arguments(email=email)).rowcount
 
     def revoke_uncertain(self, *, email: str | None = None) -> int:
-        """Have the tokens of uncertain rows revoked; return how many are to be."""
+        """Request the revocation of the tokens of uncertain rows; return the number of tokens."""
         with self._transaction() as connection:
             return connection.execute(SQL.revoke_uncertain, self._arguments(email=email)).rowcount
 
     def resend_uncertain(self, *, email: str | None = None) -> tuple[int, int]:
-        """Put uncertain rows whose tokens are out of the world back to `queued`.
+        """Put uncertain rows back to `queued` if Clerk has answered the revocation of their token, or they have none.
 
         Returns:
-            How many rows are queued, and how many were taken as `sent` because their token had been used.
+            The number of rows now queued, and the number of rows set to `sent` because their token had been used.
         """
         with self._transaction() as connection:
             arrived = connection.execute(SQL.keep_arrived, self._arguments(email=email)).rowcount
             return connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount, arrived
 
     def revoke_everything(self) -> int:
-        """Have every token revoked whose id the campaign knows; return how many are to be."""
+        """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         with self._transaction() as connection:
             return connection.execute(SQL.revoke_all, self._arguments()).rowcount

@@ -1,4 +1,4 @@
-"""The send log before a run, `Preparation`: settle what a crash left, enlist the CSV, tell the spent rates."""
+"""The send log before a run, `Preparation`: recover from a crash, enlist the CSV, return the permits already used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Preparation(CampaignConnection):
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log.
 
-        A row that was put off longer than anything is put off (by a clock that was ahead) is brought forward.
+        A `not_before` that is further ahead than the longest wait (from a clock that was ahead) is moved back to it.
         """
         now = {"now": self._clock.now()}
         latest = {"latest": now["now"] + LONGEST_WAIT.total_seconds()}
@@ -34,12 +34,12 @@ class Preparation(CampaignConnection):
         return Recovered(orphans, revocations, uncertain)
 
     def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:
-        """Make every row of a CSV durable as `queued` or `skipped`, all of them or none.
+        """Write every row of a CSV as `queued` or `skipped`, all of them or none.
 
         Args:
-            rows: opens the CSV; not called when the CSV is the one enlisted last.
+            rows: opens the CSV; not called if the CSV is the one enlisted last.
             source: the CSV's path.
-            digest: the fingerprint of its bytes and of the way it is read.
+            digest: the fingerprint of the CSV's bytes, the templates and the way it is read.
         """
         found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
         _, _, _, last_source, last_digest, self._enlistment = found
@@ -56,17 +56,17 @@ class Preparation(CampaignConnection):
         return enlister.result
 
     def note_templates(self, fingerprint: str) -> None:
-        """Keep the fingerprint of the templates that this run sends."""
+        """Store the fingerprint of the templates that this run sends."""
         with self._transaction() as connection:
             connection.execute(SQL.note_templates, self._arguments(templates=fingerprint))
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
-        """Return the turns that earlier runs took in the windows of `rates`, as (instant, number), oldest first.
+        """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first.
 
         Args:
-            status: `sending` for messages, `issuing` for tokens: the states whose entry took a turn.
+            status: `sending` for messages, `issuing` for tokens: a row that enters this state uses a permit.
             rates: the longest period decides how far back to look.
-            domain: only recipients of this domain.
+            domain: count only recipients of this domain.
         """
         if not rates:
             return []

@@ -1,4 +1,4 @@
--- Every statement of the send log, by name. Instants are parameters: SQL never asks for the time.
+-- The send log's statements, by name. Instants are parameters: no statement reads the current time.
 
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment FROM campaign WHERE name = :name;
@@ -16,7 +16,7 @@ UPDATE campaign SET templates = :templates WHERE id = :campaign;
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
 -- name: add_deliveries
--- The row stands there as often as there are rows: one statement for many costs half as much.
+-- The caller repeats the group of values for each row: one INSERT for many rows takes half the time.
 INSERT INTO delivery
     (campaign_id, enlistment, source, updated_at, key, line, email, user_id, domain, variables, digest, slot, state, reason,
      actor)
@@ -66,8 +66,8 @@ WHERE state = 'sending';
 UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest;
 
 -- name: claim
--- The due rows behind a cursor: those of its instant, of which there may be very many, and those after it. A single
--- search for both would begin with the first row of the instant.
+-- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. A single
+-- search for both would start at the first row with that `not_before`.
 SELECT id, key, email, user_id, line, variables, attempts, faults, generation, not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
@@ -106,7 +106,7 @@ UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :cod
 WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
 
 -- name: revoke_token
--- A token that is to be revoked already stays as it is: the update counts as a changed row and changes nothing.
+-- A token with a revocation keeps it: the update changes nothing, but counts as the one changed row.
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
 ON CONFLICT (token_id) DO UPDATE SET asked_at = asked_at;
 
@@ -179,7 +179,7 @@ SELECT count(*) FROM delivery WHERE campaign_id = :campaign AND state = 'queued'
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
 
 -- name: count_revocations
--- Pending ones, and tokens that were used though no message that may have arrived carried them.
+-- Pending revocations, and tokens that were used although no message that may have arrived carries them.
 SELECT coalesce(sum(settled_at IS NULL), 0),
     coalesce(sum(outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id

@@ -1,4 +1,4 @@
-"""A place in the queue: which rows a reader claims, and how far it has come. Nothing is written for a claim."""
+"""A cursor into the queue, `QueueCursor`: which rows a reader claims, and how far it has read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from campaign.model import Delivery, Recipient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A cursor behind which nothing due can appear: rows that come back carry a later `not_before`.
+#: Larger than any row's id: no due row is after this cursor, since a row that is queued again has a later `not_before`.
 _LAST_ID = 2**62
 
 
 class QueueCursor:
-    """A view of the queue with a place of its own in it: all rows, one domain's, or those of no special domain."""
+    """A position in a part of the queue: all rows, those of one domain, or all rows `without` certain domains."""
 
     def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:
         self.domain = domain
@@ -23,19 +23,19 @@ class QueueCursor:
         self.after: tuple[float, int] = (-1.0, 0)
 
     def skip_to(self, instant: float) -> None:
-        """Pass over everything that was due before an instant."""
+        """Skip all rows that were due before an instant."""
         self.after = (instant, 0)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Return the parameters of the statement `claim` that are the lane's own."""
+        """Return the cursor's parameters of the statement `claim`."""
         instant, number = self.after
         return {"after": instant, "after_id": number, "domain": self.domain, "domains": json.dumps(self.without)}
 
     def pass_over(self, rows: Sequence[tuple[Any, ...]], limit: int, now: float) -> list[Delivery]:
-        """Return a page's rows as deliveries, and move the cursor behind them.
+        """Return a page's rows as deliveries, and move the cursor after them.
 
-        If fewer rows came than were asked for, the cursor moves behind everything that is due.
+        If the page has fewer rows than `limit`, the cursor moves after all rows that are due at `now`.
         """
         deliveries = [
             Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)

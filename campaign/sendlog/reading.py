@@ -1,4 +1,4 @@
-"""The send log for those who look: counts, reasons, one line per recipient. Read-only, beside a running campaign."""
+"""Read a send log, also while a run writes it: `LogReader` returns counts, reasons and one record per recipient."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-#: The fields of a line of `campaign log`, in this order.
+#: The columns of `campaign log`, in this order.
 FIELDS = (
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
 )  # fmt: skip
 
 
 class LogReader:
-    """A send log, read.
+    """A send log, open for reading.
 
     Raises:
-        SendLogUnusableError: there is none, or it is none that can be read.
+        SendLogUnusableError: there is no log, or it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class LogReader:
         self._connection = open_for_reading(path)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the log."""
         self._connection.close()
 
     def campaigns(self) -> list[str]:
@@ -41,7 +41,7 @@ class LogReader:
         return [row[1] for row in self._rows(SQL.campaigns)]
 
     def summary(self, name: str, *, now: float) -> Summary:
-        """Return a campaign's counts; all zero if the log does not know it."""
+        """Return a campaign's counts; all are 0 if the log does not contain the campaign."""
         found = self._find(name)
         if found is None:
             return Summary(name, {})
@@ -49,7 +49,7 @@ class LogReader:
             return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
     def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, int]]:
-        """Return (state, reason, number) of the CSV read last for what needs an explanation, most frequent first."""
+        """Return (state, reason, number) for the rows of the CSV read last that have a reason, most frequent first."""
         found = self._find(name)
         if found is None:
             return []
@@ -62,9 +62,10 @@ class LogReader:
             yield _record(row)
 
     def by_message_id(self, message_id: str) -> tuple[str, dict[str, Any]] | None:
-        """Return the campaign and the record of the recipient for whom a message was made, by its Message-ID.
+        """Return the campaign and the record of the recipient of the message with this Message-ID.
 
-        The message may be of an earlier attempt: the record then names a later one. It reads the whole log.
+        The message may be from an earlier attempt; the record then has the Message-ID of a later one. The search
+        reads the whole log.
         """
         found = next(self._rows(SQL.row_of_message, {"message_id": message_id}), None)
         return None if found is None else (str(found[0]), _record(found[1:]))
@@ -87,7 +88,7 @@ class LogReader:
 
 
 def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
-    """Return a campaign's counts from any connection."""
+    """Return a campaign's counts, read through the given connection."""
     arguments = {"campaign": campaign, "enlistment": enlistment, "now": now}
     counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
     orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()

@@ -1,4 +1,4 @@
-"""The send log during a run, `RunWrites`: claim a row, make each step durable, settle it."""
+"""The send log during a run, `RunWrites`: claim rows, record each step of a delivery, and settle it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a run writes for a recipient, in the order in which one row can make the steps.
+#: The statements for the steps of a delivery, in the order in which one row goes through them.
 _STATEMENTS = {
     "issuing": SQL.issuing,
     "issued": SQL.issued,
@@ -39,21 +39,21 @@ class RunWrites(CampaignConnection):
     _writer: GroupCommit | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the writer; from here on the methods below may be called."""
+        """Start the writer thread; the methods below may be called from now on."""
         self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Finish the waiting writes and end the writer; the log stays open for its closing counts."""
-        assert self._writer is not None  # noqa: S101 - entered, or there is nothing to leave
+        """Finish the waiting writes and end the writer thread; the log stays open so that counts can be read."""
+        assert self._writer is not None  # noqa: S101 - set in __aenter__
         await asyncio.to_thread(self._writer.close)
         self._writer = None
 
     async def claim(self, limit: int, cursor: QueueCursor) -> list[Delivery]:
-        """Return up to `limit` rows behind the cursor that are due and were not returned before, oldest first.
+        """Return at most `limit` due rows after the cursor, oldest first.
 
-        Claiming moves only the cursor: a row stays `queued` until a token is asked for, so a crash in
-        between leaves nothing to mend.
+        Claiming moves only the cursor: a row stays `queued` until its token is requested, so after a crash before
+        that there is nothing to recover.
         """
         now = self._clock.now()
         arguments = self._arguments(enlistment=self._enlistment, limit=limit, now=now) | cursor.arguments
@@ -61,18 +61,18 @@ class RunWrites(CampaignConnection):
         return cursor.pass_over(rows, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
-        """Return the earliest `not_before` later than an instant, or None if no row waits for one.
+        """Return the earliest `not_before` after an instant, or None if no row has a later one.
 
         Args:
             after: the instant.
-            without: domains whose rows do not count.
+            without: leave out the rows of these domains.
         """
         arguments = self._arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
         row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
-        """Make durable that a token is about to be asked for; return the delivery with its new generation."""
+        """Record that a token is about to be requested; return the delivery with its new generation."""
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
@@ -80,7 +80,7 @@ class RunWrites(CampaignConnection):
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
-        """Make the token's id durable, before a message that carries the token can leave."""
+        """Record the token's id, before a message that carries the token can be sent."""
         row = {"id": delivery.id, "token_id": token.id, "now": self._clock.now()}
         await self._running.write({"issued": row})
 
@@ -92,7 +92,7 @@ class RunWrites(CampaignConnection):
         server: str,
         with_token: bool,
     ) -> None:
-        """Make the intent to send durable, before the final dot."""
+        """Record the intent to send, before the final dot."""
         attempt, state = delivery.attempts, Status.ISSUING
         if not with_token:
             attempt, state = attempt + 1, Status.QUEUED
@@ -107,12 +107,12 @@ class RunWrites(CampaignConnection):
         await self._running.write({"sending": row})
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Make an attempt's outcome durable, and with it that its token is to be revoked.
+        """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
 
         Args:
             delivery: the row.
-            outcome: the state it goes to; `queued` forgets the token's id, for the next attempt has another.
-            revoke: the token that no accepted message carries.
+            outcome: the row's next state; `queued` clears the token's id, because the next attempt gets a new token.
+            revoke: the token to revoke, because no accepted message carries it.
         """
         code, enhanced, text = outcome.reply or (None, None, None)
         now = self._clock.now()
@@ -136,20 +136,20 @@ class RunWrites(CampaignConnection):
         await self._running.write(rows, urgent=outcome.status is not Status.SENT)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
-        """Make durable that up to `limit` pending revocations are tried now, the oldest ones.
+        """Record that the oldest pending revocations, at most `limit`, are tried now.
 
-        Return their tokens' ids, each with whether an earlier try may have revoked it.
+        Return (token id, whether an earlier try may have revoked the token) for each.
         """
         arguments = self._arguments(limit=limit)
         rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
         return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
 
     async def undo_attempt(self, token_ids: Sequence[str]) -> None:
-        """Note that the last try of these revocations was not made, or that Clerk refused it."""
+        """Record that the last try of these revocations was not sent, or that Clerk refused it."""
         await self._write(lambda connection: connection.execute(SQL.undo_attempt, {"tokens": json.dumps(token_ids)}))
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
-        """Strike a revocation off with a `Revocation`."""
+        """Record Clerk's answer to a revocation, a `Revocation`."""
         arguments = self._arguments(token_id=token_id, outcome=outcome)
         await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
 

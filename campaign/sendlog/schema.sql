@@ -1,5 +1,5 @@
--- The send log's tables. The delivery table is the queue; the history is written by a trigger, so that no
--- transition can be made without it.
+-- The send log's tables. The table delivery is the queue. A trigger writes the history, so that no change of state goes
+-- unrecorded.
 
 CREATE TABLE campaign (
     id             INTEGER PRIMARY KEY,
@@ -7,7 +7,7 @@ CREATE TABLE campaign (
     message_key    BLOB NOT NULL,           -- keys the hash in every Message-ID
     templates      TEXT NOT NULL DEFAULT '',-- fingerprint of the templates of the last run
     source         TEXT NOT NULL DEFAULT '',-- the CSV enlisted last
-    source_digest  TEXT NOT NULL DEFAULT '',-- its fingerprint, and that of the way it was read
+    source_digest  TEXT NOT NULL DEFAULT '',-- fingerprint of its bytes, the templates and the way it was read
     enlistment     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -15,32 +15,32 @@ CREATE TABLE delivery (
     id               INTEGER PRIMARY KEY,
     campaign_id      INTEGER NOT NULL REFERENCES campaign (id),
     key              TEXT NOT NULL,
-    slot             TEXT NOT NULL DEFAULT '',   -- empty, or which row it is that cannot be mailed under this key
+    slot             TEXT NOT NULL DEFAULT '',   -- for an invalid row, its line and file; otherwise empty
     source           TEXT NOT NULL,
     line             INTEGER NOT NULL,
-    enlistment       INTEGER NOT NULL,           -- the last reading of a CSV that held this row
+    enlistment       INTEGER NOT NULL,           -- number of the last enlisted CSV that contains the row
     email            TEXT NOT NULL,
     domain           TEXT NOT NULL,
     user_id          TEXT,
     variables        TEXT NOT NULL,              -- JSON
-    digest           BLOB NOT NULL,              -- of address, user and variables: has the row changed?
+    digest           BLOB NOT NULL,              -- of address, user and variables, to detect a change
     state            TEXT NOT NULL CHECK (state IN
         ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped')),
     reason           TEXT NOT NULL DEFAULT '',
     actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
-    faults           INTEGER NOT NULL DEFAULT 0, -- temporary ones of the row's own
-    generation       INTEGER NOT NULL DEFAULT 0, -- of the token, and so of the message
+    faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
+    generation       INTEGER NOT NULL DEFAULT 0, -- goes up with each token or resend; in the Message-ID
     message_id       TEXT,
-    token_id         TEXT,                       -- never the token
+    token_id         TEXT,                       -- the id only, never the token itself
     token_at         REAL,                       -- when the token's id arrived
     token_expires_at REAL,
     server           TEXT,
     code             INTEGER,
     enhanced         TEXT,
     reply            TEXT,
-    updated_at       REAL NOT NULL               -- since when the row is as it is; the token's arrival does not count
+    updated_at       REAL NOT NULL               -- last change of state; the token's arrival is not one
 ) STRICT;
 
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot);
@@ -50,7 +50,7 @@ CREATE TABLE history (
     id          INTEGER PRIMARY KEY,
     delivery_id INTEGER NOT NULL,
     since       REAL NOT NULL,              -- when the old state began
-    token_at    REAL,                       -- when the token arrived that was asked for in it
+    token_at    REAL,                       -- when the token requested in it arrived
     at          REAL NOT NULL,
     old_state   TEXT NOT NULL,
     new_state   TEXT NOT NULL,
@@ -72,7 +72,7 @@ CREATE TABLE revocation (
     asked_at    REAL NOT NULL,
     settled_at  REAL,
     outcome     TEXT CHECK (outcome IN ('revoked', 'unknown', 'used')),
-    unanswered  INTEGER NOT NULL DEFAULT 0 -- tries that may have revoked it, though no answer tells
+    unanswered  INTEGER NOT NULL DEFAULT 0 -- tries without a usable answer, which may have revoked the token
 ) STRICT;
 
 CREATE INDEX revocation_pending ON revocation (campaign_id) WHERE settled_at IS NULL;
@@ -85,7 +85,7 @@ CREATE TABLE orphan (
     expires_at  REAL NOT NULL
 ) STRICT;
 
--- A row that is put off without having left the queue leaves its mark too: a server may have said why.
+-- A row that is deferred while it is `queued` gets an entry too: it may have a server's reply.
 CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery
 WHEN OLD.state <> NEW.state OR NEW.state = 'queued'
 BEGIN
@@ -98,7 +98,7 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- An end state is left by an operator's command or not at all.
+-- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` never changes.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
 WHEN (OLD.state = 'sent' AND NEW.state <> 'sent')
   OR (OLD.state IN ('failed', 'uncertain') AND NEW.state <> OLD.state AND NEW.actor NOT IN ('retry', 'resolve', 'revoke'))

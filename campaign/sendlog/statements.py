@@ -1,4 +1,4 @@
-"""The SQL by name, read once from the `.sql` files beside this module. No SQL stands anywhere else."""
+"""Load all SQL statements by name, `SQL`, from the `.sql` files beside this module, the only place for SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 @cache
 def script(name: str) -> str:
-    """Return a file of many statements that are executed together: `schema.sql` makes an empty log."""
+    """Return the text of a `.sql` file, such as `schema.sql`, which creates an empty log."""
     return (files(__package__) / name).read_text("utf-8")
 
 
