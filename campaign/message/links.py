@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: URL parsers treat these differently (RFC 3986 §2 does not allow them); some take a backslash as the end of the host.
 _REFUSED = re.compile(r'[ "<>\\^`{|}]')
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|$)", re.IGNORECASE)
+_PORTS = {"https": 443, "http": 80}
+#: Path parameters, brackets, and dot segments (RFC 3986 §3.3), also percent-encoded.
+_AMBIGUOUS = re.compile(r"[;\[\]]|(?:^|/)(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE)
 #: Characters that are not percent-encoded, because they have a meaning in a URL.
 _SAFE_CHARACTERS = "%:/?#[]@!$&'()*+,;="
 #: Distinct URLs of `link_to` whose check is cached.
@@ -49,7 +52,7 @@ class LinkBuilder:
         self.tree = parse(env, source, where)
         self._template = compile_source(env, source, where)
         own = _ORIGIN.match(source)
-        self._hosts = frozenset(host.lower() for host in hosts or ([own[2]] if own else []))
+        self._hosts = frozenset(host.lower() for host in hosts or ([_named(*own.groups())] if own else []))
         self._ends = lru_cache(_CACHE_SIZE)(self._checked)
         self._fixed = None if "{" in source else self._located(source)
 
@@ -99,6 +102,11 @@ class LinkBuilder:
         scheme, host, port = origin.groups()
         self._check_host(url, scheme.lower(), host.lower(), port)
         address, mark, fragment = url.partition("#")
+        if _AMBIGUOUS.search(address[origin.end() :]):
+            raise TemplateError(
+                f"The link {shown(url)} holds `;`, a square bracket or a path segment of dots, which servers read in "
+                "different ways; write it without."
+            )
         if self._parameter in dict(parse_qsl(urlsplit(address).query, keep_blank_values=True)):
             raise TemplateError(f"The link {shown(url)} has a parameter {self._parameter} already; remove it.")
         path = address[origin.end() :]
@@ -109,15 +117,21 @@ class LinkBuilder:
         return f"{before}{quote(self._parameter, safe='')}=", mark + quote(fragment, safe=_SAFE_CHARACTERS)
 
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
-        if host not in self._hosts and f"{host}:{port}" not in self._hosts:
+        named = _named(scheme, host, port)
+        if named not in self._hosts:
             raise TemplateError(
-                f"The link {shown(url)} leads to {shown(host)}, which is not among the hosts that may get a "
+                f"The link {shown(url)} leads to {shown(named)}, which is not among the hosts that may get a "
                 f"token ({', '.join(sorted(self._hosts)) or 'none'}); add it to link.hosts if it is yours."
             )
         if scheme != "https" and not _is_loopback(host):
             raise TemplateError(f"The link {shown(url)} must begin with https://: it carries a token.")
         if port is not None and not 0 < int(port) < 1 << 16:
             raise TemplateError(f"The link {shown(url)} names a port that cannot be; correct it.")
+
+
+def _named(scheme: str, host: str, port: str | None) -> str:
+    """Return a host as `link.hosts` names it: with its port, unless that is the scheme's own."""
+    return host if port is None or int(port) == _PORTS[scheme.lower()] else f"{host}:{int(port)}"
 
 
 def _encoded(value: object) -> str:

@@ -6,26 +6,23 @@ check the links in the result. `mime/mime_template.py` turns the result into byt
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from hashlib import sha256
-from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
-from markupsafe import escape
-
 from campaign.errors import TemplateError
-from campaign.message import templates
+from campaign.message import link_arrival, templates
 from campaign.message.html.css import inline_css
 from campaign.message.html.escaping import with_escaping
 from campaign.message.html.text import text_of
+from campaign.message.link_use import check_link_use
 from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
 from campaign.message.mime.headers import one_line
 from campaign.message.template_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -35,12 +32,6 @@ if TYPE_CHECKING:
 
 #: Replaces the token when a template is rendered for an error text.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
-#: Characters that a mail program would take as part of a link if they directly follow it.
-_GOES_ON = frozenset("-_~%" + ascii_letters + digits)
-#: If one of these directly precedes a link, the link is part of a query, a path or a word.
-_INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
-#: HTML comments: readers do not see them, but some mail programs interpret them (WHATWG HTML §13.1.6).
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 #: Variables that the body templates get in addition to the columns.
 _OURS = frozenset({"link", "link_to"})
 
@@ -106,6 +97,8 @@ class Renderer:
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
             self._names.add(self._folder.path_of(each), tree)
+        if self._ours:
+            check_link_use({self._folder.path_of(each): tree for each, tree in trees.items()})
         if self._ours and not any(self._ours & templates.names_used(tree).keys() for tree in trees.values()):
             raise TemplateError(
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
@@ -166,16 +159,22 @@ class Renderer:
         Raises:
             TemplateError: the HTML or the text contains no link, or the token stands outside the links.
         """
-        seen = _COMMENT.sub("", html) if "<!--" in html else html
-        arrived = tuple(dict.fromkeys(link for link in links if any(_stands_in(seen, form) for form in _in_html(link))))
+        arrived = link_arrival.arrived(html, links)
         text_source = self._html if self._text is None else self._text
         if not arrived:
             raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
-        if text is not None and not any(_stands_in(text, link) for link in arrived):
+        if text is not None and not any(link in text for link in arrived):
             raise TemplateError(f"{text_source.filename}: The sign-in link does not arrive in the text part as it is.")
-        forms = [form for link in links for form in _in_html(link)]
+        forms = [form for link in links for form in link_arrival.in_html(link)]
         for body, allowed, template in ((html, forms, self._html), (text, links, text_source)):
-            if body is not None and not _only_links_hold(token, body, allowed):
+            if body is None:
+                continue
+            if wrong := link_arrival.misplaced(body, allowed, html=body is html):
+                raise TemplateError(
+                    f"{template.filename}: The sign-in link {wrong}; let {{{{ link }}}} stand by itself. Parameters "
+                    "belong into link.url."
+                )
+            if not link_arrival.only_links_hold(token, body, allowed):
                 raise TemplateError(
                     f"{template.filename}: The sign-in link stands inside another address or is altered, so that the "
                     "token would go elsewhere; let {{ link }} stand by itself."
@@ -220,30 +219,3 @@ class Renderer:
             f"{self._html.filename}: No text part can be made of the HTML ({type(error).__name__}); "
             "give one with `text` in the campaign file."
         )
-
-
-def _in_html(link: str) -> tuple[str, str]:
-    """Return a link as Jinja escapes it, and as an HTML serialiser does (WHATWG HTML §13.3): it does not escape `'`."""
-    return str(escape(link)), link.replace("&", "&amp;")
-
-
-def _only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
-    """Return whether the token occurs only in these links, and none of the links is part of another address."""
-    rest = [text]
-    for link in sorted(set(links), key=len, reverse=True):
-        cut = [part.split(link) for part in rest]
-        if any(part[-1:] in _INSIDE for parts in cut for part in parts[:-1] if part):
-            return False
-        rest = [part for parts in cut for part in parts]
-    return not any(token in part for part in rest)
-
-
-def _stands_in(text: str, link: str) -> bool:
-    """Return whether the text contains the link, and no character follows that a mail program would add to it."""
-    at = text.find(link)
-    while at >= 0:
-        end = at + len(link)
-        if text[end : end + 1] not in _GOES_ON:
-            return True
-        at = text.find(link, end)
-    return False

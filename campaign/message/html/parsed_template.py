@@ -66,6 +66,7 @@ class Value:
     """An attribute's quoted value that contains Jinja tags."""
 
     attribute: str
+    element: str
     #: Position of the value in the source, without its quotes; `end` is exclusive.
     start: int
     end: int = 0
@@ -196,7 +197,7 @@ class _Scanner:
             return position + 1
         if self._attribute and letter in "\"'":
             self._place, self._quote = HtmlContext.VALUE, letter
-            self._value = Value(self._attribute, position + 1)
+            self._value = Value(self._attribute, self._element, position + 1)
             return position + 1
         if self._attribute and not letter.isspace():
             self._place = HtmlContext.BARE

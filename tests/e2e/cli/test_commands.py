@@ -128,7 +128,7 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         done = env.work.campaign("check", "campaign.toml")
         assert (done.returncode, done.stderr) == (0, "")
         *lines, templates, _ = done.stdout.splitlines()
-        assert templates == "templates: email.html"
+        assert templates == "templates: email.html, email.txt"
         warnings = [line.partition("warning: ")[2] for line in lines]
         assert [line.split(": ")[0] for line in warnings] == [
             "people.csv:3",

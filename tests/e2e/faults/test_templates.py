@@ -33,18 +33,49 @@ BROKEN = {
     "an unknown filter": (HTML, TEXT + "{{ first_name | shout }}", "email.txt:4:"),
 }
 
+#: The beginning of the sentence about a filter in the text template.
+PRINTED = "email.txt:1: The sign-in link must be printed as it is: "
+
 LOST = {
     "not in the HTML": ("<p>Hello</p>", TEXT, "email.html: The sign-in link is missing"),
     "not in the text": (HTML, "Hello", "email.txt: The sign-in link is missing"),
     "not in the last row's": (HTML, TEXT.replace("{{", '{% if user_id != "user_9" %}{{') + "{% endif %}", "csv:11: em"),
-    "in capitals": (HTML, "{{ link | upper }}", "email.txt: The sign-in link does not arrive"),
-    "in small letters": (HTML, "{{ link | lower }}", "email.txt: The sign-in link does not arrive"),
-    "cut short": (HTML, "{{ link | truncate }}", "email.txt: The sign-in link does not arrive"),
-    "folded": (HTML, "{{ link | wordwrap(79) }}", "email.txt: The sign-in link does not arrive"),
-    "escaped": (HTML, "{{ link | urlencode }}", "email.txt: The sign-in link does not arrive"),
-    "run together with a word": (HTML, "{{ link }}or call us", "email.txt: The sign-in link does not arrive"),
-    "longer than it is": (HTML.replace("}}", "}}{{ user_id }}"), TEXT, "email.html: The sign-in link does not arrive"),
-    "altered": ("""<a href="{{ link | replace('e', 'E') }}">Go</a>""", TEXT, "email.html: The sign-in link does not"),
+    "in capitals": (
+        HTML,
+        "{{ link | upper }}",
+        PRINTED + "the filter upper",
+    ),
+    "in small letters": (
+        HTML,
+        "{{ link | lower }}",
+        PRINTED + "the filter lower",
+    ),
+    "cut short": (
+        HTML,
+        "{{ link | truncate }}",
+        PRINTED + "the filter truncate",
+    ),
+    "folded": (
+        HTML,
+        "{{ link | wordwrap(79) }}",
+        PRINTED + "the filter wordwrap",
+    ),
+    "escaped": (
+        HTML,
+        "{{ link | urlencode }}",
+        PRINTED + "the filter urlencode",
+    ),
+    "run together with a word": (HTML, "{{ link }}or call us", "email.txt: The sign-in link is followed by 'or'"),
+    "longer than it is": (
+        HTML.replace("}}", "}}{{ user_id }}"),
+        TEXT,
+        "email.html: The sign-in link is followed by 'user_'",
+    ),
+    "altered": (
+        """<a href="{{ link | replace('e', 'E') }}">Go</a>""",
+        TEXT,
+        "email.html:1: The sign-in link must be printed",
+    ),
 }
 
 

@@ -284,11 +284,11 @@ def test_an_8bit_body_that_holds_the_boundary_is_encoded(template: MessageTempla
 
 
 def test_no_error_holds_the_token(folder: Path) -> None:
-    """An error in a template that fails because of the link says so without the link's token."""
-    (folder / "number.html").write_text("<p>\n{{ link | number }}", "utf-8")
+    """An error in a template that fails after the link was printed says so without the link's token."""
+    (folder / "number.html").write_text("<p>{{ link }}\n{{ link_to('https://elsewhere.example/') }}", "utf-8")
     template = MessageTemplate.load(definition(folder, email={"html": folder / "number.html"}))
     with pytest.raises(
-        TemplateError, match=r"number\.html:2: 'https://acme.example/.* is not a plain number"
+        TemplateError, match=r"number\.html:2: The link 'https://elsewhere.example/' leads to"
     ) as caught:
         composed(template)
     assert "eyJ" not in str(caught.value)

@@ -1,0 +1,88 @@
+"""Check that the links of a rendered message arrive whole: `arrived`, `misplaced`, `only_links_hold`."""
+
+from __future__ import annotations
+
+import re
+from string import ascii_letters, digits
+from typing import TYPE_CHECKING
+
+from markupsafe import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: If one of these directly precedes a link, the link is part of a query, a path or a word.
+_INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
+#: HTML comments: readers do not see them, but some mail programs interpret them (WHATWG HTML §13.1.6).
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+#: The beginning of an attribute's value, at the end of what precedes a link in a tag.
+_ATTRIBUTE = re.compile(r"[\s\"']([^\s\"'=<>/?&;#]+)\s*=\s*([\"']?)\s*\Z")
+_ELEMENT = re.compile(r"<([a-zA-Z][^\s/>]*)")
+#: Elements whose `href` a program opens without a click.
+_OPENED = frozenset({"base", "link"})
+#: What may follow a link in text: punctuation that a mail program does not take for a part of it, and then an end.
+_TEXT_END = re.compile(r"[.,;:!?)\]}>'\"*_|]*(?:\s|\Z|<|&(?!amp;)|[^\x00-\x7f])")
+
+
+def arrived(html: str, links: Iterable[str]) -> tuple[str, ...]:
+    """Return the links that stand in the HTML where a reader sees them."""
+    seen = _COMMENT.sub("", html) if "<!--" in html else html
+    return tuple(dict.fromkeys(link for link in links if any(form in seen for form in in_html(link))))
+
+
+def in_html(link: str) -> tuple[str, str]:
+    """Return a link as Jinja escapes it, and as an HTML serialiser does (WHATWG HTML §13.3): it does not escape `'`."""
+    return str(escape(link)), link.replace("&", "&amp;")
+
+
+def misplaced(body: str, links: Iterable[str], *, html: bool) -> str | None:
+    """Return what is wrong with the place of a link, as a clause; None if every link can be followed.
+
+    Args:
+        body: the rendered HTML or text.
+        links: as they stand in it.
+        html: whether it is HTML.
+    """
+    for link in dict.fromkeys(links):
+        at = body.find(link)
+        while at >= 0:
+            end = at + len(link)
+            opened = body.rfind("<", 0, at) if html else -1
+            wrong = (
+                _wrong_in_tag(body[opened:at], body[end : end + 5])
+                if opened > body.rfind(">", 0, at)
+                else _wrong_in_text(body[end : end + 40])
+            )
+            if wrong:
+                return wrong
+            at = body.find(link, end)
+    return None
+
+
+def _wrong_in_tag(before: str, after: str) -> str | None:
+    attribute, element = _ATTRIBUTE.search(before), _ELEMENT.match(before)
+    if attribute is None or element is None:
+        return "stands inside another address"
+    name, quote = attribute[1].lower(), attribute[2]
+    if name != "href" or element[1].lower() in _OPENED:
+        return f"stands in {name} of <{element[1].lower()}>, which mail programs open without a click"
+    if after.startswith((quote or ">", "&", "#")) or after[:1].isspace():
+        return None
+    return f"is followed by {after.partition(quote or '>')[0]!r}, which would become a part of the token"
+
+
+def _wrong_in_text(after: str) -> str | None:
+    if _TEXT_END.match(after):
+        return None
+    return f"is followed by {after.split(maxsplit=1)[0][:20]!r}, which mail programs would take for a part of it"
+
+
+def only_links_hold(token: str, text: str, links: Iterable[str]) -> bool:
+    """Return whether the token occurs only in these links, and none of the links is part of another address."""
+    rest = [text]
+    for link in sorted(set(links), key=len, reverse=True):
+        cut = [part.split(link) for part in rest]
+        if any(part[-1:] in _INSIDE for parts in cut for part in parts[:-1] if part):
+            return False
+        rest = [part for parts in cut for part in parts]
+    return not any(token in part for part in rest)
