@@ -280,7 +280,7 @@ def test_what_waits_is_written_before_the_end(path: Path) -> None:
 
 @contextmanager
 def no_file_longer_than(octets: int) -> Iterator[None]:
-    """Make every write beyond `size` bytes of a file fail, as on a full disk, by the system's file-size limit."""
+    """Make every write beyond `octets` bytes of a file fail, as on a full disk, by the system's file-size limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
     try:
@@ -296,7 +296,7 @@ async def issue_all(log: SendLog, deliveries: list[Delivery]) -> list[object]:
 
 
 def test_a_full_disk_stops_the_run(path: Path) -> None:
-    """If the disk becomes full during a run, every write fails with an error, and uncommitted changes are lost."""
+    """If the disk becomes full during a run, every later write fails with an error, and no row of these changes."""
 
     async def run(log: SendLog) -> None:
         async with log:
