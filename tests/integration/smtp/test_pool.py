@@ -249,7 +249,7 @@ def test_a_message_over_size_is_refused_before_data() -> None:
 
 
 def test_a_server_gets_only_what_it_offers_to_take() -> None:
-    """If one server behind a name lacks 8BITMIME, it gets no 8-bit message, and the pool asks for 7-bit from then on."""
+    """If one server behind a name lacks 8BITMIME, it gets no 8-bit message, and the pool then asks for 7-bit."""
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
         connectors = iter([connector(rich), connector(poor)])
