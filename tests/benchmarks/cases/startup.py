@@ -1,4 +1,4 @@
-"""How long a person waits for `campaign --help`."""
+"""The duration of `campaign --help`."""
 
 from __future__ import annotations
 
