@@ -65,7 +65,7 @@ def style(bench: Bench) -> list[Line]:
 
 
 def roundtrip(bench: Bench) -> list[Line]:
-    """The same with 20 ms of round trip and 10 connections against nodemailer and plain aiosmtplib."""
+    """A whole run with a round trip of 20 ms and 10 connections, against nodemailer and plain aiosmtplib."""
     count, few = bench.pick(10_000, 500), bench.pick(1_000, 200)
     everybody, some, templates = bench.recipients(count), bench.recipients(few), bench.templates()
     with bench.sink() as sink, running("delay_proxy.py", "--to", sink.port, "--delay", _EACH_WAY) as wire:
