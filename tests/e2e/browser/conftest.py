@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
 def arrive(chromium: Browser) -> Iterator[Arrive]:
     """Return a visitor with a new browser, or with that of another visitor.
 
-    Afterwards: nobody asked for anything outside this machine, and no request told where it came from.
+    Check at the end that no request left this machine and that none had a Referer header.
     """
     visitors: list[Visitor] = []
     servers: list[FrontendApi] = []
