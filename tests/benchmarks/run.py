@@ -1,29 +1,28 @@
-"""Measures the program against its peers and prints a table of figures, ratios and what is to be reached.
+"""Measure the program against its peers and print a table of figures, ratios and targets.
 
     python tests/benchmarks/run.py [NAME …] [--quick]
 
-Run it with the interpreter into whose environment the program is installed. Without a NAME every benchmark runs,
-which takes about 20 minutes on two cores; leave the machine alone meanwhile. What the benchmarks need besides
-(Debian's `postfix` for `smtp-sink` and `smtp-source`, npm's `nodemailer` and `juice`) is installed if it is missing,
-into `$XDG_CACHE_HOME/campaign-benchmarks` where it is npm's; the CSVs and the send logs are written there as well,
-since what a durable log costs depends on the disk.
+Run it with the Python in whose environment the program is installed. Without a NAME all benchmarks run, which
+takes about 20 minutes on two cores; do not use the machine meanwhile. Missing tools are installed: Debian's
+`postfix` for `smtp-sink` and `smtp-source`, and npm's `nodemailer` and `juice`. The npm packages, the CSVs and the
+send logs are in `$XDG_CACHE_HOME/campaign-benchmarks`, since the cost of a durable log depends on the disk.
 
 NAME        what runs
 throughput  a whole run on loopback; nodemailer, smtp-source -d, aiosmtplib
 style       the same with a <style>; nodemailer with juice
 roundtrip   the same with a round trip of 20 ms in between
-tokens      a token each and no limits; a bare httpx loop
-rate        100/second and 14/second, held for a minute each
+tokens      one token per mail and no limits; a bare httpx loop
+rate        100/second and 14/second, for a minute each
 clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window, with real latencies
-dkim        mails signed here, on one core; nodemailer with its own DKIM
+dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
 help        campaign --help
 
-Every figure is that of a whole process, its start and end included; rates are medians of alternating rounds, a
-ratio is the median of the rounds' ratios. All mail goes into `smtp-sink`, which must have counted exactly the
-messages of each sender, or the benchmark fails; only `rate` uses a receiver that stamps each acceptance.
+Every figure is that of a whole process, including its start and end. Rates are medians of alternating rounds, and
+a ratio is the median of the rounds' ratios. All mail goes to `smtp-sink`, and a benchmark fails unless it counted
+exactly the messages of each sender; only `rate` uses a server that records the time of each message.
 
-Exits with 0 if everything wanted was reached, else with 1.
+Exit with 0 if all targets were reached, and with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from harness.table import render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: As much of the machine may be in use before a benchmark.
+#: The largest share of the machine that may be in use before a benchmark.
 _QUIET = 0.05
 
 _CASES: dict[str, Callable[[Bench], list[Line]]] = {

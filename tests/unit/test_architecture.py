@@ -1,4 +1,4 @@
-"""The house and its rules, read off the source: what imports what, and what happens in one place only."""
+"""Architecture rules, checked in the source: which module imports which, and what may happen in one place only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGE = ROOT / "campaign"
 MOST_LINES = 300
-#: What starts servers, or the program as a process.
+#: Modules that start servers, or the program as a process.
 STARTING = tuple(
     f"support.{name}" for name in ("servers", "environment", "fork_server", "workspace", "smtp_transactions", "crash")
 )
@@ -27,11 +27,11 @@ STARTING = tuple(
 
 @dataclass(frozen=True)
 class Import:
-    """One import statement's part."""
+    """One imported name of an import statement."""
 
-    #: The module, as far as it is one of ours down to the file: `campaign.smtp.pool`.
+    #: The module; for the program's own modules down to the file, such as `campaign.smtp.pool`.
     module: str
-    #: It is executed when the file is loaded: not within a function, nor for type checkers only.
+    #: Whether it runs when the file is loaded: not inside a function or for type checkers only.
     at_once: bool
 
 
@@ -42,17 +42,17 @@ def tree(path: Path) -> ast.Module:
 
 
 def sources() -> list[Path]:
-    """Return the files of the package."""
+    """Return the source files of the package."""
     return sorted(PACKAGE.rglob("*.py"))
 
 
 def shown(path: Path) -> str:
-    """Return a path as this file's rules write it, such as `smtp/pool.py`."""
+    """Return a path as the rules in this file write it, such as `smtp/pool.py`."""
     return path.relative_to(PACKAGE).as_posix()
 
 
 def module_of(path: Path) -> str:
-    """Return a file's module."""
+    """Return the module name of a file."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -88,12 +88,12 @@ def _statements(node: ast.AST, *, at_once: bool) -> Iterator[tuple[ast.AST, bool
 
 @cache
 def calls(path: Path) -> tuple[str, ...]:
-    """Return the dotted name of everything that a file calls, such as `asyncio.sleep`."""
+    """Return the dotted name of every call in a file, such as `asyncio.sleep`."""
     return tuple(ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
 
 
 def house() -> list[list[str]]:
-    """Return the files and folders that the README's map names, row by row."""
+    """Return the files and folders in the README's map, row by row."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = re.search(r"^## The map of the code\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert section is not None, "README.md has a section `## The map of the code`"
@@ -102,12 +102,12 @@ def house() -> list[list[str]]:
 
 
 def place(module: str) -> str:
-    """Return the file or folder of the map that a module belongs to."""
+    """Return the file or folder of the map that contains a module."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
 def test_the_map_names_every_file_once() -> None:
-    """The README's map has every file and folder of the package in one of its rows, and nothing else."""
+    """The README's map names every file and folder of the package exactly once, and nothing else."""
     there = {place(module_of(path)) for path in sources()} - {"__init__", "__main__"}
     named = [name for row in house() for name in row]
     assert sorted(there - set(named)) == [], "not in the README's map"
@@ -116,7 +116,7 @@ def test_the_map_names_every_file_once() -> None:
 
 
 def test_a_file_imports_only_from_above_it() -> None:
-    """In the order of the README's map no file loads one of a row below its own."""
+    """A file imports at load time only from files in earlier rows of the README's map."""
     rows = [*house(), ["__main__"]]
     order = {name: number for number, row in enumerate(rows) for name in row}
     wrong = [
@@ -131,7 +131,7 @@ def test_a_file_imports_only_from_above_it() -> None:
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    """No chain of imports comes back to where it began, not even of types or within functions."""
+    """There are no import cycles, also counting type imports and imports inside functions."""
     graph = {
         module_of(path): {one.module for one in imports(path) if one.module.startswith("campaign.")}
         for path in sources()
@@ -145,7 +145,7 @@ def test_no_imports_run_in_a_circle() -> None:
 
 
 def test_the_parts_of_a_folder_import_one_way() -> None:
-    """Within each folder, too, its files and folders taken as wholes form no circle."""
+    """Within each folder its files and subfolders have no import cycles."""
     for folder in sorted({path.parent for path in sources() if path.parent != PACKAGE}):
         prefix = module_of(folder / "__init__.py") + "."
         graph: dict[str, set[str]] = {}
@@ -162,7 +162,7 @@ def test_the_parts_of_a_folder_import_one_way() -> None:
 
 
 def test_the_sandbox_shares_nothing_with_the_rest() -> None:
-    """The sandbox imports nothing of the program, so that the two cannot share a fault."""
+    """The sandbox imports nothing of the program, so that the two cannot share a bug."""
     wrong = [
         f"{shown(path)} imports {one.module}"
         for path in (PACKAGE / "sandbox").rglob("*.py")
@@ -173,7 +173,7 @@ def test_the_sandbox_shares_nothing_with_the_rest() -> None:
 
 
 def outside(*allowed: str) -> list[Path]:
-    """Return the files that stand neither among the allowed ones nor in an allowed folder."""
+    """Return the files that are neither allowed themselves nor in an allowed folder."""
     return [path for path in sources() if not shown(path).startswith(allowed)]
 
 
@@ -194,7 +194,7 @@ def outside(*allowed: str) -> list[Path]:
     ],
 )
 def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str, ...]) -> None:
-    """Each library is imported only in the files that turn its words into ours."""
+    """Each third-party library is imported only in the files that wrap it."""
     wrong = [
         f"{shown(path)} imports {one.module}"
         for path in outside(*allowed)
@@ -228,14 +228,14 @@ def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str,
     ],
 )
 def test_some_things_happen_in_one_place(what: str, is_it: Callable[[str], bool], allowed: tuple[str, ...]) -> None:
-    """Printing, sleeping, the time, tasks, signals and the environment have a place each, and stay there."""
+    """Printing, sleeping, reading the clock, tasks, signals and the environment are each used in one place only."""
     wrong = [f"{shown(path)} {what}: {call}" for path in outside(*allowed) for call in calls(path) if is_it(call)]
     assert wrong == []
 
 
 @pytest.mark.parametrize("path", sources(), ids=shown)
 def test_a_file_fits_into_a_head(path: Path) -> None:
-    """Every file has less than 300 lines and begins by saying what lives in it."""
+    """Every file has fewer than 300 lines and starts with a docstring that says what it contains."""
     assert len(path.read_text(encoding="utf-8").splitlines()) < MOST_LINES
     said = ast.get_docstring(tree(path))
     assert said
@@ -243,7 +243,7 @@ def test_a_file_fits_into_a_head(path: Path) -> None:
 
 
 def test_every_error_stands_in_the_tree_that_is_drawn() -> None:
-    """Each class of errors.py is drawn in its docstring, ends in Error, and says what it means."""
+    """Each class in errors.py is named in the tree of its docstring, ends in Error, and has a docstring."""
     path = PACKAGE / "errors.py"
     drawn = set(re.findall(r"\w+Error\b", ast.get_docstring(tree(path)) or ""))
     classes = {node.name: node for node in tree(path).body if isinstance(node, ast.ClassDef)}
@@ -254,7 +254,7 @@ def test_every_error_stands_in_the_tree_that_is_drawn() -> None:
 
 
 def test_all_sql_stands_in_files_of_its_own() -> None:
-    """The send log's statements stand in .sql files, where they can be read side by side."""
+    """All statements of the send log are in .sql files."""
     words = re.compile(
         r"^\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER)\b.*\b(FROM|INTO|SET|TABLE|INDEX)\b", re.DOTALL
     )
@@ -276,7 +276,7 @@ def all_tests() -> Iterator[tuple[Path, ast.FunctionDef]]:
 
 
 def test_every_test_states_a_promise() -> None:
-    """Each test's docstring is one sentence."""
+    """Each test's docstring is one paragraph that ends with a full stop."""
     wrong = []
     for path, node in all_tests():
         said = ast.get_docstring(node) or ""
@@ -286,7 +286,7 @@ def test_every_test_states_a_promise() -> None:
 
 
 def test_no_test_mocks() -> None:
-    """The suite has real servers, real processes and fakes of its own, and no mocking library."""
+    """The suite uses real servers, real processes and its own fakes, and no mocking library."""
     wrong = [
         f"{path.relative_to(ROOT)} imports {one.module}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
@@ -297,7 +297,7 @@ def test_no_test_mocks() -> None:
 
 
 def test_unit_tests_mirror_the_code_and_open_no_connection() -> None:
-    """Each folder of tests/unit is one of the code, and its tests start no server and no process of the program."""
+    """Each folder of tests/unit matches one of the package, and its tests start no server and no process."""
     unit = ROOT / "tests/unit"
     for path in unit.rglob("test_*.py"):
         assert (PACKAGE / path.parent.relative_to(unit)).is_dir(), path
@@ -306,12 +306,12 @@ def test_unit_tests_mirror_the_code_and_open_no_connection() -> None:
 
 
 def test_few_modules_stand_beside_the_folders() -> None:
-    """At most six files stand directly in the package, the two with dunder names aside."""
+    """At most six files are directly in the package, not counting the two with dunder names."""
     assert len([path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]) <= 6
 
 
 def test_no_constructor_takes_more_than_eight_parameters() -> None:
-    """What a class needs is at most eight things; `self` is not one of them."""
+    """No constructor takes more than eight parameters besides `self`."""
     wrong = []
     for path in sources():
         for node in ast.walk(tree(path)):

@@ -1,4 +1,4 @@
-"""What is kept of a server's words: one line, safe to show, and nothing that signs anybody in."""
+"""What is kept of a server's words: one line that is safe to print, without any token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzaXQiOiJzaXRfMSJ9." + "aB3-_" *
 
 @given(st.text())
 def test_words_are_one_printable_line(text: str) -> None:
-    """Whatever a server says is kept on one line, without control, bidi or invisible characters, 200 at most."""
+    """Any text from a server becomes one line of at most 200 characters, without control, bidi or invisible ones."""
     found = receipt(550, text)
     assert found.text.isprintable()
     assert found.enhanced.isprintable()
@@ -23,7 +23,7 @@ def test_words_are_one_printable_line(text: str) -> None:
 
 @given(st.text(), st.text(max_size=50))
 def test_an_enhanced_code_of_the_server_is_kept_short(text: str, code: str) -> None:
-    """A code given apart, as Clerk's, is kept, on one line and short."""
+    """An error code given apart, as Clerk does, is kept on one line and cut to a short length."""
     found = receipt(404, text, enhanced=code * 3)
     assert found.enhanced.isprintable()
     assert len(found.enhanced) <= 60
@@ -42,7 +42,7 @@ def test_an_enhanced_code_of_the_server_is_kept_short(text: str, code: str) -> N
     ],
 )
 def test_the_enhanced_code_is_taken_out_of_the_text(said: str, enhanced: str, text: str) -> None:
-    """An enhanced status code (RFC 3463) at the beginning stands by itself."""
+    """An enhanced status code (RFC 3463) at the start of the text is returned apart from it."""
     found = receipt(550, said)
     assert (found.enhanced, found.text) == (enhanced, text)
 
@@ -78,7 +78,7 @@ def test_nothing_steers_the_terminal(text: str, shown: str) -> None:
     ],
 )
 def test_a_token_that_a_server_quotes_is_not_kept(said: str) -> None:
-    """A server that quotes the message which it refuses does not bring the token into the log."""
+    """If a server quotes the message that it refuses, the token in it is not kept."""
     kept = str(receipt(550, said))
     longest = max(len(part) for part in kept.split())
     assert not any(TOKEN[start : start + 20] in kept for start in range(0, len(TOKEN) - 20, 7))
@@ -86,12 +86,12 @@ def test_a_token_that_a_server_quotes_is_not_kept(said: str) -> None:
 
 
 def test_the_words_around_a_token_stay() -> None:
-    """What a person needs to understand the refusal is not lost with the token."""
+    """Removing a token keeps the words around it, which a person needs to understand the refusal."""
     said = f"5.7.1 The URL https://acme.example/welcome?token={TOKEN} is on a block list"
     assert receipt(554, said).text == "The URL https://acme.example/welcome?… is on a block list"
 
 
 def test_a_reply_reads_as_one_line() -> None:
-    """A receipt is shown as code, enhanced code and text."""
+    """A receipt is printed as code, enhanced code and text."""
     assert str(receipt(550, "5.1.1 No such user")) == "550 5.1.1 No such user"
     assert str(receipt(250, "")) == "250"

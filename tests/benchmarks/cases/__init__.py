@@ -1,1 +1,1 @@
-"""The benchmarks, a file each: what is measured against whom, and what is to be reached."""
+"""The benchmarks, one per file: what is measured, against which peer, and the target."""

@@ -1,4 +1,4 @@
-"""Mails signed here: how fast a whole run is on one core, with an RSA key of 2048 bits."""
+"""DKIM signing: the speed of a whole run on one core, with an RSA key of 2048 bits."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LEAST = 2_500
 def dkim(bench: Bench) -> list[Line]:
     """A whole `campaign run` with `[dkim]`, no link and no limits, against nodemailer with its own DKIM.
 
-    Each has one core to itself and the sink another; in a last turn of each round the campaign may use both.
-    nodemailer has fewer recipients: its rate does not depend on their number.
+    Each sender has its own core and the sink another; at the end of each round the campaign runs again on both.
+    nodemailer gets fewer recipients, since its rate does not depend on their number.
 
     Raises:
-        BenchmarkError: there is one core only.
+        BenchmarkError: the machine has only one core.
     """
     ours, *others = sorted(processors())
     if not others:

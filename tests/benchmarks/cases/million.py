@@ -1,4 +1,4 @@
-"""A million recipients: memory, the rate against that of a small run, `status` meanwhile, an idle resume."""
+"""A million recipients: memory, the rate compared with a small run, `status` during the run, a resume without work."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def _small_run(sink: Sink, campaign: Campaign, recipients: Path) -> float:
 
 
 def _look(campaign: Campaign, child: Child, span: Span, *, every: float) -> list[float]:
-    """Return how many seconds each `status` took while messages went out.
+    """Return the duration in seconds of each `status` while messages were sent.
 
     Raises:
-        BenchmarkError: `status` counted somebody twice, or left somebody out.
+        BenchmarkError: `status` counted a recipient twice or not at all.
     """
     took: list[float] = []
     pause = threading.Event()

@@ -1,4 +1,4 @@
-"""The rate limits of the mail provider and of recipient domains: how much is used, and whether one is exceeded."""
+"""The rate limits of the mail provider and of recipient domains: how much of each is used, and that it is kept."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def rate(bench: Bench) -> list[Line]:
-    """A limit of 100/second and one of 14/second, a minute each, by the receiver's own stamps.
+    """Measure limits of 100/second and 14/second for a minute each, by the receiver's time stamps.
 
-    Each is the mail server's first, and then that of each of three domains. A window is any second whatever, not one
-    that begins with a tick of the clock.
+    Each limit is applied first to the mail server, and then to each of three domains. The windows slide: any second
+    counts, wherever it begins.
     """
     return [line for per_second in (100, 14) for hold in (_hold, _hold_domains) for line in hold(bench, per_second)]
 
 
 def _hold(bench: Bench, per_second: int) -> list[Line]:
     seconds = bench.pick(60, 10)
-    # Three seconds more, so that the end of the run lies outside.
+    # Three seconds more, so that the end of the run is not measured.
     count = per_second * (seconds + 3)
     with running("stamping_smtp.py") as receiver:
         limits = {"messages": f"{per_second}/second"}
@@ -52,7 +52,7 @@ def _hold_domains(bench: Bench, per_second: int) -> list[Line]:
 
 
 def _lines(what: str, records: Collection[Sequence[float]], per_second: int, seconds: int, count: int) -> list[Line]:
-    """Return what is to be said of rows of stamps, of `count` messages each: the least use, the fullest second."""
+    """Return the table lines for lists of `count` stamps each: the lowest use and the fullest second."""
     if any(len(stamps) != count for stamps in records):
         raise BenchmarkError(f"the receiver took {[*map(len, records)]} messages instead of {count} each")
     used = min(share(stamps, per_second, seconds) for stamps in records)

@@ -1,4 +1,4 @@
-"""How long a person waits for `campaign --help`."""
+"""The duration of `campaign --help`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = 0.3
 
 
 def startup(bench: Bench) -> list[Line]:
-    """`campaign --help`, the median of several, beside an interpreter that does nothing."""
+    """Measure `campaign --help` and an empty Python program, each as the median of several runs."""
     rounds, env = bench.pick(15, 5), environment()
     helped, bare = [], []
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""No link, no limits: how fast a whole run is, on loopback and with a round trip of 20 ms in between."""
+"""No link and no limits: the speed of a whole run, on loopback and with a round trip of 20 ms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.service import running
 if TYPE_CHECKING:
     from harness.bench import Bench
 
-#: What `smtp-source` adds to its payload.
+#: The bytes that `smtp-source` adds to its payload.
 _HEADER = 113
 _SAMPLE = 20
 _EACH_WAY = 0.01
@@ -22,7 +22,7 @@ _EACH_WAY = 0.01
 def throughput(bench: Bench) -> list[Line]:
     """A whole `campaign run` on loopback against nodemailer, `smtp-source -d` and plain aiosmtplib.
 
-    aiosmtplib has fewer recipients than the others: its rate does not depend on their number.
+    aiosmtplib gets fewer recipients than the others, since its rate does not depend on their number.
     """
     count, few = bench.pick(20_000, 3_000), bench.pick(3_000, 500)
     everybody, some, templates = bench.recipients(count), bench.recipients(few), bench.templates()
@@ -65,7 +65,7 @@ def style(bench: Bench) -> list[Line]:
 
 
 def roundtrip(bench: Bench) -> list[Line]:
-    """The same with 20 ms of round trip and 10 connections against nodemailer and plain aiosmtplib."""
+    """A whole run with a round trip of 20 ms and 10 connections, against nodemailer and plain aiosmtplib."""
     count, few = bench.pick(10_000, 500), bench.pick(1_000, 200)
     everybody, some, templates = bench.recipients(count), bench.recipients(few), bench.templates()
     with bench.sink() as sink, running("delay_proxy.py", "--to", sink.port, "--delay", _EACH_WAY) as wire:
@@ -85,7 +85,7 @@ def roundtrip(bench: Bench) -> list[Line]:
 
 
 def _message_size(bench: Bench) -> int:
-    """Return the mean size in bytes of the program's message, and say those of the peers."""
+    """Return the mean size of the program's message in bytes, and print those of the peers."""
     few, templates = bench.recipients(_SAMPLE), bench.templates()
     with running("stamping_smtp.py") as ours:
         Campaign(bench.folder / "size", smtp=ours.port).run(few)

@@ -1,4 +1,4 @@
-"""A token each: against a bare httpx loop where nothing limits them, and against Clerk's limit where it holds."""
+"""One token per mail: against a bare httpx loop without limits, and at Clerk's rate limit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.sink import Sink
 
 _NO_LIMIT = {"tokens": "100000/second"}
-#: httpx is fastest with few connections, so a loop with these takes part whatever the program does.
+#: httpx is fastest with few connections, so one loop always uses this number.
 _FEW = 10
-#: Tokens a second, where nothing limits them.
+#: The target in tokens per second without limits.
 _LEAST = 400
 #: Clerk's limit for a production key.
 _LIMIT, _PERIOD = 1000, 10.0
@@ -32,8 +32,8 @@ _CLERK_EACH_WAY, _SMTP_EACH_WAY = 0.075, 0.05
 def tokens(bench: Bench) -> list[Line]:
     """A whole `campaign run` with a token each against a bare httpx loop that only asks for the tokens.
 
-    One loop keeps as many connections as the program had open at most, another 10: whichever is faster is the
-    peer. With `verify_address` the program also asks for each user (100 a request), which the loops do not.
+    One loop uses as many connections as the program had open at most, another one uses 10, and the faster one is the
+    peer. With `verify_address` the program also looks up the users (100 per request), which the loops do not.
     """
     count = bench.pick(5_000, 500)
     everybody = bench.recipients(count)
@@ -66,19 +66,19 @@ def tokens(bench: Bench) -> list[Line]:
 
 
 def _concurrency(bench: Bench, sink: Sink, recipients: Path) -> int:
-    """Return how many connections to the token server the program has open at most."""
+    """Return the largest number of connections that the program had open to the token server."""
     with running("token_server.py") as server:
         Campaign(bench.folder / "first", smtp=sink.port, clerk=server.port, limits=_NO_LIMIT).run(recipients)
     return int(server.record["peak_connections"])
 
 
 def clerk(bench: Bench) -> list[Line]:
-    """Clerk's 1000 requests per 10 seconds, which the token server enforces over a sliding window.
+    """Measure Clerk's limit of 1000 requests per 10 seconds, which the token server enforces over a sliding window.
 
-    Clerk is 150 ms away and the mail server 100 ms, so that a message takes 200 ms: its envelope and its body.
+    Clerk answers after 150 ms and the mail server after 100 ms, so that a message takes 200 ms: envelope and body.
     """
     seconds = bench.pick(60, 20)
-    # A tenth more than the time needs, so that the end of the run lies outside.
+    # A tenth more than the time needs, so that the end of the run is not measured.
     count = int(_LIMIT / _PERIOD * seconds * 1.1)
     everybody = bench.recipients(count)
     with (

@@ -1,1 +1,1 @@
-"""What the benchmarks share: processes, servers, peers, the program's input, the table."""
+"""Shared parts of the benchmarks: processes, servers, peers, the program's input, the table."""

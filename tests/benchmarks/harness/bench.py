@@ -1,4 +1,4 @@
-"""What a benchmark is handed, and the line that it returns. No benchmark lives here."""
+"""The environment that each benchmark gets, and the table line that it returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line:
 
     what: str
     figure: str
-    #: Whether the figure is what is wanted; None where nothing is.
+    #: Whether the figure reaches its target; None if it has no target.
     reached: bool | None = None
     wanted: str = ""
     peer: str = ""
@@ -29,11 +29,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The surroundings of one benchmark."""
+    """The environment of one benchmark."""
 
-    #: An empty folder of its own, on the disk whose durability counts.
+    #: Its own empty folder, on the disk where durable writes are measured.
     folder: Path
-    #: Smaller counts and fewer rounds: whether it works, not what it reaches.
+    #: A quick run: smaller counts and fewer rounds, to check that the benchmark works.
     quick: bool
 
     def pick(self, full: int, quick: int) -> int:
@@ -46,7 +46,7 @@ class Bench:
         return path if path.exists() else material.write_recipients(path, count)
 
     def templates(self, *, style: bool = False) -> Path:
-        """Return the folder of the peers' templates; with a `<style>`, if it is wanted."""
+        """Return the folder of the peers' templates, with a `<style>` if wanted."""
         folder = self.folder / ("styled" if style else "templates")
         if not folder.exists():
             folder.mkdir()

@@ -1,4 +1,4 @@
-"""One process, measured: seconds, CPU, peak memory. Knows nothing of what the process does."""
+"""One measured process: seconds, CPU time, peak memory."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process took, from its start to its end."""
+    """The resources that a process used, from its start to its end."""
 
-    #: Wall clock, the interpreter's start included.
+    #: Wall-clock time, including the interpreter's start.
     seconds: float
     #: User and system time of all its threads.
     cpu_seconds: float
     #: The highest resident set, in megabytes (10^6 bytes).
     peak_mb: float
-    #: What it wrote to its standard output.
+    #: Its standard output.
     output: str
 
 
 class Child:
-    """A running process. Its output goes to files, so that no pipe can fill up and stop it."""
+    """A running process. Its output goes to files, so that a full pipe cannot stop it."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: IO[bytes], err: IO[bytes], began: float) -> None:
         self._process, self._out, self._err, self._began = process, out, err, began
@@ -52,12 +52,12 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
-        # Not `Popen.poll`: that would take the resource usage and throw it away.
+        """Whether it is still running."""
+        # Not `Popen.poll`, which would discard the resource usage.
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def wait(self, *, deadline: float = 3600, expect: int = 0) -> Usage:
-        """Return what it took, once it has ended.
+        """Wait until the process has ended and return the resources that it used.
 
         Raises:
             BenchmarkError: it ended with another code than `expect`, or not within `deadline` seconds.
@@ -80,7 +80,7 @@ class Child:
 
 
 def measure(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Usage:
-    """Run `command` to its end and return what it took.
+    """Run `command` to its end and return the resources that it used.
 
     Raises:
         BenchmarkError: it did not end with 0.

@@ -1,4 +1,4 @@
-"""Senders that take turns at one sink, A B A B, since a machine's speed drifts; and who was how much faster."""
+"""A contest of senders at one sink in alternating rounds (A B A B), since a machine's speed drifts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """Somebody who takes part."""
+    """One sender in a contest."""
 
     name: str
-    #: How many messages or tokens one turn is about.
+    #: The number of messages or tokens in one round.
     count: int
     turn: Callable[[], Usage]
-    #: Whether the sink must have counted `count` messages after a turn.
+    #: Whether the sink must have counted exactly `count` messages after a round.
     mails: bool = True
 
 
 def contest(sink: Sink, rounds: int, entrants: Sequence[Entrant]) -> dict[str, list[float]]:
-    """Return what each entrant reached per second, round by round, start and end of its process included.
+    """Return the rate of each entrant in each round, including start and end of its process.
 
     Raises:
         BenchmarkError: an entrant failed, or the sink did not count what it should have.

@@ -1,6 +1,6 @@
-"""The parts that the benchmarks need and the project does not: Postfix's test programs, nodemailer.
+"""Tools that only the benchmarks need: Postfix's test programs and nodemailer.
 
-Each is looked for, else installed if that is possible here, else named in a sentence that says what to type.
+Each is searched for, or else installed if possible; otherwise the error says which command installs it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from harness.child import BenchmarkError
 
-#: Debian keeps them out of an ordinary user's PATH.
+#: Debian installs them in a folder that is not in an ordinary user's PATH.
 _SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 _PACKAGES = {"nodemailer": "nodemailer@10", "juice": "juice@11"}
 
 
 def cache_folder() -> Path:
-    """Return the folder for what is installed and for the files of a run; it is made."""
+    """Create and return the folder for installed tools and for the files of a run."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "campaign-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, interpreter, and what a durable write costs on this disk."""
+"""The machine of the measurement: processor, interpreter, and the cost of a durable write on this disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def processors() -> set[int]:
 
 @contextmanager
 def using(numbers: set[int]) -> Iterator[None]:
-    """Let what is started in the block use these processors only, for as long as it lives."""
+    """Restrict processes that are started in the block to these processors."""
     before = processors()
     os.sched_setaffinity(0, numbers)
     try:
@@ -46,7 +46,7 @@ def using(numbers: set[int]) -> Iterator[None]:
 
 
 def busy() -> float:
-    """Return the share of all processors that something uses now, while nothing of ours runs; 0 where unknown."""
+    """Return the share of all processors that is in use before the benchmark starts; 0 if unknown."""
     try:
         before = _jiffies()
         threading.Event().wait(1)

@@ -1,7 +1,7 @@
-"""What every sender sends: the CSV of recipients and the templates, about 4 kB of text and HTML each.
+"""The input of every sender: the CSV of recipients and the templates, about 4 kB of text and HTML each.
 
-The program's templates and those of the peers differ in nothing but the link; the peers fill `{{ name }}` by plain
-replacement, which costs them next to nothing.
+The program's and the peers' templates differ only in the link. The peers fill `{{ name }}` by plain string
+replacement, which takes hardly any time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _PARAGRAPHS = (
 )
 _STYLE = "font-family:Helvetica,Arial,sans-serif;font-size:16px;line-height:24px;color:#1a1a1a"
 _BUTTON = "padding:12px 24px;background:#5b21b6;color:#fff"
-#: As many rules as the samples' style sheets have, of the same kinds; a campaign's mail uses about half of them.
+#: As many rules, of the same kinds, as the sample templates have; a mail uses about half of them.
 _SHEET = """
   :root { color-scheme: light dark; supported-color-schemes: light dark; }
   table { border-collapse: separate; border-spacing: 0; mso-table-lspace: 0; mso-table-rspace: 0; }
@@ -85,7 +85,7 @@ _SHEET = """
 """
 LINK, PLAIN_LINK = "{{ link }}", "https://acme.example/welcome?u={{ user_id }}"
 SUBJECT, SENDER = "You're in, {{ first_name }}", "Acme <hello@acme.example>"
-#: For the signatures, where mails are signed.
+#: The sender's domain, which signs the mails where DKIM is on.
 DOMAIN, SELECTOR = "acme.example", "s1"
 
 
@@ -115,9 +115,9 @@ def write_templates(folder: Path, link: str, *, style: bool = False) -> None:
     """Write `email.html` and `email.txt`.
 
     Args:
-        folder: where to.
-        link: stands for the address to follow.
-        style: the CSS stands in a `<style>`, to be inlined for each message, instead of in `style` attributes.
+        folder: the folder to write to.
+        link: the placeholder for the link's URL.
+        style: whether the CSS is in a `<style>`, to be inlined for each message, or in `style` attributes.
     """
     body, paragraph, action = f"margin:0;padding:24px;{_STYLE}", "margin:0 0 16px", _BUTTON
     sheet = f"<style>body {{ {body} }} p {{ {paragraph} }} .action {{ {action} }} {_SHEET}</style>" if style else ""

@@ -1,4 +1,4 @@
-"""How the peers are started. Each function returns what the peer's whole process took."""
+"""Starting the peers. Each function returns the resources that the peer's whole process used."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CONNECTIONS = 10
 
 
 def nodemailer(port: int, recipients: Path, templates: Path, *, key: Path | None = None, style: bool = False) -> Usage:
-    """Send to everybody through nodemailer's pool.
+    """Send to all recipients through nodemailer's pool.
 
-    With a key each message has nodemailer's own DKIM signature; with `style` juice inlines the CSS of each.
+    With a key nodemailer signs each message (DKIM), and with `style` juice inlines the CSS of each.
 
     Raises:
         BenchmarkError: it cannot be installed, or failed.
@@ -31,7 +31,7 @@ def nodemailer(port: int, recipients: Path, templates: Path, *, key: Path | None
 
 
 def aiosmtplib(port: int, recipients: Path, templates: Path) -> Usage:
-    """Send to everybody with plain aiosmtplib.
+    """Send to all recipients with plain aiosmtplib.
 
     Raises:
         BenchmarkError: it failed.
@@ -51,7 +51,7 @@ def smtp_source(port: int, count: int, size: int) -> Usage:
 
 
 def httpx_loop(port: int, recipients: Path, concurrency: int) -> Usage:
-    """Ask for a token per recipient with a bare httpx loop.
+    """Request a token per recipient with a bare httpx loop.
 
     Raises:
         BenchmarkError: it failed.

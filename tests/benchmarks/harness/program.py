@@ -1,4 +1,4 @@
-"""The program under test, as its users start it: `campaign run FILE --yes` and its fellows, in a clean environment."""
+"""The program under test as users start it: `campaign run FILE --yes` and other commands, in a clean environment."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Campaign:
         style: bool = False,
         connections: int = 10,
     ) -> None:
-        """Write the folder.
+        """Write the campaign file and its templates.
 
         Args:
-            folder: is made.
+            folder: a new folder, which is created.
             smtp: the port of the mail server on 127.0.0.1.
-            clerk: the port of the token server; None is a campaign without tokens.
+            clerk: the port of the token server; None means a campaign without tokens.
             limits: `messages` and `tokens`, as they stand in the campaign file.
-            domains: rates of recipient domains, likewise.
-            verify: the addresses are held against Clerk's users first.
-            key: signs the mails (DKIM).
-            style: the CSS of the template stands in a `<style>`.
-            connections: to the mail server, at most.
+            domains: the rates of recipient domains, in the same form.
+            verify: whether the addresses are compared with Clerk's users first.
+            key: the DKIM key; None means unsigned mails.
+            style: whether the template's CSS is in a `<style>`.
+            connections: the largest number of connections to the mail server.
         """
         folder.mkdir(parents=True)
         self._folder = folder
@@ -61,15 +61,15 @@ class Campaign:
                 file.write(f'\n[dkim]\nselector = "{material.SELECTOR}"\ndomain = "{material.DOMAIN}"\n')
 
     def start(self, recipients: Path) -> Child:
-        """Start `campaign run` with the log as it stands."""
+        """Start `campaign run` with the existing log."""
         command = (*COMMAND, "run", str(self.file), "--recipients", str(recipients), "--yes")
         return Child.start(command, env=self._env, cwd=self._folder)
 
     def resume(self, recipients: Path) -> Usage:
-        """Run `campaign run` to its end with the log as it stands.
+        """Run `campaign run` to its end with the existing log.
 
         Raises:
-            BenchmarkError: not everybody was sent the message.
+            BenchmarkError: not all recipients were sent the message.
         """
         return self.start(recipients).wait()
 
@@ -77,7 +77,7 @@ class Campaign:
         """Run `campaign run` to its end with a new log.
 
         Raises:
-            BenchmarkError: not everybody was sent the message.
+            BenchmarkError: not all recipients were sent the message.
         """
         for path in self._folder.glob(_LOG + "*"):
             path.unlink()
@@ -109,9 +109,9 @@ def _definition(
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without any setting of the program, in which this tree's program is found.
+    """Return the environment without the program's settings, in which the program of this tree is imported.
 
-    Its bytecode is kept, as that of an installed program is.
+    Python may write and use bytecode, as for an installed program.
     """
     other = ("CAMPAIGN_", "CLERK_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
@@ -122,5 +122,5 @@ def _settings(smtp: int, clerk: int | None) -> dict[str, str]:
     settings = {"CAMPAIGN_SMTP_URL": f"smtp://127.0.0.1:{smtp}?tls=none", "CAMPAIGN_LOG": _LOG}
     if clerk is None:
         return settings
-    # A production key, so that without `limits.tokens` Clerk's 1000 requests per 10 seconds hold.
+    # A production key, so that without `limits.tokens` Clerk's 1000 requests per 10 seconds apply.
     return settings | {"CLERK_SECRET_KEY": "sk_live_benchmark", "CLERK_API_URL": f"http://127.0.0.1:{clerk}"}

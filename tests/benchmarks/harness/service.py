@@ -1,4 +1,4 @@
-"""Starts one of `servers/` in a process of its own and brings back its record. What it records is its own affair."""
+"""Start one of `servers/` in its own process, and return its record at the end."""
 
 from __future__ import annotations
 

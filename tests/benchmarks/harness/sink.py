@@ -1,8 +1,8 @@
-"""Postfix's `smtp-sink`, and how many messages it counted. Installing it is `install.py`'s affair.
+"""Postfix's `smtp-sink`, and the number of messages that it counted.
 
-`smtp-sink -c` writes its counters anew whenever a message's final dot has arrived. They go to a file, so that
-counting costs the sink one short write and nobody reads along while a sender is measured; the last line is read
-before and after a sender, and the difference must be the number of recipients.
+`smtp-sink -c` prints its counters again after each message's final dot. They go to a file, so that counting costs
+one short write and no reader runs while a sender is measured. The last line is read before and after a sender, and
+the difference must be the number of recipients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: The counters end with the next carriage return, or with the file.
+#: A counter ends at the next carriage return, or at the end of the file.
 _COUNT = re.compile(rb"mesg=(\d+)")
 _TAIL = 200
 _READY_TIMEOUT_S = 10.0
@@ -37,7 +37,7 @@ class Sink:
         self._counters = counters
 
     def count(self) -> int:
-        """Return how many messages it has taken so far."""
+        """Return the number of messages that it has accepted so far."""
         with self._counters.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             found = _COUNT.findall(file.read())
@@ -60,7 +60,7 @@ class Sink:
 
     @contextmanager
     def watching(self) -> Iterator[Span]:
-        """Note when the first and the last message of the block arrived, to about 10 ms."""
+        """Record when the first and the last message of the block arrived, to about 10 ms."""
         span = Span()
         stop = threading.Event()
         before = self.count()
@@ -79,14 +79,14 @@ class Sink:
 
 
 class Span:
-    """When messages arrived."""
+    """The times at which messages arrived."""
 
     def __init__(self) -> None:
         self._began = self._first = self._last = time.perf_counter()
         self._early = self._messages = 0
 
     def note(self, messages: int) -> None:
-        """Note that so many have arrived by now."""
+        """Record that `messages` messages have arrived by now."""
         if messages == self._messages:
             return
         self._last = time.perf_counter()
@@ -106,7 +106,7 @@ class Span:
 
     @property
     def rate(self) -> float:
-        """Messages a second while any arrived: no start, no reading of the CSV, no end."""
+        """Messages per second between the first and the last one, without start, reading of the CSV and end."""
         return (self._messages - self._early) / max(self._last - self._first, 0.01)
 
 
@@ -119,7 +119,7 @@ def smtp_sink(command: str, folder: Path) -> Iterator[Sink]:
     """
     port = _free_port()
     counters = folder / f"sink-{port}.txt"
-    # As root it wants another user to become; 1024 is the length of the queue of connections.
+    # As root it requires the name of another user; 1024 is the length of its queue of connections.
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     with counters.open("wb") as file:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The table, in Markdown, so that it can stand in the README as it was printed."""
+"""The table in Markdown, as it can be pasted into the README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a row of time stamps keeps to a rate: pure arithmetic."""
+"""How many time stamps fall into any window of a rate, and how much of the rate is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def fullest(stamps: Sequence[float], period: float) -> int:
-    """Return the most stamps in any half-open window of `period` seconds, wherever it begins."""
+    """Return the largest number of stamps in any half-open window of `period` seconds."""
     most = first = 0
     for last, stamp in enumerate(stamps):
         while stamp - stamps[first] >= period:
@@ -19,6 +19,6 @@ def fullest(stamps: Sequence[float], period: float) -> int:
 
 
 def share(stamps: Sequence[float], per_second: float, seconds: float) -> float:
-    """Return the part of the allowance that was used in the `seconds` from the first stamp on."""
+    """Return the share of the allowed messages that was sent in the `seconds` after the first stamp."""
     used = sum(stamp - stamps[0] < seconds for stamp in stamps)
     return used / (per_second * seconds)

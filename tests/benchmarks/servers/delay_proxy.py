@@ -1,7 +1,7 @@
-"""A TCP proxy that delivers every byte a fixed time later, so that loopback has a round trip. Knows no SMTP.
+"""A TCP proxy that delivers every byte after a fixed delay, so that loopback has a round trip time.
 
-Each direction is a queue of (time due, bytes) with one timer: chunks never overtake each other, and any
-number of them is under way at once, as on a long wire. (Sleeping per chunk would make it a slow wire instead.)
+Each direction is a queue of (time due, bytes) with one timer: chunks keep their order, and any number of
+them is under way at once, as on a long wire. (A sleep per chunk would limit the throughput as well.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from serve import serve
 
-#: Bytes under way in one direction beyond which the source is not read.
+#: When this many bytes are under way in one direction, the source is not read.
 _FULL = 4_000_000
 
 
@@ -30,7 +30,7 @@ class _Lane:
         self.sink: asyncio.Transport | None = None
 
     def put(self, data: bytes | None) -> None:
-        """Let `data` arrive `delay` seconds from now; None is the end of the connection."""
+        """Deliver `data` after `delay` seconds; None is the end of the connection."""
         self._chunks.append((self._loop.time() + self._delay, data))
         self._held += len(data or b"")
         if self._held > _FULL and self.source:
@@ -38,7 +38,7 @@ class _Lane:
         self.arm()
 
     def arm(self) -> None:
-        """Set the timer for the oldest chunk, once both ends are there."""
+        """Set the timer for the oldest chunk if both ends are connected."""
         if self._chunks and self.sink and not self._armed:
             self._armed = True
             self._loop.call_at(self._chunks[0][0], self._deliver)
@@ -66,27 +66,27 @@ class _Lane:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection: what it receives goes into its lane."""
+    """One end of a connection: it puts the bytes that it receives into its lane."""
 
     def __init__(self, lane: _Lane) -> None:
         self._lane = lane
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport of the connection."""
         assert isinstance(transport, asyncio.Transport)
         self._lane.source = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Put the received bytes into the lane."""
         self._lane.put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget the connection."""
+        """Put the end of the connection into the lane."""
         self._lane.put(None)
 
 
 class DelayProxy(_End):
-    """The client's end: dials the real server and joins the two lanes."""
+    """The client's end: it connects to the real server and joins the two lanes."""
 
     connections = 0
     peak = 0
@@ -97,7 +97,7 @@ class DelayProxy(_End):
         self._dialling: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport and connect to the real server."""
         super().connection_made(transport)
         DelayProxy.connections += 1
         DelayProxy.peak = max(DelayProxy.peak, DelayProxy.connections)

@@ -1,7 +1,7 @@
-"""Runs a small TCP server in a process of its own and hands over its record at the end. Knows no protocol.
+"""Run a small TCP server in its own process, and print its record at the end.
 
-The way of such a server: it writes `{"port": N}` as its first line, serves until its standard input ends, and
-writes its record as one line of JSON. So it cannot outlive the benchmark that started it.
+The server writes `{"port": N}` as its first line, serves until its standard input ends, and then writes its record
+as one line of JSON. So it cannot outlive the benchmark that started it.
 """
 
 from __future__ import annotations

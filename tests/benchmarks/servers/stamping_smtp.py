@@ -1,7 +1,7 @@
-"""An SMTP receiver that stamps the moment at which it accepts each message, and throws the message away.
+"""An SMTP server that records the time at which it accepts each message, and discards the message.
 
-For the rates: `smtp-sink` counts, but does not say when. It offers PIPELINING (RFC 2920) and never refuses
-anything.
+It measures the rates, because `smtp-sink` counts messages without their times. It offers PIPELINING (RFC 2920)
+and accepts every message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _END = b"\r\n.\r\n"
 
 
 class Book:
-    """What was accepted, and when."""
+    """The accepted messages and their times."""
 
     def __init__(self) -> None:
         self.stamps = array("d")
@@ -37,7 +37,7 @@ class Book:
         self.open = self.peak = 0
 
     def record(self) -> dict[str, Any]:
-        """Return the stamps (seconds, monotonic), also by domain, the bytes in all and the most connections at once."""
+        """Return the times (seconds, monotonic), also by domain, the total bytes and the most open connections."""
         domains = {domain: list(stamps) for domain, stamps in self.by_domain.items()}
         return {
             "stamps": list(self.stamps),
@@ -58,7 +58,7 @@ class Receiver(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport and send the greeting."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._book.open += 1
@@ -70,7 +70,7 @@ class Receiver(asyncio.Protocol):
         self._book.open -= 1
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Reply to each complete command or message."""
         self._buffer += data
         replies: list[bytes] = []
         while reply := self._take():
@@ -81,7 +81,7 @@ class Receiver(asyncio.Protocol):
                 self._transport.close()
 
     def _take(self) -> bytes | None:
-        """Return the reply to the next whole command or message, or None if there is none yet."""
+        """Return the reply to the next complete command or message, or None if there is none yet."""
         end = self._buffer.find(_END if self._in_data else b"\r\n")
         if end < 0:
             return None

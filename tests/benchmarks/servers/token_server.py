@@ -1,8 +1,8 @@
-"""Clerk's Backend API as far as a run asks it, fast, and with Clerk's request limit. Its tokens open nothing.
+"""A fast stand-in for the part of Clerk's Backend API that a run uses, with Clerk's request limit.
 
-The limit is kept over a *sliding* window, the harder reading of "1000 requests per 10 seconds": whoever keeps
-to it keeps to any fixed window as well. Every request draws on it, whatever it asks. A refused one is answered
-429 with `Retry-After`, and the API stays shut until then.
+The limit applies to a *sliding* window, the stricter reading of "1000 requests per 10 seconds": a client that
+keeps it keeps any fixed window as well. Every request counts, of any kind. A refused request gets 429 with
+`Retry-After`, and until then the API refuses all requests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Window:
         self._shut_until = 0.0
 
     def refuses(self, now: float) -> int:
-        """Return 0 and count the request, or the seconds after which to come again."""
+        """Count the request and return 0, or return the seconds after which to try again."""
         if not self._limit:
             return 0
         if now < self._shut_until:
@@ -52,7 +52,7 @@ class Window:
 
 
 class Api:
-    """The answers, and the record of what was asked."""
+    """The API's answers, and the record of the requests."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -87,7 +87,7 @@ class Api:
         return _response("404 Not Found", _UNKNOWN)
 
     def record(self) -> dict[str, Any]:
-        """Return when each request was allowed (seconds, monotonic), and the counts."""
+        """Return the time of each allowed request (seconds, monotonic), and the counts."""
         return {
             "stamps": list(self._stamps),
             "refused": self.refused,
@@ -106,7 +106,7 @@ class Api:
 
 
 def _user(name: str) -> dict[str, Any]:
-    """Return the user whose number is in the name, with the address that `material` gives it."""
+    """Return the user whose number is in the id, with the address that `material` gives it."""
     number = int(name.rpartition("_")[2])
     address = f"user{number}@{('example.com', 'example.net', 'example.org')[number % 3]}"
     email = {"object": "email_address", "id": f"idn_{number}", "email_address": address, "linked_to": []}
@@ -128,7 +128,7 @@ def _response(status: str, body: str, more: str = "") -> bytes:
 
 
 class Http(asyncio.Protocol):
-    """Just enough of HTTP/1.1 for a client that keeps its connections and sends a Content-Length."""
+    """A minimal HTTP/1.1 server for clients that keep connections open and send a Content-Length."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -136,7 +136,7 @@ class Http(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport of the connection."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._api.open += 1
@@ -147,7 +147,7 @@ class Http(asyncio.Protocol):
         self._api.open -= 1
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Answer each complete request."""
         self._buffer += data
         while (head := self._buffer.find(b"\r\n\r\n")) >= 0:
             lines = self._buffer[:head].decode("latin-1").split("\r\n")

@@ -1,4 +1,4 @@
-"""Chromium, and clerk-js as Clerk publishes it; what is not there skips the tests with its name."""
+"""Chromium, and Clerk's own clerk-js; a test whose requirement is missing is skipped with its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def clerk_js() -> dict[str, Path]:
-    """clerk-js by its major: a folder of files each."""
+    """clerk-js by major version: a folder of files each."""
     return npm.clerk_js()
 
 
@@ -45,9 +45,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def arrive(chromium: Browser) -> Iterator[Arrive]:
-    """Return a visitor with a browser of their own, or with that of another visitor.
+    """Return a visitor with a new browser, or with that of another visitor.
 
-    Afterwards: nobody asked for anything outside this machine, and no request told where it came from.
+    Check at the end that no request left this machine and that none had a Referer header.
     """
     visitors: list[Visitor] = []
     servers: list[FrontendApi] = []

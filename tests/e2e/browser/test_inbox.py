@@ -1,4 +1,4 @@
-"""The whole way in Chromium: a campaign is run in the sandbox, its mail read in the inbox, its link clicked."""
+"""The whole way in Chromium: a campaign is run in the sandbox, its mail opened in the inbox, its link clicked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HTML = """<!doctype html>
 
 
 class Served:
-    """A campaign that was run in the sandbox, and the inbox that a person looks at."""
+    """A campaign that was run in the sandbox, and its inbox that is being served."""
 
     def __init__(self, campaign: Workspace, *, people: int) -> None:
         self.campaign = campaign
@@ -53,13 +53,13 @@ class Served:
         self.url = found[1]
 
     def stop(self) -> None:
-        """Press Ctrl-C."""
+        """Send Ctrl-C and wait for the end."""
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=60)
 
 
 def campaign_in(folder: Path, clerk_js: dict[str, Path]) -> Workspace:
-    """Return a campaign whose sandbox has Clerk's script at hand."""
+    """Return a campaign whose sandbox already has clerk-js."""
     kept = folder / ".campaign" / "clerk-js"
     if not SHIPPED.is_dir():
         kept.parent.mkdir(mode=0o700)
@@ -69,7 +69,7 @@ def campaign_in(folder: Path, clerk_js: dict[str, Path]) -> Workspace:
 
 @pytest.fixture(scope="module")
 def inbox(tmp_path_factory: pytest.TempPathFactory, clerk_js: dict[str, Path]) -> Iterator[Served]:
-    """Mail of eight people, each of whom one test may be."""
+    """An inbox with mails to eight people, one for each test that needs one."""
     served = Served(campaign_in(tmp_path_factory.mktemp("inbox"), clerk_js), people=8)
     yield served
     served.stop()
@@ -77,10 +77,10 @@ def inbox(tmp_path_factory: pytest.TempPathFactory, clerk_js: dict[str, Path]) -
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Visit]:
-    """Return a new browser each time; afterwards: none of them asked for anything outside this machine."""
+    """Return a new browser each time, and check at the end that none requested anything outside this machine."""
     contexts: list[BrowserContext] = []
     asked: list[str] = []
-    # Chromium tells of what a policy keeps it from asking as of a request that fails.
+    # Chromium reports a request that the policy blocks as a failed request.
     stopped: list[str] = []
 
     def failed(request: Request) -> None:
@@ -103,35 +103,35 @@ def visit(chromium: Browser) -> Iterator[Visit]:
 
 
 def open_mail(context: BrowserContext, inbox: Served, person: int) -> Page:
-    """Open the inbox and a person's mail by the list."""
+    """Open the inbox and the mail of a person in its list."""
     page = context.new_page()
     page.goto(inbox.url)
     page.get_by_role("link", name=f"u{person}@").click()
     page.frame_locator("iframe").get_by_text(f"Hello Name {person}").wait_for()
-    page.wait_for_load_state()  # until then things may move away from under a click
+    page.wait_for_load_state()  # before that, elements may move under a click
     return page
 
 
 def follow(page: Page) -> Page:
-    """Click the mail's link as its recipient would, and return the tab that opens."""
+    """Click the mail's link as its recipient would, and return the new tab."""
     with page.context.expect_page() as opening:
         page.frame_locator("iframe").get_by_role("link", name="Come in").click()
     return opening.value
 
 
 def sees(landing: Page, state: str) -> str:
-    """Return what the landing page announces in a state."""
+    """Wait for a state of the landing page and return what it announces."""
     landing.locator(f"[data-state={state}]").wait_for()
     return landing.get_by_role("status").inner_text()
 
 
 def fate(page: Page) -> str:
-    """Return what became of the mail's token, as the page says."""
+    """Return the state of the mail's token as the page shows it."""
     return page.locator(".token .chip").inner_text()
 
 
 def test_from_the_mail_to_being_signed_in(inbox: Served, visit: Visit) -> None:
-    """Who reads the mail and clicks its link is signed in, stays so, and the open inbox tells that it was used."""
+    """A person who clicks the mail's link is signed in and stays so, and the open inbox shows the token as used."""
     page = open_mail(visit(), inbox, 0)
     landing = follow(page)
     assert landing.url.startswith(f"{inbox.url}/welcome?token=")
@@ -147,7 +147,7 @@ def test_from_the_mail_to_being_signed_in(inbox: Served, visit: Visit) -> None:
 
 
 def test_the_same_link_in_another_browser_is_used(inbox: Served, visit: Visit) -> None:
-    """A link that has signed somebody in says so in a second browser."""
+    """A link that was used to sign in is shown as used in a second browser."""
     first = follow(open_mail(visit(), inbox, 1))
     sees(first, "ready")
     url = first.url
@@ -162,7 +162,7 @@ def test_the_same_link_in_another_browser_is_used(inbox: Served, visit: Visit) -
 
 @pytest.mark.parametrize(("made", "person"), [("used", 2), ("revoked", 3), ("expired", 4)])
 def test_a_button_shows_what_the_page_says_then(inbox: Served, visit: Visit, made: str, person: int) -> None:
-    """A token that the inbox has made used, revoked or expired leads to the page that says so."""
+    """If the inbox makes a token used, revoked or expired, its link opens a page that says so."""
     page = open_mail(visit(), inbox, person)
     page.get_by_role("button", name=made).click()
     page.locator(f".token .fate-{made}").wait_for()
@@ -175,7 +175,7 @@ def test_a_button_shows_what_the_page_says_then(inbox: Served, visit: Visit, mad
 
 
 def test_a_forged_token_is_invalid(inbox: Served, visit: Visit) -> None:
-    """A link whose token was altered is called invalid, and the real one stays good."""
+    """A link whose token was altered is called invalid, and the real token stays pending."""
     page = open_mail(visit(), inbox, 5)
     url = page.get_by_role("link", name="Open the link").get_attribute("href") or ""
     landing = page.context.new_page()
@@ -198,7 +198,7 @@ def test_opening_without_a_click_spends_nothing(inbox: Served, visit: Visit) -> 
 
 
 def test_the_frame_keeps_the_mail_apart(inbox: Served, visit: Visit) -> None:
-    """The mail's frame has an origin of its own, and images from elsewhere are not loaded before a click."""
+    """The mail's frame has its own origin, and remote images are loaded only after a click."""
     page = open_mail(visit(), inbox, 7)
     assert "An image from elsewhere is not loaded" in page.inner_text("main")
     frame = page.frames[1]
@@ -207,7 +207,7 @@ def test_the_frame_keeps_the_mail_apart(inbox: Served, visit: Visit) -> None:
 
 
 def test_phone_width_and_dark_mode_are_a_click_away(inbox: Served, visit: Visit) -> None:
-    """The frame is 375 pixels wide as on a phone, and the mail is told that its reader prefers dark."""
+    """One click makes the frame 375 pixels wide as on a phone, or tells the mail that its reader prefers dark mode."""
     page = open_mail(visit(viewport={"width": 1280, "height": 800}, color_scheme="no-preference"), inbox, 7)
     words = page.frame_locator("iframe").locator("#words")
     assert words.evaluate("(p) => getComputedStyle(p).color") == "rgb(17, 17, 17)"
@@ -221,7 +221,7 @@ def test_phone_width_and_dark_mode_are_a_click_away(inbox: Served, visit: Visit)
 
 
 def test_mail_arrives_while_one_looks(tmp_path: Path, clerk_js: dict[str, Path], visit: Visit) -> None:
-    """The empty inbox fills by itself while a campaign runs elsewhere, and says when the sandbox has stopped."""
+    """An open empty inbox shows new mails while a campaign runs elsewhere, and says when the sandbox has stopped."""
     empty = Served(campaign_in(tmp_path, clerk_js).write(2, html=HTML), people=0)
     try:
         page = visit().new_page()
@@ -241,7 +241,7 @@ def test_mail_arrives_while_one_looks(tmp_path: Path, clerk_js: dict[str, Path],
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1000, 1280])
 def test_it_can_be_read_everywhere(inbox: Served, visit: Visit, scheme: str, width: int) -> None:
-    """From phone to desktop nothing is cut off, and every text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
+    """At widths from phone to desktop nothing is cut off, and all text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
     context = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
     page = open_mail(context, inbox, 7)
     for view in ("", "?view=headers", "?view=source"):

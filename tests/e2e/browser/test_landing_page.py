@@ -1,4 +1,4 @@
-"""The plain landing page in Chromium, with Clerk's own script, against a Frontend API of the tests."""
+"""The plain landing page in Chromium, with the real clerk-js, against a fake Frontend API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 MIA, TOM = "user_2xk11oHUGCiczMSpxkMzN5E6EUC", "user_2xK5kN1LZTSj1OLXdIWz47woEu6"
 
-#: What redeeming is refused with, and the state and words that the person sees.
+#: Each error of a redemption, with the state and the words that the page shows.
 REFUSALS = [
     ({"status": "accepted"}, "used", "ask for a new link"),
     ({"status": "sign_in_token_revoked_code"}, "revoked", "Look for the latest one"),
@@ -59,7 +59,7 @@ def api(serving: FrontendApi) -> FrontendApi:
 
 
 def test_a_click_signs_the_person_in(arrive: Arrive, api: FrontendApi) -> None:
-    """One press signs in, says as whom, takes the token out of the address, and a reload finds them signed in."""
+    """One click signs in, shows the account, and removes the token from the URL; a reload keeps the session."""
     visitor = arrive(api)
     assert visitor.signs_in(api.issue(MIA)).endswith(f"Signed in as {MIA}")
     assert visitor.address == "/welcome?cart=C-1"
@@ -70,7 +70,7 @@ def test_a_click_signs_the_person_in(arrive: Arrive, api: FrontendApi) -> None:
 
 
 def test_it_works_with_clerks_own_host(arrive: Arrive, api: FrontendApi) -> None:
-    """As it is put on a real site, the page asks the host that the publishable key names, and its policy lets it."""
+    """As on a real site, the page calls the host in the publishable key, and its policy allows that."""
     visitor = arrive(api)
     visitor.reach(f"https://{frontend_api_host(PUBLISHABLE_KEY)}", f"{api.url}/__clerk")
     assert MIA in visitor.signs_in(api.issue(MIA), "/welcome/direct")
@@ -78,7 +78,7 @@ def test_it_works_with_clerks_own_host(arrive: Arrive, api: FrontendApi) -> None
 
 
 def test_opening_the_page_leaves_the_token_unspent(arrive: Arrive, api: FrontendApi) -> None:
-    """A scanner that opens the link in a browser, moves about and goes away has not asked for the token."""
+    """A scanner that opens the link in a browser, moves the mouse and leaves does not use the token."""
     ticket = api.issue(MIA)
     scanner = arrive(api)
     scanner.open(ticket).sees("ready")
@@ -91,14 +91,14 @@ def test_opening_the_page_leaves_the_token_unspent(arrive: Arrive, api: Frontend
 
 
 def test_without_scripts_the_page_says_what_it_needs(arrive: Arrive, api: FrontendApi) -> None:
-    """With JavaScript switched off the page says so and asks Clerk for nothing."""
+    """With JavaScript switched off the page says so, and sends no request to Clerk."""
     visitor = arrive(api, java_script_enabled=False).open(api.issue(MIA))
     assert "needs JavaScript" in visitor.page.inner_text("main")
     assert len(api.requests) == 1
 
 
 def test_the_keyboard_suffices(arrive: Arrive, api: FrontendApi) -> None:
-    """Tab and Enter sign in, and the keyboard's place moves on to what is said then."""
+    """Tab and Enter are enough to sign in, and the focus moves to the new message."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA)).sees("ready")
     visitor.page.keyboard.press("Tab")
@@ -113,7 +113,7 @@ def test_the_keyboard_suffices(arrive: Arrive, api: FrontendApi) -> None:
 def test_every_refusal_has_its_words(
     arrive: Arrive, api: FrontendApi, fate: dict[str, Any], state: str, words: str
 ) -> None:
-    """Whatever Clerk answers, the page announces what it means and what to do."""
+    """For each error of Clerk the page announces what it means and what to do."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA, **fate)).sees("ready")
     assert words in visitor.press("Continue").sees(state)
@@ -121,21 +121,21 @@ def test_every_refusal_has_its_words(
 
 
 def test_a_forged_token_is_told(arrive: Arrive, api: FrontendApi) -> None:
-    """A token that Clerk does not know is called invalid."""
+    """A token that Clerk does not know is shown as invalid."""
     visitor = arrive(api)
     visitor.open("made.up.token").sees("ready")
     assert "copy the whole address" in visitor.press("Continue").sees("invalid")
 
 
 def test_a_missing_token_is_told(arrive: Arrive, api: FrontendApi) -> None:
-    """Without a token the page says where to find one, and offers nothing to press."""
+    """Without a token the page says where to find the link, and shows no button."""
     visitor = arrive(api).open(None)
     assert "Open the email" in visitor.sees("no_token")
     assert visitor.page.get_by_role("button").count() == 0
 
 
 def test_a_link_works_in_one_browser_only(arrive: Arrive, api: FrontendApi) -> None:
-    """The same link in a second browser is called used."""
+    """A link that was used in one browser is shown as used in a second one."""
     ticket = api.issue(MIA)
     arrive(api).signs_in(ticket)
     other = arrive(api)
@@ -144,7 +144,7 @@ def test_a_link_works_in_one_browser_only(arrive: Arrive, api: FrontendApi) -> N
 
 
 def test_what_passes_by_can_be_tried_again(arrive: Arrive, api: FrontendApi) -> None:
-    """After too many requests the same page signs in at the next press."""
+    """After too many requests another click on the same page signs in."""
     ticket = api.issue(MIA, status="too_many_requests", http_status=429)
     visitor = arrive(api)
     visitor.open(ticket).sees("ready")
@@ -154,7 +154,7 @@ def test_what_passes_by_can_be_tried_again(arrive: Arrive, api: FrontendApi) -> 
 
 
 def test_second_factor_leaves_no_token_in_the_address(arrive: Arrive, api: FrontendApi) -> None:
-    """Where Clerk asks for more than the link, the spent token goes from the address."""
+    """If Clerk asks for a second factor, the used token is removed from the URL."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA, further="needs_second_factor")).sees("ready")
     visitor.press("Continue").sees("second_factor")
@@ -162,7 +162,7 @@ def test_second_factor_leaves_no_token_in_the_address(arrive: Arrive, api: Front
 
 
 def test_a_second_link_of_the_same_user_is_not_spent(arrive: Arrive, api: FrontendApi) -> None:
-    """Who is signed in already and opens another link of their own is told so, with the link unspent."""
+    """A user who is already signed in and opens another link of their own is told so, and the link stays unused."""
     visitor = arrive(api)
     visitor.signs_in(api.issue(MIA))
     assert f"Signed in as {MIA}" in visitor.open(api.issue(MIA)).sees("already_same")
@@ -171,7 +171,7 @@ def test_a_second_link_of_the_same_user_is_not_spent(arrive: Arrive, api: Fronte
 
 
 def test_another_users_link_can_be_declined(arrive: Arrive, api: FrontendApi) -> None:
-    """Who is signed in and opens another user's link may stay, with the link unspent."""
+    """A user who opens another user's link may stay signed in as before, and the link stays unused."""
     visitor = arrive(api)
     visitor.signs_in(api.issue(MIA))
     words = visitor.open(api.issue(TOM)).sees("already_other")
@@ -183,7 +183,7 @@ def test_another_users_link_can_be_declined(arrive: Arrive, api: FrontendApi) ->
 
 
 def test_another_users_link_can_be_taken(arrive: Arrive, api: FrontendApi) -> None:
-    """Who is signed in and opens another user's link may switch, and is that user after a reload too."""
+    """A user who opens another user's link may switch to that account, and a reload keeps it."""
     visitor = arrive(api)
     visitor.signs_in(api.issue(MIA))
     visitor.open(api.issue(TOM)).sees("already_other")
@@ -193,7 +193,7 @@ def test_another_users_link_can_be_taken(arrive: Arrive, api: FrontendApi) -> No
 
 
 def test_a_link_that_names_nobody_asks_first(arrive: Arrive, api: FrontendApi) -> None:
-    """Where the token does not say whose it is, who is signed in already chooses."""
+    """If the token does not name its user, a user who is already signed in is asked first."""
     visitor = arrive(api)
     visitor.signs_in(api.issue(MIA))
     ticket = api.issue(TOM, ticket="opaque")
@@ -203,7 +203,7 @@ def test_a_link_that_names_nobody_asks_first(arrive: Arrive, api: FrontendApi) -
 
 @pytest.mark.parametrize(("second", "state"), [(MIA, "already_same"), (TOM, "already_other")])
 def test_a_session_from_another_tab_is_seen(arrive: Arrive, api: FrontendApi, second: str, state: str) -> None:
-    """A tab that was opened before another one signed in notices it at the press, and spends nothing."""
+    """A tab that was open before a sign-in in another tab notices it at the click, and does not use the token."""
     first = arrive(api)
     behind = arrive(api, beside=first)
     ticket = api.issue(second)
@@ -214,7 +214,7 @@ def test_a_session_from_another_tab_is_seen(arrive: Arrive, api: FrontendApi, se
 
 
 def test_a_lost_answer_is_made_up_for(arrive: Arrive, api: FrontendApi) -> None:
-    """Where Clerk took the token and its answer was lost, the next press finds the person signed in."""
+    """If Clerk accepted the token but its answer was lost, the next click finds the session."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA)).sees("ready")
 
@@ -229,7 +229,7 @@ def test_a_lost_answer_is_made_up_for(arrive: Arrive, api: FrontendApi) -> None:
 
 
 def test_a_session_that_was_not_made_active_is_so_at_the_next_press(arrive: Arrive, api: FrontendApi) -> None:
-    """Where Clerk fails between the token and the session, trying again does not ask for the token a second time."""
+    """If Clerk fails after accepting the token, trying again does not send the token a second time."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA)).sees("ready")
     visitor.page.route("**/touch?*", lambda route: route.fulfill(status=500, body=""), times=1)
@@ -241,7 +241,7 @@ def test_a_session_that_was_not_made_active_is_so_at_the_next_press(arrive: Arri
 
 
 def test_without_a_connection_nothing_is_lost(arrive: Arrive, api: FrontendApi) -> None:
-    """Offline the page says so, and signs in once the connection is back."""
+    """Without a connection the page says so, and signs in when the connection is back."""
     visitor = arrive(api)
     visitor.open(api.issue(MIA)).sees("ready")
     visitor.context.set_offline(offline=True)
@@ -251,7 +251,7 @@ def test_without_a_connection_nothing_is_lost(arrive: Arrive, api: FrontendApi) 
 
 
 def test_without_clerks_script_the_page_says_so(arrive: Arrive, api: FrontendApi) -> None:
-    """Where clerk-js cannot be loaded the page says so, and loads it when asked again."""
+    """If clerk-js cannot be loaded, the page says so, and loads it at the next click."""
     visitor = arrive(api)
     visitor.page.route("**/clerk.browser.js", lambda route: route.abort(), times=1)
     assert "Check your connection" in visitor.open(api.issue(MIA)).sees("unreachable")
@@ -259,7 +259,7 @@ def test_without_clerks_script_the_page_says_so(arrive: Arrive, api: FrontendApi
 
 
 def test_the_redirect_follows(arrive: Arrive, api: FrontendApi) -> None:
-    """With a redirect the page says that the person is in, offers the way on, and takes it by itself."""
+    """With a redirect the page says that the person is signed in, shows a link onward, and follows it by itself."""
     visitor = arrive(api)
     visitor.signs_in(api.issue(MIA), "/welcome/redirect")
     assert visitor.page.get_by_role("link", name="Go on").get_attribute("href") == "/cart?from=mail"
@@ -269,7 +269,7 @@ def test_the_redirect_follows(arrive: Arrive, api: FrontendApi) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_it_can_be_read_everywhere(arrive: Arrive, api: FrontendApi, scheme: str, width: int) -> None:
-    """From phone to desktop nothing is cut off, and every text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
+    """At widths from phone to desktop nothing is cut off, and all text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
     visitor = arrive(api, color_scheme=scheme, viewport={"width": width, "height": 700})
     visitor.signs_in(api.issue(MIA))
     visitor.open(api.issue(TOM)).sees("already_other")

@@ -1,4 +1,4 @@
-"""The landing page under Next.js: built with both majors of @clerk/nextjs, both routers, and driven in Chromium."""
+"""The landing page under Next.js: built with both majors of @clerk/nextjs and both routers, and run in Chromium."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEPENDENCIES = {
     "7": {"@clerk/nextjs": "7.9.17", "next": "16.4.6", "react": "19.3.1", "react-dom": "19.3.1", **_TYPESCRIPT},
     "6": {"@clerk/nextjs": "6.39.8", "next": "15.5.29", "react": "19.3.1", "react-dom": "19.3.1", **_TYPESCRIPT},
 }
-#: Public variables are fixed when the page is built.
+#: Public variables are compiled in when the page is built.
 ENVIRONMENT = {
     "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
     "NEXT_PUBLIC_CLERK_PROXY_URL": "/__clerk",
@@ -41,7 +41,7 @@ ENVIRONMENT = {
     "NEXT_TELEMETRY_DISABLED": "1",
     "NEXT_IGNORE_INCORRECT_LOCKFILE": "1",
 }
-#: What each major asks for besides: 6 does not know the proxy as the place of its script, 7 wants no components.
+#: What each major also needs: 6 does not take its script from the proxy, 7 needs no components.
 FOR_MAJOR = {
     "6": {"NEXT_PUBLIC_CLERK_JS_URL": "/__clerk/npm/@clerk/clerk-js@5/dist/clerk.browser.js"},
     "7": {"NEXT_PUBLIC_CLERK_PREFETCH_UI": "false"},
@@ -49,7 +49,7 @@ FOR_MAJOR = {
 
 
 class Site:
-    """A Next.js site that is built and serves, and the Frontend API behind it."""
+    """A built and running Next.js site, and its fake Frontend API."""
 
     def __init__(self, url: str, api: FrontendApi) -> None:
         self.url = url
@@ -73,7 +73,7 @@ def site(request: pytest.FixtureRequest, clerk_js: dict[str, Path]) -> Iterator[
 
 
 def lay_out(folder: Path) -> None:
-    """Put the pages and what surrounds them into a project, in place of what an earlier run left."""
+    """Copy the pages and their configuration into a project, replacing those of an earlier run."""
     for old in ("app", "pages", ".next", "next-env.d.ts"):
         shutil.rmtree(folder / old, ignore_errors=True)
     pages = {
@@ -91,7 +91,7 @@ def lay_out(folder: Path) -> None:
 
 @contextmanager
 def serving(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Run the built site on a free port, until the block ends."""
+    """Run the built site on a free port for as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
@@ -112,7 +112,7 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
-    """One press signs in, the token goes from the address, a reload finds the session; elsewhere the link is used."""
+    """One click signs in, removes the token from the URL and survives a reload; elsewhere the link counts as used."""
     ticket = site.api.issue(MIA)
     visitor = arrive(site.api, site=site.url)
     visitor.open(ticket, path).sees("ready")
@@ -129,7 +129,7 @@ def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
 
 
 def test_the_token_stays_out_of_the_history(arrive: Arrive, site: Site, path: str) -> None:
-    """Once signed in, neither the browser's history nor Next's own state of it holds the token."""
+    """After signing in, neither the browser's history nor Next's state in it contains the token."""
     ticket = site.api.issue(MIA)
     visitor = arrive(site.api, site=site.url)
     visitor.open(ticket, path).sees("ready")
@@ -141,7 +141,7 @@ def test_the_token_stays_out_of_the_history(arrive: Arrive, site: Site, path: st
 
 
 def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:
-    """Who is signed in and opens another user's link is asked, and may switch."""
+    """A user who is signed in and opens another user's link is asked, and may switch."""
     visitor = arrive(site.api, site=site.url)
     visitor.signs_in(site.api.issue(MIA), path)
     ticket = site.api.issue(TOM)

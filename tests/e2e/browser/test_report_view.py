@@ -1,4 +1,4 @@
-"""The report in a real browser: on a phone and on a desk, light, dark and on paper."""
+"""The report in a real browser: on a phone and a desktop, in light and dark mode, and printed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BACKGROUND = "getComputedStyle(document.querySelector('.card')).backgroundColor
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with addresses, of a campaign in three batches; made before Playwright has its loop running."""
+    """A report with addresses, of a campaign in three batches; made before Playwright starts its event loop."""
     workspace = Workspace(tmp_path_factory.mktemp("past")).write(3, more='[limits]\nmessages = "25/second"\n')
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
     LogHistory(workspace.log, recipients=900).write()
@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_the_page_fits(report: Path, chromium: Browser, width: int) -> None:
-    """At any width nothing sticks out, nothing is fetched, and the browser has nothing to complain of."""
+    """At any width nothing overflows, nothing is fetched, and the browser reports no error."""
     context = chromium.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
     complaints: list[str] = []
@@ -54,7 +54,7 @@ def test_the_page_fits(report: Path, chromium: Browser, width: int) -> None:
 
 
 def test_words_under_a_chart_do_not_meet(report: Path, chromium: Browser) -> None:
-    """The times under a chart stand apart from each other on a phone as on a desk."""
+    """The time labels under a chart do not overlap, on a phone or a desktop."""
     for width in (320, 390, 768, 1280):
         context = chromium.new_context(viewport={"width": width, "height": 900})
         page = context.new_page()
@@ -75,7 +75,7 @@ def test_words_under_a_chart_do_not_meet(report: Path, chromium: Browser) -> Non
 
 
 def test_dark_where_the_reader_wants_it_and_never_on_paper(report: Path, chromium: Browser) -> None:
-    """The page follows the reader's colours on the screen, and is light on paper."""
+    """The page follows the reader's colour scheme on the screen, and is light when printed."""
     context = chromium.new_context(color_scheme="dark")
     page = context.new_page()
     page.goto(report.as_uri())

@@ -1,4 +1,4 @@
-"""Wrong input, as a person meets it: a sentence that names the place, exit 2, and nothing sent. Settings elsewhere."""
+"""Invalid input on the command line: an error that names the place, exit 2, and nothing sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER = "user_id,email,first_name\n"
 
 
 def campaign(old: str, new: str) -> Spoil:
-    """Return what puts `new` in the place of `old` in the campaign file."""
+    """Return a function that replaces `old` by `new` in the campaign file."""
 
     def spoil(work: Workspace) -> None:
         text = work.file.read_text(encoding="utf-8")
@@ -36,18 +36,18 @@ def campaign(old: str, new: str) -> Spoil:
 
 
 def people(content: str | bytes) -> Spoil:
-    """Return what writes the CSV."""
+    """Return a function that writes the CSV."""
     data = content.encode() if isinstance(content, str) else content
     return lambda work: (work.folder / "people.csv").write_bytes(data)
 
 
 def text_part(more: str) -> Spoil:
-    """Return what writes the text template: a line with the link, and `more`."""
+    """Return a function that writes the text template: a line with the link, then `more`."""
     return lambda work: (work.folder / "email.txt").write_text(f"{{{{ link }}}}\n{more}\n", encoding="utf-8")
 
 
 def folder_instead(name: str) -> Spoil:
-    """Return what makes a folder of a file."""
+    """Return a function that replaces a file by a folder."""
 
     def spoil(work: Workspace) -> None:
         (work.folder / name).unlink()
@@ -125,7 +125,7 @@ CSV: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("spoil", "words"), CAMPAIGN_FILE.values(), ids=CAMPAIGN_FILE)
 def test_a_wrong_campaign_file_is_told_by_its_line(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
-    """A campaign file that cannot be used ends in one sentence with its line, before a server or the log is touched."""
+    """An invalid campaign file gives one error with its line, and neither a server nor the log is touched."""
     with environment(tmp_path) as env:
         spoil(env.work)
         refused(env.work.run(), *words)
@@ -135,7 +135,7 @@ def test_a_wrong_campaign_file_is_told_by_its_line(tmp_path: Path, spoil: Spoil,
 
 @pytest.mark.parametrize(("spoil", "words"), TEMPLATE.values(), ids=TEMPLATE)
 def test_a_wrong_template_is_told_by_file_line_and_row(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
-    """A template that one row cannot fill stops the whole campaign before the first token, and leaves no log behind."""
+    """If one row cannot be rendered, the campaign stops before the first token, and no log is created."""
     with environment(tmp_path) as env:
         spoil(env.work)
         refused(env.work.run(), *words)
@@ -145,7 +145,7 @@ def test_a_wrong_template_is_told_by_file_line_and_row(tmp_path: Path, spoil: Sp
 
 @pytest.mark.parametrize(("spoil", "words"), CSV.values(), ids=CSV)
 def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, words: tuple[str, ...]) -> None:
-    """A CSV that cannot be trusted as a whole ends in a sentence that names file and line, and leaves no log behind."""
+    """An invalid CSV gives an error with file and line, and no log is created."""
     with environment(tmp_path) as env:
         spoil(env.work)
         refused(env.work.run(), *words)
@@ -157,7 +157,7 @@ def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, w
     "command", [("retry",), ("resolve", "--keep"), ("resolve", "--resend"), ("revoke",)], ids=" ".join
 )
 def test_a_decision_about_nobody_makes_no_log(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """A decision before the first run finds nothing to do, and leaves no log behind."""
+    """An operator's command before the first run finds nothing to do, and creates no log."""
     with environment(tmp_path) as env:
         done = env.work.campaign(*command, "campaign.toml")
         assert (done.returncode, done.stderr) == (0, "")
@@ -165,7 +165,7 @@ def test_a_decision_about_nobody_makes_no_log(tmp_path: Path, command: tuple[str
 
 
 def test_an_empty_file_that_was_there_stays(tmp_path: Path) -> None:
-    """A file that somebody made for the log is not taken away, though nobody was enlisted in it."""
+    """An empty file that existed before is not deleted, although no recipient was enlisted in it."""
     with environment(tmp_path) as env:
         env.work.log.touch()
         people("")(env.work)
@@ -174,7 +174,7 @@ def test_an_empty_file_that_was_there_stays(tmp_path: Path) -> None:
 
 
 def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None:
-    """Input that breaks after a run changes no row and no history of the log, and whoever was queued stays queued."""
+    """If the input becomes invalid after a run, the log's rows and history stay unchanged."""
     with environment(tmp_path) as env:
         work = env.work
         assert work.run("--limit", "1").returncode == 1
@@ -191,7 +191,7 @@ def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None
 
 
 def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
-    """A CSV given by --recipients is looked for where the person stands, and told by the name that was typed."""
+    """The CSV of `--recipients` is relative to the working directory, and the error names it as it was typed."""
     with environment(tmp_path) as env:
         refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: there is no such file")
         assert env.silent
@@ -211,7 +211,7 @@ def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
 def test_a_command_with_nothing_to_work_on_says_so(
     tmp_path: Path, command: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    """A command that names somebody or something that is not there ends in a sentence, exit 2, and makes no log."""
+    """A command that names something which does not exist ends with an error and exit 2, and creates no log."""
     with environment(tmp_path) as env:
         refused(env.work.campaign(*command), *words)
         assert env.silent
@@ -228,7 +228,7 @@ def test_a_command_with_nothing_to_work_on_says_so(
     ids=["refused", "deferred", "lost"],
 )
 def test_a_test_mail_that_goes_wrong_says_what_next(tmp_path: Path, fault: Fault, words: tuple[str, ...]) -> None:
-    """A test mail that the server does not take ends in its words and what to do now, and exit 1."""
+    """If a test mail is not accepted, `test` prints the server's words and what to do next, and exits 1."""
     with environment(tmp_path, smtp=SmtpScript(faults=(fault,))) as env:
         refused(env.work.campaign("test", "campaign.toml", "--to", "me@acme.example"), *words, code=1)
 
@@ -248,7 +248,7 @@ def test_a_test_mail_that_goes_wrong_says_what_next(tmp_path: Path, fault: Fault
 def test_a_command_that_is_none_is_answered_with_its_usage(
     tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
-    """A mistyped command or option is answered with how to write it, and exit 2."""
+    """A mistyped command or option gives the usage and exit 2."""
     with environment(tmp_path) as env:
         done = env.work.campaign(*options)
         assert done.returncode == 2
@@ -258,7 +258,7 @@ def test_a_command_that_is_none_is_answered_with_its_usage(
 
 
 def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path) -> None:
-    """Before the first run `status` and `log` say that there is no send log yet, and make nothing."""
+    """Before the first run `status` and `log` say that there is no send log yet, and create nothing."""
     work = stranger_to(tmp_path)
     for command in ("status", "log"):
         refused(work.campaign(command, "campaign.toml"), "there is no send log", "campaign run")
@@ -266,14 +266,14 @@ def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path)
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
-    """`sandbox --port` where somebody else listens ends in a sentence that names the port and what to do."""
+    """If the port of `sandbox --port` is in use, the error names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is taken", "--port")
 
 
 def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:
-    """`check` lists what is wrong in the templates and in every row together, with exit 2 and nothing asked."""
+    """`check` lists all problems of templates and rows at once, with exit 2 and without a request to any server."""
     with environment(tmp_path, 30) as env:
         text_part("{{ place }}")(env.work)
         (env.work.folder / "email.html").write_text("<p>\n{% if %}</p>", encoding="utf-8")
@@ -292,7 +292,7 @@ def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:
 
 
 def test_a_log_of_another_campaign_is_not_mixed_up(tmp_path: Path) -> None:
-    """`log` of a campaign that the send log does not know says which ones it knows."""
+    """If the send log does not contain the campaign, `log` names the campaigns that it contains."""
     with environment(tmp_path, link=False) as env:
         assert env.work.run().returncode == 0
         campaign('name = "trial"', 'name = "another"')(env.work)

@@ -1,4 +1,4 @@
-"""Each command as it is promised: run, check, preview, test, status, log. What an operator decides stands elsewhere."""
+"""The commands run, check, preview, test, status and log. The operator's commands are tested elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SOON = '[retry]\nfirst_delay = "100ms"\n'
 
 
 def test_run_mails_everybody_once(tmp_path: Path) -> None:
-    """`run` sends one mail with the recipient's own token to each, exits 0, and has nothing to do the next time."""
+    """`run` sends each recipient one mail with their own token and exits 0; a second run has nothing to do."""
     with environment(tmp_path, 5) as env:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
@@ -48,7 +48,7 @@ def test_run_mails_everybody_once(tmp_path: Path) -> None:
 
 
 def test_run_says_what_it_is_about_to_do_and_what_became_of_it(tmp_path: Path) -> None:
-    """`run` names number, sender and server before, and every state, its reason and the next command afterwards."""
+    """`run` first prints number, sender and server, and at the end every state, its reason and the next command."""
     with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
         done = env.work.run()
         assert done.returncode == 1
@@ -62,7 +62,7 @@ def test_run_says_what_it_is_about_to_do_and_what_became_of_it(tmp_path: Path) -
 
 
 def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
-    """`run --limit N` mails N recipients and asks for N tokens, leaves the others queued and exits 1."""
+    """`run --limit n` sends n mails and requests n tokens, leaves the other recipients queued and exits 1."""
     with environment(tmp_path, 5) as env:
         done = env.work.run("--limit", "2")
         assert done.returncode == 1
@@ -80,7 +80,7 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
 
 
 def test_recipients_takes_another_csv_and_leaves_the_others_queued(tmp_path: Path) -> None:
-    """A run mails only whom its CSV holds: others stay queued, are counted, and bear not on its exit code."""
+    """A run sends only to recipients of its CSV; others stay queued, are counted, and do not change the exit code."""
     with environment(tmp_path, 5) as env:
         rows = list(csv.DictReader(io.StringIO((tmp_path / "people.csv").read_text("utf-8"))))
         assert env.work.run("--limit", "1").returncode == 1
@@ -96,7 +96,7 @@ def test_recipients_takes_another_csv_and_leaves_the_others_queued(tmp_path: Pat
 
 
 def test_run_waits_for_the_next_try_unless_told_not_to(tmp_path: Path) -> None:
-    """A recipient who is put off is tried again within the run; with --no-wait the run ends and leaves it queued."""
+    """A postponed recipient is retried within the run; with `--no-wait` the run ends and leaves the row queued."""
     greylisting = SmtpScript(faults=(Fault("rcpt", Reply("451 4.7.1 Greylisted"), per="recipient", times=2),))
     with environment(tmp_path, 2, smtp=greylisting, more='[retry]\nfirst_delay = "5s"\n') as env:
         done = env.work.run("--no-wait")
@@ -116,7 +116,7 @@ def test_run_waits_for_the_next_try_unless_told_not_to(tmp_path: Path) -> None:
 
 
 def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
-    """`check` exits 0 with its warnings (no rate, skipped rows by their lines), asks nobody and makes nothing."""
+    """`check` exits 0 with warnings (no rate, lines of skipped rows), sends no request and creates nothing."""
     people = [
         {"user_id": "user_0", "email": "u0@d0.example", "first_name": "Zero"},
         {"user_id": "user_1", "email": "nobody", "first_name": "One"},
@@ -143,7 +143,7 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
 
 
 def test_preview_shows_headers_and_text_with_a_dummy_token(tmp_path: Path) -> None:
-    """`preview` prints headers, decoded, and the text of the first recipient or the one asked for; nobody is asked."""
+    """`preview` prints decoded headers and the text for the first or the chosen recipient, and sends no request."""
     people = [
         {"user_id": "user_0", "email": "u0@d0.example", "first_name": "Zoë"},
         {"user_id": "user_1", "email": "u1@d0.example", "first_name": "<Bo>"},
@@ -166,7 +166,7 @@ def test_preview_shows_headers_and_text_with_a_dummy_token(tmp_path: Path) -> No
 
 
 def test_test_sends_one_mail_that_signs_nobody_in(tmp_path: Path) -> None:
-    """`test --to` sends one real mail to that address alone, with a dummy token, and leaves the send log out of it."""
+    """`test --to` sends one real mail with a dummy token to that address only, and does not touch the send log."""
     with environment(tmp_path) as env:
         done = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example")
         assert done.returncode == 0, done.stderr
@@ -178,7 +178,7 @@ def test_test_sends_one_mail_that_signs_nobody_in(tmp_path: Path) -> None:
 
 
 def test_test_with_a_user_id_carries_that_users_token(tmp_path: Path) -> None:
-    """`test --to --user-id` asks for one token of that user, for the campaign's lifetime; a stranger is refused."""
+    """`test --to --user-id` requests one token of that user, with the campaign's lifetime, and refuses a wrong user."""
     with environment(tmp_path, clerk=ClerkScript(users=Users(unknown=("user_2",)))) as env:
         done = env.work.campaign("test", "campaign.toml", "--to", "me@acme.example", "--user-id", "user_1")
         assert done.returncode == 0, done.stderr
@@ -193,7 +193,7 @@ def test_test_with_a_user_id_carries_that_users_token(tmp_path: Path) -> None:
 
 
 def test_status_prints_exactly_these_keys(tmp_path: Path) -> None:
-    """`status --json` prints one object a campaign with its name, the number of recipients and each state's count."""
+    """`status --json` prints one object per campaign with its name, the number of recipients and each state's count."""
     with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
         assert env.work.run().returncode == 1
         done = env.work.campaign("status", "campaign.toml", "--json")
@@ -212,7 +212,7 @@ def test_status_prints_exactly_these_keys(tmp_path: Path) -> None:
 
 
 def test_log_prints_a_record_for_each_recipient(tmp_path: Path) -> None:
-    """`log --format jsonl` prints exactly the promised fields, in the order of the CSV, with the server's own words."""
+    """`log --format jsonl` prints exactly the documented fields, in the order of the CSV, with the server's words."""
     with environment(tmp_path, smtp=SmtpScript(faults=(BOUNCES,))) as env:
         env.work.run()
         rows = env.work.rows()
@@ -232,7 +232,7 @@ def test_log_prints_a_record_for_each_recipient(tmp_path: Path) -> None:
 
 
 def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
-    """`log` prints CSV whose cells no spreadsheet takes for formulas: an apostrophe stands before = + - @."""
+    """`log` prints CSV in which an apostrophe before = + - @ keeps spreadsheets from reading a cell as a formula."""
     people = [
         {"user_id": "user_0", "email": "+cmd@example.com", "first_name": "A", "id": '=HYPERLINK("x")'},
         {"user_id": "user_1", "email": "u1@d1.example", "first_name": "B", "id": "@SUM(1)"},
@@ -259,7 +259,7 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
-    """`campaign log FILE | head` says nothing on stderr and exits 0 when the reader has enough."""
+    """`campaign log FILE | head` prints nothing on stderr and exits 0 when the reader closes the pipe."""
     with environment(tmp_path, 3000, link=False) as env:
         assert env.work.run("--limit", "1").returncode == 1
         command = f"{shlex.quote(sys.executable)} -m campaign log campaign.toml --format {form}"

@@ -1,4 +1,4 @@
-"""Whole runs against servers on sockets: thousands at once, killed in the middle, ids looked up, carts put together."""
+"""Whole runs against servers on sockets: thousands of mails, a kill in the middle, lookup of ids, grouped rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANY = 1000
-#: What nothing but the machine limits; a test key's own limit would be ten tokens a second.
+#: Only the machine limits the rate; the default for a test key would be ten tokens a second.
 FAST = '[limits]\ntokens = "100000/second"\nconnections = 10\n'
 
 
 def test_a_thousand_people_get_their_own_link(tmp_path: Path) -> None:
-    """2,000 recipients cost 2,000 tokens and get 2,000 mails, each with a live token of that very user."""
+    """A run for 2,000 recipients makes 2,000 tokens and sends 2,000 mails, each with its own user's live token."""
     with environment(tmp_path, MANY, more=FAST) as env:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
@@ -33,7 +33,7 @@ def test_a_thousand_people_get_their_own_link(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_killed_mails_nobody_twice(tmp_path: Path) -> None:
-    """After `kill -9` in the middle a resume mails the others, and nobody gets a second mail or a dead link."""
+    """After `kill -9` in the middle the next run sends the rest, and no recipient gets a second mail or a dead link."""
     with environment(tmp_path, MANY, more=FAST) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: len(env.accepted) > MANY / 2, process, every=0.1)
@@ -54,7 +54,7 @@ def test_a_run_that_is_killed_mails_nobody_twice(tmp_path: Path) -> None:
 
 
 def test_users_are_found_by_their_address(tmp_path: Path) -> None:
-    """With lookup = "email" the CSV needs no ids: Clerk is asked a hundred addresses a call, strangers are skipped."""
+    """With `lookup = "email"` users are looked up by address, a hundred per call, and unknown ones are skipped."""
     people = [{"email": f"u{number}@d0.example", "first_name": f"Name {number}"} for number in range(150)]
     people[7]["email"] = "U7@D0.example"
     directory = tmp_path / "directory.csv"
@@ -78,7 +78,7 @@ def test_users_are_found_by_their_address(tmp_path: Path) -> None:
 
 
 def test_rows_of_one_cart_become_one_mail(tmp_path: Path) -> None:
-    """Rows that share the key are one recipient with a list of items; a group at odds with itself is skipped."""
+    """Rows that share a key become one recipient with a list of items, and a group with a contradiction is skipped."""
     rows = [
         ("c1", "user_1", "ada@example.com", "Mug", "2"),
         ("c2", "user_2", "bo@example.com", "Lamp", "1"),
@@ -111,7 +111,7 @@ def test_rows_of_one_cart_become_one_mail(tmp_path: Path) -> None:
 
 
 def test_nobody_gets_a_link_into_another_account(tmp_path: Path) -> None:
-    """A row that pairs a user's id with an address that is not theirs is skipped before a token exists."""
+    """A row whose user id and address do not belong together is skipped before a token is requested."""
     directory = tmp_path / "directory.csv"
     directory.write_text("user_id,email\nuser_admin,admin@acme.example\nuser_1,ada@example.com\n", encoding="utf-8")
     people = [

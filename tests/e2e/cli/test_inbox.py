@@ -1,4 +1,4 @@
-"""The sandbox for a person, by the command line: `campaign sandbox`, and `--open` of run and preview."""
+"""The sandbox on the command line: `campaign sandbox`, and `--open` of run and preview."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLISHABLE = "pk_test_c2FuZGJveC5jbGVyay5hY2NvdW50cy5kZXYk"
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> Workspace:
-    """A campaign, and a browser that writes down what it is told to open."""
+    """A campaign, and a fake browser that records what it is told to open."""
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> "{tmp_path}/opened"\n')
     browser.chmod(0o700)
@@ -39,7 +39,7 @@ def campaign(tmp_path: Path) -> Workspace:
 
 @contextmanager
 def serving(campaign: Workspace, *arguments: str, until: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start a command and yield what it has said up to a word; then send Ctrl-C and wait for the end."""
+    """Start a command, wait until it prints `word`, yield its output, and at the end send Ctrl-C."""
     process = campaign.start(*arguments)
     said = ""
     try:
@@ -57,16 +57,16 @@ def serving(campaign: Workspace, *arguments: str, until: str) -> Iterator[tuple[
 
 
 def exported(said: str) -> dict[str, str]:
-    """Return the variables that a shell would have after these lines."""
+    """Return the variables that a shell would set from these lines."""
     lines = [shlex.split(line) for line in said.splitlines() if line.startswith("export ")]
     return dict(words[1].split("=", 1) for words in lines)
 
 
 def opened(campaign: Workspace) -> str:
-    """Return what the browser was told to open, as soon as it was."""
+    """Wait until the browser is told to open something, and return it."""
     noted = campaign.folder / "opened"
     while not (noted.exists() and noted.read_text().endswith("\n")):
-        time.sleep(0.02)  # noqa: TID251 - another process's time
+        time.sleep(0.02)  # noqa: TID251 - waits for another process
     (url,) = noted.read_text().split()
     return url
 
@@ -76,7 +76,7 @@ def get(url: str) -> httpx.Response:
 
 
 def test_the_sandbox_says_how_to_use_it(campaign: Workspace) -> None:
-    """It prints the inbox and lines to export, which any other program can work with, and ends at Ctrl-C with 0."""
+    """`sandbox` prints the inbox's URL and lines to export that any program can use, and exits 0 at Ctrl-C."""
     command = ("sandbox", "--port", "0", "--smtp-port", "0")
     with serving(campaign, *command, until="CAMPAIGN_SMTP_URL") as (said, process):
         settings = exported(said)
@@ -95,7 +95,7 @@ def test_the_sandbox_says_how_to_use_it(campaign: Workspace) -> None:
 
 
 def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: Workspace) -> None:
-    """A run ends with the command that opens the inbox, where its mails stand with what the send log says of them."""
+    """A run prints the command that opens the inbox, and the inbox shows its mails with the send log's data."""
     answer = campaign.run()
     assert answer.returncode == 0
     assert "campaign sandbox" in answer.stdout.splitlines()[-1]
@@ -117,7 +117,7 @@ def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: Workspace) -> None:
 
 
 def message_id_in(campaign: Workspace) -> str:
-    """Return the Message-ID of the mail that came first."""
+    """Return the Message-ID of the first mail."""
     first = min((campaign.folder / ".campaign" / "mail" / "new").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     found = re.search(rb"^Message-ID: (\S+)", first.read_bytes(), re.MULTILINE)
     assert found is not None
@@ -125,7 +125,7 @@ def message_id_in(campaign: Workspace) -> str:
 
 
 def test_a_run_can_open_the_inbox(campaign: Workspace) -> None:
-    """With --open the inbox is served after the run, opened in the browser, and the run's own exit code is kept."""
+    """With `--open` the inbox is served after the run and opened in the browser, and the run's exit code is kept."""
     campaign.write([{"user_id": "user_1", "email": "a+bounce@example.com", "first_name": "A"}])
     with serving(campaign, "run", "campaign.toml", "--open", until="Inbox: ") as (said, process):
         url = opened(campaign)
@@ -135,7 +135,7 @@ def test_a_run_can_open_the_inbox(campaign: Workspace) -> None:
 
 
 def test_only_a_sandbox_run_opens_the_inbox(campaign: Workspace) -> None:
-    """A run that would send for real refuses --open before anything is sent."""
+    """A run with a real mail server refuses `--open` before anything is sent."""
     campaign.serve_by(clerk="http://127.0.0.1:9", smtp="smtp://127.0.0.1:9?tls=none")
     answer = campaign.run("--open")
     assert answer.returncode == 2
@@ -144,7 +144,7 @@ def test_only_a_sandbox_run_opens_the_inbox(campaign: Workspace) -> None:
 
 
 def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
-    """`preview --open` serves the mails, beginning with the one asked for, and sends nothing."""
+    """`preview --open` serves the mails, starting with the chosen one, and sends nothing."""
     command = ("preview", "campaign.toml", "--open", "--email", "U1@d1.example")
     with serving(campaign, *command, until="http") as (said, process):
         url = opened(campaign)
@@ -160,7 +160,7 @@ def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--smtp-port"])
 def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
-    """A port that somebody else has is named together with the option for another one."""
+    """If the port is in use, the error names the port and the option for another one."""
     other = "--smtp-port" if option == "--port" else "--port"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -180,14 +180,14 @@ def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
     ],
 )
 def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: str) -> None:
-    """A live key or a malformed one is refused with a sentence that does not hold the secret one."""
+    """A live key or a malformed key is refused with an error that does not contain the secret key."""
     with pytest.raises(SettingsError, match=words) as error:
         refuse_live_keys(Settings(**{name: value}))  # type: ignore[arg-type]
     assert not value.startswith("sk_") or value not in str(error.value)
 
 
 def test_nothing_is_served_beside_a_live_key(campaign: Workspace) -> None:
-    """With a live key in the environment the sandbox does not start, and leaves no folder behind."""
+    """With a live key in the environment the sandbox does not start, and creates no folder."""
     campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY.replace("test", "live")
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
     assert answer.returncode == 2
@@ -196,7 +196,7 @@ def test_nothing_is_served_beside_a_live_key(campaign: Workspace) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_a_sentence(campaign: Workspace) -> None:
-    """Where the sandbox's folder is a file, the sentence says what to do."""
+    """If the sandbox's folder is a file, the error says what to do."""
     (campaign.folder / ".campaign").write_text("a file")
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
     assert answer.returncode == 2

@@ -1,4 +1,4 @@
-"""`campaign landing` as it is typed: where the page goes, where the key comes from, and what is refused."""
+"""`campaign landing` on the command line: where the page is written, where the key comes from, what is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def here(tmp_path: Path) -> Workspace:
 
 
 def test_the_page_goes_to_standard_output(here: Workspace) -> None:
-    """Without --out the page and nothing else is printed, made from the options as they were typed."""
+    """Without `--out` only the page is printed, made from the options as typed."""
     options = ("--publishable-key", KEY, "--redirect", "/cart", "--parameter", "ticket")
     answer = here.campaign("landing", *options)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -31,7 +31,7 @@ def test_the_page_goes_to_standard_output(here: Workspace) -> None:
 
 
 def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
-    """CLERK_PUBLISHABLE_KEY serves where no key is typed, and a typed one wins."""
+    """CLERK_PUBLISHABLE_KEY is used if no key is typed, and a typed key wins."""
     here.environment["CLERK_PUBLISHABLE_KEY"] = KEY
     other = "pk_live_" + base64.b64encode(b"clerk.other.example$").decode()
     assert here.campaign("landing").stdout == landing_page(publishable_key=KEY, redirect=None)
@@ -40,7 +40,7 @@ def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
 
 
 def test_the_file_is_public(here: Workspace) -> None:
-    """--out writes the page for a web server to read, whatever the umask, and says what to do with it."""
+    """`--out` writes a file that a web server can read, whatever the umask, and says what to do with it."""
     answer = here.campaign("landing", "--publishable-key", KEY, "--out", "welcome.html")
     assert answer.stdout == "Wrote welcome.html; how to serve it stands at its top.\n"
     file = here.folder / "welcome.html"
@@ -50,7 +50,7 @@ def test_the_file_is_public(here: Workspace) -> None:
 
 
 def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
-    """A file that exists is left as it is, with a sentence that names --force; with it the page takes its place."""
+    """An existing file is kept, with an error that names `--force`; with `--force` the page replaces it."""
     file = here.folder / "welcome.html"
     file.write_text("mine")
     command = ("landing", "--publishable-key", KEY, "--out", "welcome.html")
@@ -71,7 +71,7 @@ def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
     ],
 )
 def test_a_place_that_cannot_be_written_is_told(here: Workspace, place: str, sentence: str) -> None:
-    """A folder, a device or a place without a folder is refused, even with --force."""
+    """A folder, a device, or a path in a missing folder is refused, even with `--force`."""
     answer = here.campaign("landing", "--publishable-key", KEY, "--out", place, "--force")
     assert answer.returncode == 2
     assert sentence in answer.stderr
@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_written_is_told(here: Workspace, place: str, sen
     ("router", "options"), [("app", ()), ("app", ("--router", "app")), ("pages", ("--router", "pages"))]
 )
 def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...]) -> None:
-    """--framework next writes the page of the router, by default the App Router's, and needs no key."""
+    """`--framework next` writes the page for a router, by default the App Router, and needs no key."""
     answer = here.campaign("landing", "--framework", "next", "--redirect", "/cart", *options)
     assert answer.returncode == 0
     assert answer.stdout == next_page(router="app" if router == "app" else "pages", redirect="/cart")
@@ -102,7 +102,7 @@ def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...
     ],
 )
 def test_wrong_input_is_a_sentence(here: Workspace, options: tuple[str, ...], sentence: str) -> None:
-    """What cannot be made into a page is told in one sentence, on standard error, with exit code 2."""
+    """Invalid input gives one error on standard error and exit code 2."""
     answer = here.campaign("landing", *options)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert sentence in answer.stderr
@@ -111,7 +111,7 @@ def test_wrong_input_is_a_sentence(here: Workspace, options: tuple[str, ...], se
 
 
 def test_a_malformed_setting_is_a_sentence(here: Workspace) -> None:
-    """A key in the environment that is none is told by the variable's name."""
+    """If a key in the environment is malformed, the error names its variable."""
     here.environment["CLERK_PUBLISHABLE_KEY"] = "pk_test_cut"
     assert "may be cut off" in here.campaign("landing").stderr
     here.environment["CLERK_PUBLISHABLE_KEY"] = "nonsense"

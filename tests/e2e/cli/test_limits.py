@@ -1,4 +1,4 @@
-"""How fast it goes: limits are reached though every step takes its time, and never passed, and restarts reset none."""
+"""Rate limits of whole runs: reached although every step is slow, never exceeded, and kept across restarts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from support.servers.record import Event
 
 
-#: Seconds by which a busy machine may delay a mail on its way, and so crowd it upon the next.
+#: Seconds by which a busy machine may delay a mail, so that it arrives closer to the next one.
 JITTER = 0.5
 
 
 def most_within(events: list[Event], seconds: float) -> int:
-    """Return the largest number of events in any window of so many seconds."""
+    """Return the largest number of events in any window of `seconds`."""
     times = [event["t"] for event in events]
     return max(sum(1 for t in times[at:] if t < first + seconds) for at, first in enumerate(times))
 
 
 def test_the_rate_is_reached_though_each_step_is_slow(tmp_path: Path) -> None:
-    """Tokens that take 150 ms and mails that take 200 ms are no reason to fall behind 40 a second on 10 connections."""
+    """Tokens that take 150 ms and mails that take 200 ms run in parallel, so 10 connections keep up with the rate."""
     more = '[limits]\nmessages = "40/second"\ntokens = "1000/second"\nconnections = 10\n'
     slow = SmtpScript(faults=(Fault("dot", Delay(0.2)),))
     with environment(tmp_path, 200, clerk=ClerkScript(latency=0.15), smtp=slow, more=more) as env:
@@ -47,7 +47,7 @@ def test_the_rate_is_reached_though_each_step_is_slow(tmp_path: Path) -> None:
 
 
 def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
-    """A limit for one domain slows its own recipients, wherever they stand in the CSV, and nobody else."""
+    """A limit for one domain slows only its own recipients, wherever they are in the CSV."""
     people = [
         {"user_id": f"user_{number}", "email": f"u{number}@{domain}.example", "first_name": "A"}
         for number, domain in enumerate(["slow"] * 5 + ["quick"] * 30 + ["slow"] * 5 + ["quick"] * 30)
@@ -64,7 +64,7 @@ def test_a_slow_domain_holds_nobody_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [5, pytest.param(20, marks=pytest.mark.long)])
 def test_a_domain_gets_its_rate_whatever_tokens_take(number: int, tmp_path: Path) -> None:
-    """Tokens that take up to half a second crowd no mails of a domain, slow it little, and hold no connection."""
+    """If tokens take up to 0.5 s, a domain's rate is nearly reached and not exceeded, and other domains do not wait."""
     people = [
         {"user_id": f"user_{each}", "email": f"u{each}@{'slow' if each % 2 else 'quick'}.example", "first_name": "A"}
         for each in range(number * 8)
@@ -76,14 +76,14 @@ def test_a_domain_gets_its_rate_whatever_tokens_take(number: int, tmp_path: Path
         assert len(set(env.mailed)) == len(env.mailed) == number * 8
         slow = [event for event in env.accepted if event["rcpt"][0].endswith("@slow.example")]
         quick = [event for event in env.accepted if event["rcpt"][0].endswith("@quick.example")]
-        # a mail that is a few milliseconds late on its way comes nearer to the next one
+        # a mail that is a few milliseconds late arrives closer to the next one
         assert most_within(slow, 0.9) <= number
         assert median(later["t"] - earlier["t"] for earlier, later in pairwise(slow)) < 1 / number + 0.06
         assert quick[-1]["t"] < slow[len(slow) * 3 // 4]["t"]
 
 
 def test_a_daily_limit_outlives_the_run(tmp_path: Path) -> None:
-    """What earlier runs sent today counts: with 5 a day a second run sends nothing, asks nobody, can be stopped."""
+    """With a limit of 5 a day already used by earlier runs, a second run sends nothing and can be stopped."""
     more = '[limits]\nmessages = ["100/second", "5/day"]\ntokens = "1000/second"\n'
     with environment(tmp_path, 8, more=more) as env:
         for _ in range(2):
@@ -103,7 +103,7 @@ def test_a_daily_limit_outlives_the_run(tmp_path: Path) -> None:
 
 
 def test_one_window_is_kept_across_a_restart(tmp_path: Path) -> None:
-    """Runs in quick succession share one window: their acceptances together stay within the rate."""
+    """Runs that follow each other share one window, so all their mails together stay within the rate."""
     terms = Terms(rates=((3, 3.0),))
     with environment(tmp_path, 6, link=False, more='[limits]\nmessages = "3/3 seconds"\n') as env:
         for _ in range(3):
@@ -114,7 +114,7 @@ def test_one_window_is_kept_across_a_restart(tmp_path: Path) -> None:
 
 
 def test_clerks_limit_is_kept_and_never_met(tmp_path: Path) -> None:
-    """A token server that enforces its limit (but for what delays a busy machine) never says 429."""
+    """A token server that enforces its limit never answers 429 (apart from delays of a busy machine)."""
     with environment(
         tmp_path, 50, clerk=ClerkScript(limit=(20, 1.0 - JITTER)), more='[limits]\ntokens = "20/second"\n'
     ) as env:

@@ -1,4 +1,4 @@
-"""What an operator decides afterwards: retry, resolve, revoke."""
+"""The operator's commands after a run: retry, resolve, revoke."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 #: The first mail to u1 is refused for good.
 REFUSED = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u[12]@*", times=2),))
-#: The first mail to u1 is taken, and the reply lost.
+#: The first mail to u1 is accepted, and the reply is lost.
 LOST = SmtpScript(faults=(Fault("dot", Drop(done=True), to="u1@*", times=1),))
 SOON = '[retry]\nfirst_delay = "100ms"\nattempts = 2\n'
 
 
 def row_of(env: Environment, key: str) -> dict[str, object]:
-    """Return one recipient's line of the log."""
+    """Return the log's record of one recipient."""
     return next(row for row in env.work.rows() if row["key"] == key)
 
 
 def test_retry_queues_the_failed_for_a_new_token_and_a_new_message(tmp_path: Path) -> None:
-    """`retry` puts failed recipients back, and the next run mails them once with a new token and a new Message-ID."""
+    """`retry` requeues failed recipients, and the next run sends each one mail with a new token and Message-ID."""
     with environment(tmp_path, smtp=REFUSED) as env:
         assert env.work.run().returncode == 1
         old = {token["id"] for token in env.tokens if token["user_id"] in {"user_1", "user_2"}}
@@ -48,7 +48,7 @@ def test_retry_queues_the_failed_for_a_new_token_and_a_new_message(tmp_path: Pat
 
 
 def test_retry_can_name_one_address(tmp_path: Path) -> None:
-    """`retry --email` puts only that recipient back; a recipient who is not failed is not touched."""
+    """`retry --email` requeues only that recipient, and does not touch one that has not failed."""
     with environment(tmp_path, smtp=REFUSED) as env:
         env.work.run()
         assert "1 recipient." in env.work.campaign("retry", "campaign.toml", "--email", "U1@d1.example").stdout
@@ -57,7 +57,7 @@ def test_retry_can_name_one_address(tmp_path: Path) -> None:
 
 
 def test_retry_can_take_up_the_skipped(tmp_path: Path) -> None:
-    """`retry --state skipped` asks again for users whom Clerk did not know then."""
+    """`retry --state skipped` requeues recipients whose user Clerk did not know then."""
     clerk = ClerkScript(faults=(Fault("users", Answer(200, [], content_type="application/json"), times=1),))
     with environment(tmp_path, clerk=clerk) as env:
         assert env.work.run().returncode == 0
@@ -69,7 +69,7 @@ def test_retry_can_take_up_the_skipped(tmp_path: Path) -> None:
 
 
 def test_uncertain_is_asked_about_and_not_sent_again(tmp_path: Path) -> None:
-    """A lost reply leaves its recipient uncertain with a live link; the run says both ways out, and more runs wait."""
+    """A lost reply leaves the row uncertain with a live link; the run names both commands, and no later run resends."""
     with environment(tmp_path, smtp=LOST) as env:
         done = env.work.run()
         assert done.returncode == 1
@@ -81,7 +81,7 @@ def test_uncertain_is_asked_about_and_not_sent_again(tmp_path: Path) -> None:
 
 
 def test_keep_takes_the_uncertain_as_sent(tmp_path: Path) -> None:
-    """`resolve --keep` makes uncertain recipients sent, asks nobody anything and keeps their links alive."""
+    """`resolve --keep` changes uncertain rows to sent, sends no request and leaves their links alive."""
     with environment(tmp_path, smtp=LOST) as env:
         env.work.run()
         heard = len(env.clerk.events())
@@ -95,7 +95,7 @@ def test_keep_takes_the_uncertain_as_sent(tmp_path: Path) -> None:
 
 
 def test_resend_revokes_the_old_link_before_the_new_one_exists(tmp_path: Path) -> None:
-    """`resolve --resend` revokes the old token first; the second mail has a new token and a new Message-ID."""
+    """`resolve --resend` revokes the old token first, and the second mail has a new token and Message-ID."""
     with environment(tmp_path, smtp=LOST) as env:
         env.work.run()
         before = row_of(env, "user_1")
@@ -116,7 +116,7 @@ def test_resend_revokes_the_old_link_before_the_new_one_exists(tmp_path: Path) -
 
 
 def test_resend_waits_until_the_old_link_is_dead(tmp_path: Path) -> None:
-    """While Clerk does not answer the revocation, `resolve --resend` exits 1 and nobody is queued for a second link."""
+    """If Clerk does not answer the revocation, `resolve --resend` exits 1 and queues no recipient."""
     clerk = ClerkScript(faults=(Fault("revoke", Answer(500, "<html>no</html>"), times=2),))
     with environment(tmp_path, smtp=LOST, clerk=clerk, more=SOON) as env:
         env.work.run()
@@ -130,7 +130,7 @@ def test_resend_waits_until_the_old_link_is_dead(tmp_path: Path) -> None:
 
 
 def test_resend_leaves_alone_who_has_signed_in(tmp_path: Path) -> None:
-    """A link that was used has arrived: `resolve --resend` takes its recipient as sent and sends nothing again."""
+    """If the link was used, the mail has arrived, so `resolve --resend` changes the row to sent and sends nothing."""
     clerk = ClerkScript(faults=(Fault("revoke", Used()),))
     with environment(tmp_path, smtp=LOST, clerk=clerk) as env:
         env.work.run()
@@ -142,7 +142,7 @@ def test_resend_leaves_alone_who_has_signed_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", [Drop(done=True), Answer(500, "<html>oops</html>", done=True)], ids=["closed", "500"])
 def test_a_revocation_whose_answer_was_lost_proves_nothing(lost: Action, tmp_path: Path) -> None:
-    """A token that is dead after a revocation without an answer may be dead by us: its mail is sent again, no alarm."""
+    """A token that an unanswered revocation may have ended proves no sign-in: its mail is resent without an alarm."""
     clerk = ClerkScript(faults=(Fault("revoke", lost, times=1),))
     with environment(tmp_path, smtp=LOST, clerk=clerk, more=SOON) as env:
         env.work.run()
@@ -156,7 +156,7 @@ def test_a_revocation_whose_answer_was_lost_proves_nothing(lost: Action, tmp_pat
 
 
 def test_revoke_is_the_kill_switch(tmp_path: Path) -> None:
-    """`revoke` revokes every token of the campaign that may still be pending, says how many, and does it once."""
+    """`revoke` revokes every token of the campaign that may still be pending, once, and prints how many."""
     clerk = ClerkScript(users=Users(), faults=(Fault("revoke", Used(), times=1),))
     with environment(
         tmp_path, 5, clerk=clerk, smtp=SmtpScript(faults=(Fault("dot", Drop(done=True), to="u1@*"),))
@@ -174,7 +174,7 @@ def test_revoke_is_the_kill_switch(tmp_path: Path) -> None:
 
 
 def test_revoke_that_clerk_does_not_answer_exits_1(tmp_path: Path) -> None:
-    """Revocations that Clerk has not confirmed are counted with exit 1, and the same command again settles them."""
+    """Revocations that Clerk did not confirm are counted with exit 1, and the same command again settles them."""
     clerk = ClerkScript(faults=(Fault("revoke", Answer(503), times=6),))
     with environment(tmp_path, clerk=clerk, more=SOON) as env:
         assert env.work.run().returncode == 0

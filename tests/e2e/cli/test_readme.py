@@ -1,4 +1,4 @@
-"""The README, held against the program: its commands, its output, its tables, its links."""
+"""The README compared with the program: its commands, output, tables and links."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def fences(language: str) -> list[str]:
-    """Return the fenced blocks of a language; an empty one is that of outputs and pictures."""
+    """Return the fenced blocks of a language; the empty language is that of output and diagrams."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     return [block for named, block in blocks if named == language]
 
 
 def table(first_header: str) -> list[list[str]]:
-    """Return the cells of the table whose first column has this header, without its head."""
+    """Return the rows of the table whose first column has this header."""
     found = re.search(rf"^\| {first_header} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
     assert found is not None, f"README.md has a table that begins with {first_header!r}"
     rows = [re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in found[1].splitlines()]
@@ -41,7 +41,7 @@ def table(first_header: str) -> list[list[str]]:
 
 
 def commands() -> Iterator[list[str]]:
-    """Yield the words of each `campaign` command that is named: in a code span, in a shell block, in a table."""
+    """Yield the words of each `campaign` command in a code span, a shell block or a table."""
     spans = re.findall(r"`((?:\.venv/bin/)?campaign [^`]+)`", README)
     lines = [part for block in fences("bash") for line in block.splitlines() for part in line.split("&&")]
     for text in [*spans, *lines]:
@@ -51,14 +51,14 @@ def commands() -> Iterator[list[str]]:
 
 
 def without_figures(text: str) -> list[str]:
-    """Return the lines of an output, with whatever differs from run to run made the same."""
+    """Return the lines of an output, with everything that differs between runs replaced."""
     text = re.sub(r"(127\.0\.0\.1:)\d+", r"\1PORT", text)
     text = re.sub(r"mail/new/\S+", "mail/new/NAME", text)
     return re.sub(r"in [\d.]+ s, [\d.,]+ a second", "in TIME", text).strip().splitlines()
 
 
 def test_the_first_command_does_what_is_shown(tmp_path: Path) -> None:
-    """The README's first command exits 0 in a fresh copy, and prints what stands below it."""
+    """The README's first command exits 0 in a fresh copy, and prints the output shown below it."""
     first = fences("bash")[0].strip()
     assert "\n" not in first, "one command"
     install, _, command = first.rpartition("&&")
@@ -73,7 +73,7 @@ def test_the_first_command_does_what_is_shown(tmp_path: Path) -> None:
 
 
 def test_every_command_that_is_named_exists() -> None:
-    """Each `campaign …` of the README is a command with these options, and no command is left unnamed."""
+    """Each `campaign …` in the README is a valid command with valid options, and every command is mentioned."""
     named = set()
     for words in commands():
         command = cli.commands.get(words[0])
@@ -86,7 +86,7 @@ def test_every_command_that_is_named_exists() -> None:
 
 
 def test_the_table_of_commands_has_a_row_for_each() -> None:
-    """The table of commands has a row for each command, with the arguments that it takes."""
+    """The table of commands has a row for each command, with its arguments."""
     rows = {shlex.split(row[0].strip("`"))[1]: row[0] for row in table("command")}
     assert rows.keys() == cli.commands.keys()
     for name, command in cli.commands.items():
@@ -95,7 +95,7 @@ def test_the_table_of_commands_has_a_row_for_each() -> None:
 
 
 def test_the_table_of_settings_is_that_of_the_program() -> None:
-    """The table of settings names each variable that is read, with its default."""
+    """The table of settings has each variable that the program reads, with its default."""
     shown = {row[0].strip("`"): row[1].strip("`") for row in table("name")}
     fields = {(field.alias or name).upper(): field.default for name, field in Settings.model_fields.items()}
     assert list(shown) == list(fields)
@@ -109,12 +109,12 @@ def test_the_table_of_settings_is_that_of_the_program() -> None:
 
 
 def test_the_table_of_states_is_that_of_the_program() -> None:
-    """The table of states names each state of a recipient, in its order."""
+    """The table of states has each state of a recipient, in the program's order."""
     assert [row[0].strip("`") for row in table("state")] == [str(status) for status in Status]
 
 
 def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
-    """The campaign file of the README is one, and what stands commented out in it are keys, too."""
+    """The README's campaign file can be loaded, also with its commented-out keys."""
     (text,) = fences("toml")
     for name in ("email.html", "email.txt"):
         (tmp_path / name).write_text("{{ link }}", encoding="utf-8")
@@ -131,12 +131,12 @@ def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_the_exit_codes_are_told() -> None:
-    """The README tells the meaning of each exit code that the program has."""
+    """The README explains each exit code of the program."""
     (told,) = re.findall(r"^Exit codes: (.*)$", README, re.MULTILINE)
     assert re.findall(r"`(\d+)`", told) == ["0", "1", "2", "3", "75", "130"]
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", README))))
 def test_every_link_into_the_repository_leads_somewhere(target: str) -> None:
-    """Each relative link of the README leads to a file or folder that is there."""
+    """Each relative link of the README leads to an existing file or folder."""
     assert (ROOT / target).exists()

@@ -1,4 +1,4 @@
-"""`campaign report`: its numbers against independent counts, and what must not be in it."""
+"""`campaign report`: its numbers compared with independent counts, and what it must not contain."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ tokens = "40/second"
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A campaign that has run, with its report in `report.html`, and one with addresses in `people.html`."""
+    """A finished campaign with its report in `report.html`, and the report with addresses in `people.html`."""
     workspace = Workspace(tmp_path_factory.mktemp("past")).write(3, more=LIMITS)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
     LogHistory(workspace.log, recipients=RECIPIENTS).write()
@@ -81,7 +81,7 @@ def spots(box: Node) -> Iterable[str]:
 
 
 def test_the_states_are_counted(page: Node, rows: list[dict[str, Any]]) -> None:
-    """The states add up to what `campaign log` lists, and the first sentence says how many were mailed."""
+    """The states add up to the rows of `campaign log`, and the first sentence says how many were mailed."""
     counts = Counter(row["state"] for row in rows)
     shown = {box.one("dt").text: next(box.all("dd")).text.split()[0] for box in page.one("dl", "states").all("div")}
     assert {state: integer(number) for state, number in shown.items()} == counts
@@ -89,7 +89,7 @@ def test_the_states_are_counted(page: Node, rows: list[dict[str, Any]]) -> None:
 
 
 def test_the_domains_are_counted(page: Node, rows: list[dict[str, Any]]) -> None:
-    """Each domain in the table has the outcomes that `campaign log` lists for it, and the largest are there."""
+    """Each domain in the table has the outcomes that `campaign log` lists for it, and the largest are listed."""
     by_domain: dict[str, Counter[str]] = {}
     for row in rows:
         if "@" in row["email"]:
@@ -109,14 +109,14 @@ def test_the_domains_are_counted(page: Node, rows: list[dict[str, Any]]) -> None
 
 
 def test_the_attempts_are_counted(page: Node, rows: list[dict[str, Any]]) -> None:
-    """Recipients are counted by the number of their attempts as `campaign log` lists them."""
+    """Recipients are counted by their number of attempts, as in `campaign log`."""
     counts = Counter(row["attempts"] for row in rows if row["attempts"])
     shown = {int(row[0]): integer(row[-1]) for row in page.titled("Attempts").one("table").rows()}
     assert shown == counts
 
 
 def test_the_replies_are_counted(page: Node, history: list[dict[str, Any]]) -> None:
-    """Every answer to every attempt is counted once, by its code, whatever its words."""
+    """Every answer to every attempt is counted once, by its code."""
     counts = Counter(
         (line["code"] or 0, line["enhanced"] or "")
         for line in history
@@ -130,7 +130,7 @@ def test_the_replies_are_counted(page: Node, history: list[dict[str, Any]]) -> N
 
 
 def test_what_became_of_the_replies(page: Node) -> None:
-    """A code tells who said it, what became of the recipients, and alike words only once."""
+    """Each reply code is listed with its sender, the outcomes of the recipients, and each distinct text once."""
     lines = {(row[0], row[1]): row for row in page.titled("Replies").one("table").rows()}
     assert re.fullmatch(r"put off \d+ ?failed \d+", lines["452 4.2.2", "mail server"][3])
     assert lines["452 4.2.2", "mail server"][4] == "Mailbox full"
@@ -140,7 +140,7 @@ def test_what_became_of_the_replies(page: Node) -> None:
 
 
 def test_the_throughput_is_counted(page: Node, history: list[dict[str, Any]]) -> None:
-    """The charts hold every message and every token of the history, no more and no less, slot by slot."""
+    """The charts count every message and every token of the history exactly once, slot by slot."""
     for heading, state in (("Messages", "sending"), ("Tokens", "issuing")):
         wanted = sum(line["new_state"] == state for line in history)
         box = page.titled(heading)
@@ -152,7 +152,7 @@ def test_the_throughput_is_counted(page: Node, history: list[dict[str, Any]]) ->
 def test_the_limits_are_held_against_the_fullest_window(
     page: Node, history: list[dict[str, Any]], past: Workspace
 ) -> None:
-    """The fullest window of each limit is the one found by looking at all of them."""
+    """The fullest window of each limit equals the one found by checking all windows."""
     domains = {row["id"]: row["domain"] for row in table(past.log, "SELECT id, domain FROM delivery")}
 
     def fullest(state: str, period: float, domain: str | None = None) -> int:
@@ -181,7 +181,7 @@ def test_the_limits_are_held_against_the_fullest_window(
 
 
 def test_the_latencies_are_those_of_the_history(page: Node, history: list[dict[str, Any]]) -> None:
-    """Clerk's latency ends with the token, the mail server's with its reply; lost replies do not count."""
+    """Clerk's latency ends with the token and the mail server's with its reply, and lost replies do not count."""
     clerk = [line["token_at"] - line["since"] for line in history if line["token_at"]]
     mail = [line["at"] - line["since"] for line in history if line["new_state"] == "sent"]
     for heading, seconds in (("Clerk", clerk), ("Mail server", mail)):
@@ -200,7 +200,7 @@ def _first_plot(box: Node) -> list[str]:
 
 
 def test_the_tokens_are_accounted_for(page: Node, past: Workspace, rows: list[dict[str, Any]]) -> None:
-    """Every token that was issued is in one place, and those without an id are told besides."""
+    """Every token is counted in one place, and tokens without a known id are counted apart."""
     (counts,) = table(
         past.log,
         "SELECT sum(outcome = 'revoked') AS revoked, sum(outcome = 'used') AS used, sum(outcome IS NULL) AS pending, "
@@ -223,7 +223,7 @@ def test_the_tokens_are_accounted_for(page: Node, past: Workspace, rows: list[di
 
 
 def test_what_needs_a_decision(page: Node, rows: list[dict[str, Any]]) -> None:
-    """Each decision has its number, its reasons counted together, and the command that carries it out."""
+    """Each decision has its number of rows, its reasons grouped, and the command that carries it out."""
     counts = Counter(row["state"] for row in rows)
     decisions = {box.one("h3").text: box for box in page.titled("To decide").all("article")}
     assert list(decisions) == [
@@ -246,7 +246,7 @@ def test_what_needs_a_decision(page: Node, rows: list[dict[str, Any]]) -> None:
 
 
 def test_every_command_is_one_that_can_be_typed(page: Node) -> None:
-    """What the page says to type is taken by the command line as it stands."""
+    """The command line accepts every command that the page tells the reader to type."""
     lines = [code.text for code in page.all("code")]
     assert len(lines) >= 6
     for line in lines:
@@ -257,7 +257,7 @@ def test_every_command_is_one_that_can_be_typed(page: Node) -> None:
 
 @pytest.mark.parametrize("name", ["report.html", "people.html"])
 def test_the_page_needs_nothing_else_and_runs_nothing(past: Workspace, name: str) -> None:
-    """There is no script, no style but its own, nothing to fetch, and a policy that would let in nothing else."""
+    """The page has no script, only its own style, loads nothing, and its policy would allow nothing else."""
     text = (past.folder / name).read_text("utf-8")
     page = tree(text)
     style = text.partition("<style>")[2].partition("</style>")[0]
@@ -277,14 +277,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing(past: Workspace, name: str
 
 
 def test_nobody_is_in_the_page(past: Workspace, rows: list[dict[str, Any]]) -> None:
-    """Without --with-addresses there is no address, no key, no user's id, no name before an @; never a token's id."""
+    """Without `--with-addresses` the page has no address, key, user id or local part, and never a token's id."""
     text = (past.folder / "report.html").read_text("utf-8")
     assert not re.search(r"user_\d|\bu\d+\b|@\w+\.example|sit_|secret|sk_test", text)
     assert not [row["email"] for row in rows if row["email"] in text]
 
 
 def test_whose_the_rows_are(past: Workspace, rows: list[dict[str, Any]]) -> None:
-    """With --with-addresses the rows to decide on have address, user and reason, and still no token's id."""
+    """With `--with-addresses` the rows to decide on have address, user and reason, and still no token's id."""
     page = tree((past.folder / "people.html").read_text("utf-8"))
     shown = {
         next(box.all("h3")).text.split()[-1]: box.one("table", "people").rows()
@@ -302,7 +302,7 @@ def test_whose_the_rows_are(past: Workspace, rows: list[dict[str, Any]]) -> None
 
 
 def test_the_file_is_private_and_an_earlier_report_gives_way(past: Workspace, tmp_path: Path) -> None:
-    """The page is written 0600, an earlier report is replaced, and any other file is left as it is."""
+    """The page is written with mode 0600, replaces an earlier report, and leaves any other file unchanged."""
     for name in ("report.html", "people.html"):
         assert stat.S_IMODE((past.folder / name).stat().st_mode) == 0o600
     earlier = tmp_path / "report.html"
@@ -318,7 +318,7 @@ def test_the_file_is_private_and_an_earlier_report_gives_way(past: Workspace, tm
 
 
 def test_wrong_input_is_a_sentence(tmp_path: Path) -> None:
-    """No log, a campaign that the log does not know, and a place that cannot be written are told, with exit code 2."""
+    """Without a log, with an unknown campaign, or with an unwritable path, there is an error and exit code 2."""
     workspace = Workspace(tmp_path).write(3)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
 
@@ -340,7 +340,7 @@ def test_wrong_input_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_campaign_that_has_not_run(tmp_path: Path) -> None:
-    """Before the first run the page counts the queue and says how to go on; names from outside are text."""
+    """Before the first run the page counts the queue and says how to continue, and foreign names are shown as text."""
     workspace = Workspace(tmp_path).write(3)
     workspace.environment["CAMPAIGN_LOG"] = str(tmp_path / "<b>.db")
     with opened(tmp_path / "<b>.db") as log:

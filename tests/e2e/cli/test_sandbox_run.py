@@ -1,4 +1,4 @@
-"""The embedded sandbox as a newcomer meets it: a copy of the shipped campaigns, no settings, one command."""
+"""The embedded sandbox as a newcomer uses it: a copy of the repository's campaigns, no settings, one command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FATES = "recipients/fates.csv"
 
 @dataclass(frozen=True)
 class Clone:
-    """A copy of what the repository ships, and nothing set."""
+    """A copy of the repository's campaigns, with no setting made."""
 
     work: ForkingWorkspace
 
@@ -57,7 +57,7 @@ class Clone:
             return state.execute(statement).fetchall()
 
     def rows(self, campaign: str = WAITLIST) -> dict[str, dict[str, Any]]:
-        """Return the send log's records by address; of a repeated one the first."""
+        """Return the send log's records by address, and the first one if an address occurs twice."""
         done = self.work.campaign("log", campaign, "--format", "jsonl")
         assert done.returncode == 0, done.stderr
         found: dict[str, dict[str, Any]] = {}
@@ -68,7 +68,7 @@ class Clone:
 
 
 def copied_to(folder: Path) -> Clone:
-    """Return a copy as `git clone` makes it."""
+    """Return a copy as `git clone` would make it."""
     for name in ("templates", "recipients"):
         shutil.copytree(ROOT / name, folder / name)
     return Clone(ForkingWorkspace(folder))
@@ -76,13 +76,13 @@ def copied_to(folder: Path) -> Clone:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """A copy in which nothing has run yet."""
+    """A copy in which no campaign has run yet."""
     return copied_to(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def fates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, subprocess.CompletedProcess[str]]:
-    """A copy in which recipients/fates.csv has run, and what that said."""
+    """A copy in which recipients/fates.csv has run, and the output of that run."""
     clone = copied_to(tmp_path_factory.mktemp("fates"))
     return clone, clone.run("--recipients", FATES)
 
@@ -98,7 +98,7 @@ def tokens_in(mail: EmailMessage) -> set[str]:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """Return what a token says of itself."""
+    """Return the claims of a token."""
     middle = token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     return claims
@@ -111,7 +111,7 @@ def users_of(path: Path) -> dict[str, str]:
 
 
 def assert_everybody_has_their_own_link(clone: Clone, users: dict[str, str]) -> None:
-    """Hold each mail against the sandbox's state: one live token, issued for the very user of that address."""
+    """Check that each mail has one live token in the sandbox's state, issued for the user of its address."""
     issued = dict(clone.select("SELECT id, user_id FROM sign_in_tokens WHERE status = 'pending'"))
     addresses = set(clone.select("SELECT user_id, address FROM email_addresses"))
     mails = clone.mails()
@@ -124,7 +124,7 @@ def assert_everybody_has_their_own_link(clone: Clone, users: dict[str, str]) -> 
 
 
 def test_the_first_command_mails_the_waitlist(clone: Clone) -> None:
-    """With nothing set, `run` mails all of the waitlist into the Maildir, each with a live token of that very user."""
+    """Without any setting `run` sends the whole waitlist into the Maildir, each mail with its user's live token."""
     done = clone.run()
     assert (done.returncode, done.stderr) == (0, "")
     first, *_, last = done.stdout.splitlines()
@@ -140,7 +140,7 @@ def test_the_first_command_mails_the_waitlist(clone: Clone) -> None:
 
 
 def test_the_second_time_there_is_nothing_to_do(clone: Clone) -> None:
-    """The same command again says that there is nothing to do, sends nothing and asks for no token."""
+    """The same command again says that there is nothing to do, sends nothing and requests no token."""
     assert clone.run().returncode == 0
     before = clone.select("SELECT id FROM sign_in_tokens"), len(clone.mails())
     done = clone.run()
@@ -150,7 +150,7 @@ def test_the_second_time_there_is_nothing_to_do(clone: Clone) -> None:
 
 
 def test_the_carts_list_their_items(clone: Clone) -> None:
-    """The abandoned carts become one mail per cart, with every item of it, and a token of the cart's owner."""
+    """The abandoned carts become one mail per cart, with all its items and a token of the cart's owner."""
     done = clone.work.campaign("run", CARTS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_everybody_has_their_own_link(clone, users_of(clone.work.folder / "recipients" / "carts.csv"))
@@ -164,7 +164,7 @@ def test_the_carts_list_their_items(clone: Clone) -> None:
 
 
 def test_every_fate_is_told(fates: tuple[Clone, subprocess.CompletedProcess[str]]) -> None:
-    """Each fate of recipients/fates.csv ends in its state, the run exits 1, and the log has the server's own words."""
+    """Each fate of recipients/fates.csv leads to its state, the run exits 1, and the log has the server's own words."""
     clone, done = fates
     assert done.returncode == 1
     assert done.stderr == ""
@@ -199,7 +199,7 @@ def test_every_fate_is_told(fates: tuple[Clone, subprocess.CompletedProcess[str]
 def test_the_links_of_the_fates_are_as_their_states_say(
     fates: tuple[Clone, subprocess.CompletedProcess[str]],
 ) -> None:
-    """In the sandbox a bounced recipient's tokens are revoked, and those of the sent and the uncertain are alive."""
+    """In the sandbox the tokens of bounced recipients are revoked, and those of sent and uncertain ones are pending."""
     clone, _ = fates
     rows = clone.rows()
     status = dict(clone.select("SELECT id, status FROM sign_in_tokens"))
@@ -210,7 +210,7 @@ def test_the_links_of_the_fates_are_as_their_states_say(
 
 
 def test_the_sandbox_keeps_to_itself(clone: Clone) -> None:
-    """The sandbox has a send log of its own, readable by its owner alone, and leaves nothing else in the folder."""
+    """The sandbox has its own send log, readable only by its owner, and creates nothing else in the folder."""
     before = set(clone.work.folder.rglob("*"))
     assert clone.run("--limit", "2").returncode == 1
     made = [path for path in clone.work.folder.rglob("*") if path not in before]
@@ -221,7 +221,7 @@ def test_the_sandbox_keeps_to_itself(clone: Clone) -> None:
 
 
 def test_a_test_mail_lands_in_the_sandbox(clone: Clone) -> None:
-    """`test --to` with nothing set puts one mail into the Maildir, and asks for no token."""
+    """`test --to` without any setting puts one mail into the Maildir, and requests no token."""
     done = clone.work.campaign("test", WAITLIST, "--to", "me@example.com")
     assert done.returncode == 0, done.stderr
     assert "sandbox" in done.stdout

@@ -1,4 +1,4 @@
-"""No token, key or password is anywhere but where it belongs, with every library talking as much as it can."""
+"""Tokens, keys and passwords appear only where they belong, even with all debug output of all libraries on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.environment import Environment
 
 PASSWORD = "p/ss: wörd%40@hunter2"
-#: What Python runs before the program: every logger says all it has to say.
+#: Python runs this before the program: it sets every logger to its most verbose level.
 _TALKATIVE = """
 import logging, os, sys
 logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s")
@@ -29,7 +29,7 @@ MORE = '[limits]\ntokens = "1000/second"\nconnections = 3\n[retry]\nfirst_delay 
 
 
 def make_talkative(env: Environment) -> None:
-    """Switch all debugging on, and trust the mail server's certificate."""
+    """Switch on all debug output, and trust the mail server's certificate."""
     beside = env.work.folder.parent
     (beside / "sitecustomize.py").write_text(_TALKATIVE, encoding="utf-8")
     (beside / "authority.pem").write_bytes(env.smtp.authority)
@@ -44,7 +44,7 @@ def make_talkative(env: Environment) -> None:
 
 
 def leaks(env: Environment, said: dict[str, str]) -> list[str]:
-    """Return where a secret is that has no business there."""
+    """Return the places where a secret must not be but is."""
     places = files_under(env.work.folder) | {name: text.encode() for name, text in said.items()}
     assert any(name.endswith("send-log.db") for name in places)
     secrets = {
@@ -56,7 +56,7 @@ def leaks(env: Environment, said: dict[str, str]) -> list[str]:
 
 
 def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
-    """Debugging to the utmost, TLS, a login, faults of all kinds and a kill leave no secret in any file or output."""
+    """With all debug output, TLS, a login, all kinds of faults and a kill, no secret is in any file or output."""
     smtp = SmtpScript(
         tls="starttls",
         credentials=("acme", PASSWORD),
@@ -104,7 +104,7 @@ def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
 
 
 def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) -> None:
-    """A wrong password ends the run with exit 3 and at most two tries, and the password is nowhere to be read."""
+    """A wrong password ends the run with exit 3 after at most two tries, and no output contains the password."""
     folder = tmp_path / "work"
     folder.mkdir()
     smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
@@ -123,7 +123,7 @@ def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) ->
 
 
 def test_a_certificate_that_is_not_trusted_sees_no_login(tmp_path: Path) -> None:
-    """Without the authority's certificate there is no AUTH and no MAIL: exit 3, and everybody stays queued."""
+    """With an untrusted certificate neither AUTH nor MAIL is sent, the run exits 3, and all rows stay queued."""
     smtp = SmtpScript(tls="starttls", credentials=("acme", PASSWORD), auth_required=True)
     with environment(tmp_path, 5, smtp=smtp) as env:
         done = env.work.run()

@@ -1,4 +1,4 @@
-"""Settings that do not fit together, and send logs that cannot be used: refused with a sentence, and nothing sent."""
+"""Settings that contradict each other and unusable send logs: refused with an error, and nothing sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LIVE = "sk_live_" + "x" * 40
 
-#: What is set instead (None: not set), how the run is started, and what the sentence must hold.
+#: The variables to change (None: not set), how the run is started, and what the error must contain.
 MATRIX: dict[str, tuple[dict[str, str | None], tuple[str, ...], tuple[str, ...]]] = {
     "only the key": ({"CAMPAIGN_SMTP_URL": None}, (), ("CAMPAIGN_SMTP_URL is not set", "sandbox")),
     "only the mail server": ({"CLERK_SECRET_KEY": None}, (), ("CLERK_SECRET_KEY is not set", "dead link")),
@@ -86,7 +86,7 @@ def set_to(work: ForkingWorkspace, settings: dict[str, str | None]) -> None:
 def test_settings_that_do_not_fit_are_refused(
     tmp_path: Path, settings: dict[str, str | None], options: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    """Settings that are wrong or do not fit together end in one sentence that names them, before anything is made."""
+    """Wrong or contradictory settings give one error that names them, before anything is created."""
     with environment(tmp_path) as env:
         before = sorted(tmp_path.rglob("*"))
         set_to(env.work, settings)
@@ -98,7 +98,7 @@ def test_settings_that_do_not_fit_are_refused(
 
 
 def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
-    """Two wrong settings are two lines, so that nobody mends one only to hear of the other."""
+    """Two wrong settings are reported at once, on two lines."""
     with environment(tmp_path) as env:
         set_to(env.work, {"CLERK_SECRET_KEY": "secret", "CAMPAIGN_SMTP_URL": "mail.acme.example"})
         done = env.work.run()
@@ -108,7 +108,7 @@ def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_dotenv_file_holds_settings_and_the_environment_wins(tmp_path: Path) -> None:
-    """Settings stand in `.env` of the working directory, too, and one of the environment comes before it."""
+    """Settings in `.env` of the working directory are read, and those of the environment win."""
     with environment(tmp_path) as env:
         moved = {name: env.work.environment.pop(name) for name in ("CLERK_SECRET_KEY", "CAMPAIGN_SMTP_URL")}
         (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in moved.items()), "utf-8")
@@ -119,7 +119,7 @@ def test_a_dotenv_file_holds_settings_and_the_environment_wins(tmp_path: Path) -
 
 
 def test_a_campaign_without_links_needs_no_key(tmp_path: Path) -> None:
-    """Without [link] the mail server is enough, and Clerk is asked nothing."""
+    """Without [link] only the mail server is needed, and Clerk gets no request."""
     with environment(tmp_path, link=False) as env:
         set_to(env.work, {"CLERK_SECRET_KEY": None})
         assert env.work.run().returncode == 0
@@ -128,7 +128,7 @@ def test_a_campaign_without_links_needs_no_key(tmp_path: Path) -> None:
 
 
 def test_real_mail_waits_for_a_yes(tmp_path: Path) -> None:
-    """Where no terminal can be asked, a run for real is refused unless --yes is given; the sandbox needs none."""
+    """Without a terminal a real run is refused unless `--yes` is given, and a sandbox run needs no `--yes`."""
     with environment(tmp_path) as env:
         refused(env.work.campaign("run", "campaign.toml"), "--yes")
         assert env.silent
@@ -162,7 +162,7 @@ LOGS = {
 
 @pytest.mark.parametrize(("make", "words"), LOGS.values(), ids=LOGS)
 def test_a_file_that_is_no_send_log_is_left_as_it_is(tmp_path: Path, make: object, words: str) -> None:
-    """Every command that opens a log refuses what is none of ours, and leaves it byte for byte as it was."""
+    """Every command that opens a log refuses another program's file and leaves it unchanged byte for byte."""
     with environment(tmp_path) as env:
         assert callable(make)
         make(env.work.log)
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_send_log_is_left_as_it_is(tmp_path: Path, make: objec
 
 
 def test_a_log_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    """A log whose pages are damaged is refused with a sentence, and nobody in it is mailed a second time."""
+    """A log with damaged pages is refused with an error, and no recipient is mailed a second time."""
     with environment(tmp_path, 200, link=False) as env:
         assert env.work.run("--limit", "5").returncode == 1
         whole = env.work.log.read_bytes()
@@ -185,7 +185,7 @@ def test_a_log_that_is_damaged_is_refused(tmp_path: Path) -> None:
 
 
 class Patience(threading.Thread):
-    """Waits beside the other tests until a process ends, and notes how long that took and what it said."""
+    """Waits in a thread until a process ends, and records how long that took and its output."""
 
     def __init__(self, env: Environment, process: subprocess.Popen[str]) -> None:
         super().__init__()
@@ -194,14 +194,14 @@ class Patience(threading.Thread):
         self.began = time.monotonic()
 
     def run(self) -> None:
-        """Wait."""
+        """Wait for the end of the process."""
         self.out, self.err = self.process.communicate()
         self.took = time.monotonic() - self.began
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patience]:
-    """A run that found its log locked by another program."""
+    """A run whose log another program has locked."""
     with environment(tmp_path_factory.mktemp("locked"), link=False) as env:
         assert env.work.run("--limit", "1").returncode == 1
         with closing(sqlite3.connect(env.work.log, isolation_level=None)) as backup:
@@ -216,16 +216,16 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patience]:
 
 @pytest.fixture(autouse=True)
 def _meanwhile(locked: Patience) -> None:
-    """Have the run of `locked` wait from the first test of this file on."""
+    """Start the run of `locked` before the first test of this file, so that it waits beside the others."""
 
 
 def test_a_second_run_on_the_same_log_exits_75(tmp_path: Path) -> None:
-    """While one run holds a log another exits 75 and touches nothing, `status` reads beside it, and the first ends."""
+    """While one run uses a log another exits 75 and changes nothing, `status` can read it, and the first finishes."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.5)),))
     with environment(tmp_path, 2, smtp=slow) as env:
         first = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.smtp.events("data"), first)
-        first.send_signal(signal.SIGSTOP)  # so that it is still there when the others have come and gone
+        first.send_signal(signal.SIGSTOP)  # so that it still runs when the other commands have ended
         for command in (("run", "--yes"), ("retry",), ("resolve", "--keep"), ("revoke",)):
             refused(env.work.campaign(command[0], "campaign.toml", *command[1:]), "another run", "status", code=75)
         assert env.work.status()["recipients"] == 2
@@ -237,7 +237,7 @@ def test_a_second_run_on_the_same_log_exits_75(tmp_path: Path) -> None:
 
 
 def test_a_lock_does_not_outlive_its_run(tmp_path: Path) -> None:
-    """A run that was killed holds the log no longer."""
+    """After a run was killed its lock on the log is gone."""
     with environment(tmp_path, 1, link=False, smtp=SmtpScript(faults=(Fault("connect", Delay(60.0)),))) as env:
         first = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.smtp.events("open"), first)
@@ -247,7 +247,7 @@ def test_a_lock_does_not_outlive_its_run(tmp_path: Path) -> None:
 
 
 def test_a_service_that_refuses_us_is_exit_3(tmp_path: Path) -> None:
-    """A key or a password that is refused stops the run with exit 3, blames no recipient and leaves all queued."""
+    """A refused key or password stops the run with exit 3, costs no recipient an attempt, and leaves all queued."""
     with environment(tmp_path) as env:
         set_to(env.work, {"CLERK_SECRET_KEY": "sk_test_" + "z" * 40})
         refused(env.work.run(), "Clerk", "CLERK_SECRET_KEY", code=3)
@@ -264,7 +264,7 @@ def test_a_service_that_refuses_us_is_exit_3(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_locked_is_refused_in_time(locked: Patience) -> None:
-    """A log that another process keeps locked is refused within 30 seconds with exit 2, and nobody is mailed."""
+    """A log that another process keeps locked is refused within 30 seconds with exit 2, and no recipient is mailed."""
     locked.join(timeout=60)
     assert not locked.is_alive()
     assert locked.process.returncode == 2, (locked.out, locked.err)

@@ -1,4 +1,4 @@
-"""A campaign that signs its mails, as a whole: what arrives verifies, and what cannot be signed is refused in time."""
+"""A campaign with DKIM as a whole: the mails that arrive verify, and a run that cannot sign is refused early."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SECTION = '[dkim]\nselector = "s1"\n'
 NAME = "s1._domainkey.acme.example"
 LIMITS = '[limits]\nmessages = "1000/second"\n'
-#: 8-bit text would suit this server.
+#: Non-ASCII text, which is sent as 8-bit if it is not signed.
 WORDS = "Grüße, {{ first_name }}\n.\nFrom us  \n\n"
 
 
@@ -36,7 +36,7 @@ def published(env: Environment) -> dict[str, str]:
 
 @pytest.mark.parametrize(("kind", "link", "tls"), [("rsa2048", True, "starttls"), ("ed25519", False, "none")])
 def test_every_mail_of_a_run_verifies(tmp_path: Path, kind: str, *, link: bool, tls: str) -> None:
-    """What the server takes verifies with the record that `check` prints, in 7-bit; the token is only in the body."""
+    """Every mail of a run is 7-bit, verifies with the record of `check`, and has the token in the body only."""
     folder, kept = tmp_path / "work", tmp_path / "kept"
     folder.mkdir()
     kept.mkdir()
@@ -72,7 +72,7 @@ def test_every_mail_of_a_run_verifies(tmp_path: Path, kind: str, *, link: bool, 
 
 
 def test_a_test_mail_is_signed_and_a_preview_is_not(tmp_path: Path) -> None:
-    """`test` sends what a run would, signature and all; `preview` shows the message without."""
+    """`test` sends a signed mail as a run would, and `preview` shows the message unsigned."""
     folder, kept = tmp_path / "work", tmp_path / "kept"
     folder.mkdir()
     kept.mkdir()
@@ -99,7 +99,7 @@ def test_a_test_mail_is_signed_and_a_preview_is_not(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_signed_is_not_begun(tmp_path: Path, kind: str | None, words: tuple[str, ...]) -> None:
-    """Without a key that can be used, `run` and `test` exit 2 with nobody enlisted, and `check` finds it."""
+    """Without a usable key, `run` and `test` exit 2 without enlisting a recipient, and `check` reports it."""
     with environment(tmp_path, more=SECTION) as env:
         if kind is not None:
             env.work.environment["CAMPAIGN_DKIM_KEY"] = "dkim.pem"
@@ -116,7 +116,7 @@ def test_what_cannot_be_signed_is_not_begun(tmp_path: Path, kind: str | None, wo
 
 
 def test_the_sandbox_does_without_a_key(tmp_path: Path) -> None:
-    """In the sandbox a campaign is played unsigned, which is said, and signed if there is a key."""
+    """In the sandbox a campaign without a key runs unsigned, with a note, and one with a key is signed."""
     work = stranger_to(tmp_path)
     work.write(more=SECTION)
     checked = work.campaign("check", "campaign.toml")
@@ -134,7 +134,7 @@ def test_the_sandbox_does_without_a_key(tmp_path: Path) -> None:
 
 
 def test_a_key_of_other_campaigns_signs_nothing(tmp_path: Path) -> None:
-    """A key without [dkim], even one that is of no use, changes no mail, and `check` says that nothing is signed."""
+    """Without [dkim] a key changes no mail, even an unusable one, and `check` says that mails are not signed."""
     folder, kept = tmp_path / "work", tmp_path / "kept"
     folder.mkdir()
     kept.mkdir()
@@ -148,7 +148,7 @@ def test_a_key_of_other_campaigns_signs_nothing(tmp_path: Path) -> None:
 
 
 def test_check_doubts_a_weak_key(tmp_path: Path) -> None:
-    """`check` warns of an RSA key of fewer than 2048 bits, and prints its record all the same."""
+    """`check` warns about an RSA key below 2048 bits, and still prints its record."""
     with environment(tmp_path, more=SECTION + LIMITS) as env:
         env.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(tmp_path, "rsa1024"))
         assert published(env)[NAME].startswith("v=DKIM1; k=rsa; p=MIG")
@@ -158,7 +158,7 @@ def test_check_doubts_a_weak_key(tmp_path: Path) -> None:
 
 
 def test_check_tells_of_wrong_settings(tmp_path: Path) -> None:
-    """A setting that keeps every run from beginning is a problem that `check` finds."""
+    """`check` reports a setting that would stop every run."""
     with environment(tmp_path) as env:
         env.work.environment["CAMPAIGN_REPLY_TIMEOUT"] = "soon"
         done = env.work.campaign("check", "campaign.toml")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once, and what is in hand is finished; twice, and it stops at once. Exit 130."""
+"""Ctrl-C and SIGTERM: the first finishes deliveries in progress, the second stops at once. Both exit 130."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW = '[limits]\nconnections = 2\ntokens = "1000/second"\n'
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Signals) -> None:
-    """The first signal claims nobody more, loses nothing that was begun, says what is left, and exits 130."""
+    """After the first signal no more rows are claimed, deliveries in progress finish, and the exit code is 130."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))
     with environment(tmp_path, 40, smtp=slow, more=FEW) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
@@ -42,7 +42,7 @@ def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Sign
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    """The second signal stops at once: what was at the dot is uncertain, the rest queued, and the next run goes on."""
+    """After the second signal rows at the final dot are uncertain, the rest is queued, and the next run continues."""
     silent = SmtpScript(faults=(Fault("dot", Silence(), times=2),))
     with environment(tmp_path, 12, smtp=silent, more=FEW) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
@@ -66,18 +66,18 @@ def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> Non
         living = {token["id"] for token in env.tokens} - env.revoked
         kept = {row["token_id"] for row in env.work.rows()}
         assert kept <= living
-        # a token may have been on its way
+        # a token may have been on its way to the program
         assert len(living - kept) <= len(read_log_file(env.work.log, "trial").orphans)
 
 
 def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) -> None:
-    """A signal while the mail server has not even greeted ends the run with 130 and no token asked for."""
+    """A signal before the mail server's greeting ends the run with 130, and no token is requested."""
     with environment(tmp_path, smtp=SmtpScript(faults=(Fault("connect", Silence()),))) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.smtp.events("open"), process)
         for _ in range(2):
             process.send_signal(signal.SIGINT)
-            time.sleep(0.3)  # noqa: TID251 - a person's fingers
+            time.sleep(0.3)  # noqa: TID251 - simulates a person's delay
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
         assert "Traceback" not in err

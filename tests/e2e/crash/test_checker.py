@@ -1,4 +1,4 @@
-"""The checker bites: it passes a true story and names each lie that is told in it."""
+"""The checker: it accepts a correct run and names the invariant that an altered one breaks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_a_true_story_passes() -> None:
-    """Every invariant holds, every one of them was looked at, and the figures are right."""
+    """For a correct run every invariant is checked and holds, and the figures are right."""
     run = true_story()
     run.terms = replace(run.terms, rates=((2, 1.0),), epilogue=run.now + 1)
     verdict = check(run.records())
@@ -60,7 +60,7 @@ def too_many_in_doubt(run: SampleRun) -> None:
 
 
 def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
-    """Return, by what is wrong, the invariant that must notice and how the story is altered."""
+    """Return, by name, the invariant that must be violated and the function that alters the run."""
     dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
     opened = {"event": "open", "open": 3, "t": 0.3}
     data = {"event": "data", "t": 900.0, "rcpt": ["ada@example.com"]}
@@ -166,7 +166,7 @@ def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
 
 @pytest.mark.parametrize("what", list(lies()))
 def test_each_lie_is_caught(what: str) -> None:
-    """A story that breaks one promise is not passed, and the right invariant says so."""
+    """A run that breaks one promise is rejected, with the right invariant."""
     invariant, alter = lies()[what]
     run = true_story()
     alter(run)
@@ -176,12 +176,12 @@ def test_each_lie_is_caught(what: str) -> None:
 
 
 def test_every_invariant_has_a_lie() -> None:
-    """No invariant is without a story that breaks it."""
+    """Every invariant has an altered run that breaks it."""
     assert {invariant for invariant, _ in lies().values()} == set(INVARIANTS)
 
 
 def test_an_operators_resend_is_no_duplicate() -> None:
-    """An uncertain mail that a person had sent again may be accepted twice, with its old token revoked."""
+    """After an operator's resend an uncertain mail may be accepted twice, if its old token is revoked."""
     run = true_story()
     run.step("cyd", "uncertain", "queued", actor="resolve", message_id="<c>")
     run.clerk.append({"event": "revoked", "id": "sit_c", "t": run.now, "wall": WALL + run.now})
@@ -191,7 +191,7 @@ def test_an_operators_resend_is_no_duplicate() -> None:
 
 
 def test_an_operator_may_keep_what_never_arrived() -> None:
-    """An uncertain row taken as sent by a person needs no acceptance."""
+    """After `resolve --keep` an uncertain row counts as sent, although no mail was accepted."""
     run = true_story()
     run.smtp.remove(mail(run, "<c>"))
     row(run, "cyd").update(state="sent")
@@ -200,7 +200,7 @@ def test_an_operator_may_keep_what_never_arrived() -> None:
 
 
 def test_the_share_of_uncertain_rows_that_were_accepted() -> None:
-    """An uncertain row without an acceptance lowers the share and breaks nothing."""
+    """An uncertain row without an accepted mail lowers the share and breaks no invariant."""
     run = true_story()
     run.smtp.remove(mail(run, "<c>"))
     verdict = check(run.records())
@@ -209,7 +209,7 @@ def test_the_share_of_uncertain_rows_that_were_accepted() -> None:
 
 
 def test_leaks_are_found_whole_and_in_pieces() -> None:
-    """A token is found though it is cut, and a secret though it is encoded; ids are no tokens."""
+    """A token is found even if it is split, and a secret even if it is encoded; token ids do not count."""
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzaXQiOiJzaXRfMTIzNDU2Nzg5MCJ9." + "Ab-3_xYz9Q" * 20
     secrets = {"the secret key": "sk_test_0123456789", "the password": "p@ss/word=1"}
     places = {
@@ -225,7 +225,7 @@ def test_leaks_are_found_whole_and_in_pieces() -> None:
 
 
 def test_evidence_is_read_from_files(tmp_path: Path) -> None:
-    """The CSV, the records and the send log's file are read as they are."""
+    """The checker reads the CSV, the servers' records and the send log's file as they are on disk."""
     people = tmp_path / "people.csv"
     people.write_text("user_id,email\nuser_1,a@example.com\n", encoding="utf-8")
     assert read_people(people) == [Person("user_1", "user_1", "a@example.com")]

@@ -1,4 +1,4 @@
-"""The short form of the crash loop: a few hundred people, all faults, a handful of kills."""
+"""The short crash loop: a few hundred recipients, all faults, a few kills."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_the_promise_holds_under_faults_and_kills(
     seed: int, messages: str | None, freezes: int, tmp_path: Path
 ) -> None:
-    """Killed again and again among faulty servers, and stopped for a while, the sender keeps every invariant."""
+    """A run that is killed repeatedly, and suspended once, at faulty servers keeps every invariant."""
     scenario = Scenario(recipients=300, seed=seed, messages=messages)
     loop = Loop(scenario, kills=5, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
     verdict = loop.run()
@@ -29,7 +29,7 @@ def test_the_promise_holds_under_faults_and_kills(
 
 
 def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
-    """Without a link and a rate, at a fast server, kills and a few faults break no invariant either."""
+    """A run without a link and without a rate, at a fast server, keeps every invariant despite kills and faults."""
     scenario = Scenario(recipients=400, seed=3, link=False, trouble=0.1)
     loop = Loop(scenario, kills=4, folder=tmp_path / "loop")
     verdict = loop.run()

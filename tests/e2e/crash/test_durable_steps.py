@@ -1,4 +1,4 @@
-"""Killed right before and right after each write that must be durable, a run is found in the state that is due."""
+"""A run that is killed right before or after each durable write leaves the specified state."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """A moment to die at, what the log holds then, and what has become of it after the restart."""
+    """A kill before or after one durable write: what the log contains then, and the result after the restart."""
 
     step: str
     moment: str
-    #: The row's state when the process was dead; None: no row yet.
+    #: The row's state after the kill; None means that there is no row.
     found: str | None
     #: The row's state after the restart.
     after: str
-    #: How many tokens were made, how many of them revoked, how many possible orphans counted.
+    #: The numbers of tokens made, tokens revoked and possible orphans counted.
     made: int
     revoked: int
     orphans: int
-    #: How many messages the server accepted.
+    #: The number of messages that the server accepted.
     accepted: int
-    #: The server refuses the recipient for good.
+    #: Whether the server refuses the recipient for good.
     refused: bool = False
 
 
@@ -87,7 +87,7 @@ def state_of(log: Path) -> str | None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.step}-{case.moment}-{case.after}")
 def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
-    """The row is in exactly the state that the design names, and the restart does what it says about it."""
+    """After the kill the row has exactly the specified state, and the restart handles it as specified."""
     refusal: Action = Reply("550 5.1.1 No such user")
     faults = (Fault("rcpt", refusal),) if case.refused else ()
     with SmtpServer(SmtpScript(faults=faults)) as smtp, ClerkServer(ClerkScript()) as clerk:
@@ -116,5 +116,5 @@ def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
 
 
 def test_every_durable_step_is_tried() -> None:
-    """Each of the ordered writes has a kill before and after it."""
+    """The cases have a kill before and after each durable write."""
     assert {(case.step, case.moment) for case in CASES} == {(step, m) for step in STEPS for m in ("before", "after")}

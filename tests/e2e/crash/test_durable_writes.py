@@ -1,4 +1,4 @@
-"""A kill cannot show a missing flush, for the page cache survives the process: the system calls can."""
+"""Durability by system calls: the page cache survives a kill, so only a trace can show a missing flush."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STRACE = ("strace", "-f", "-y", "-s", "200000", "-e", _TRACED)
 
 
 def trace(folder: Path, people: int) -> tuple[list[str], int, int]:
-    """Return the system calls of a run, and how many tokens and mails there were."""
+    """Return the system calls of a run, and the numbers of tokens and mails."""
     calls = folder / "calls.txt"
     with SmtpServer() as smtp, ClerkServer() as clerk:
         sender = Sender(
@@ -44,7 +44,7 @@ def trace(folder: Path, people: int) -> tuple[list[str], int, int]:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_what_must_be_durable_is_flushed_before_it_matters(tmp_path: Path) -> None:
-    """No token is asked for and no dot written while a write to the log still waits for its flush."""
+    """While a write to the log is not flushed yet, no token is requested and no final dot is written."""
     calls, made, accepted = trace(tmp_path, 1)
     assert (made, accepted) == (1, 1)
     unflushed = flushes = 0

@@ -1,4 +1,4 @@
-"""The checker bites: senders in which one promise is broken on purpose are caught."""
+"""Mutation tests of the checker: it catches senders in which one promise was broken on purpose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.servers.script import Drop, Fault, Reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What must notice each mutant, and how much trouble and how many kills it takes to show.
+#: For each mutant the violated invariants, and the amount of faults and the number of kills that reveal it.
 CAUGHT_BY = {
     "no_intent_before_the_dot": ({"I9"}, 1.0, 2),
     "intents_made_ahead": ({"I17"}, 1.0, 8),
@@ -29,7 +29,7 @@ CAUGHT_BY = {
     "token_in_the_output": ({"I12"}, 1.0, 0),
 }
 
-#: Those that need neither dice nor kills, by what must notice them in the short form.
+#: Mutants that need neither random faults nor kills, with the invariants that the short form shows violated.
 AT_ONCE = {
     "no_intent_before_the_dot": {"I9"},
     "resend_on_a_lost_reply": {"I2"},
@@ -52,13 +52,13 @@ def short(folder: Path, *command: str) -> Loop:
 
 @pytest.mark.parametrize("mutant", AT_ONCE)
 def test_a_mutant_is_caught_at_once(mutant: str, tmp_path: Path) -> None:
-    """A dozen recipients, two lost replies and two refusals suffice to show a broken promise."""
+    """Twelve recipients, two lost replies and two refusals are enough to reveal a broken promise."""
     verdict = short(tmp_path / "loop", "support.crash.mutants", mutant).run()
     assert AT_ONCE[mutant] <= set(verdict.violated), verdict.table()
 
 
 def test_the_unbent_sender_is_not_caught(tmp_path: Path) -> None:
-    """What shows the mutants is no fault of the sender."""
+    """The unchanged program passes the same short test."""
     verdict = short(tmp_path / "loop", "campaign").run()
     assert verdict.holds, verdict.table()
     assert (verdict.states["uncertain"], verdict.states["failed"], verdict.states["sent"]) == (2, 2, 8)
@@ -67,7 +67,7 @@ def test_the_unbent_sender_is_not_caught(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", CAUGHT_BY)
 def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
-    """A sender that breaks a promise does not get the verdict that it kept it."""
+    """A mutant's run is rejected with the expected invariants."""
     invariants, trouble, kills = CAUGHT_BY[mutant]
     scenario = Scenario(recipients=300, seed=11, trouble=trouble)
     loop = Loop(scenario, kills, tmp_path / "loop", command=[sys.executable, "-m", "support.crash.mutants", mutant])
@@ -76,6 +76,6 @@ def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
 
 
 def test_every_mutant_is_tried() -> None:
-    """No mutant is left out."""
+    """Every mutant has a test."""
     assert set(CAUGHT_BY) == set(MUTANTS)
     assert set(AT_ONCE) <= set(MUTANTS)

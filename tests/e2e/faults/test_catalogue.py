@@ -1,4 +1,4 @@
-"""The catalogue of faults is true: what it names exists, and nothing that is played is missing from it."""
+"""The catalogue of faults is complete: each test that it names exists, and each fault test is named in it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from support.crash import checker
 from support.faults.catalogue import CATALOGUE, INVARIANTS
 
 ROWS = [(area, row) for area, rows in CATALOGUE.items() for row in rows]
-#: Where the program is run as a process.
+#: Folders whose tests run the program as a process.
 WHOLE = "e2e/"
 
 
 @cache
 def functions(file: str) -> dict[str, ast.FunctionDef]:
-    """Return the functions of a file below `tests/`, by name; none if there is no such file."""
+    """Return the functions of a file below `tests/` by name; empty if the file does not exist."""
     path = TESTS / file
     if not path.is_file():
         return {}
@@ -26,7 +26,7 @@ def functions(file: str) -> dict[str, ast.FunctionDef]:
 
 
 def found(node_id: str) -> ast.FunctionDef | None:
-    """Return the function that is named `file::function`, if it exists."""
+    """Return the function `file::function`, or None."""
     file, _, name = node_id.partition("::")
     return functions(file).get(name)
 
@@ -37,13 +37,13 @@ def is_long(test: ast.FunctionDef) -> bool:
 
 
 def test_every_test_that_is_named_exists() -> None:
-    """Each test that a row names is there, and is a test."""
+    """Each test that a row names exists and is a test."""
     named = {test for _, row in ROWS for test in row.tests}
     assert sorted(test for test in named if found(test) is None or "::test_" not in test) == []
 
 
 def test_every_test_of_a_fault_is_named_by_a_row() -> None:
-    """No test of this folder plays a fault that the catalogue does not have."""
+    """Each test in this folder is named by a row of the catalogue."""
     named = {test for _, row in ROWS for test in row.tests}
     played = {
         f"e2e/faults/{path.name}::{name}"
@@ -56,7 +56,7 @@ def test_every_test_of_a_fault_is_named_by_a_row() -> None:
 
 
 def test_every_row_is_played() -> None:
-    """Each row has a test in the default suite, and one against the whole program unless it says why not."""
+    """Each row has a test in the default suite, and one with the whole program unless it gives a reason."""
     for area, row in ROWS:
         tests = [test for name in row.tests if (test := found(name)) is not None]
         assert not all(is_long(test) for test in tests), f"{area}: {row.fault}"
@@ -65,12 +65,12 @@ def test_every_row_is_played() -> None:
 
 
 def test_no_row_stands_there_twice() -> None:
-    """Each fault has one row."""
+    """Each fault has only one row."""
     assert len({row.fault for _, row in ROWS}) == len(ROWS)
 
 
 def test_every_invariant_has_its_proof() -> None:
-    """The invariants are those of the checker, each with the function that looks at it."""
+    """The invariants are those of the checker, each with the function that checks it."""
     assert {f"I{number}" for number in range(1, 17)} == set(INVARIANTS)
     for name, (_, proof) in INVARIANTS.items():
         assert found(f"support/crash/{proof}") is not None, proof

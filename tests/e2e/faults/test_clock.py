@@ -1,4 +1,4 @@
-"""What the machine's clock does to a whole run: it is set while mail goes out, or goes on while the machine sleeps."""
+"""Clock faults in a whole run: the clock is set while mail is sent, or the machine sleeps."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LIMITS = '[limits]\nconnections = 4\nmessages = "40/second"\ntokens = "1000/seco
 
 
 def started(env: Environment, clock: str, seconds: int) -> subprocess.Popen[str]:
-    """Start a run on a machine whose clock leaps when `leap` is called."""
+    """Start a run whose clock jumps by `seconds` when `leap` is called."""
     env.work.environment["PYTHONPATH"] = str(TESTS)
     arguments = (clock, str(seconds), str(env.work.folder / "leap"), "run", "campaign.toml", "--yes")
     return env.work.start(*arguments, of=(sys.executable, "-m", "support.faults.leaping_clock"))
 
 
 def leap(env: Environment) -> None:
-    """Let the clock leap."""
+    """Make the clock jump."""
     (env.work.folder / "leap").touch()
 
 
@@ -46,7 +46,7 @@ def leap(env: Environment) -> None:
     ids=["set forward", "set back", "asleep"],
 )
 def test_a_clock_that_leaps_neither_stalls_nor_hurries(clock: str, seconds: int, tmp_path: Path) -> None:
-    """A clock that is a day further, or a day back, all at once changes nothing in how fast mail goes out."""
+    """A clock that jumps a day forward or back does not change the speed of sending."""
     with environment(tmp_path, PEOPLE, more=LIMITS) as env:
         process = started(env, clock, seconds)
         wait_for(lambda: len(env.accepted) > PEOPLE // 3, process)
@@ -54,7 +54,7 @@ def test_a_clock_that_leaps_neither_stalls_nor_hurries(clock: str, seconds: int,
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, ""), out
         verdict = env.verdict(connections=4, rates=((40, 1.0),))
-        # the server, which did not sleep, has an earlier date for the dot than the history for the intent
+        # the server's clock did not jump, so its time of the dot is before the history's time of the intent
         assert verdict.violated.keys() <= ({"I9"} if clock == "asleep" else set()), verdict.table()
         assert verdict.states["sent"] == PEOPLE
         if clock == "wall":
@@ -63,7 +63,7 @@ def test_a_clock_that_leaps_neither_stalls_nor_hurries(clock: str, seconds: int,
 
 @asleep
 def test_a_token_that_grew_old_in_hand_is_not_sent(tmp_path: Path) -> None:
-    """After a night in the midst of a message its token is revoked, and the mail leaves with a new one."""
+    """If the machine sleeps for a night during a message, its token is revoked, and the mail gets a new one."""
     slow = SmtpScript(faults=(Fault("data", Delay(0.5), times=1),))
     with environment(tmp_path, 3, smtp=slow, more=LIMITS.replace("connections = 4", "connections = 1")) as env:
         process = started(env, "asleep", 20 * HOUR)

@@ -1,4 +1,4 @@
-"""The send log can no longer be written, mid-run: sending stops at once, and the next run goes on where it was."""
+"""The send log becomes unwritable during a run: sending stops at once, and the next run continues."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from support.environment import Environment
 
 PEOPLE = 60
-#: So that the run is amid its work for a while.
+#: Keeps the run busy for a while.
 SLOW = SmtpScript(faults=(Fault("dot", Delay(0.03)),))
 FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
 
 
 def unfinished_but_sound(env: Environment) -> None:
-    """Assert that what happened until the disk failed is true, though not all is done."""
+    """Check that the log is correct up to the disk's failure, although not all recipients are done."""
     known = {row["user_id"] for row in env.work.rows() if row["attempts"]}
     assert {token["user_id"] for token in env.tokens} <= known, "a token was asked for with no attempt on record"
     file = read_log_file(env.work.log, "trial")
@@ -39,7 +39,7 @@ def unfinished_but_sound(env: Environment) -> None:
 
 
 def stopped_by_the_log(env: Environment, process: subprocess.Popen[str]) -> None:
-    """Assert that a run ended because of its log, with a sentence and some people left."""
+    """Check that a run ended because of its log, with an error and some recipients left."""
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert "Traceback" not in out + err
@@ -48,7 +48,7 @@ def stopped_by_the_log(env: Environment, process: subprocess.Popen[str]) -> None
 
 
 def goes_on(env: Environment) -> None:
-    """Assert that a run with the fault gone brings everything to a true end."""
+    """Check that a run without the fault completes the campaign correctly."""
     done = env.work.run()
     assert (done.returncode in {0, 1}, done.stderr) == (True, ""), done
     verdict = env.verdict()
@@ -58,7 +58,7 @@ def goes_on(env: Environment) -> None:
 
 
 def test_a_file_size_limit(tmp_path: Path) -> None:
-    """A log that may grow no further stops the run at once, and nothing leaves that is not on record."""
+    """If the log reaches a file-size limit, the run stops at once, and nothing is sent that is not in the log."""
     with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: len(env.accepted) > PEOPLE // 4, process)
@@ -71,7 +71,7 @@ def test_a_file_size_limit(tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """Mount a file system in memory that holds no more than so much."""
+    """Mount a file system of limited size in memory."""
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False
     )
@@ -92,7 +92,7 @@ def fill(file: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_full_disk(tmp_path: Path) -> None:
-    """On a full disk the run stops with a sentence; with space again the same command goes on."""
+    """On a full disk the run stops with an error, and continues with the same command when there is space again."""
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, "16m"), environment(disk, PEOPLE, smtp=SLOW, more=FEW) as env:
@@ -111,7 +111,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_log_that_may_only_be_read(tmp_path: Path) -> None:
-    """A log on a file system that is read-only is refused with a sentence, left as it is, and nobody is mailed."""
+    """A log on a read-only file system is refused with an error and not changed, and no recipient is mailed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, "4m"), environment(disk, 3) as env:
@@ -136,7 +136,7 @@ FAILING = {
     "what", [name if "flush" in name else pytest.param(name, marks=pytest.mark.long) for name in FAILING]
 )
 def test_system_calls_that_fail(what: str, tmp_path: Path) -> None:
-    """When writes or flushes of the log begin to fail, nothing leaves that is not on record."""
+    """If writes or flushes of the log start to fail, nothing is sent that is not in the log."""
     with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:
         call = FAILING[what].partition(":")[0]
         after = 40 if call == "fdatasync" else 200

@@ -1,4 +1,4 @@
-"""What the mail server does to a whole run: logins refused, throttling, closing, few connections, gone and back."""
+"""Faults of the mail server in a whole run: refused logins, throttling, lost connections, outages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOGIN = ("acme", "p@ss/word")
 
 
 def test_a_login_refused_at_the_start(tmp_path: Path) -> None:
-    """A password that is refused costs at most two tries, stops with exit 3 before a token is asked for."""
+    """A refused password stops the run with exit 3 after at most two tries, before a token is requested."""
     smtp = SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("535 5.7.8 Wrong password")),))
     with environment(tmp_path, 20, smtp=smtp, more=LIMITS) as env:
         refused(env.work.run(), "535", "CAMPAIGN_SMTP_URL", code=3)
@@ -45,7 +45,7 @@ MIDWAY = {
 
 @pytest.mark.parametrize("what", MIDWAY)
 def test_a_login_refused_mid_run(what: str, tmp_path: Path) -> None:
-    """A server that wants no more of us in the middle blames nobody: who is left stays queued, tokens are revoked."""
+    """If the server refuses logins in the middle of a run, the rest stays queued and unused tokens are revoked."""
     slow = Fault("dot", Delay(0.05))
     smtp = SmtpScript(credentials=LOGIN, faults=(*MIDWAY[what], slow))
     with environment(tmp_path, 60, smtp=smtp, more=LIMITS) as env:
@@ -68,7 +68,7 @@ TEMPORARY: dict[str, tuple[Fault, ...]] = {
     "451 at MAIL": (Fault("mail", Reply("451 4.3.0 Busy"), skip=5, times=3),),
 }
 
-#: Played like another one of them.
+#: The program handles these like others of the list, so they are tested in the long suite only.
 SLOWER = ("452 after the message", "552 at RCPT")
 
 
@@ -76,7 +76,7 @@ SLOWER = ("452 after the message", "552 at RCPT")
     "what", [pytest.param(what, marks=pytest.mark.long if what in SLOWER else ()) for what in TEMPORARY]
 )
 def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
-    """Temporary refusals are tried again by the policy, and in the end everybody has one mail with a live link."""
+    """Temporary refusals are retried by the policy until every recipient has one mail with a live link."""
     with environment(
         tmp_path, 24, smtp=SmtpScript(faults=TEMPORARY[what]), more=LIMITS.replace("300ms", "100ms")
     ) as env:
@@ -88,7 +88,7 @@ def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
 
 
 def test_a_storm_in_one_domain_slows_only_that_domain(tmp_path: Path) -> None:
-    """One domain defers everybody until all the others have their mail: they do not wait for it, and nobody fails."""
+    """If one domain defers all its messages, the other domains do not wait for it, and no recipient fails."""
     storm = Fault("rcpt", Reply("451 4.7.1 Come back later"), to="*@d0.example", until_others=80)
     limits = LIMITS.replace("300ms", "100ms")
     with environment(tmp_path, 100, smtp=SmtpScript(faults=(storm,)), more=limits) as env:
@@ -104,7 +104,7 @@ def test_a_storm_in_one_domain_slows_only_that_domain(tmp_path: Path) -> None:
 
 
 def test_fewer_connections_than_configured(tmp_path: Path) -> None:
-    """A server that allows two connections is met at its limit, with no storm of tries and nobody to blame."""
+    """If the server allows only two connections, the run uses two, without many retries or failed recipients."""
     smtp = SmtpScript(connections=2, faults=(Fault("dot", Delay(0.03)),))
     limits = LIMITS.replace("connections = 4", "connections = 10")
     with environment(tmp_path, 40, smtp=smtp, more=limits) as env:
@@ -118,7 +118,7 @@ def test_fewer_connections_than_configured(tmp_path: Path) -> None:
 
 
 def test_a_server_out_of_reach_ends_a_run_that_may_not_wait(tmp_path: Path) -> None:
-    """With --no-wait a server that cannot be reached ends the run at once, with the reason; all rows stay queued."""
+    """With `--no-wait` an unreachable server ends the run at once with the reason, and all rows stay queued."""
     with environment(tmp_path, 5) as env:
         env.work.serve_by(smtp="smtp://127.0.0.1:1?tls=none")
         done = env.work.run("--no-wait", timeout=10)
@@ -130,14 +130,14 @@ def test_a_server_out_of_reach_ends_a_run_that_may_not_wait(tmp_path: Path) -> N
 
 
 def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
-    """The run goes on by itself when the server is back; only who was at the dot is uncertain."""
+    """When the server is back the run continues by itself, and only messages at the final dot are uncertain."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
     with environment(tmp_path, 40, more=LIMITS.replace("300ms", "100ms")) as env:
         with SmtpServer(slow, record=tmp_path / "before.jsonl") as before:
             env.work.serve_by(smtp=before.url)
             process = env.work.start("run", "campaign.toml", "--yes")
             wait_for(lambda: len(before.events("accept")) > 10, process)
-        time.sleep(0.5)  # noqa: TID251 - nobody listens for so long
+        time.sleep(0.5)  # noqa: TID251 - the outage takes real time
         assert process.poll() is None
         with SmtpServer(slow, record=tmp_path / "after.jsonl", port=before.port) as after:
             out, err = process.communicate(timeout=60)
@@ -164,7 +164,7 @@ def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_trusted(
     tls: str, certificate: Certificate, faults: tuple[Fault, ...], tmp_path: Path
 ) -> None:
-    """Without TLS that can be trusted no password is told, no token asked for and nobody mailed: exit 3."""
+    """Without trusted TLS no password is sent, no token requested and no recipient mailed, and the exit code is 3."""
     smtp = SmtpScript(tls=tls, certificate=certificate, credentials=LOGIN, faults=faults)
     with environment(tmp_path, smtp=smtp, more=LIMITS) as env:
         authority = tmp_path / "authority.pem"
@@ -187,7 +187,7 @@ POOR: dict[str, SmtpScript] = {
 
 @pytest.mark.parametrize("what", POOR)
 def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
-    """Whatever a server lacks, its rules are kept, and names beyond ASCII arrive."""
+    """A server that lacks extensions gets only what it supports, and non-ASCII names arrive."""
     people = [
         {"user_id": f"user_{n}", "email": f"u{n}@example.com", "first_name": name}
         for n, name in enumerate(("Zoë", "王小明", "Bjørn"))
@@ -202,7 +202,7 @@ def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
     "poor", ["250-mail.example\n250 PIPELINING", "250 mail.example"], ids=["pipelined", "lockstep"]
 )
 def test_servers_behind_one_name_that_offer_different_things(poor: str, tmp_path: Path) -> None:
-    """Where one of several servers behind a name takes no 8-bit text, it gets none: all arrive, nobody loses a try."""
+    """If one of several servers behind a name lacks 8BITMIME, it gets 7-bit text, and no attempt is used up."""
     people = [{"user_id": f"user_{n}", "email": f"u{n}@d{n % 5}.example", "first_name": f"Zoë {n}"} for n in range(40)]
     faults = (Fault("ehlo", Reply(poor), skip=1), Fault("dot", Delay(0.02)))
     with environment(tmp_path, people, smtp=SmtpScript(faults=faults), more=LIMITS) as env:
@@ -215,7 +215,7 @@ def test_servers_behind_one_name_that_offer_different_things(poor: str, tmp_path
 
 
 def test_a_message_that_is_too_large(tmp_path: Path) -> None:
-    """A message over the server's SIZE is failed before DATA, and its token revoked."""
+    """A message above the server's SIZE fails before DATA, and its token is revoked."""
     people = [
         {"user_id": "user_0", "email": "u0@example.com", "first_name": "Ada", "story": "once more, " * 3000},
         {"user_id": "user_1", "email": "u1@example.com", "first_name": "Bob", "story": "once"},
@@ -232,9 +232,9 @@ def test_a_message_that_is_too_large(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("action", [Drop(), Reply("421 4.3.2 Closing", close=True)], ids=str)
 def test_a_connection_lost_before_the_dot_is_a_plain_retry(action: Action, tmp_path: Path) -> None:
-    """A server that leaves at RCPT, at DATA or amid the message leaves nobody uncertain."""
+    """If the server closes at RCPT, at DATA or during the message, no row becomes uncertain."""
     faults = tuple(Fault(at, action, every=5, times=3) for at in ("rcpt", "data", "body"))
-    # at a server much faster than the disk a message may leave in one write with its dot, and is in doubt then
+    # at a fast server body and dot may leave in one write, and the message would then be uncertain
     slow = Fault("dot", Delay(0.03))
     with environment(
         tmp_path, 30, smtp=SmtpScript(faults=(*faults, slow)), more=LIMITS.replace("300ms", "100ms")

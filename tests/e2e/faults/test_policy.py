@@ -1,4 +1,4 @@
-"""Refusals that are about us and not about a mailbox: the list is not burnt, and who is left stays queued."""
+"""Policy refusals, which concern the sender and not a mailbox: sending stops, and the other rows stay queued."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = {
     [pytest.param(text, id=what, marks=() if what == "5.7.1" else pytest.mark.long) for what, text in POLICY.items()],
 )
 def test_a_domain_that_refuses_us_gets_no_more(reply: str, tmp_path: Path) -> None:
-    """A domain that refuses one message after the other for what we are is left alone, and the others get theirs."""
+    """A domain that refuses messages for policy reasons gets no more, and the other domains get theirs."""
     smtp = SmtpScript(faults=(Fault("dot", Reply(reply), to="*@d0.example"),))
     with environment(tmp_path, 100, smtp=smtp, more=LIMITS) as env:
         done = env.work.run()
@@ -44,7 +44,7 @@ def test_a_domain_that_refuses_us_gets_no_more(reply: str, tmp_path: Path) -> No
 
 
 def test_a_server_that_refuses_us_altogether_stops_the_run(tmp_path: Path) -> None:
-    """When everybody's mail is refused for what we are, the run stops with exit 3 before the list is burnt."""
+    """If all domains refuse messages for policy reasons, the run stops with exit 3 and most rows stay queued."""
     smtp = SmtpScript(faults=(Fault("dot", Reply(POLICY["5.7.1"]), skip=20),))
     with environment(tmp_path, 200, smtp=smtp, more=LIMITS) as env:
         refused(env.work.run(), "5.7.1", "the other rows stay queued", code=3)
@@ -56,7 +56,7 @@ def test_a_server_that_refuses_us_altogether_stops_the_run(tmp_path: Path) -> No
 
 
 def test_refusals_of_mailboxes_stop_nobody(tmp_path: Path) -> None:
-    """However many mailboxes in a row do not exist, each is failed by the server's words, the others are mailed."""
+    """Any number of unknown mailboxes in a row each fail with the server's words, and the others are mailed."""
     gone = Fault("rcpt", Reply("550 5.1.1 No such user"), to="*@d0.example")
     with environment(tmp_path, 100, smtp=SmtpScript(faults=(gone,)), more=LIMITS) as env:
         done = env.work.run()

@@ -1,4 +1,4 @@
-"""What the machine does to the process: descriptors run out, and it is stopped for a while."""
+"""Faults of the process: file descriptors run out, or it is suspended for a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FREE = 'tokens = "1000/second"\n[retry]\nfirst_delay = "200ms"\n'
 
 
 def test_too_few_descriptors(tmp_path: Path) -> None:
-    """With hardly any descriptors left the run uses fewer connections or stops with a sentence; later it goes on."""
+    """With very few file descriptors the run uses fewer connections or stops with an error, and can continue later."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.02)),))
     with environment(tmp_path, 40, smtp=slow, more=f"[limits]\nconnections = 40\n{FREE}") as env:
         process = env.work.start("run", "campaign.toml", "--yes", "--no-wait")
@@ -34,7 +34,7 @@ def test_too_few_descriptors(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_stopped_does_not_burst(tmp_path: Path) -> None:
-    """Stopped for longer than it waits for replies, the run goes on at its rate, with nobody mailed twice."""
+    """A run that is suspended longer than its timeouts resumes at its rate and mails no recipient twice."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
     limits = f'[limits]\nconnections = 5\nmessages = "60/second"\n{FREE}'
     with environment(tmp_path, 50, smtp=slow, more=limits) as env:
@@ -42,7 +42,7 @@ def test_a_process_that_was_stopped_does_not_burst(tmp_path: Path) -> None:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: len(env.accepted) > 15, process)
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.9)  # noqa: TID251 - the real time is what passes
+        time.sleep(0.9)  # noqa: TID251 - real time must pass
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, 1}, (out, err)

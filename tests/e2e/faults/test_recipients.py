@@ -1,4 +1,4 @@
-"""What may be wrong with the CSV: read right, or refused with its line; rows that cannot be mailed are told."""
+"""Faults of the CSV: it is read correctly or refused with its line, and rows that cannot be mailed are reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PEOPLE = [
 
 
 def table(*, delimiter: str = ",", end: str = "\n", quoting: int = csv.QUOTE_MINIMAL, note: str = "x") -> str:
-    """Return the people as a CSV."""
+    """Return the CSV of these people."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
     writer.writerows([HEADER, *([*list(person.values())[:3], note] for person in PEOPLE)])
@@ -51,7 +51,7 @@ READABLE = {
 
 @pytest.mark.parametrize("what", READABLE)
 def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
-    """In whichever encoding and form a spreadsheet saves it, each person of the CSV is greeted by the right name."""
+    """In any encoding and form that spreadsheets save, each person of the CSV is addressed by the right name."""
     with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_bytes(READABLE[what])
         done = env.work.run()
@@ -65,7 +65,7 @@ def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
         assert len(env.tokens) == 3
 
 
-#: What the file holds, and what the sentence names.
+#: What the file contains, and what the error names.
 UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "Latin-1": (table().replace("王小明", "Ng").encode("latin-1"), ("people.csv:2:", "UTF-8")),
     "cp1252": (table().replace("王小明", "\u2019").encode("cp1252"), ("people.csv:2:", "Windows-1252")),
@@ -83,7 +83,7 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_what_cannot_be_read_right_is_refused(what: str, tmp_path: Path) -> None:
-    """A CSV that could only be guessed at is refused with the physical line, and nobody is enlisted."""
+    """A CSV that could only be guessed at is refused with the physical line, and no recipient is enlisted."""
     content, words = UNREADABLE[what]
     with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_bytes(content)
@@ -93,14 +93,14 @@ def test_what_cannot_be_read_right_is_refused(what: str, tmp_path: Path) -> None
 
 
 def test_a_missing_csv_is_refused(tmp_path: Path) -> None:
-    """Without its CSV a campaign ends with exit 2 and the name of the file."""
+    """If the CSV is missing, the campaign ends with exit 2 and the name of the file."""
     with environment(tmp_path) as env:
         (tmp_path / "people.csv").unlink()
         refused(env.work.run(), "people.csv: there is no such file", "--recipients")
         assert env.silent
 
 
-#: Rows between good ones, and what is said of each.
+#: Invalid rows between valid ones, and the reason reported for each.
 ROWS = {
     "user_10,u10@d.example,Ada": "3 cells and the header 4",
     "user_11,u11@d.example,Ada,x,y": "5 cells and the header 4",
@@ -115,7 +115,7 @@ ROWS = {
 
 
 def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
-    """A short, long, invisible or endless row is skipped with its line and reason, counted and shown; all others go."""
+    """A short, long or oversized row, or one with invisible characters, is skipped with its reason; others are sent."""
     good = table().splitlines()
     lines = [good[0], *ROWS, *good[1:]]
     with environment(tmp_path, PEOPLE, more=FREE) as env:
@@ -134,7 +134,7 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
 
 
 def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
-    """A second row of a key is skipped with the line of the first; an address of two keys is told, and mailed twice."""
+    """A second row of a key is skipped with the line of the first; an address with two keys is mailed twice."""
     people = [
         {"user_id": "user_0", "email": "ada@d.example", "first_name": "Ada"},
         {"user_id": "user_0", "email": "ada@d.example", "first_name": "Ada"},
@@ -154,7 +154,7 @@ def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
 
 
 def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
-    """What was added goes out, what was removed stays queued, a change counts before the mail; all is told first."""
+    """Added rows are sent, removed rows stay queued, a change counts if not yet sent, and all of this is reported."""
     everybody = [
         {"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": f"Name {n}"} for n in range(6)
     ]  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
 
 
 def test_a_long_csv_is_read_in_little_memory(tmp_path: Path) -> None:
-    """Thousands of rows and a cell of 10 MB cost no more memory than a few of them."""
+    """Thousands of rows and a cell of 10 MB need no more memory than a few rows."""
     path = tmp_path / "people.csv"
     with path.open("w", encoding="utf-8") as file:
         file.write("user_id,email,first_name\n")

@@ -1,4 +1,4 @@
-"""What Clerk answers, or does not, when a token is to be revoked: it is kept until it is settled."""
+"""Clerk's answers to revocations, or their absence: a revocation stays in the log until it is settled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clerk(*faults: Fault) -> ClerkScript:
     return ClerkScript(faults=faults, latency=0.02)
 
 
-#: In the order of the people, each of whom bounces: the first answer to the revocation.
+#: The first answer to the revocation of each recipient, all of whom bounce, in the order of the CSV.
 UNSETTLED: tuple[Action, ...] = (
     Used(),
     refusal(404, "resource_not_found"),
@@ -35,7 +35,7 @@ BOUNCE = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u
 
 
 def test_a_revocation_is_kept_until_it_is_settled(tmp_path: Path) -> None:
-    """Whatever Clerk answers to a revocation first, it is asked for again, if need be by the next run."""
+    """After any first answer that does not settle a revocation it is requested again, if necessary by the next run."""
     faults = [Fault("revoke", action, to=f"user_{n}", times=1) for n, action in enumerate(UNSETTLED)]
     with environment(tmp_path, 8, clerk=clerk(*faults), smtp=BOUNCE, more=LIMITS) as env:
         done = env.work.run(timeout=30)
@@ -46,14 +46,14 @@ def test_a_revocation_is_kept_until_it_is_settled(tmp_path: Path) -> None:
             env.work.run(timeout=30)
         verdict = env.verdict(connections=4)
         (unknown,) = (token["id"] for token in env.tokens if token["user_id"] == "user_1")
-        # that of 404, which Clerk said it did not know, is alive
+        # the token whose revocation got 404 is alive, because Clerk said that it did not know it
         assert verdict.violated.keys() == {"I8"}, verdict.table()
         assert [text.split()[0] for text in verdict.violated["I8"]] == [unknown]
         assert verdict.states["failed"] == 6
 
 
 def test_a_revocation_outlives_its_run(tmp_path: Path) -> None:
-    """While Clerk answers no revocation the run ends in time all the same and tells how many are open."""
+    """If Clerk answers no revocation the run still ends in time, and prints how many are open."""
     outage = tmp_path / "outage"
     outage.touch()
     shut = clerk(Fault("revoke", Answer(500, "<html>oops</html>"), while_there=str(outage)))
@@ -69,7 +69,7 @@ def test_a_revocation_outlives_its_run(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_killed_amid_a_revocation_raises_no_alarm(tmp_path: Path) -> None:
-    """Killed between a revocation and its record, the next run finds a dead token and does not take it for used."""
+    """If a run is killed between a revocation and its record, the next run does not take the dead token for used."""
     bounce = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u0@*"),))
     silent = clerk(Fault("revoke", Silence(done=True), times=1))
     with environment(tmp_path, 3, clerk=silent, smtp=bounce, more=LIMITS) as env:

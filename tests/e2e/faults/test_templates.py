@@ -1,4 +1,4 @@
-"""What may be wrong with templates and data: found before the first token, and data that stays data."""
+"""Faults of templates and data: found before the first token, and data stays data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HTML = '<p>Hello</p><p><a href="{{ link }}">Sign in</a></p>'
 TEXT = "Hello\n\n{{ link }}\n"
 
-#: The HTML, the text, and the file and line that are named.
+#: The HTML, the text, and the file and line that the error names.
 BROKEN = {
     "an undefined variable": (HTML, TEXT + "{{ plaice }}", "people.csv:2: email.txt:4:"),
     "wrong syntax": (HTML + "\n{% if %}", TEXT, "email.html:2:"),
@@ -81,7 +81,7 @@ LOST = {
 
 @pytest.mark.parametrize("what", [*BROKEN, *LOST])
 def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> None:
-    """A template that some row cannot be rendered with, or that loses the link, stops all, with file, line and row."""
+    """If a template cannot render some row or loses the link, nothing is sent; the error names file, line and row."""
     html, text, words = (BROKEN | LOST)[what]
     with environment(tmp_path, 10, html=html, text=text) as env:
         refused(env.work.run(), words)
@@ -92,7 +92,7 @@ def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> No
 
 
 def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Path) -> None:
-    """A row whose values make CSS that cannot be read fails alone, with the template and its line of the CSV."""
+    """If a row's values make invalid CSS, only this row fails, with the template and its line."""
     style = "color{% if user_id != 'user_9' %}: red{% endif %}"
     html = f'<style>p {{ margin: 0 }}</style><p style="{style}">Hello</p>{HTML}'
     with environment(tmp_path, 10, html=html) as env:
@@ -107,8 +107,8 @@ def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Pat
 
 
 def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
-    """Style sheets, imports and images by URL or file leave check, preview, test and run silent and unhindered."""
-    os.mkfifo(tmp_path / "endless.css")  # who opens it to read waits for ever
+    """Stylesheets, imports and images by URL are never fetched by check, preview, test or run."""
+    os.mkfifo(tmp_path / "endless.css")  # opening this pipe to read it would block for ever
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         web = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -138,7 +138,7 @@ def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:
 
 
 def test_a_template_edited_during_a_run(tmp_path: Path) -> None:
-    """Templates are read once: an edit amid a run changes no mail of it, and the next run says that they changed."""
+    """Templates are read once: an edit during a run changes no mail of it, and the next run reports the change."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
     with environment(tmp_path, 20, smtp=slow, more='[limits]\nconnections = 2\ntokens = "1000/second"\n') as env:
         process = env.work.start("run", "campaign.toml", "--yes", "--limit", "10")
@@ -170,7 +170,7 @@ HOSTILE = {
 
 
 def test_data_is_text_and_nothing_else(tmp_path: Path) -> None:
-    """Markup, formulas, header breaks, encoded words and template syntax in the data arrive as the text they are."""
+    """Markup, formulas, header breaks, encoded words and template syntax in data arrive as plain text."""
     work = stranger_to(tmp_path)
     people = [
         {"user_id": f"user_{n}", "email": f"u{n}@example.com", "first_name": f"N{n}", "note": note}
@@ -199,7 +199,7 @@ def test_data_is_text_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_data_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
-    """A key that a spreadsheet would take for a formula is a text in `campaign log`, and untouched in JSON."""
+    """A key that looks like a spreadsheet formula is text in `campaign log`, and unchanged in its JSON."""
     people = [{"user_id": "user_0", "email": "u0@d0.example", "first_name": "Ada", "cart": "=1+1"}]
     with environment(tmp_path, people, recipients='key = "cart"') as env:
         assert env.work.run().returncode == 0

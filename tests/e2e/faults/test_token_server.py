@@ -1,4 +1,4 @@
-"""What Clerk does to a whole run: storms of 429, refusals, lost answers, tokens for others, revocations unanswered."""
+"""Faults of Clerk in a whole run: 429, refusals, lost answers, tokens of other users, unanswered revocations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from support.servers.script import Action
 
 LIMITS = '[limits]\nconnections = 4\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
-#: Seconds for calls that were under way when Clerk asked to be left alone.
+#: Seconds for calls in progress when Clerk answered 429.
 UNDER_WAY = 0.3
 
 
@@ -32,7 +32,7 @@ def clerk(*faults: Fault) -> ClerkScript:
 
 
 def calls_within(env: Environment, start: float, end: float) -> int:
-    """Return how many calls came between two instants after the first 429."""
+    """Return the number of calls between two times after the first 429."""
     requests = env.clerk.events("request")
     storm = next(event["t"] for event in requests if event["status"] == 429)
     return sum(start < event["t"] - storm < end for event in requests)
@@ -43,22 +43,22 @@ def calls_within(env: Environment, start: float, end: float) -> int:
     [pytest.param(1, False, id="seconds"), pytest.param(2, True, id="date", marks=pytest.mark.long)],
 )
 def test_one_hold_for_all(seconds: int, as_date: bool, tmp_path: Path) -> None:
-    """After a 429 nobody asks Clerk for anything until the time it named is over; then all go on, and nobody failed."""
+    """After a 429 no call is made until the named time is over; then all recipients are mailed."""
     storm = Answer(429, retry_after=seconds, as_date=as_date, shut=True)
     with environment(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as env:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         verdict = env.verdict(connections=4)
         assert verdict.holds, verdict.table()
-        # a date has whole seconds
+        # a date is in whole seconds
         assert calls_within(env, UNDER_WAY, 1.0 if as_date else 0.95) == 0
         refusals = [event for event in env.clerk.events("request") if event["status"] == 429]
-        # a date that is rounded down may be over before the storm is
+        # a date is rounded down, so the pause may end before Clerk accepts calls again
         assert len(refusals) <= (60 if as_date else 30), "only calls that were under way"
 
 
 def test_a_hold_without_a_time(tmp_path: Path) -> None:
-    """A 429 that names no time is answered with the policy's delay."""
+    """After a 429 without a time the program waits for the policy's delay."""
     with environment(
         tmp_path, 40, clerk=clerk(Fault("create", Answer(429), skip=10, times=1)), more=LIMITS.replace("300ms", "700ms")
     ) as env:
@@ -70,7 +70,7 @@ def test_a_hold_without_a_time(tmp_path: Path) -> None:
     "seconds", [pytest.param(0, id="none"), pytest.param(-60, id="a date in the past", marks=pytest.mark.long)]
 )
 def test_a_wait_of_nothing_is_no_invitation(seconds: int, tmp_path: Path) -> None:
-    """A Clerk that refuses calls and asks for no wait is not called again and again at full speed."""
+    """If Clerk refuses calls and names a wait of zero, the program still waits between tries."""
     storm = Answer(429, retry_after=seconds, as_date=seconds < 0)
     refused_for_long = clerk(Fault("create", storm, between=(0.0, 0.8)))
     with environment(tmp_path, 60, clerk=refused_for_long, more=LIMITS.replace("300ms", "100ms")) as env:
@@ -81,7 +81,7 @@ def test_a_wait_of_nothing_is_no_invitation(seconds: int, tmp_path: Path) -> Non
 
 
 def test_a_huge_hold_is_capped_and_can_be_left(tmp_path: Path) -> None:
-    """A year's hold is taken for an hour; a run that is not to wait ends at once, with everybody else queued."""
+    """A wait of a year is capped at an hour; with `--no-wait` the run ends at once and the rest stays queued."""
     storm = Answer(429, retry_after=31_536_000, shut=True)
     with environment(tmp_path, 60, clerk=clerk(Fault("create", storm, skip=10, times=1)), more=LIMITS) as env:
         began = time.time()
@@ -108,7 +108,7 @@ MIDWAY = {
 @pytest.mark.parametrize("what", MIDWAY)
 @pytest.mark.parametrize("at", ["users", "create"])
 def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
-    """A key that is refused at the start or in the middle stops the run with exit 3 and blames nobody."""
+    """A refused key stops the run with exit 3, at the start or in the middle, and no recipient fails."""
     with environment(
         tmp_path, 60, clerk=clerk(Fault(at, MIDWAY[what], skip=10 if at == "create" else 0)), more=LIMITS
     ) as env:
@@ -120,7 +120,7 @@ def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
 
 
 def test_a_proxy_of_the_environment_sees_no_key(tmp_path: Path) -> None:
-    """Whatever proxy the environment names, the key goes to Clerk and to nobody else."""
+    """Whatever proxy the environment names, the key is sent only to Clerk."""
     with environment(tmp_path, 3, more=LIMITS) as env, closing(socket.create_server(("127.0.0.1", 0))) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             for each in (name, name.lower()):
@@ -133,7 +133,7 @@ def test_a_proxy_of_the_environment_sees_no_key(tmp_path: Path) -> None:
 
 
 def test_a_token_for_another_user_stops_the_run(tmp_path: Path) -> None:
-    """A token that is not the user's is never sent: exit 3, it is revoked, and the recipient stays queued."""
+    """A token of another user stops the run with exit 3: it is revoked and not sent, and the row stays queued."""
     impostor = Fault("create", Impostor("user_0"), to="user_20")
     with environment(tmp_path, 60, clerk=clerk(impostor), more=LIMITS) as env:
         refused(env.work.run(), "user_0", "user_20", code=3)
@@ -144,7 +144,7 @@ def test_a_token_for_another_user_stops_the_run(tmp_path: Path) -> None:
         assert env.work.status()["failed"] == 0
 
 
-#: In the order of the people: each costs one try of one of them.
+#: One fault per recipient, in the order of the CSV, each of which costs one attempt.
 LOST: tuple[Action, ...] = (
     Drop(done=True),
     Reset(done=True),
@@ -160,7 +160,7 @@ LOST: tuple[Action, ...] = (
 
 
 def test_an_answer_that_is_lost_leaves_a_possible_orphan(tmp_path: Path) -> None:
-    """Each try whose token nobody can name is counted and shown; tries are bounded, and nobody else suffers."""
+    """Each try whose token's id is unknown is counted and shown, tries are limited, and other recipients succeed."""
     once = [Fault("create", action, to=f"user_{n}", times=1) for n, action in enumerate(LOST)]
     always = [Fault("create", action, to=f"user_{15 + n}") for n, action in enumerate((Truncate(), Drop(done=True)))]
     with environment(tmp_path, 20, clerk=clerk(*once, *always), more=LIMITS.replace("300ms", "20ms")) as env:
@@ -174,7 +174,7 @@ def test_an_answer_that_is_lost_leaves_a_possible_orphan(tmp_path: Path) -> None
 
 
 def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
-    """404 skips and 422 fails that row with Clerk's words, and the others go on."""
+    """A 404 skips the row and a 422 fails it, each with Clerk's words, and the other rows are sent."""
     faults = (
         Fault("create", refusal(404, "resource_not_found"), to="user_3"),
         Fault("create", refusal(422, "form_param_value_invalid"), to="user_5"),
@@ -205,7 +205,7 @@ NO_LIST: dict[str, Action] = {
     [pytest.param(what, marks=() if what == "503" else pytest.mark.long) for what in NO_LIST],
 )
 def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None:
-    """While Clerk cannot say who its users are, nobody loses a try, and soon after it can again everybody is mailed."""
+    """If the lookup of users fails for a while, no row loses an attempt, and all are mailed soon afterwards."""
     lost = Fault("users", NO_LIST[what], times=3)
     with environment(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as env:
         done = env.work.run(timeout=20)
@@ -219,7 +219,7 @@ def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None
 
 
 def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
-    """While Clerk is down the run waits, longer each time, and says why."""
+    """While Clerk is down the run waits, longer each time, and prints the reason."""
     with environment(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "1100ms")) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: len(env.clerk.events("request")) > 1, process)
@@ -232,7 +232,7 @@ def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_to_wait_ends(tmp_path: Path) -> None:
-    """While Clerk is down a run that is not to wait ends at once, with everybody queued."""
+    """With `--no-wait` a run ends at once if Clerk is down, with all rows queued."""
     with environment(tmp_path, clerk=clerk(Fault("users", Answer(503))), more=LIMITS.replace("300ms", "10s")) as env:
         done = env.work.run("--no-wait", timeout=9)
         assert (done.returncode, done.stderr) == (1, "")
@@ -241,7 +241,7 @@ def test_a_run_that_is_not_to_wait_ends(tmp_path: Path) -> None:
 
 
 def test_a_row_is_in_issuing_only_while_its_call_is_out(tmp_path: Path) -> None:
-    """Killed while Clerk is silent, a run leaves no more possible orphans than calls that Clerk has heard."""
+    """If a run is killed while Clerk is silent, exactly the calls that Clerk received are possible orphans."""
     silent = clerk(Fault("create", Silence()))
     many = LIMITS.replace("connections = 4", "connections = 60")
     with environment(tmp_path, 250, clerk=silent, more=many) as env:
@@ -251,7 +251,7 @@ def test_a_row_is_in_issuing_only_while_its_call_is_out(tmp_path: Path) -> None:
             return sum(event["stage"] == "create" for event in env.clerk.events("request"))
 
         wait_for(calls, process)
-        time.sleep(0.5)  # noqa: TID251 - whatever else would be asked for is
+        time.sleep(0.5)  # noqa: TID251 - time for any further calls
         process.kill()
         process.communicate()
         heard = calls()

@@ -1,4 +1,4 @@
-"""What a mail server says, or fails to say, on the line: each recipient's own fate, and nobody else's."""
+"""Faults on the SMTP connection: each affects its own recipient only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAYS = {"pipelined": ("PIPELINING", "8BITMIME"), "lockstep": ("8BITMIME",)}
 ways = pytest.mark.parametrize("way", ["pipelined", pytest.param("lockstep", marks=pytest.mark.long)])
 GONE = Reply("421 4.3.2 Closing", close=True)
 
-#: In the order of the people, u0 first: what comes instead of the reply to the dot, and what becomes of the row.
+#: By recipient, u0 first: what comes instead of the reply to the final dot, and the row's state.
 AFTER_THE_DOT: tuple[tuple[Action, str], ...] = (
     (Drop(done=True), "uncertain"),
     (Drop(), "uncertain"),
@@ -44,7 +44,7 @@ AFTER_THE_DOT: tuple[tuple[Action, str], ...] = (
 
 @ways
 def test_what_follows_the_final_dot(way: str, tmp_path: Path) -> None:
-    """Any 2xx is `sent`; a reply that is lost, malformed, endless, too late or 3xx leaves its own row uncertain."""
+    """Any 2xx means `sent`; a reply that is lost, malformed, endless, late or 3xx makes only its own row uncertain."""
     faults = tuple(Fault("dot", action, to=f"u{n}@*", times=1) for n, (action, _) in enumerate(AFTER_THE_DOT))
     smtp = SmtpScript(faults=faults, capabilities=WAYS[way])
     with environment(tmp_path, len(AFTER_THE_DOT) + 5, smtp=smtp, more=LIMITS) as env:
@@ -60,7 +60,7 @@ def test_what_follows_the_final_dot(way: str, tmp_path: Path) -> None:
 
 @ways
 def test_a_goodbye_at_every_command(way: str, tmp_path: Path) -> None:
-    """A server that closes with 421 at each command once, and at every seventh mail, is met again, blaming nobody."""
+    """If the server closes with 421 at each command and at every seventh mail, the run reconnects and sends all."""
     stages = ("connect", "ehlo", "auth", "mail", "rcpt", "data", "dot")
     faults = tuple(Fault(at, GONE, skip=2 * place, times=1) for place, at in enumerate(stages))
     smtp = SmtpScript(
@@ -76,7 +76,7 @@ def test_a_goodbye_at_every_command(way: str, tmp_path: Path) -> None:
 
 
 def test_a_connection_that_lies_idle(tmp_path: Path) -> None:
-    """Whatever comes over a connection between two messages, each mail has its own reply and nobody loses a try."""
+    """Whatever arrives between two messages, each mail gets its own reply and no row loses an attempt."""
     actions = (Reply("421 4.4.2 Idle", close=True), Raw("250 hello?\r\n"), Drop(), Reset())
     people = [{"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": "Ada"} for n in range(8)]
     smtp = SmtpScript(faults=tuple(Fault("idle", action, times=1) for action in actions), idle_after=0.03)
@@ -91,13 +91,13 @@ def test_a_connection_that_lies_idle(tmp_path: Path) -> None:
 
 @ways
 def test_a_line_that_nobody_asked_for(way: str, tmp_path: Path) -> None:
-    """A line too many at any command ends its connection: it is never the answer to something else."""
+    """An extra line after any command ends the connection and is never taken for another command's reply."""
     too_many = Extra("250 2.0.0 By the way")
     faults = tuple(Fault(at, too_many, skip=n, every=9) for n, at in enumerate(("mail", "rcpt", "data", "dot")))
     smtp = SmtpScript(
         faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u1@*"), *faults), capabilities=WAYS[way]
     )
-    limits = LIMITS.replace("100ms", "20ms") + "attempts = 20\n"  # some meet one line too many after the other
+    limits = LIMITS.replace("100ms", "20ms") + "attempts = 20\n"  # some rows get several extra lines in succession
     with environment(tmp_path, 40, smtp=smtp, more=limits) as env:
         done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
@@ -120,7 +120,7 @@ PERMANENT = {
 @ways
 @pytest.mark.parametrize("data_after_refusal", [False, True], ids=["554 to DATA", "354 to DATA"])
 def test_a_refusal_for_good(way: str, tmp_path: Path, *, data_after_refusal: bool) -> None:
-    """5xx at RCPT, DATA or the dot fails that row by the server's words and revokes its token; others are mailed."""
+    """A 5xx at RCPT, DATA or the dot fails the row with the server's words and revokes its token; others are mailed."""
     faults = tuple(Fault(at, Reply(text), to=to) for to, (at, text, _) in PERMANENT.items())
     smtp = SmtpScript(faults=faults, capabilities=WAYS[way], data_after_refusal=data_after_refusal)
     with environment(tmp_path, 12, smtp=smtp, more=LIMITS) as env:
@@ -159,7 +159,7 @@ NOT_READY: dict[str, tuple[Fault, ...]] = {
 
 @pytest.mark.parametrize("what", NOT_READY)
 def test_a_server_that_is_not_ready_at_first(what: str, tmp_path: Path) -> None:
-    """Nobody is asked a token for while the server takes no login; each try comes later than the one before."""
+    """While the server refuses connections or logins no token is requested, and each try comes later than the last."""
     smtp = SmtpScript(faults=NOT_READY[what], credentials=LOGIN, auth_required=True)
     with environment(tmp_path, 5, smtp=smtp, more=LIMITS.replace("100ms", "20ms")) as env:
         done = env.work.run(timeout=30)

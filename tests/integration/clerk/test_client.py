@@ -1,4 +1,4 @@
-"""Clerk's Backend API as the program sees it: each answer has one meaning, and the key goes nowhere else."""
+"""The client of Clerk's Backend API: what each answer means, and that the key is sent only to Clerk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 5, 12, 10, 0, tzinfo=UTC)
 
 
 def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
-    """A token comes with its id and owner, lives as long as was asked for, and hides itself from `repr`."""
+    """A token comes with its id and owner, has the requested lifetime, and is hidden in `repr`."""
     with ClerkServer(ClerkScript(key=KEY)) as server:
         token = ask(server.url, create)
         (made,) = server.events("token")
@@ -73,7 +73,7 @@ def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
     ids=str,
 )
 def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary fault says who has to wait, and whether a token may exist that nobody can name."""
+    """A temporary fault says what has to be paused, and whether a token may exist whose id is unknown."""
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("create", action) as server:
         outcome = ask(server.url, create)
@@ -94,7 +94,7 @@ def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monk
     ids=["seconds", "none at all", "missing", "nonsense", "huge"],
 )
 def test_clerk_says_how_long_to_wait(action: Action, wait: float | None) -> None:
-    """A `Retry-After` is handed on; one that is missing or none leaves the wait to us."""
+    """A valid `Retry-After` is returned; without one the program chooses the wait."""
     with faulty("users", action) as server:
         outcome = ask(server.url, lambda clerk: clerk.users_by_id(["user_ada"]))
     assert isinstance(outcome, TransientError)
@@ -103,7 +103,7 @@ def test_clerk_says_how_long_to_wait(action: Action, wait: float | None) -> None
 
 
 def test_a_wait_until_a_date() -> None:
-    """A `Retry-After` that is a date is the time until then."""
+    """A `Retry-After` with a date gives the time until then."""
     with faulty("create", Answer(429, "", retry_after=90, as_date=True)) as server:
         outcome = ask(server.url, create)
     assert isinstance(outcome, TransientError)
@@ -128,7 +128,7 @@ def test_a_wait_until_a_date() -> None:
     ],
 )
 def test_forms_of_retry_after(value: str | None, seconds: int | None) -> None:
-    """Seconds and dates are understood (RFC 9110 §10.2.3), a date in the past is no wait, and the rest is nothing."""
+    """Seconds and dates are parsed (RFC 9110 §10.2.3), a past date means no wait, and anything else is ignored."""
     found = retry_after(value, now=NOW)
     assert found == (None if seconds is None else timedelta(seconds=seconds))
 
@@ -137,7 +137,7 @@ def test_forms_of_retry_after(value: str | None, seconds: int | None) -> None:
     st.one_of(st.text(), st.from_regex(r"\w{3}, \d{1,2} (Jan|May) \d{1,6} \d\d:\d\d:\d\d [-+]?\w{1,6}", fullmatch=True))
 )
 def test_no_retry_after_is_too_odd(value: str) -> None:
-    """Whatever the header holds, it is a wait that is not negative, or nothing."""
+    """Any header gives a wait that is not negative, or none."""
     found = retry_after(value, now=NOW)
     assert found is None or found >= timedelta(0)
 
@@ -151,7 +151,7 @@ def test_no_retry_after_is_too_odd(value: str) -> None:
     ids=["404", "422"],
 )
 def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
-    """A user whom Clerk does not know is skipped, and one whom it refuses has failed, each with Clerk's words."""
+    """A user whom Clerk does not know is skipped, and one whom it refuses fails, each with Clerk's words."""
     with ClerkServer(script) as server:
         outcome = ask(server.url, create)
     assert isinstance(outcome, PermanentError)
@@ -175,7 +175,7 @@ def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
     ids=["401", "403", "401 in HTML", "302", "307", "308"],
 )
 def test_clerk_refuses_us(at: str, action: Action) -> None:
-    """A refused key, or a redirect, is our matter: the sentence names the settings to look at."""
+    """A refused key or a redirect is a fault of the settings, and the error names those to check."""
     with faulty(at, action) as server:
         outcome = ask(server.url, CALLS[at])
         assert len(server.events("request")) == 1
@@ -184,7 +184,7 @@ def test_clerk_refuses_us(at: str, action: Action) -> None:
 
 
 def test_the_key_does_not_follow_a_redirect() -> None:
-    """A redirect to another server is not followed: it hears nothing."""
+    """A redirect to another server is not followed, so that server gets no request."""
     with ClerkServer() as other:
         elsewhere = Answer(307, "", headers={"Location": f"{other.url}/v1/sign_in_tokens"})
         with faulty("create", elsewhere) as server:
@@ -193,7 +193,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
 
 
 def test_proxy_variables_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies of the environment are not used: the key goes to Clerk and nowhere else."""
+    """Proxy variables of the environment are ignored, so the key is sent only to Clerk."""
     with ClerkServer() as proxy, ClerkServer() as server:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -202,7 +202,7 @@ def test_proxy_variables_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_certificate_that_cannot_be_trusted() -> None:
-    """A server without a trusted certificate gets no key, and refuses us."""
+    """A server without a trusted certificate does not get the key, and the run stops."""
     with SmtpServer(SmtpScript(tls="implicit", certificate="self-signed")) as server:
         outcome = ask(f"https://127.0.0.1:{server.port}", create)
     assert isinstance(outcome, ServiceRefusesError)
@@ -210,7 +210,7 @@ def test_a_certificate_that_cannot_be_trusted() -> None:
 
 
 def test_nobody_listens() -> None:
-    """A refused connection is Clerk's matter, and no token can have been made."""
+    """A refused connection is a fault of Clerk, and no token can have been made."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     outcome = ask(url, create)
@@ -219,7 +219,7 @@ def test_nobody_listens() -> None:
 
 
 def test_a_token_for_another_user_is_told_as_such() -> None:
-    """The owner is the one whom Clerk names, not the one who was asked for: the run can see the difference."""
+    """The token's owner is the user whom Clerk names, so that the run can compare it with the requested user."""
     with faulty("create", Impostor("user_eve")) as server:
         token = ask(server.url, create)
     assert isinstance(token, SignInToken)

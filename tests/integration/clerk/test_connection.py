@@ -1,4 +1,4 @@
-"""A kept connection to Clerk: used again while the server has neither left nor spoken; no call is sent twice."""
+"""Keep-alive to Clerk: a connection is reused if the server neither closed it nor sent data; no call is sent twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 
 async def hear(theirs: socket.socket) -> bytes:
-    """Return the whole call that comes over a connection."""
+    """Return one complete call from a connection."""
     loop = asyncio.get_running_loop()
     heard = b""
     while b"\r\n\r\n" not in heard:
@@ -25,7 +25,7 @@ async def hear(theirs: socket.socket) -> bytes:
 
 
 async def answer(listening: socket.socket, said: bytes = OK) -> socket.socket:
-    """Take a connection, answer its first call, and return it."""
+    """Accept a connection, answer its first call, and return the connection."""
     loop = asyncio.get_running_loop()
     theirs, _ = await loop.sock_accept(listening)
     theirs.settimeout(0)
@@ -35,7 +35,7 @@ async def answer(listening: socket.socket, said: bytes = OK) -> socket.socket:
 
 
 async def again(theirs: socket.socket) -> None:
-    """Answer a further call."""
+    """Answer another call."""
     await hear(theirs)
     await asyncio.get_running_loop().sock_sendall(theirs, OK)
 
@@ -48,7 +48,7 @@ def listening_socket() -> tuple[socket.socket, str]:
 
 
 def test_a_connection_is_kept() -> None:
-    """The second call goes over the connection of the first."""
+    """The second call uses the connection of the first."""
 
     async def run() -> None:
         listening, url = listening_socket()
@@ -64,7 +64,7 @@ def test_a_connection_is_kept() -> None:
 
 @pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
 def test_a_server_that_left_between_two_calls_is_called_anew(last_words: bytes) -> None:
-    """A server that left, or spoke, between two calls loses none of them, and answers none with what is older."""
+    """If the server closes or sends data between two calls, the next call succeeds over a new connection."""
 
     async def run() -> None:
         listening, url = listening_socket()
@@ -72,7 +72,7 @@ def test_a_server_that_left_between_two_calls_is_called_anew(last_words: bytes) 
             async with Clerk(url, "sk_test_1") as clerk:
                 _, theirs = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
                 with theirs:
-                    # the event loop has no turn between this and the next call
+                    # the event loop does not run between this and the next call
                     theirs.send(last_words) if last_words else theirs.close()
                     async with asyncio.timeout(10):
                         found, second = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
@@ -83,7 +83,7 @@ def test_a_server_that_left_between_two_calls_is_called_anew(last_words: bytes) 
 
 
 def test_a_call_whose_answer_is_cut_short_is_not_sent_again() -> None:
-    """A server that closes before its answer's end heard the call once; a token may exist."""
+    """If the server closes in the middle of its answer, the call is not sent again, and a token may exist."""
 
     async def run() -> None:
         listening, url = listening_socket()

@@ -1,4 +1,4 @@
-"""Clerk's users in batches, and the answers that settle a revocation."""
+"""Looking up Clerk's users in batches, and the answers that settle a revocation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 KEY = "sk_test_" + "k" * 40
 
 
-def ask(server: ClerkServer, call: Callable[[Clerk], Awaitable[Any]]) -> Any:  # noqa: ANN401 - whatever was asked for
-    """Return the answer to one call, or the error."""
+def ask(server: ClerkServer, call: Callable[[Clerk], Awaitable[Any]]) -> Any:  # noqa: ANN401 - any result
+    """Return the answer to one call, or its error."""
 
     async def run() -> object:
         async with Clerk(server.url, KEY) as clerk:
@@ -46,7 +46,7 @@ def faulty(at: str, *actions: Action) -> ClerkServer:
 
 
 def test_users_are_found_by_id() -> None:
-    """Users come with all their addresses in lower case and whether they are shut out; unknown ones are left out."""
+    """Users come with all addresses in lower case and whether they are banned or locked; unknown ones are omitted."""
     users = Users(
         address="{id}@Example.com",
         unknown=("user_x",),
@@ -76,7 +76,7 @@ def test_users_are_found_by_id() -> None:
 
 
 def test_a_whole_batch_is_answered() -> None:
-    """A hundred ids are asked for in one call, and all users come back, not only the first ten."""
+    """A hundred ids are looked up in one call, and all users are returned, not only the first ten."""
     with ClerkServer() as server:
         found = ask(server, lambda clerk: clerk.users_by_id([f"user_{each}" for each in range(100)]))
         assert len(server.events("request")) == 1
@@ -85,7 +85,7 @@ def test_a_whole_batch_is_answered() -> None:
 
 @pytest.mark.parametrize("name", ["ada", "ada+news", "o'brien", "a&user_id=eve", "a%2Bb", "a#b", "ä"])
 def test_addresses_are_asked_for_as_they_are(name: str) -> None:
-    """An address with any character that a query could misread finds its user, and nobody else."""
+    """An address with characters that need escaping in a query finds its user and no other."""
     users = Users(pattern="*", address="{id}@example.com")
     with ClerkServer(ClerkScript(users=users)) as server:
         (user,) = ask(server, lambda clerk: clerk.users_by_address([f"{name}@example.com"]))
@@ -113,7 +113,7 @@ def test_addresses_are_asked_for_as_they_are(name: str) -> None:
     ids=str,
 )
 def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that is not a list of users is asked for again later; it never says that a user does not exist."""
+    """If the answer is not a list of users, the call is retried later, and no user counts as unknown."""
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("users", action) as server:
         outcome = ask(server, lambda clerk: clerk.users_by_id(["user_a"]))
@@ -124,7 +124,7 @@ def test_an_odd_list_of_users_is_no_list(action: Action, scope: Scope, monkeypat
 
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_call_for_users_that_clerk_will_not_take(status: int) -> None:
-    """A list of users that Clerk refuses for what was asked is refused for good, in Clerk's words."""
+    """If Clerk refuses the request itself, the lookup fails for good, with Clerk's words."""
     with faulty("users", refusal(status, "form_param_format_invalid")) as server:
         outcome = ask(server, lambda clerk: clerk.users_by_address(["a@example.com"]))
     assert isinstance(outcome, PermanentError)
@@ -135,7 +135,7 @@ def test_a_call_for_users_that_clerk_will_not_take(status: int) -> None:
 
 
 def revoked(server: ClerkServer, *, token_id: str | None = None, times: int = 1) -> list[Any]:
-    """Return the answers to so many revocations of a new token, or of a given one."""
+    """Return the answers to several revocations of a new token, or of a given one."""
 
     async def run() -> list[Any]:
         answers: list[Any] = []
@@ -152,21 +152,21 @@ def revoked(server: ClerkServer, *, token_id: str | None = None, times: int = 1)
 
 
 def test_a_pending_token_is_revoked() -> None:
-    """A token that nobody used is revoked; asked again, it is not pending any more."""
+    """An unused token is revoked, and a second revocation finds that it is no longer pending."""
     with ClerkServer() as server:
         assert revoked(server, times=2) == [Revocation.REVOKED, Revocation.USED]
         assert len(server.events("revoked")) == 1
 
 
 def test_a_used_token_is_told() -> None:
-    """A token with which somebody had signed in is told as used."""
+    """A token that was used to sign in is reported as used."""
     with faulty("revoke", Used()) as server:
         assert revoked(server) == [Revocation.USED]
 
 
 @pytest.mark.parametrize("token_id", ["sit_unknown", "sit/../users", "sit_1?x=/revoke", "sit %00"])
 def test_a_token_that_clerk_does_not_know(token_id: str) -> None:
-    """An id that Clerk does not know is told as unknown, and no odd id leads to another address."""
+    """A token id that Clerk does not know is reported as unknown, and no id can change the URL's path."""
     with ClerkServer() as server:
         assert revoked(server, token_id=token_id) == [Revocation.UNKNOWN]
         assert server.events("request")[-1]["stage"] == "revoke"
@@ -190,7 +190,7 @@ def test_a_token_that_clerk_does_not_know(token_id: str) -> None:
 def test_a_revocation_that_is_not_settled(
     action: Action, again: Revocation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an answer a revocation is asked for again later, and says whether it may be done."""
+    """A revocation without an answer is tried again later, and says whether it may have been carried out."""
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT", httpx.Timeout(0.3))
     with faulty("revoke", action) as server:
         first, second = revoked(server, times=2)

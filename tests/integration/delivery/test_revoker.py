@@ -1,4 +1,4 @@
-"""Revocations are asked for until Clerk has answered for each, and never forgotten in between."""
+"""The token revoker: a revocation is requested until Clerk has answered it, and is never lost in between."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class Revoking:
-    """A log with so many tokens to be revoked, and a Clerk that made them."""
+    """A log with `number` tokens to be revoked, and a Clerk that made them."""
 
     def __init__(self, path: Path, *faults: Fault, number: int = 30) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class Revoking:
         self.calls: list[str] = []
 
     def run(self, times: int = 1, *, unknown: int = 0, held: float = 0.0) -> None:
-        """Settle so many times, at first within a hold of so many seconds; so many tokens are unknown to Clerk."""
+        """Settle everything `times` times, first in a pause of `held` seconds; Clerk does not know `unknown` tokens."""
         with ClerkServer(self._script) as server, opened(self._path, clock=FakeClock()) as log:
             enlist(log, people(self._number))
             asyncio.run(self._run(server, log, times, unknown, held))
@@ -77,12 +77,12 @@ class Revoking:
 
     @property
     def pending(self) -> int:
-        """How many revocations the log still holds."""
+        """The number of revocations that are still open in the log."""
         return sum(row["settled_at"] is None for row in table(self._path, "SELECT settled_at FROM revocation"))
 
 
 def test_each_answer_settles_a_revocation(path: Path) -> None:
-    """Revoked, used before, and unknown are all answers: nothing is left, and each is asked for once."""
+    """Revoked, already used, and unknown each settle a revocation, so each is requested only once."""
     revoking = Revoking(path, Fault("revoke", Used(), to="user_*", times=3))
     revoking.run(unknown=2)
     assert revoking.waits == [None]
@@ -105,7 +105,7 @@ def test_each_answer_settles_a_revocation(path: Path) -> None:
     ids=str,
 )
 def test_a_revocation_without_an_answer_is_kept(path: Path, fault: Fault) -> None:
-    """What Clerk did not answer stays on the list, Clerk is left alone for a while, and the next time settles it."""
+    """A revocation without an answer stays in the log, Clerk is paused, and the next try settles it."""
     revoking = Revoking(path, fault)
     revoking.run(times=2)
     first, second = revoking.waits
@@ -130,7 +130,7 @@ def test_a_revocation_without_an_answer_is_kept(path: Path, fault: Fault) -> Non
 def test_a_dead_token_is_used_only_if_no_try_of_ours_may_have_ended_it(
     path: Path, first: Action, settled: Revocation
 ) -> None:
-    """A 400 after a try that had no answer tells nothing; after one that Clerk has refused it tells of a sign-in."""
+    """A 400 means a sign-in if Clerk refused the earlier try, and proves nothing if the earlier try had no answer."""
     faults = (
         Fault("revoke", first, times=1),
         Fault("revoke", refusal(429, "once_more"), times=1),
@@ -142,7 +142,7 @@ def test_a_dead_token_is_used_only_if_no_try_of_ours_may_have_ended_it(
 
 
 def test_a_try_that_was_not_made_counts_for_nothing(path: Path) -> None:
-    """While Clerk is left alone, or out of reach, no try is made: a dead token had been used."""
+    """While Clerk is paused or cannot be reached no try is made, so a dead token must have been used."""
     revoking = Revoking(path, Fault("revoke", Used()), number=1)
     revoking.run(times=2, held=60.0)
     assert revoking.waits == [60.0, None]
@@ -150,7 +150,7 @@ def test_a_try_that_was_not_made_counts_for_nothing(path: Path) -> None:
 
 
 def test_a_run_that_was_killed_amid_a_revocation_may_have_ended_the_token(path: Path) -> None:
-    """A try is on the disk before its call: what a killed run had tried may be dead by it, and raises no alarm."""
+    """A try is recorded before its call, so a token that a killed run may have revoked raises no alarm."""
 
     async def be_killed(_: list[Delivery]) -> None:
         assert await log.try_revocations(2) == [("sit_1_1", False), ("sit_2_1", False)]
@@ -172,7 +172,7 @@ async def _fail_all(log: SendLog, rows: list[Delivery]) -> None:
 
 
 def test_clerk_says_how_long_to_wait(path: Path) -> None:
-    """A `Retry-After` decides, whatever else failed at the same time."""
+    """A `Retry-After` decides how long to wait, whatever else failed at the same time."""
     both = (
         Fault("revoke", Answer(500, "oops"), times=3),
         Fault("revoke", refusal(429, "too_many_requests", retry_after=120), times=1),
@@ -184,7 +184,7 @@ def test_clerk_says_how_long_to_wait(path: Path) -> None:
 
 
 def test_a_lasting_silence_is_waited_for_longer_each_time(path: Path) -> None:
-    """While nothing is answered the waits double; nothing is struck off."""
+    """As long as Clerk does not answer, each wait is twice the one before, and no revocation is settled."""
     revoking = Revoking(path, Fault("revoke", Answer(500, "oops")))
     revoking.run(times=4)
     assert all(30 * 2**n <= (wait or 0) <= 36 * 2**n for n, wait in enumerate(revoking.waits))
@@ -192,7 +192,7 @@ def test_a_lasting_silence_is_waited_for_longer_each_time(path: Path) -> None:
 
 
 def test_a_refused_key_ends_it(path: Path) -> None:
-    """A refused key is raised; what was not answered stays on the list."""
+    """A refused key raises an error, and the open revocations stay in the log."""
     revoking = Revoking(path, Fault("revoke", refusal(401, "clerk_key_invalid")))
     with pytest.raises(ServiceRefusesError):
         revoking.run()

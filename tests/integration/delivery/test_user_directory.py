@@ -1,4 +1,4 @@
-"""Whom a token may be asked for: the users of a page in one call, and nobody whose address is not the user's own."""
+"""The user directory: users are looked up in batches, and only a recipient with the user's own address gets a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USERS = Users(address="{id}@example.com")
-#: `logbook.person` has addresses of its own.
+#: `logbook.person` uses addresses of its own.
 ADA = person(1)._replace(user_id="user_ada", email="user_ada@example.com")
 
 
@@ -37,7 +37,7 @@ def looked_up(
     ahead: bool = True,
     limiter: RateLimiter | None = None,
 ) -> tuple[list[str | CampaignError], list[str]]:
-    """Return each recipient's user id or error, and the stages of the calls that Clerk got."""
+    """Return each recipient's user id or error, and the stages of the calls that Clerk received."""
 
     async def run(server: ClerkServer) -> list[str | CampaignError]:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
@@ -69,7 +69,7 @@ def crowd(tmp_path: Path) -> ClerkScript:
 
 @pytest.mark.parametrize("by_address", [False, True], ids=["by id", "by address"])
 def test_a_hundred_users_are_asked_for_in_one_call(crowd: ClerkScript, *, by_address: bool) -> None:
-    """The users of 250 recipients take three calls."""
+    """The users of 250 recipients are looked up in three calls."""
     recipients = people(250)
     found, calls = looked_up(recipients, crowd, by_address=by_address)
     assert found == [recipient.user_id for recipient in recipients]
@@ -77,14 +77,14 @@ def test_a_hundred_users_are_asked_for_in_one_call(crowd: ClerkScript, *, by_add
 
 
 def test_who_was_not_asked_for_ahead_is_asked_for_alone(crowd: ClerkScript) -> None:
-    """A recipient whose user is not known yet costs a call of its own."""
+    """A recipient whose user was not looked up ahead costs a call of its own."""
     found, calls = looked_up(people(3), crowd, ahead=False)
     assert found == ["user_1", "user_2", "user_3"]
     assert calls == ["users"] * 3
 
 
 def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
-    """Calls for users draw on the same allowance as tokens."""
+    """Lookups of users and requests for tokens share one rate limit."""
     limiter = RateLimiter([Rate.parse("3/day")], FakeClock())
     looked_up(people(250), crowd, limiter=limiter)
     assert limiter.next_permit_at() > FakeClock().now()
@@ -105,7 +105,7 @@ def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
     ids=["unknown", "an admin's id", "another address", "banned", "locked", "no id", "unverified", "no verification"],
 )
 def test_who_gets_no_token(users: Users, recipient: Recipient, reason: str) -> None:
-    """A recipient without a user of this very address is skipped with the reason."""
+    """A recipient without a user of exactly this address is skipped with the reason."""
     (outcome,), _ = looked_up([recipient], ClerkScript(users=users))
     assert isinstance(outcome, PermanentError)
     assert outcome.skip
@@ -116,14 +116,14 @@ def test_who_gets_no_token(users: Users, recipient: Recipient, reason: str) -> N
     "email", ["user_ada@example.com", "USER_ADA@EXAMPLE.COM", "second@example.org", "ada@xn--mller-kva.example"]
 )
 def test_any_address_of_the_user_will_do(email: str) -> None:
-    """Addresses are compared without regard to case, over all of the user's, in whichever form the domain stands."""
+    """The address may be any of the user's, ignoring case and the form of its domain."""
     users = replace(USERS, more={"user_ada": ("Second@Example.org", "ada@müller.example", "not an address")})
     outcomes, _ = looked_up([ADA._replace(email=email)], ClerkScript(users=users))
     assert outcomes == ["user_ada"]
 
 
 def test_one_bad_row_does_not_harm_its_batch() -> None:
-    """Of a batch each recipient has its own answer."""
+    """Each recipient of a batch gets its own answer."""
     users = replace(USERS, banned=("user_b",), unknown=("user_c",))
     recipients = [ADA._replace(user_id=f"user_{name}", email=f"user_{name}@example.com") for name in "abcd"]
     outcomes, _ = looked_up(recipients, ClerkScript(users=users))
@@ -131,7 +131,7 @@ def test_one_bad_row_does_not_harm_its_batch() -> None:
 
 
 def test_an_id_is_looked_up_by_its_address() -> None:
-    """Without an id in the CSV the user with the address is found, and one that there is not is skipped."""
+    """Without an id in the CSV the user is found by the address, and a recipient without a user is skipped."""
     recipients = [ADA._replace(user_id=None), ADA._replace(user_id=None, email="nobody@example.com")]
     (found, missing), _ = looked_up(recipients, ClerkScript(users=replace(USERS, pattern="user_*")), by_address=True)
     assert found == "user_ada"
@@ -140,7 +140,7 @@ def test_an_id_is_looked_up_by_its_address() -> None:
 
 
 def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
-    """Nobody guesses which of two users an address means."""
+    """If two users have the address, the recipient is skipped."""
     (tmp_path / "users.csv").write_text("user_id,email\nuser_1,a@example.com\nuser_2,A@example.com\n", encoding="utf-8")
     script = ClerkScript(users=Users(csv=str(tmp_path / "users.csv")))
     (outcome,), _ = looked_up([ADA._replace(email="a@example.com")], script, by_address=True)
@@ -150,7 +150,7 @@ def test_an_address_of_two_users_is_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by_address", [False, True], ids=["by id", "by address"])
 def test_only_a_verified_address_is_the_users_own(*, by_address: bool) -> None:
-    """An account that merely added an address gets no token by it; with `verify_address = "any"` it does."""
+    """An unverified address gives no token, unless `verify_address = "any"`."""
     script = ClerkScript(users=replace(USERS, unverified=(f"* {ADA.email}",)))
     (refused,), _ = looked_up([ADA], script, by_address=by_address)
     assert isinstance(refused, PermanentError)
@@ -160,7 +160,7 @@ def test_only_a_verified_address_is_the_users_own(*, by_address: bool) -> None:
 
 
 def test_an_address_means_the_user_who_verified_it(tmp_path: Path) -> None:
-    """Where one user verified an address and another only added it, the first is found."""
+    """If one user verified an address and another only added it, the first one is found."""
     (tmp_path / "users.csv").write_text(
         f"user_id,email\nuser_ada,{ADA.email}\nuser_eve,{ADA.email}\n", encoding="utf-8"
     )
@@ -171,7 +171,7 @@ def test_an_address_means_the_user_who_verified_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ahead", [True, False])
 def test_the_same_user_may_be_asked_for_more_than_once(*, ahead: bool) -> None:
-    """Several recipients of one user all have their answer."""
+    """Several recipients with the same user all get their answer."""
     outcomes, _ = looked_up([ADA._replace(key=str(n)) for n in range(4)], ClerkScript(users=USERS), ahead=ahead)
     assert outcomes == ["user_ada"] * 4
 
@@ -186,7 +186,7 @@ def test_the_same_user_may_be_asked_for_more_than_once(*, ahead: bool) -> None:
     ids=["429", "500", "401"],
 )
 def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expected: object) -> None:
-    """Fetching ahead raises nothing; who waits meets the error, and who comes later is asked for anew, in one call."""
+    """A failed batch raises only for those that wait for it; later recipients are looked up again, in one call."""
     recipients = [ADA._replace(key=str(number)) for number in range(5)]
     recipients = [one._replace(user_id=f"user_{one.key}", email=f"user_{one.key}@example.com") for one in recipients]
     script = ClerkScript(users=USERS, faults=(Fault("users", action, times=1),))
@@ -208,7 +208,7 @@ def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expe
 
 
 def test_a_recipient_whom_clerk_will_not_look_up_spoils_nobody_elses_call(tmp_path: Path) -> None:
-    """Where Clerk refuses a call for one of many, each is asked for alone: that one fails and the others go on."""
+    """If Clerk refuses a batch for one recipient, each is looked up alone: that one fails, the others succeed."""
     (tmp_path / "users.csv").write_text(
         "user_id,email\nuser_1,u1@example.com\nuser_2,u2@example.com\n", encoding="utf-8"
     )

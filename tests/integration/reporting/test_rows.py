@@ -1,4 +1,4 @@
-"""The rows of a campaign before anything is sent: each rendered when it is asked for, from the files as they are."""
+"""The preview of a campaign's rows: each is rendered on request, from the current files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def rows_of(campaign: Workspace) -> CampaignRows:
 
 
 def row(rows: CampaignRows, number: int) -> Row:
-    """Return a row that there is."""
+    """Return a row that must exist."""
     found = rows.row(number)
     assert isinstance(found, Row), found
     return found
 
 
 def ask(rows: CampaignRows, *paths: str) -> list[httpx.Response]:
-    """Return what a preview of these rows answers."""
+    """Return the preview's responses to these requests."""
 
     async def serve() -> list[httpx.Response]:
         async with (
@@ -50,7 +50,7 @@ def ask(rows: CampaignRows, *paths: str) -> list[httpx.Response]:
 
 
 def test_rows_are_rendered_in_the_order_of_the_file(campaign: Workspace) -> None:
-    """Each row is the mail that its recipient would get, with its columns and its place in the file."""
+    """Each row is rendered as the mail that its recipient would get, with its columns and its number in the file."""
     rows = rows_of(campaign)
     second = row(rows, 2)
     assert second.address == "u1@d1.example"
@@ -61,7 +61,7 @@ def test_rows_are_rendered_in_the_order_of_the_file(campaign: Workspace) -> None
 
 
 def test_one_can_step_back_as_far_as_one_likes(campaign: Workspace) -> None:
-    """Rows that were passed long ago come again, in any order."""
+    """Any earlier row can be shown again, in any order."""
     campaign.write_people(1200)
     rows = rows_of(campaign)
     for number in (1200, 1199, 3, 900, 1, 1200):
@@ -71,7 +71,7 @@ def test_one_can_step_back_as_far_as_one_likes(campaign: Workspace) -> None:
 
 
 def test_addresses_are_found_onwards_and_from_the_start(campaign: Workspace) -> None:
-    """A search finds the next address that holds the text, goes on from the start, and says where there is none."""
+    """A search finds the next address that contains the text, continues from the start, and reports if none does."""
     campaign.write_people(7)
     rows = rows_of(campaign)
     assert rows.find("@D1.example", after=0) == 2
@@ -85,7 +85,7 @@ def test_addresses_are_found_onwards_and_from_the_start(campaign: Workspace) -> 
 
 
 def test_a_row_that_makes_no_mail_says_why(campaign: Workspace) -> None:
-    """Rows to be skipped and rows that cannot be rendered stand in their place, with the reason."""
+    """Invalid rows and rows that cannot be rendered are shown at their position, with the reason."""
     people = [*made_up(1), {"user_id": "user_x", "email": "no address", "first_name": "X"}]
     campaign.write_people(people)
     skipped = row(rows_of(campaign), 2)
@@ -98,7 +98,7 @@ def test_a_row_that_makes_no_mail_says_why(campaign: Workspace) -> None:
 
 
 def test_what_was_edited_shows_at_once(campaign: Workspace) -> None:
-    """A template, the CSV and the campaign file are read anew for each row, so a reload shows the edit."""
+    """Template, CSV and campaign file are read again for each row, so a reload shows every edit."""
     rows = rows_of(campaign)
     assert b"Hello Name 0" in (row(rows, 1).content or b"")
     html = campaign.folder / "email.html"
@@ -113,7 +113,7 @@ def test_what_was_edited_shows_at_once(campaign: Workspace) -> None:
 
 
 def test_the_page_shows_the_mail_and_leads_on(campaign: Workspace) -> None:
-    """The preview shows a row's mail in the inbox's view, with steps that keep the view that was chosen."""
+    """The preview shows a row's mail as the inbox does, and its previous and next links keep the chosen view."""
     page, frame, last = ask(rows_of(campaign), "/rows/2?width=phone", "/rows/2/html", "/rows/3")
     assert "Hello Name 1" in page.text
     assert 'src="/rows/2/html"' in page.text
@@ -128,7 +128,7 @@ def test_the_page_shows_the_mail_and_leads_on(campaign: Workspace) -> None:
 
 
 def test_rows_are_reached_by_number_and_address(campaign: Workspace) -> None:
-    """The start is the first row; a number or a part of an address leads to its row, and to a sentence if to none."""
+    """The first row comes first; a number or part of an address leads to its row, or to a message if none matches."""
     rows = rows_of(campaign)
     answers = ask(
         rows, "/", "/find?after=3", "/find?address=u2&after=3&scheme=dark", "/find?address=nobody@&after=1", "/rows/9"
@@ -140,7 +140,7 @@ def test_rows_are_reached_by_number_and_address(campaign: Workspace) -> None:
 
 
 def test_no_other_host_reads_the_preview(campaign: Workspace) -> None:
-    """A page that has bound its own name to this machine gets nothing."""
+    """A request with a foreign Host header (DNS rebinding) gets nothing."""
 
     async def serve() -> httpx.Response:
         async with (

@@ -1,4 +1,4 @@
-"""A sandbox that serves for a whole test file, and clients of it."""
+"""A sandbox that runs during a whole test file, and clients of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def clerk(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    """A client of the Backend API that holds the sandbox's key."""
+    """A client of the Backend API with the sandbox's key."""
     with httpx.Client(
         base_url=sandbox.clerk_url, headers={"Authorization": f"Bearer {sandbox.secret_key}"}, trust_env=False
     ) as client:

@@ -1,4 +1,4 @@
-"""Clerk's Backend API: every answer as Clerk gives it."""
+"""The sandbox's Backend API: every answer has the form that Clerk documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def mint(clerk: httpx.Client, **more: object) -> dict[str, Any]:
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Return the one error, which has all that Clerk's clients need."""
+    """Return the only error of an answer, after checking that it has all fields of Clerk's."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
@@ -63,7 +63,7 @@ def test_a_token_comes_as_clerk_documents_it(clerk: httpx.Client, sandbox: Sandb
 
 
 def test_a_token_is_a_jwt_that_the_published_key_verifies(clerk: httpx.Client) -> None:
-    """A token is an RS256 JWT of a realistic length that ends when it was asked to."""
+    """A token is a JWT signed with RS256, of a realistic length, that expires at the requested time."""
     token = mint(clerk, expires_in_seconds=3600)
     keys = jwt.PyJWKSet.from_dict(clerk.get("/v1/jwks").json())
     key = keys[jwt.get_unverified_header(token["token"])["kid"]]
@@ -74,14 +74,14 @@ def test_a_token_is_a_jwt_that_the_published_key_verifies(clerk: httpx.Client) -
 
 
 def test_a_token_lives_thirty_days_where_nothing_is_said(clerk: httpx.Client, sandbox: Sandbox) -> None:
-    """Without `expires_in_seconds` a token lives Clerk's thirty days."""
+    """Without `expires_in_seconds` a token lives for Clerk's default of thirty days."""
     token = sandbox.state.tokens.get(mint(clerk)["id"])
     assert token is not None
     assert token.expires_at - token.created_at == 30 * 86_400_000
 
 
 def test_a_token_is_revoked_once(clerk: httpx.Client) -> None:
-    """Revoking answers the token as revoked, and a second time that it cannot be."""
+    """The first revocation returns the token as revoked, and a second one is refused."""
     token = mint(clerk)
     answer = clerk.post(f"/v1/sign_in_tokens/{token['id']}/revoke")
     assert answer.status_code == 200
@@ -92,7 +92,7 @@ def test_a_token_is_revoked_once(clerk: httpx.Client) -> None:
 
 
 def test_a_used_token_cannot_be_revoked(clerk: httpx.Client, sandbox: Sandbox) -> None:
-    """Revoking a token that somebody signed in with is refused with Clerk's code."""
+    """Revoking a token that was used to sign in is refused with Clerk's code."""
     token = mint(clerk)
     assert sandbox.state.tokens.redeem(token["id"])
     answer = clerk.post(f"/v1/sign_in_tokens/{token['id']}/revoke")
@@ -116,7 +116,7 @@ def test_a_used_token_cannot_be_revoked(clerk: httpx.Client, sandbox: Sandbox) -
 def test_a_token_is_refused_by_clerks_table(
     clerk: httpx.Client, body: dict[str, object], status: int, code: str, param: str | None
 ) -> None:
-    """A wrong request for a token gets the status, the code and the parameter that Clerk names."""
+    """An invalid request for a token gets the status, the code and the parameter that Clerk documents."""
     error = refused(clerk.post("/v1/sign_in_tokens", json=body), status, code)
     assert error.get("meta", {}).get("param_name") == param
 
@@ -128,7 +128,7 @@ def test_a_body_that_is_no_json_object_is_refused(clerk: httpx.Client, content: 
 
 
 def test_what_is_not_there_is_not_found(clerk: httpx.Client) -> None:
-    """Unknown tokens, users, entries and endpoints are answered with 404 in Clerk's form."""
+    """Unknown tokens, users, waitlist entries and endpoints are answered with 404 in Clerk's form."""
     refused(clerk.post("/v1/sign_in_tokens/sit_1/revoke"), 404, "resource_not_found")
     refused(clerk.get("/v1/users/user_1"), 404, "resource_not_found")
     refused(clerk.post("/v1/waitlist_entries/wle_1/invite"), 404, "resource_not_found")
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_not_found(clerk: httpx.Client) -> None:
     ],
 )
 def test_nobody_gets_in_without_the_key(sandbox: Sandbox, header: str | None, code: str) -> None:
-    """Every endpoint answers 401 to a wrong key, and tells it from an odd header."""
+    """Every endpoint answers a wrong key with 401, and an invalid header with another code."""
     headers = {} if header is None else {"Authorization": header}
     with httpx.Client(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as client:
         refused(client.post("/v1/sign_in_tokens", json={"user_id": USER}), 401, code)
@@ -159,7 +159,7 @@ def test_nobody_gets_in_without_the_key(sandbox: Sandbox, header: str | None, co
 
 
 def test_users_are_found_by_id_and_by_address(clerk: httpx.Client, sandbox: Sandbox) -> None:
-    """Users are found by ids and by addresses in any case and with a plus; unknown ones are left out."""
+    """Users are found by ids and by addresses, in any case and with a plus sign; unknown ones are omitted."""
     sandbox.learn([("user_plus", "a+b@example.com"), ("user_other", "other@example.com")])
     by_id = clerk.get("/v1/users", params={"user_id": [USER, "user_other", "user_nobody"]}).json()
     assert {user["id"] for user in by_id} == {USER, "user_other"}
@@ -171,7 +171,7 @@ def test_users_are_found_by_id_and_by_address(clerk: httpx.Client, sandbox: Sand
 
 
 def test_users_come_in_pages(clerk: httpx.Client, sandbox: Sandbox) -> None:
-    """A list of users is a bare array of ten, or as many as asked for, each user on one page only."""
+    """A list of users is a bare array of ten, or as many as requested, and each user is on one page only."""
     sandbox.learn((f"user_page{number}", f"page{number}@example.com") for number in range(120))
     assert len(clerk.get("/v1/users").json()) == 10
     ids = [f"user_page{number}" for number in range(100)]
@@ -189,19 +189,19 @@ def test_users_come_in_pages(clerk: httpx.Client, sandbox: Sandbox) -> None:
     [{"limit": "501"}, {"limit": "0"}, {"limit": "x"}, {"offset": "-1"}, {"limit": "9" * 400}],
 )
 def test_a_page_out_of_bounds_is_refused(clerk: httpx.Client, params: dict[str, str]) -> None:
-    """A limit beyond 500 and numbers that are none are answered with 422."""
+    """A limit above 500 and values that are not numbers are answered with 422."""
     assert clerk.get("/v1/users", params=params).status_code == 422
 
 
 def test_more_than_a_hundred_ids_are_refused(clerk: httpx.Client) -> None:
-    """One call names at most a hundred ids or addresses."""
+    """A call with more than a hundred ids or addresses is refused."""
     ids = [f"user_{number}" for number in range(101)]
     refused(clerk.get("/v1/users", params={"user_id": ids}), 422, "form_param_value_invalid")
     refused(clerk.get("/v1/users", params={"email_address": ids}), 422, "form_param_value_invalid")
 
 
 def test_a_user_can_be_made(clerk: httpx.Client) -> None:
-    """A user made by the API has the names given, can be asked for a token, and keeps his address to himself."""
+    """A user that is created by the API has its names, can get a token, and is the only one with its address."""
     body = {"email_address": ["new@example.com"], "first_name": "Nia", "skip_password_requirement": True}
     made = clerk.post("/v1/users", json=body).json()
     assert (made["first_name"], made["email_addresses"][0]["email_address"]) == ("Nia", "new@example.com")
@@ -216,7 +216,7 @@ def test_a_user_can_be_made(clerk: httpx.Client) -> None:
 
 
 def test_the_waitlist_can_be_worked_through(clerk: httpx.Client) -> None:
-    """Entries are added once per address, listed by status, invited and rejected; none becomes a user."""
+    """Waitlist entries are added once per address, listed by status, invited and rejected; none becomes a user."""
     entry = clerk.post("/v1/waitlist_entries", json={"email_address": "wait@example.com"}).json()
     assert (entry["object"], entry["status"]) == ("waitlist_entry", "pending")
     assert clerk.post("/v1/waitlist_entries", json={"email_address": "Wait@example.com"}).json() == entry
@@ -232,7 +232,7 @@ def test_the_waitlist_can_be_worked_through(clerk: httpx.Client) -> None:
 
 
 def test_a_limited_sandbox_shuts_after_a_hundred_requests(tmp_path: Path) -> None:
-    """With Clerk's limits on, the 101st request within ten seconds is answered 429 with `Retry-After`."""
+    """With Clerk's limits on, the 101st request within ten seconds gets 429 with `Retry-After`."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state", clerk_limits=True) as sandbox:
@@ -248,7 +248,7 @@ def test_a_limited_sandbox_shuts_after_a_hundred_requests(tmp_path: Path) -> Non
 
 
 def test_a_limit_opens_again_after_its_window() -> None:
-    """A limit refuses what is beyond its count, names the seconds left, and opens when they are over."""
+    """A limit refuses requests beyond its count, names the seconds left, and allows requests again after these."""
     moment = 100.0
     limit = Limit(2, 10, now=lambda: moment)
     limit.spend()
@@ -265,7 +265,7 @@ def test_a_limit_opens_again_after_its_window() -> None:
 
 
 def test_a_foreign_host_name_is_turned_away(clerk: httpx.Client) -> None:
-    """A request that names another host than this machine is not answered, so no foreign page can read along."""
+    """A request with a foreign Host header is refused, so that no foreign page can read the data (DNS rebinding)."""
     assert clerk.get("/v1/users", headers={"Host": "evil.example"}).status_code == 421
     assert clerk.get("/v1/users", headers={"Host": "127.0.0.1.evil.example:8025"}).status_code == 421
     for host in ("localhost:8025", "127.0.0.1", "[::1]:8025", "sandbox.localhost"):

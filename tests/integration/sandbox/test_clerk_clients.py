@@ -1,4 +1,4 @@
-"""Clerk's own clients cannot tell the sandbox from Clerk."""
+"""Clerk's own clients work with the sandbox as with Clerk."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_the_python_client_creates_and_revokes(client: Clerk) -> None:
     assert (revoked.id, revoked.status) == (token.id, "revoked")
 
 
-# The client warns of its own deprecated fields, which nobody here uses.
+# The client warns about its own deprecated fields, which the sandbox does not use.
 @pytest.mark.filterwarnings("ignore:.*DEPRECATED:DeprecationWarning")
 def test_the_python_client_lists_users(client: Clerk) -> None:
-    """Clerk's Python client reads users with all their fields, found by id and by address, and their count."""
+    """Clerk's Python client reads users with all their fields, by id and by address, and their number."""
     by_id = client.users.list(request={"user_id": [USER, "user_nobody"], "limit": 100})
     by_address = client.users.list(request={"email_address": ["MIA+x@example.com"]})
     assert by_id is not None
@@ -57,7 +57,7 @@ def test_the_python_client_reads_refusals(client: Clerk) -> None:
 
 
 def test_the_python_client_works_the_waitlist(client: Clerk) -> None:
-    """Clerk's Python client adds to the waitlist, lists and invites, and makes a user to mint for."""
+    """Clerk's Python client adds waitlist entries, lists and invites them, and creates a user who can get a token."""
     entry = client.waitlist_entries.create(request={"email_address": "wait@example.com"})
     assert entry is not None
     listed = client.waitlist_entries.list()

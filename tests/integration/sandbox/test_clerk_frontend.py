@@ -1,4 +1,4 @@
-"""Clerk's Frontend API: signing in with a ticket, once, and every way in which it fails."""
+"""The sandbox's Frontend API: a ticket signs in once, and every refusal is Clerk's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def visitor(sandbox: Sandbox) -> Iterator[Visitor]:
-    """A browser that nobody has signed in from."""
+    """A browser without a session."""
     with Visitor(sandbox) as arrived:
         yield arrived
 
@@ -44,7 +44,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
 
 
 def test_a_ticket_signs_in(sandbox: Sandbox, visitor: Visitor) -> None:
-    """A ticket gives a complete sign-in, an active session of its user, and a client that has both."""
+    """A ticket gives a complete sign-in, an active session of its user, and a client that contains both."""
     token_id, ticket = mint(sandbox)
     assert visitor.ask("GET", "/client").json() == {"response": None, "client": None}
     answer = visitor.redeem(ticket).json()
@@ -66,7 +66,7 @@ def test_a_ticket_signs_in(sandbox: Sandbox, visitor: Visitor) -> None:
 
 
 def test_a_session_is_proved_by_a_jwt(sandbox: Sandbox, visitor: Visitor) -> None:
-    """A session's JWT verifies against the published key, lives a minute and names page, user and session."""
+    """A session's JWT verifies against the published key, lives for a minute and names page, user and session."""
     _, ticket = mint(sandbox)
     session_id = visitor.redeem(ticket).json()["response"]["created_session_id"]
     first = visitor.sessions()[0]["last_active_token"]["jwt"]
@@ -85,7 +85,7 @@ def test_a_session_is_proved_by_a_jwt(sandbox: Sandbox, visitor: Visitor) -> Non
 
 
 def test_a_session_can_be_touched(sandbox: Sandbox, visitor: Visitor) -> None:
-    """Touching answers the session and the client, and only for the browser whose session it is."""
+    """Touching a session returns it with its client, and only to the browser that owns it."""
     _, ticket = mint(sandbox)
     session_id = visitor.redeem(ticket).json()["response"]["created_session_id"]
     answer = visitor.ask("POST", f"/client/sessions/{session_id}/touch").json()
@@ -96,7 +96,7 @@ def test_a_session_can_be_touched(sandbox: Sandbox, visitor: Visitor) -> None:
 
 
 def test_a_used_ticket_says_so(sandbox: Sandbox, visitor: Visitor) -> None:
-    """A ticket that was used in one browser is refused in another as used."""
+    """A ticket that was used in one browser is refused as used in another one."""
     _, ticket = mint(sandbox)
     assert visitor.redeem(ticket).status_code == 200
     with Visitor(sandbox) as second:
@@ -116,7 +116,7 @@ def test_a_revoked_ticket_says_so(sandbox: Sandbox, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("change", ["", "x", "a.b.c", "{ticket}x", "swapped"])
 def test_a_forged_ticket_says_so(sandbox: Sandbox, visitor: Visitor, change: str) -> None:
-    """A ticket that this sandbox did not sign is refused as invalid, and none at all as missing."""
+    """A ticket that this sandbox did not sign is refused as invalid, and a missing one as missing."""
     _, ticket = mint(sandbox)
     head, claims, signature = ticket.split(".")
     forged = f"{head}.{claims[::-1]}.{signature}" if change == "swapped" else change.format(ticket=ticket)
@@ -130,7 +130,7 @@ def test_a_forged_ticket_says_so(sandbox: Sandbox, visitor: Visitor, change: str
 
 @pytest.mark.parametrize("other", ["mia@example.com", "ann@example.com"])
 def test_who_is_signed_in_spends_no_ticket(sandbox: Sandbox, visitor: Visitor, other: str) -> None:
-    """A ticket in a browser with a session, of the same user or another, is refused and stays pending."""
+    """In a browser with a session, of the same user or another, a ticket is refused and stays pending."""
     visitor.redeem(mint(sandbox)[1])
     token_id, ticket = mint(sandbox, other)
     refused(visitor.redeem(ticket), 400, "session_exists")
@@ -152,7 +152,7 @@ def test_who_is_shut_out_spends_no_ticket(sandbox: Sandbox, visitor: Visitor, fa
 
 
 def test_of_three_browsers_one_wins(sandbox: Sandbox) -> None:
-    """Of three browsers that race with one ticket exactly one signs in; the others hear that it is used."""
+    """If three browsers use one ticket at once, one signs in and the others get the error that it was used."""
     with ExitStack() as leaving, ThreadPoolExecutor(3) as pool:
         for _ in range(2):
             _, ticket = mint(sandbox)
@@ -175,7 +175,7 @@ def test_of_three_browsers_one_wins(sandbox: Sandbox) -> None:
     ],
 )
 def test_signing_out_ends_the_session(sandbox: Sandbox, visitor: Visitor, method: str, path: str, status: str) -> None:
-    """After each way to sign out the client has no session, and the old one gives no more JWTs."""
+    """After each way of signing out the client has no session, and the old session gives no more JWTs."""
     session_id = visitor.redeem(mint(sandbox)[1]).json()["response"]["created_session_id"]
     with Visitor(sandbox) as other:
         other.redeem(mint(sandbox)[1])
@@ -189,7 +189,7 @@ def test_signing_out_ends_the_session(sandbox: Sandbox, visitor: Visitor, method
 
 
 def test_an_unknown_browser_is_told_to_start_afresh(sandbox: Sandbox, visitor: Visitor) -> None:
-    """A browser without a known identity gets the code at which clerk-js asks for a new one."""
+    """A browser without a known identity gets the code at which clerk-js requests a new one."""
     visitor.identity = "dvb_from_another_sandbox"
     refused(visitor.ask("GET", "/client"), 401, "dev_browser_unauthenticated")
     token_id, ticket = mint(sandbox)
@@ -202,7 +202,7 @@ def test_an_unknown_browser_is_told_to_start_afresh(sandbox: Sandbox, visitor: V
 
 
 def test_a_session_outlives_a_restart(tmp_path: Path) -> None:
-    """Who is signed in is so after the sandbox was stopped and started."""
+    """A session survives a restart of the sandbox."""
 
     async def serve(identity: str | None) -> str:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -238,7 +238,7 @@ def test_a_limited_sandbox_takes_five_sign_ins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_looking_at_a_link_spends_nothing(sandbox: Sandbox, visitor: Visitor, method: str) -> None:
-    """Whatever a mail scanner opens, a ticket is spent by a POST only."""
+    """A mail scanner cannot use up a ticket by opening links, since only a POST does."""
     token_id, ticket = mint(sandbox)
     for path in ("/v1/tickets/accept", "/v1/client/sign_ins", "/v1/client"):
         visitor.http.request(method, path, params={"ticket": ticket, "strategy": "ticket", "_method": "POST"})
@@ -248,7 +248,7 @@ def test_looking_at_a_link_spends_nothing(sandbox: Sandbox, visitor: Visitor, me
 
 
 def test_pages_of_this_machine_may_ask(sandbox: Sandbox) -> None:
-    """Pages of other ports of this machine are allowed, with credentials; pages from elsewhere are not."""
+    """Pages on other ports of this machine may send requests with credentials; pages from elsewhere may not (CORS)."""
     url = f"{sandbox.clerk_url}/__clerk/v1/client"
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-own"}
     with httpx.Client(trust_env=False) as client:
@@ -279,7 +279,7 @@ def test_pages_of_this_machine_may_ask(sandbox: Sandbox) -> None:
     ],
 )
 def test_a_handshake_goes_back_to_this_machine_only(visitor: Visitor, target: str, status: int) -> None:
-    """A handshake sends the browser back to where it came from, if that is a page of this machine."""
+    """A handshake redirects the browser back to its page only if that is a page of this machine."""
     answer = visitor.http.get("/v1/client/handshake", params={"redirect_url": target})
     assert answer.status_code == status
     if status == 307:

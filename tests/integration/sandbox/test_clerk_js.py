@@ -1,4 +1,4 @@
-"""clerk-js as Clerk publishes it: where its files come from, and that it signs in against the sandbox."""
+"""Clerk's clerk-js: where the sandbox gets its files, and that it can sign in at the sandbox."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPT = "/__clerk/npm/@clerk/clerk-js@{}/dist/clerk.browser.js"
 
 
 def packed(*names: str) -> bytes:
-    """Return an npm package with these files, each holding its own name."""
+    """Return an npm package with these files, each containing its own name."""
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as package:
         for name in names:
@@ -43,7 +43,7 @@ def packed(*names: str) -> bytes:
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that comes without Clerk's script, on a machine without npm."""
+    """An installation without Clerk's script, on a machine without npm."""
     folder = tmp_path / "shipped"
     monkeypatch.setattr(clerkjs, "SHIPPED", folder)
     monkeypatch.setattr("campaign.sandbox.ship_clerk_js.SHIPPED", folder)
@@ -52,7 +52,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install_npm(tmp_path: Path, package: bytes, *, status: int = 0) -> None:
-    """Put an npm on the path that packs `package` whatever it is asked for, and counts its calls."""
+    """Put an npm on the PATH that always packs `package` and records its calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "package.tgz").write_bytes(package)
@@ -64,7 +64,7 @@ def install_npm(tmp_path: Path, package: bytes, *, status: int = 0) -> None:
 
 
 def get(folder: Path, *paths: str) -> list[httpx.Response]:
-    """Return what a sandbox in `folder` answers to these requests."""
+    """Return the responses of a sandbox in `folder` to these requests."""
 
     async def serve() -> list[httpx.Response]:
         async with (
@@ -77,7 +77,7 @@ def get(folder: Path, *paths: str) -> list[httpx.Response]:
 
 
 def test_without_npm_the_answer_says_what_to_install(tmp_path: Path, shipped: Path) -> None:
-    """Where the script is not to be had, the answer is a sentence that says what to do."""
+    """If the script cannot be had, the response says what to install."""
     (answer,) = get(tmp_path / "state", SCRIPT.format(6))
     assert answer.status_code == 503
     assert answer.headers["content-type"].startswith("text/plain")
@@ -86,7 +86,7 @@ def test_without_npm_the_answer_says_what_to_install(tmp_path: Path, shipped: Pa
 
 
 def test_the_script_is_fetched_once(tmp_path: Path, shipped: Path) -> None:
-    """At first need npm packs the release that the sandbox was tried with; its parts and licence are kept."""
+    """On first use npm fetches the tested release, and its scripts and licence are kept."""
     install_npm(
         tmp_path,
         packed(
@@ -118,7 +118,7 @@ def test_the_script_is_fetched_once(tmp_path: Path, shipped: Path) -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"no archive", packed("package/dist/other.js")])
 def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path, shipped: Path, broken: bytes) -> None:
-    """A failing npm, or a package without the script, is answered with a sentence, and tried again next time."""
+    """If npm fails or the package lacks the script, the response says so, and the next request tries again."""
     install_npm(tmp_path, broken, status=int(not broken))
     (answer,) = get(tmp_path / "state", SCRIPT.format(6))
     assert (answer.status_code, "npm pack" in answer.text) == (503, True)
@@ -131,7 +131,7 @@ def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path, shipped: Path, broken
 
 
 def test_other_files_are_not_found(tmp_path: Path, shipped: Path) -> None:
-    """Only the package's own files are answered, of the versions that the sandbox knows."""
+    """Only the package's own files of known versions are served."""
     install_npm(tmp_path, packed("package/dist/clerk.browser.js"))
     base = "/__clerk/npm/@clerk/clerk-js@"
     paths = ["7/dist/clerk.browser.js", "6/dist/none.js", "6/dist/..%2f..%2fsandbox.db", "6/dist/.."]
@@ -141,7 +141,7 @@ def test_other_files_are_not_found(tmp_path: Path, shipped: Path) -> None:
 
 
 def test_the_script_can_be_shipped(tmp_path: Path, shipped: Path) -> None:
-    """The script that is put beside the program is served from there, without npm."""
+    """A script that was put beside the program is served without npm."""
     install_npm(tmp_path, packed("package/dist/clerk.browser.js"))
     ship([])
     shutil.rmtree(tmp_path / "bin")
@@ -155,7 +155,7 @@ def test_the_script_can_be_shipped(tmp_path: Path, shipped: Path) -> None:
 
 
 def test_clerks_components_are_a_stub(tmp_path: Path) -> None:
-    """What @clerk/nextjs 7 loads beside clerk-js is answered with components that do nothing."""
+    """Requests for the components of @clerk/nextjs 7 get components that do nothing."""
     (answer,) = get(tmp_path / "state", "/__clerk/npm/@clerk/ui@1/dist/ui.browser.js")
     assert answer.headers["content-type"].startswith("text/javascript")
     assert "__internal_ClerkUICtor" in answer.text
@@ -172,7 +172,7 @@ LOAD = "Clerk.load({telemetry: false}).then(() => Clerk.user?.id ?? null)"
 
 
 def page(major: str, key: str, api: str) -> HTMLResponse:
-    """Return a page that has clerk-js and nothing else."""
+    """Return a page that loads clerk-js and nothing else."""
     attributes = f'data-clerk-publishable-key="{key}" data-clerk-proxy-url="{api}/__clerk"'
     source = api + SCRIPT.format(major)
     return HTMLResponse(f'<!doctype html><link rel="icon" href="data:,"><script {attributes} src="{source}"></script>')
@@ -189,7 +189,7 @@ def page(major: str, key: str, api: str) -> HTMLResponse:
     ],
 )
 def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:
-    """Real clerk-js signs in, stays so, signs out, and reads every refusal, from this origin and another."""
+    """The real clerk-js signs in, keeps the session, signs out, and reads every refusal, also from another origin."""
     api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -220,7 +220,7 @@ def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:
             )
             url = f"{sandbox.clerk_url}/try".replace("127.0.0.1", host)
 
-            async def visit() -> Any:  # noqa: ANN401 - the library may not be there
+            async def visit() -> Any:  # noqa: ANN401 - the library may not be installed
                 context = await browser.new_context()
                 tab = await context.new_page()
                 requests: list[str] = []

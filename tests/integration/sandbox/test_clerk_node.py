@@ -1,4 +1,4 @@
-"""Clerk's client for Node, `@clerk/backend`, cannot tell the sandbox from Clerk."""
+"""Clerk's client for Node, `@clerk/backend`, works with the sandbox as with Clerk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.sandbox.visitor import Visitor
 if TYPE_CHECKING:
     from campaign.sandbox import Sandbox
 
-#: Prints one JSON object with what the client made of each answer.
+#: Prints one JSON object with the client's result of each call.
 PROGRAM = """
 import { createClerkClient, verifyToken } from "@clerk/backend";
 
@@ -56,7 +56,7 @@ def project() -> str:
 
 
 def test_the_node_client_reads_every_answer(sandbox: Sandbox, project: str) -> None:
-    """Clerk's Node client creates, revokes, lists users, reads refusals, and takes a session's JWT for Clerk's."""
+    """Clerk's Node client creates and revokes tokens, lists users, reads refusals, and verifies a session's JWT."""
     sandbox.learn([("user_1", "mia+x@example.com")])
     with Visitor(sandbox) as visitor:
         created = sandbox.state.tokens.create("user_1", seconds=60)

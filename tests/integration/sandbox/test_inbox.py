@@ -1,4 +1,4 @@
-"""The inbox's pages: mails by campaign and address, each as HTML, text, headers and source, whatever arrived."""
+"""The inbox's pages: mails by campaign and address, each as HTML, text, headers and source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_without_mail_the_page_says_what_to_type(tmp_path: Path) -> None:
 
 
 def test_mails_are_listed_by_campaign(inbox: Inbox) -> None:
-    """Each List-Id is a campaign with its number of mails, and shows these alone, the newest first."""
+    """Each List-Id is a campaign with its number of mails, and its page lists only these, newest first."""
     for subject in ("first", "second"):
         inbox.post(written(subject=subject, list_id="<spring.acme.example>"))
     inbox.post(written(subject="other", list_id='"Other news" <other.acme.example>'))
@@ -51,7 +51,7 @@ def test_mails_are_listed_by_campaign(inbox: Inbox) -> None:
 
 
 def test_mails_are_found_by_address(inbox: Inbox) -> None:
-    """A part of the address is enough, in any case; where nobody has it, the page says so."""
+    """A search finds part of an address in any case, and the page says if none matches."""
     inbox.post(written(subject="to-ines"), to="Ines.Carvalho@example.net")
     found = inbox.get("/", address="ines.c")
     assert re.findall(r'class="subject">([\w-]+)<', found.text) == ["to-ines"]
@@ -59,7 +59,7 @@ def test_mails_are_found_by_address(inbox: Inbox) -> None:
 
 
 def test_a_long_list_has_pages(inbox: Inbox) -> None:
-    """Fifty mails stand on a page, and its links lead to all the others."""
+    """A page lists fifty mails, with links to the other pages."""
     for number in range(51):
         message = written(subject=f"n{number}", list_id="<long.acme.example>")
         inbox.sandbox.state.mailbox.store(message.as_bytes(), sender="hello@acme.example", recipients=[MIA])
@@ -74,12 +74,12 @@ def test_a_long_list_has_pages(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 12, "9" * 99])
 def test_a_page_that_cannot_be_is_no_fault(inbox: Inbox, page: str) -> None:
-    """Whatever stands in the query for a page is answered."""
+    """Any value of the query parameter for the page number is answered without an error."""
     assert inbox.get("/", page=page).status_code == 200
 
 
 def test_the_list_tells_whether_anything_came(inbox: Inbox) -> None:
-    """Who has seen the list is answered 304 until a mail arrives, and then gets the new one."""
+    """A browser that has the current list gets 304 until a mail arrives, and then the new list."""
     mark = {"If-None-Match": inbox.get("/list").headers["etag"]}
     assert inbox.http.get("/__inbox/list", headers=mark).status_code == 304
     inbox.post(written(subject="arrived"))
@@ -90,7 +90,7 @@ def test_the_list_tells_whether_anything_came(inbox: Inbox) -> None:
 
 
 def test_a_mail_is_shown_as_html_text_headers_and_source(inbox: Inbox) -> None:
-    """The four views hold what the mail says: markup in the frame only, headers decoded, the source untouched."""
+    """The four views show the mail: HTML in a frame only, headers decoded, and the source unchanged."""
     message = written("<p>Hi <b>Mia</b></p>", "Hi Mia & all\n", subject="Grüße, Mia", message_id="<a@acme.example>")
     place = inbox.post(message)
     page = inbox.get(place)
@@ -106,7 +106,7 @@ def test_a_mail_is_shown_as_html_text_headers_and_source(inbox: Inbox) -> None:
 
 
 def test_the_frame_is_isolated(inbox: Inbox) -> None:
-    """A mail's HTML runs no script, sends no form and loads nothing, by the frame's own answer and by the page."""
+    """A mail's HTML runs no script, sends no form and loads nothing, by the policies of the frame and of the page."""
     place = inbox.post(written('<link rel="preconnect" href="https://cdn.example"><script>x()</script>'))
     page, frame = inbox.get(place), inbox.get(f"{place}/html")
     (attribute,) = re.findall(r'<iframe [^>]*sandbox="([^"]*)"', page.text)
@@ -122,7 +122,7 @@ def test_the_frame_is_isolated(inbox: Inbox) -> None:
 
 
 def test_images_from_elsewhere_wait_for_a_click(inbox: Inbox) -> None:
-    """Remote images are counted and not loaded; inline ones stand in the HTML."""
+    """Remote images are counted and not loaded; inline images are shown."""
     message = written('<img src="https://img.example/a.png"><img src="cid:logo" alt="Logo">')
     message.get_payload()[1].add_related(b"\x89PNG", "image", "png", cid="<logo>")  # type: ignore[index, union-attr]
     place = inbox.post(message)
@@ -133,7 +133,7 @@ def test_images_from_elsewhere_wait_for_a_click(inbox: Inbox) -> None:
 
 
 def test_data_never_becomes_markup(inbox: Inbox) -> None:
-    """Markup in a subject, a header, a link, a campaign or a search stands on the page as text."""
+    """Markup in a subject, a header, a link, a campaign or a search is shown as text."""
     evil = '"><script>alert(1)</script>'
     message = written(f'<a href="https://acme.example/{evil}">x</a>', subject=evil, list_id=f"<{evil}>")
     message["X-Evil"] = evil
@@ -149,7 +149,7 @@ def test_data_never_becomes_markup(inbox: Inbox) -> None:
 
 
 def test_the_send_log_says_its_part(inbox: Inbox) -> None:
-    """Beside a mail stands what the send log knows of its recipient, or that it knows nothing."""
+    """Each mail shows what the send log records of its recipient, or that it records nothing."""
     known = inbox.get(inbox.post(written(message_id="<known@acme.example>")))
     unknown = inbox.get(inbox.post(written(message_id="<other@acme.example>")))
     assert '<span class="chip state-sent">sent</span>' in known.text
@@ -175,7 +175,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("content", UNREADABLE + STRANGE)
 def test_whatever_arrived_has_a_page(inbox: Inbox, content: bytes) -> None:
-    """Any bytes are shown with their source; where they cannot be taken apart, the page says so."""
+    """Any bytes are shown with their source, and if they cannot be parsed, the page says so."""
     inbox.sandbox.state.mailbox.store(content, sender="", recipients=["a@example.com"])
     place = inbox.newest()
     for view in ("html", "text", "headers", "source"):
@@ -188,7 +188,7 @@ def test_whatever_arrived_has_a_page(inbox: Inbox, content: bytes) -> None:
 
 
 def test_faults_are_told(inbox: Inbox) -> None:
-    """A mail that can be read in spite of a fault says what is wrong with it."""
+    """A mail that has a fault but can be read is shown with a note about the fault."""
     place = inbox.post(b"Subject: odd\r\nContent-Type: text/plain; charset=klingon\r\n\r\nqapla'\r\n")
     page = shown(inbox.get(place))
     assert "This mail is malformed" in page
@@ -197,7 +197,7 @@ def test_faults_are_told(inbox: Inbox) -> None:
 
 
 def test_what_is_not_there_is_said(inbox: Inbox) -> None:
-    """A mail that never came, or whose file was removed, is a page that says so."""
+    """A mail that does not exist, or whose file was removed, gives a page that says so."""
     place = inbox.post(written())
     mail = inbox.sandbox.state.mailbox.find(limit=1)[0]
     (inbox.sandbox.maildir / "new" / mail.name).unlink()
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_said(inbox: Inbox) -> None:
 
 
 def test_attachments_are_saved_and_never_shown(inbox: Inbox) -> None:
-    """What is attached is named, and comes as a file whatever it says it is."""
+    """Attachments are listed, and are always sent as downloads whatever type they declare."""
     message = written("<p>see the file</p>")
     message.add_attachment(b"<script>1</script>", maintype="text", subtype="html", filename='R"ech für.html')
     place = inbox.post(message)

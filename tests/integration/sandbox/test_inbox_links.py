@@ -1,4 +1,4 @@
-"""The links of the inbox's mails: where they open, what became of their tokens, and who may change that."""
+"""Links in the inbox's mails: where they open, the state of their tokens, and who may change it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_a_link_opens_at_the_landing_page(inbox: Inbox) -> None:
-    """The page shows the link as it was sent, and opens it here with the same path and query; others stay."""
+    """The page shows a link as it was sent, and opens it on this machine with the same path and query; others stay."""
     _, token = inbox.issue()
     url = f"https://acme.example/de/willkommen?from=a%20b&token={token}#top"
     html = (
@@ -44,7 +44,7 @@ def test_a_link_opens_at_the_landing_page(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("path", ["/welcome", "/", "/v1/welcome", "/a//b", "/static/inbox.js"])
 def test_the_landing_page_is_at_any_path(inbox: Inbox, path: str) -> None:
-    """Whatever path a campaign's link has, the landing page answers there, and knows the parameter of the token."""
+    """The landing page answers at the path of any campaign's link, and knows the parameter that holds the token."""
     _, token = inbox.issue()
     answer = inbox.http.get(
         path, params={"x": "1", "invite": token}, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -55,13 +55,13 @@ def test_the_landing_page_is_at_any_path(inbox: Inbox, path: str) -> None:
 
 
 def test_a_forged_token_reaches_the_landing_page(inbox: Inbox) -> None:
-    """A token that is none of the sandbox's is still told by its looks, so that the page can say that it is invalid."""
+    """A token that the sandbox did not issue also leads to the landing page, which can then say that it is invalid."""
     assert inbox.http.get("/welcome", params={"t": "eyJhbGciOi.x.y"}).text.endswith(" t")
     assert inbox.http.get("/welcome", params={"t": "dummy-token"}).text.endswith(" token")
 
 
 def test_clerks_api_is_not_covered_by_the_landing_page(inbox: Inbox) -> None:
-    """Requests of programs to Clerk's APIs are answered as if there were no pages."""
+    """API requests of programs are answered by Clerk's APIs and never with a landing page."""
     key = {"Authorization": f"Bearer {inbox.sandbox.secret_key}"}
     assert "keys" in inbox.http.get("/v1/jwks", headers=key).json()
     assert "keys" in inbox.http.get("/v1/jwks", headers=key | {"Accept": "text/html"}).json()
@@ -71,7 +71,7 @@ def test_clerks_api_is_not_covered_by_the_landing_page(inbox: Inbox) -> None:
 
 
 def test_looking_leaves_the_token_pending(inbox: Inbox) -> None:
-    """Neither the inbox nor the landing page spends a token by being looked at."""
+    """Opening the inbox or the landing page does not use up a token."""
     token_id, token = inbox.issue()
     place = inbox.post(written(f'<a href="https://acme.example/?token={token}">In</a>'))
     for path in (place, f"{place}/html", f"{place}/tokens", f"/?token={token}"):
@@ -81,7 +81,7 @@ def test_looking_leaves_the_token_pending(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("fate", ["used", "expired", "revoked"])
 def test_a_token_can_be_made_what_one_wants_to_see(inbox: Inbox, fate: str) -> None:
-    """A button makes a pending token used, expired or revoked; the mail then says so and offers no button."""
+    """A button makes a pending token used, expired or revoked; the mail then shows that and has no more buttons."""
     token_id, token = inbox.issue()
     place = inbox.post(written(f'<a href="https://acme.example/welcome?token={token}">In</a>'))
     before = inbox.get(f"{place}/tokens")
@@ -92,7 +92,7 @@ def test_a_token_can_be_made_what_one_wants_to_see(inbox: Inbox, fate: str) -> N
     after = inbox.http.get(f"{place}/tokens", headers={"If-None-Match": before.headers["etag"]})
     assert f"Sign-in link {fate}" in shown(after)
     assert "formaction" not in after.text
-    # A press on a page that is not up to date.
+    # A click on an outdated page.
     assert inbox.http.post(f"{place}/tokens/{token_id}/{'revoked' if fate == 'used' else 'used'}").status_code == 303
     assert f"Sign-in link {fate}" in shown(inbox.get(f"{place}/tokens"))
 
@@ -110,7 +110,7 @@ def test_a_token_can_be_made_what_one_wants_to_see(inbox: Inbox, fate: str) -> N
     ],
 )
 def test_no_other_page_changes_a_token(inbox: Inbox, headers: dict[str, str]) -> None:
-    """A form that is not the inbox's own is refused, and the token stays as it is."""
+    """A form from another page is refused, and the token is unchanged."""
     token_id, _ = inbox.issue()
     url = f"{inbox.sandbox.clerk_url}{ROOT}/mails/1/tokens/{token_id}/revoked"
     assert httpx.post(url, headers=headers, trust_env=False).status_code == 403
@@ -118,7 +118,7 @@ def test_no_other_page_changes_a_token(inbox: Inbox, headers: dict[str, str]) ->
 
 
 def test_a_token_that_there_is_not_is_said(inbox: Inbox) -> None:
-    """A token or a fate that nobody knows is answered with a page."""
+    """An unknown token or an unknown state is answered with a page that says so."""
     token_id, _ = inbox.issue()
     for path in ("sit_none/revoked", f"{token_id}/eaten"):
         assert inbox.http.post(f"{ROOT}/mails/1/tokens/{path}").status_code == 404
@@ -126,7 +126,7 @@ def test_a_token_that_there_is_not_is_said(inbox: Inbox) -> None:
 
 
 def test_no_other_host_reads_the_inbox(inbox: Inbox) -> None:
-    """A page that has bound its own name to this machine gets nothing of the inbox."""
+    """A request to the inbox with a foreign Host header (DNS rebinding) gets nothing."""
     inbox.post(written())
     answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": "evil.example"}, trust_env=False)
     assert answer.status_code == 421
@@ -136,7 +136,7 @@ def test_no_other_host_reads_the_inbox(inbox: Inbox) -> None:
 def test_without_clerks_script_the_landing_page_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where clerk-js cannot be had, the link opens a page with the sentence that says what to install."""
+    """If clerk-js is not available, the link opens a page that says what to install."""
     monkeypatch.setattr(clerkjs, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setenv("PATH", str(tmp_path))
 

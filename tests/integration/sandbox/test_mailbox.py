@@ -1,4 +1,4 @@
-"""The mail server and the mailbox: what is taken is kept byte for byte, and addresses have their fates."""
+"""The sandbox's mail server and mailbox: messages are stored byte for byte, and address tags decide their fate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MESSAGE = (
 
 
 class Client:
-    """A line-wise SMTP client that does just what a test says."""
+    """A line-based SMTP client that sends exactly what a test says."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -37,14 +37,14 @@ class Client:
 
     @classmethod
     async def connect(cls, sandbox: Sandbox) -> Client:
-        """Return a client that has said EHLO."""
+        """Return a client after EHLO."""
         client = cls(*await asyncio.open_connection("127.0.0.1", urlsplit(sandbox.smtp_url).port))
         assert (await client.reply()).startswith("220 sandbox.localhost ESMTP")
         assert (await client.say("EHLO there.example")).startswith("250-")
         return client
 
     async def reply(self) -> str:
-        """Return one reply, all its lines; an empty text is the end of the connection."""
+        """Return one reply with all its lines; an empty text means that the connection was closed."""
         lines = []
         while line := (await asyncio.wait_for(self.reader.readline(), 5)).decode():
             lines.append(line.rstrip())
@@ -58,7 +58,7 @@ class Client:
         return await self.reply()
 
     async def send(self, recipient: str, message: bytes = MESSAGE) -> str:
-        """Send a message as far as the server lets, and return the last reply."""
+        """Send a message as far as the server accepts it, and return the last reply."""
         await self.say("RSET")
         assert (await self.say("MAIL FROM:<hello@acme.example>")).startswith("250")
         refusal = await self.say(f"RCPT TO:<{recipient}>")
@@ -70,13 +70,13 @@ class Client:
         return await self.reply()
 
     async def close(self) -> None:
-        """Leave without a word."""
+        """Close the connection without QUIT."""
         self.writer.close()
         await self.writer.wait_closed()
 
 
 def test_a_message_is_kept_byte_for_byte(tmp_path: Path) -> None:
-    """A message lies in the Maildir as it was sent, dots and all, in files that only their owner reads."""
+    """A message is stored in the Maildir exactly as it was sent, in files that only their owner can read."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -99,7 +99,7 @@ def test_a_message_is_kept_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_mail_that_was_shown_elsewhere_is_still_found(tmp_path: Path) -> None:
-    """A message that a mail program moved is read where it lies now, one that it deleted is None."""
+    """A message that a mail program moved is still found, and a deleted one is None."""
     state = State(tmp_path / "state")
     name = state.mailbox.store(MESSAGE, sender="a@example.com", recipients=["b@example.com"])
     (mail,) = state.mailbox.find()
@@ -112,7 +112,7 @@ def test_a_mail_that_was_shown_elsewhere_is_still_found(tmp_path: Path) -> None:
 
 
 def test_the_mailbox_lists_and_searches(tmp_path: Path) -> None:
-    """Mails are listed the newest first, by a part of the recipient's address and by campaign."""
+    """Mails are listed newest first, and are filtered by part of the recipient's address and by campaign."""
     state = State(tmp_path / "state")
     box = state.mailbox
     assert box.last_number() == 0
@@ -130,7 +130,7 @@ def test_the_mailbox_lists_and_searches(tmp_path: Path) -> None:
 
 
 def test_pipelined_commands_are_answered_in_order(tmp_path: Path) -> None:
-    """PIPELINING is offered, and the commands of two messages in two writes get their replies in order."""
+    """PIPELINING is offered, and the commands of two messages in two writes are answered in order."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -152,7 +152,7 @@ def test_pipelined_commands_are_answered_in_order(tmp_path: Path) -> None:
 
 
 def test_a_bounce_is_refused_for_good(tmp_path: Path) -> None:
-    """`+bounce@` is answered 550 5.1.1 at RCPT, each time, and nothing is kept."""
+    """`+bounce@` is answered with 550 5.1.1 at RCPT each time, and nothing is stored."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -166,7 +166,7 @@ def test_a_bounce_is_refused_for_good(tmp_path: Path) -> None:
 
 
 def test_a_deferral_is_counted_across_restarts(tmp_path: Path) -> None:
-    """`+defer2@` is put off twice in all, whatever restarts between, then taken, and then put off afresh."""
+    """`+defer2@` is deferred twice, also across restarts, then accepted once, and then deferred again."""
 
     async def replies(number: int) -> list[str]:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -180,7 +180,7 @@ def test_a_deferral_is_counted_across_restarts(tmp_path: Path) -> None:
 
 
 def test_a_drop_is_taken_without_a_reply(tmp_path: Path) -> None:
-    """`+drop@` keeps the message and closes the connection in place of the reply."""
+    """`+drop@` stores the message and closes the connection instead of replying."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -193,7 +193,7 @@ def test_a_drop_is_taken_without_a_reply(tmp_path: Path) -> None:
 
 
 def test_a_hang_is_taken_and_never_answered(tmp_path: Path) -> None:
-    """`+hang@` keeps the message and says nothing; others are served meanwhile, and the sandbox can stop."""
+    """`+hang@` stores the message and never replies; other clients are served meanwhile, and the sandbox can stop."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -212,7 +212,7 @@ def test_a_hang_is_taken_and_never_answered(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    """A line of more than 998 characters is refused after the dot (RFC 5321 §4.5.3.1.6)."""
+    """A line of more than 998 characters is refused after the final dot (RFC 5321 §4.5.3.1.6)."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -225,7 +225,7 @@ def test_a_line_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failure_of_the_sandbox_blames_nobody(tmp_path: Path) -> None:
-    """Where a message cannot be kept, the server answers 451, and takes the next one when it can again."""
+    """If a message cannot be stored, the server answers 451, and accepts the next one when storing works again."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -253,7 +253,7 @@ def test_a_failure_of_the_sandbox_blames_nobody(tmp_path: Path) -> None:
     ],
 )
 def test_a_sender_is_read_as_the_standard_says(sandbox: Sandbox, written: str, status: str) -> None:
-    """MAIL takes plain and quoted mailboxes and the parameters offered, and no others."""
+    """MAIL accepts plain and quoted mailboxes and the offered parameters, and nothing else."""
 
     async def scenario() -> None:
         client = await Client.connect(sandbox)
@@ -265,7 +265,7 @@ def test_a_sender_is_read_as_the_standard_says(sandbox: Sandbox, written: str, s
 
 
 def test_no_mail_reaches_the_debug_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of a message is logged, not even when everything is."""
+    """No part of a message is logged, even at debug level."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -296,5 +296,5 @@ def test_no_mail_reaches_the_debug_log(tmp_path: Path, caplog: pytest.LogCapture
     ],
 )
 def test_a_fate_is_asked_for_by_a_tag(address: str, fate: Fate) -> None:
-    """Only the tags of the local part are read, in any case, one or several."""
+    """Only tags of the local part count, in any case, one or several."""
     assert fate_of(address) == fate

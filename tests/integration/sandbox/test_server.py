@@ -1,4 +1,4 @@
-"""The sandbox as a whole: it starts, stops and starts again where it was, and keeps to itself."""
+"""The sandbox as a whole: starting, stopping, restarting with its data, and keeping its data private."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_sandbox_imports_nothing_of_the_rest() -> None:
 
 
 def test_it_stops_without_a_trace(tmp_path: Path) -> None:
-    """A sandbox that is left with clients connected ends its thread and its sockets, and warns of nothing."""
+    """Stopping with clients connected ends its thread and closes its sockets, without a warning."""
     before = threading.active_count()
 
     async def scenario() -> tuple[int, int]:
@@ -67,7 +67,7 @@ def test_it_stops_without_a_trace(tmp_path: Path) -> None:
 
 
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Keys, people and tokens outlive a restart."""
+    """Keys, people and tokens survive a restart."""
 
     async def serve(body: dict[str, str] | None) -> tuple[str, str, httpx.Response]:
         async with Sandbox(tmp_path / "state") as sandbox:
@@ -87,7 +87,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_two_may_share_a_folder(tmp_path: Path) -> None:
-    """Two sandboxes on one folder have the same keys and see each other's people and mail at once."""
+    """Two sandboxes in one folder have the same keys, and each sees the other's people and mail at once."""
 
     async def scenario() -> None:
         folder = tmp_path / "state"
@@ -102,7 +102,7 @@ def test_two_may_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_its_keys_look_like_clerks(tmp_path: Path) -> None:
-    """The keys are test keys, the publishable one of a development host, and every sandbox has its own."""
+    """The keys are test keys, the publishable key names a development host, and every sandbox has its own keys."""
 
     async def keys(folder: str) -> tuple[str, str]:
         async with Sandbox(tmp_path / folder) as sandbox:
@@ -116,7 +116,7 @@ def test_its_keys_look_like_clerks(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    """A port that somebody else has raises EADDRINUSE with the address, and leaves nothing open."""
+    """If its port is in use, it raises EADDRINUSE with the address, and leaves no socket open."""
 
     async def serve(**ports: int) -> None:
         async with Sandbox(tmp_path / "state", **ports):  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 def test_everything_in_its_folder_is_private(tmp_path: Path) -> None:
-    """The folder and all in it can be read by their owner only, also while it serves, and git ignores it."""
+    """The folder and all its files are readable only by their owner, also while it runs, and git ignores the folder."""
     folder = tmp_path / "deep" / "state"
 
     async def scenario() -> None:
@@ -153,7 +153,7 @@ def test_everything_in_its_folder_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["state", "state/sandbox.db", "state/sandbox.db-wal", "state/mail"])
 def test_no_symbolic_link_is_followed(tmp_path: Path, link: str) -> None:
-    """A symbolic link in the place of the folder or of a file in it is refused with a sentence."""
+    """A symbolic link in place of the folder or of a file in it is refused with an error message."""
     target = tmp_path / "target"
     target.mkdir()
     path = tmp_path / link
@@ -171,7 +171,7 @@ def test_no_symbolic_link_is_followed(tmp_path: Path, link: str) -> None:
 
 
 def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
-    """A file of something else, or of another version, is refused with a sentence and not touched."""
+    """A state file of another program or version is refused with an error message and not changed."""
     file = tmp_path / "sandbox.db"
 
     async def serve() -> None:
@@ -191,7 +191,7 @@ def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_state_that_fails_is_answered_as_clerk_does(tmp_path: Path) -> None:
-    """Where the state cannot be read any longer, both APIs answer 500 in Clerk's form."""
+    """If the state can no longer be read, both APIs answer 500 in Clerk's form."""
 
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state") as sandbox:

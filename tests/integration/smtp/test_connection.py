@@ -1,4 +1,4 @@
-"""One connection: what each answer, and each way of not answering, means for the message that is under way."""
+"""One SMTP connection: what each reply, or missing reply, means for the message being sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ways = pytest.mark.parametrize("capabilities", [PIPELINED, LOCKSTEP], ids=["pipe
 
 
 def one_message(*faults: Fault, capabilities: tuple[str, ...] = PIPELINED) -> tuple[object, SmtpServer]:
-    """Return what becomes of one message at a server with these faults, and the server."""
+    """Return the outcome of one message at a server with these faults, and the server."""
 
     async def run(server: SmtpServer) -> object:
         connection = await connector(server, QUICK).connect()
@@ -39,7 +39,7 @@ def one_message(*faults: Fault, capabilities: tuple[str, ...] = PIPELINED) -> tu
 
 
 def is_fate(outcome: object, expected: object) -> bool:
-    """Return whether an outcome is the expected one: a receipt's code, a scope of `later`, or a class of errors."""
+    """Return whether an outcome is as expected: a receipt's code, a scope of `later`, or a class of errors."""
     if isinstance(expected, int):
         return isinstance(outcome, Receipt) and outcome.code == expected
     if isinstance(expected, Scope):
@@ -86,7 +86,7 @@ def is_fate(outcome: object, expected: object) -> bool:
     ids=str,
 )
 def test_answers_to_the_final_dot(action: Action, expected: object, capabilities: tuple[str, ...]) -> None:
-    """Any 2xx is an acceptance, 4xx and 5xx are a refusal, and everything else leaves the message uncertain."""
+    """Any 2xx means accepted, 4xx and 5xx mean refused, and everything else leaves the message uncertain."""
     outcome, _ = one_message(Fault("dot", action), capabilities=capabilities)
     assert is_fate(outcome, expected), outcome
 
@@ -140,7 +140,7 @@ def test_answers_to_the_final_dot(action: Action, expected: object, capabilities
     ids=str,
 )
 def test_answers_before_the_message(at: str, action: Action, expected: object, capabilities: tuple[str, ...]) -> None:
-    """Whatever goes wrong before 354, nothing was sent, and no byte of the message is given away."""
+    """After any fault before 354 nothing was sent, not a single byte of the message."""
     outcome, server = one_message(Fault(at, action), capabilities=capabilities)
     assert is_fate(outcome, expected), outcome
     assert server.events("accept", "dot") == []
@@ -164,7 +164,7 @@ def test_answers_before_the_message(at: str, action: Action, expected: object, c
 def test_a_refusal_does_not_harm_the_next(
     fault: Fault, capabilities: tuple[str, ...], *, data_after_refusal: bool
 ) -> None:
-    """After a refused message the same connection carries the next one, and nobody gets a message that was refused."""
+    """After a refused message the connection sends the next one, and the refused message is not delivered."""
     # with 354 to a refused envelope (RFC 2920 §3.1) only a lone dot ends the transaction
 
     async def run(server: SmtpServer) -> None:
@@ -184,7 +184,7 @@ def test_a_refusal_does_not_harm_the_next(
 @ways
 @pytest.mark.parametrize("at", ["mail", "rcpt", "data", "dot"])
 def test_a_line_that_nobody_asked_for_shifts_no_reply(at: str, capabilities: tuple[str, ...]) -> None:
-    """An extra line in the middle ends the connection; it is never taken for the answer to something else."""
+    """An unexpected line ends the connection and is never taken for the reply to another command."""
     outcome, server = one_message(Fault(at, Extra("250 by the way"), times=1), capabilities=capabilities)
     if at == "dot":
         assert is_fate(outcome, 250)

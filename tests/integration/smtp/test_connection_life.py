@@ -1,4 +1,4 @@
-"""A connection's life: one message after the other, to the byte, and its end."""
+"""The life of an SMTP connection: several messages, each byte for byte, and its end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ways = pytest.mark.parametrize("capabilities", [PIPELINED, LOCKSTEP], ids=["pipe
 def test_a_used_connection_that_ends_at_mail_blames_nobody(
     action: Action, expected: type[Exception], capabilities: tuple[str, ...]
 ) -> None:
-    """A connection that has served and ends at the next MAIL has begun nothing: another one may take the message."""
+    """If a used connection ends at the next MAIL, nothing was begun, and another connection may take the message."""
 
     async def run(server: SmtpServer) -> object:
         connection = await connector(server).connect()
@@ -75,7 +75,7 @@ def test_a_used_connection_that_ends_at_mail_blames_nobody(
     "action", [Reply("421 4.4.2 idle too long", close=True), Raw("250 hello?\r\n"), Drop(), Reset()]
 )
 def test_the_end_of_an_idle_connection_is_seen(action: Action) -> None:
-    """A connection that is closed, or spoken on out of turn, while it is idle is of no more use, and says so."""
+    """An idle connection that is closed, or on which the server sends data, is marked as ended."""
 
     async def run(server: SmtpServer) -> None:
         connection = await connector(server).connect()
@@ -106,7 +106,7 @@ def test_the_end_of_an_idle_connection_is_seen(action: Action) -> None:
     ids=["nothing", "a dot", "dots", "a dot first", "dots about", "commands", "much"],
 )
 def test_the_message_arrives_to_the_byte(body: bytes, capabilities: tuple[str, ...]) -> None:
-    """Whatever stands in the message, lone dots and commands too, it arrives as it was given."""
+    """Any message, even with lone dots and SMTP commands in it, arrives unchanged."""
 
     async def run(server: SmtpServer) -> None:
         connection = await connector(server, PATIENT).connect()
@@ -122,7 +122,7 @@ def test_the_message_arrives_to_the_byte(body: bytes, capabilities: tuple[str, .
 
 @pytest.mark.parametrize("capabilities", [("PIPELINING",), ("PIPELINING", "8BITMIME")])
 def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
-    """SIZE and BODY=8BITMIME are said only to a server that offered them."""
+    """SIZE and BODY=8BITMIME are used only if the server offers them."""
 
     async def run(server: SmtpServer) -> None:
         connection = await connector(server).connect()
@@ -138,11 +138,11 @@ def test_only_what_is_offered_is_used(capabilities: tuple[str, ...]) -> None:
         assert accepted(server) == [ADA]
 
 
-# -- against a peer that the test itself is ----------------------------------------------------------------------
+# -- against a server played by the test itself ------------------------------------------------------------------
 
 
 async def saying(theirs: socket.socket, replies: bytes) -> bytes:
-    """Return what had arrived when these replies were sent; it is still there to be read."""
+    """Return what had arrived when these replies were sent, without removing it from the socket."""
     await settled()
     heard = theirs.recv(65536, socket.MSG_PEEK)
     await asyncio.get_running_loop().sock_sendall(theirs, replies)
@@ -151,7 +151,7 @@ async def saying(theirs: socket.socket, replies: bytes) -> bytes:
 
 @asynccontextmanager
 async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.socket]]:
-    """Yield a connection at which the server waits for the message, and the server's end of it."""
+    """Yield a connection whose server waits for the message, and the server's socket."""
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
     loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ async def at_354(timeouts: Timeouts) -> AsyncIterator[tuple[Connection, socket.s
 
 
 def test_nothing_follows_the_dot_before_its_reply() -> None:
-    """After the message only the dot is written, and after its reply the connection is ready for the next one."""
+    """After the body only the dot is written, and after its reply the connection is ready for the next message."""
 
     async def run() -> None:
         async with at_354(Timeouts()) as (connection, theirs):
@@ -185,7 +185,7 @@ def test_nothing_follows_the_dot_before_its_reply() -> None:
 
 
 def test_a_server_that_stops_reading_is_left() -> None:
-    """A message that the server does not take off our hands in time was not sent."""
+    """If the server does not read the message in time, the message was not sent."""
 
     async def run() -> None:
         async with at_354(Timeouts(body=0.1)) as (connection, _):
@@ -197,7 +197,7 @@ def test_a_server_that_stops_reading_is_left() -> None:
 
 @pytest.mark.parametrize("last_words", [b"", b"421 4.3.2 shutting down\r\n", b"250 by the way\r\n", b"nonsense\r\n"])
 def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) -> None:
-    """A server that leaves, or speaks, before the final dot has not got the message; its last words are kept."""
+    """If the server closes or replies before the final dot, no dot is written, and its last words are kept."""
 
     async def run() -> None:
         async with at_354(Timeouts()) as (connection, theirs):
@@ -216,7 +216,7 @@ def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) 
 @pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize("last_words", [b"", b"421 4.3.2 shutting down\r\n", b"nonsense\r\n"])
 def test_what_came_amid_the_message_is_heard_before_the_dot(last_words: bytes, *, uvloop: bool) -> None:
-    """Where nothing is waited for between body and dot, the loop still looks whether the server left or spoke."""
+    """Before the dot is written the connection always checks whether the server closed or replied."""
 
     async def run() -> None:
         async with at_354(Timeouts()) as (connection, theirs):
@@ -232,7 +232,7 @@ def test_what_came_amid_the_message_is_heard_before_the_dot(last_words: bytes, *
 
 
 def test_an_answer_that_comes_too_late_is_nobodys() -> None:
-    """What arrives after the wait for the reply to the dot is over changes nothing."""
+    """A reply that arrives after the timeout of the final dot is ignored."""
 
     async def run() -> None:
         async with at_354(Timeouts(dot=0.05)) as (connection, theirs):
@@ -249,7 +249,7 @@ def test_an_answer_that_comes_too_late_is_nobodys() -> None:
 
 
 def test_taking_leave_waits_for_nothing() -> None:
-    """QUIT is written, and the connection is closed, whether the server answers or not."""
+    """QUIT is written and the connection closed, whether or not the server answers."""
 
     async def run() -> None:
         async with at_354(Timeouts()) as (connection, theirs):

@@ -1,4 +1,4 @@
-"""From a server's address to a logged-in connection: TLS that can be trusted, a login, or a refusal with a reason."""
+"""Connecting: from a server's address to a logged-in connection with trusted TLS, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOGIN = ("hello@acme.example", "p4ss w0rd/%ü")
 
 
 def dialled(server: SmtpServer) -> Features | CampaignError:
-    """Return what the server offered once it carried a message, or why no connection came to be."""
+    """Return what the server offered after a message was sent, or why no connection was made."""
 
     async def run() -> Features:
         connection = await connector(server).connect()
@@ -45,14 +45,14 @@ def dialled(server: SmtpServer) -> Features | CampaignError:
 
 
 def said(server: SmtpServer, *names: str) -> int:
-    """Return how many events of these names there were."""
+    """Return how many events with these names there were."""
     return len(server.events(*names))
 
 
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
 @pytest.mark.parametrize("mechanisms", [("PLAIN",), ("LOGIN",), ("PLAIN", "LOGIN"), ("CRAM-MD5", "LOGIN")], ids=str)
 def test_a_login_over_every_kind_of_tls(tls: str, mechanisms: tuple[str, ...]) -> None:
-    """User and password arrive as the URL means them, and under TLS unless there is none."""
+    """User and password are decoded from the URL and sent over TLS, unless the URL switches TLS off."""
     script = SmtpScript(tls=tls, credentials=LOGIN, mechanisms=mechanisms, auth_required=True)
     with SmtpServer(script) as server:
         assert isinstance(dialled(server), Features)
@@ -65,7 +65,7 @@ def test_a_login_over_every_kind_of_tls(tls: str, mechanisms: tuple[str, ...]) -
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 @pytest.mark.parametrize("certificate", ["self-signed", "expired", "wrong-host", "untrusted"])
 def test_a_certificate_that_cannot_be_trusted(tls: str, certificate: Certificate) -> None:
-    """A bad certificate refuses us, and neither password nor sender is told to whoever shows it."""
+    """With an untrusted certificate the run stops, and neither password nor sender is sent."""
     script = SmtpScript(tls=tls, certificate=certificate, credentials=LOGIN)
     with SmtpServer(script) as server:
         outcome = dialled(server)
@@ -76,7 +76,7 @@ def test_a_certificate_that_cannot_be_trusted(tls: str, certificate: Certificate
 
 
 def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a context of its own the dialer trusts what the system does; `SSL_CERT_FILE` says what that is."""
+    """Without its own TLS context the connector trusts the system's certificates, or those in `SSL_CERT_FILE`."""
 
     async def run(server: SmtpServer) -> None:
         connection = await Connector(parse_smtp_url(server.url), PATIENT).connect()
@@ -103,7 +103,7 @@ def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytes
     ids=["454", "502", "injected line", "injected EHLO", "stripped", "HELO only"],
 )
 def test_starttls_is_required(faults: tuple[Fault, ...], reason: str) -> None:
-    """Without STARTTLS, or with anything odd about it, nothing is said in clear: no login, no sender."""
+    """If STARTTLS is missing or misbehaves, neither login nor sender is sent in clear."""
     with SmtpServer(SmtpScript(faults=faults, tls="starttls", credentials=LOGIN)) as server:
         outcome = dialled(server)
         assert isinstance(outcome, ServiceRefusesError), outcome
@@ -113,7 +113,7 @@ def test_starttls_is_required(faults: tuple[Fault, ...], reason: str) -> None:
 
 
 def test_starttls_where_the_server_has_none() -> None:
-    """A server in clear is refused by a URL that asks for STARTTLS."""
+    """A URL that asks for STARTTLS does not accept a server without TLS."""
     with SmtpServer(SmtpScript(credentials=LOGIN)) as server:
         url = server.url.removesuffix("?tls=none")
         with pytest.raises(ServiceRefusesError, match="STARTTLS is not offered"):
@@ -135,7 +135,7 @@ def test_starttls_where_the_server_has_none() -> None:
     ids=["wrong password", "530", "534", "no mechanism", "no AUTH", "554 greeting", "550 to EHLO"],
 )
 def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
-    """A server that refuses login or greeting for good refuses us; the sentence says what it said, and no password."""
+    """If the server refuses login or greeting for good, the run stops with the server's words, without the password."""
     with SmtpServer(script) as server:
         url = f"smtp://hello%40acme.example:p4ss%20w0rd%2F%25%C3%BC@127.0.0.1:{server.port}?tls=none"
         with pytest.raises(ServiceRefusesError, match=reason) as caught:
@@ -174,7 +174,7 @@ def test_a_refusal_is_final(script: SmtpScript, reason: str) -> None:
     ids=str,
 )
 def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What may be mended by waiting is the server's matter, whoever's mail waits, and ends within the deadline."""
+    """A fault that may pass is a fault of the server and not of the message, and ends within the deadline."""
     monkeypatch.setattr("campaign.smtp.connector._STEP_TIMEOUT_S", 0.3)
     tls = "starttls" if at == "starttls" else "none"
     with SmtpServer(SmtpScript(faults=(Fault(at, action),), credentials=LOGIN, tls=tls)) as server:
@@ -186,7 +186,7 @@ def test_a_server_that_is_not_ready(at: str, action: Action, monkeypatch: pytest
 
 @contextmanager
 def gone_after(*parts: bytes) -> Iterator[int]:
-    """Serve one connection: say each part and hear something, then close."""
+    """Serve one connection: send each part, read after each, then close."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
 
         def serve() -> None:
@@ -215,7 +215,7 @@ def gone_after(*parts: bytes) -> Iterator[int]:
     ids=["at once", "amid an implicit handshake", "at STARTTLS", "amid the handshake", "with 421 to STARTTLS"],
 )
 def test_a_server_that_leaves_on_the_way_to_tls(scheme: str, parts: list[bytes]) -> None:
-    """A connection lost before TLS stands is a server that is not ready, and no matter of trust."""
+    """A connection that is lost before TLS is set up means that the server is not ready, not that it is untrusted."""
     with gone_after(*parts) as port, pytest.raises(TransientError) as caught:
         asyncio.run(Connector(parse_smtp_url(f"{scheme}://127.0.0.1:{port}"), PATIENT).connect())
     assert caught.value.scope is Scope.SERVER

@@ -1,4 +1,4 @@
-"""The intent is durable before the final dot: a message without one is not sent, and one with it is sent once."""
+"""The intent is durable before the final dot: without it a message is not sent, and with it it is sent once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("capabilities", [("PIPELINING",), ()], ids=["pipelined", "lockstep"])
 def test_the_intent_comes_after_the_body_and_before_the_dot(capabilities: tuple[str, ...]) -> None:
-    """When the intent is made durable the server has the message and lacks the dot; it gets the dot afterwards."""
+    """The intent is written after the body was sent and before the final dot."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server)
@@ -54,7 +54,7 @@ def test_the_intent_comes_after_the_body_and_before_the_dot(capabilities: tuple[
     ],
 )
 def test_a_message_whose_intent_failed_is_not_sent(error: CampaignError) -> None:
-    """Without a durable intent no dot is written; its connection ends, and other messages go over another one."""
+    """If the intent fails, no dot is written, the connection ends, and other messages use another connection."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server, limit=1)
@@ -75,7 +75,7 @@ def test_a_message_whose_intent_failed_is_not_sent(error: CampaignError) -> None
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Reply("421 4.3.2 closing", close=True)], ids=str)
 def test_a_connection_lost_amid_the_message_is_a_plain_retry(action: Action) -> None:
-    """A server that leaves while the intent is made durable gets no dot, and the message is not in doubt."""
+    """If the server closes while the intent is written, no dot follows, and the message is retried, not uncertain."""
 
     async def run(server: SmtpServer) -> Receipt | CampaignError:
         post = Post(server)
@@ -98,7 +98,7 @@ def test_a_connection_lost_amid_the_message_is_a_plain_retry(action: Action) -> 
 @pytest.mark.parametrize("tls", ["none", "starttls"])
 @pytest.mark.parametrize("action", [Drop(), Reset(), Reply("421 4.3.2 closing", close=True)], ids=str)
 def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: str, *, uvloop: bool) -> None:
-    """Though the loop did something else when the server left amid the message, the message is not in doubt."""
+    """If the server closes while the event loop is busy, no dot is written, and the message is not uncertain."""
 
     async def run(server: SmtpServer) -> Receipt | CampaignError:
         post = Post(server, limit=1)
@@ -121,7 +121,7 @@ def test_an_end_that_a_busy_loop_has_not_read_yet_is_seen(action: Action, tls: s
 
 
 class Intents:
-    """The intents of many messages, each of which the disk takes a while for, and what was open at the same time.
+    """The intents of many messages, each with a slow write, and how many were open at once.
 
     Args:
         server: where the messages go.
@@ -140,7 +140,7 @@ class Intents:
     async def send(
         self, post: Post, number: int, fail: Callable[[int], CampaignError | None]
     ) -> Receipt | CampaignError:
-        """Return what becomes of a message whose intent fails with what `fail` returns."""
+        """Return the outcome of a message; its intent fails with the error that `fail` returns, if any."""
 
         async def before_dot() -> None:
             self.made.append(number)
@@ -165,7 +165,7 @@ def with_intents(
     seconds: float = 0.01,
     fail: Callable[[int], CampaignError | None] = lambda _: None,
 ) -> tuple[Counter[object], Intents]:
-    """Return what becomes of messages that share two connections, and their intents."""
+    """Return the outcomes of messages that share two connections, and their intents."""
 
     async def run() -> list[Receipt | CampaignError]:
         post = Post(server, limit=2)
@@ -181,7 +181,7 @@ def with_intents(
 @pytest.mark.parametrize("seconds", [0.0, 0.01], ids=["fast disk", "slow disk"])
 @pytest.mark.parametrize("delay", [0.0, 0.02], ids=["fast server", "slow server"])
 def test_no_intent_is_made_ahead(delay: float, seconds: float) -> None:
-    """Each intent is made once, when its own message is at the server, and no more of them than connections at once."""
+    """Each intent is written once, after its message's body, and at most one per connection is open."""
     with SmtpServer(SmtpScript(faults=(Fault("dot", Delay(delay)),))) as server:
         outcomes, intents = with_intents(server, 40, seconds=seconds)
         assert outcomes == {RECEIPT: 40}
@@ -190,7 +190,7 @@ def test_no_intent_is_made_ahead(delay: float, seconds: float) -> None:
 
 
 def test_an_intent_that_failed_stops_its_message_only() -> None:
-    """A message whose intent failed is not sent, and all others are."""
+    """If an intent fails, only its own message is not sent."""
     with SmtpServer() as server:
         outcomes, _ = with_intents(server, 60, fail=lambda each: TransientError("too old") if each % 5 == 0 else None)
         assert outcomes == {RECEIPT: 48, Scope.RECIPIENT: 12}
@@ -212,7 +212,7 @@ def test_an_intent_that_failed_stops_its_message_only() -> None:
     ids=str,
 )
 def test_faults_leave_no_more_intents_without_an_outcome(fault: Fault) -> None:
-    """Whatever ends a connection, also while an intent is made on it, the next message waits for that one's outcome."""
+    """If a connection ends, even while an intent is written, the next intent waits for that message's outcome."""
     with SmtpServer(SmtpScript(faults=(fault,))) as server:
         outcomes, intents = with_intents(server, 60)
         assert outcomes[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
@@ -228,7 +228,7 @@ def dots(server: SmtpServer) -> list[dict[str, Any]]:
 
 
 def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
-    """It left while the loop was busy, so that it has not been read yet; the message is not in doubt."""
+    """If the server closes after 354 while the event loop is busy, no dot is written and no message is uncertain."""
 
     async def run(server: SmtpServer) -> list[Receipt | CampaignError]:
         def work() -> None:
@@ -249,7 +249,7 @@ def test_a_server_that_leaves_right_after_its_354_gets_no_dot() -> None:
 
 @pytest.mark.parametrize("capabilities", [("PIPELINING",), ()], ids=["pipelined", "lockstep"])
 def test_nothing_is_written_between_the_dot_and_its_reply(capabilities: tuple[str, ...]) -> None:
-    """However many messages wait while a server takes its time, none of their bytes follow another one's dot."""
+    """While a server has not yet replied to a dot, no byte of another message is written to that connection."""
 
     async def run(server: SmtpServer) -> Counter[object]:
         post = Post(server, limit=2)

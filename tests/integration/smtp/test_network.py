@@ -1,4 +1,4 @@
-"""Servers that cannot be reached, and what those that can be reached offer."""
+"""Servers that cannot be reached, and the capabilities of those that can."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.smtp_transactions import PATIENT, connector, violations
 
 
 def test_nobody_listens() -> None:
-    """A refused connection is the server's matter and may be mended by waiting."""
+    """A refused connection is a temporary fault of the server."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached") as caught:
@@ -30,11 +30,11 @@ def test_nobody_listens() -> None:
 
 
 def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not even take the connection is given up after the deadline."""
+    """A server that does not accept the connection is given up after the deadline."""
     monkeypatch.setattr("campaign.smtp.connector._STEP_TIMEOUT_S", 0.3)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening, ExitStack() as crowd:
         address = listening.getsockname()
-        for _ in range(2):  # the queue is full, and who comes next hears nothing
+        for _ in range(2):  # the queue is full, so the next client gets no answer
             waiting = crowd.enter_context(closing(socket.socket()))
             waiting.settimeout(0)
             waiting.connect_ex(address)
@@ -44,7 +44,7 @@ def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_few_file_descriptors() -> None:
-    """A machine that has no descriptor left has no connection for now, and one when there is a descriptor again."""
+    """Without a free file descriptor a connection fails temporarily, and succeeds when one is free again."""
 
     async def run(server: SmtpServer) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -64,7 +64,7 @@ def test_too_few_file_descriptors() -> None:
 
 
 def test_there_is_no_such_host() -> None:
-    """A host name that does not exist is a wrong setting."""
+    """A host name that does not exist is reported as a wrong setting."""
     with pytest.raises(ServiceRefusesError, match=r"no host mail\.invalid; check CAMPAIGN_SMTP_URL"):
         asyncio.run(Connector(parse_smtp_url("smtps://mail.invalid"), PATIENT).connect())
 
@@ -82,7 +82,7 @@ def test_there_is_no_such_host() -> None:
     ids=["all", "no PIPELINING", "HELO only", "SIZE without a limit", "lower case"],
 )  # fmt: skip
 def test_what_the_server_offers_is_known(script: SmtpScript, features: Features) -> None:
-    """The connection knows what its server offers, and uses HELO where there is no EHLO."""
+    """The connection knows the server's capabilities, and uses HELO if EHLO is refused."""
     with SmtpServer(script) as server:
         outcome = asyncio.run(_features(server))
         assert outcome == features
@@ -96,7 +96,7 @@ async def _features(server: SmtpServer) -> Features:
 
 
 def test_features_after_the_upgrade_count() -> None:
-    """What a server offers under TLS counts, not what it (or somebody) offered in clear before."""
+    """Capabilities offered under TLS count, and those offered in clear before it do not."""
     fault = Fault("ehlo", Reply("250-mail.example\n250-STARTTLS\n250 SIZE 1"), times=1)
     with SmtpServer(SmtpScript(faults=(fault,), tls="starttls", size=5000)) as server:
         outcome = asyncio.run(_features(server))
@@ -104,7 +104,7 @@ def test_features_after_the_upgrade_count() -> None:
 
 
 def test_a_slow_server_is_waited_for() -> None:
-    """A delay within the deadline does no harm."""
+    """A delay within the deadline is not a fault."""
     faults = tuple(Fault(at, Delay(0.05)) for at in ("connect", "ehlo", "auth"))
     with SmtpServer(SmtpScript(faults=faults, credentials=("me", "pw"))) as server:
         assert asyncio.run(_features(server)).pipelining

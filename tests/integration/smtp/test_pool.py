@@ -1,4 +1,4 @@
-"""Many messages over a few connections: each is carried once, whatever the server does to the connections."""
+"""The connection pool: many messages over few connections, each sent once whatever the server does."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ONE_BY_ONE = ("8BITMIME",)
 
 
 class Behind:
-    """Several servers behind one name: each connection is to the next of them."""
+    """Several servers behind one name: each new connection goes to the next of them."""
 
     def __init__(self, connectors: Iterator[Connector]) -> None:
         self._connectors = connectors
 
     async def connect(self) -> Connection:
-        """Return a connection to the next one."""
+        """Return a connection to the next server."""
         return await next(self._connectors).connect()
 
 
 def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[object], SmtpServer]:
-    """Return what became of so many messages at a server."""
+    """Return the outcomes of several messages at one server."""
 
     async def run() -> list[Receipt | CampaignError]:
         post = Post(server, limit=limit)
@@ -52,7 +52,7 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
     with SmtpServer(script) as server:
         outcomes = asyncio.run(run())
         assert violations(server) == []
-        # nobody got two, and nobody got one whose outcome does not allow for it
+        # each message was accepted at most once, and only if its outcome allows it
         got = Counter(accepted(server))
         assert set(got.values()) <= {1}
         for each, outcome in enumerate(outcomes):
@@ -87,20 +87,20 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
 def test_each_message_has_its_own_fate(
     faults: tuple[Fault, ...], expected: dict[object, int], capabilities: tuple[str, ...]
 ) -> None:
-    """Whatever ends connections and refuses messages, all others are carried, each once."""
+    """If faults end connections and refuse messages, all other messages are still sent, each once."""
     found, _ = posted(SmtpScript(faults=faults, capabilities=capabilities), 40)
     assert found == expected
 
 
 def test_connections_are_used_again() -> None:
-    """No more connections than allowed are opened, and they serve all messages."""
+    """Connections are reused, and no more are opened than allowed."""
     found, server = posted(SmtpScript(), 200, limit=3)
     assert found == {RECEIPT: 200}
     assert len(server.events("open")) == 3
 
 
 def test_no_second_connection_before_the_first_has_logged_in() -> None:
-    """Until one connection has logged in, no second one is opened."""
+    """No second connection is opened until the first one has logged in."""
     script = SmtpScript(credentials=("me", "pw"), faults=(Fault("auth", Delay(0.1)),))
     _, server = posted(script, 20)
     second_open = [event["t"] for event in server.events("open")][1]
@@ -116,7 +116,7 @@ def test_no_second_connection_before_the_first_has_logged_in() -> None:
     ids=["wrong password", "535"],
 )
 def test_a_refused_login_is_not_tried_again(script: SmtpScript) -> None:
-    """When the first login is refused all messages are given back, nobody is to blame, and no second try is made."""
+    """If the first login is refused, all messages are returned without a fault of theirs, and no second try is made."""
 
     async def run(server: SmtpServer) -> Counter[object]:
         url = f"smtp://me:pw@127.0.0.1:{server.port}?tls=none"
@@ -130,7 +130,7 @@ def test_a_refused_login_is_not_tried_again(script: SmtpScript) -> None:
 
 
 def test_a_login_refused_mid_run_stops_it() -> None:
-    """A login that is refused beside open connections is not tried again, and the next message hears of it."""
+    """A login that is refused while other connections are open is not retried, and the next message gets the error."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server, limit=10)
@@ -147,20 +147,20 @@ def test_a_login_refused_mid_run_stops_it() -> None:
 
 @pytest.mark.parametrize("reply", ["530 5.7.0 authentication required", "535 5.7.8 expired"])
 def test_authentication_lost_mid_run_blames_nobody(reply: str) -> None:
-    """A server that wants another login in the middle refuses us."""
+    """If the server requires a new login in the middle, the run stops, and no message is at fault."""
     found, _ = posted(SmtpScript(faults=(Fault("mail", Reply(reply), skip=3),)), 12, limit=1)
     assert found == {RECEIPT: 3, ServiceRefusesError: 9}
 
 
 def test_a_server_that_allows_fewer_connections() -> None:
-    """Connections settle at what the server allows, with no storm of tries and nobody to blame."""
+    """The pool settles at the number of connections that the server allows, without many retries."""
     found, server = posted(SmtpScript(connections=2, faults=(Fault("dot", Delay(0.005)),)), 100, limit=10)
     assert found == {RECEIPT: 100}
     assert len(server.events("refuse")) <= 2
 
 
 def test_one_connection_more_is_tried_later() -> None:
-    """Where the server allowed fewer connections than configured, another one is tried after a minute."""
+    """If the server allowed fewer connections than configured, one more is tried after a minute."""
 
     async def run(server: SmtpServer) -> list[int]:
         clock = FakeClock()
@@ -175,12 +175,12 @@ def test_one_connection_more_is_tried_later() -> None:
 
     refused = Fault("connect", Reply("421 4.7.0 one connection only", close=True), skip=1, times=1)
     with SmtpServer(SmtpScript(faults=(refused,))) as server:
-        # the second one is refused, then left alone, then taken
+        # the second one is refused, then not tried for a while, then accepted
         assert asyncio.run(run(server)) == [2, 2, 3]
 
 
 def test_the_pool_takes_leave() -> None:
-    """At the end every idle connection says QUIT."""
+    """When the pool closes, every idle connection sends QUIT."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server, limit=3)
@@ -207,7 +207,7 @@ def test_the_pool_takes_leave() -> None:
     ids=str,
 )
 def test_a_server_that_is_not_ready_blames_nobody(fault: Fault) -> None:
-    """While the server takes nothing all messages come back as its matter."""
+    """While the server is not ready, all messages are returned with a fault of the server."""
     found, _ = posted(SmtpScript(faults=(fault,)), 10)
     assert found == {Scope.SERVER: 10}
 
@@ -216,7 +216,7 @@ def test_a_server_that_is_not_ready_blames_nobody(fault: Fault) -> None:
     "action", [Reply("421 4.4.2 idle", close=True), Raw("250 hello?\r\n"), Drop(), Reset()], ids=str
 )
 def test_what_happens_while_idle_harms_nobody(action: Action) -> None:
-    """A connection that ends, or is spoken on, between messages is replaced by another one."""
+    """An idle connection that is closed, or on which the server sends data, is replaced by a new one."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server)
@@ -232,7 +232,7 @@ def test_what_happens_while_idle_harms_nobody(action: Action) -> None:
 
 
 def test_a_message_over_size_is_refused_before_data() -> None:
-    """A message that is larger than the server says fails with both numbers, and nothing of it is sent."""
+    """A message above the server's SIZE fails with both sizes, and no byte of it is sent."""
 
     async def run(server: SmtpServer) -> None:
         post = Post(server)
@@ -249,7 +249,7 @@ def test_a_message_over_size_is_refused_before_data() -> None:
 
 
 def test_a_server_gets_only_what_it_offers_to_take() -> None:
-    """Of servers behind one name one without 8BITMIME gets no 8-bit text: it comes back, and the pool asks for none."""
+    """If one server behind a name lacks 8BITMIME, it gets no 8-bit message, and the pool then asks for 7-bit."""
 
     async def run(rich: SmtpServer, poor: SmtpServer) -> None:
         connectors = iter([connector(rich), connector(poor)])
@@ -276,7 +276,7 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
 
 
 def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
-    """A message that is too large for one of them fails before it is begun, whichever connection was opened last."""
+    """A message above the smallest SIZE of the servers behind one name fails before it is begun, on any connection."""
 
     async def run(small: SmtpServer, large: SmtpServer) -> None:
         connectors = iter([connector(small), connector(large)])

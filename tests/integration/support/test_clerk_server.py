@@ -1,4 +1,4 @@
-"""The scripted Clerk does what its script says and records it before it answers."""
+"""The scripted Clerk follows its script and records each event before it answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def faulty(*faults: Fault) -> ClerkServer:
 
 
 def test_a_token_is_made_and_recorded(http: httpx.Client) -> None:
-    """The answer has Clerk's fields and content type; the record knows the token before the client does."""
+    """The answer has Clerk's fields and content type, and the token is recorded before the client gets it."""
     with ClerkServer() as server:
         answer = create(http, server)
         assert answer.status_code == 200
@@ -57,7 +57,7 @@ def test_a_token_is_made_and_recorded(http: httpx.Client) -> None:
 
 
 def test_a_token_is_revoked_once(http: httpx.Client) -> None:
-    """Revoke answers 200, then 400; 400 for a used token; 404 for an unknown one."""
+    """A revocation gets 200, then 400; 400 for a used token; 404 for an unknown one."""
     with ClerkServer() as server:
         first, second = create(http, server).json(), create(http, server).json()
         assert first["token"] != second["token"]
@@ -82,7 +82,7 @@ def test_a_token_is_revoked_once(http: httpx.Client) -> None:
     ],
 )
 def test_errors_have_clerks_form(http: httpx.Client, body: str, status: int, code: str) -> None:
-    """Wrong requests get Clerk's status and an error with all three texts."""
+    """Invalid requests get Clerk's status and an error with all three texts."""
     with ClerkServer(ClerkScript(users=Users(unknown=("user_gone",)))) as server:
         answer = http.post(f"{server.url}/v1/sign_in_tokens", content=body)
         assert answer.status_code == status
@@ -93,7 +93,7 @@ def test_errors_have_clerks_form(http: httpx.Client, body: str, status: int, cod
 
 
 def test_keys_are_checked(http: httpx.Client) -> None:
-    """A wrong key and an odd header get 401 with different codes."""
+    """A wrong key and an invalid header get 401 with different codes."""
     with ClerkServer(ClerkScript(key="sk_test_other")) as server:
         assert create(http, server).json()["errors"][0]["code"] == "clerk_key_invalid"
         odd = http.post(f"{server.url}/v1/sign_in_tokens", headers={"Authorization": "sk_test_key"})
@@ -101,7 +101,7 @@ def test_keys_are_checked(http: httpx.Client) -> None:
 
 
 def test_users_come_from_a_csv(http: httpx.Client, tmp_path: Path) -> None:
-    """Users are found by id and by address, at most `limit` of them (ten unless said)."""
+    """Users are found by id and by address, at most `limit` of them (default ten)."""
     path = tmp_path / "users.csv"
     rows = [f"user_{n},Person+{n}@example.com\n" for n in range(30)]
     path.write_text("user_id,email\n" + "".join(rows), encoding="utf-8")
@@ -130,7 +130,7 @@ def test_users_come_from_a_csv(http: httpx.Client, tmp_path: Path) -> None:
 
 
 def test_users_come_from_a_pattern(http: httpx.Client) -> None:
-    """Without a file every id of the pattern exists and its address follows from it."""
+    """Without a file every id of the pattern exists, and its address is derived from the id."""
     with ClerkServer(ClerkScript(users=Users(address="{id}@example.com"))) as server:
         by_id = http.get(f"{server.url}/v1/users", params={"user_id": ["user_a", "other"]}).json()
         by_address = http.get(
@@ -140,7 +140,7 @@ def test_users_come_from_a_pattern(http: httpx.Client) -> None:
 
 
 def test_the_limit_is_enforced(http: httpx.Client) -> None:
-    """Above the allowance everything gets 429 until the seconds of Retry-After have passed."""
+    """Above the limit every request gets 429 until the seconds of Retry-After have passed."""
     with ClerkServer(ClerkScript(limit=(3, 0.5))) as server:
         codes = [create(http, server).status_code for _ in range(3)]
         codes.append(http.get(f"{server.url}/v1/users").status_code)
@@ -154,7 +154,7 @@ def test_the_limit_is_enforced(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after(http: httpx.Client, *, as_date: bool) -> None:
-    """A scripted 429 carries Retry-After as seconds or as a date, and may keep the instance shut."""
+    """A scripted 429 has Retry-After as seconds or as a date, and may block all other requests meanwhile."""
     fault = Fault("create", Answer(429, retry_after=7, as_date=as_date, shut=True), times=1)
     with faulty(fault) as server:
         given = create(http, server).headers["retry-after"]
@@ -165,7 +165,7 @@ def test_retry_after(http: httpx.Client, *, as_date: bool) -> None:
 
 @pytest.mark.parametrize("action", [Drop(done=True), Reset(done=True), Silence(0.05, done=True), Truncate()])
 def test_replies_lost_after_the_fact(http: httpx.Client, action: Action) -> None:
-    """The token exists, the record says that its reply was lost, and the client has nothing."""
+    """The token exists and the lost reply is recorded, but the client gets no answer."""
     with faulty(Fault("create", action, times=1)) as server:
         with pytest.raises(httpx.TransportError):
             create(http, server)
@@ -175,7 +175,7 @@ def test_replies_lost_after_the_fact(http: httpx.Client, action: Action) -> None
 
 @pytest.mark.parametrize("action", [Drop(), Reset(), Silence(0.05)])
 def test_connections_lost_before_the_fact(http: httpx.Client, action: Action) -> None:
-    """Without `done` nothing was made."""
+    """If the connection is lost without `done`, no token was made."""
     with faulty(Fault("create", action, times=1)) as server:
         with pytest.raises(httpx.TransportError):
             create(http, server)
@@ -183,7 +183,7 @@ def test_connections_lost_before_the_fact(http: httpx.Client, action: Action) ->
 
 
 def test_wrong_answers(http: httpx.Client) -> None:
-    """Answers may be HTML, empty, incomplete, for somebody else, redirects or late, each by user."""
+    """Answers may be HTML, empty, incomplete, for another user, redirects or late, each chosen by user."""
     faults = (
         Fault("create", Answer(503, "<html>busy</html>"), to="user_html"),
         Fault("create", Answer(200), to="user_empty"),
@@ -214,7 +214,7 @@ def test_wrong_answers(http: httpx.Client) -> None:
 
 
 def test_revoke_faults(http: httpx.Client) -> None:
-    """Revoking may find the token used, or fail, by the user whose token it is."""
+    """A revocation may find the token used, or fail, chosen by the token's user."""
     faults = (
         Fault("revoke", Used(), to="user_quick"),
         Fault("revoke", Answer(500), times=1, per="recipient"),
@@ -227,14 +227,14 @@ def test_revoke_faults(http: httpx.Client) -> None:
 
 
 def test_refusals_from_the_nth_request_on(http: httpx.Client) -> None:
-    """With `skip` the key is good for so many requests of any kind and then no longer."""
+    """With `skip=n` the key is valid for the first n requests of any kind and then no longer."""
     with faulty(Fault("any", refusal(401, "clerk_key_invalid"), skip=2)) as server:
         codes = [create(http, server).status_code, http.get(f"{server.url}/v1/users").status_code]
         assert [*codes, create(http, server).status_code] == [200, 200, 401]
 
 
 def test_as_a_process(http: httpx.Client, tmp_path: Path) -> None:
-    """The process form takes the same script, and its record is complete the moment the answer is there."""
+    """Run as a process it accepts the same script, and its record is complete when the answer arrives."""
     script = ClerkScript(
         users=Users(unknown=("user_gone",), more={"user_1": ("b@example.com",)}),
         faults=(Fault("create", refusal(422, "form_param_value_invalid"), to="user_bad"),),

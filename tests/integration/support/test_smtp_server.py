@@ -1,4 +1,4 @@
-"""The scripted mail server does what its script says and records it before it answers."""
+"""The scripted mail server follows its script and records each event before it answers."""
 
 from __future__ import annotations
 
@@ -57,35 +57,35 @@ def mail(to: str = "ada@example.com", *, html: str = "", message_id: str = "<1@a
 
 
 class Raw25:
-    """A client that says exactly what it is told."""
+    """An SMTP client that sends exactly what a test says."""
 
     def __init__(self, server: SmtpServer | ServerProcess) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
         self.file = self.socket.makefile("rb")
 
     def say(self, text: str | bytes) -> None:
-        """Send exactly this."""
+        """Send exactly these bytes."""
         self.socket.sendall(text.encode() if isinstance(text, str) else text)
 
     def hear(self) -> str:
-        """Return one reply, all its lines."""
+        """Return one reply with all its lines."""
         lines = [self.file.readline().decode()]
         while lines[-1][3:4] == "-":
             lines.append(self.file.readline().decode())
         return "".join(lines)
 
     def ask(self, text: str) -> str:
-        """Return the reply to a command."""
+        """Send a command and return the reply."""
         self.say(text + "\r\n")
         return self.hear()
 
     def greet(self) -> None:
-        """Take the greeting and say EHLO."""
+        """Read the greeting and say EHLO."""
         self.hear()
         self.ask("EHLO client.example")
 
     def transact(self, to: str = "ada@example.com", body: bytes | None = None) -> list[str]:
-        """Return the replies to one whole transaction."""
+        """Return the replies to a whole transaction."""
         replies = [self.ask("MAIL FROM:<hello@acme.example>"), self.ask(f"RCPT TO:<{to}>"), self.ask("DATA")]
         if replies[-1].startswith("354"):
             self.say((body or mail(to)) + b".\r\n")
@@ -118,7 +118,7 @@ def faulty(*faults: Fault) -> SmtpServer:
 
 
 def test_an_acceptance_is_recorded_whole() -> None:
-    """The record of a message holds envelope, header address, id, the token of its links, size and hash."""
+    """The record of a message has envelope, header address, id, the token of its links, size and hash."""
     body = mail(html=f'<a href="https://acme.example/w?x=1&amp;token={TOKEN}">in</a>')
     with SmtpServer() as server, smtplib.SMTP("127.0.0.1", server.port) as session:
         session.sendmail("hello@acme.example", ["ada@example.com"], body)
@@ -134,7 +134,7 @@ def test_an_acceptance_is_recorded_whole() -> None:
 
 
 def test_aiosmtplib_can_talk_to_it() -> None:
-    """A well-behaved client sees a well-behaved server."""
+    """A standard client, aiosmtplib, can send a message."""
 
     async def send(port: int) -> None:
         session = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False)
@@ -149,7 +149,7 @@ def test_aiosmtplib_can_talk_to_it() -> None:
 
 
 def test_a_pipelined_transaction_is_answered_in_order(clients: list[Raw25]) -> None:
-    """MAIL, RCPT and DATA of a message may come at once (RFC 2920), one message after the other."""
+    """MAIL, RCPT and DATA of a message may arrive together (RFC 2920), and messages are answered in order."""
     group = "MAIL FROM:<hello@acme.example>\r\nRCPT TO:<{}>\r\nDATA\r\n"
     with SmtpServer() as server:
         one = client(clients, server)
@@ -169,7 +169,7 @@ def test_a_pipelined_transaction_is_answered_in_order(clients: list[Raw25]) -> N
 def test_bytes_between_the_dot_and_its_reply_are_noted(
     behind: str, faults: tuple[Fault, ...], clients: list[Raw25]
 ) -> None:
-    """What follows the final dot before its reply is answered in order, and is a violation in the record."""
+    """Bytes between the final dot and its reply are answered in order, and are recorded as a violation."""
     with faulty(*faults) as server:
         one = client(clients, server)
         one.say("MAIL FROM:<hello@acme.example>\r\nRCPT TO:<a@example.com>\r\nDATA\r\n")
@@ -187,7 +187,7 @@ def test_bytes_between_the_dot_and_its_reply_are_noted(
 
 
 def test_a_refused_recipient_may_still_meet_354(clients: list[Raw25]) -> None:
-    """With `data_after_refusal` a pipelined DATA gets 354 though nobody was accepted, and the dot 554."""
+    """With `data_after_refusal` a pipelined DATA gets 354 although every RCPT was refused, and the dot gets 554."""
     faults = (Fault("rcpt", Reply("550 5.1.1 No such user"), to="gone@*"),)
     with SmtpServer(SmtpScript(faults=faults, data_after_refusal=True)) as server:
         one = client(clients, server)
@@ -200,7 +200,7 @@ def test_a_refused_recipient_may_still_meet_354(clients: list[Raw25]) -> None:
 
 
 def test_commands_ahead_of_their_time_are_noted(clients: list[Raw25]) -> None:
-    """Pipelining where it is not offered, or a body before 354, is a violation in the record."""
+    """Pipelining that was not offered, or a body before 354, is recorded as a violation."""
     with SmtpServer(SmtpScript(capabilities=("8BITMIME",))) as server:
         one = client(clients, server)
         one.say("MAIL FROM:<a@acme.example>\r\nRCPT TO:<b@example.com>\r\n")
@@ -224,7 +224,7 @@ def test_commands_ahead_of_their_time_are_noted(clients: list[Raw25]) -> None:
     ],
 )
 def test_a_malformed_message_is_noted(body: bytes, what: str, clients: list[Raw25]) -> None:
-    """Bytes that RFC 5321 and 5322 do not allow in a message are a violation in the record."""
+    """Bytes that RFC 5321 and 5322 do not allow in a message are recorded as a violation."""
     with SmtpServer() as server:
         client(clients, server).transact(body=body)
         assert [what in event["what"] for event in server.events("violation")] == [True]
@@ -233,7 +233,7 @@ def test_a_malformed_message_is_noted(body: bytes, what: str, clients: list[Raw2
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
 @pytest.mark.parametrize("reply", ["451 4.3.0 Try again", "550 5.7.1 Policy", "421 4.3.2 Closing"])
 def test_any_reply_at_any_command(stage: str, reply: str, clients: list[Raw25]) -> None:
-    """A scripted refusal reaches the client at its stage, is recorded, and nothing is accepted."""
+    """A scripted refusal is sent at its stage and recorded, and no message is accepted."""
     with faulty(Fault(stage, Reply(reply, close=reply.startswith("421")))) as server:
         one = client(clients, server)
         replies: list[str] = []
@@ -258,7 +258,7 @@ def test_any_reply_at_any_command(stage: str, reply: str, clients: list[Raw25]) 
 @pytest.mark.parametrize("done", [True, False])
 @pytest.mark.parametrize("action", [Drop, Reset, Silence])
 def test_a_lost_reply_after_the_dot(action: type[Drop | Reset | Silence], done: bool, clients: list[Raw25]) -> None:
-    """The client hears nothing; whether the message was taken stands in the record."""
+    """The client gets no reply, and the record says whether the message was accepted."""
     with faulty(Fault("dot", action(done=done))) as server:
         one = client(clients, server)
         one.socket.settimeout(0.2)
@@ -276,7 +276,7 @@ def test_a_lost_reply_after_the_dot(action: type[Drop | Reset | Silence], done: 
 
 
 def test_a_connection_lost_amid_the_body(clients: list[Raw25]) -> None:
-    """A `body` fault strikes when some of the body has arrived and the dot has not."""
+    """A `body` fault occurs after part of the body has arrived and before the dot."""
     with faulty(Fault("body", Drop(), times=1)) as server:
         one = client(clients, server)
         for text in ["MAIL FROM:<a@acme.example>", "RCPT TO:<ada@example.com>", "DATA"]:
@@ -287,7 +287,7 @@ def test_a_connection_lost_amid_the_body(clients: list[Raw25]) -> None:
 
 
 def test_garbage_trickle_and_endless_replies(clients: list[Raw25]) -> None:
-    """Replies may be no replies, come byte by byte or never end, without harm to the server."""
+    """Replies may be invalid, arrive byte by byte or never end, without harm to the server."""
     faults = (
         Fault("dot", Raw("\x00\xff garbage\r\n", done=True), to="garbage@*"),
         Fault("rcpt", Trickle(interval=0.001), to="trickle@*"),
@@ -311,7 +311,7 @@ def test_garbage_trickle_and_endless_replies(clients: list[Raw25]) -> None:
 
 
 def test_lines_that_nobody_asked_for(clients: list[Raw25]) -> None:
-    """A line may follow a reply in the same packet, or come while the connection lies idle."""
+    """An extra line may follow a reply in the same packet, or arrive while the connection is idle."""
     with faulty(Fault("rcpt", Extra("250 surprise"))) as server:
         one = client(clients, server)
         one.ask("MAIL FROM:<a@acme.example>")
@@ -325,7 +325,7 @@ def test_lines_that_nobody_asked_for(clients: list[Raw25]) -> None:
 
 
 def test_greylisting_by_count_and_by_time(clients: list[Raw25]) -> None:
-    """Each recipient is refused so many times, or so many seconds long from the first attempt."""
+    """Each recipient is refused n times, or until a number of seconds after the first attempt."""
     faults = (
         Fault("rcpt", Reply("451 4.7.1 Greylisted"), to="count@*", times=2, per="recipient"),
         Fault("rcpt", Reply("451 4.7.1 Greylisted"), to="time@*", lasting=0.1, per="recipient"),
@@ -342,7 +342,7 @@ def test_greylisting_by_count_and_by_time(clients: list[Raw25]) -> None:
 
 
 def test_throttling_strikes_above_the_rate_only(clients: list[Raw25]) -> None:
-    """Within a window the allowed number passes, more are refused, and later it passes again."""
+    """Within a window the allowed number of messages is accepted and more are refused, until the window has passed."""
     with faulty(Fault("rcpt", Reply("454 4.7.0 Throttled"), over=(3, 0.2))) as server:
         one = client(clients, server)
         one.ask("MAIL FROM:<a@acme.example>")
@@ -353,7 +353,7 @@ def test_throttling_strikes_above_the_rate_only(clients: list[Raw25]) -> None:
 
 
 def test_every_nth_and_skip_and_dice() -> None:
-    """Occasions are counted as the fault says, and the dice fall the same for the same seed and recipient."""
+    """`every` and `skip` count occurrences, and random faults depend only on the seed and the recipient."""
     every = Director((Fault("mail", Drop(), every=3),))
     assert [every.choose("mail") is not None for _ in range(6)] == [False, False, True] * 2
     later = Director((Fault("mail", Drop(), skip=2, times=1),))
@@ -368,7 +368,7 @@ def test_every_nth_and_skip_and_dice() -> None:
 
 
 def test_too_many_connections(clients: list[Raw25]) -> None:
-    """Beyond the limit a connection gets 421 and is closed; the counts of open ones are recorded."""
+    """Above the limit a connection gets 421 and is closed, and the number of open connections is recorded."""
     with SmtpServer(SmtpScript(connections=2)) as server:
         client(clients, server)
         client(clients, server)
@@ -379,7 +379,7 @@ def test_too_many_connections(clients: list[Raw25]) -> None:
 
 
 def test_capabilities_are_what_the_script_says(clients: list[Raw25]) -> None:
-    """EHLO lists what is offered, or is unknown (`helo_only`); SIZE is enforced at MAIL and at the dot."""
+    """EHLO lists what the script offers, or is refused (`helo_only`); SIZE is enforced at MAIL and at the dot."""
     with SmtpServer(SmtpScript(capabilities=(), size=200)) as server:
         one = client(clients, server, greet=False)
         one.hear()
@@ -398,7 +398,7 @@ def test_capabilities_are_what_the_script_says(clients: list[Raw25]) -> None:
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 def test_logins_are_checked(mechanism: str) -> None:
-    """AUTH PLAIN and LOGIN let the right password in, 535 answers the wrong one, 530 no login at all."""
+    """AUTH PLAIN and LOGIN accept the right password; a wrong one gets 535, and a missing login gets 530."""
     script = SmtpScript(credentials=("acme", "pass word"), mechanisms=(mechanism,), auth_required=True)
     with SmtpServer(script) as server:
         with smtplib.SMTP("127.0.0.1", server.port) as session:
@@ -416,7 +416,7 @@ def test_logins_are_checked(mechanism: str) -> None:
 
 
 def test_credentials_can_become_invalid(clients: list[Raw25]) -> None:
-    """A fault with `skip` turns good credentials bad after so many logins."""
+    """With `skip=n` the credentials become invalid after n logins."""
     faults = (Fault("auth", Reply("535 5.7.8 No longer"), skip=1),)
     with SmtpServer(SmtpScript(credentials=("u", "p"), faults=faults)) as server:
         line = "AUTH PLAIN AHUAcA=="
@@ -430,7 +430,7 @@ def trusting(server: SmtpServer) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_good_certificates(tls: str) -> None:
-    """A client that trusts the authority gets through under STARTTLS and under implicit TLS."""
+    """A client that trusts the authority connects with STARTTLS and with implicit TLS."""
     with SmtpServer(SmtpScript(tls=tls)) as server:
         context = trusting(server)
         opened: AbstractContextManager[smtplib.SMTP] = (
@@ -448,7 +448,7 @@ def test_good_certificates(tls: str) -> None:
 
 @pytest.mark.parametrize("certificate", ["self-signed", "expired", "wrong-host", "untrusted"])
 def test_bad_certificates(certificate: str) -> None:
-    """A client that verifies does not get past a certificate that is wrong in the way the script says."""
+    """A verifying client refuses each kind of wrong certificate that a script can choose."""
     script = from_json(to_json(SmtpScript(tls="starttls")).replace('"good"', f'"{certificate}"'))
     expected = {"expired": "expired", "wrong-host": "not valid for"}.get(certificate, "self|issuer")
     with SmtpServer(script) as server:
@@ -474,7 +474,7 @@ def test_starttls_can_be_stripped_refused_and_injected(clients: list[Raw25]) -> 
 
 
 def test_connect_faults(clients: list[Raw25]) -> None:
-    """A connection may be refused with a reply, dropped, reset or left without a greeting."""
+    """A connection may be refused with a reply, dropped, reset, or left without a greeting."""
     faults = tuple(
         Fault("connect", action, times=1)
         for action in (Reply("554 5.3.2 No", close=True), Drop(), Reset(), Silence(0.05), Delay(0.01))
@@ -489,7 +489,7 @@ def test_connect_faults(clients: list[Raw25]) -> None:
 
 
 def test_latency_is_per_round_trip(clients: list[Raw25]) -> None:
-    """A pipelined group takes one latency, not one per command."""
+    """A pipelined group of commands is delayed once, not once per command."""
     with SmtpServer(SmtpScript(latency=0.4)) as server:
         one = client(clients, server)
         begun = time.monotonic()
@@ -500,7 +500,7 @@ def test_latency_is_per_round_trip(clients: list[Raw25]) -> None:
 
 
 def test_a_client_that_resets_is_forgotten(clients: list[Raw25]) -> None:
-    """A client that vanishes with RST in the middle leaves the server whole, and is counted as closed."""
+    """A client that resets the connection does not harm the server, and is counted as closed."""
     with SmtpServer() as server:
         one = client(clients, server)
         one.ask("MAIL FROM:<a@acme.example>")
@@ -513,7 +513,7 @@ def test_a_client_that_resets_is_forgotten(clients: list[Raw25]) -> None:
 
 
 def test_as_a_process_it_keeps_its_record(tmp_path: Path, clients: list[Raw25]) -> None:
-    """The process form takes the same script and its record is complete the moment the reply is there."""
+    """Run as a process it accepts the same script, and its record is complete when the reply arrives."""
     script = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="*+no@*"),), seed=3)
     assert from_json(to_json(script)) == script
     with ServerProcess("smtp", script, tmp_path, sync=True) as server:
@@ -525,7 +525,7 @@ def test_as_a_process_it_keeps_its_record(tmp_path: Path, clients: list[Raw25]) 
 
 
 def test_the_witness_looks_into_a_log(tmp_path: Path, clients: list[Raw25]) -> None:
-    """At the dot the server notes whether a statement finds the Message-ID in a SQLite file."""
+    """At the final dot the server records whether an SQL statement finds the Message-ID in a SQLite file."""
     path = tmp_path / "log.db"
     log = sqlite3.connect(path)
     log.execute("CREATE TABLE intents (message_id TEXT)")

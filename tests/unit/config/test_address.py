@@ -1,4 +1,4 @@
-"""What addresses promise: exactly one plain mailbox passes, and nothing is repaired."""
+"""Address rules: only a single plain mailbox is accepted, and no address is repaired."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from campaign.config.address import normalise_address, normalise_domain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Pieces that meet in every way at the borders of the rules.
+#: Parts that combine into addresses at the edges of the rules.
 PIECES = st.sampled_from(
     [
         *("a", "B", "9", "-", "--", "xn--", "xn--bcher-kva", ".", "..", "@", "@", "+", "_", "'", "!", "%", " ", "\n"),
@@ -32,7 +32,7 @@ LOCALS = st.lists(ATOMS | st.just("info"), min_size=1, max_size=4).map(".".join)
 
 @contextmanager
 def no_special_domains() -> Iterator[None]:
-    """Let the library judge the syntax alone."""
+    """Allow special-use domains, so that the library checks the syntax only."""
     special = email_validator.SPECIAL_USE_DOMAIN_NAMES
     email_validator.SPECIAL_USE_DOMAIN_NAMES = []
     try:
@@ -47,8 +47,8 @@ def no_special_domains() -> Iterator[None]:
 @example("a" * 245 + "@example.com")
 @example("a@b--c.com")
 def test_the_short_cut_takes_only_what_the_library_takes_unchanged(text: str) -> None:
-    """An address that passes without the library passes with it, and comes out the same."""
-    found = address._PLAIN.fullmatch(text)  # noqa: SLF001 - the claim is about it
+    """An address accepted by the fast path is also accepted by the library, and with the same result."""
+    found = address._PLAIN.fullmatch(text)  # noqa: SLF001 - the fast path is what is tested
     assume(found is not None and not text.endswith("@localhost"))
     assume(len(text) <= address.MAX_LENGTH)
     with no_special_domains():
@@ -56,13 +56,13 @@ def test_the_short_cut_takes_only_what_the_library_takes_unchanged(text: str) ->
     local, _, domain = text.rpartition("@")
     assert normalise_address(text) == f"{local}@{domain.lower()}"
     assert by_library.ascii_domain == domain.lower()
-    # The library writes `Info@` in small letters (RFC 2142); here the local part is left to its server.
+    # The library writes `Info@` in lower case (RFC 2142); the program leaves the local part as it is.
     assert by_library.local_part in {local, local.lower()}
 
 
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text() | st.emails())
 def test_an_address_has_one_form(text: str) -> None:
-    """Whatever passes is ASCII without spaces, has one @, keeps its local part, and passes again as it is."""
+    """An accepted address is ASCII without spaces, has one @, keeps its local part, and is accepted again unchanged."""
     try:
         found = normalise_address(text)
     except ValueError:
@@ -92,7 +92,7 @@ def test_an_address_has_one_form(text: str) -> None:
     ],
 )
 def test_a_plain_mailbox_passes(text: str, form: str) -> None:
-    """A plain mailbox passes with its domain in lower-case A-labels and its local part as written."""
+    """A plain mailbox is accepted; its domain becomes lower-case A-labels and its local part is kept."""
     assert normalise_address(text) == form
 
 
@@ -150,7 +150,7 @@ def test_a_local_part_beyond_ascii_is_refused_by_its_reason() -> None:
 
 
 def test_a_domain_is_judged_like_that_of_an_address() -> None:
-    """A domain comes out in lower-case A-labels, and what is none is refused."""
+    """A domain is returned in lower-case A-labels, and text that is not a domain is refused."""
     assert normalise_domain("Bücher.Example") == "xn--bcher-kva.example"
     for text in ("", "gmail", "a@example.com", "*.example.com", "exa mple.com"):
         with pytest.raises(ValueError, match=r"\w"):

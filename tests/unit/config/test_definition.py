@@ -1,4 +1,4 @@
-"""What the campaign file promises: its defaults and rules, and all of its problems at once, each with its line."""
+"""The campaign file: its defaults and rules; all problems are reported at once, each with its line."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ html = "email.html"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with a template."""
+    """Return a folder that contains a template."""
     (tmp_path / "email.html").write_text("<p>Hello</p>")
     return tmp_path
 
 
 def load(folder: Path, text: str, *, recipients: Path | None = None) -> Definition:
-    """Return the campaign of a file with this text."""
+    """Load a campaign file with this text and return the campaign."""
     path = folder / "campaign.toml"
     path.write_text(text, encoding="utf-8")
     return load_definition(path, recipients=recipients)
 
 
 def problems(folder: Path, text: str) -> list[tuple[int, str]]:
-    """Return lines and sentences of what is wrong with a file."""
+    """Return the line and the message of each problem in a file."""
     with pytest.raises(DefinitionError) as refused:
         load(folder, text)
     assert refused.value.__context__ is None
@@ -58,7 +58,7 @@ def problems(folder: Path, text: str) -> list[tuple[int, str]]:
 
 
 def test_a_minimal_file_has_defaults_for_the_rest(folder: Path) -> None:
-    """Name, CSV, sender, subject and HTML suffice; everything else has the documented default."""
+    """A file with only name, CSV, sender, subject and HTML is valid; every other key has its documented default."""
     found = load(folder, MINIMAL)
     assert (found.name, found.path, found.folder) == ("waitlist-welcome", folder / "campaign.toml", folder)
     section = found.recipients
@@ -74,7 +74,7 @@ def test_a_minimal_file_has_defaults_for_the_rest(folder: Path) -> None:
 
 
 def test_a_full_file_is_read(folder: Path) -> None:
-    """Every key of the file arrives in its own shape."""
+    """Every key of the file is read and converted to its type."""
     (folder / "parts").mkdir()
     (folder / "parts" / "email.txt").write_text("Hello")
     found = load(
@@ -132,7 +132,7 @@ def test_a_full_file_is_read(folder: Path) -> None:
 
 
 def test_all_problems_are_told_at_once_with_their_lines(folder: Path) -> None:
-    """Each problem of a file has its own line of the error, in the order of the file."""
+    """All problems of a file are reported at once, one line each, in the order of the file."""
     found = problems(
         folder,
         """\
@@ -238,7 +238,7 @@ attempts = 0
     ],
 )
 def test_a_wrong_value_is_told_with_its_line(folder: Path, text: str, line: int, words: str) -> None:
-    """A value that breaks a rule is named by section, key and line, with what to write."""
+    """A value that breaks a rule is reported with section, key, line, and what to write instead."""
     assert [(number, words in sentence) for number, sentence in problems(folder, text) if words in sentence] == [
         (line, True)
     ]
@@ -255,7 +255,7 @@ def test_a_wrong_value_is_told_with_its_line(folder: Path, text: str, line: int,
     ],
 )
 def test_the_senders_domain_signs_or_a_parent(folder: Path, sender: str, written: str, domain: str) -> None:
-    """The domain that signs is the sender's own, or a parent that the file names, in lower-case A-labels."""
+    """The signing domain is the sender's own or a parent that the file names, in lower-case A-labels."""
     text = MINIMAL.replace("Acme <hello@acme.example>", sender)
     assert load(folder, text).dkim is None
     found = load(folder, f"{text}[dkim]\nselector = 's1.A-2'\n{written}").dkim
@@ -264,7 +264,7 @@ def test_the_senders_domain_signs_or_a_parent(folder: Path, sender: str, written
 
 
 def test_a_lookup_makes_the_address_the_key(folder: Path) -> None:
-    """With lookup = "email" the default key is the address, and another column may be named instead."""
+    """With `lookup = "email"` the default key is the address, and the file may name another column."""
     text = MINIMAL.replace("people.csv", 'people.csv"\nlookup = "email')
     assert load(folder, text).recipients.key == "email"
     assert load(folder, text.replace("lookup", 'key = "cart_id"\nlookup')).recipients.key == "cart_id"
@@ -272,7 +272,7 @@ def test_a_lookup_makes_the_address_the_key(folder: Path) -> None:
 
 
 def test_the_csv_may_be_given_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CSV given apart counts from the working directory, and the file need not name one then."""
+    """A CSV given on the command line is relative to the working directory, and the file need not name one then."""
     monkeypatch.chdir(folder)
     assert load(folder, MINIMAL, recipients=Path("batch.csv")).recipients.file == Path("batch.csv")
     text = MINIMAL.replace('[recipients]\nfile = "people.csv"', "")
@@ -280,7 +280,7 @@ def test_the_csv_may_be_given_apart(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_csv_is_named_as_a_person_would(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of a CSV below the working directory is relative to it."""
+    """The path of a CSV below the working directory is shown relative to it."""
     (folder / "templates" / "welcome").mkdir(parents=True)
     (folder / "templates" / "welcome" / "email.html").write_text("x")
     monkeypatch.chdir(folder)
@@ -295,7 +295,7 @@ def test_the_csv_is_named_as_a_person_would(folder: Path, monkeypatch: pytest.Mo
     name=st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1).map(str.strip).filter(bool),
 )
 def test_a_display_name_survives(name: str) -> None:
-    """A sender written with its name in quotes is read back by the standard library as it was written."""
+    """The standard library reads a sender with a quoted display name back exactly as it was written."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     if "{{" in name or "{%" in name:
         return

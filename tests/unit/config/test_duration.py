@@ -1,4 +1,4 @@
-"""What durations promise: read as they are written, refused where they are none."""
+"""Durations: valid ones are read and written alike, and everything else is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from campaign.config.duration import duration_text, parse_duration
     ],
 )
 def test_a_duration_is_read(text: str, duration: timedelta) -> None:
-    """A duration is numbers with units, which add up."""
+    """A duration is one or more numbers with units, which are added up."""
     assert parse_duration(text) == duration
 
 
@@ -36,12 +36,12 @@ def test_a_duration_is_read(text: str, duration: timedelta) -> None:
     "text", ["", " ", "48", "h", "-1h", "1.5h", "48 hrs", "1h,", "1 week", "999999999d 24h", "1hour2", "٣h"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """A text that is no duration, or too long a one, is refused by a sentence with the text."""
+    """Text that is not a duration, or a duration that is too long, is refused with a message that quotes it."""
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         parse_duration(text)
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=99999)).map(lambda d: d - d % timedelta(milliseconds=1)))
 def test_a_duration_is_written_as_it_is_read(duration: timedelta) -> None:
-    """What is written for a duration is read as that duration."""
+    """A duration that is written as text is read back as the same duration."""
     assert parse_duration(duration_text(duration)) == duration

@@ -1,4 +1,4 @@
-"""What the rules for links and hosts promise: a token goes to hosts that the file names, and nowhere else."""
+"""Rules for links and hosts: a token goes only to hosts that the campaign file names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def link(**entries: object) -> LinkSection:
 
 
 def refusal(**entries: object) -> str:
-    """Return what a section [link] with these entries is refused with: key and sentence."""
+    """Return the key and the message with which a section [link] with these entries is refused."""
     with pytest.raises(ValidationError) as refused:
         link(**entries)
     (fault,) = refused.value.errors()
@@ -44,7 +44,7 @@ def refusal(**entries: object) -> str:
     ],
 )
 def test_a_link_leads_to_one_known_host(url: str, words: str) -> None:
-    """A link is absolute, encrypted, and its scheme and host depend on no variable."""
+    """A link is an absolute https URL whose scheme and host contain no variable."""
     sentence = refusal(url=url)
     assert sentence.startswith("url: ")
     assert words in sentence
@@ -63,12 +63,12 @@ def test_a_link_leads_to_one_known_host(url: str, words: str) -> None:
     ],
 )
 def test_the_host_of_the_link_is_the_default_of_hosts(url: str, host: str) -> None:
-    """Without `hosts`, links may lead to the host of the URL alone; http passes for this machine alone."""
+    """Without `hosts` links may lead only to the host of the URL, and http is allowed only for this machine."""
     assert link(url=url).hosts == (host,)
 
 
 def test_hosts_are_plain_names() -> None:
-    """Hosts are names with a port or without, and come out in one form."""
+    """Hosts are names with an optional port, and are normalised to one form."""
     hosts = ["Shop.Acme.example", "bücher.example:8443", "[::1]:80", "localhost"]
     assert link(hosts=hosts).hosts == ("shop.acme.example", "xn--bcher-kva.example:8443", "[::1]:80", "localhost")
 
@@ -94,20 +94,20 @@ def test_hosts_are_plain_names() -> None:
     ],
 )
 def test_what_is_no_host_is_refused(hosts: object) -> None:
-    """URLs, patterns, users, broken ports and an empty list are no hosts."""
+    """URLs, patterns, user names, invalid ports and an empty list are refused as hosts."""
     assert refusal(hosts=hosts).startswith("hosts: ")
 
 
 @pytest.mark.parametrize("lifetime", ["59s", "366d", "60s 500ms", "soon", 172800, ""])
 def test_a_token_lives_for_a_minute_to_a_year(lifetime: object) -> None:
-    """A lifetime outside of a minute to a year, or not in whole seconds, is refused."""
+    """A lifetime below a minute, above a year, or not in whole seconds is refused."""
     assert refusal(expires_in=lifetime).startswith("expires_in: ")
     assert link(expires_in="1m").expires_in == timedelta(minutes=1)
     assert link(expires_in="365d").expires_in == timedelta(days=365)
 
 
 def test_the_parameter_is_free_in_the_url() -> None:
-    """The parameter of the token needs no escaping and does not stand in the URL already."""
+    """The token's query parameter needs no escaping and must not already be in the URL."""
     url = "https://acme.example/?x={{ a }}&ticket=1&token{{ b }}=2"
     assert link(url=url, parameter="token").parameter == "token"
     for wrong in ("ticket", "a b", "a=b", "", "é"):

@@ -1,4 +1,4 @@
-"""What the settings promise: right values from the environment and `.env`, or a sentence without a secret."""
+"""Settings: valid values from the environment and `.env`, or an error message without any secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = [
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Work in an empty folder with none of the variables set."""
+    """Change to an empty folder with none of the variables set."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -38,7 +38,7 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def refusal() -> str:
-    """Return what the settings are refused with, with everything a traceback could show of it."""
+    """Return the error that the settings raise, with everything that a traceback could show of it."""
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert refused.value.__context__ is None
@@ -48,7 +48,7 @@ def refusal() -> str:
 
 
 def test_nothing_needs_to_be_set() -> None:
-    """Without any variable the defaults hold: no key, no server, Clerk's own address."""
+    """Without any variable the defaults apply: no key, no mail server, and Clerk's own address."""
     found = load_settings()
     assert found.clerk_secret_key is None
     assert found.clerk_publishable_key is None
@@ -81,7 +81,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dotenv_is_read_and_the_environment_wins(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable of `.env` counts unless the environment has it, and those of other programs are passed over."""
+    """A variable in `.env` applies unless the environment sets it, and variables of other programs are ignored."""
     (empty / ".env").write_text(
         "\ufeffCLERK_SECRET_KEY=sk_test_file\nCAMPAIGN_LOG=file.db\nDATABASE_URL=postgres://x\nCAMPAIGN_SMTP_URL=\n",
         encoding="utf-8",
@@ -96,13 +96,13 @@ def test_dotenv_is_read_and_the_environment_wins(empty: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An empty variable leaves its default in force."""
+    """An empty variable counts as not set, so its default applies."""
     monkeypatch.setenv(name, "")
     assert load_settings() == Settings()
 
 
 def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
-    """A `.env` in another encoding is named in a sentence that shows nothing of it."""
+    """A `.env` in another encoding is refused with a message that names the file and shows none of its content."""
     (empty / ".env").write_bytes(b"CLERK_SECRET_KEY=sk_test_hidden\xff\n")
     sentence = refusal()
     assert ".env" in sentence
@@ -170,7 +170,7 @@ def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_told_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
-    """A wrong value is refused in a line that names its variable and what to write, and holds no secret."""
+    """A wrong value is refused with one line that names the variable and what to write, and contains no secret."""
     monkeypatch.setenv(name, value)
     sentence = refusal()
     assert sentence.startswith(f"{name}: ")
@@ -181,7 +181,7 @@ def test_a_wrong_value_is_told_without_it(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each wrong variable has its own line."""
+    """All wrong variables are reported at once, one line each."""
     for name in ("CLERK_SECRET_KEY", "CAMPAIGN_SMTP_URL", "CLERK_API_URL"):
         monkeypatch.setenv(name, "wrong")
     assert len(refusal().splitlines()) == 3
@@ -199,7 +199,7 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_clerks_address_is_an_origin(url: str, origin: str) -> None:
-    """Clerk's address comes out as scheme, host and port; plain http passes for this machine alone."""
+    """Clerk's address is reduced to scheme, host and port, and plain http is allowed only for this machine."""
     assert Settings(clerk_api_url=url).clerk_api_url == origin
 
 
@@ -221,14 +221,14 @@ def test_clerks_address_is_an_origin(url: str, origin: str) -> None:
     ],
 )
 def test_a_mail_server_is_read_out_of_its_url(url: str, server: SmtpServer, label: str) -> None:
-    """The URL gives host, port, login and encryption; the label has the first two of them."""
+    """The URL contains host, port, login and encryption; the label shows only host and port."""
     assert parse_smtp_url(url) == server
     assert server.label == label
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1).filter(str.isprintable))
 def test_any_password_can_be_written(password: str) -> None:
-    """A percent-encoded password comes out as it was, and is in no representation of the server."""
+    """A percent-encoded password is decoded, and no representation of the server shows it."""
     written = "".join(f"%{byte:02X}" for byte in password.encode())
     server = parse_smtp_url(f"smtp://ann:{written}@h.example")
     assert server.password == password
@@ -237,7 +237,7 @@ def test_any_password_can_be_written(password: str) -> None:
 
 @given(st.text() | st.from_regex(r"smtps?://\S*"))
 def test_any_url_is_read_or_refused(url: str) -> None:
-    """No text makes the reading of a URL fail in any way but by a ValueError."""
+    """Any text is either read as a mail server's URL or refused with a ValueError."""
     try:
         server = parse_smtp_url(url)
     except ValueError:
@@ -247,7 +247,7 @@ def test_any_url_is_read_or_refused(url: str) -> None:
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither key nor password is in any representation of the settings."""
+    """No representation of the settings shows the key or the password."""
     monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_hunter2")
     monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example")
     found = load_settings()
@@ -255,7 +255,7 @@ def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_this_machine_is_loopback() -> None:
-    """Loopback is judged by the host as written: nothing that would have to be resolved passes."""
+    """Only hosts that need no name resolution count as loopback."""
     assert all(map(is_loopback, ("localhost", "LOCALHOST", "127.0.0.1", "127.255.0.9", "::1", "[::1]")))
     assert not any(
         map(is_loopback, ("", "localhost.", "a.localhost", "127.1", "0.0.0.1", "10.0.0.1", "::", "2130706433"))

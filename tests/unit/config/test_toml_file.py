@@ -1,4 +1,4 @@
-"""What the reading of TOML promises: faults and entries by their lines."""
+"""Reading TOML: errors and entries are located by their lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from campaign.errors import DefinitionError
     ],
 )
 def test_a_file_that_is_no_toml_is_named_by_line(tmp_path: Path, content: bytes, line: int, words: str) -> None:
-    """A fault of syntax or encoding names file and line."""
+    """A syntax or encoding error is reported with file and line."""
     path = tmp_path / "campaign.toml"
     path.write_bytes(content)
     with pytest.raises(DefinitionError, match=rf"campaign\.toml:{line}: .*{words}"):
@@ -31,7 +31,7 @@ def test_a_file_that_is_no_toml_is_named_by_line(tmp_path: Path, content: bytes,
 
 
 def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file, or a folder in its place, names the campaign file that stands nearby."""
+    """If the file is missing or is a folder, the error names a campaign file nearby."""
     folder = tmp_path
     (folder / "campaign.toml").write_text("[email]")
     (folder / "pyproject.toml").write_text("[project]")
@@ -50,7 +50,7 @@ def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch:
 
 
 def test_an_entry_is_found_however_it_is_written() -> None:
-    """The line of a key is found under headers, as a dotted or quoted key, and in an inline table's line."""
+    """The line of a key is found below a header, as a dotted or quoted key, and in an inline table."""
     text = '# x\na.b = 1\n["c".d]\n e = """\nf = 1\n"""\n"f g" = 2\n[h]\ni = { j = 1 }\n[[k]]\nl = 1'
     expected = {"a.b": 2, "c.d": 3, "c.d.e": 4, "c.d.f g": 7, "c.d.f": 3, "h.i.j": 9, "k": 10, "k.l": 11, "m": None}
     assert {name: line_of(text, name.split(".")) for name in expected} == expected

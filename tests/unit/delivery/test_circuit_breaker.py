@@ -1,4 +1,4 @@
-"""Who is to blame when many are deferred in a row: the domain, or each mailbox for itself."""
+"""The circuit breaker: many deferrals in a row pause a domain, unless each of them is about a single mailbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POLICY = RetryPolicy(5, timedelta(seconds=30))
 
 
 def measures(reply: Receipt, number: int = 20) -> list[object]:
-    """Return what so many deferrals in a row call for, of a domain that is not held yet."""
+    """Return what the breaker decides after each of `number` deferrals in a row, for a domain that is not paused."""
     breaker = CircuitBreaker(POLICY)
     return [
         breaker.refused("d.example", TransientError("later", reply=reply), already_paused=False) for _ in range(number)
@@ -33,13 +33,13 @@ def measures(reply: Receipt, number: int = 20) -> list[object]:
     ids=str,
 )
 def test_full_mailboxes_hold_no_domain(reply: Receipt) -> None:
-    """However many mailboxes of a domain are full, the others of it are not kept waiting."""
+    """Deferrals for full mailboxes never pause the domain, however many there are."""
     assert not any(measures(reply))
 
 
 @pytest.mark.parametrize("reply", [Receipt(451, "4.7.1", "Come back later"), Receipt(450, "", "not now")], ids=str)
 def test_a_domain_that_defers_everybody_is_held(reply: Receipt) -> None:
-    """A few deferrals in a row that are about no mailbox hold the domain, and each further one for longer."""
+    """A few deferrals in a row that are not about a mailbox pause the domain, and each further pause is longer."""
     holds = [each.seconds for each in measures(reply) if isinstance(each, PauseDomain)]
     assert len(holds) > 3
     assert holds[0] <= 30 * 1.5

@@ -1,4 +1,4 @@
-"""How many recipients are under way: enough for the rate at the latency measured, and no more."""
+"""How many deliveries run at once: enough to reach the rate at the measured latency, and not many more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ seconds = st.floats(0.0, 600.0)
 
 
 def measured(concurrency: Concurrency, *, token: float, transaction: float) -> Concurrency:
-    """Return it after so many measurements that only they count."""
+    """Return `concurrency` after enough measurements that its initial values no longer count."""
     for _ in range(200):
         concurrency.token.note(token)
         concurrency.transaction.note(transaction)
@@ -27,7 +27,7 @@ def test_the_number_is_always_of_use(
     token: float,
     transaction: float,
 ) -> None:
-    """Whatever was measured, at least two are under way and at most a thousand."""
+    """Whatever latencies were measured, the limit is at least 2 and at most 1000 deliveries."""
     concurrency = Concurrency(rate=rate, connections=connections, with_token=with_token)
     assert 2 <= measured(concurrency, token=token, transaction=transaction).max_deliveries <= 1000
 
@@ -37,25 +37,25 @@ def test_the_number_is_always_of_use(
     [(40.0, 10, 0.150, 0.200), (14.0, 10, 0.100, 0.200), (100.0, 50, 0.150, 0.400), (1000.0, 300, 0.2, 0.2)],
 )
 def test_there_are_enough_for_the_rate(rate: float, connections: int, token: float, transaction: float) -> None:
-    """Rate times latency of them are under way, so that the rate is reached on a slow network."""
+    """At least rate times latency deliveries run at once (Little's law), so a slow network does not lower the rate."""
     concurrency = Concurrency(rate=rate, connections=connections, with_token=True)
     assert measured(concurrency, token=token, transaction=transaction).max_deliveries >= rate * (token + transaction)
 
 
 def test_there_are_not_many_more_than_the_rate_needs() -> None:
-    """A slow rate on a fast network does not collect recipients who wait with tokens in their hands."""
+    """With a low rate and a fast network few deliveries run at once, so that tokens do not age in a queue."""
     concurrency = Concurrency(rate=14.0, connections=10, with_token=True)
     assert measured(concurrency, token=0.02, transaction=0.02).max_deliveries <= 4
 
 
 def test_without_a_rate_the_connections_decide() -> None:
-    """Without a limit every connection has a message on the wire and another one ready."""
+    """Without a rate limit there are two deliveries per connection: one being sent and one ready."""
     concurrency = Concurrency(rate=None, connections=10, with_token=False)
     assert measured(concurrency, token=0.0, transaction=0.02).max_deliveries >= 20
 
 
 def test_slow_tokens_make_more_of_them() -> None:
-    """Where a token takes longer than a message, more recipients keep the connections busy."""
+    """If getting a token takes longer than sending a message, more deliveries run, to keep the connections busy."""
     fast, slow = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))
     measured(fast, token=0.02, transaction=0.05)
     measured(slow, token=0.50, transaction=0.05)
@@ -63,7 +63,7 @@ def test_slow_tokens_make_more_of_them() -> None:
 
 
 def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
-    """Tokens that take long only because many are asked for at once do not call for still more of them."""
+    """Token calls that are slow only because many run at once do not raise the number of deliveries further."""
     concurrency = measured(
         Concurrency(rate=None, connections=10, with_token=True),
         token=0.005,
@@ -75,7 +75,7 @@ def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
 
 
 def test_the_latency_follows_what_is_measured() -> None:
-    """The mean moves toward the measurements, and one odd one does not carry it away."""
+    """The mean latency moves toward the measurements, and a single outlier changes it little."""
     latency = Latency()
     for _ in range(100):
         latency.note(0.05)
@@ -85,7 +85,7 @@ def test_the_latency_follows_what_is_measured() -> None:
 
 
 def test_more_calls_at_once_than_are_of_use_are_not_made() -> None:
-    """At a server that answers at once few calls are out at a time; at one that is far away or grew slow, many."""
+    """Few token calls run at once if the server answers at once, and up to 100 if it is far away or became slow."""
     near, far = (Concurrency(rate=None, connections=10, with_token=True) for _ in range(2))
     assert measured(near, token=0.002, transaction=0.02).max_token_calls <= 5
     for each in (far, near):
@@ -95,7 +95,7 @@ def test_more_calls_at_once_than_are_of_use_are_not_made() -> None:
 
 
 def test_the_first_slow_answers_open_no_crowd_of_connections() -> None:
-    """The number of calls at once grows with the answers, and not at once because the first of them came late."""
+    """The limit on parallel token calls grows with the number of answers, and does not jump after one slow answer."""
     concurrency = Concurrency(rate=None, connections=10, with_token=True)
     for number in range(20):
         concurrency.token.note(0.5)

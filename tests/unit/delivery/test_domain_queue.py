@@ -1,4 +1,4 @@
-"""The turns of a recipient domain: had at the dot together with the server's, and waited for without a connection."""
+"""The queue of a recipient domain: its permits are taken with the mail server's, and no connection waits for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START = 1_750_000_000.0
 
 
 def played(clock: FakeClock, *work: Coroutine[object, object, None]) -> None:
-    """Do all of it at once, while time passes as fast as it can."""
+    """Run all coroutines concurrently on the fake clock, without waiting in real time."""
 
     async def run() -> None:
         await clock.play(asyncio.gather(*work))
@@ -37,14 +37,14 @@ def played(clock: FakeClock, *work: Coroutine[object, object, None]) -> None:
 
 
 def limiter(clock: FakeClock, *rates: str) -> RateLimiter:
-    """Return a pacer on a clock."""
+    """Return a rate limiter that uses this clock."""
     return RateLimiter([Rate.parse(rate) for rate in rates], clock)
 
 
 @pytest.mark.parametrize("rates", [("5/second",), ("7/hour",), ("4/second", "6/hour"), ("3/10 seconds",)], ids=str)
 @pytest.mark.parametrize("taken", [0, 3])
 def test_it_is_known_when_those_in_line_will_have_their_turns(rates: tuple[str, ...], taken: int) -> None:
-    """Whoever stands behind others learns when the turn comes: hardly later than it does, and hardly earlier."""
+    """The predicted time of a permit, behind n other waiters, is close to the time at which it is granted."""
     clock = FakeClock(START)
     one, told, had = limiter(clock, *rates), list[float](), list[float]()
 
@@ -58,12 +58,12 @@ def test_it_is_known_when_those_in_line_will_have_their_turns(rates: tuple[str, 
 
     played(clock, take())
     for expected, instant in zip(told, had, strict=True):
-        assert expected <= instant + 0.06  # what an even spread catches up
+        assert expected <= instant + 0.06  # a late timer may catch up this much
         assert instant - expected <= max(Rate.parse(rate).period.total_seconds() for rate in rates) * 0.35
 
 
 def test_both_turns_are_taken_at_one_instant() -> None:
-    """A message that needs the turns of two pacers has both at once: neither is used late and crowds another."""
+    """A message that needs permits from two rate limiters takes both at the same instant, so neither is used late."""
     clock = FakeClock(START)
     server, domain = limiter(clock, "3/second"), limiter(clock, "2/second")
     went = list[float]()
@@ -83,7 +83,7 @@ def test_both_turns_are_taken_at_one_instant() -> None:
 
 
 def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
-    """While the server is held nobody takes a turn of the domain from those who come later."""
+    """While the mail server is paused, a message takes no permit from the domain's rate limiter."""
     clock = FakeClock(START)
     server, domain = limiter(clock, "3/second"), limiter(clock, "1/hour")
     server.pause(600.0)
@@ -101,13 +101,13 @@ def test_a_turn_that_is_not_to_be_had_there_is_not_taken_here() -> None:
 
 
 def lane(clock: FakeClock, *rates: str, concurrency: Concurrency | None = None) -> DomainQueue:
-    """Return a domain's lane."""
+    """Return the queue of one domain."""
     concurrency = concurrency or Concurrency(rate=None, connections=1, with_token=False)
     return DomainQueue(QueueCursor(domain="d.example"), limiter(clock, *rates), concurrency, clock)
 
 
 def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
-    """Of a crowd of messages one at a time comes near, as early before its turn as a message takes on its way."""
+    """Only one waiting message at a time gets a connection, about one message's duration before its permit is due."""
     clock = FakeClock(START)
     concurrency = Concurrency(rate=None, connections=1, with_token=False)
     concurrency.transaction.note(0.2)
@@ -127,15 +127,15 @@ def test_a_message_takes_up_a_connection_only_shortly_before_its_turn() -> None:
 
 
 class TardyClock(FakeClock):
-    """A clock whose sleepers wake late, as a machine's do."""
+    """A clock whose sleeps end late, as on a real machine."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return a millisecond late."""
+        """Sleep one millisecond too long."""
         await super().sleep(seconds + 0.001)
 
 
 def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
-    """Messages that come near later than they could make up for it: each second has its hundred all the same."""
+    """A rate of 100 per second is reached and never exceeded although every timer fires late."""
     clock = TardyClock(START)
     concurrency = Concurrency(rate=None, connections=1, with_token=False)
     concurrency.transaction.note(0.0003)
@@ -153,7 +153,7 @@ def test_timers_that_are_late_cost_nothing_of_the_rate() -> None:
 
 
 def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
-    """A domain that is held sends the messages back that wait for its turn; those that are on the wire go on."""
+    """Pausing a domain sends messages that wait for a permit back to the queue; the one that is next still goes out."""
     clock = FakeClock(START)
     slow, back = lane(clock, "1/minute"), list[tuple[int, Scope]]()
 
@@ -175,7 +175,7 @@ def test_a_hold_sends_those_back_who_are_not_near_yet() -> None:
 
 
 class SlowLog(SendLog):
-    """A send log whose pages arrive when a test says."""
+    """A send log whose pages arrive only when the test allows it."""
 
     def __init__(self, path: Path, clock: FakeClock) -> None:
         super().__init__(path, "trial", clock)
@@ -184,7 +184,7 @@ class SlowLog(SendLog):
         self.arrive.set()
 
     async def claim(self, limit: int, lane: QueueCursor) -> list[Delivery]:
-        """Return due rows."""
+        """Return due rows, once the test lets the page arrive."""
         page = await super().claim(limit, lane)
         self.read.set()
         await self.arrive.wait()
@@ -193,7 +193,7 @@ class SlowLog(SendLog):
 
 @pytest.mark.parametrize("when", ["while the log is read", "after it was read"])
 def test_a_row_that_comes_back_while_the_log_is_read_is_found(when: str, tmp_path: Path) -> None:
-    """A fault is older than its record: the row is due before the instant at which the log was read meanwhile."""
+    """A row that is settled as due again while the log is being read is found by the next read."""
 
     async def play(log: SlowLog, clock: FakeClock) -> None:
         async with log:
@@ -204,7 +204,7 @@ def test_a_row_that_comes_back_while_the_log_is_read_is_found(when: str, tmp_pat
             clock.jump(1)
             log.read.clear()
             log.arrive.clear()
-            reading = asyncio.ensure_future(queue.claim(log, 100, {}))  # noqa: TID251 - a page that is on its way
+            reading = asyncio.ensure_future(queue.claim(log, 100, {}))  # noqa: TID251 - a read still in progress
             await log.read.wait()
             await log.settle(delivery, Outcome(Status.QUEUED, "later", not_before=fault_at))
             if when == "after it was read":

@@ -1,4 +1,4 @@
-"""What a pacer promises: never more than allowed, hardly ever less, and no burst after a pause."""
+"""The rate limiter: never above its rate, hardly ever below it, and no burst after a pause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ rates = st.builds(
 
 
 def most_within(instants: list[float], seconds: float) -> int:
-    """Return the largest number of instants in any half-open window of so many seconds."""
+    """Return the largest number of instants in any half-open window of `seconds`."""
     most = first = 0
     for number, instant in enumerate(instants, 1):
         while instants[first] <= instant - seconds:
@@ -38,7 +38,7 @@ def most_within(instants: list[float], seconds: float) -> int:
 
 
 def taken(rate: Rate, delays: Iterable[float]) -> list[float]:
-    """Return the instants of turns that are each taken so many seconds later than they could have been."""
+    """Return the instants of permits, each taken `delay` seconds after it became available."""
     window, now, instants = Window(rate), START, list[float]()
     for delay in delays:
         now = window.next_permit_at(now) + delay
@@ -49,7 +49,7 @@ def taken(rate: Rate, delays: Iterable[float]) -> list[float]:
 
 @given(rates, st.data())
 def test_no_window_holds_more_than_the_rate(rate: Rate, data: st.DataObject) -> None:
-    """However irregularly turns are asked for, no window of the declared length holds more than the count."""
+    """However irregularly permits are taken, no window of the declared length holds more than the rate allows."""
     period = rate.period.total_seconds()
     kinds = [0.0, 0.001, 0.03, period / rate.count, period / 2, period * 1.5]
     delays = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=50))
@@ -60,7 +60,7 @@ def test_no_window_holds_more_than_the_rate(rate: Rate, data: st.DataObject) -> 
 @given(rates, st.randoms(use_true_random=False))
 @settings(max_examples=30)
 def test_steady_demand_gets_what_is_allowed(rate: Rate, dice: random.Random) -> None:
-    """Under steady demand at least 99 % of the allowance is used, though each sleep ends a little late."""
+    """Under steady demand at least 99 % of the rate is used, although each sleep ends a little late."""
     lateness = min(0.002, rate.period.total_seconds() / 1000)
     window, now, turns = Window(rate), START, max(2 * rate.count + 1, 100)
     for _ in range(turns):
@@ -72,7 +72,7 @@ def test_steady_demand_gets_what_is_allowed(rate: Rate, dice: random.Random) -> 
 
 @pytest.mark.parametrize("rate", ["14/second", "100/second", "1000/10 seconds", "1/second", "60/minute"])
 def test_short_windows_are_spread_evenly(rate: str) -> None:
-    """Turns of a rate of up to a minute are spread over it, to within the twentieth of a second of a late timer."""
+    """Permits of a rate of up to a minute are spread evenly, to within 50 ms for a late timer."""
     parsed = Rate.parse(rate)
     gap = parsed.period.total_seconds() / parsed.count
     instants = taken(parsed, [0.0] * (parsed.count + 1))
@@ -80,7 +80,7 @@ def test_short_windows_are_spread_evenly(rate: str) -> None:
 
 
 def test_long_windows_are_budgets() -> None:
-    """Turns of a rate over hours are given at once until they are used up, and then none until the first expires."""
+    """A rate over hours is a budget: its permits are available at once, and then none until the first one expires."""
     instants = taken(Rate.parse("50/day"), [0.0] * 51)
     assert instants[:50] == [START] * 50
     assert START + 86_400 <= instants[50] <= START + 86_400 * 1.01
@@ -88,7 +88,7 @@ def test_long_windows_are_budgets() -> None:
 
 @given(st.sampled_from(["14/second", "100/second", "1000/10 seconds"]), st.floats(0.0, 600.0))
 def test_a_paused_process_does_not_burst(rate: str, pause: float) -> None:
-    """After a pause of any length only what a late timer missed is caught up, not what the pause missed."""
+    """After a pause of any length only what a late timer missed (50 ms) is caught up, and not the whole pause."""
     parsed = Rate.parse(rate)
     before = [0.0] * parsed.count
     instants = taken(parsed, [*before, pause, *before])
@@ -98,7 +98,7 @@ def test_a_paused_process_does_not_burst(rate: str, pause: float) -> None:
 
 
 class Turns:
-    """A pacer on a clock of its own, and when its turns were taken."""
+    """A rate limiter with its own clock, which records when each permit was taken."""
 
     def __init__(self, *rates: str, spent: Iterable[tuple[float, int]] = ()) -> None:
         self.clock = FakeClock(START)
@@ -107,14 +107,14 @@ class Turns:
         self.names: list[int] = []
 
     async def take(self, number: int, name: int = 0) -> None:
-        """Take so many turns, one after the other."""
+        """Take `number` permits, one after the other."""
         for _ in range(number):
             await self.limiter.acquire()
             self.instants.append(self.clock.now() - START)
             self.names.append(name)
 
     def play(self, *takers: Coroutine[object, object, None]) -> None:
-        """Let them take their turns while time passes as fast as it can."""
+        """Run all takers concurrently on the fake clock, without waiting in real time."""
 
         async def run() -> None:
             await self.clock.play(asyncio.gather(*takers))
@@ -128,7 +128,7 @@ class Turns:
 )
 @settings(max_examples=30)
 def test_all_rates_are_kept_at_once(texts: list[str], takers: int) -> None:
-    """Of several rates none is exceeded, however many ask for turns."""
+    """With several rates none is exceeded, however many tasks wait for permits."""
     turns = Turns(*texts)
     turns.play(*[turns.take(12 // takers) for _ in range(takers)])
     for text in texts:
@@ -137,14 +137,14 @@ def test_all_rates_are_kept_at_once(texts: list[str], takers: int) -> None:
 
 
 def test_turns_are_given_in_the_order_they_were_asked_for() -> None:
-    """Nobody is overtaken."""
+    """Permits are granted in the order in which they were requested (FIFO)."""
     turns = Turns("10/second")
     turns.play(*[turns.take(1, name) for name in range(20)])
     assert turns.names == list(range(20))
 
 
 def test_without_a_rate_everybody_goes_at_once() -> None:
-    """A pacer without a rate makes nobody wait."""
+    """A rate limiter without a rate grants every permit at once."""
     turns = Turns()
     turns.play(turns.take(1000))
     assert turns.instants == [0.0] * 1000
@@ -152,7 +152,7 @@ def test_without_a_rate_everybody_goes_at_once() -> None:
 
 @pytest.mark.parametrize("rates", [[], ["100/second"]], ids=["no rate", "a rate"])
 def test_no_turn_is_given_during_a_hold(rates: list[str]) -> None:
-    """While a hold is on nobody has a turn, and afterwards they go on at their rate."""
+    """During a pause no permit is granted; afterwards permits are granted at the configured rate."""
     turns = Turns(*rates)
     assert turns.limiter.pause(30.0) == START + 30.0
     turns.play(turns.take(5), turns.take(5))
@@ -161,7 +161,7 @@ def test_no_turn_is_given_during_a_hold(rates: list[str]) -> None:
 
 
 def test_a_shorter_hold_does_not_shorten_a_longer_one() -> None:
-    """Of two holds the one that ends later counts."""
+    """Of two pauses the one that ends later counts."""
     turns = Turns("100/second")
     turns.limiter.pause(60.0)
     assert turns.limiter.pause(5.0) == START + 60.0
@@ -169,7 +169,7 @@ def test_a_shorter_hold_does_not_shorten_a_longer_one() -> None:
 
 
 def test_a_hold_reaches_those_who_wait_already() -> None:
-    """A hold that begins while somebody waits for a turn makes them wait for its end."""
+    """A pause also applies to tasks that already wait for a permit."""
 
     async def run() -> None:
         turns = Turns("1/second")
@@ -184,7 +184,7 @@ def test_a_hold_reaches_those_who_wait_already() -> None:
 
 
 def test_a_process_stopped_amid_a_wait_does_not_burst() -> None:
-    """Waiters of a process that was stopped for a minute go on one by one when it continues."""
+    """If the process is suspended for a minute, waiting tasks do not get their permits all at once when it resumes."""
 
     async def run() -> None:
         turns = Turns("10/second")
@@ -212,26 +212,26 @@ def test_a_process_stopped_amid_a_wait_does_not_burst() -> None:
     ],
 )
 def test_a_restart_resets_no_window(rate: str, spent: list[tuple[float, int]], first: float) -> None:
-    """Turns of earlier runs count as long as their window lasts, and no longer."""
+    """Permits taken by earlier runs count until their window has passed, and no longer."""
     turns = Turns(rate, spent=spent)
     wait = turns.limiter.next_permit_at() - START
     assert first <= wait <= first + Rate.parse(rate).period.total_seconds() * 0.01
 
 
 def test_turns_of_a_clock_that_was_ahead_do_not_stall() -> None:
-    """Turns noted at instants still to come, by a clock that was wrong, count as taken now."""
+    """Permits recorded with a time in the future, because the clock was wrong, count as taken now."""
     turns = Turns("14/second", spent=[(START + 86_400, 14)])
     assert turns.limiter.next_permit_at() <= START + 1.01
 
 
 def test_the_slowest_rate_is_told() -> None:
-    """Of several rates the slowest one says how many turns a second there are."""
+    """`per_second` is that of the slowest rate, and None without a rate."""
     assert Turns("14/second", "86400/day").limiter.per_second == pytest.approx(1.0)
     assert Turns().limiter.per_second is None
 
 
 def test_a_budget_counts_those_who_will_still_ask() -> None:
-    """What others will still take of a budget is gone already; an even spread is not delayed by them."""
+    """Permits that other tasks will still take are subtracted from a budget; an evenly spread rate ignores them."""
     budget = Window(Rate(5, timedelta(days=1)))
     for second in range(2):
         budget.take(START + second)
@@ -243,7 +243,7 @@ def test_a_budget_counts_those_who_will_still_ask() -> None:
 
 
 def test_turns_that_are_used_late_crowd_nobody() -> None:
-    """Calls that leave long after their turns, as in a process that was stopped between, count from when they leave."""
+    """Calls that start long after their permits, as in a suspended process, count from when they start."""
 
     async def run() -> None:
         turns = Turns("14/second")
@@ -265,7 +265,7 @@ def test_turns_that_are_used_late_crowd_nobody() -> None:
 )
 @settings(max_examples=30)
 def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate: str) -> None:
-    """What counts is when a call leaves, not when it had its turn."""
+    """A call counts toward the rate when it starts, not when its permit was granted."""
 
     async def run() -> None:
         turns, left = Turns(rate), list[float]()

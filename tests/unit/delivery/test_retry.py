@@ -1,4 +1,4 @@
-"""What the retry decisions promise: how often, at what distance, and whom a fault costs an attempt."""
+"""Retry decisions: how often and after which delay a row is tried again, and which faults cost it an attempt."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ POLICY = RetryPolicy(attempts=5, first_delay=timedelta(seconds=30))
 
 
 def delivery(*, faults: int = 0) -> Delivery:
-    """Return a row that had so many temporary faults."""
+    """Return a row that already had `faults` temporary faults."""
     recipient = Recipient("user_1", "ada@example.com", "user_1", {}, 2)
     return Delivery(1, recipient, attempts=7, faults=faults, generation=3)
 
 
 @given(st.integers(1, 200), st.floats(0.001, HOUR))
 def test_each_fault_doubles_the_wait_up_to_an_hour(faults: int, first: float) -> None:
-    """The wait is never shorter than declared, at most a fifth longer, doubles with each fault, and ends at an hour."""
+    """The delay doubles with each fault up to an hour; it is never shorter than declared and at most a fifth longer."""
     policy = RetryPolicy(first_delay=timedelta(seconds=first))
     first = policy.first_delay.total_seconds()
     declared = min(HOUR, first * 2.0 ** (faults - 1))
@@ -36,7 +36,7 @@ def test_each_fault_doubles_the_wait_up_to_an_hour(faults: int, first: float) ->
 
 
 def test_those_who_failed_together_come_back_apart() -> None:
-    """Waits after the same fault differ."""
+    """Rows that failed at the same time get different delays (jitter)."""
     assert len({POLICY.delay(1) for _ in range(20)}) > 10
 
 
@@ -51,21 +51,21 @@ def test_those_who_failed_together_come_back_apart() -> None:
     ],
 )
 def test_a_fault_has_one_fate(error: DeliveryError, status: Status, reason: str) -> None:
-    """Each kind of fault puts the row into its state, with the reason and the server's words."""
+    """Each kind of fault puts the row into one state, with the reason and the server's words."""
     outcome = outcome_of(error, delivery(), POLICY, now=NOW, paused_until=0.0)
     assert (outcome.status, outcome.reason, outcome.reply) == (status, reason, REPLY)
 
 
 @pytest.mark.parametrize(("faults", "least"), [(0, 30.0), (1, 60.0), (2, 120.0), (3, 240.0)])
 def test_a_fault_of_the_row_costs_an_attempt(faults: int, least: float) -> None:
-    """A temporary fault of the row's own is counted, and the row waits longer each time."""
+    """A temporary fault of the row itself counts as an attempt, and each further delay is longer."""
     outcome = outcome_of(TransientError("greylisted"), delivery(faults=faults), POLICY, now=NOW, paused_until=0.0)
     assert outcome.faults == faults + 1
     assert least <= outcome.not_before - NOW <= least * 1.2
 
 
 def test_attempts_are_used_up() -> None:
-    """The last of the allowed attempts makes the row failed, with the number and the last reason."""
+    """When the last allowed attempt fails, the row becomes `failed`, with the number of attempts and the reason."""
     outcome = outcome_of(TransientError("greylisted"), delivery(faults=4), POLICY, now=NOW, paused_until=0.0)
     assert outcome.status is Status.FAILED
     assert outcome.reason == "given up after 5 attempts: greylisted"
@@ -73,7 +73,7 @@ def test_attempts_are_used_up() -> None:
 
 @pytest.mark.parametrize("scope", [scope for scope in Scope if scope is not Scope.RECIPIENT])
 def test_a_fault_of_a_service_costs_no_attempt(scope: Scope) -> None:
-    """What is not the row's fault leaves its attempts alone, however many there were."""
+    """A fault of a service does not count as an attempt of the row, however many attempts it had."""
     outcome = outcome_of(
         TransientError("down", scope=scope), delivery(faults=4), POLICY, now=NOW, paused_until=NOW + 50
     )
@@ -81,27 +81,27 @@ def test_a_fault_of_a_service_costs_no_attempt(scope: Scope) -> None:
 
 
 def test_a_hold_that_is_over_makes_nobody_wait() -> None:
-    """A row does not become due in the past."""
+    """If the pause is already over, the row is due now and not in the past."""
     error = TransientError("down", scope=Scope.SERVER)
     assert outcome_of(error, delivery(), POLICY, now=NOW, paused_until=NOW - 50).not_before == NOW
 
 
 @pytest.mark.parametrize(("asked", "waits"), [(7.0, 7.0), (0.0, 0.0), (10.0**8, HOUR)])
 def test_a_wait_that_was_asked_for_is_kept_up_to_an_hour(asked: float, waits: float) -> None:
-    """The row waits as long as it was asked to, and an hour at most."""
+    """If the server asks for a wait, the row waits that long, but at most an hour."""
     error = TransientError("slow down", wait=timedelta(seconds=asked))
     assert outcome_of(error, delivery(), POLICY, now=NOW, paused_until=0.0).not_before == NOW + waits
 
 
 @pytest.mark.parametrize("faults", [0, 4])
 def test_a_possible_orphan_is_not_forgotten(*, faults: int) -> None:
-    """That a token may exist is said whether the row is tried again or given up."""
+    """That a token may exist is recorded whether the row is tried again or has failed."""
     error = TransientError("the answer was lost", maybe_applied=True)
     assert outcome_of(error, delivery(faults=faults), POLICY, now=NOW, paused_until=0.0).possible_orphan
 
 
 def test_a_service_is_left_alone_longer_each_time() -> None:
-    """Faults in a row double a service's rest; a success makes the next one a first one again."""
+    """Each fault in a row doubles the pause of a service, and a success resets it."""
     backoff = Backoff(POLICY)
     waits = [backoff.failed(None) for _ in range(9)]
     assert all(30 * 2**n <= wait <= 36 * 2**n for n, wait in enumerate(waits[:7]))
@@ -112,12 +112,12 @@ def test_a_service_is_left_alone_longer_each_time() -> None:
 
 @pytest.mark.parametrize(("asked", "waits"), [(3.0, 3.0), (10.0**8, HOUR)])
 def test_a_service_says_itself_how_long(asked: float, waits: float) -> None:
-    """A wait that the service names counts instead of ours, capped at an hour."""
+    """A wait that the service names replaces the program's own, and is capped at an hour."""
     assert Backoff(POLICY).failed(timedelta(seconds=asked)) == waits
 
 
 def test_a_wait_of_nothing_is_none() -> None:
-    """A service that asks for no wait at all (`Retry-After: 0`, a date in the past) is left alone longer each time."""
+    """A service that names a wait of zero (`Retry-After: 0`, a past date) gets the program's own growing pauses."""
     backoff = Backoff(POLICY)
     waits = [backoff.failed(timedelta(0)) for _ in range(3)]
     assert all(30 * 2**n <= wait <= 36 * 2**n for n, wait in enumerate(waits))
@@ -127,7 +127,7 @@ def test_a_wait_of_nothing_is_none() -> None:
 
 
 def test_what_fails_together_is_one_fault() -> None:
-    """A hundred faults while a service is left alone hold it no longer than one."""
+    """A hundred faults while a service is paused count as one fault and do not lengthen the pause."""
     limiter = RateLimiter([Rate.parse("10/second")], FakeClock(NOW))
     backoff = Backoff(POLICY)
     ends = {backoff.back_off(limiter, TransientError("503")) for _ in range(100)}
@@ -136,7 +136,7 @@ def test_what_fails_together_is_one_fault() -> None:
 
 
 def test_a_longer_wait_that_is_asked_for_during_a_rest_counts() -> None:
-    """A service that names a longer wait while it is left alone gets it."""
+    """If a service asks for a longer wait while it is paused, the pause is extended."""
     limiter = RateLimiter([], FakeClock(NOW))
     backoff = Backoff(POLICY)
     backoff.back_off(limiter, TransientError("503"))

@@ -1,4 +1,4 @@
-"""Who comes next, and when: never too many, nobody twice, nobody forgotten, and no run that waits for nothing."""
+"""The scheduler: rows in order, each once, within the concurrency limit, and no run that waits needlessly."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def put_off(run: SchedulerHarness, seconds: float, *keys: str) -> Callable[[Deli
 
 
 def test_all_come_in_order_and_once(path: Path) -> None:
-    """Everybody who is due is handed out in the order of the CSV, and then nobody."""
+    """All due recipients are handed out once, in the order of the CSV."""
     run = SchedulerHarness(path, people(250))
     assert run.run() == names(250)
     assert run.waits == []
 
 
 def test_no_more_are_under_way_than_are_of_use(path: Path) -> None:
-    """The number under way follows what is measured and is reached, not exceeded."""
+    """The number of deliveries in progress reaches the concurrency limit and never exceeds it."""
     run = SchedulerHarness(path, people(60))
     most = run.concurrency.max_deliveries
     run.run()
@@ -58,7 +58,7 @@ def test_no_more_are_under_way_than_are_of_use(path: Path) -> None:
 
 
 def test_who_was_put_off_comes_again_when_due(path: Path) -> None:
-    """A run that waits stays until the last row that waits has been tried again, and says why and until when."""
+    """A run that may wait retries every postponed row, and reports why and until when it waits."""
     run = SchedulerHarness(path, people(4))
     order = run.run(put_off(run, 300.0, "user_2"))
     assert order == [*names(4), "user_2"]
@@ -70,7 +70,7 @@ def test_who_was_put_off_comes_again_when_due(path: Path) -> None:
 
 
 def test_a_run_that_does_not_wait_ends_when_nothing_is_due(path: Path) -> None:
-    """With no waiting, who is due later stays queued, and the run ends at once."""
+    """With `--no-wait` the run ends at once when no row is due, and postponed rows stay queued."""
     run = SchedulerHarness(path, people(4), wait=False)
     assert run.run(put_off(run, 300.0, "user_2")) == names(4)
     assert run.seconds < 1.0
@@ -78,13 +78,13 @@ def test_a_run_that_does_not_wait_ends_when_nothing_is_due(path: Path) -> None:
 
 
 def test_a_run_that_does_not_wait_waits_for_its_rate(path: Path) -> None:
-    """With no waiting, a turn that comes soon by the rate is waited for."""
+    """With `--no-wait` the run still waits for a permit that the rate allows soon."""
     run = SchedulerHarness(path, people(30), services=["5/second"], wait=False)
     assert run.run() == names(30)
 
 
 def test_a_run_that_does_not_wait_leaves_a_budget_alone(path: Path) -> None:
-    """With no waiting, a run ends when its budget is used up; who is left stays queued."""
+    """With `--no-wait` the run ends when its budget is used up, and the other rows stay queued."""
     run = SchedulerHarness(path, people(5), services=["3/day"], wait=False)
     assert run.run() == names(3)
     assert run.seconds < 1.0
@@ -92,7 +92,7 @@ def test_a_run_that_does_not_wait_leaves_a_budget_alone(path: Path) -> None:
 
 
 def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
-    """When the budget is used up nobody is handed out until there is some again, and the wait is told."""
+    """When the budget is used up no row is handed out until it is renewed, and the wait is reported."""
     run = SchedulerHarness(path, people(5), services=["3/day"])
     assert run.run() == names(5)
     assert [at // DAY for at, _ in run.went] == [0.0, 0.0, 0.0, 1.0, 1.0]
@@ -100,7 +100,7 @@ def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
 
 
 def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
-    """During a long hold rows stay in the log, and it is told what for; afterwards all go."""
+    """While a service is paused for long, rows stay in the log and the reason is reported; afterwards all are sent."""
     run = SchedulerHarness(path, people(20), services=["1000/second"])
     run.services[0].pause(600.0, "Clerk asks for fewer calls")
     run.run()
@@ -109,7 +109,7 @@ def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
 
 
 def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:
-    """With no waiting, a service that is to be left alone ends the run."""
+    """With `--no-wait` a paused service ends the run."""
     run = SchedulerHarness(path, people(20), services=["1000/second"], wait=False)
     run.services[0].pause(30.0)
     assert run.run() == []
@@ -120,19 +120,19 @@ def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 101, 250, 1000])
 def test_at_most_so_many_recipients(path: Path, limit: int) -> None:
-    """A limit is a number of recipients: the first ones of the CSV, and no others."""
+    """`--limit n` hands out the first n recipients of the CSV and no others."""
     assert SchedulerHarness(path, people(250), limit=limit).run() == names(min(limit, 250))
 
 
 def test_a_limit_counts_recipients_and_not_tries(path: Path) -> None:
-    """Who was put off comes again within the limit, and nobody takes the place."""
+    """A retry does not count toward the limit, so no other recipient takes the place of a postponed one."""
     run = SchedulerHarness(path, people(10), limit=3)
     assert run.run(put_off(run, 60.0, "user_1", "user_3")) == [*names(3), "user_1", "user_3"]
     assert Counter(states(path).values()) == {"sent": 3, "queued": 7}
 
 
 def test_a_limit_holds_over_lanes(path: Path) -> None:
-    """Recipients of limited domains count as all others do."""
+    """The limit counts recipients of rate-limited domains like all others."""
     rows = [person(each, domain=f"d{each % 3}.example") for each in range(1, 38)]
     run = SchedulerHarness(path, rows, domains={"d1.example": "5/second"}, limit=13)
     assert len(set(run.run(put_off(run, 0.001, "user_2", "user_6", "user_10", "user_14")))) == 13
@@ -144,7 +144,7 @@ def test_a_limit_holds_over_lanes(path: Path) -> None:
 
 @pytest.mark.parametrize("services", [[], ["2/day"], ["1/minute"]], ids=["all under way", "a budget", "a slow rate"])
 def test_a_stop_ends_any_wait(path: Path, services: list[str]) -> None:
-    """A feed that is stopped hands out nobody any more, whatever it waits for."""
+    """A stopped scheduler hands out no more rows, whatever it was waiting for."""
     run = SchedulerHarness(path, people(50), services=services, takes=30.0)
 
     async def play() -> int:
@@ -175,7 +175,7 @@ async def _count(run: SchedulerHarness, group: asyncio.TaskGroup) -> int:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_pause(path: Path, *, wait: bool) -> None:
-    """A pause lasts until its instant, is told, and ends the run that is not to wait."""
+    """A pause lasts until its end, is reported, and ends the run if it may not wait."""
     run = SchedulerHarness(path, people(3), wait=wait)
 
     async def play() -> Delivery | None:
@@ -199,7 +199,7 @@ def test_a_pause(path: Path, *, wait: bool) -> None:
     service=st.sampled_from([[], ["10/second"], ["20/hour"]]),
     limit=st.one_of(st.none(), st.integers(1, 50)),
 )
-@settings(max_examples=25, phases=[Phase.generate])  # an example that hangs takes long: no shrinking
+@settings(max_examples=25, phases=[Phase.generate])  # no shrinking: an example that hangs takes long
 def test_everybody_has_all_tries_and_nobody_more(
     *,
     number: int,
@@ -209,7 +209,7 @@ def test_everybody_has_all_tries_and_nobody_more(
     service: list[str],
     limit: int | None,
 ) -> None:
-    """Whatever is limited, held or put off: each recipient of the run comes as often as needed, one at a time."""
+    """Under any limits, pauses and delays each recipient of the run is tried exactly as often as needed."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [person(each, domain=f"d{each % 3}.example") for each in range(1, number + 1)]
         run = SchedulerHarness(Path(folder) / "log.db", rows, domains=domains, services=service, limit=limit)

@@ -1,4 +1,4 @@
-"""Recipient domains in the queue: each at its own rate, left alone when it defers, and met by few when it is over."""
+"""Recipient domains in the scheduler: each at its own rate, paused when it defers, restarted slowly (slow start)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def mixed(slow: int, fast: int) -> list[Recipient]:
-    """Return so many recipients of a slow domain, and behind them so many others."""
+    """Return `slow` recipients of a slow domain, followed by `fast` recipients of another one."""
     first = [person(each, domain="Slow.example") for each in range(1, slow + 1)]
     return first + [person(each, domain="fast.example") for each in range(slow + 1, slow + fast + 1)]
 
 
 def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
-    """Others go while a domain waits for its rate, which is kept."""
+    """Other recipients are sent to while a domain waits for its rate, and that rate is kept."""
     run = SchedulerHarness(path, mixed(20, 100), domains={"slow.example": "1/second"})
     run.run()
     slow = [at for at, key in run.went if int(key[5:]) <= 20]
@@ -52,7 +52,7 @@ def test_a_slow_domain_holds_nobody_up(path: Path) -> None:
 
 @pytest.mark.parametrize("rate", ["2/minute", "5/second", "100/second"])
 def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> None:
-    """A row waits in the log until its turn is about as near as it takes to get there, and the rate is reached."""
+    """A row stays in the log until shortly before its permit is due, and the rate is still reached."""
     run = SchedulerHarness(path, of_one_domain(20), domains={"d.example": rate}, connections=40)
     run.run()
     assert max(went - began for (went, _), began in zip(run.went, run.began, strict=True)) < 1.0
@@ -60,14 +60,14 @@ def test_rows_are_taken_up_shortly_before_their_turn(path: Path, rate: str) -> N
 
 
 def test_no_run_waits_for_a_domain_that_has_nobody_left(path: Path) -> None:
-    """A domain whose budget is used up to the last row does not keep the run from its end."""
+    """A domain whose budget is used up by its last row does not delay the end of the run."""
     run = SchedulerHarness(path, mixed(10, 5), domains={"slow.example": "10/hour"})
     assert len(run.run()) == 15
     assert run.seconds < 60.0
 
 
 def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> None:
-    """Rows of a domain beyond its budget wait in the log, and go when they may."""
+    """Rows beyond a domain's budget wait in the log and are sent when the budget is renewed."""
     run = SchedulerHarness(path, mixed(25, 5), domains={"slow.example": "10/hour"})
     run.run()
     assert run.times() == dict.fromkeys(names(30), 1)
@@ -76,7 +76,7 @@ def test_a_domain_with_a_budget_goes_on_when_there_is_some_again(path: Path) -> 
 
 
 def test_a_held_domain_waits_alone(path: Path) -> None:
-    """A domain that is held in the middle of a run waits, whoever of it was read already too; the others go on."""
+    """Pausing a domain during a run stops all its rows, also those already read, and no other rows."""
     run = SchedulerHarness(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
 
     def settle(delivery: Delivery) -> Outcome:
@@ -89,12 +89,12 @@ def test_a_held_domain_waits_alone(path: Path) -> None:
     held = [at for at, key in run.went if int(key[5:]) % 2]
     others = [at for at, key in run.went if not int(key[5:]) % 2]
     assert max(others) < 60.0
-    # who was under way when the hold began may still have gone
+    # deliveries in progress when the pause began may still have been sent
     assert sum(at >= 900.0 for at in held) >= 45
 
 
 def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
-    """To a domain that is held for ever nothing more goes; its rows stay queued and keep nobody waiting."""
+    """A domain that is paused for ever gets no messages; its rows stay queued and do not delay the end of the run."""
     run = SchedulerHarness(path, [person(each, domain=f"d{each % 2}.example") for each in range(1, 101)])
     run.scheduler.pause_domain("d1.example", float("inf"))
     assert sorted(run.run()) == sorted(f"user_{each}" for each in range(2, 101, 2))
@@ -102,16 +102,16 @@ def test_a_stopped_domain_ends_the_run_without_it(path: Path) -> None:
     assert Counter(states(path).values()) == {"sent": 50, "queued": 50}
 
 
-# -- after a hold ------------------------------------------------------------------------------------------------
+# -- after a pause -----------------------------------------------------------------------------------------------
 
 
 def of_one_domain(number: int) -> list[Recipient]:
-    """Return so many recipients who share a domain."""
+    """Return `number` recipients of the same domain."""
     return [person(each, domain="d.example") for each in range(1, number + 1)]
 
 
 class Deferring:
-    """A domain that defers some of what it gets, and a run that goes by its policy.
+    """A domain that defers some messages, and a run that pauses it by the circuit breaker's decisions.
 
     Args:
         run: the run.
@@ -127,7 +127,7 @@ class Deferring:
         self.deferred: Counter[str] = Counter()
 
     def settle(self, delivery: Delivery) -> Outcome:
-        """Return what becomes of a recipient, and hold the domain when that is called for."""
+        """Return the outcome of a delivery, and pause the domain when the circuit breaker says so."""
         scheduler, now, domain = self._run.scheduler, self._run.clock.now(), delivery.recipient.domain
         if not self._defers(self._run.seconds, now - self._first.setdefault(delivery.id, now)):
             self._breaker.accepted(domain)
@@ -141,7 +141,7 @@ class Deferring:
 
 
 def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
-    """When its hold is over a domain gets two messages, and one more at a time for each that it takes."""
+    """After a pause a domain gets two messages, and the limit grows by one with each that it accepts (slow start)."""
     run = SchedulerHarness(path, of_one_domain(200), connections=40, takes=1.0)
     run.scheduler.pause_domain("d.example", 100.0)
     run.run()
@@ -152,19 +152,19 @@ def test_after_a_hold_few_go_and_then_more(path: Path) -> None:
 
 
 def test_a_domain_that_goes_on_deferring_costs_few_tries(path: Path) -> None:
-    """However long a domain defers everybody, each hold is followed by two tries, and nobody uses up all of theirs."""
+    """However long a domain defers all messages, each pause is followed by two tries, and no row uses up attempts."""
     run = SchedulerHarness(path, of_one_domain(60), connections=5, takes=0.5)
     under_way = run.concurrency.max_deliveries
     storm = Deferring(run, lambda since_start, _: since_start < 4 * HOUR)
     run.run(storm.settle)
     assert set(states(path).values()) == {"sent"}
-    holds = 7 + 3  # half a minute doubled up to an hour, and then an hour each
+    holds = 7 + 3  # pauses double from half a minute to an hour, then last an hour each
     assert storm.deferred.total() <= under_way + 2 * holds
     assert run.seconds < 5.5 * HOUR
 
 
 def test_a_domain_that_greylists_is_not_left_alone_for_ever(path: Path) -> None:
-    """A domain that wants to see each recipient for five minutes takes those, and the hold after it is a short one."""
+    """A domain that greylists each recipient for five minutes accepts them afterwards, so its pauses stay short."""
     run = SchedulerHarness(path, of_one_domain(300), connections=5, takes=0.5)
     greylist = Deferring(run, lambda _, since_first: since_first < 300.0)
     run.run(greylist.settle)
@@ -173,7 +173,7 @@ def test_a_domain_that_greylists_is_not_left_alone_for_ever(path: Path) -> None:
 
 
 def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
-    """A run for so many recipients ends when these are done, held or not."""
+    """With `--limit n` the run ends when n recipients are done, even if their domain was paused."""
     run = SchedulerHarness(path, of_one_domain(30), connections=5, limit=12)
     storm = Deferring(run, lambda since_start, _: since_start < 100.0)
     run.run(storm.settle)
@@ -181,7 +181,7 @@ def test_after_a_hold_a_limit_on_recipients_still_holds(path: Path) -> None:
 
 
 def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None:
-    """Two domains are paused with a message of each under way: each of the other rows is handed out once."""
+    """If two domains are paused while each has a message in progress, each other row is handed out exactly once."""
     rows = [person(each, domain=f"d{each % 2}.example") for each in range(1, 9)]
     run = SchedulerHarness(path, rows, connections=4)
     handed_out: list[str] = []

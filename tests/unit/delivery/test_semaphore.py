@@ -1,4 +1,4 @@
-"""A room lets a few in at a time, in the order in which they came, and follows a size that changes."""
+"""The resizable semaphore: FIFO order, and a limit that may change while tasks wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.fake_clock import settled
 
 
 class Visit:
-    """People in a room of a size that can be changed, and who came in when."""
+    """Tasks that acquire a semaphore of changeable size; `inside` and `came` list them in order."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -19,7 +19,7 @@ class Visit:
         self._leave = [asyncio.Event() for _ in range(20)]
 
     async def visit(self, who: int) -> None:
-        """Go in, and stay until `leave`."""
+        """Acquire the semaphore and keep it until `leave` is called."""
         async with self.room:
             self.came.append(who)
             self.inside.append(who)
@@ -27,13 +27,13 @@ class Visit:
             self.inside.remove(who)
 
     async def leave(self, who: int) -> None:
-        """Let somebody go."""
+        """Let one task release the semaphore."""
         self._leave[who].set()
         await settled()
 
 
 def test_a_few_at_a_time_in_their_order() -> None:
-    """No more are inside than there is room for, and whoever came first goes in first."""
+    """Never more tasks are inside than the limit allows, and they enter in the order in which they asked."""
 
     async def run() -> None:
         visit = Visit(2)
@@ -50,7 +50,7 @@ def test_a_few_at_a_time_in_their_order() -> None:
 
 
 def test_the_size_may_change() -> None:
-    """A room that grew lets more in when somebody leaves; one that shrank lets nobody in until there is room."""
+    """A higher limit admits more tasks at the next release; a lower one admits none until enough tasks have left."""
 
     async def run() -> None:
         visit = Visit(1)
@@ -72,7 +72,7 @@ def test_the_size_may_change() -> None:
 
 
 def test_whoever_gives_up_takes_no_room() -> None:
-    """One who is cancelled while waiting, or in the moment of coming in, leaves the room to the others."""
+    """A task that is cancelled while it waits, or just as it enters, leaves its place to the next one."""
 
     async def run() -> None:
         visit = Visit(1)
@@ -85,8 +85,8 @@ def test_whoever_gives_up_takes_no_room() -> None:
             waiting.cancel()
             await settled()
             visit._leave[0].set()  # noqa: SLF001 - so that nothing happens in between
-            while visit.inside == [0]:  # noqa: ASYNC110 - the very next turn counts
-                await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop at a time
+            while visit.inside == [0]:  # noqa: ASYNC110 - the task must be cancelled in the very next loop iteration
+                await asyncio.sleep(0)  # noqa: TID251 - one iteration of the event loop
             coming.cancel()
             await settled()
             assert visit.came == [0, 3]

@@ -30,7 +30,7 @@ def settings_of(page: str) -> dict[str, str]:
 
 @given(st.from_regex(r"(?:[a-z0-9]{1,20}\.){1,3}[a-z]{2,10}", fullmatch=True), st.sampled_from(["test", "live"]))
 def test_the_key_names_its_host(host: str, kind: str) -> None:
-    """A publishable key gives back the host it was made of, with and without base64's padding."""
+    """The host is decoded from a publishable key, with and without base64 padding."""
     assert frontend_api_host(key(host, kind)) == host
     assert frontend_api_host(key(host, kind).rstrip("=")) == host
 
@@ -57,26 +57,26 @@ def test_the_key_names_its_host(host: str, kind: str) -> None:
     ],
 )
 def test_a_malformed_key_is_told(malformed: str) -> None:
-    """A key that names no host is refused with a sentence that says where the right one stands."""
+    """A key that contains no host is refused with a message that says where to find the right one."""
     with pytest.raises(SettingsError, match="API keys"):
         frontend_api_host(malformed)
 
 
 def test_a_secret_key_never_enters_a_page() -> None:
-    """A secret key is refused as what it is, and not repeated."""
+    """A secret key is refused as a secret key, and the message does not repeat it."""
     with pytest.raises(SettingsError, match="secret key") as refusal:
         landing_page(publishable_key="sk_live_0123456789", redirect=None)
     assert "0123456789" not in str(refusal.value)
 
 
 def test_the_key_is_needed() -> None:
-    """Without a key the sentence says how to give one."""
+    """Without a key the error says how to give one."""
     with pytest.raises(SettingsError, match=r"--publishable-key .* CLERK_PUBLISHABLE_KEY"):
         landing_page(publishable_key=None, redirect=None)
 
 
 def test_clerks_script_comes_from_the_instances_own_host() -> None:
-    """The page loads clerk-js from the host in the key, and its policy lets in no other."""
+    """The page loads clerk-js from the host in the key, and its Content-Security-Policy allows no other host."""
     page = landing_page(publishable_key=KEY, redirect=None)
     settings = settings_of(page)
     assert settings["script"] == "https://clerk.acme.example/npm/@clerk/clerk-js@6/dist/clerk.browser.js"
@@ -96,7 +96,7 @@ def test_clerks_script_comes_from_the_instances_own_host() -> None:
     ],
 )
 def test_the_frontend_api_may_be_elsewhere(place: str, script: str, source: str) -> None:
-    """A proxied Frontend API is where the script comes from and what the policy lets in."""
+    """With a proxied Frontend API the script comes from that URL, and the policy allows it."""
     page = landing_page(publishable_key=KEY, redirect=None, frontend_api=place)
     assert settings_of(page)["script"].startswith(script)
     assert settings_of(page)["proxyUrl"] == place.rstrip("/")
@@ -104,7 +104,7 @@ def test_the_frontend_api_may_be_elsewhere(place: str, script: str, source: str)
 
 
 def test_the_policy_knows_the_pages_own_script_and_style() -> None:
-    """The hashes of the policy are those of the script and the style in the page, so nothing else runs."""
+    """The policy contains the hashes of the page's own script and style, so nothing else runs."""
     page = landing_page(publishable_key=KEY, redirect="/cart")
     for element in ('<script type="module">', "<style>"):
         text = page.partition(element)[2].partition("</")[0]
@@ -114,7 +114,7 @@ def test_the_policy_knows_the_pages_own_script_and_style() -> None:
 
 
 def test_the_page_keeps_the_link_to_itself() -> None:
-    """The page sends no referrer, is not to be indexed, and asks clerk-js for no telemetry."""
+    """The page sends no referrer, asks not to be indexed, and switches clerk-js's telemetry off."""
     page = landing_page(publishable_key=KEY, redirect=None)
     assert '<meta name="referrer" content="no-referrer">' in page
     assert '<meta name="robots" content="noindex">' in page
@@ -148,7 +148,7 @@ BAD_REDIRECTS = [
 
 @pytest.mark.parametrize("redirect", REDIRECTS)
 def test_a_redirect_is_kept_as_it_is_written(redirect: str) -> None:
-    """A path of the same site and an https URL stand in the page, and in that of Next.js, as they were given."""
+    """A same-site path or an https URL appears unchanged in the plain page and in the Next.js page."""
     assert settings_of(landing_page(publishable_key=KEY, redirect=redirect))["redirect"] == redirect
     assert f'const REDIRECT: string = "{redirect}";' in next_page(router="app", redirect=redirect)
     assert f'const REDIRECT = "{redirect}";' in next_page(router="pages", redirect=redirect)
@@ -156,7 +156,7 @@ def test_a_redirect_is_kept_as_it_is_written(redirect: str) -> None:
 
 @pytest.mark.parametrize("redirect", BAD_REDIRECTS)
 def test_any_other_redirect_is_refused(redirect: str) -> None:
-    """A redirect that could run a script or lead to a host that it does not name is refused."""
+    """A redirect that could run a script, or that leads to a host which it does not name, is refused."""
     with pytest.raises(SettingsError, match="--redirect"):
         landing_page(publishable_key=KEY, redirect=redirect)
     with pytest.raises(SettingsError, match="--redirect"):
@@ -167,13 +167,13 @@ def test_any_other_redirect_is_refused(redirect: str) -> None:
     "place", ["__clerk", "//evil.example", "ftp://acme.example", "/__clerk?x=1", "http://acme.example"]
 )
 def test_any_other_frontend_api_is_refused(place: str) -> None:
-    """A place of the Frontend API is a path of the same site, an https URL or a URL of this machine."""
+    """The Frontend API must be a same-site path, an https URL or a URL of this machine."""
     with pytest.raises(SettingsError, match="Frontend API"):
         landing_page(publishable_key=KEY, redirect=None, frontend_api=place)
 
 
 def test_the_parameter_is_the_campaigns() -> None:
-    """The query parameter that holds the token may have another name, if it is one."""
+    """The query parameter for the token can be renamed, and an invalid name is refused."""
     assert settings_of(landing_page(publishable_key=KEY, redirect=None, parameter="ticket"))["parameter"] == "ticket"
     assert 'const PARAMETER = "ticket";' in next_page(router="app", redirect=None, parameter="ticket")
     with pytest.raises(SettingsError, match=r"link\.parameter"):
@@ -182,7 +182,7 @@ def test_the_parameter_is_the_campaigns() -> None:
 
 @pytest.mark.parametrize("router", ["app", "pages"])
 def test_the_next_page_is_one_file(router: Literal["app", "pages"]) -> None:
-    """The page for Next.js imports nothing but Next, React and Clerk, and has no mark left to fill in."""
+    """The Next.js page imports only Next, React and Clerk, and no placeholder is left in it."""
     page = next_page(router=router, redirect=None)
     imported = set(re.findall(r'^import .* from "(.*)";$', page, re.MULTILINE))
     assert imported <= {"@clerk/nextjs", "react", "next/head"}
@@ -192,7 +192,7 @@ def test_the_next_page_is_one_file(router: Literal["app", "pages"]) -> None:
 
 @pytest.mark.parametrize("router", ["app", "pages"])
 def test_types_stand_only_in_typescript(router: Literal["app", "pages"]) -> None:
-    """One source gives types to page.tsx and plain JavaScript to accept-token.jsx."""
+    """One source produces page.tsx with types and accept-token.jsx without."""
     page = next_page(router=router, redirect=None)
     assert ("function ticketIn(address: string): string {" in page) == (router == "app")
     assert ("function ticketIn(address) {" in page) == (router == "pages")

@@ -1,4 +1,4 @@
-"""What the filters for cells promise."""
+"""The template filters for cells."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from campaign.message.filters import money, number, shown
 
 @pytest.mark.parametrize(("cell", "meant"), [("2", "2"), (" 14.50 ", "14.50"), ("-0.5", "-0.5"), (3, "3"), ("+7", "7")])
 def test_a_plain_number_is_read(cell: object, meant: str) -> None:
-    """Digits with a point are a number, exactly as they are written."""
+    """Digits with a decimal point are read as exactly that number."""
     assert number(cell) == Decimal(meant)
 
 
 @pytest.mark.parametrize("cell", ["", "1,234.50", "1e3", "NaN", "Infinity", "0x1", "1.", ".5", "٣", "1_000", "x" * 90])
 def test_what_is_no_plain_number_is_refused(cell: str) -> None:
-    """Separators, exponents and words are not guessed at."""
+    """Text with separators, exponents or words is refused and not guessed at."""
     with pytest.raises(TemplateError, match="is not a plain number") as caught:
         number(cell)
     assert len(str(caught.value)) < 150
@@ -38,7 +38,7 @@ def test_what_is_no_plain_number_is_refused(cell: str) -> None:
     ],
 )
 def test_money_has_two_decimals(value: object, sign: str, text: str) -> None:
-    """An amount is rounded half up to two decimals, with its sign before the currency's."""
+    """An amount is rounded half up to two decimals, with its sign before the currency sign."""
     assert money(value, sign) == text
 
 
@@ -49,12 +49,12 @@ def test_money_is_the_amount(value: Decimal) -> None:
 
 
 def test_an_amount_beyond_all_money_is_refused() -> None:
-    """A product of long numbers is an error and no crash."""
+    """A product of very long numbers is reported as an error."""
     with pytest.raises(TemplateError, match="too many digits"):
         money(number("9" * 20) * number("9" * 20))
 
 
 def test_values_in_errors_are_short_and_printable() -> None:
-    """An error text shows at most 40 characters of a cell, on one line."""
+    """An error shows at most 40 characters of a cell, on one line."""
     assert shown("a\n\x1b[31m") == "'a\\n\\x1b[31m'"
     assert len(shown("x" * 1000)) < 50

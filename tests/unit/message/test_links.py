@@ -1,4 +1,4 @@
-"""What links promise. Whether they arrive in a message is tried in test_message.py."""
+"""Links with a token. Whether they arrive in a message is tested in test_message.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "a-_" * 290 + ".sig"
 
 
 def builder(source: str = "https://acme.example/welcome", *hosts: str) -> LinkBuilder:
-    """Return a builder that uses the parameter `token`."""
+    """Return a link builder with the parameter `token`."""
     return LinkBuilder(source, "token", hosts)
 
 
@@ -40,13 +40,13 @@ def test_the_token_is_added_to_the_query(source: str, link: str) -> None:
 
 
 def test_a_long_token_arrives_byte_for_byte() -> None:
-    """A token of 900 characters stands in the link as it is."""
+    """A token of 900 characters appears unchanged in the link."""
     assert builder().link({}, TOKEN) == f"https://acme.example/welcome?token={TOKEN}"
 
 
 @given(st.text())
 def test_any_token_survives(token: str) -> None:
-    """Whatever the token is made of, it is read back from the link."""
+    """Any token can be read back from the link."""
     link = builder().link({}, token)
     assert parse_qs(urlsplit(link).query, keep_blank_values=True) == {"token": [token]}
 
@@ -69,7 +69,7 @@ def test_variables_are_data_wherever_they_stand(value: str) -> None:
 
 @given(st.text())
 def test_a_variable_in_the_host_cannot_leave_the_allowed_hosts(value: str) -> None:
-    """A link whose host is made of data leads to an allowed host, or there is none."""
+    """A link whose host comes from data leads to an allowed host, or is refused."""
     try:
         link = builder("https://{{ x }}.acme.example/", "shop.acme.example").link({"x": value}, "T")
     except TemplateError:
@@ -127,7 +127,7 @@ def test_a_variable_in_the_host_cannot_leave_the_allowed_hosts(value: str) -> No
     ],
 )
 def test_a_url_that_may_not_carry_a_token(url: str) -> None:
-    """Foreign hosts, other schemes, user info and whatever readers of URLs disagree on are refused."""
+    """Foreign hosts, other schemes, user info, and URLs that parsers read differently are refused."""
     with pytest.raises(TemplateError, match=r"\.$") as caught:
         builder().link_to(url, "secret-token")
     assert "secret-token" not in str(caught.value)
@@ -147,7 +147,7 @@ def test_other_hosts_are_allowed_by_name() -> None:
 
 
 def test_errors_of_a_url_without_variables_come_at_once() -> None:
-    """A URL that is the same for all is judged when the campaign is loaded."""
+    """A URL without variables is checked when the campaign is loaded."""
     with pytest.raises(TemplateError, match=r"^campaign\.toml: link\.url: .* must begin with https://"):
         LinkBuilder("http://acme.example/", "token", where="campaign.toml: link.url")
     with pytest.raises(TemplateError, match=r"^link\.url: "):
@@ -155,13 +155,13 @@ def test_errors_of_a_url_without_variables_come_at_once() -> None:
 
 
 def test_an_undefined_variable_in_the_url_is_named() -> None:
-    """An unknown column in `link.url` is an error that names the nearest right one."""
+    """An unknown column in `link.url` is an error that suggests the nearest column."""
     with pytest.raises(TemplateError, match=r"^link\.url: There is no variable plce; did you mean place\?"):
         builder("https://acme.example/{{ plce }}").link({"place": "1"}, "T")
 
 
 def test_a_parameter_is_percent_encoded() -> None:
-    """The parameter's name is data too, and is found under any spelling."""
+    """The parameter's name is percent-encoded, and is recognised in any encoding."""
     links = LinkBuilder("https://acme.example/", "a b", ("acme.example",))
     assert links.link({}, "T") == "https://acme.example/?a%20b=T"
     with pytest.raises(TemplateError, match="has a parameter a b already"):

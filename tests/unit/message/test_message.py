@@ -1,4 +1,4 @@
-"""What a whole message promises: parsed by the standard library, it is the message that was meant."""
+"""Whole messages: what the standard library parses is what the campaign meant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINK = f"https://acme.example/welcome?token={TOKEN}"
 DATE = datetime(2025, 3, 1, 12, 30, 45, tzinfo=UTC)
 MESSAGE_ID = "<0123456789abcdef@acme.example>"
 
-#: Values that try to be headers, markup, templates, encoded words, folds or boundaries.
+#: Values that imitate headers, markup, templates, encoded words, folds or boundaries.
 HOSTILE = st.lists(
     st.sampled_from(
         [
@@ -70,7 +70,7 @@ HOSTILE = st.lists(
 ).map("".join)
 
 
-def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as the campaign file
+def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as in the campaign file
     """Return a campaign in `folder` with the templates of these tests."""
     email = {
         "sender": "Acme, Inc. <hello@acme.example>",
@@ -106,7 +106,7 @@ def template(folder: Path) -> MessageTemplate:
 
 
 def composed(template: MessageTemplate, *, eight_bit: bool = False, **variables: object) -> Message:
-    """Return the message for one recipient."""
+    """Return the message composed for one recipient."""
     return template.compose(
         {"name": "Ana", "place": "1"} | variables,
         email="ana@example.com",
@@ -118,7 +118,7 @@ def composed(template: MessageTemplate, *, eight_bit: bool = False, **variables:
 
 
 def parsed(message: Message) -> EmailMessage:
-    """Return the message as the standard library reads it, after a look at its outer form."""
+    """Return the message as the standard library parses it, after a check of its raw form."""
     head, _, body = message.data.partition(b"\r\n\r\n")
     assert all(len(line) <= 998 for line in message.data.split(b"\r\n"))
     assert not message.data.replace(b"\r\n", b"").count(b"\n")
@@ -130,12 +130,12 @@ def parsed(message: Message) -> EmailMessage:
 
 
 def newlines(text: str) -> str:
-    """Return a text with newlines for all line breaks of mail."""
+    """Replace all line breaks used in mail by newlines."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def unescaped(html: str) -> str:
-    """Undo what escaping does, and no more: `html.unescape` also changes control characters."""
+    """Undo HTML escaping only; `html.unescape` would also change control characters."""
     for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&#34;", '"'), ("&#39;", "'"), ("&amp;", "&")):
         html = html.replace(entity, character)
     return html
@@ -153,7 +153,7 @@ def body(part: EmailMessage) -> str:
 def test_the_parsed_message_is_the_one_that_was_meant(
     template: MessageTemplate, name: str, place: str, *, eight_bit: bool
 ) -> None:
-    """Whatever the columns hold: exactly the headers meant, two parts, the data as text, the link byte for byte."""
+    """Whatever the columns contain, the message has exactly its headers, two parts, the data as text and the link."""
     if len(one_line(f"Hello {name}")) > 998:
         with pytest.raises(TemplateError, match="The subject has"):
             composed(template, name=name)
@@ -186,7 +186,7 @@ def test_the_parsed_message_is_the_one_that_was_meant(
 
 
 def test_the_message_is_what_the_library_would_hold(template: MessageTemplate) -> None:
-    """For plain data the parts are those of an EmailMessage with the same content."""
+    """For plain data the parts equal those of an EmailMessage with the same content."""
     mail = parsed(composed(template))
     assert mail.get_content_type() == "multipart/alternative"
     assert [part.get_content_charset() for part in mail.iter_parts()] == ["utf-8", "utf-8"]
@@ -210,31 +210,31 @@ def test_the_message_is_what_the_library_would_hold(template: MessageTemplate) -
     ],
 )
 def test_what_is_not_one_address_is_refused(template: MessageTemplate, email: str) -> None:
-    """Nothing but one plain address may stand in To."""
+    """Only a single plain address is accepted in To."""
     with pytest.raises(TemplateError, match="is not one plain address"):
         template.compose({"name": "", "place": ""}, email=email, message_id=MESSAGE_ID, date=DATE, token=TOKEN)
 
 
 @pytest.mark.parametrize("message_id", ["", "a@b", "<a>", "<a@b>\r\nBcc: x", "<a b@c>", f"<{'a' * 1000}@c>"])
 def test_what_is_not_a_message_id_is_refused(template: MessageTemplate, message_id: str) -> None:
-    """Nothing but one Message-ID may stand in its field."""
+    """Only a valid Message-ID is accepted."""
     with pytest.raises(ValueError, match="is not a Message-ID"):
         template.compose({"name": "", "place": ""}, email="a@x.example", message_id=message_id, date=DATE, token=TOKEN)
 
 
 def test_a_message_without_its_token_is_a_mistake(template: MessageTemplate) -> None:
-    """A campaign with a link composes nothing without a token."""
+    """A campaign with a link cannot compose a message without a token."""
     with pytest.raises(ValueError, match="needs a token"):
         template.compose({"name": ""}, email="a@x.example", message_id=MESSAGE_ID, date=DATE, token=None)
 
 
 def test_a_message_shows_no_token(template: MessageTemplate) -> None:
-    """The representation of a message holds neither its bodies nor its links."""
+    """The `repr` of a message contains neither its bodies nor its links."""
     assert "eyJ" not in repr(composed(template))
 
 
 def test_the_fingerprint_changes_with_the_campaign(folder: Path) -> None:
-    """A change of templates, subject, sender or link changes the fingerprint, and nothing else does."""
+    """The fingerprint changes if templates, subject, sender or link change, and only then."""
     first = MessageTemplate.load(definition(folder)).fingerprint
     assert first == MessageTemplate.load(definition(folder)).fingerprint
     (folder / "other.html").write_text((folder / "email.html").read_text("utf-8") + "<p>", "utf-8")
@@ -250,13 +250,13 @@ def test_the_fingerprint_changes_with_the_campaign(folder: Path) -> None:
 
 
 def test_a_sender_that_cannot_stand_in_a_header_is_refused(folder: Path) -> None:
-    """A wrong sender is an error of the campaign file."""
+    """A sender that cannot be a header is reported as an error of the campaign file."""
     with pytest.raises(DefinitionError, match=r"campaign\.toml: .* is not one mailbox"):
         MessageTemplate.load(definition(folder, email={"sender": "Acme"}))
 
 
 def test_the_columns_are_told(template: MessageTemplate) -> None:
-    """The compiled message tells which columns it needs."""
+    """The compiled message knows which columns it needs."""
     assert set(template.variables_used()) == {"name", "place"}
 
 
@@ -265,18 +265,18 @@ def test_the_columns_are_told(template: MessageTemplate) -> None:
     [("waitlist", "<waitlist.acme.example>"), ("Größe 1", "<Gr-e-1.acme.example>"), ("…", "<campaign.acme.example>")],
 )
 def test_the_list_id_names_the_campaign(name: str, expected: str) -> None:
-    """The List-Id is the campaign's name, as labels allow it, before the sender's host."""
+    """The List-Id is the campaign's name, converted to a DNS label, before the sender's host."""
     assert list_id(name, "Acme <hello@acme.example>") == expected
 
 
 def test_a_campaign_without_reply_to_has_no_such_header(folder: Path) -> None:
-    """Without `reply_to` the header is absent, and the rest is as it was."""
+    """Without `reply_to` the message has no Reply-To, and is otherwise unchanged."""
     mail = parsed(composed(MessageTemplate.load(definition(folder, email={"reply_to": None}))))
     assert mail.keys()[:4] == ["From", "To", "Subject", "Date"]
 
 
 def test_an_8bit_body_that_holds_the_boundary_is_encoded(template: MessageTemplate) -> None:
-    """Data that holds the boundary of the parts ends no part."""
+    """A body that contains the boundary is encoded, so that it cannot end its part."""
     boundary = parsed(composed(template)).get_boundary()
     message = composed(template, name=f"\n--{boundary}--\n", eight_bit=True)
     mail = parsed(message)

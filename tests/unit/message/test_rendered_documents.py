@@ -1,4 +1,4 @@
-"""What a mail promises about its template: the HTML is the rendered one with its CSS inlined, the text says the same.
+"""Rendered mails: the HTML is the rendered template with its CSS inlined, and the text has the same words.
 
 The oracles here share no code with the program: Jinja2 alone renders, css-inline alone inlines, and the standard
 library's HTML parser says which words a reader sees.
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
 
-#: Rules of every kind of selector that a mail's style sheet has.
+#: Every kind of selector that the style sheet of a mail uses.
 CSS = (
     "p { color: red } .a { margin: 1px } td:empty { top: 1px } tr:last-child { top: 2px } li:first-child { top: 3px } "
     "p + p { top: 4px } #i { top: 5px } @media (max-width: 480px) { p { color: blue } } a:hover { color: green }"
 )
-#: Files that a template extends, includes and imports from.
+#: Files that a template extends, includes and imports.
 FILES = {
     "base.html": (
         f"<!DOCTYPE html><html><head><style>{CSS}</style></head><body>{{% block content %}}{{% endblock %}}"
@@ -39,7 +39,7 @@ FILES = {
     "macros.html": "{% macro cell(value) %}<td>{{ value }}</td>{% endmacro %}",
 }
 VOID = frozenset({"br", "img", "meta", "link", "hr", "input", "col", "wbr"})
-#: Elements that do not begin a new word.
+#: Elements that do not start a new word.
 INLINE = frozenset({"a", "b", "i", "em", "strong", "span", "font", "u", "small"})
 UNSEEN = frozenset({"style", "script", "title", "head"})
 
@@ -94,7 +94,7 @@ def _document(body: str, kind: str) -> str:
 
 
 def renderer(folder: Path, html: str) -> Renderer:
-    """Return the renderer of a campaign with this HTML, no text template and no link."""
+    """Return the renderer of a campaign with this HTML, and without text template and link."""
     for name, source in {**FILES, "email.html": html}.items():
         (folder / name).write_text(source, "utf-8")
     email = SimpleNamespace(sender="a@acme.example", reply_to=None, subject="s", html=folder / "email.html", text=None)
@@ -103,7 +103,7 @@ def renderer(folder: Path, html: str) -> Renderer:
 
 
 class _Reader(HTMLParser):
-    """Collects the words that a reader sees, and for each link its address behind them."""
+    """Collects the words that a reader sees, each link followed by its address."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class _Reader(HTMLParser):
         self._open: list[tuple[str, bool, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note whether the element hides what is in it."""
+        """Remember whether the element hides its content."""
         given = dict(attrs)
         hides = tag in UNSEEN or "display:none" in (given.get("style") or "")
         if tag not in INLINE:
@@ -133,7 +133,7 @@ class _Reader(HTMLParser):
                 break
 
     def handle_data(self, data: str) -> None:
-        """Keep what is seen."""
+        """Keep visible text."""
         if not self._hidden:
             self.seen.append(data)
 
@@ -143,7 +143,7 @@ class _Reader(HTMLParser):
 
 
 def words_seen(html: str) -> list[str]:
-    """Return the words of a document as a reader sees them."""
+    """Return the words that a reader sees in an HTML document."""
     reader = _Reader()
     reader.feed(re.sub(r"<!--.*?-->", "", html, flags=re.DOTALL))
     reader.close()
@@ -151,7 +151,7 @@ def words_seen(html: str) -> list[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text part, without the bullets of lists."""
+    """Return the words of a text part, without list bullets."""
     return re.sub(r"^\s*• ?", "", text, flags=re.MULTILINE).split()
 
 
@@ -159,7 +159,7 @@ def words_of(text: str) -> list[str]:
 def test_the_mail_is_the_rendered_template(
     tmp_path_factory: pytest.TempPathFactory, source: str, x: str, y: list[str]
 ) -> None:
-    """The HTML is what inlining the rendered HTML gives; the text has its words, in order, apart from each other."""
+    """The HTML equals the rendered template with inlined CSS, and the text has the same words in the same order."""
     folder = tmp_path_factory.getbasetemp()
     values = {"x": x, "y": y}
     env = Environment(loader=DictLoader({**FILES, "email.html": source}), autoescape=True)
@@ -178,8 +178,8 @@ def test_the_mail_is_the_rendered_template(
     assert words_of(made.text) == words_seen(plain)
 
 
-#: Forms that people's templates have: what is rendered with `first_name`, then pieces of the HTML, then the text.
-# ruff: noqa: E501, ISC004 - a template and its text are best read in one piece
+#: Common forms of templates: the template, rendered with `first_name`, parts of the HTML, the text.
+# ruff: noqa: E501, ISC004 - templates and texts are easier to read on one line
 CORPUS: dict[str, tuple[str, str, list[str], str]] = {
     "whitespace control": (
         "<p>Hi{% if first_name %} {{ first_name }}{% endif %},</p>",
@@ -276,7 +276,7 @@ CORPUS: dict[str, tuple[str, str, list[str], str]] = {
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_forms_that_templates_have(tmp_path: Path, name: str) -> None:
-    """Each form arrives as its author meant it, in HTML and in text."""
+    """Each common form of template arrives as its author meant it, in HTML and in text."""
     source, first_name, pieces, text = CORPUS[name]
     made = renderer(tmp_path, source).render({"first_name": first_name}, None)
     for piece in pieces:
@@ -290,7 +290,7 @@ def test_forms_that_templates_have(tmp_path: Path, name: str) -> None:
 )
 @pytest.mark.parametrize("style", ["", "<style>p { top: 0 }</style>"])
 def test_hostile_values_stay_text(tmp_path: Path, value: str, style: str) -> None:
-    """A value that looks like markup is text in the HTML and in the text part, whether CSS is inlined or not."""
+    """A value that looks like markup stays text in the HTML and the text part, with and without inlined CSS."""
     variables: dict[str, Any] = {"first_name": value}
     made = renderer(tmp_path, f"{style}<p>{{{{ first_name }}}}</p><p>after</p>").render(variables, None)
     assert words_seen(made.html) == [*value.split(), "after"]

@@ -1,4 +1,4 @@
-"""What the wording promises: the right words, the link in both bodies, and errors with the line as it is written."""
+"""The renderer: the right words, the link in both bodies, and errors with the line of the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STYLE = "<style>p { color: red } .hidden { display: none }</style>"
 def wording(
     folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = ""
 ) -> Renderer:
-    """Return the wording of a campaign with these templates; `link` is the path of its URL."""
+    """Return the renderer of a campaign with these templates; `link` is the path of its URL."""
     (folder / "email.html").write_text(html, "utf-8")
     if text is not None:
         (folder / "email.txt").write_text(text, "utf-8")
@@ -37,8 +37,8 @@ def wording(
     return Renderer(cast("Definition", made))
 
 
-def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> str:  # noqa: ANN401 - as `wording`
-    """Return the text of the error that loading or rendering ends with."""
+def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> str:  # noqa: ANN401 - as in `wording`
+    """Return the message of the error that loading or rendering raises."""
     with pytest.raises(TemplateError) as caught:
         wording(folder, html, text, **changes).render({"name": "Ana"}, "secret")
     assert "secret" not in str(caught.value)
@@ -46,7 +46,7 @@ def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> s
 
 
 def test_html_text_subject_and_links(tmp_path: Path) -> None:
-    """HTML is escaped, text and subject are not, and the links that carry the token are told."""
+    """HTML is escaped, text and subject are not, and the links with the token are returned."""
     words = wording(
         tmp_path,
         '<p>{{ name }}</p><a href="{{ link }}">in</a><a href="{{ link_to(\'https://acme.example/c?a=1\') }}">cart</a>',
@@ -65,7 +65,7 @@ def test_html_text_subject_and_links(tmp_path: Path) -> None:
 
 
 def test_without_a_link_section_no_token_is_needed(tmp_path: Path) -> None:
-    """A campaign without links renders without a token and tells no links; `link` may be a column."""
+    """A campaign without links renders without a token and returns no links; `link` may be a column's name."""
     words = wording(tmp_path, "<p>{{ link }}</p>", "x", link=None).render({"link": "column"}, None)
     assert words.html == "<p>column</p>"
     assert words.links == ()
@@ -79,7 +79,7 @@ def test_without_a_link_section_no_token_is_needed(tmp_path: Path) -> None:
     ],
 )
 def test_the_text_is_derived_with_its_link(tmp_path: Path, html: str) -> None:
-    """Without a text template the text is what the HTML says, with the link, and nothing is escaped in it."""
+    """Without a text template the text is derived from the HTML, with the link, and contains no HTML escapes."""
     words = wording(tmp_path, STYLE + html + "<p class='hidden'>preview</p>").render({"name": "<A> & B"}, "T")
     assert "<A> & B" in words.text
     assert "<https://acme.example/?token=T>" in words.text
@@ -88,7 +88,7 @@ def test_the_text_is_derived_with_its_link(tmp_path: Path, html: str) -> None:
 
 
 def test_the_text_of_a_template_with_includes_is_derived_too(tmp_path: Path) -> None:
-    """The text says what the rendered HTML says, whatever files it is made of."""
+    """The derived text has the words of the rendered HTML, also if the template includes other files."""
     (tmp_path / "part.html").write_text("<b>{{ name }}</b>", "utf-8")
     words = wording(tmp_path, "<p>{% include 'part.html' %}</p><a href='{{ link }}'>in</a>").render(
         {"name": "<A>"}, "T"
@@ -97,7 +97,7 @@ def test_the_text_of_a_template_with_includes_is_derived_too(tmp_path: Path) -> 
 
 
 def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) -> None:
-    """The document with the style may be a layout; what extends it is put into the inlined one."""
+    """If the `<style>` is in the layout that a template extends, it is inlined too."""
     (tmp_path / "base.html").write_text(
         f"<html>{STYLE}<body><p>{{% block a %}}{{% endblock %}}</p></body></html>", "utf-8"
     )
@@ -146,12 +146,12 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
     ],
 )
 def test_faults_are_told_by_file_and_line(tmp_path: Path, html: str, text: str | None, message: str) -> None:
-    """Every fault names the file and the line as they are written, also where CSS was inlined, and no token."""
+    """Every error names file and line as written, also if CSS was inlined, and contains no token."""
     assert fault(tmp_path, html, text).startswith(message)
 
 
 def test_faults_of_subject_and_url(tmp_path: Path) -> None:
-    """A fault in a template of the campaign file names the field."""
+    """An error in a template of the campaign file names its field."""
     html = "{{ link }}"
     assert fault(tmp_path, html, html, subject="{{ nme }}").startswith(
         "campaign.toml: email.subject: There is no variable nme"
@@ -165,7 +165,7 @@ def test_faults_of_subject_and_url(tmp_path: Path) -> None:
 
 
 def test_a_template_outside_the_folder_is_refused(tmp_path: Path) -> None:
-    """Templates lie beside their campaign file."""
+    """A template outside of the campaign file's folder is refused."""
     campaign = tmp_path / "campaign"
     campaign.mkdir()
     (tmp_path / "other.txt").write_text("{{ link }}", "utf-8")
@@ -173,7 +173,7 @@ def test_a_template_outside_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
-    """All templates together tell which columns they need and where each is used first."""
+    """The renderer returns all columns that the templates use, and where each is first used."""
     words = wording(tmp_path, "\n{{ a }}{{ link }}", "{{ b }}{{ link }}", subject="{{ c }}{{ a }}", link="{{ d }}")
     assert {name: where.rpartition("/")[2] for name, where in words.variables_used().items()} == {
         "a": "email.html:2",
@@ -194,13 +194,13 @@ def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
     ],
 )
 def test_the_token_stands_in_links_of_its_own_only(tmp_path: Path, html: str) -> None:
-    """A template that would put the token into another address, or anywhere but into its links, is refused."""
+    """A template that puts the token into another URL, or anywhere but into its links, is refused."""
     assert "let {{ link }} stand by itself" in fault(tmp_path, html, "{{ link }}")
 
 
 @pytest.mark.parametrize("around", ["<{}>", "({})", "here: {}", "\n{}\n", "[1] {}", "{} and {}", '"{}"', "{}\t{}"])
 def test_a_link_may_stand_in_any_company(tmp_path: Path, around: str) -> None:
-    """Brackets, quotes and words around the link take nothing from it."""
+    """Brackets, quotes and words next to the link leave it unchanged."""
     text = around.format("{{ link }}", "{{ link_to('https://acme.example/cart') }}")
     words = wording(tmp_path, '<a href="{{ link }}">in</a> {{ link }}', text).render({}, "secret")
     assert words.text.count("token=secret") == text.count("{{")

@@ -1,4 +1,4 @@
-"""What finding and compiling templates promises, and what its errors say."""
+"""Loading and compiling templates, and the errors that this reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path, name: str = "a.html", *, autoescape: bool = True) -> templates.TemplateFolder:
-    """Load a template and all that it uses; return the folder."""
+    """Load a template and everything that it includes, and return the folder."""
     found = templates.TemplateFolder(folder)
     templates.load(templates.environment(found, autoescape=autoescape), found, name)
     return found
@@ -28,18 +28,18 @@ def rendered(folder: Path, name: str = "a.html", *, autoescape: bool = True, **v
 
 
 def fault(folder: Path, source: str, **variables: Any) -> str:  # noqa: ANN401 - cells and groups
-    """Return the text of the error that a template ends with when it is rendered."""
+    """Return the message of the error that rendering a template raises."""
     (folder / "a.html").write_text(source, "utf-8")
     try:
         rendered(folder, **variables)
-    except Exception as error:  # noqa: BLE001 - any kind must be explained
+    except Exception as error:  # noqa: BLE001 - any exception must be explained
         return str(explained(error, variables, "a.html")).removeprefix(f"{folder}/")
     pytest.fail("nothing was raised")
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.txt", "a", "a.j2"])
 def test_html_is_escaped_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
-    """The part decides on escaping, not the file's ending; what a template includes is escaped too."""
+    """The kind of part decides on escaping, not the file's extension, also for included templates."""
     (tmp_path / name).write_text("{{ x }}{% include 'part.txt' %}", "utf-8")
     (tmp_path / "part.txt").write_text("{{ x }}", "utf-8")
     assert rendered(tmp_path, name, x="<b>&") == "&lt;b&gt;&amp;" * 2
@@ -47,7 +47,7 @@ def test_html_is_escaped_whatever_the_file_is_called(tmp_path: Path, name: str) 
 
 
 def test_a_byte_order_mark_is_no_part_of_a_template(tmp_path: Path) -> None:
-    """A template that begins with a byte order mark renders without it."""
+    """A byte order mark at the start of a template is ignored."""
     (tmp_path / "a.html").write_bytes(b"\xef\xbb\xbfx")
     assert rendered(tmp_path) == "x"
 
@@ -70,7 +70,7 @@ def test_a_byte_order_mark_is_no_part_of_a_template(tmp_path: Path) -> None:
     ],
 )
 def test_faults_that_loading_finds(tmp_path: Path, source: str, text: str) -> None:
-    """Before anything is rendered, a wrong template is told by file, line and a sentence."""
+    """An invalid template is reported before anything is rendered, with file, line and a message."""
     campaign = tmp_path / "campaign"
     campaign.mkdir()
     (tmp_path / "b.html").write_text("secret", "utf-8")
@@ -84,14 +84,14 @@ def test_faults_that_loading_finds(tmp_path: Path, source: str, text: str) -> No
 
 
 def test_a_missing_template_is_named(tmp_path: Path) -> None:
-    """A template that is not there is named, with the nearest file."""
+    """A missing template is reported, with the file whose name is nearest."""
     (tmp_path / "email.html").write_text("", "utf-8")
     with pytest.raises(TemplateError, match=r"emial\.html: There is no such template; did you mean email\.html\?"):
         load(tmp_path, "emial.html")
 
 
 def test_a_template_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    """Latin-1 is told, not guessed."""
+    """A template in Latin-1 is refused; its encoding is not guessed."""
     (tmp_path / "a.html").write_bytes("é".encode("latin-1"))
     with pytest.raises(TemplateError, match="is not UTF-8"):
         load(tmp_path)
@@ -105,7 +105,7 @@ def test_what_may_be_missing_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
-    """A template is read once; a file that changes or appears later changes nothing."""
+    """Each template is read once; a file that changes or appears later has no effect."""
     (tmp_path / "a.html").write_text("{{ x }}{% include 'b.html' ignore missing %}", "utf-8")
     folder = templates.TemplateFolder(tmp_path)
     env = templates.environment(folder)
@@ -131,18 +131,18 @@ def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_faults_that_rendering_finds(tmp_path: Path, source: str, text: str) -> None:
-    """A row that cannot be rendered is told by the template's file and line and what exists instead."""
+    """A row that cannot be rendered is reported with file, line and the names that exist."""
     assert text in fault(tmp_path, source, first_name="Ana", place="three", items=[{"price": "1"}])
 
 
 def test_a_fault_in_an_included_template_is_told_by_its_own_line(tmp_path: Path) -> None:
-    """The innermost template and its line are named."""
+    """An error is located in the innermost included template, with its line."""
     (tmp_path / "part.html").write_text("\n\n{{ x.y }}", "utf-8")
     assert fault(tmp_path, "{% include 'part.html' %}", x=1).startswith("part.html:3: There is no y here")
 
 
 def test_a_column_of_a_row_is_found_before_a_method(tmp_path: Path) -> None:
-    """`row.items` is the column of that name; what is no column is still looked for."""
+    """`row.items` is the column `items` if there is one; otherwise the attribute is looked up as usual."""
     (tmp_path / "a.html").write_text(
         "{% for r in rows %}{{ r.items }} {{ r.keys() | list | length }}{% endfor %}", "utf-8"
     )
@@ -150,7 +150,7 @@ def test_a_column_of_a_row_is_found_before_a_method(tmp_path: Path) -> None:
 
 
 def test_the_names_that_must_be_columns(tmp_path: Path) -> None:
-    """What the templates set, loop over or get from Jinja is no column; the first use of each column is named."""
+    """Names that templates set, loop over or get from Jinja are not columns; each column's first use is recorded."""
     source = "{% set y = 1 %}\n{{ x }}{{ y }}{% for i in rows %}{{ i.z }}{{ loop.index }}{{ range(2) }}{% endfor %}"
     source += "{{ link }}"
     names = templates.Names()
@@ -159,7 +159,7 @@ def test_the_names_that_must_be_columns(tmp_path: Path) -> None:
 
 
 def test_a_field_of_the_campaign_file_includes_nothing() -> None:
-    """A subject is one template and uses no other."""
+    """A subject cannot include other templates."""
     with pytest.raises(TemplateError, match=r"email\.subject: No other template can be used here"):
         templates.compile_source(templates.environment(), "{% include 'a' %}", "campaign.toml: email.subject")
 

@@ -1,4 +1,4 @@
-"""What the CSV reader promises: rows as they were written, physical lines, bounded memory, no guessing."""
+"""The CSV reader: exact rows, physical line numbers, bounded memory, and no guessing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def written(folder: Path, content: str | bytes) -> Path:
 
 
 def rows(path: Path) -> list[tuple[int, list[str] | None]]:
-    """Return the rows with their first lines."""
+    """Return the rows, each with the line on which it starts."""
     with CsvFile(path) as file:
         return [(start, cells) for start, _, cells in file.rows()]
 
 
 def refusal(path: Path) -> str:
-    """Return what reading the file to its end is refused with."""
+    """Return the error that is raised when the file is read to its end."""
     with pytest.raises(RecipientsError) as refused:
         rows(path)
     return str(refused.value)
@@ -64,10 +64,10 @@ def test_what_was_written_is_read(
     encoding: str,
     announced: bool,
 ) -> None:
-    """A table comes back cell for cell, whatever its delimiter, line ends, quoting and encoding."""
+    """A table is read back cell for cell, whatever its delimiter, line ends, quoting and encoding."""
     text = f"sep={delimiter}{end}" if announced else ""
     for row in (["email", "user_id", "note"], *table):
-        # Until Python 3.13 the writer quotes no other line ends than the one it was told; so it is told CRLF.
+        # Before Python 3.13 the writer quotes only the line end it was given, so give it CRLF.
         line = io.StringIO(newline="")
         csv.writer(line, delimiter=delimiter, quoting=quoting).writerow(row)
         text += line.getvalue().removesuffix("\r\n") + end
@@ -77,7 +77,7 @@ def test_what_was_written_is_read(
             assert file.header == ["email", "user_id", "note"]
             found = [cells for _, _, cells in file.rows()]
     if quoting == csv.QUOTE_MINIMAL:
-        # Spaces before a cell are no part of it, unless it stands in quotes.
+        # Spaces before a cell are skipped, unless the cell is quoted.
         table = [[cell.lstrip(" ") for cell in row] for row in table]
         found = [[cell.lstrip(" ") for cell in row or []] for row in found]
     assert found == table
@@ -89,7 +89,7 @@ def test_what_was_written_is_read(
     cut=st.integers(1, 5),
 )
 def test_the_scanner_of_quotes_ends_rows_where_the_reader_does(text: str, delimiter: str, cut: int) -> None:
-    """Following only the quotes finds the same row ends, faults and open quotes as reading the row."""
+    """The fast scanner, which follows only the quotes, finds the same row ends and errors as the CSV reader."""
     lines = io.StringIO(text, newline="").readlines()
     reader = csv.reader(iter(lines), delimiter=delimiter, strict=True, skipinitialspace=True)
     outcomes: list[int | str] = []
@@ -116,7 +116,7 @@ def test_the_scanner_of_quotes_ends_rows_where_the_reader_does(text: str, delimi
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_are_the_physical_ones(tmp_path: Path, end: str) -> None:
-    """A row is named by the line on which it begins, also behind quoted line ends and empty lines."""
+    """A row is located by its first physical line, also after quoted line ends and empty lines."""
     path = written(tmp_path, end.join(["", HEADER, "a,b,c", "", f'd,"e{end}{end}e",f', "g,h,i", "", "j,k,l"]))
     assert [(start, cells) for start, cells in rows(path) if cells] == [
         (3, ["a", "b", "c"]),
@@ -140,18 +140,18 @@ def test_lines_are_the_physical_ones(tmp_path: Path, end: str) -> None:
     ],
 )
 def test_the_delimiter_is_learnt_from_the_header(tmp_path: Path, header: str, cells: int) -> None:
-    """The delimiter is what the `sep=` line says, else what parts the header outside of quotes."""
+    """The delimiter is taken from the `sep=` line, or else detected in the header outside of quotes."""
     with CsvFile(written(tmp_path, header + "\n")) as file:
         assert len(file.header) == cells
 
 
 def test_a_separator_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """A `sep=` line with another character is an error on line 1."""
+    """A `sep=` line with an unsupported character is an error on line 1."""
     assert "people.csv:1: " in refusal(written(tmp_path, "sep=|\nemail|note\n"))
 
 
 def test_spaces_before_a_quote_do_not_disarm_it(tmp_path: Path) -> None:
-    """A delimiter in quotes is text even where a space stands before the quotes."""
+    """A delimiter in quotes is text even if a space stands before the quotes."""
     assert rows(written(tmp_path, HEADER + '\na, "b, c", d\n')) == [(2, ["a", "b, c", "d"])]
 
 
@@ -168,7 +168,7 @@ def test_spaces_before_a_quote_do_not_disarm_it(tmp_path: Path) -> None:
     ],
 )
 def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path, content: bytes, line: int, words: str) -> None:
-    """Bytes that cannot be decoded refuse the file with their physical line and a hint, never with mojibake."""
+    """If bytes cannot be decoded, the file is refused with the physical line and a hint; no text is garbled."""
     refused = refusal(written(tmp_path, content))
     assert f"people.csv:{line}: " in refused
     assert words in refused
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path, content: bytes
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
 def test_other_encodings_are_refused_with_a_hint(tmp_path: Path, encoding: str) -> None:
-    """UTF-32, and UTF-16 without its mark, are refused by name."""
+    """UTF-32, and UTF-16 without a byte order mark, are refused by name."""
     assert "UTF-16" in refusal(written(tmp_path, f"{HEADER}\na,b,c\n".encode(encoding)))
 
 
@@ -193,7 +193,7 @@ def test_other_encodings_are_refused_with_a_hint(tmp_path: Path, encoding: str) 
     ],
 )
 def test_quotes_that_do_not_match_are_named_by_line(tmp_path: Path, content: str, line: int, words: str) -> None:
-    """A wrong quote refuses the file with the line on which it opens, and no row is swallowed in silence."""
+    """An unbalanced quote refuses the file with the line on which it opens, and no row is silently lost."""
     refused = refusal(written(tmp_path, content))
     assert f"people.csv:{line}: " in refused
     assert words in refused
@@ -201,7 +201,7 @@ def test_quotes_that_do_not_match_are_named_by_line(tmp_path: Path, content: str
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let cells of 20 and lines of 50 characters be too large; the limit of the process is put back."""
+    """Lower the limits to cells of 20 and lines of 50 characters; restore the csv module's limit afterwards."""
     monkeypatch.setattr(csvfile, "MAX_CELL", 20)
     monkeypatch.setattr(textlines, "MAX_LINE", 50)
     limit = csv.field_size_limit()
@@ -229,7 +229,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_row_that_is_too_large_is_passed_over_whole(tmp_path: Path, large: str, place: int) -> None:
-    """A row with an oversized cell costs itself alone: nothing in it is taken for a row, and lines stay right."""
+    """A row with an oversized cell is skipped whole: no part of it is read as a row, and line numbers stay right."""
     cells = ["a", "b", "c"]
     cells[place] = large
     row = ",".join(cells)
@@ -247,7 +247,7 @@ def test_a_row_that_is_too_large_is_passed_over_whole(tmp_path: Path, large: str
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("length", range(44, 54))
 def test_a_line_may_end_just_at_the_limit(tmp_path: Path, length: int) -> None:
-    """Lines keep their numbers even where the limit falls between the CR and the LF that end a line."""
+    """Line numbers stay right even if the size limit falls between the CR and the LF of a line end."""
     for end in ("\r\n", "\r", "\n"):
         path = written(tmp_path, f"{HEADER}{end}{'a,' * (length // 2)}{'a' * (length % 2)}{end}d,e,f{end}")
         assert rows(path)[-1] == (3, ["d", "e", "f"])
@@ -265,12 +265,12 @@ def test_a_line_may_end_just_at_the_limit(tmp_path: Path, length: int) -> None:
     ],
 )
 def test_a_wrong_quote_in_a_large_row_refuses_the_file(tmp_path: Path, content: str, line: int) -> None:
-    """A quote that is never closed is named by its line even when the limits are met first."""
+    """A quote that is never closed is reported with its line even if the size limits are reached first."""
     assert f"people.csv:{line}: " in refusal(written(tmp_path, content))
 
 
 def test_a_large_cell_below_the_limit_is_read(tmp_path: Path) -> None:
-    """A cell of a million characters is a cell, though the standard library's own limit is lower."""
+    """A cell of a million characters is read, although the standard library's default limit is lower."""
     large = "x" * csvfile.MAX_CELL
     assert rows(written(tmp_path, f"{HEADER}\n{large},b,c\n")) == [(2, [large, "b", "c"])]
     assert rows(written(tmp_path, f"{HEADER}\nx{large},b,c\nd,e,f\n")) == [(2, None), (3, ["d", "e", "f"])]
@@ -278,12 +278,12 @@ def test_a_large_cell_below_the_limit_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n\r\n \n", "\ufeff", "sep=;\n"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
-    """A file without a header is refused with a sentence."""
+    """A file without a header is refused with an error message."""
     assert "empty" in refusal(written(tmp_path, content))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A missing file, a folder, a pipe and a path with a NUL are refused, each with its own sentence."""
+    """A missing file, a folder, a pipe and a path with a NUL are each refused with their own message."""
     os.mkfifo(tmp_path / "pipe")
     for name, words in (
         ("none.csv", "no such file"),

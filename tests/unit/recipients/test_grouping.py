@@ -1,4 +1,4 @@
-"""What groups promise: rows that share a key are one recipient or none."""
+"""Grouping: all rows that share a key become one recipient or one invalid row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(folder: Path, *rows: str) -> Sequence[Recipient | InvalidRow]:
 
 
 def test_rows_that_share_a_key_are_one_recipient(tmp_path: Path) -> None:
-    """A group has the list of its rows, and what is equal in all of them as plain variables."""
+    """A group has the list of its rows; columns that are equal in all of them are also plain variables."""
     (row,) = read(tmp_path, "ann@example.com,user_1,c1,Tea,Ulm", "Ann@Example.com,user_1,c1,Jam,Ulm")
     shared = {"user_id": "user_1", "cart_id": "c1", "city": "Ulm"}
     assert row == Recipient(
@@ -51,7 +51,7 @@ def test_rows_that_share_a_key_are_one_recipient(tmp_path: Path) -> None:
 
 
 def test_groups_stand_in_the_order_of_their_first_rows(tmp_path: Path) -> None:
-    """Rows of a key are found wherever they stand, and each group has the place and line of its first row."""
+    """Rows of a key are grouped wherever they stand, and the group has the position and line of its first row."""
     rows = read(
         tmp_path,
         "zoe@example.com,user_9,c9,a,x",
@@ -81,7 +81,7 @@ def test_groups_stand_in_the_order_of_their_first_rows(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_group_is_whole_or_invalid(tmp_path: Path, second: str, words: str, *, swapped: bool) -> None:
-    """One row with another person or with a fault makes its group invalid, once, and no other group."""
+    """If one row of a group has a fault or another person, the whole group is one invalid row, and no other group."""
     pair = ["ann@example.com,user_1,c1,a,x", second]
     first, last = reversed(pair) if swapped else pair
     bad, good = read(tmp_path, first, "bob@example.com,user_2,c2,d,x", last)
@@ -92,13 +92,13 @@ def test_a_group_is_whole_or_invalid(tmp_path: Path, second: str, words: str, *,
 
 
 def test_rows_without_a_key_are_no_group(tmp_path: Path) -> None:
-    """Each row without a key is invalid by itself."""
+    """Each row without a key becomes an invalid row of its own."""
     rows = read(tmp_path, "a@example.com,user_1,,a,x", "b@example.com,user_2,,b,x")
     assert [(type(row), row.line) for row in rows] == [(InvalidRow, 2), (InvalidRow, 3)]
 
 
 def test_the_name_of_a_group_is_its_own(tmp_path: Path) -> None:
-    """A group that is called like a column is refused."""
+    """A group name that equals a column's name is refused."""
     path = tmp_path / "carts.csv"
     path.write_text(f"{HEADER}\nann@example.com,user_1,c1,a,x\n")
     with pytest.raises(RecipientsError, match='group is "Item"'):
@@ -106,7 +106,7 @@ def test_the_name_of_a_group_is_its_own(tmp_path: Path) -> None:
 
 
 def test_a_key_that_nearly_all_rows_share_is_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group beyond what one email could hold is invalid, instead of filling the memory."""
+    """A group that is too large for one email is invalid and does not fill the memory."""
     monkeypatch.setattr(grouping, "_MAX_GROUP_BYTES", 10_000)
     (row,) = read(tmp_path, *["ann@example.com,user_1,c1,a,x"] * 200)
     assert isinstance(row, InvalidRow)
@@ -115,7 +115,7 @@ def test_a_key_that_nearly_all_rows_share_is_no_group(tmp_path: Path, monkeypatc
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=30))
 def test_no_row_is_lost(people: list[tuple[str, bool]]) -> None:
-    """Every row is in exactly one group, in the order of the file."""
+    """Every row is in exactly one group, and groups follow the order of the file."""
     rows = [
         Recipient(key, f"{key}@example.com", None, {"email": f"{key}@example.com", "line": str(line)}, line)
         if good
@@ -134,7 +134,7 @@ def test_no_row_is_lost(people: list[tuple[str, bool]]) -> None:
 
 
 def test_the_rows_on_disk_are_private_and_gone_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While groups are read the rows lie where only their owner looks; afterwards, or left early, nowhere."""
+    """The temporary file of the rows is readable only by its owner, and is deleted also if reading stops early."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     person = Recipient("a", "a@example.com", None, {"email": "a@example.com"}, 2)
     groups = grouped([person, Recipient("b", "b@example.com", None, {"email": "b@example.com"}, 3)], "items")
@@ -147,7 +147,7 @@ def test_the_rows_on_disk_are_private_and_gone_in_the_end(tmp_path: Path, monkey
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the rows cannot be spooled, the error says where to make room."""
+    """If the disk is full, the error says where to free space."""
 
     def full(*_: object, **__: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("database or disk is full")

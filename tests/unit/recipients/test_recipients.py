@@ -1,4 +1,4 @@
-"""What recipients promise: each row is a recipient or says why it is none. The reading of CSV is tried elsewhere."""
+"""Recipients: each row becomes a recipient or an invalid row with a reason. test_csvfile.py tests reading the CSV."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(
     lookup: Literal["email"] | None = None,
     needs_user_id: bool = True,
 ) -> Sequence[Recipient | InvalidRow]:
-    """Return what a CSV with this content says."""
+    """Return the rows of a CSV with this content."""
     path = folder / "people.csv"
     path.write_text(content, encoding="utf-8", newline="")
     section = RecipientsSection(file=path, key="email" if lookup else key, lookup=lookup)
@@ -40,21 +40,21 @@ def read(
 
 
 def only(rows: Sequence[Recipient | InvalidRow]) -> Recipient:
-    """Return the one recipient."""
+    """Return the only recipient."""
     (row,) = rows
     assert isinstance(row, Recipient)
     return row
 
 
 def invalid(rows: Sequence[Recipient | InvalidRow]) -> InvalidRow:
-    """Return the one invalid row."""
+    """Return the only invalid row."""
     (row,) = rows
     assert isinstance(row, InvalidRow)
     return row
 
 
 def test_a_row_becomes_a_recipient(tmp_path: Path) -> None:
-    """A row's columns are the recipient's variables, in the order of the file, with the line it begins on."""
+    """A row's columns become the recipient's variables, in the order of the file, with the row's first line."""
     rows = read(tmp_path, f"{HEADER}\r\nann@example.com,user_1, Ann \r\nBob@Bücher.Example,user_2,Bob\r\n")
     assert rows == [
         Recipient(
@@ -74,7 +74,7 @@ def test_a_row_becomes_a_recipient(tmp_path: Path) -> None:
     ]
 
 
-#: Texts that a cell may hold: anything but what is refused, without white space at its ends.
+#: Texts allowed in a cell: without refused characters, and without white space at the ends.
 CELLS = st.text(
     st.characters(
         exclude_categories=["Cs", "Cc"], exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -93,7 +93,7 @@ CELLS = st.text(
 def test_values_survive_the_file(
     people: list[tuple[str, str, str]], delimiter: str, end: str, quoting: Literal[0, 1, 2], encoding: str
 ) -> None:
-    """Every value that a CSV writer wrote is in the recipient's variables, character for character."""
+    """Every value that a CSV writer wrote is read back as a variable, character for character."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
     writer.writerow(["email", "user_id", "name", "note"])
@@ -127,7 +127,7 @@ def test_values_survive_the_file(
     ],
 )
 def test_a_header_is_a_name_for_templates(tmp_path: Path, header: str, name: str) -> None:
-    """A header that can be a name is kept, and any other becomes one in snake_case."""
+    """A header that is a valid name is kept, and any other is converted to snake_case."""
     row = only(read(tmp_path, f" Email ,USER_ID,{header}\nann@example.com,user_1,x\n"))
     assert row.variables == {"email": "ann@example.com", "user_id": "user_1", name: "x"}
 
@@ -150,7 +150,7 @@ def test_a_header_is_a_name_for_templates(tmp_path: Path, header: str, name: str
     ],
 )
 def test_a_header_that_cannot_be_trusted_refuses_the_file(tmp_path: Path, content: str, words: list[str]) -> None:
-    """A missing, blank or double column, or no row at all, refuses the file and names what is wrong."""
+    """A missing, blank or duplicate column, or a file without rows, is refused and the message names what is wrong."""
     with pytest.raises(RecipientsError) as refused:
         read(tmp_path, content)
     sentence = str(refused.value)
@@ -159,25 +159,25 @@ def test_a_header_that_cannot_be_trusted_refuses_the_file(tmp_path: Path, conten
 
 
 def test_the_line_of_a_header_is_its_own(tmp_path: Path) -> None:
-    """A header behind a `sep=` line and an empty one is named by its own line."""
+    """An error in the header names the header's line, also after a `sep=` line and an empty one."""
     with pytest.raises(RecipientsError, match=r"people\.csv:3: .*email"):
         read(tmp_path, "sep=;\n\nmail;user_id\na;b\n")
 
 
 def test_a_key_must_be_a_column(tmp_path: Path) -> None:
-    """A key that is no column is refused with the columns there are and the nearest of them."""
+    """If the key is not a column, the error lists the columns and suggests the nearest one."""
     with pytest.raises(RecipientsError, match=r'no column "cart".*email, user_id and cart_id.*"cart_id"'):
         read(tmp_path, "email,user_id,cart_id\na,b,c\n", key="cart")
 
 
 @pytest.mark.parametrize("key", ["cart_id", "Cart ID", "CART_ID"])
 def test_a_key_is_found_by_header_or_name(tmp_path: Path, key: str) -> None:
-    """The key may be written as the header or as the templates write it."""
+    """The key may be given as the header or as the name that templates use."""
     assert only(read(tmp_path, "email,user_id,Cart ID\nann@example.com,u,c7\n", key=key)).key == "c7"
 
 
 def test_an_address_as_key_is_one_whatever_its_case(tmp_path: Path) -> None:
-    """With the address as key, the key is the normalised address in small letters; the mail goes to it as written."""
+    """If the address is the key, the key is in lower case and the mail goes to the address as written."""
     row = only(read(tmp_path, "email,user_id\nAnn@Bücher.Example,user_1\n", key="email"))
     assert (row.key, row.email) == ("ann@xn--bcher-kva.example", "Ann@xn--bcher-kva.example")
 
@@ -205,7 +205,7 @@ def test_an_address_as_key_is_one_whatever_its_case(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_cannot_be_mailed_says_why(tmp_path: Path, row: str, words: str) -> None:
-    """A row with a wrong number of cells, address, id or character is invalid by itself, with line and reason."""
+    """A row with a wrong number of cells, address, id or character is invalid on its own, with line and reason."""
     found = read(tmp_path, f"{HEADER}\n{row}\nlast@example.com,user_9,Last\n")
     bad, good = found
     assert isinstance(bad, InvalidRow)
@@ -227,7 +227,7 @@ def test_an_invalid_row_tells_what_could_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["", "k" * 201, '"a\nb"'])
 def test_a_key_must_be_there(tmp_path: Path, key: str) -> None:
-    """A row whose key is empty, endless or of several lines is invalid."""
+    """A row whose key is empty, too long or of several lines is invalid."""
     assert (
         "key cart_id"
         in invalid(read(tmp_path, f"email,user_id,cart_id\nann@example.com,u,{key}\n", key="cart_id")).reason
@@ -235,25 +235,25 @@ def test_a_key_must_be_there(tmp_path: Path, key: str) -> None:
 
 
 def test_blank_rows_are_no_rows(tmp_path: Path) -> None:
-    """Empty lines and rows of empty cells are passed over, and the lines of the others stay right."""
+    """Empty lines and rows of empty cells are skipped, and the line numbers of the others stay right."""
     rows = read(tmp_path, f"{HEADER}\n\n,,\n  ,\u00a0,\nann@example.com,user_1,Ann\n,\n\n")
     assert only(rows).line == 5
 
 
 def test_line_ends_and_tabs_in_quotes_are_text(tmp_path: Path) -> None:
-    """A cell in quotes may hold line ends, tabs and every printable character."""
+    """A quoted cell may contain line ends, tabs and every printable character."""
     row = only(read(tmp_path, f'{HEADER}\nann@example.com,user_1,"Ann\n\t«Lee» {{{{ x }}}} 😀\u200f"\n'))
     assert row.variables["first_name"] == "Ann\n\t«Lee» {{ x }} 😀\u200f"
 
 
 def test_rows_with_the_same_key_are_all_told(tmp_path: Path) -> None:
-    """Without a group each row is told, for the send log to find which was there before."""
+    """Without a group all rows of a key are returned, and the send log finds the duplicates."""
     rows = read(tmp_path, f"{HEADER}\nann@example.com,user_1,Ann\nann@example.com,user_1,Ann\n")
     assert [(row.key, row.line) for row in rows] == [("user_1", 2), ("user_1", 3)]
 
 
 def test_a_lookup_reads_no_ids(tmp_path: Path) -> None:
-    """With a lookup, no user_id column is needed, and one that is there is a variable and nothing more."""
+    """With a lookup no user_id column is needed, and an existing one is only a template variable."""
     row = only(read(tmp_path, "email,name\nAnn@example.com,Ann\n", lookup="email"))
     assert (row.key, row.user_id) == ("ann@example.com", None)
     row = only(read(tmp_path, "email,user_id\nann@example.com,user 1\n", lookup="email"))
@@ -261,7 +261,7 @@ def test_a_lookup_reads_no_ids(tmp_path: Path) -> None:
 
 
 def test_without_links_ids_are_not_needed(tmp_path: Path) -> None:
-    """A campaign without links needs no user_id, keeps one that is there, and is told if it has no key."""
+    """A campaign without links needs no user_id, keeps a valid one, and is refused only if its key is missing."""
     assert only(read(tmp_path, "email\nann@example.com\n", needs_user_id=False, key="email")).user_id is None
     rows = read(tmp_path, f"{HEADER}\na@example.com,user_1,A\nb@example.com,?,B\n", needs_user_id=False, key="email")
     assert [row.user_id for row in rows] == ["user_1", None]
@@ -270,13 +270,13 @@ def test_without_links_ids_are_not_needed(tmp_path: Path) -> None:
 
 
 def test_a_row_that_is_too_large_is_invalid(tmp_path: Path) -> None:
-    """A row with a cell of 10 MB is invalid by itself."""
+    """A row with a cell of 10 MB is invalid, and the other rows are read."""
     rows = read(tmp_path, f"{HEADER}\nann@example.com,user_1,{'x' * 10_000_000}\nbob@example.com,user_2,Bob\n")
     assert [(type(row), row.line) for row in rows] == [(InvalidRow, 2), (Recipient, 3)]
 
 
 def test_a_fault_in_the_midst_does_not_hide(tmp_path: Path) -> None:
-    """A file that turns out to be broken raises when the broken place is reached, not at its end."""
+    """An error in the middle of a file is raised when it is reached, not at the end of the file."""
     path = tmp_path / "people.csv"
     path.write_bytes(f"{HEADER}\nann@example.com,user_1,Ann\n".encode() + b'x,y,"never\n')
     rows = read_recipients(path, RecipientsSection(file=path))
@@ -286,7 +286,7 @@ def test_a_fault_in_the_midst_does_not_hide(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_is_of_the_bytes(tmp_path: Path) -> None:
-    """The fingerprint is the SHA-256 of the file, and a missing file is a sentence."""
+    """The fingerprint is the SHA-256 of the file's bytes, and a missing file is reported with a message."""
     path = tmp_path / "people.csv"
     path.write_bytes(b"email\r\n\xff")
     assert fingerprint(path) == hashlib.sha256(b"email\r\n\xff").hexdigest()
@@ -295,5 +295,5 @@ def test_the_fingerprint_is_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_addresses_are_normalised_by_one_rule() -> None:
-    """The rule that rows are read by is there for other addresses, too."""
+    """The rule that normalises the addresses of rows can be used for other addresses, too."""
     assert normalise_address("Ann@EXAMPLE.com") == "Ann@example.com"

@@ -1,4 +1,4 @@
-"""Sign-in tokens: used once, revoked and expired told apart."""
+"""Sign-in tokens of the sandbox: used once, and revoked told apart from expired."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def status(state: State, token: SignInToken) -> TokenStatus:
 
 
 def test_of_many_who_race_for_a_token_one_wins(tmp_path: Path, state: State) -> None:
-    """Of redemptions at the same moment, in two processes' views of the state, exactly one succeeds."""
+    """If many redeem a token at once, through two connections to the state, exactly one succeeds."""
     other = State(tmp_path / "state")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(20):
@@ -51,7 +51,7 @@ def test_of_many_who_race_for_a_token_one_wins(tmp_path: Path, state: State) -> 
 
 
 def test_a_revoked_token_signs_nobody_in(state: State) -> None:
-    """A revoked token is not redeemed, and an accepted one not revoked: both states are final."""
+    """A revoked token cannot be redeemed and an accepted one cannot be revoked: both states are final."""
     revoked, _ = mint(state)
     assert state.tokens.revoke(revoked.id)
     assert not state.tokens.redeem(revoked.id)
@@ -63,7 +63,7 @@ def test_a_revoked_token_signs_nobody_in(state: State) -> None:
 
 
 def test_an_expired_token_still_reads_pending(state: State) -> None:
-    """A token past its end is not redeemed; Clerk has no state for it, so it reads `pending`."""
+    """An expired token cannot be redeemed; Clerk has no status for it, so its status stays `pending`."""
     token, _ = mint(state)
     assert not token.expired
     assert state.tokens.expire(token.id)
@@ -75,7 +75,7 @@ def test_an_expired_token_still_reads_pending(state: State) -> None:
 
 
 def test_a_ticket_names_its_token(tmp_path: Path, state: State) -> None:
-    """A ticket is read to its token's id; a forged one, another sandbox's or a session's JWT is not."""
+    """A ticket is decoded to its token's id; a forged one, another sandbox's, and a session's JWT are refused."""
     token, ticket = mint(state)
     assert state.tokens.id_in(ticket) == token.id
     head, claims, signature = ticket.split(".")
@@ -88,7 +88,7 @@ def test_a_ticket_names_its_token(tmp_path: Path, state: State) -> None:
 
 
 def test_tokens_are_listed_by_user(state: State) -> None:
-    """Tokens are listed the newest first, all or a user's; an unknown user has no token."""
+    """Tokens are listed newest first, all or those of one user; an unknown user has none."""
     first, _ = mint(state)
     second, _ = mint(state, "user_2")
     third, _ = mint(state)

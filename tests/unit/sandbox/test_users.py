@@ -1,4 +1,4 @@
-"""What the sandbox's Clerk knows of the recipients at hand."""
+"""The sandbox's Clerk users, made from the recipients of campaigns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def addresses(state: State, user_id: str) -> list[str]:
 
 
 def test_people_are_known_by_their_ids(state: State) -> None:
-    """Learned people are users with the address as written; learning them again changes nothing."""
+    """Learned people become users with the address as written, and learning them again changes nothing."""
     for _ in range(2):
         state.users.learn([("user_1", "Mia@Example.com"), ("user_2", "ann@example.com")])
     assert addresses(state, "user_1") == ["Mia@Example.com"]
@@ -45,7 +45,7 @@ def test_a_second_address_is_added(state: State) -> None:
 
 
 def test_people_without_an_id_are_known_by_address(state: State) -> None:
-    """An address without an id gets one user, always the same, unless somebody has the address."""
+    """An address without an id gets one user, always the same, unless a user has the address already."""
     state.users.learn([("user_1", "mia@example.com")])
     state.users.learn([(None, "Mia@example.com"), (None, "ann@example.com"), (None, "ANN@example.com")])
     (ann,) = state.users.find(addresses=["ann@example.com"])
@@ -56,7 +56,7 @@ def test_people_without_an_id_are_known_by_address(state: State) -> None:
 
 
 def test_fates_bear_on_what_clerk_knows(state: State) -> None:
-    """`+nouser` is unknown, `+mismatch` has another address, `+banned` is banned and `+locked` locked."""
+    """`+nouser` is unknown, `+mismatch` has another address, `+banned` is banned and `+locked` is locked."""
     names = ["nouser", "mismatch", "banned", "locked", "bounce"]
     state.users.learn((f"user_{name}", f"mia+{name}@example.com") for name in names)
     assert state.users.get("user_nouser") is None
@@ -71,14 +71,14 @@ def test_fates_bear_on_what_clerk_knows(state: State) -> None:
 
 
 def test_an_unverified_address_is_told_as_such(state: State) -> None:
-    """`+unverified` has an address that Clerk has not verified; every other one is verified."""
+    """`+unverified` has an address that Clerk has not verified; every other address is verified."""
     state.users.learn([("user_a", "mia+unverified@example.com"), ("user_b", "mia@example.com")])
     told = {user.id: user_object(user)["email_addresses"][0]["verification"]["status"] for user in state.users.find()}
     assert told == {"user_a": "unverified", "user_b": "verified"}
 
 
 def test_many_people_are_learned_in_little_memory(state: State) -> None:
-    """People are read one by one: thirty thousand need no more memory than a few megabytes."""
+    """People are read one at a time: thirty thousand need only a few megabytes."""
     tracemalloc.start()
     try:
         state.users.learn((f"user_{number}", f"person{number}@example.com") for number in range(30_000))

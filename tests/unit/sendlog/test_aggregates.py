@@ -1,4 +1,4 @@
-"""A campaign added up: at one instant, of this campaign only, and with a sentence where it cannot be read."""
+"""The aggregates of a campaign: a snapshot of this campaign only, and an error message if the log cannot be read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bring_all(log: SendLog, state: Status) -> None:
 
 
 def test_all_numbers_are_of_one_instant(path: Path) -> None:
-    """While a run goes on, everything that is read belongs to the instant at which reading began."""
+    """While a run goes on, all numbers belong to the instant at which reading began."""
     with opened(path) as log:
         enlist(log, people(4))
         with looked_back(path) as before:
@@ -55,7 +55,7 @@ def test_all_numbers_are_of_one_instant(path: Path) -> None:
 
 
 def test_another_campaign_of_the_log_does_not_count(path: Path) -> None:
-    """Two campaigns share a log; each is looked back at alone, but for the limits, which they share."""
+    """The aggregates count one campaign's rows only, even if the log has several; the limits are shared."""
     for campaign, number, state in (("trial", 2, Status.SENT), ("another", 5, Status.FAILED)):
         with opened(path, campaign=campaign) as log:
             enlist(log, people(number))
@@ -74,7 +74,7 @@ def test_another_campaign_of_the_log_does_not_count(path: Path) -> None:
 
 
 def test_calls_are_put_into_slots(path: Path) -> None:
-    """A call counts in the slot in which it began, with what became of it and how long it took."""
+    """A call is counted in the slot in which it began, with its result and its duration."""
     clock = FakeClock(START)
 
     async def work(deliveries: list[Delivery]) -> None:
@@ -100,7 +100,7 @@ def test_calls_are_put_into_slots(path: Path) -> None:
 
 
 def test_what_was_put_off_without_leaving_the_queue_is_told(path: Path) -> None:
-    """A campaign without a link keeps each temporary refusal, though the row stayed `queued` all the time."""
+    """Each temporary refusal is counted for a campaign without a link, although the row stayed `queued`."""
 
     async def work(deliveries: list[Delivery]) -> None:
         for _ in range(2):
@@ -115,7 +115,7 @@ def test_what_was_put_off_without_leaving_the_queue_is_told(path: Path) -> None:
 
 
 def test_an_interrupted_call_has_no_latency(path: Path) -> None:
-    """What a crash left is counted as a call without an answer, and a token that came keeps its time."""
+    """A call that a crash interrupted is counted as one without an answer; a token that arrived keeps its latency."""
 
     async def work(deliveries: list[Delivery]) -> None:
         await bring(log, deliveries[0], Status.SENDING)
@@ -141,7 +141,7 @@ def test_an_interrupted_call_has_no_latency(path: Path) -> None:
 
 
 def test_a_token_used_by_its_reader_is_no_alarm(path: Path) -> None:
-    """A token that was used before it was revoked alarms only if no message that may have arrived carries it."""
+    """A token that was used before it was revoked is an alarm, unless a message that may have arrived carried it."""
 
     async def work(deliveries: list[Delivery]) -> None:
         await bring(log, deliveries[0], Status.SENT)
@@ -163,7 +163,7 @@ def test_a_token_used_by_its_reader_is_no_alarm(path: Path) -> None:
 
 
 def test_the_worst_domains_are_shown_beside_the_largest(path: Path) -> None:
-    """A small domain with trouble is told before a larger one without; the number is of all domains."""
+    """The domains with the most trouble are listed beside the largest ones, and the number counts all domains."""
     rows = [person(number, domain=f"d{number % 3}.example") for number in range(1, 13)]
     rows.append(person(99, domain="bad.example"))
 
@@ -182,7 +182,7 @@ def test_the_worst_domains_are_shown_beside_the_largest(path: Path) -> None:
 
 
 def test_an_unknown_campaign_is_told_with_those_that_are_known(path: Path) -> None:
-    """A name that the log does not hold is refused with those that it holds."""
+    """A campaign that the log does not contain is refused with the names of those that it contains."""
     with opened(path) as log:
         enlist(log, people(1))
     with pytest.raises(SendLogUnusableError, match=r"knows no campaign 'other' \(it knows: trial\); run it first"):
@@ -190,7 +190,7 @@ def test_an_unknown_campaign_is_told_with_those_that_are_known(path: Path) -> No
 
 
 def test_a_log_that_breaks_while_it_is_read_is_told(path: Path) -> None:
-    """Damage that is met only amid the rows is a sentence that names the log."""
+    """Damage that is found only while rows are read is reported with the name of the log."""
     with opened(path) as log:
         enlist(log, people(300))
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The send log is the queue: rows come out in order, when they are due, and each into one pair of hands."""
+"""The send log is the queue: rows are claimed in order, when they are due, and only once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def later(log: SendLog, delivery: Delivery, not_before: float) -> None:
 
 
 def test_rows_come_in_the_order_of_the_csv_and_once(path: Path) -> None:
-    """Claims give the rows in order, none of them twice, until there is none."""
+    """Claims return the rows in order and each only once, until no row is left."""
 
     async def run(log: SendLog) -> list[list[str]]:
         async with log:
@@ -56,7 +56,7 @@ def test_rows_come_in_the_order_of_the_csv_and_once(path: Path) -> None:
     "lane", [QueueCursor(), QueueCursor(domain="example.com"), QueueCursor(without=("nobody.example",))]
 )
 def test_a_page_far_behind_takes_no_longer_than_the_first(path: Path, lane: QueueCursor) -> None:
-    """However many rows were passed over and are still queued, such as those of a domain that is held."""
+    """Claiming stays fast however many queued rows were skipped before, such as those of a paused domain."""
     with opened(path) as log:
         enlist(log, people(5_000))
     steps = list[int]()
@@ -73,7 +73,7 @@ def test_a_page_far_behind_takes_no_longer_than_the_first(path: Path, lane: Queu
 
 
 def test_a_claimed_row_is_still_queued(path: Path) -> None:
-    """Claiming changes nothing, so that a crash right after it leaves nothing to mend."""
+    """Claiming changes nothing in the log, so a crash right after it needs no recovery."""
 
     async def work(deliveries: list[Delivery]) -> None:
         assert keys(deliveries) == ["1", "2"]
@@ -86,7 +86,7 @@ def test_a_claimed_row_is_still_queued(path: Path) -> None:
 
 
 def test_a_row_that_waits_comes_when_it_is_due(path: Path) -> None:
-    """A row put off is claimed again at its time, not before, and after those who were due earlier."""
+    """A postponed row is claimed again at its time, not earlier, and after rows that were due before it."""
     clock = FakeClock(START)
 
     async def run(log: SendLog) -> None:
@@ -114,7 +114,7 @@ def test_a_row_that_waits_comes_when_it_is_due(path: Path) -> None:
 
 
 def test_lanes_share_the_queue(path: Path) -> None:
-    """Each lane sees its own domains only, and the lane of the rest sees all others."""
+    """A domain's cursor returns only the rows of its domain, and the cursor of the rest returns all others."""
 
     async def run(log: SendLog) -> None:
         async with log:
@@ -134,7 +134,7 @@ def test_lanes_share_the_queue(path: Path) -> None:
 
 
 def test_domains_that_do_not_count_are_left_out_of_what_is_due(path: Path) -> None:
-    """The next due instant of some domains can be left aside."""
+    """The next due time can be computed without the rows of some domains."""
 
     async def run(log: SendLog) -> None:
         async with log:
@@ -158,7 +158,7 @@ def test_domains_that_do_not_count_are_left_out_of_what_is_due(path: Path) -> No
 )
 @settings(max_examples=25)
 def test_no_row_is_lost_or_doubled(steps: list[tuple[int, int, float]], number: int) -> None:
-    """Whatever is claimed, put off or settled when: each row is in one pair of hands, and all come out in the end."""
+    """However rows are claimed, postponed and settled, no row is claimed twice at once, and all come out in the end."""
     clock = FakeClock(START)
 
     async def run(log: SendLog) -> None:

@@ -1,4 +1,4 @@
-"""Recipients into the send log: all or none, each key once, and changes only where nothing was sent."""
+"""Enlisting recipients: all rows or none, each key once, and changes only before anything was sent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deliveries_in(path: Path) -> int:
 
 
 def test_each_row_is_queued_as_the_csv_says(path: Path) -> None:
-    """A new recipient is queued with all that its mail needs, and comes back out of the log as it went in."""
+    """A new recipient is queued with all data that its mail needs, and is read back from the log unchanged."""
     given = [person(1, domain="Example.COM", näme="Zoë", empty=""), person(2)]
 
     async def work(deliveries: list[Delivery]) -> None:
@@ -49,7 +49,7 @@ def test_each_row_is_queued_as_the_csv_says(path: Path) -> None:
 
 
 def test_grouped_rows_come_back_as_lists(path: Path) -> None:
-    """A list of rows among the variables survives the log."""
+    """A list of rows among the variables is read back from the log unchanged."""
     cart = person(1)._replace(variables={"total": "9.99", "items": [{"name": "Tee ☕", "price": "9.99"}]})
 
     async def work(deliveries: list[Delivery]) -> None:
@@ -61,7 +61,7 @@ def test_grouped_rows_come_back_as_lists(path: Path) -> None:
 
 
 def test_variables_keep_their_text_from_version_to_version(path: Path) -> None:
-    """Else each row of a log that an earlier version wrote would seem to have changed."""
+    """Variables are stored in the same text form in every version, so that rows of an older log do not seem changed."""
     variables = {"näme": 'Zoë "☕" \\', "empty": "", "odd": "\t\x01\x7f\u2028", "items": [{"price": "9.99"}]}
     with opened(path) as log:
         enlist(log, [person(1)._replace(variables=variables)])
@@ -73,7 +73,7 @@ def test_variables_keep_their_text_from_version_to_version(path: Path) -> None:
 
 
 def test_all_rows_or_none(path: Path) -> None:
-    """A CSV that breaks off amid its rows leaves nothing of itself in the log."""
+    """If the CSV breaks off in the middle, none of its rows are stored in the log."""
 
     def rows() -> Iterator[Recipient]:
         yield from people(1200)
@@ -88,7 +88,7 @@ def test_all_rows_or_none(path: Path) -> None:
 
 
 def test_an_unchanged_csv_is_not_read_again(path: Path) -> None:
-    """The CSV enlisted last is known by its fingerprint, and its rows are this run's rows."""
+    """The CSV enlisted last is recognised by its fingerprint and not read again, and its rows belong to this run."""
 
     def unread() -> list[Recipient]:
         raise AssertionError("it was read")
@@ -105,14 +105,14 @@ def test_an_unchanged_csv_is_not_read_again(path: Path) -> None:
 
 @pytest.mark.parametrize(("source", "digest"), [("people.csv", "other"), ("other.csv", "same")])
 def test_another_csv_is_read(path: Path, source: str, digest: str) -> None:
-    """Another file, or other bytes in the same file, are read."""
+    """Another file, or the same file with other bytes, is read again."""
     with opened(path) as log:
         log.enlist(lambda: people(3), source="people.csv", digest="same")
         assert log.enlist(lambda: people(4), source=source, digest=digest) == Enlistment(recipients=4, added=1)
 
 
 def test_one_mail_per_key(path: Path) -> None:
-    """Further rows of a key are skipped with the line of the first one, within a chunk of rows and across."""
+    """Further rows of a key are skipped with the line of the first one, within a chunk of rows and across chunks."""
     rows = [*people(600), person(3)._replace(line=700), person(3)._replace(line=701), person(600)._replace(line=702)]
     with opened(path) as log:
         assert enlist(log, rows) == Enlistment(recipients=600, added=600, duplicates=3, shared_addresses=0)
@@ -126,7 +126,7 @@ def test_one_mail_per_key(path: Path) -> None:
 
 @pytest.mark.parametrize("before", [1, 550, 1150])
 def test_rows_are_told_apart_wherever_the_first_known_one_stands(path: Path, before: int) -> None:
-    """A CSV that meets the log after many new rows adds each of them once and meets each known one."""
+    """If known rows follow many new ones in a CSV, each new row is added once and each known row is recognised."""
     known = person(9999)
     rows: list[Recipient | InvalidRow] = [*people(1200), person(3)._replace(line=2000), invalid(2001), person(1201)]
     with opened(path) as log:
@@ -138,7 +138,7 @@ def test_rows_are_told_apart_wherever_the_first_known_one_stands(path: Path, bef
 
 
 def test_addresses_of_several_keys_are_told(path: Path) -> None:
-    """An address that stands under several keys is counted once, without regard to case; each key is mailed."""
+    """An address with several keys is counted once, ignoring case, and each of its keys is mailed."""
     rows = [
         person(1),
         person(2)._replace(email="U1@example.com"),
@@ -150,7 +150,7 @@ def test_addresses_of_several_keys_are_told(path: Path) -> None:
 
 
 def test_rows_that_cannot_be_mailed_are_kept_with_their_reason(path: Path) -> None:
-    """An invalid row is skipped, with its line, and counted."""
+    """An invalid row is stored as skipped, with its line and reason, and is counted."""
     with opened(path) as log:
         assert enlist(log, [invalid(2), person(2), invalid(4, key="user_9")]).invalid == 2
     rows = table(path, "SELECT key, state, reason FROM delivery WHERE slot <> '' ORDER BY id")
@@ -161,7 +161,7 @@ def test_rows_that_cannot_be_mailed_are_kept_with_their_reason(path: Path) -> No
 
 
 def test_the_same_line_of_two_csvs_may_be_invalid(path: Path) -> None:
-    """Batches with an invalid row on the same line are both enlisted whole."""
+    """Two CSVs with an invalid row on the same line can both be enlisted."""
     with opened(path) as log:
         enlist(log, [invalid(2), person(1)], source="monday.csv")
         assert enlist(log, [invalid(2), person(2)], source="tuesday.csv") == Enlistment(
@@ -171,7 +171,7 @@ def test_the_same_line_of_two_csvs_may_be_invalid(path: Path) -> None:
 
 
 def test_an_invalid_row_that_was_mended_is_mailed(path: Path) -> None:
-    """A row that can be mailed after all is queued, and its former reason is forgotten."""
+    """A skipped row that is valid in a new CSV is queued, and its old reason is removed."""
     with opened(path) as log:
         enlist(log, [invalid(2, key="user_1"), invalid(3, key="user_2")])
         assert enlist(log, [person(1), invalid(3, key="user_2")]) == Enlistment(recipients=1, added=1, invalid=1)
@@ -181,7 +181,7 @@ def test_an_invalid_row_that_was_mended_is_mailed(path: Path) -> None:
 
 @pytest.mark.parametrize("state", [Status.QUEUED, *END_STATES])
 def test_a_changed_row_applies_only_where_nothing_was_sent(path: Path, state: Status) -> None:
-    """New data of a row replaces the old before it was sent, and comes too late afterwards; no state is lost."""
+    """Changed data replaces the old data if nothing was sent yet, and else has no effect; states stay unchanged."""
     with opened(path) as log:
         enlist(log, [person(1)])
         working(log, lambda deliveries: _bring(log, deliveries, state))
@@ -200,7 +200,7 @@ async def _bring(log: SendLog, deliveries: list[Delivery], state: Status) -> Non
 
 
 def test_a_skipped_row_that_changed_is_judged_anew(path: Path) -> None:
-    """A row skipped for what its data said goes back to the queue when the data changed, and only then."""
+    """A row that was skipped for its data is queued again if the data changed, and only then."""
 
     async def skip(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -215,7 +215,7 @@ def test_a_skipped_row_that_changed_is_judged_anew(path: Path) -> None:
 
 
 def test_only_rows_of_the_csv_at_hand_are_sent(path: Path) -> None:
-    """Rows enlisted earlier and not in this CSV stay queued, are counted, and go out with their own CSV again."""
+    """Rows of an earlier CSV stay queued and are counted, and are sent by a run with their own CSV."""
     with opened(path, clock=FakeClock()) as log:
         first, second = people(3), [person(3), person(4)]
         enlist(log, first, source="monday.csv")
@@ -233,7 +233,7 @@ async def _expect(found: list[Delivery], keys: list[str]) -> None:
 
 
 def test_campaigns_in_one_log_do_not_meet(path: Path) -> None:
-    """The same person is one recipient in each campaign of a log, with another Message-ID key."""
+    """The same person is a separate recipient in each campaign of a log, with another Message-ID key."""
     with opened(path) as log, opened(path, campaign="survey") as other:
         assert log.message_key != other.message_key
         assert len(log.message_key) == 32
@@ -243,7 +243,7 @@ def test_campaigns_in_one_log_do_not_meet(path: Path) -> None:
 
 
 def test_the_templates_of_the_last_run_are_known(path: Path) -> None:
-    """The fingerprint of the templates is kept for the next run to compare."""
+    """The fingerprint of the templates is stored, so that the next run can compare it."""
     with opened(path) as log:
         assert log.templates == ""
         log.note_templates("abc")

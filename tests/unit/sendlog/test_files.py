@@ -1,4 +1,4 @@
-"""The send log's files: private, in their place, one runner's, and never somebody else's."""
+"""The send log's files: private, used by one run at a time, and never another program's file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Create files as under another umask."""
+    """Create files under another umask."""
     before = os.umask(mask)
     try:
         yield
@@ -44,7 +44,7 @@ def umask(mask: int) -> Iterator[None]:
 
 @contextmanager
 def powerless() -> Iterator[Path]:
-    """Yield a folder while this process has no more rights than anybody."""
+    """Yield a folder while this process has no root rights."""
     with tempfile.TemporaryDirectory() as name:
         folder, root = Path(name), os.geteuid() == 0
         if root:
@@ -67,7 +67,7 @@ def test_every_file_is_private(path: Path) -> None:
 
 
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
-    """A log in a folder that does not exist is refused with the setting's name, and the folder is not made."""
+    """A log in a folder that does not exist is refused with the setting's name, and the folder is not created."""
     path = tmp_path / "nowhere" / "send-log.db"
     for attempt in (lambda: open_for_writing(path), lambda: held(path).__enter__()):
         with pytest.raises(SendLogUnusableError, match=r"folder .*nowhere.* does not exist.*CAMPAIGN_LOG"):
@@ -79,7 +79,7 @@ def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("exists", [True, False], ids=["to a file", "to nothing"])
 def test_no_symbolic_link_is_followed(tmp_path: Path, *, exists: bool) -> None:
-    """A log that is a symbolic link is refused, and what it points to is not touched."""
+    """A log that is a symbolic link is refused, and its target is not touched."""
     path, target = tmp_path / "send-log.db", tmp_path / "target"
     if exists:
         target.write_bytes(b"mine")
@@ -149,7 +149,7 @@ def look_into(path: Path) -> None:
 def test_what_is_no_good_log_is_refused(
     path: Path, make: Callable[[Path], object], sentence: str, *, reading: bool
 ) -> None:
-    """A file that is not a log, or a damaged or newer one, is refused with a sentence and left to the byte."""
+    """A file that is not a send log, is damaged, or is of a newer version is refused and stays unchanged."""
     make(path)
     before = path.read_bytes()
     with pytest.raises(SendLogUnusableError, match=sentence):
@@ -158,7 +158,7 @@ def test_what_is_no_good_log_is_refused(
 
 
 def test_a_locked_log_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that another process has locked is refused with a sentence when the patience is over."""
+    """A log that another process keeps locked is refused with an error message after a timeout."""
     monkeypatch.setattr("campaign.sendlog.files._LOCK_TIMEOUT_S", 0.05)
     with opened(path) as log:
         enlist(log, people(1))
@@ -172,7 +172,7 @@ def test_a_locked_log_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_log_that_cannot_be_written_is_refused() -> None:
-    """A read-only log is refused with a sentence."""
+    """A read-only log is refused with an error message."""
     with powerless() as folder:
         path = folder / "send-log.db"
         open_for_writing(path).close()
@@ -182,7 +182,7 @@ def test_a_log_that_cannot_be_written_is_refused() -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_refused() -> None:
-    """A log in a read-only folder is refused with a sentence."""
+    """A log in a read-only folder is refused with an error message."""
     with powerless() as folder:
         path = folder / "send-log.db"
         open_for_writing(path).close()
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
 
 
 def test_one_log_has_one_runner(path: Path) -> None:
-    """While one holds the log another is refused; afterwards it is not."""
+    """While one run holds the log's lock a second run is refused, and afterwards it is accepted."""
     with held(path), pytest.raises(LogHeldError, match="another run holds the send log"), held(path):
         pass
     with held(path):
@@ -201,7 +201,7 @@ def test_one_log_has_one_runner(path: Path) -> None:
 
 
 def test_a_lock_does_not_outlive_a_log_that_never_was(path: Path) -> None:
-    """Who held a log that there is not leaves nothing behind, and a log that there is keeps its lock."""
+    """The lock file is removed if no log was made, and is kept beside an existing log."""
     with held(path):
         pass
     assert list(path.parent.iterdir()) == []
@@ -211,7 +211,7 @@ def test_a_lock_does_not_outlive_a_log_that_never_was(path: Path) -> None:
 
 
 def test_a_lock_that_was_taken_away_holds_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opened a lock's file before its holder took it away holds the new one in the end: there is one runner."""
+    """If the lock file is removed between open and lock, the run locks the new file, so only one run holds the lock."""
     lock, real = path.with_name("send-log.db.lock"), os.open
 
     def open_late(name: Path, *how: int) -> int:
@@ -230,14 +230,14 @@ def test_a_lock_that_was_taken_away_holds_nothing(path: Path, monkeypatch: pytes
 
 
 def test_there_is_nothing_to_read_yet(path: Path) -> None:
-    """Reading a log that does not exist says so, names the command that makes it, and does not make it."""
+    """Reading a log that does not exist fails with the command that creates it, and creates nothing."""
     with pytest.raises(SendLogUnusableError, match=r"no send log .* yet; `campaign run FILE`"):
         LogReader(path)
     assert not path.exists()
 
 
 def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
-    """A log of the first version gets what came later, and what it cannot know of revocations is unknown."""
+    """A log of the first version is migrated; what it did not record of revocations is stored as unknown."""
     with opened(path) as log:
         enlist(log, people(3))
         working(log, lambda rows: _fail_two(log, rows))
@@ -260,14 +260,14 @@ async def _fail_two(log: SendLog, rows: list[Delivery]) -> None:
 
 
 def test_an_empty_file_becomes_a_log(path: Path) -> None:
-    """A file of no bytes, as `touch` or `mktemp` makes it, is taken."""
+    """An empty file, as `touch` or `mktemp` creates it, is accepted as a new log."""
     path.touch()
     with opened(path) as log:
         assert enlist(log, people(2)).added == 2
 
 
 def test_a_token_stands_nowhere_in_the_files(path: Path) -> None:
-    """Of a token only the id is kept."""
+    """The files contain a token's id but never the token."""
 
     async def work(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:

@@ -1,4 +1,4 @@
-"""Group commit: a caller waits for its own write, many share one, and after a failure nothing more is written."""
+"""Group commit: callers wait for their own writes, writes share an fsync, and a failure stops all writing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "send-log.db"
 
 
-#: In this order, whatever the order in which they are asked for.
+#: Executed in this order, whatever the order in which the writes are submitted.
 STATEMENTS = {
     "row": "INSERT INTO note VALUES (:text)",
     "change": "UPDATE note SET text = :after WHERE text = :before",
@@ -39,7 +39,7 @@ STATEMENTS = {
 
 
 class Writer:
-    """A group commit on a database with one table, whose transactions are counted and can be held up."""
+    """A group commit on a database with one table; it counts transactions and can be blocked."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
@@ -50,7 +50,7 @@ class Writer:
         self.writer = GroupCommit(connection, str(path), STATEMENTS)
 
     async def hold(self) -> asyncio.Future[None]:
-        """Return a write that is under way and goes on only when it is let go."""
+        """Submit a write that blocks the writer until `let_go` is called, and return its future."""
         write = self.writer.submit(lambda _: self._wait())
         assert await asyncio.to_thread(self._begun.wait, 10)
         return write
@@ -60,20 +60,20 @@ class Writer:
         assert self._held.wait(10)
 
     def let_go(self) -> None:
-        """Let the write go on that holds the others up."""
+        """Let the blocking write finish."""
         self._held.set()
 
     def note(self, text: str) -> asyncio.Future[object]:
-        """Submit a write."""
+        """Submit a function that inserts a row."""
         return self.writer.submit(lambda connection: connection.execute("INSERT INTO note VALUES (?)", (text,)))
 
     def row(self, text: str) -> asyncio.Future[None]:
-        """Submit a row of a step."""
+        """Submit a row of a named statement."""
         return self.writer.write({"row": {"text": text}})
 
     @property
     def kept(self) -> list[str]:
-        """What another process sees."""
+        """The rows that another connection sees."""
         return [row["text"] for row in table(self._path, "SELECT text FROM note ORDER BY rowid")]
 
 
@@ -89,7 +89,7 @@ async def writing(path: Path) -> AsyncIterator[Writer]:
 
 
 def test_writes_that_wait_share_a_transaction(path: Path) -> None:
-    """What gathers while one transaction is under way is written in a single one after it."""
+    """All writes submitted while a transaction is in progress share the next transaction."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -104,7 +104,7 @@ def test_writes_that_wait_share_a_transaction(path: Path) -> None:
 
 
 def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
-    """Of many rows that were submitted at once the first are on the disk before the last are written."""
+    """If many rows are submitted at once, the first ones are committed before the last ones are written."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -122,7 +122,7 @@ def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
 
 
 def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
-    """A caller that goes on finds its write committed."""
+    """A write is committed when its caller continues."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -134,7 +134,7 @@ def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
 
 
 def test_what_is_read_holds_all_that_was_written_before(path: Path) -> None:
-    """A reading that was asked for with a write sees it, returns when it is on the disk, and shares its transaction."""
+    """A read that is submitted after a write sees it, shares its transaction, and returns after the commit."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -151,7 +151,7 @@ def test_what_is_read_holds_all_that_was_written_before(path: Path) -> None:
 
 
 def test_the_rows_of_a_transaction_are_written_in_the_order_of_the_statements(path: Path) -> None:
-    """A row's next step finds the one before it, though both were asked for at once."""
+    """Rows of a transaction are written in the order of the statements, so a change finds the row it needs."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -167,7 +167,7 @@ def test_the_rows_of_a_transaction_are_written_in_the_order_of_the_statements(pa
 
 
 def test_what_one_write_asks_for_is_written_together_or_not_at_all(path: Path) -> None:
-    """A row that is not as it should be breaks the log, and nothing of its transaction is kept."""
+    """If a statement of a write finds no row, its transaction is rolled back and all later writes are refused."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -187,7 +187,7 @@ def test_what_one_write_asks_for_is_written_together_or_not_at_all(path: Path) -
 def test_a_write_that_is_not_urgent_waits_for_another(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, urgent: bool
 ) -> None:
-    """It shares the transaction of the write that comes next, which ends its wait."""
+    """A write that is not urgent shares the transaction of the next write and waits no longer than that."""
     monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
 
     async def run() -> None:
@@ -203,7 +203,7 @@ def test_a_write_that_is_not_urgent_waits_for_another(
 
 
 def test_an_urgent_write_waits_for_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is written at once where nothing else is to be written."""
+    """An urgent write is committed at once if no other write is pending."""
     monkeypatch.setattr(commit, "_GROUPING_DELAY_S", 60.0)
 
     async def run() -> None:
@@ -215,7 +215,7 @@ def test_an_urgent_write_waits_for_no_other(path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_write_that_is_not_urgent_is_written_without_company(path: Path) -> None:
-    """It does not wait for another one for ever."""
+    """A write that is not urgent is committed after a delay even if no other write comes."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -226,7 +226,7 @@ def test_a_write_that_is_not_urgent_is_written_without_company(path: Path) -> No
 
 
 def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
-    """When one write fails, all that shared its transaction fail, nothing of it is kept, and no later one is tried."""
+    """If one write fails, all writes of its transaction fail, none is kept, and every later write is refused."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -248,7 +248,7 @@ def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
 
 
 def test_a_caller_that_gave_up_does_no_harm(path: Path) -> None:
-    """A write whose caller was cancelled is carried out, and the others learn of theirs."""
+    """A write whose caller was cancelled is still committed, and other callers get their results."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -263,7 +263,7 @@ def test_a_caller_that_gave_up_does_no_harm(path: Path) -> None:
 
 
 def test_what_waits_is_written_before_the_end(path: Path) -> None:
-    """Closing finishes the writes that were submitted before it."""
+    """Closing commits the writes that were submitted before it."""
 
     async def run() -> None:
         async with writing(path) as writer:
@@ -275,12 +275,12 @@ def test_what_waits_is_written_before_the_end(path: Path) -> None:
     asyncio.run(run())
 
 
-# -- the log on a disk that is full ------------------------------------------------------------------------------
+# -- the log on a full disk --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def no_file_longer_than(octets: int) -> Iterator[None]:
-    """Let every write behind so many octets of a file fail, as on a full disk (the system's own file-size limit)."""
+    """Make every write beyond `octets` bytes of a file fail, as on a full disk, by the system's file-size limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
     try:
@@ -296,7 +296,7 @@ async def issue_all(log: SendLog, deliveries: list[Delivery]) -> list[object]:
 
 
 def test_a_full_disk_stops_the_run(path: Path) -> None:
-    """When the disk is full mid-run every write fails with a sentence, and only what is on the disk has moved."""
+    """If the disk becomes full during a run, every later write fails with an error, and no row of these changes."""
 
     async def run(log: SendLog) -> None:
         async with log:
@@ -307,7 +307,7 @@ def test_a_full_disk_stops_the_run(path: Path) -> None:
             with no_file_longer_than(size + 8192):
                 results = await issue_all(log, others)
             assert all(isinstance(result, SendLogError) for result in results)
-            # there is space again, but what this run believes of the log may be wrong
+            # space is free again, but this run's view of the log may be wrong
             with pytest.raises(SendLogError, match="Free the disk or mend the log, then run the same command again"):
                 await log.settle(one, Outcome(Status.QUEUED))
             with pytest.raises(SendLogError):
@@ -323,7 +323,7 @@ def test_a_full_disk_stops_the_run(path: Path) -> None:
 
 
 def test_a_full_disk_keeps_a_csv_out_whole(path: Path) -> None:
-    """When the disk is full while a CSV is enlisted nothing of it is kept, and the next try succeeds."""
+    """If the disk is full while a CSV is enlisted, none of it is kept, and the next try succeeds."""
     with opened(path) as log:
         with no_file_longer_than(100_000), pytest.raises(SendLogError, match="nothing was changed"):
             enlist(log, people(20_000))
@@ -332,7 +332,7 @@ def test_a_full_disk_keeps_a_csv_out_whole(path: Path) -> None:
 
 
 def test_nothing_is_written_outside_of_a_run(path: Path) -> None:
-    """A step of a row is refused before the writer runs and after it ended."""
+    """A write is refused before the writer starts and after it ends."""
 
     async def run(log: SendLog) -> None:
         async with log:

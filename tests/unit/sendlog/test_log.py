@@ -1,4 +1,4 @@
-"""The steps of a row: each is durable, leaves its mark in the history, and follows from the state before it."""
+"""The state transitions of a row: each is durable, is recorded in the history, and follows from the state before."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_each_step_is_durable_before_the_next(path: Path) -> None:
-    """When a step's write returns, another process sees it, with all that a restart needs."""
+    """When a transition's write returns, another process sees it with everything that a restart needs."""
     fields = ("state", "attempts", "generation", "token_id", "token_expires_at", "message_id", "server", "code")
     seen: list[tuple[object, ...]] = []
 
@@ -82,7 +82,7 @@ def test_each_step_is_durable_before_the_next(path: Path) -> None:
 
 
 def test_a_mail_without_a_token_goes_straight_to_sending(path: Path) -> None:
-    """Without a link the intent follows the claim; the attempt is counted, and the message stays the same one."""
+    """Without a link a claimed row goes straight to `sending`; the attempt is counted and the Message-ID stays."""
 
     async def work(deliveries: list[Delivery]) -> None:
         await log.sending(deliveries[0], message_id=MESSAGE_ID, server="m", with_token=False)
@@ -95,7 +95,7 @@ def test_a_mail_without_a_token_goes_straight_to_sending(path: Path) -> None:
 
 
 def test_an_attempt_begins_without_the_last_ones_reply(path: Path) -> None:
-    """What a server said to one attempt is not told of the next, which may be lost in a crash."""
+    """A new attempt starts without the server's reply to the previous one."""
     said = {"code": 451, "enhanced": "4.7.1", "reply": "Greylisted"}
 
     async def work(deliveries: list[Delivery]) -> None:
@@ -112,7 +112,7 @@ def test_an_attempt_begins_without_the_last_ones_reply(path: Path) -> None:
 
 
 def test_each_attempt_has_a_token_of_its_own(path: Path) -> None:
-    """A row that is tried again forgets its token, asks for revocation, and counts attempt and generation up."""
+    """A retried row drops its token, requests its revocation, and increases attempt and generation."""
 
     async def work(deliveries: list[Delivery]) -> None:
         delivery = await intend(log, deliveries[0])
@@ -139,7 +139,7 @@ def test_each_attempt_has_a_token_of_its_own(path: Path) -> None:
 
 @pytest.mark.parametrize("state", END_STATES)
 def test_each_end_has_its_row_in_the_history(path: Path, state: Status) -> None:
-    """The last transition of a row is kept with attempt, words and time."""
+    """The last transition of a row is stored in the history with attempt, words and time."""
     with opened(path, clock=FakeClock(START)) as log:
         enlist(log, people(1))
         working(log, lambda found: _bring(log, found, state))
@@ -177,7 +177,7 @@ STEPS: dict[str, tuple[set[Status], Step]] = {
     ("state", "step"), [(state, step) for state in Status for step in STEPS if state not in STEPS[step][0]]
 )
 def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: str) -> None:
-    """A step that does not follow from the row's state changes nothing, and the log is not written any longer."""
+    """A transition that does not follow from the row's state changes nothing, and all later writes are refused."""
 
     async def work(deliveries: list[Delivery]) -> None:
         row = await bring(log, deliveries[0], state)
@@ -194,7 +194,7 @@ def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: s
 
 
 def test_a_token_is_revoked_once(path: Path) -> None:
-    """A token that is to be revoked already stays as it is, and the row is settled all the same."""
+    """If a token is already to be revoked, that request stays unchanged and the row is still settled."""
     clock = FakeClock()
 
     async def work(deliveries: list[Delivery]) -> None:
@@ -214,7 +214,7 @@ def test_a_token_is_revoked_once(path: Path) -> None:
 @pytest.mark.parametrize("state", END_STATES)
 @pytest.mark.parametrize("actor", ["run", "recovery", "enlist"])
 def test_an_end_state_is_left_by_a_command_only(path: Path, state: Status, actor: str) -> None:
-    """Whoever writes, a row that is settled does not move, but that a changed CSV may requeue a skipped one."""
+    """Only a command can change a settled row, except that a changed CSV may requeue a skipped one."""
     with opened(path) as log:
         enlist(log, people(1))
         working(log, lambda found: _bring(log, found, state))
@@ -229,7 +229,7 @@ def test_an_end_state_is_left_by_a_command_only(path: Path, state: Status, actor
 
 @pytest.mark.parametrize("statement", ["DELETE FROM history", "UPDATE history SET reason = 'nothing happened'"])
 def test_the_history_is_append_only(path: Path, statement: str) -> None:
-    """What happened can be neither changed nor removed."""
+    """Entries of the history can be neither changed nor deleted."""
     with opened(path) as log:
         enlist(log, people(1))
         working(log, lambda found: _bring(log, found, Status.SENT))

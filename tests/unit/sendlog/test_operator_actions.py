@@ -1,4 +1,4 @@
-"""What operators decide about settled rows, and what those who look at the log get to see."""
+"""The operator's decisions about settled rows, and what the reading commands return."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def fill(log: SendLog, *wanted: Status) -> None:
-    """Enlist one person for each state and bring them there; user_1 comes to the first of them, and so on."""
+    """Enlist one person per state and bring each into it; user_1 gets the first state, and so on."""
 
     async def work(deliveries: list[Delivery]) -> None:
         for delivery, state in zip(deliveries, wanted, strict=True):
@@ -52,7 +52,7 @@ def fill(log: SendLog, *wanted: Status) -> None:
 
 
 def settle(log: SendLog, **answers: str) -> None:
-    """Let Clerk answer revocations."""
+    """Store Clerk's answers to the revocations."""
 
     async def work(_: list[Delivery]) -> None:
         for token_id, outcome in answers.items():
@@ -63,7 +63,7 @@ def settle(log: SendLog, **answers: str) -> None:
 
 @pytest.mark.parametrize("state", [Status.FAILED, Status.SKIPPED])
 def test_retry_brings_back_the_rows_of_one_state(path: Path, state: Status) -> None:
-    """Failed rows (or skipped ones) go back to the queue, and no others."""
+    """`retry` puts failed rows (or skipped ones, if asked) back into the queue, and no others."""
     with opened(path) as log:
         fill(log, *ALL)
         assert log.retry(state=state) == 1
@@ -74,7 +74,7 @@ def test_retry_brings_back_the_rows_of_one_state(path: Path, state: Status) -> N
 
 
 def test_a_retried_row_has_all_its_attempts_before_it(path: Path) -> None:
-    """A row that had used its attempts up starts anew, with another token and another message, and is due at once."""
+    """A retried row gets all its attempts again, another token and another message, and is due at once."""
 
     async def give_up(deliveries: list[Delivery]) -> None:
         delivery = await intend(log, deliveries[0])
@@ -94,7 +94,7 @@ def test_a_retried_row_has_all_its_attempts_before_it(path: Path) -> None:
 
 
 def test_retry_can_be_meant_for_one_address(path: Path) -> None:
-    """With an address only its row moves, without regard to case."""
+    """With an address `retry` moves only its row, ignoring case."""
     with opened(path) as log:
         fill(log, Status.FAILED, Status.FAILED)
         assert log.retry(email="U2@Example.com") == 1
@@ -103,14 +103,14 @@ def test_retry_can_be_meant_for_one_address(path: Path) -> None:
 
 
 def test_rows_that_cannot_be_mailed_are_not_retried(path: Path) -> None:
-    """A second row of a key stays skipped: one mail per key."""
+    """A second row of a key stays skipped, since each key gets one mail."""
     with opened(path) as log:
         enlist(log, [*people(1), *people(1)])
         assert log.retry(state=Status.SKIPPED) == 0
 
 
 def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
-    """`--keep` makes uncertain rows sent, leaves their tokens alone, and touches no others."""
+    """`--keep` changes uncertain rows to sent, does not revoke their tokens, and changes no other rows."""
     with opened(path) as log:
         fill(log, *ALL)
         assert log.keep_uncertain() == 1
@@ -120,7 +120,7 @@ def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
 
 
 def test_resending_waits_for_the_revocation(path: Path) -> None:
-    """An uncertain row is queued again only when its old token is out of the world, with a new message."""
+    """An uncertain row is queued again, with a new message, only when its old token has been revoked."""
     with opened(path) as log:
         fill(log, Status.UNCERTAIN, Status.UNCERTAIN, Status.SENT)
         assert log.revoke_uncertain() == 2
@@ -135,7 +135,7 @@ def test_resending_waits_for_the_revocation(path: Path) -> None:
 
 
 def test_a_mail_whose_link_was_used_is_not_sent_again(path: Path) -> None:
-    """A token that had been used before it could be revoked proves that the mail arrived: its row is sent."""
+    """If a token was used before it could be revoked, its mail has arrived, and the row becomes sent."""
     with opened(path) as log:
         fill(log, Status.UNCERTAIN, Status.UNCERTAIN)
         log.revoke_uncertain()
@@ -146,7 +146,7 @@ def test_a_mail_whose_link_was_used_is_not_sent_again(path: Path) -> None:
 
 
 def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
-    """A token that was used counts as an alarm unless a message that may have arrived carried it."""
+    """A used token is an alarm unless a message that may have arrived carried it."""
     with opened(path) as log:
         fill(log, Status.FAILED, Status.SENT)
         log.revoke_everything()
@@ -155,7 +155,7 @@ def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
 
 
 def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None:
-    """Without a link there is nothing to revoke; the message gets another Message-ID by its generation."""
+    """Without a link nothing needs to be revoked; the message gets a new Message-ID from its generation."""
 
     async def lose(deliveries: list[Delivery]) -> None:
         await log.sending(deliveries[0], message_id="<1@acme.example>", server="m", with_token=False)
@@ -180,7 +180,7 @@ def test_resolving_can_be_meant_for_one_address(path: Path) -> None:
 
 
 def test_the_kill_switch_names_every_token_that_is_known(path: Path) -> None:
-    """All tokens of the campaign are to be revoked, whatever their rows' states, each once, and no other campaign's."""
+    """`revoke` requests the revocation of each token of the campaign once, in any state, and of no other campaign."""
     with opened(path, campaign="survey") as other:
         fill(other, Status.SENT)
     with opened(path) as log:
@@ -191,11 +191,11 @@ def test_the_kill_switch_names_every_token_that_is_known(path: Path) -> None:
     assert {row["campaign_id"] for row in table(path, "SELECT campaign_id FROM revocation")} == {2}
 
 
-# -- those who look ----------------------------------------------------------------------------------------------
+# -- reading the log ---------------------------------------------------------------------------------------------
 
 
 def test_the_counts_add_up(path: Path) -> None:
-    """The counts of all states make up the recipients, beside a run and after it."""
+    """The counts of all states add up to the number of recipients, during a run and after it."""
     with opened(path) as log:
         fill(log, *ALL, Status.ISSUING, Status.SENDING)
         with closing(LogReader(path)) as reader:
@@ -207,7 +207,7 @@ def test_the_counts_add_up(path: Path) -> None:
 
 
 def test_each_recipient_is_told(path: Path) -> None:
-    """A line per recipient holds the fields of the interface, with the server's own words and a readable time."""
+    """Each recipient gives one record with the documented fields, the server's own words and a readable time."""
     with opened(path, clock=FakeClock(START)) as log:
         fill(log, Status.FAILED, Status.QUEUED)
     with closing(LogReader(path)) as reader:
@@ -231,7 +231,7 @@ def test_each_recipient_is_told(path: Path) -> None:
 
 
 def test_reasons_are_counted(path: Path) -> None:
-    """What needs an explanation is listed by state and reason, the most frequent first, of the CSV at hand only."""
+    """Reasons are counted by state, the most frequent first, for the rows of the current CSV only."""
 
     async def refuse(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -251,7 +251,7 @@ def test_reasons_are_counted(path: Path) -> None:
 
 
 def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
-    """A campaign that the log does not know counts nothing, and asking for its rows names those that it knows."""
+    """A campaign that the log does not contain has zero counts; reading its rows fails with the known names."""
     with opened(path):
         pass
     with closing(LogReader(path)) as reader:
@@ -262,7 +262,7 @@ def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
 
 
 def test_reading_does_not_hold_a_run_up(path: Path) -> None:
-    """While somebody reads amid the rows a run goes on writing."""
+    """A run can write while another process reads rows."""
 
     async def work(deliveries: list[Delivery]) -> None:
         rows = reader.recipients("trial")

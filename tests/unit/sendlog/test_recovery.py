@@ -1,4 +1,4 @@
-"""After a crash: what each half-done row becomes, and what earlier runs spent of the limits."""
+"""Recovery after a crash: the state of each unfinished row, and what earlier runs used of the limits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def ask(log: SendLog, delivery: Delivery) -> None:
 
 
 async def nothing(_log: SendLog, _delivery: Delivery) -> None:
-    """Claimed, and no more."""
+    """Claim the row and do nothing else."""
 
 
 async def without_token(log: SendLog, delivery: Delivery) -> None:
@@ -61,7 +61,7 @@ async def put_off(log: SendLog, delivery: Delivery) -> None:
 
 
 def crash(path: Path, work: Work, *, after: float = 60.0) -> tuple[Recovered, SendLog]:
-    """Return what recovery finds `after` seconds after a run ended amid its work."""
+    """Return what recovery finds `after` seconds after a run crashed."""
 
     async def run(deliveries: list[Delivery]) -> None:
         await work(log, deliveries[0])
@@ -87,7 +87,7 @@ def crash(path: Path, work: Work, *, after: float = 60.0) -> tuple[Recovered, Se
 def test_a_crash_leaves_the_state_of_the_table(
     path: Path, work: Work, found: Recovered, state: str, reason: str
 ) -> None:
-    """Each place where a run may end is found, counted, and put to the state that is true."""
+    """Recovery finds and counts the row of a crash at any step, and puts it into the right state."""
     recovered, _ = crash(path, work)
     assert recovered == found
     (row,) = table(path, "SELECT state, reason FROM delivery")
@@ -97,7 +97,7 @@ def test_a_crash_leaves_the_state_of_the_table(
 
 
 def test_a_token_that_nobody_can_name_is_counted(path: Path) -> None:
-    """A possible orphan is counted with the row it was for, and until when it lives."""
+    """A possible orphan is counted with its row and the time at which it expires."""
     crash(path, ask)
     (orphan,) = table(path, "SELECT delivery_id, at, expires_at FROM orphan")
     assert orphan == {"delivery_id": 1, "at": START, "expires_at": START + TWO_DAYS.total_seconds()}
@@ -111,7 +111,7 @@ def test_a_token_that_nobody_can_name_is_counted(path: Path) -> None:
 
 
 def test_a_known_token_without_an_intent_is_revoked(path: Path) -> None:
-    """The token goes on the list of revocations and leaves the row, which gets another one."""
+    """The token of a row without an intent is put on the revocation list, and the row gets another one."""
     crash(path, issue)
     (revocation,) = table(path, "SELECT token_id, settled_at FROM revocation")
     assert revocation == {"token_id": "sit_1_1", "settled_at": None}
@@ -120,35 +120,35 @@ def test_a_known_token_without_an_intent_is_revoked(path: Path) -> None:
 
 
 def test_a_token_that_may_be_in_an_inbox_is_kept(path: Path) -> None:
-    """The token of a mail that is perhaps out is neither forgotten nor revoked."""
+    """The token of a mail that may have been sent is neither dropped nor revoked."""
     crash(path, intend)
     assert table(path, "SELECT token_id FROM delivery") == [{"token_id": "sit_1_1"}]
     assert table(path, "SELECT * FROM revocation") == []
 
 
 def test_a_row_that_was_put_off_stays_so(path: Path) -> None:
-    """A restart does not bring a waiting row forward."""
+    """A restart does not make a postponed row due earlier."""
     recovered, _ = crash(path, put_off)
     assert recovered == Recovered(0, 0, 0)
     assert table(path, "SELECT not_before, faults FROM delivery") == [{"not_before": START + 900, "faults": 1}]
 
 
 def test_a_row_put_off_by_a_clock_that_was_ahead_waits_an_hour_at_most(path: Path) -> None:
-    """When the clock was set back a day, a row that was put off for minutes does not wait for a day."""
+    """If the clock was set back a day, a row postponed for minutes waits at most an hour."""
     crash(path, put_off, after=-86_400.0)
     assert table(path, "SELECT not_before FROM delivery") == [{"not_before": START - 86_400.0 + 3600.0}]
 
 
 @pytest.mark.parametrize("state", END_STATES)
 def test_what_is_settled_is_left_alone(path: Path, state: Status) -> None:
-    """Recovery touches no row that has come to its end."""
+    """Recovery does not change settled rows."""
     recovered, _ = crash(path, lambda log, delivery: bring(log, delivery, state))
     assert recovered == Recovered(0, 0, 0)
     assert states(path) == {"user_1": state}
 
 
 def test_recovering_twice_changes_nothing(path: Path) -> None:
-    """A second recovery finds nothing left to do."""
+    """A second recovery finds nothing to do."""
     crash(path, ask)
     before = table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM orphan"), history(path)
     with opened(path) as log:
@@ -157,7 +157,7 @@ def test_recovering_twice_changes_nothing(path: Path) -> None:
 
 
 def test_all_campaigns_of_a_log_are_recovered(path: Path) -> None:
-    """A run of one campaign settles what a crashed run of another left, since one log has one runner."""
+    """A run recovers the rows of all campaigns in the log, since only one run uses a log at a time."""
     crash(path, intend)
     with opened(path, campaign="survey") as log:
         enlist(log, people(1))
@@ -171,7 +171,7 @@ async def _intend(log: SendLog, found: list[Delivery]) -> None:
 
 
 def test_revocations_that_were_not_confirmed_are_asked_for_again(path: Path) -> None:
-    """A revocation stays on the list until Clerk has answered, and is then struck off with the answer."""
+    """A revocation stays on the list until Clerk has answered, and the answer is stored."""
 
     async def work(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -191,7 +191,7 @@ def test_revocations_that_were_not_confirmed_are_asked_for_again(path: Path) -> 
     assert [row["outcome"] for row in outcomes] == ["revoked", "used", "unknown", None]
 
 
-# -- what earlier runs spent -------------------------------------------------------------------------------------
+# -- what earlier runs used of the limits ------------------------------------------------------------------------
 
 
 def spend(path: Path, seconds: list[float], *, campaign: str = "trial", domain: str = "example.com") -> None:
@@ -219,7 +219,7 @@ def spend(path: Path, seconds: list[float], *, campaign: str = "trial", domain: 
     ],
 )
 def test_what_earlier_runs_spent_is_counted(path: Path, rates: list[str], status: Status, number: int) -> None:
-    """A new run knows how many messages and tokens fall into the windows of its rates."""
+    """A new run counts the messages and tokens of earlier runs within the windows of its rates."""
     spend(path, [0.0, 10.0, 5000.0, 5001.0])
     with opened(path, clock=FakeClock(START + 5100.0)) as log:
         spent = log.spent(status, [Rate.parse(rate) for rate in rates])
@@ -229,7 +229,7 @@ def test_what_earlier_runs_spent_is_counted(path: Path, rates: list[str], status
 
 
 def test_the_limit_is_the_servers_not_the_campaigns(path: Path) -> None:
-    """Messages of all campaigns of the log count, and a domain's limit counts that domain only."""
+    """Messages of all campaigns count toward the server's limit, and a domain's limit counts that domain only."""
     spend(path, [0.0, 1.0])
     spend(path, [2.0], campaign="survey", domain="gmail.com")
     rate = [Rate.parse("50/day")]
@@ -240,7 +240,7 @@ def test_the_limit_is_the_servers_not_the_campaigns(path: Path) -> None:
 
 
 def test_a_row_that_came_back_spends_again(path: Path) -> None:
-    """Each attempt took a turn, whatever became of it."""
+    """Each attempt counts toward the limits, whatever its outcome."""
 
     async def work(deliveries: list[Delivery]) -> None:
         delivery = await intend(log, deliveries[0])

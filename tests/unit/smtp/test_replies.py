@@ -1,4 +1,4 @@
-"""Bytes from a mail server become replies, however they arrive, and whatever is none ends in an error."""
+"""Parsing SMTP replies: bytes become replies however they are split, and anything else is an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wire(code: int, texts: list[str], end: str = "\r\n") -> bytes:
 
 
 def fed(data: bytes, cuts: list[int]) -> list[Reply]:
-    """Return the replies of bytes that arrive in pieces, cut at these places."""
+    """Return the replies parsed from bytes that arrive in pieces, cut at these positions."""
     places = sorted({cut % (len(data) + 1) for cut in cuts})
     reader, replies = ReplyReader(), list[Reply]()
     for start, end in zip([0, *places], [*places, len(data)], strict=True):
@@ -30,7 +30,7 @@ def fed(data: bytes, cuts: list[int]) -> list[Reply]:
 
 @given(st.lists(st.tuples(codes, lines, st.sampled_from(["\r\n", "\n"])), max_size=5), st.lists(st.integers(0, 2000)))
 def test_replies_are_the_same_however_they_are_cut(sent: list[tuple[int, list[str], str]], cuts: list[int]) -> None:
-    """Split or joined at any byte, the same replies come out in the same order."""
+    """However the bytes are split or joined, the same replies are parsed in the same order."""
     data = b"".join(wire(code, texts, end) for code, texts, end in sent)
     found = fed(data, cuts)
     assert [reply.code for reply in found] == [code for code, _, _ in sent]
@@ -39,14 +39,14 @@ def test_replies_are_the_same_however_they_are_cut(sent: list[tuple[int, list[st
 
 @given(codes, lines)
 def test_the_text_of_all_lines_is_kept(code: int, texts: list[str]) -> None:
-    """A reply's text is that of its lines, one after the other."""
+    """A reply's text contains the text of all its lines, in order."""
     (reply,) = fed(wire(code, texts), [])
     assert reply.text.split() == " ".join(texts).split()
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))
 def test_any_bytes_are_replies_or_an_error(data: bytes, cuts: list[int]) -> None:
-    """Whatever arrives, the outcome is replies with a code of RFC 5321, or the one error."""
+    """Any bytes give replies with a code of RFC 5321, or a single kind of error."""
     try:
         replies = fed(data, cuts)
     except MalformedReplyError:
@@ -67,7 +67,7 @@ def test_any_bytes_are_replies_or_an_error(data: bytes, cuts: list[int]) -> None
     ],
 )
 def test_forms_of_a_reply(data: bytes, code: int, text: str) -> None:
-    """All forms that servers write are understood."""
+    """All forms of reply that servers use are parsed."""
     (reply,) = fed(data, [])
     assert (reply.code, reply.text.strip()) == (code, text)
 
@@ -91,7 +91,7 @@ def test_forms_of_a_reply(data: bytes, code: int, text: str) -> None:
     ],
 )
 def test_what_is_no_reply_is_an_error(data: bytes) -> None:
-    """A line that is no reply is never taken for one."""
+    """A line that is not a reply is an error."""
     with pytest.raises(MalformedReplyError):
         fed(data, [])
 
@@ -102,14 +102,14 @@ def test_what_is_no_reply_is_an_error(data: bytes) -> None:
     ids=["text", "empty", "no end", "long"],
 )
 def test_memory_is_bounded(line: bytes) -> None:
-    """A reply, or a line, that does not end is an error before much of it is kept."""
+    """A reply or a line that does not end is an error before it uses much memory."""
     reader, chunk = ReplyReader(), line * 600
     with pytest.raises(MalformedReplyError):
         _ = [list(reader.feed(chunk)) for _ in range(200)]
 
 
 def test_replies_before_the_nonsense_are_not_lost() -> None:
-    """What was a whole reply counts, though nonsense follows in the same packet."""
+    """A complete reply is returned even if invalid bytes follow in the same packet."""
     reader, replies = ReplyReader(), list[Reply]()
     with pytest.raises(MalformedReplyError):
         replies.extend(reader.feed(b"250 Ok: queued\r\nnonsense\r\n"))
@@ -117,6 +117,6 @@ def test_replies_before_the_nonsense_are_not_lost() -> None:
 
 
 def test_a_receipt_holds_the_servers_words() -> None:
-    """A reply becomes a receipt with code, enhanced code and text."""
+    """A receipt contains the code, the enhanced code and the text of a reply."""
     (reply,) = fed(b"550-5.1.1 No such user\r\n550 5.1.1 here\r\n", [])
     assert str(reply.receipt) == "550 5.1.1 No such user 5.1.1 here"

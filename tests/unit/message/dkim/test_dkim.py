@@ -1,4 +1,4 @@
-"""What a DKIM signature promises: another's verifier takes it, and takes it of nothing that was altered."""
+"""DKIM signatures: an independent verifier accepts each of them, and rejects a message that was altered."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NAME = "s1._domainkey.acme.example"
 SECTION = DkimSection(selector="s1", domain="acme.example")
 AT = 1_700_000_000
-#: Text with what could go wrong: blanks before line breaks, full stops, no ASCII, encoded words, long lines.
+#: Difficult text: blanks before line breaks, full stops, non-ASCII, encoded words, long lines.
 TEXTS = st.lists(st.text(max_size=90) | st.sampled_from(["a  \t ", ".", "From me", "ü" * 80, " \n", "=", "=?q?"])).map(
     "\n".join
 )
@@ -45,20 +45,20 @@ SUBJECTS = (st.text(max_size=200) | st.lists(st.sampled_from(["word", "  ", "\t"
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SigningKey]:
-    """Return a key of each kind."""
+    """Return a key of each algorithm."""
     folder = tmp_path_factory.mktemp("keys")
     return {kind: read_key(write_key(folder, kind, kind)) for kind in ("rsa1024", "rsa2048", "ed25519", "pkcs1")}
 
 
 @cache
 def skeleton(reply_to: str | None) -> MimeTemplate:
-    """Return the structure of the messages."""
+    """Return the MIME template of the messages."""
     sender = "Acmé, a somewhat long name of a company in Zürich <hello@acme.example>"
     return MimeTemplate(sender=sender, reply_to=reply_to, list_id="<x.acme.example>", boundary="=_0123456789abcdef")
 
 
 def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, reply_to: str | None = None) -> bytes:
-    """Return a message of ours."""
+    """Return a message composed by the program."""
     return skeleton(reply_to).fill(
         to="ana@example.com",
         subject=subject or "Hello",
@@ -71,13 +71,13 @@ def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, r
 
 
 def sign(key: SigningKey, message: bytes, *, domain: str = "acme.example", selector: str = "s1") -> bytes:
-    """Return a message with its signature in front."""
+    """Return a message with its signature field on top."""
     draft = DkimField(algorithm=key.algorithm, domain=domain, selector=selector).draft(message, AT)
     return signed(draft, key.sign(draft.data), message)
 
 
 def tags(message: bytes) -> dict[str, str]:
-    """Return the tags of the signature that stands in front."""
+    """Return the tags of the signature field on top of a message."""
     field = re.split(rb"\r\n(?![ \t])", message, maxsplit=1)[0].decode("ascii")
     name, _, value = field.partition(":")
     assert name == "DKIM-Signature"
@@ -90,7 +90,7 @@ def tags(message: bytes) -> dict[str, str]:
 def test_every_message_of_ours_verifies(
     *, keys: dict[str, SigningKey], kind: str, subject: str, text: str, html: str, reply_to: str | None
 ) -> None:
-    """Whatever a message says, another's verifier takes its signature with the record that is to be published."""
+    """Whatever a message contains, an independent verifier accepts its signature with the published DNS record."""
     done = sign(keys[kind], composed(subject, text, html, reply_to=reply_to))
     assert done.isascii()
     assert verifies(done, {NAME: keys[kind].record})
@@ -101,8 +101,8 @@ def test_every_message_of_ours_verifies(
     body=st.lists(st.sampled_from(["word", " ", "\r\n", ".", "\t"])).map("".join),
 )
 def test_the_canonical_form_is_that_of_any_message(keys: dict[str, SigningKey], value: str, body: str) -> None:
-    """Folds, tabs, blanks and empty lines anywhere in a message, or no body at all, leave the signature right."""
-    # a line of blanks alone is no part of a field that anybody writes (RFC 5322 §3.2.2)
+    """Folded lines, tabs, blanks and empty lines anywhere, or a missing body, keep the signature valid."""
+    # a line of blanks alone is obsolete folding, which must not be generated (RFC 5322 §3.2.2)
     assume(not re.search(r"\r\n[ \t]*(\r\n|\Z)", value))
     head = f"Subject:{value}\r\nFROM:  a@acme.example\r\n\tX-Not-Signed: 1\r\nTo:\tb@example.com \t"
     message = f"{head}\r\n\r\n{body}".encode()
@@ -111,7 +111,7 @@ def test_the_canonical_form_is_that_of_any_message(keys: dict[str, SigningKey], 
 
 @given(data=st.data(), text=TEXTS)
 def test_no_octet_can_be_altered(keys: dict[str, SigningKey], data: st.DataObject, text: str) -> None:
-    """A message of which one octet was altered, in a header or in the body, beyond blanks and case, is refused."""
+    """If one byte of a header or the body changes, other than blanks or case, the verifier rejects the message."""
     key, message = keys["ed25519"], composed("Two  words", text, text, reply_to="help@acme.example")
     end_of_headers = message.index(b"\r\n\r\n")
     place = data.draw(st.integers(0, end_of_headers - 1) | st.integers(0, len(message) - 1))
@@ -126,7 +126,7 @@ def test_no_octet_can_be_altered(keys: dict[str, SigningKey], data: st.DataObjec
 
 @pytest.mark.parametrize("added", [b"From: Eve <eve@evil.example>\r\n", b"from:eve@evil.example\r\n"])
 def test_no_sender_can_be_added(keys: dict[str, SigningKey], added: bytes) -> None:
-    """A second From, above or below, is refused; a Received on the way is not."""
+    """The verifier rejects a second From, above or below the first one, and accepts an added Received."""
     key, message = keys["ed25519"], composed()
     done, records = sign(key, message), {NAME: key.record}
     assert not verifies(added + done, records)
@@ -135,7 +135,7 @@ def test_no_sender_can_be_added(keys: dict[str, SigningKey], added: bytes) -> No
 
 
 def test_folds_may_change_on_the_way(keys: dict[str, SigningKey]) -> None:
-    """Headers that a relay folds anew, writes in other letters or sets apart by blanks are still signed."""
+    """The signature stays valid if a relay refolds headers or changes their case or blanks."""
     key = keys["ed25519"]
     done = sign(key, composed("One two"))
     changed = done.replace(b"Subject: One two", b"SUBJECT:  One\r\n\ttwo ").replace(b"List-Id: ", b"list-id:")
@@ -145,7 +145,7 @@ def test_folds_may_change_on_the_way(keys: dict[str, SigningKey]) -> None:
 
 @pytest.mark.parametrize("kind", ["rsa2048", "ed25519"])
 def test_the_tags_are_those_of_the_standard(keys: dict[str, SigningKey], kind: str) -> None:
-    """The field names algorithm, forms, signer and time, and each header once but From, which it names twice."""
+    """The field names algorithm, canonical forms, signer and time, and lists each header once, but From twice."""
     found = tags(sign(keys[kind], composed(reply_to="help@acme.example")))
     assert list(found) == ["v", "a", "c", "d", "s", "h", "t", "bh", "b"]
     assert (found["v"], found["c"], found["t"]) == ("1", "relaxed/simple", str(AT))
@@ -160,7 +160,7 @@ def test_the_tags_are_those_of_the_standard(keys: dict[str, SigningKey], kind: s
 def test_a_line_of_the_field_has_at_most_78_columns(
     keys: dict[str, SigningKey], labels: list[int], selector: int
 ) -> None:
-    """The field is folded to 78 columns, whatever the lengths of the names in it, and verifies."""
+    """The signature field is folded to at most 78 columns, however long the names in it are, and still verifies."""
     domain, short = ".".join("d" * label for label in labels), "s" * selector
     message = composed()
     done = sign(keys["rsa2048"], message, domain=domain, selector=short)
@@ -169,7 +169,7 @@ def test_a_line_of_the_field_has_at_most_78_columns(
 
 
 def test_the_vector_of_rfc_8463(tmp_path: Path) -> None:
-    """With the key of RFC 8463, appendix A, its message's canonical form gets its signature, and the key its record."""
+    """The key and message of RFC 8463, appendix A, give the signature and the DNS record that the RFC shows."""
     seed = base64.b64decode("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
     (tmp_path / "key").write_bytes(
         Ed25519PrivateKey.from_private_bytes(seed).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -193,7 +193,7 @@ def test_the_vector_of_rfc_8463(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "number"), [("rsa2048", 20), ("ed25519", 300)])
 def test_many_are_signed_at_once(keys: dict[str, SigningKey], kind: str, number: int) -> None:
-    """Messages that wait together get each its own signature, with its time; one that is taken back hinders none."""
+    """Messages signed in one batch each get their own signature and time; a cancelled one does not delay the others."""
     key, clock = keys[kind], SystemClock()
     began = int(clock.now())
 
@@ -218,7 +218,7 @@ def test_many_are_signed_at_once(keys: dict[str, SigningKey], kind: str, number:
 
 @pytest.mark.parametrize("kind", ["rsa2048", "ed25519"])
 def test_a_fault_of_the_key_reaches_whoever_waits(keys: dict[str, SigningKey], kind: str) -> None:
-    """A signature that cannot be made is an error for each message that waits for it, and no message goes unsigned."""
+    """If signing fails, every waiting message gets the error, and no message goes out unsigned."""
 
     def fail(octets: bytes) -> bytes:
         raise OSError(octets)
@@ -234,7 +234,7 @@ def test_a_fault_of_the_key_reaches_whoever_waits(keys: dict[str, SigningKey], k
 
 @pytest.mark.parametrize("message", [b"", b"From: a@acme.example\r\n", b"To: a@acme.example\r\n\r\nbody\r\n"])
 def test_what_is_no_message_is_not_signed(keys: dict[str, SigningKey], message: bytes) -> None:
-    """Without a From, or without an end of the headers, there is no signature."""
+    """A message without From, or without an end of its headers, is not signed."""
     with pytest.raises(ValueError, match="not a whole message"):
         sign(keys["ed25519"], message)
 
@@ -252,7 +252,7 @@ def test_what_is_no_message_is_not_signed(keys: dict[str, SigningKey], message: 
     ],
 )
 def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, kind: str, words: str) -> None:
-    """A file that holds no key for DKIM is named with its setting and what to do, and nothing of it is shown."""
+    """A file without a usable DKIM key is refused with its setting and what to do; none of its content is shown."""
     path = tmp_path / "dkim.pem"
     match kind:
         case "folder":
@@ -272,6 +272,6 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, kind: str, words: str
 
 @pytest.mark.parametrize(("kind", "words"), [("rsa1024", "2048 are advised"), ("rsa2048", None), ("ed25519", None)])
 def test_a_weak_key_is_doubted(keys: dict[str, SigningKey], kind: str, words: str | None) -> None:
-    """An RSA key of fewer than 2048 bits signs, and says what speaks against it."""
+    """An RSA key below 2048 bits signs, and gives a warning."""
     doubt = keys[kind].doubt
     assert (doubt is None) if words is None else (doubt is not None and words in doubt)

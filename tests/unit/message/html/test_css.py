@@ -1,4 +1,4 @@
-"""What inlining CSS promises: rules become style attributes, and nothing else about the document changes."""
+"""Inlining CSS: rules become style attributes, and nothing else in the document changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CSS = (
 
 
 def test_rules_become_style_attributes() -> None:
-    """A rule becomes a style attribute; what only a style element can express stays there."""
+    """A rule becomes a style attribute; what only a `<style>` can express stays there."""
     html = inline_css(f"<html><head>{CSS}</head><body><p class='a'>x</p></body></html>")
     assert '<p class="a" style="color: red;margin: 1px;">x</p>' in html
     assert "@media print" in html
@@ -34,13 +34,13 @@ def test_rules_become_style_attributes() -> None:
     ],
 )
 def test_without_a_rule_to_inline_nothing_changes(html: str) -> None:
-    """A document is returned unchanged where no `<style>` for every screen has a rule outside of `@media`."""
+    """Without a `<style>` that has a rule to inline, outside of `@media` and for every screen, nothing changes."""
     assert inline_css(html) == html
 
 
 @pytest.mark.parametrize("media", ["print", "only screen and (max-width:480px)", "(prefers-color-scheme: dark)"])
 def test_a_style_for_some_screens_is_not_inlined(media: str) -> None:
-    """A `<style>` with a media query stays as it is, beside one that is inlined."""
+    """A `<style>` with a media query stays unchanged, beside one that is inlined."""
     style = f'<style media="{media}">p {{ display: none }}</style>'
     html = inline_css(f"<html><head>{style}{CSS}</head><body><p>x</p></body></html>")
     assert style in html
@@ -49,14 +49,14 @@ def test_a_style_for_some_screens_is_not_inlined(media: str) -> None:
 
 @pytest.mark.parametrize("media", ["", "all", "screen", "only  Screen"])
 def test_a_style_for_every_screen_is_inlined(media: str) -> None:
-    """A media query that always holds on a screen changes nothing."""
+    """A `<style>` whose media query holds on every screen is inlined."""
     assert '<p style="color: red;">x' in inline_css(
         f"<style type='text/css' media='{media}'>p {{ color: red }}</style><p>x"
     )
 
 
 def test_the_document_type_and_conditional_comments_survive() -> None:
-    """The whole document type and every conditional comment stand as they stood, with the rules Outlook needs."""
+    """The document type and all conditional comments stay unchanged, with the rules that Outlook needs."""
     doctype = (
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1.dtd">'
     )
@@ -81,12 +81,12 @@ def test_the_document_type_and_conditional_comments_survive() -> None:
     ],
 )
 def test_the_rules_that_outlook_needs_stay(comment: str, *, kept: bool) -> None:
-    """Inlined rules stay in the `<style>` where an element in a conditional comment asks for them."""
+    """Inlined rules also stay in the `<style>` if an element in a conditional comment uses them."""
     assert (".a { margin: 1px }" in inline_css(f"{CSS}<body>{comment}<p class='a'>x")) is kept
 
 
 def test_own_styles_win() -> None:
-    """A style attribute of the template stands behind the rules, so that it wins."""
+    """A style attribute of the template comes after the inlined rules, so that it wins."""
     assert '<p style="color: green">' in inline_css(f'{CSS}<p style="color: green">x')
     assert '<p style="color: red;top: 1px">' in inline_css(f'{CSS}<p style="top: 1px">x')
 
@@ -101,11 +101,11 @@ def test_own_styles_win() -> None:
     ],
 )
 def test_selectors_by_position_see_the_rendered_document(selector: str, body: str, expected: str) -> None:
-    """A selector by position is judged on the elements that there are."""
+    """A selector by position is applied to the rendered elements."""
     assert expected in inline_css(f"<style>{selector} {{ top: 9px }}</style>{body}")
 
 
 def test_css_that_cannot_be_read_is_an_error() -> None:
-    """CSS that css-inline refuses is told with its reason."""
+    """CSS that css-inline refuses is reported with its reason."""
     with pytest.raises(TemplateError, match=r"^The CSS cannot be inlined"):
         inline_css("<style>p { color: red }</style><p style='color'>x</p>")

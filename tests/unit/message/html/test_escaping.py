@@ -1,4 +1,4 @@
-"""What the guards promise: data in HTML stays data, wherever a template puts it."""
+"""Escaping: data stays data, wherever a template puts it in the HTML."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SCHEMES = st.sampled_from(
 
 
 def rendered(source: str, **variables: object) -> str:
-    """Return what an escaped HTML template renders."""
+    """Return what a template renders with escaping."""
     env = templates.environment(autoescape=True)
     guard = with_escaping(env, source, "a.html")
     assert guard.count("\n") == source.count("\n")
@@ -83,7 +83,7 @@ def rendered(source: str, **variables: object) -> str:
 )
 @given(value=SCHEMES)
 def test_an_address_made_of_data_is_a_web_address(source: str, value: str) -> None:
-    """An attribute whose address comes from the data takes no scheme but those of the web, mail and telephone."""
+    """A URL attribute that comes from data accepts only the schemes of web, mail and telephone."""
     with pytest.raises(TemplateError, match="is no address that a mail may link to"):
         rendered(source, x=value)
 
@@ -92,12 +92,12 @@ def test_an_address_made_of_data_is_a_web_address(source: str, value: str) -> No
     "value", ["https://a.example/?b=c&d", "HTTP://a.example", "mailto:a@b.example", "tel:+1", "cid:1"]
 )
 def test_addresses_of_the_web_pass(value: str) -> None:
-    """An ordinary address is put in as it is, escaped."""
+    """An ordinary address is inserted unchanged, except for HTML escaping."""
     assert rendered('<a href="{{ x }}">', x=value) == f'<a href="{value.replace("&", "&amp;")}">'
 
 
 def test_links_pass() -> None:
-    """The sign-in link and other links with the token are addresses like any other."""
+    """The sign-in link and other links with the token are accepted in URL attributes."""
     source = '<a href="{{ link }}"></a><a href="{{ link_to("https://acme.example/x") }}">'
     assert rendered(source).count(f'href="{LINK.replace("&", "&amp;")}"') == 2
 
@@ -114,7 +114,7 @@ def test_links_pass() -> None:
     ],
 )
 def test_what_is_safe_costs_nothing(source: str) -> None:
-    """Addresses with a fixed host, choices of the template and ordinary text are left as they are."""
+    """URLs with a fixed host, values chosen by the template, and ordinary text are left unchanged."""
     env = templates.environment(autoescape=True)
     assert with_escaping(env, source, "a.html") == source
 
@@ -137,7 +137,7 @@ def test_what_is_safe_costs_nothing(source: str) -> None:
     ],
 )
 def test_places_where_data_could_become_markup_are_refused(source: str, text: str) -> None:
-    """A template that puts a value where escaping does not help is an error with file and line."""
+    """A value in a place where escaping cannot protect it is an error with file and line."""
     with pytest.raises(TemplateError, match=re.escape(text)):
         rendered(source, x="x")
 
@@ -146,7 +146,7 @@ def test_places_where_data_could_become_markup_are_refused(source: str, text: st
     "source", ['<p style="width: {{ x }}">', "<style>p { color: {{ x }} }</style>", '<p style="{{- x -}}">']
 )
 def test_a_style_takes_words_and_lengths(source: str) -> None:
-    """A value in a style may be a colour or a length, and can load nothing nor leave its rule."""
+    """A value in a style may be a colour or a length; it cannot load anything or leave its rule."""
     for value in ("12", "40%", "#a0b1c2", "bold", "-1.5em", 3):
         assert str(value) in rendered(source, x=value)
     for value in ("url(https://evil.example)", "x}", "{", "\\75rl", "expression(1)", "/**/", "@import", "'", "<"):
@@ -155,7 +155,7 @@ def test_a_style_takes_words_and_lengths(source: str) -> None:
 
 
 def test_a_style_that_the_template_itself_chooses_is_free() -> None:
-    """Text that stands in the template is not data."""
+    """Style text that is written in the template itself is not checked."""
     source = """<td style="{{ loop }}{{ "background: url('https://acme.example/a')" if x else "" }}">"""
     assert "url(" in rendered(source.replace("{{ loop }}", ""), x=1)
     source = """{% for i in [1, 2] %}<td style="{{ loop.cycle("a: url(x)", "b: url(y)") }}">{% endfor %}"""
@@ -166,7 +166,7 @@ def test_a_style_that_the_template_itself_chooses_is_free() -> None:
 
 @given(st.text())
 def test_data_in_text_and_values_adds_no_markup(value: str) -> None:
-    """Whatever the data holds, the rendered HTML has the tags and quotes of its template, and no more."""
+    """Whatever the data contains, the HTML has exactly the tags and quotes of its template."""
     html = rendered("<p title=\"{{ x }}\" lang='{{ x }}'>{{ x }}</p><!-- {{ x }} --><title>{{ x }}</title>", x=value)
     assert html.count("<") == 5
     assert html.count(">") == 5
@@ -175,7 +175,7 @@ def test_data_in_text_and_values_adds_no_markup(value: str) -> None:
 
 
 def test_included_templates_are_guarded_too(tmp_path: Path) -> None:
-    """A part that is included is escaped like the template that includes it."""
+    """An included template is escaped like the template that includes it."""
     (tmp_path / "a.html").write_text("{% include 'part.txt' %}", "utf-8")
     (tmp_path / "part.txt").write_text('<a href="{{ x }}">', "utf-8")
     folder = templates.TemplateFolder(tmp_path)

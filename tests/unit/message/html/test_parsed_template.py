@@ -1,4 +1,4 @@
-"""What cutting a template promises: every Jinja tag is found where it stands."""
+"""Parsing a template: every Jinja tag is found, with the kind of place in which it stands."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ PIECES = st.lists(
     ],
 )
 def test_the_place_of_a_tag(source: str, place: HtmlContext) -> None:
-    """A tag is known to stand in text, a tag, a value, a style, a script or a comment."""
+    """Each Jinja tag is located in text, an HTML tag, an attribute value, a style, a script or a comment."""
     (tag,) = parse_template(ENV, source.replace("@", "{{ x }}")).tags
     assert tag.place is place
 
@@ -112,13 +112,13 @@ def test_the_place_of_a_tag(source: str, place: HtmlContext) -> None:
     ],
 )
 def test_markup_for_outlook_is_markup(source: str) -> None:
-    """Markup in a conditional comment is read like all markup: Outlook shows it."""
+    """Markup in a conditional comment is parsed like all other markup, since Outlook shows it."""
     (tag,) = parse_template(ENV, source.replace("@", "{{ x }}")).tags
     assert tag.place is HtmlContext.TEXT
 
 
 def test_values_know_their_attribute() -> None:
-    """A value with tags is found with its attribute and where it begins and ends."""
+    """An attribute value with Jinja tags is found with its attribute, its start and its end."""
     parts = parse_template(ENV, "<p>\n<A title='x' HREF = \"a{{ x }}b{# c #}\" class=y>")
     (value,) = parts.values
     assert value.attribute == "href"
@@ -128,7 +128,7 @@ def test_values_know_their_attribute() -> None:
 
 @given(PIECES)
 def test_tags_are_cut_out_exactly(source: str) -> None:
-    """Text and tags put together are the source, and each tag begins and ends with its delimiters."""
+    """Text and tags joined together give the source, and each tag starts and ends with its delimiters."""
     try:
         ENV.parse(source)
     except TemplateSyntaxError:

@@ -1,4 +1,4 @@
-"""What the text part made from HTML promises."""
+"""The plain text that is derived from HTML."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FILLING = "&zwnj;&#847;&nbsp;" * 20
     ],
 )
 def test_the_text_of_html(html: str, text: str) -> None:
-    """Paragraphs, links, images, lists, tables and preformatted text become what a reader would see."""
+    """Paragraphs, links, images, lists, tables and preformatted text become readable plain text."""
     assert text_of(html) == text
 
 
@@ -61,12 +61,12 @@ def test_the_text_of_html(html: str, text: str) -> None:
     ],
 )
 def test_a_hidden_preheader_is_not_in_the_text(hidden: str) -> None:
-    """An element that no reader sees does not open the text, in whichever of the usual ways it is hidden."""
+    """A hidden preheader is left out of the text, whichever usual way of hiding it is used."""
     assert text_of(f"<body>{hidden}<p>Hello</p>") == "Hello\n"
 
 
 def test_the_filling_of_a_visible_preheader_is_not_in_the_text() -> None:
-    """Invisible characters behind a preheader that is shown leave nothing; an emoji keeps its joiners."""
+    """Invisible filler after a visible preheader is removed, and an emoji keeps its joiners."""
     assert text_of(f"<div>preview{FILLING}</div><p>Hello \U0001f469\u200d\U0001f4bb</p>") == (
         "preview\n\nHello \U0001f469\u200d\U0001f4bb\n"
     )
@@ -84,7 +84,7 @@ def test_the_filling_of_a_visible_preheader_is_not_in_the_text() -> None:
     ],
 )
 def test_layout_is_not_taken_for_hiding(html: str) -> None:
-    """An element around others that set their own size is shown, and so is one that is merely small."""
+    """A container whose children set their own size counts as visible, and so does small text."""
     assert text_of(html) == "shown\n"
 
 
@@ -102,7 +102,7 @@ def test_a_long_link_stays_on_one_line() -> None:
     ).map("".join)
 )
 def test_any_html_has_a_text(html: str) -> None:
-    """No HTML is refused, and the text is tidy."""
+    """Any HTML can be converted, and the resulting text is tidy."""
     text = text_of(html)
     assert text.endswith("\n")
     assert "\n\n\n" not in text

@@ -1,4 +1,4 @@
-"""What bodies promise. Whole messages are tried in test_message.py."""
+"""The encoding of bodies. Whole messages are tested in test_message.py."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from campaign.message.mime import bodies
 
-#: Text made of what quoted-printable has rules for.
+#: Text made of the characters that quoted-printable treats specially.
 AWKWARD = st.text(st.sampled_from("aé€😀=.\t \n\0\x0b\x7fFrom _-?")) | st.lists(
     st.sampled_from([".", "From ", "x" * 73, "x" * 74, "x" * 75, "x" * 76, " ", "\t", "\n", "=", "é", "..", "😀"])
 ).map("".join)
 
-#: Text whose lines are about as long as they may be.
+#: Text whose lines are close to the maximum length.
 LONG = st.lists(
     st.builds("{}{}".format, st.sampled_from(["", "é", "😀"]), st.integers(990, 1000).map("x".__mul__))
     | st.sampled_from(["", "x", "x" * 499]),
@@ -25,7 +25,7 @@ LONG = st.lists(
 
 @given(st.text() | AWKWARD)
 def test_quoted_printable_is_undone_by_the_standard_library(text: str) -> None:
-    """Any text comes back from quoted-printable as it was, in lines that nothing on the way needs to change."""
+    """Quoted-printable decodes to the original text, and its lines need no change on the way."""
     text = bodies.with_newlines(text)
     encoded = bodies.quoted_printable(text)
     assert quopri.decodestring(encoded).decode() == text.replace("\n", "\r\n")
@@ -39,7 +39,7 @@ def test_quoted_printable_is_undone_by_the_standard_library(text: str) -> None:
 
 @given(st.text() | AWKWARD | LONG)
 def test_eight_bit_is_the_text_itself(text: str) -> None:
-    """An 8bit body is the text in UTF-8 with CRLF, or there is none."""
+    """An 8bit body is the text in UTF-8 with CRLF, or 8bit is refused."""
     text = bodies.with_newlines(text)
     octets = bodies.eight_bit(text)
     if octets is None:
@@ -52,15 +52,15 @@ def test_eight_bit_is_the_text_itself(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "é" * 500])
 def test_eight_bit_is_refused(text: str) -> None:
-    """A NUL and a line of more than 998 octets cannot stand in an 8bit body."""
+    """Text with a NUL, or with a line of more than 998 bytes, cannot be sent as 8bit."""
     assert bodies.eight_bit(text) is None
 
 
 def test_lone_surrogates_become_replacement_characters() -> None:
-    """What is no character becomes U+FFFD and is no crash."""
+    """Lone surrogates become U+FFFD and do not raise."""
     assert bodies.utf8("a\ud800b") == "a\ufffdb".encode()
 
 
 def test_all_line_breaks_become_newlines() -> None:
-    """CRLF and CR are line breaks, and nothing else is."""
+    """CRLF and CR become newlines, and no other character does."""
     assert bodies.with_newlines("a\r\nb\rc\nd\x0be\u2028f") == "a\nb\nc\nd\x0be\u2028f"

@@ -1,4 +1,4 @@
-"""What headers promise. The header block of whole messages is tried in test_message.py."""
+"""Header fields. The header block of whole messages is tested in test_message.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from campaign.errors import TemplateError
 from campaign.message.mime import headers
 
-#: Text that looks like headers, folds, encoded words and quoted strings.
+#: Text that resembles headers, folds, encoded words and quoted strings.
 NASTY = st.lists(
     st.sampled_from(
         [
@@ -50,7 +50,7 @@ NASTY = st.lists(
 
 
 def parsed(field: bytes, name: str) -> str:
-    """Return the value of a field as the standard library reads it."""
+    """Return the value of a field as the standard library parses it."""
     message = message_from_bytes(field + b"\r\n", policy=SMTP)
     assert message.keys() == [name]
     assert not message.defects
@@ -58,7 +58,7 @@ def parsed(field: bytes, name: str) -> str:
 
 
 def assert_well_formed(field: bytes) -> None:
-    """Check the outer form of a field: printable ASCII, folded before something printable, short lines."""
+    """Check that a field is printable ASCII in short lines, folded before something printable."""
     assert re.fullmatch(rb"[A-Za-z-]+: [!-~][ -~]*(\r\n +[!-~][ -~]*)*\r\n", field)
     for line in field.split(b"\r\n"):
         assert len(line) <= 76
@@ -67,7 +67,7 @@ def assert_well_formed(field: bytes) -> None:
 
 @given(st.text() | NASTY)
 def test_a_text_comes_back_from_its_header(text: str) -> None:
-    """Whatever the text is, the field holds it on one line, and there is no second field."""
+    """Any text can be read back from its field as one line, and adds no second field."""
     text = headers.one_line(text)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     if 0 < len(text) <= 998:
@@ -77,7 +77,7 @@ def test_a_text_comes_back_from_its_header(text: str) -> None:
 
 
 def test_plain_text_stays_readable() -> None:
-    """ASCII that fits stands as it is, longer text is folded before words, the rest is encoded."""
+    """Short ASCII stays unchanged, longer ASCII is folded between words, and other text is encoded."""
     assert headers.unstructured("Subject", "You're in, Ana") == b"Subject: You're in, Ana\r\n"
     assert headers.unstructured("Subject", "word " * 20 + "end").count(b"=?") == 0
     assert headers.unstructured("Subject", "Zoë") == b"Subject: =?utf-8?B?Wm/Dqw==?=\r\n"
@@ -86,19 +86,19 @@ def test_plain_text_stays_readable() -> None:
 
 @pytest.mark.parametrize("text", ["", "x" * 999, "é" * 100_000])
 def test_a_subject_that_cannot_be_sent_is_refused(text: str) -> None:
-    """An empty text and one of more than 998 characters are refused with a sentence."""
+    """An empty subject, or one of more than 998 characters, is refused with an error message."""
     with pytest.raises(TemplateError, match=r"subject (is empty|has \d+ characters)"):
         headers.unstructured("Subject", text)
 
 
 def test_line_breaks_and_controls_in_a_subject() -> None:
-    """Line breaks and tabs become one space; other controls and marks that reorder text vanish."""
+    """Line breaks and tabs become one space; other controls and bidi characters are removed."""
     assert headers.one_line(" a\r\n\tb\u2028c\x00d\x7f\u202ee\u2066 \ud800") == "a b cde \ufffd"
 
 
 @given(NASTY | st.text())
 def test_a_display_name_comes_back(name: str) -> None:
-    """Any display name is read back as it was, beside its address and no other."""
+    """Any display name can be read back unchanged, beside its address and no other."""
     name = headers.one_line(name).replace("<", "").replace(">", "").strip('"\\ \u00a0')
     name = re.sub(" +", " ", headers.one_line(name))
     if not name or len(name) > 300:
@@ -109,7 +109,7 @@ def test_a_display_name_comes_back(name: str) -> None:
     assert address.addr_spec == "hello@acme.example"
     read = address.display_name
     if b"=?" in field:
-        # The library keeps the blank between two encoded words of a phrase, which RFC 2047 §6.2 does not.
+        # The library keeps the blank between two encoded words of a phrase, against RFC 2047 §6.2.
         read = str(make_header(decode_header(field[6:].rpartition(b" <")[0].decode())))
     assert read == name
 
@@ -126,7 +126,7 @@ def test_a_display_name_comes_back(name: str) -> None:
     ],
 )
 def test_mailboxes_are_written_as_rfc_5322_wants(text: str, field: bytes) -> None:
-    """A name is an atom where it can be, else quoted, else encoded."""
+    """A display name is written as an atom if possible, else quoted, else encoded."""
     assert headers.mailbox("From", text) == field
 
 
@@ -134,7 +134,7 @@ def test_mailboxes_are_written_as_rfc_5322_wants(text: str, field: bytes) -> Non
     "text", ["", "Acme", "a@x.example, b@x.example", "Acme <>", "Acme <a@b@c.example>", "A <=?utf-8?q?x?=@x.example>"]
 )
 def test_what_is_not_one_mailbox_is_refused(text: str) -> None:
-    """Nothing but one mailbox with a plain address may be a sender."""
+    """Only a single mailbox with a plain address is accepted as sender."""
     with pytest.raises(ValueError, match="not one mailbox"):
         headers.mailbox("From", text)
 
@@ -144,7 +144,7 @@ def test_what_is_not_one_mailbox_is_refused(text: str) -> None:
     st.integers(-1439, 1439),
 )
 def test_the_date_is_the_instant(when: datetime, minutes: int) -> None:
-    """The Date field names the same second, whatever zone the instant was given in."""
+    """The Date field names the same second in every time zone."""
     instant = when.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     text = parsed(headers.date(instant), "Date")
     assert parsedate_to_datetime(text) == instant.astimezone(UTC).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""What the structure of a message promises. Whole messages are tried in test_message.py."""
+"""The MIME template of a campaign's messages. Whole messages are tested in test_message.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SKELETON = MimeTemplate(
 
 
 def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
-    """Return a message."""
+    """Fill the MIME template and return the message."""
     return SKELETON.fill(
         to="ana@example.com",
         subject=subject,
@@ -47,20 +47,20 @@ def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight
     ],
 )
 def test_the_header_block_holds_exactly_what_was_meant(subject: str) -> None:
-    """A subject that nobody has put on one line makes no header: the filled block is looked at as a whole."""
+    """A subject with a line break is refused, because the filled header block is checked as a whole."""
     with pytest.raises(TemplateError, match="would not be exactly those that were meant"):
         fill(subject=subject)
 
 
 @pytest.mark.parametrize("list_id", ["<a.example>\r\nBcc: evil@example.com", "", "a\n b", "<a.example>\r\n\r\nbody"])
 def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
-    """What would make another header in every message makes no skeleton."""
+    """A constant header that would add another header is refused when the MIME template is made."""
     with pytest.raises(ValueError, match="does not make one header"):
         MimeTemplate(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
 
 
 def test_a_body_that_holds_the_boundary_cannot_be_8bit() -> None:
-    """It is encoded, so that it ends no part."""
+    """A body that contains the boundary is encoded as quoted-printable, so that it cannot end its part."""
     text = "a\n--=_0123456789abcdef--\n"
     first, second = message_from_bytes(fill(text=text, eight_bit=True), policy=SMTP).iter_parts()
     assert first["Content-Transfer-Encoding"] == "quoted-printable"
@@ -70,7 +70,7 @@ def test_a_body_that_holds_the_boundary_cannot_be_8bit() -> None:
 
 @pytest.mark.parametrize("eight_bit", [False, True])
 def test_the_message_is_an_email_message(*, eight_bit: bool) -> None:
-    """The message has the parts, types and contents of an EmailMessage that is given the same."""
+    """The message has the same parts, types and contents as an EmailMessage with the same content."""
     meant = EmailMessage(policy=SMTP)
     meant["Subject"] = "Hello"
     meant.set_content("Grüße\n.\nFrom here\n")
@@ -88,7 +88,7 @@ def test_the_message_is_an_email_message(*, eight_bit: bool) -> None:
 
 
 def test_each_body_is_8bit_where_it_may_be() -> None:
-    """A body with too long a line is encoded, the other one is not."""
+    """Only the body with too long a line is encoded; the other one stays 8bit."""
     made = message_from_bytes(fill(html="x" * 999, eight_bit=True), policy=SMTP)
     assert [part["Content-Transfer-Encoding"] for part in made.iter_parts()] == ["8bit", "quoted-printable"]
     assert made["Content-Transfer-Encoding"] == "8bit"
@@ -97,7 +97,7 @@ def test_each_body_is_8bit_where_it_may_be() -> None:
 
 
 def test_a_body_ends_where_it_ends() -> None:
-    """Line breaks at the end of a body are its own, and no other is added."""
+    """Line breaks at the end of a body are kept, and none is added."""
     for text in ("", "a", "a\n", "a\n\n", "a "):
         made = message_from_bytes(fill(text=text), policy=SMTP)
         plain = made.get_body(("plain",))

@@ -1,4 +1,4 @@
-"""Words without what they say of a person."""
+"""Masking: a server's words without personal data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NONE = Whose("", "", None)
     ],
 )
 def test_what_is_told(words: str, told: str) -> None:
-    """Addresses, names before the @, keys, ids and serial numbers give way to what they are; the rest stays."""
+    """Addresses, local parts, keys, ids and serial numbers are replaced by placeholders; the rest stays."""
     assert masked(words, ADA) == told
 
 
@@ -44,7 +44,7 @@ def test_what_is_told(words: str, told: str) -> None:
     st.booleans(),
 )
 def test_nobody_is_left_in_the_words(email: str, user_id: str, around: str, loud: bool) -> None:
-    """Whatever a server says around them, neither the row's own address nor its user's id is left."""
+    """Whatever a server says, neither the row's own address nor its user's id is left."""
     words = f"{around} <{email}> {around} {user_id} {around}"
     told = masked(words.upper() if loud else words, Whose(email, user_id, user_id)).lower()
     assert email not in told
@@ -53,6 +53,6 @@ def test_nobody_is_left_in_the_words(email: str, user_id: str, around: str, loud
 
 @given(st.text())
 def test_any_words_can_be_told(words: str) -> None:
-    """No text is too strange, and masking what is masked changes nothing."""
+    """Any text can be masked, and masking it twice changes nothing more."""
     once = masked(words, NONE)
     assert masked(once, NONE) == once

@@ -1,4 +1,4 @@
-"""Time in slots: round widths, pauses left out, and nothing that happened lost."""
+"""The time line: slots of round widths, long pauses left out, and no event lost."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from campaign.reporting.report.timeline import STEPS, Stretch, timeline
 START = 1_772_528_400.0
 HOUR = 3600.0
 
-#: The first and the last instant in each of some minutes.
+#: The first and the last instant within each of several minutes.
 minutes = st.dictionaries(
     st.integers(0, 200_000), st.tuples(st.floats(0, 59.9), st.floats(0, 59.9)).map(sorted), min_size=1, max_size=40
 ).map(lambda found: [(START + 60 * number + a, START + 60 * number + b) for number, (a, b) in sorted(found.items())])
 
 
 def test_nothing_happened() -> None:
-    """Without any activity there is no time line."""
+    """Without any event there is no time line."""
     assert timeline([]) is None
 
 
 @given(minutes, st.sampled_from([0.1, 1.0, 7.0, 600.0]))
 def test_everything_that_happened_has_its_slot(spans: list[tuple[float, float]], finest: float) -> None:
-    """Each instant lies in a slot of some stretch, stretches do not touch, and slots are neither many nor too fine."""
+    """Each instant is in a slot of one stretch, stretches do not touch, and slots are not finer than requested."""
     found = timeline(spans, finest=finest)
     assert found is not None
     assert found.width in STEPS
@@ -42,7 +42,7 @@ def test_everything_that_happened_has_its_slot(spans: list[tuple[float, float]],
 
 
 def test_a_long_pause_is_left_out_and_a_short_one_is_not() -> None:
-    """Two batches a day apart make two stretches; a wait of minutes between tries stays in view."""
+    """Two batches a day apart give two stretches, and a wait of minutes between tries stays in one."""
     batches = timeline([(START, START + 50), (START + 24 * HOUR, START + 24 * HOUR + 40)])
     assert batches is not None
     assert (batches.width, len(batches)) == (1.0, 92)
@@ -53,7 +53,7 @@ def test_a_long_pause_is_left_out_and_a_short_one_is_not() -> None:
 
 
 def test_the_axis_names_times_and_days() -> None:
-    """Times stand under their place, far enough apart, and each of several stretches begins with its date."""
+    """Times are printed at their positions, far enough apart, and each of several stretches starts with its date."""
     time = timeline([(START, START + 50), (START + 24 * HOUR, START + 24 * HOUR + 40)])
     assert time is not None
     axis = TimeAxis(time, marks=8)
@@ -67,7 +67,7 @@ def test_the_axis_names_times_and_days() -> None:
 
 @given(minutes)
 def test_every_axis_has_a_time(spans: list[tuple[float, float]]) -> None:
-    """However long or short the time line is, there are words under it, and all of them within it."""
+    """Every time axis has at least one label, and all labels are within the axis."""
     time = timeline(spans)
     assert time is not None
     axis = TimeAxis(time, marks=4)

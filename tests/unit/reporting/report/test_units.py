@@ -1,4 +1,4 @@
-"""Quantiles, bars, round marks and numbers as people read them."""
+"""Quantiles, bars, axis marks and numbers as the report prints them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def noted(found: list[tuple[int, float, int]]) -> Latency:
 
 @given(answers, st.sampled_from([0.5, 0.95, 0.99]))
 def test_a_quantile_is_one_of_the_answers(found: list[tuple[int, float, int]], part: float) -> None:
-    """A quantile is the answer at its rank among all of them, each counted as often as it came."""
+    """A quantile is the latency at its rank among all answers."""
     every = sorted(seconds for _, seconds, number in found for _ in range(number))
     latency = noted(found)
     assert latency.quantile(part) == every[ceil(len(every) * part) - 1]
@@ -35,7 +35,7 @@ def test_a_quantile_is_one_of_the_answers(found: list[tuple[int, float, int]], p
 
 @given(answers)
 def test_a_slot_has_quantiles_of_its_own(found: list[tuple[int, float, int]]) -> None:
-    """The median of each slot is that of its own answers, to two digits."""
+    """The median of each slot is computed from that slot's answers, to two digits."""
     latency = noted(found)
     for slot, middle in latency.by_slot(0.5).items():
         every = sorted(seconds for at, seconds, number in found for _ in range(number) if at == slot)
@@ -44,7 +44,7 @@ def test_a_slot_has_quantiles_of_its_own(found: list[tuple[int, float, int]]) ->
 
 @given(answers)
 def test_the_bars_hold_all_but_a_few(found: list[tuple[int, float, int]]) -> None:
-    """Bars follow each other without a gap and hold 99 of 100 answers at the least."""
+    """The bars have no gaps between them and contain at least 99 % of the answers."""
     latency = noted(found)
     bars = latency.bins()
     assert all(before[1] == after[0] for before, after in pairwise(bars))
@@ -55,7 +55,7 @@ def test_the_bars_hold_all_but_a_few(found: list[tuple[int, float, int]]) -> Non
 
 @given(st.floats(1e-6, 1e9), st.integers(2, 6))
 def test_marks_are_round_and_leave_room(highest: float, wanted: int) -> None:
-    """Marks begin at 0, go in steps of 1, 2 or 5 times a power of ten, and end where there is room enough."""
+    """Axis marks start at 0, have steps of 1, 2 or 5 times a power of ten, and end at or above the highest value."""
     marks = round_marks(highest, wanted=wanted)
     assert marks[0] == 0
     assert marks[-1] >= highest * 0.999999
@@ -65,14 +65,14 @@ def test_marks_are_round_and_leave_room(highest: float, wanted: int) -> None:
 
 
 def test_whole_things_are_counted_in_whole_numbers() -> None:
-    """Nobody needs half an answer on an axis."""
+    """An axis of whole things has only whole numbers."""
     assert round_marks(1, whole=True) == [0, 1]
     assert round_marks(0) == [0, 1]
 
 
 @given(st.floats(0.0001, 3600), st.floats(1, 1000))
 def test_a_logarithmic_axis_has_marks(lowest: float, ratio: float) -> None:
-    """Any range, made a decade wide at the least, has two marks or more, and every length its place on it."""
+    """A logarithmic axis spans at least a decade, has at least two marks, and has a position for every value."""
     low, high = at_least_a_decade(lowest, lowest * ratio)
     assert high / low >= 9.999
     assert len(time_marks(low, high)) >= 2
@@ -89,7 +89,7 @@ def test_a_logarithmic_axis_has_marks(lowest: float, ratio: float) -> None:
     ],
 )  # fmt: skip
 def test_lengths_of_time(seconds: float, text: str) -> None:
-    """A length of time is told in the unit that people use for it."""
+    """A duration is printed in the unit that people would use for it."""
     assert lasting(seconds) == text
 
 
@@ -98,11 +98,11 @@ def test_lengths_of_time(seconds: float, text: str) -> None:
     [(0, 5, "0 %"), (5, 5, "100 %"), (0, 0, "0 %"), (1, 3, "33 %"), (1, 100_000, "0.1 %"), (99_999, 100_000, "99.9 %")],
 )
 def test_shares(number: int, whole: int, text: str) -> None:
-    """A share is 0 or 100 percent only if it is nothing or all."""
+    """A share is printed as 0 or 100 percent only if it is exactly that."""
     assert share(number, whole) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(1234.5, "1,234"), (60.0, "60"), (12.34, "12.3"), (0.123, "0.12")])
 def test_rates(number: float, text: str) -> None:
-    """A rate has about three digits."""
+    """A rate is printed with about three digits."""
     assert rate(number) == text
