@@ -5,6 +5,8 @@ An error names the setting and what to type, but never the setting's value, whic
 
 from __future__ import annotations
 
+import os
+import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +19,11 @@ from campaign.config.duration import parse_duration
 from campaign.config.smtp_url import SmtpServer, Tls, host_and_port, is_loopback, parse_smtp_url
 from campaign.errors import SettingsError
 
-__all__ = ["Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]
+__all__ = ["CLERK_API", "Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]
 
 _ENV_FILE = ".env"
+#: The origin of Clerk's Backend API.
+CLERK_API = "https://api.clerk.com"
 
 
 class Settings(BaseSettings):
@@ -39,7 +43,7 @@ class Settings(BaseSettings):
     #: Clerk's secret key, `sk_live_…` or `sk_test_…`.
     clerk_secret_key: SecretStr | None = None
     #: The origin of the Backend API: no trailing slash, no `/v1`.
-    clerk_api_url: str = "https://api.clerk.com"
+    clerk_api_url: str = CLERK_API
     #: `pk_live_…` or `pk_test_…`, for the sandbox's landing page.
     clerk_publishable_key: str | None = None
     #: The mail server (`CAMPAIGN_SMTP_URL`).
@@ -101,11 +105,15 @@ def load_settings() -> Settings:
     """Return the settings from the environment and from `.env` in the working directory; the environment wins.
 
     Raises:
-        SettingsError: a variable is invalid; the text has one line for each, and no line contains a value.
+        SettingsError: a variable is invalid, other users may write `.env`, or `.env` would send a key from the
+            environment elsewhere. The text has one line for each fault, and no line contains a value.
     """
     # Raised after the `except`, so that no traceback or debugger finds the values through `__context__`.
     try:
-        return Settings()
+        problems = _env_file_problems()
+        settings = Settings()
+        if not (problems := problems or _source_problems(settings)):
+            return settings
     except ValidationError as error:
         problems = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False)]
     except UnicodeDecodeError:
@@ -113,6 +121,31 @@ def load_settings() -> Settings:
     except OSError as error:
         problems = [f"{_ENV_FILE} cannot be read: {error.strerror}."]
     raise SettingsError("\n".join(problems))
+
+
+def _env_file_problems() -> list[str]:
+    """Return what is wrong with the permissions of `.env`: whoever writes it chooses where mail and keys go."""
+    file = Path(_ENV_FILE)
+    if file.is_file() and file.stat().st_mode & stat.S_IWOTH:
+        return [f"{_ENV_FILE} can be written by every user of this machine; type: chmod 600 {_ENV_FILE}"]
+    return []
+
+
+def _source_problems(settings: Settings) -> list[str]:
+    """Return a problem if the environment's secret key would go to an origin that a file of the folder names."""
+    given = {name.upper() for name, value in os.environ.items() if value}
+    if (
+        settings.clerk_secret_key is not None
+        and "CLERK_SECRET_KEY" in given
+        and "CLERK_API_URL" not in given
+        and settings.clerk_api_url != CLERK_API
+    ):
+        problem = (
+            f"CLERK_API_URL: it is from {_ENV_FILE}, and CLERK_SECRET_KEY is from the environment. The key is not sent "
+            f"to an address that a file in this folder names: set both in the environment, or both in {_ENV_FILE}."
+        )
+        return [problem]
+    return []
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from campaign.clock import SystemClock
+from campaign.config.settings import CLERK_API
 from campaign.model import Status
 from campaign.reporting.summary import advice, changes, number, span, table, where_the_mail_is
 
@@ -73,12 +74,16 @@ class RunReport:
             self._out.print(escape(f"{name}: there is nothing to do, nobody in {file} is queued."))
             return True
         what = number(self._total, "email")
-        self._out.print(
-            escape(f"{name}: {what} from {plan.definition.email.sender} through {plan.services.smtp.label}.")
-        )
+        services = plan.services
+        through = services.smtp.label
+        self._out.print(escape(f"{name}: {what} from {plan.definition.email.sender} through {through}."))
+        if services.maildir is None and services.clerk_key is not None and services.clerk_url != CLERK_API:
+            through = f"{through}, with tokens of Clerk at {services.clerk_url}"
+            self._out.print(escape(f"CLERK_API_URL: the secret key and the token requests go to {services.clerk_url}."))
         if plan.services.maildir is None and not self._assume_yes:
-            answer = self._out.input(escape(f"Send {what}? Type yes to go on: "))
-            if answer.strip().lower() not in {"y", "yes"}:
+            self._out.print(escape(f"The send log is {services.log}."))
+            answer = self._out.input(escape(f"Send {what} through {through}? Type yes to go on: "))
+            if answer.strip().lower() != "yes":
                 self._out.print("Nothing was sent.")
                 return False
         self._began = self._said = self._clock.now()

@@ -86,14 +86,18 @@ class Workspace:
         return self
 
     def start(
-        self, *arguments: str, by: Sequence[str] = (), of: Sequence[str] = (sys.executable, "-m", "campaign")
+        self,
+        *arguments: str,
+        by: Sequence[str] = (),
+        of: Sequence[str] = (sys.executable, "-m", "campaign"),
+        stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[str]:
         """Start `campaign` with these arguments; `by` is a program to run it under, `of` a replacement command."""
         return subprocess.Popen(
             [*by, *of, *arguments],
             cwd=self.folder,
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -274,3 +274,24 @@ def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y", 0), ("", 0), ("no", 0), ("yes", 2), (" YES ", 2)])
+def test_a_run_asks_before_it_sends_for_real(answer: str, sent: int, tmp_path: Path) -> None:
+    """On a terminal the question names the number, the mail server, Clerk's origin and the log; only `yes` goes on."""
+    with environment(tmp_path, 2) as env:
+        keyboard, terminal = os.openpty()
+        try:
+            process = env.work.start("run", "campaign.toml", stdin=terminal)
+            os.write(keyboard, f"{answer}\n".encode())
+            said, warned = process.communicate(timeout=30)
+        finally:
+            os.close(keyboard)
+            os.close(terminal)
+        assert warned == ""
+        assert f"The send log is {env.work.log}." in said
+        question = f"Send 2 emails through 127.0.0.1:{env.smtp.port}, with tokens of Clerk at {env.clerk.url}? Type yes"
+        assert question in said
+        assert len(env.accepted) == len(env.tokens) == sent
+        assert process.returncode == (0 if sent else 130)
+        assert ("Nothing was sent." in said) == (not sent)

@@ -260,3 +260,34 @@ def test_only_this_machine_is_loopback() -> None:
     assert not any(
         map(is_loopback, ("", "localhost.", "a.localhost", "127.1", "0.0.0.1", "10.0.0.1", "::", "2130706433"))
     )
+
+
+@pytest.mark.parametrize("name", ["CLERK_SECRET_KEY", "clerk_secret_key"])
+def test_a_key_of_the_environment_goes_nowhere_that_a_file_names(
+    name: str, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `.env` that lies in the working folder cannot redirect the secret key of the environment."""
+    monkeypatch.setenv(name, "sk_test_hidden")
+    (empty / ".env").write_text("CLERK_API_URL=https://collector.example\n", encoding="utf-8")
+    sentence = refusal()
+    assert sentence.startswith("CLERK_API_URL: it is from .env, and CLERK_SECRET_KEY is from the environment.")
+    assert "hidden" not in sentence
+
+
+def test_a_key_goes_where_a_source_as_trusted_says(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and URL may both be in `.env`, and the environment may name the URL for a key of `.env`."""
+    (empty / ".env").write_text("CLERK_SECRET_KEY=sk_test_a\nCLERK_API_URL=https://clerk.acme.example\n", "utf-8")
+    assert load_settings().clerk_api_url == "https://clerk.acme.example"
+    monkeypatch.setenv("CLERK_API_URL", "https://other.example")
+    assert load_settings().clerk_api_url == "https://other.example"
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_test_b")
+    assert load_settings().clerk_api_url == "https://other.example"
+
+
+def test_a_dotenv_that_others_may_write_is_refused(empty: Path) -> None:
+    """A `.env` that every user may write decides nothing; the error says what to type."""
+    (empty / ".env").write_text("CAMPAIGN_LOG=a.db\n", encoding="utf-8")
+    (empty / ".env").chmod(0o666)
+    assert refusal() == ".env can be written by every user of this machine; type: chmod 600 .env"
+    (empty / ".env").chmod(0o644)
+    assert str(load_settings().log) == "a.db"
