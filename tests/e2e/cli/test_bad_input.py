@@ -59,7 +59,7 @@ def folder_instead(name: str) -> Spoil:
 CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "missing": (
         lambda work: work.file.unlink(),
-        ("campaign.toml: there is no such campaign file", "type: campaign check FILE"),
+        ("campaign.toml: this campaign file does not exist", "type: campaign check FILE"),
     ),
     "a folder": (folder_instead("campaign.toml"), ("campaign.toml: this is a folder",)),
     "no TOML": (campaign("subject =", "subject"), ("campaign.toml:7:", "not TOML")),
@@ -75,7 +75,7 @@ CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         ("campaign.toml:11:", "messages", "14/second"),
     ),
     "a link that is no URL": (campaign("https://acme", "ftp://acme"), ("campaign.toml:11:", "url", "https://")),
-    "a link in clear": (campaign("https://acme", "http://acme"), ("campaign.toml:11:", "url", "in clear")),
+    "a link in clear": (campaign("https://acme", "http://acme"), ("campaign.toml:11:", "url", "unencrypted")),
     "a missing template": (campaign('"email.html"', '"emial.html"'), ("campaign.toml:8:", "emial.html")),
 }
 
