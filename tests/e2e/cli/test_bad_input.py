@@ -101,7 +101,10 @@ TEMPLATE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 }
 
 CSV: dict[str, tuple[Spoil, tuple[str, ...]]] = {
-    "missing": (lambda work: (work.folder / "people.csv").unlink(), ("people.csv: there is no such file", "--recip")),
+    "missing": (
+        lambda work: (work.folder / "people.csv").unlink(),
+        ("people.csv: this file does not exist", "--recip"),
+    ),
     "a folder": (folder_instead("people.csv"), ("people.csv: this is a folder",)),
     "empty": (people(""), ("people.csv: the file is empty", "header")),
     "a header only": (people(HEADER), ("people.csv", "row")),
@@ -193,7 +196,7 @@ def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None
 def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
     """A CSV given by --recipients is looked for where the person stands, and told by the name that was typed."""
     with environment(tmp_path) as env:
-        refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: there is no such file")
+        refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: this file does not exist")
         assert env.silent
 
 

@@ -69,7 +69,7 @@ def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
 UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "Latin-1": (table().replace("王小明", "Ng").encode("latin-1"), ("people.csv:2:", "UTF-8")),
     "cp1252": (table().replace("王小明", "\u2019").encode("cp1252"), ("people.csv:2:", "Windows-1252")),
-    "UTF-16 without its mark": (table().encode("utf-16-le"), ("people.csv", "UTF-16")),
+    "UTF-16 without a byte order mark": (table().encode("utf-16-le"), ("people.csv", "UTF-16")),
     "a quote that never ends": (table().replace("Zoë", '"Zoë').encode(), ("people.csv:2:", "quote")),
     "no header": (b"", ("people.csv: the file is empty",)),
     "a header and nobody": (",".join(HEADER).encode() + b"\n", ("people.csv", "row")),
@@ -96,15 +96,15 @@ def test_a_missing_csv_is_refused(tmp_path: Path) -> None:
     """Without its CSV a campaign ends with exit 2 and the name of the file."""
     with environment(tmp_path) as env:
         (tmp_path / "people.csv").unlink()
-        refused(env.work.run(), "people.csv: there is no such file", "--recipients")
+        refused(env.work.run(), "people.csv: this file does not exist", "--recipients")
         assert env.silent
 
 
 #: Rows between good ones, and what is said of each.
 ROWS = {
-    "user_10,u10@d.example,Ada": "3 cells and the header 4",
-    "user_11,u11@d.example,Ada,x,y": "5 cells and the header 4",
-    "user_12,u12@d.example,A\0da,x": "first_name holds the control character U+0000",
+    "user_10,u10@d.example,Ada": "3 cells, but the header has 4",
+    "user_11,u11@d.example,Ada,x,y": "5 cells, but the header has 4",
+    "user_12,u12@d.example,A\0da,x": "first_name contains the control character U+0000",
     "user_13,u13@d.example,A\x1b[31mda,x": "U+001B",
     "user_14,u14@d.example,\u202eadA,x": "U+202E",
     "user_15,u15.example,Ada,x": "@",

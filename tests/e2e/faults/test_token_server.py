@@ -226,7 +226,7 @@ def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
         process.terminate()
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "")
-        assert re.search(r"Waiting 1 s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
+        assert re.search(r"Waiting 1 s: Clerk's answer cannot be used: 503 Service Unavailable\.", out)
         status = env.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 

@@ -102,10 +102,10 @@ def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
 def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
     """During a long hold rows stay in the log, and it is told what for; afterwards all go."""
     run = SchedulerHarness(path, people(20), services=["1000/second"])
-    run.services[0].pause(600.0, "Clerk asks for fewer calls")
+    run.services[0].pause(600.0, "Clerk's rate limit is reached")
     run.run()
     assert min(at for at, _ in run.went) >= 600.0
-    assert run.waits[0] == ("Clerk asks for fewer calls", 600.0)
+    assert run.waits[0] == ("Clerk's rate limit is reached", 600.0)
 
 
 def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:
