@@ -37,14 +37,26 @@ LOST = {
     "not in the HTML": ("<p>Hello</p>", TEXT, "email.html: The sign-in link is missing"),
     "not in the text": (HTML, "Hello", "email.txt: The sign-in link is missing"),
     "not in the last row's": (HTML, TEXT.replace("{{", '{% if user_id != "user_9" %}{{') + "{% endif %}", "csv:11: em"),
-    "in capitals": (HTML, "{{ link | upper }}", "email.txt: The sign-in link does not arrive"),
-    "in small letters": (HTML, "{{ link | lower }}", "email.txt: The sign-in link does not arrive"),
-    "cut short": (HTML, "{{ link | truncate }}", "email.txt: The sign-in link does not arrive"),
-    "folded": (HTML, "{{ link | wordwrap(79) }}", "email.txt: The sign-in link does not arrive"),
-    "escaped": (HTML, "{{ link | urlencode }}", "email.txt: The sign-in link does not arrive"),
-    "run together with a word": (HTML, "{{ link }}or call us", "email.txt: The sign-in link does not arrive"),
-    "longer than it is": (HTML.replace("}}", "}}{{ user_id }}"), TEXT, "email.html: The sign-in link does not arrive"),
-    "altered": ("""<a href="{{ link | replace('e', 'E') }}">Go</a>""", TEXT, "email.html: The sign-in link does not"),
+    "in capitals": (HTML, "{{ link | upper }}", "email.txt: The text part does not contain the sign-in link"),
+    "in small letters": (HTML, "{{ link | lower }}", "email.txt: The text part does not contain the sign-in link"),
+    "cut short": (HTML, "{{ link | truncate }}", "email.txt: The text part does not contain the sign-in link"),
+    "folded": (HTML, "{{ link | wordwrap(79) }}", "email.txt: The text part does not contain the sign-in link"),
+    "escaped": (HTML, "{{ link | urlencode }}", "email.txt: The text part does not contain the sign-in link"),
+    "run together with a word": (
+        HTML,
+        "{{ link }}or call us",
+        "email.txt: The text part does not contain the sign-in link",
+    ),
+    "longer than it is": (
+        HTML.replace("}}", "}}{{ user_id }}"),
+        TEXT,
+        "email.html: The HTML does not contain the sign-in link",
+    ),
+    "altered": (
+        """<a href="{{ link | replace('e', 'E') }}">Go</a>""",
+        TEXT,
+        "email.html: The HTML does not contain the",
+    ),
 }
 
 
