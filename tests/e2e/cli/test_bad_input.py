@@ -206,8 +206,8 @@ def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
         (("preview", "campaign.toml", "--email", "nobody@example.com"), ("people.csv", "nobody@example.com")),
         (("test", "campaign.toml", "--to", "nobody"), ("--to nobody", "@")),
         (("test", "campaign.toml", "--to", "a@example.com, b@example.com"), ("--to",)),
-        (("status", "campaign.toml"), ("there is no send log", "campaign run")),
-        (("log", "campaign.toml"), ("there is no send log", "campaign run")),
+        (("status", "campaign.toml"), ("does not exist yet", "campaign run")),
+        (("log", "campaign.toml"), ("does not exist yet", "campaign run")),
     ],
     ids=" ".join,
 )
@@ -225,8 +225,8 @@ def test_a_command_with_nothing_to_work_on_says_so(
     ("fault", "words"),
     [
         (Fault("rcpt", Reply("550 5.1.1 No such user")), ("550 5.1.1", "Nothing was sent", "--to")),
-        (Fault("rcpt", Reply("451 4.7.1 Later")), ("451 4.7.1", "Nothing was sent", "type the same command again")),
-        (Fault("dot", Drop(done=True)), ("Perhaps it was sent", "look into the inbox")),
+        (Fault("rcpt", Reply("451 4.7.1 Later")), ("451 4.7.1", "Nothing was sent", "run the same command again")),
+        (Fault("dot", Drop(done=True)), ("It may have been sent", "look into the inbox")),
     ],
     ids=["refused", "deferred", "lost"],
 )
@@ -264,7 +264,7 @@ def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path)
     """Before the first run `status` and `log` say that there is no send log yet, and make nothing."""
     work = stranger_to(tmp_path)
     for command in ("status", "log"):
-        refused(work.campaign(command, "campaign.toml"), "there is no send log", "campaign run")
+        refused(work.campaign(command, "campaign.toml"), "does not exist yet", "campaign run")
     assert not (tmp_path / ".campaign").exists()
 
 
@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     """`sandbox --port` where somebody else listens ends in a sentence that names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is taken", "--port")
+        refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is in use", "--port")
 
 
 def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:

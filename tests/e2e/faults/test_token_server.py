@@ -210,7 +210,7 @@ def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None
     with environment(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as env:
         done = env.work.run(timeout=20)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "defers" not in done.stdout
+        assert "deferred" not in done.stdout
         assert {row["attempts"] for row in env.work.rows()} == {1}
         calls = [event["t"] for event in env.clerk.events("request") if event["stage"] == "users"]
         waits = [later - earlier for earlier, later in itertools.pairwise(calls[:4])]
