@@ -40,7 +40,7 @@ _CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=100,
 _MAX_ANSWER_BYTES = 10_000_000
 #: zlib's `wbits`: accept the gzip and zlib formats, with the largest window.
 _GZIP = 47
-_ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its authority's certificate"
+_ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its CA certificate"
 
 
 #: httpx logs each URL, and those of users hold their addresses.
@@ -105,9 +105,11 @@ class Clerk:
             raise self._unusable(answer, scope=Scope.RECIPIENT)
         token_id, token, owner = data.get("id"), data.get("token"), data.get("user_id")
         if not (isinstance(token_id, str) and token_id and isinstance(token, str) and token and isinstance(owner, str)):
-            raise TransientError("Clerk's answer lacks the token, its id or its user", maybe_applied=True)
+            raise TransientError("Clerk's answer has no token, no token id or no user id", maybe_applied=True)
         if not (token.isascii() and token.isprintable()) or " " in token:
-            raise TransientError("Clerk's token holds characters that no token has", maybe_applied=True)
+            raise TransientError(
+                "Clerk's token contains characters that are not allowed in a token", maybe_applied=True
+            )
         return SignInToken(id=token_id, token=token, user_id=owner)
 
     async def revoke_sign_in_token(self, token_id: str) -> Revocation:
@@ -157,7 +159,7 @@ class Clerk:
         try:
             return [_user(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
-            raise TransientError(f"Clerk's list of users lacks {error}", scope=Scope.CLERK) from error
+            raise TransientError(f"Clerk's list of users has no {error}", scope=Scope.CLERK) from error
 
     async def _call(
         self,
@@ -175,12 +177,12 @@ class Clerk:
                 "CERTIFICATE" in str(error)
             ):
                 raise ServiceRefusesError(
-                    f"Clerk at {self._base.host} has no trusted TLS: {error}; {_ABOUT_TLS}"
+                    f"the TLS connection to Clerk at {self._base.host} is not trusted: {error}; {_ABOUT_TLS}"
                 ) from None
             raise TransientError(f"Clerk cannot be reached: {error}", scope=Scope.CLERK) from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, zlib.error) as error:
             # Clerk may have carried out the request
-            what = printable(str(error)) or f"{type(error).__name__} within {_CALL_TIMEOUT_S:g} s"
+            what = printable(str(error)) or f"{type(error).__name__} after at most {_CALL_TIMEOUT_S:g} s"
             raise TransientError(
                 f"Clerk's answer was lost: {what}",
                 scope=scope,
@@ -189,10 +191,12 @@ class Clerk:
         if answer.status in {401, 403} or 300 <= answer.status < 400:
             raise _refusal(answer)
         if answer.status == 404 and not answer.receipt.enhanced:
-            raise ServiceRefusesError(f"Clerk's API is not at {self._base} (404); check CLERK_API_URL")
+            raise ServiceRefusesError(f"{self._base} is not Clerk's API (404); check CLERK_API_URL")
         if answer.status == 429:
             wait = retry_after(answer.headers.get("Retry-After"), now=instant(SystemClock().now()))
-            raise TransientError("Clerk asks for fewer calls (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt)
+            raise TransientError(
+                "Clerk's rate limit is reached (429)", scope=Scope.CLERK, wait=wait, reply=answer.receipt
+            )
         return answer
 
     async def _whole_answer(self, method: str, path: str, **how: Any) -> _Answer:  # noqa: ANN401
@@ -202,7 +206,7 @@ class Clerk:
             async for part in response.aiter_raw():
                 body += part
                 if len(body) > _MAX_ANSWER_BYTES:
-                    raise httpx.RemoteProtocolError(f"it has more than {_MAX_ANSWER_BYTES} bytes")
+                    raise httpx.RemoteProtocolError(f"it is larger than {_MAX_ANSWER_BYTES} bytes")
         if response.headers.get("Content-Encoding", "identity") != "identity":
             # httpx decodes whole chunks, and a small compressed chunk can decode to any size
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _MAX_ANSWER_BYTES)
@@ -212,7 +216,7 @@ class Clerk:
     def _unusable(answer: _Answer, *, scope: Scope = Scope.CLERK) -> CampaignError:
         faulty = answer.status >= 500 or answer.status < 300
         return TransientError(
-            f"Clerk's answer is of no use: {answer.receipt}",
+            f"Clerk's answer cannot be used: {answer.receipt}",
             scope=scope,
             maybe_applied=faulty and answer.method == "POST",
             reply=answer.receipt,
@@ -264,7 +268,9 @@ def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
 def _refusal(answer: _Answer) -> ServiceRefusesError:
     said = answer.receipt
     if 300 <= answer.status < 400:
-        return ServiceRefusesError(f"Clerk answered with a redirect ({said.code}), not followed: check CLERK_API_URL")
+        return ServiceRefusesError(
+            f"Clerk answered with a redirect ({said.code}), which was not followed; check CLERK_API_URL"
+        )
     return ServiceRefusesError(f"Clerk refuses the key: {said}; check CLERK_SECRET_KEY and CLERK_API_URL")
 
 

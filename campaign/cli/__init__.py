@@ -83,8 +83,8 @@ def _fault(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
     return (
-        f"this is a fault of the program itself: {type(error).__name__} at {where}. What was sent is in the send log; "
-        "the same command goes on from there"
+        f"this is a bug in campaign: {type(error).__name__} at {where}. The send log contains what was sent; "
+        "run the same command again to continue from there"
     )
 
 

@@ -22,18 +22,18 @@ def tell(result: CommandResult, command: str) -> NoReturn:
 
     answers = {
         Revocation.REVOKED: "revoked",
-        Revocation.USED: "used already",
-        Revocation.UNKNOWN: "unknown to Clerk or dead already",
+        Revocation.USED: "already used",
+        Revocation.UNKNOWN: "unknown to Clerk or already revoked",
     }
     lines = []
     if result.answers is not None:
         told = ", ".join(f"{result.answers[kind]:,} {what}" for kind, what in answers.items())
         lines.append(f"Tokens: {told}.")
     if result.kept:
-        lines.append(f"Taken as sent: {number(result.kept, 'recipient')}.")
+        lines.append(f"{number(result.kept, 'recipient')} marked as sent.")
     if result.pending:
-        lines.append(f"Clerk has not answered for {number(result.pending, 'token')}; type the same command again.")
+        lines.append(f"Clerk has not confirmed {number(result.pending, 'token')}; run the same command again.")
     if result.queued:
-        lines.append(f"Back in the queue: {number(result.queued, 'recipient')}. To send: campaign run {command}")
+        lines.append(f"{number(result.queued, 'recipient')} queued again. To send: campaign run {command}")
     say(lines or ["There was nothing to do."])
     raise SystemExit(UNFINISHED if result.pending else DONE)

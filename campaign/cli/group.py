@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
-SANDBOX = click.option("--sandbox", is_flag=True, help="Use the embedded sandbox, whatever the settings are.")
+SANDBOX = click.option(
+    "--sandbox", is_flag=True, help="Use the embedded sandbox, even if the settings name real services."
+)
 RECIPIENTS = click.option(
     "--recipients", type=click.Path(path_type=Path), help="Use this CSV instead of the one in the campaign file."
 )

@@ -54,9 +54,9 @@ async def serve(
     refuse_live_keys(settings)
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
     async with _interruption() as asked, serving as sandbox:
-        say(f"Sandbox in {settings.sandbox}, open to this machine only; nothing leaves it. Ctrl-C ends it.")
+        say(f"Sandbox in {settings.sandbox}, reachable only from this machine; nothing leaves it. Ctrl-C ends it.")
         say(f"Inbox: {sandbox.clerk_url}\n")
-        say("For any other program to use it:\n")
+        say("To use it from another program:\n")
         for line in to_export(sandbox):
             say(line)
         await asked.wait()
@@ -121,7 +121,7 @@ def refuse_live_keys(settings: Settings) -> None:
     """
     if settings.clerk_secret_key is not None and settings.clerk_secret_key.get_secret_value().startswith("sk_live_"):
         raise SettingsError(
-            "CLERK_SECRET_KEY is a live key and never meets the sandbox, which has keys of its own: "
+            "CLERK_SECRET_KEY is a live key and must not be used with the sandbox, which has its own keys: "
             "unset it and start again."
         )
     publishable = settings.clerk_publishable_key
@@ -130,7 +130,7 @@ def refuse_live_keys(settings: Settings) -> None:
     frontend_api_host(publishable)
     if publishable.startswith("pk_live_"):
         raise SettingsError(
-            "CLERK_PUBLISHABLE_KEY is a live key and never meets the sandbox, which has keys of its own: "
+            "CLERK_PUBLISHABLE_KEY is a live key and must not be used with the sandbox, which has its own keys: "
             "unset it and start again."
         )
 
@@ -169,7 +169,7 @@ async def _served(
         option = "--smtp-port" if str(error.filename).endswith(f":{smtp_port}") and smtp_port != port else "--port"
         if error.errno == errno.EADDRINUSE:
             raise _TakenError(
-                f"{error.filename} is taken, perhaps by another `campaign sandbox`: end it, or add {option} and "
+                f"{error.filename} is in use, perhaps by another `campaign sandbox`: end it, or add {option} and "
                 "another number."
             ) from error
         raise SettingsError(

@@ -12,10 +12,10 @@ from campaign.cli.group import commands, say, settings_of
 
 @commands.command()
 @click.option("--publishable-key", metavar="KEY", help="Clerk's pk_…; by default CLERK_PUBLISHABLE_KEY.")
-@click.option("--redirect", metavar="URL", help="Where people go once signed in: /a/path or https://….")
+@click.option("--redirect", metavar="URL", help="Where people go after they sign in: /a/path or https://….")
 @click.option("--parameter", default="token", show_default=True, help="link.parameter of the campaign file.")
-@click.option("--framework", type=click.Choice(["next"]), help="A page for Next.js with @clerk/nextjs.")
-@click.option("--router", type=click.Choice(["app", "pages"]), help="Which router of Next.js; by default app.")
+@click.option("--framework", type=click.Choice(["next"]), help="Write a page for Next.js with @clerk/nextjs.")
+@click.option("--router", type=click.Choice(["app", "pages"]), help="The router of Next.js; by default app.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: ANN401 - handed to `chosen_page`
@@ -28,4 +28,4 @@ def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: 
         say([page], end="")
     else:
         write_page(place_for(out, force=force), page, mode=0o644)
-        click.echo(f"Wrote {out}; how to serve it stands at its top.")
+        click.echo(f"Wrote {out}; its first lines say how to serve it.")

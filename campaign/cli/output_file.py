@@ -27,12 +27,12 @@ def place_for(path: Path, *, mine: str | None = None, force: bool = False) -> Pa
     try:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
-            raise CannotStartError(f"{path} is not a file that can be replaced; name another one")
+            raise CannotStartError(f"{path} is not a regular file and cannot be replaced; name another file")
         if target.exists() and not force and not (mine and mine in _beginning(target)):
-            hint = "name another one" if mine else "add --force to replace it, or name another one"
-            raise CannotStartError(f"{path} exists and was left as it is; {hint}")
+            hint = "name another file" if mine else "add --force to replace it, or name another file"
+            raise CannotStartError(f"{path} exists and was not changed; {hint}")
         if not target.parent.is_dir():
-            raise CannotStartError(f"the folder {path.parent} does not exist; make it, or name another one")
+            raise CannotStartError(f"the folder {path.parent} does not exist; create it, or name another folder")
     except OSError as error:
         raise _unwritable(path, error) from error
     return target
@@ -56,7 +56,7 @@ def write_page(path: Path, text: str, *, mode: int) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> CannotStartError:
-    return CannotStartError(f"{path} cannot be written: {error.strerror}; name another place")
+    return CannotStartError(f"{path} cannot be written: {error.strerror}; name another file")
 
 
 def _beginning(path: Path) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @RECIPIENTS
 @click.option("--email", metavar="ADDRESS", help="The recipient to show; by default the first.")
 @click.option("--html", is_flag=True, help="Print the HTML part.")
-@click.option("--open", "browser", is_flag=True, help="Show it in the browser, with steps through all rows.")
+@click.option("--open", "browser", is_flag=True, help="Show it in the browser, where you can step through all rows.")
 def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
     """Show one rendered email, with a dummy token in its links."""
     if browser:

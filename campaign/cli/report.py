@@ -12,7 +12,9 @@ from campaign.cli.group import FILE, SANDBOX, as_typed, commands, loaded
 @commands.command()
 @FILE
 @click.option("--html", "out", type=click.Path(path_type=Path), required=True, help="Write the page to this file.")
-@click.option("--with-addresses", is_flag=True, help="Show whose the rows are that need a decision.")
+@click.option(
+    "--with-addresses", is_flag=True, help="Show the addresses, keys and user ids of the rows that need a decision."
+)
 @SANDBOX
 def report(file: Path, out: Path, *, with_addresses: bool, sandbox: bool) -> None:
     """Write an HTML page with the figures of a campaign.

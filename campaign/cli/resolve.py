@@ -13,7 +13,7 @@ from campaign.cli.group import EMAIL, FILE, SANDBOX, as_typed, awaited, commands
 @commands.command()
 @FILE
 @click.option("--resend", "decision", flag_value="resend", help="Revoke the old links and queue the recipients again.")
-@click.option("--keep", "decision", flag_value="keep", help="Take the recipients as sent.")
+@click.option("--keep", "decision", flag_value="keep", help="Mark the recipients as sent.")
 @EMAIL
 @SANDBOX
 def resolve(file: Path, decision: str | None, email: str | None, *, sandbox: bool) -> None:
@@ -24,7 +24,7 @@ def resolve(file: Path, decision: str | None, email: str | None, *, sandbox: boo
     from campaign.delivery.operator_commands import resolve_rows  # noqa: PLC0415
 
     if decision is None:
-        raise click.UsageError("say --keep (take them as sent) or --resend (revoke the old link and send again).")
+        raise click.UsageError("add --keep (mark them as sent) or --resend (revoke the old link and send again).")
     definition, settings = loaded(file)
     resend = decision == "resend"
     settled = awaited(resolve_rows(definition, settings, resend=resend, email=email, sandbox=sandbox))

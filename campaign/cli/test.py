@@ -18,15 +18,15 @@ from campaign.errors import (
 
 #: What to do after a test mail failed, by the error.
 _AFTER_A_TEST: dict[type[DeliveryError], str] = {
-    TransientError: "Nothing was sent; type the same command again in a while",
-    PermanentError: "Nothing was sent; mend that, or name another address with --to",
-    UncertainError: "Perhaps it was sent; look into the inbox before you type the command again",
+    TransientError: "Nothing was sent; run the same command again later",
+    PermanentError: "Nothing was sent; fix the cause, or name another address with --to",
+    UncertainError: "It may have been sent; look into the inbox before you run the command again",
 }
 
 
 @commands.command()
 @FILE
-@click.option("--to", required=True, metavar="ADDRESS", help="The address to send to: one of your own.")
+@click.option("--to", required=True, metavar="ADDRESS", help="The address to send to: one of yours.")
 @click.option("--user-id", help="Put a real token of this Clerk user into the link.")
 @RECIPIENTS
 @SANDBOX
@@ -45,8 +45,8 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
         raise CannotStartError(f"--to {to}: {error}") from None
     except DeliveryError as error:
         raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
-    whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that signs nobody in"
-    click.echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link carries {whose}.")
+    whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that cannot be used to sign in"
+    click.echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link contains {whose}.")
     if definition.dkim and settings.dkim_key is None:
         click.echo(f"{UNSIGNED}.")
     if services.maildir is not None:

@@ -35,10 +35,10 @@ def _judged_by_library(text: str) -> str:
     if not text:
         raise ValueError("The address is empty.")
     if any(mark in text for mark in '<>(),;:"\\ \t\r\n'):
-        raise ValueError("This is not one plain address: no name, comment, quotes, spaces or list may stand here.")
+        raise ValueError("This is not one plain address; write one address without a name, comment, quotes or spaces.")
     local, _, _ = text.rpartition("@")
     if not local.isascii():
-        raise ValueError("The part before the @ is not ASCII; mailing it takes SMTPUTF8, which is not used.")
+        raise ValueError("The part before the @ is not ASCII; sending to it needs SMTPUTF8, which is not supported.")
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - 60 ms, seldom needed
 
     try:

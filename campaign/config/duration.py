@@ -28,9 +28,9 @@ def parse_duration(text: str) -> timedelta:
             total += int(part[1]) * _UNITS[unit]
             position = part.end()
     except OverflowError:
-        raise ValueError(f'{text!r} is too long a time; write one like "48h"') from None
+        raise ValueError(f'{text!r} is too long; write a duration like "48h"') from None
     if not stripped or position != len(stripped):
-        raise ValueError(f'{text!r} is not a length of time; write one like "30s", "10m", "48h" or "1h 30m"')
+        raise ValueError(f'{text!r} is not a duration; write one like "30s", "10m", "48h" or "1h 30m"')
     return total
 
 

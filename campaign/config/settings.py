@@ -90,14 +90,14 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_wait(cls, value: timedelta) -> timedelta:
         if not timedelta(0) < value <= timedelta(hours=1):
-            raise ValueError('it must be longer than nothing and at most "1h"; "10m" is what RFC 5321 asks for')
+            raise ValueError('it must be more than 0 and at most "1h"; RFC 5321 asks for "10m"')
         return value
 
     @field_validator("log", "sandbox", "dkim_key")
     @classmethod
     def _is_path(cls, value: Path | None) -> Path | None:
         if "\0" in str(value):
-            raise ValueError("a path cannot hold a NUL character")
+            raise ValueError("a path cannot contain a NUL character")
         return value
 
 
@@ -155,16 +155,16 @@ def _sentence(location: tuple[int | str, ...], message: str) -> str:
 
 def _require_key(key: str, *, kinds: tuple[str, str], called: str) -> None:
     if not key.startswith(kinds) or key in kinds:
-        raise ValueError(f"{called} begins with {kinds[0]} or {kinds[1]}; copy it from Clerk's dashboard, API keys")
+        raise ValueError(f"{called} must begin with {kinds[0]} or {kinds[1]}; copy it from Clerk's dashboard, API keys")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ValueError(f"{called} holds a space or a character that no key has; copy it once more")
+        raise ValueError(f"{called} contains a space or a character that is not allowed in a key; copy it again")
 
 
 def _origin(url: str) -> str:
     """Return scheme, host and port of Clerk's Backend API; refuse any other part except the path `/v1`."""
     example = "write an origin such as https://api.clerk.com"
     if not (url.isascii() and url.isprintable()) or set(url) & set(' \\"<>'):
-        raise ValueError(f"it holds a character that no URL has; {example}")
+        raise ValueError(f"it contains a character that is not allowed in a URL; {example}")
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -177,8 +177,8 @@ def _origin(url: str) -> str:
     if parts.scheme not in {"https", "http"}:
         raise ValueError(f"it is not an https:// URL; {example}")
     if "@" in parts.netloc or "?" in url or "#" in url or parts.path.rstrip("/") not in {"", "/v1"}:
-        raise ValueError(f"it may hold no user, query or path other than /v1; {example}")
+        raise ValueError(f"it cannot contain a user, a query or a path other than /v1; {example}")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("plain http:// would show the secret key to the network; write https://")
+        raise ValueError("http:// would send the secret key unencrypted; write https://")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" if port is None else f"{parts.scheme}://{shown}:{port}"

@@ -52,7 +52,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
         ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
     """
     if not url.isprintable() or set(url) & set(" \\"):
-        raise ValueError(f"it holds a space, a backslash or a control character; {_EXAMPLE}")
+        raise ValueError(f"it contains a space, a backslash or a control character; {_EXAMPLE}")
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -61,7 +61,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
     if parts.scheme not in {"smtp", "smtps"}:
         raise ValueError(f"it must begin with smtp:// or smtps://; {_EXAMPLE}")
     if parts.path not in {"", "/"} or "#" in url:
-        raise ValueError("something follows host and port; inside user or password write / as %2F, # as %23, ? as %3F")
+        raise ValueError("there is text after host and port; in user or password write / as %2F, # as %23, ? as %3F")
     try:
         host, port = host_and_port(parts)
     except ValueError as error:
@@ -80,15 +80,15 @@ def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     authority = parts.netloc.rpartition("@")[2]
     found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d*))?", authority, re.ASCII)
     if found is None or found[2] == "" or (found[2] and not 0 < int(found[2]) < 2**16):
-        raise ValueError("the port is not a number from 1 to 65535, or an IPv6 address stands without [ ]")
+        raise ValueError("the port is not a number from 1 to 65535, or an IPv6 address is not in [ ]")
     host = found[1].lower()
     if not host:
-        raise ValueError("it names no host")
+        raise ValueError("the host is missing")
     if host.startswith("["):
         try:
             host = str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
-            raise ValueError("what stands in [ ] is not an IPv6 address") from None
+            raise ValueError("the text in [ ] is not an IPv6 address") from None
     elif not _HOST_NAME.fullmatch(host):
         raise ValueError("the host is not a plain ASCII host name")
     return host, int(found[2]) if found[2] else None
@@ -116,27 +116,27 @@ def _login(parts: SplitResult) -> tuple[str | None, str | None]:
     if not username or not password:
         raise ValueError(f"give a user and a password, or neither; {_EXAMPLE}")
     if _STRAY_PERCENT.search(userinfo):
-        raise ValueError("a % in the user or password is written %25")
+        raise ValueError("write a % in the user or password as %25")
     try:
         decoded = (unquote(username, errors="strict"), unquote(password, errors="strict"))
     except UnicodeDecodeError:
-        raise ValueError("the user or password is not UTF-8 once its %XX are decoded") from None
+        raise ValueError("the user or password is not UTF-8 after its %XX are decoded") from None
     if not all(text.isprintable() for text in decoded):
-        raise ValueError("the user or password holds a control character")
+        raise ValueError("the user or password contains a control character")
     return decoded
 
 
 def _tls(parts: SplitResult, host: str) -> Tls:
     query = parse_qsl(parts.query, keep_blank_values=True)
     if any(pair != ("tls", "none") for pair in query) or (parts.query and not query):
-        raise ValueError("the only thing that may follow the ? is tls=none, for a server on this machine")
+        raise ValueError("only tls=none can follow the ?, and only for a server on this machine")
     if not query:
         return Tls.IMPLICIT if parts.scheme == "smtps" else Tls.STARTTLS
     if parts.scheme == "smtps":
         raise ValueError("smtps:// and tls=none contradict each other; write smtp://")
     if not is_loopback(host):
         raise ValueError(
-            "tls=none is allowed only for localhost, 127.0.0.0/8 or [::1]; leave it out, since on the way to"
-            " any other host the sign-in links could be read"
+            "tls=none is allowed only for localhost, 127.0.0.0/8 or [::1]; leave it out, because without"
+            " TLS the sign-in links can be read on the way to any other host"
         )
     return Tls.NONE

@@ -95,8 +95,8 @@ class CircuitBreaker:
             self._total_refusals += self._refusals[domain] <= _REFUSALS_TO_BLOCK
             if self._total_refusals >= _REFUSALS_TO_ABORT:
                 return AbortRun(
-                    f"the mail server refused {self._total_refusals} messages in a row for reasons of policy, "
-                    f"ask its operator: {reply}"
+                    f"the mail server refused {self._total_refusals} messages in a row for policy reasons: "
+                    f"{reply}. Ask the server's operator"
                 )
             if self._refusals[domain] == _REFUSALS_TO_BLOCK:
                 return BlockDomain(domain, f"{domain} refused {_REFUSALS_TO_BLOCK} messages in a row: {reply}")

@@ -120,7 +120,7 @@ class DomainQueue:
     def raise_if_paused(self) -> None:
         """Raise TransientError if the domain is paused for long."""
         if self.limiter is not None and self.limiter.paused_until > self._clock.now() + _MAX_WAIT_S:
-            raise TransientError(f"{self.cursor.domain} is paused for a while", scope=Scope.DOMAIN)
+            raise TransientError(f"{self.cursor.domain} is paused", scope=Scope.DOMAIN)
 
     @property
     def stopped(self) -> bool:

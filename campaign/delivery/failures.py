@@ -106,7 +106,7 @@ class Failures:
         match self._breaker.refused(domain, error, already_paused=paused):
             case PauseDomain(domain=domain, seconds=seconds):
                 self._scheduler.pause_domain(domain, seconds)
-                self.notice(f"{domain} defers one message after the other; it is paused for {seconds:.0f} s")
+                self.notice(f"{domain} deferred several messages in a row; it is paused for {seconds:.0f} s")
             case BlockDomain(domain=domain, reason=reason):
                 self._scheduler.pause_domain(domain, float("inf"))
                 self.notice(f"{reason}. This run sends nothing more to {domain}; its rows stay queued")

@@ -148,7 +148,7 @@ class Pipeline:
             except TransientError as error:
                 await self._scheduler.pause(error.reason, self._failures.pause_server(error))
                 if self._scheduler.stopped and not self._stopping:
-                    self._failures.notice(f"{error.reason}. Nothing was sent: with --no-wait the run ends here")
+                    self._failures.notice(f"{error.reason}. Nothing was sent, and the run ends because of --no-wait")
                     self._stopping = True
             except CampaignError as error:
                 self._failures.abort(error)

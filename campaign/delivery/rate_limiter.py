@@ -184,7 +184,7 @@ class RateLimiter:
         async with self._queue:
             while (wait := self.next_permit_at() - self._clock.now()) > 0:
                 if self._paused_until > self._clock.now() + longest_pause:
-                    raise TransientError(f"{who} is paused for a while", scope=scope)
+                    raise TransientError(f"{who} is paused", scope=scope)
                 await self._clock.sleep(wait)
             return self._take([])
 

@@ -98,7 +98,7 @@ def outcome_of(
         case TransientError():
             faults, not_before = delivery.faults, max(now, paused_until)
         case _:
-            raise TypeError(f"{type(error).__name__} is no fate") from error
+            raise TypeError(f"{type(error).__name__} is not an outcome") from error
     return Outcome(
         Status.QUEUED,
         error.reason,

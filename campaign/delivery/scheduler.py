@@ -96,7 +96,7 @@ class Scheduler:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 if self._next_permit_at(ahead=0) > now + _MAX_WAIT_S:
-                    self._on_wait(self._paused_why or "no message may leave now", free_at)
+                    self._on_wait(self._paused_why or "no message can be sent now", free_at)
                 await self._until(free_at)
             else:
                 for queue in list(self._domain_queues.values()):  # a domain that is paused meanwhile gets a queue
@@ -256,7 +256,7 @@ class Scheduler:
         elif due is None or (not self._wait and due > now + _MAX_WAIT_S):
             return False
         else:
-            self._on_wait(self._paused_why or "all that is left waits for its next try", due)
+            self._on_wait(self._paused_why or "all remaining messages wait for their next attempt", due)
             await self._until(due)
         return True
 

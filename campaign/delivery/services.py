@@ -48,18 +48,19 @@ def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bo
     if asked or (key is None and smtp is None):
         if key is not None and key.get_secret_value().startswith("sk_live_"):
             raise SettingsError(
-                "CLERK_SECRET_KEY is a live key and never meets the sandbox: unset it, or leave --sandbox out."
+                "CLERK_SECRET_KEY is a live key and must not be used with the sandbox: unset it, or leave "
+                "--sandbox out."
             )
         return True
     if smtp is None:
         raise SettingsError(
-            "CAMPAIGN_SMTP_URL is not set, and CLERK_SECRET_KEY is: set both to send for real, or neither for the "
+            "CAMPAIGN_SMTP_URL is not set, but CLERK_SECRET_KEY is: set both to send for real, or neither for the "
             "sandbox."
         )
     if key is None and needs_clerk(definition):
         raise SettingsError(
-            "CLERK_SECRET_KEY is not set, and CAMPAIGN_SMTP_URL is: a real mail with a sandbox token would be a dead "
-            "link. Set both to send for real, or neither for the sandbox."
+            "CLERK_SECRET_KEY is not set, but CAMPAIGN_SMTP_URL is: a real mail would contain a sandbox token, "
+            "and its link would not work. Set both to send for real, or neither for the sandbox."
         )
     return False
 

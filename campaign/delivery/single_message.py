@@ -37,8 +37,8 @@ def sample_recipient(definition: Definition, *, email: str | None = None) -> Rec
     for row in read_recipients(section.file, section, needs_user_id=needs_user_id(definition)):
         if isinstance(row, Recipient) and (email is None or row.email.lower() == email.lower()):
             return row
-    who = "no row that can be mailed" if email is None else f"no row that can be mailed for {email}"
-    raise RecipientsError(f"{section.file}: there is {who}; `campaign check` tells what is wrong with the rows")
+    who = "no valid row" if email is None else f"no valid row for {email}"
+    raise RecipientsError(f"{section.file}: there is {who}; `campaign check` shows what is wrong with the rows")
 
 
 async def send_test(
@@ -90,7 +90,7 @@ async def _token(definition: Definition, services: Services, user_id: str | None
         try:
             if token.user_id != user_id:
                 raise ServiceRefusesError(
-                    f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support"
+                    f"Clerk issued a token for {token.user_id} instead of {user_id}; ask Clerk's support"
                 )
             yield token.token
         except UncertainError:

@@ -89,7 +89,7 @@ class TokenIssuer:
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
             raise ServiceRefusesError(
-                f"Clerk issued a token for {token.user_id} when one for {user_id} was asked for: ask its support. "
+                f"Clerk issued a token for {token.user_id} instead of {user_id}; ask Clerk's support. "
                 "Nothing more is sent"
             )
 
@@ -97,7 +97,9 @@ class TokenIssuer:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
         age = self._clock.now() - attempt.token_asked_at
         if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
-            raise TransientError("the token grew old while the message waited; it gets a new one", scope=Scope.NONE)
+            raise TransientError(
+                "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
+            )
 
     async def _user_id_of(self, recipient: Recipient) -> str:
         if self.users is None:

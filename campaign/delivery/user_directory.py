@@ -97,7 +97,7 @@ class UserDirectory:
             raise PermanentError(f"Clerk has no user with {what}", skip=True)
         user = found[0]
         if address not in _normalised(user.addresses):
-            raise PermanentError(f"the address is not one of {user.id}'s at Clerk", skip=True)
+            raise PermanentError(f"the address does not belong to {user.id} at Clerk", skip=True)
         if address not in self._own_addresses(user):
             raise PermanentError("the address is not verified at Clerk", skip=True)
         if user.banned or user.locked:

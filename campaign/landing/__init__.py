@@ -61,7 +61,7 @@ def chosen_page(
             frontend_api_host(publishable_key)
         return next_page(router=router or "app", redirect=redirect, parameter=parameter)
     if router is not None:
-        raise SettingsError("--router is a choice of Next.js: add --framework next, or leave --router out.")
+        raise SettingsError("--router is only for Next.js: add --framework next, or leave --router out.")
     key = default_key() if publishable_key is None else publishable_key
     return landing_page(publishable_key=key, redirect=redirect, parameter=parameter)
 
@@ -88,7 +88,7 @@ def landing_page(
     if not publishable_key:
         raise SettingsError(
             "The landing page needs Clerk's publishable key: give --publishable-key pk_test_…, or set "
-            "CLERK_PUBLISHABLE_KEY; it stands in Clerk's dashboard under API keys."
+            "CLERK_PUBLISHABLE_KEY; it is in Clerk's dashboard under API keys."
         )
     host = frontend_api_host(publishable_key)
     proxy = _proxy(frontend_api)
@@ -159,14 +159,14 @@ def frontend_api_host(publishable_key: str) -> str:
     """
     if publishable_key.startswith("sk_"):
         raise SettingsError(
-            "That is Clerk's secret key, which must never stand in a page. The landing page takes the "
+            "This is Clerk's secret key, which must never be in a page. The landing page needs the "
             "publishable key, pk_test_… or pk_live_…, from Clerk's dashboard under API keys."
         )
     found = _KEY.fullmatch(publishable_key)
     if found is None:
         raise SettingsError(
-            f"{_shown(publishable_key)} is not a publishable key of Clerk; it begins with pk_test_ or pk_live_. "
-            "Copy it from Clerk's dashboard under API keys."
+            f"{_shown(publishable_key)} is not a publishable key of Clerk; a publishable key begins with "
+            "pk_test_ or pk_live_. Copy it from Clerk's dashboard under API keys."
         )
     encoded = found[1].rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -175,8 +175,8 @@ def frontend_api_host(publishable_key: str) -> str:
         host = ""
     if not host.endswith("$") or _HOST.fullmatch(host[:-1]) is None:
         raise SettingsError(
-            f"The publishable key {_shown(publishable_key)} does not name a host; it may be cut off. "
-            "Copy it once more from Clerk's dashboard under API keys."
+            f"The publishable key {_shown(publishable_key)} does not contain a host; it may be cut off. "
+            "Copy it again from Clerk's dashboard under API keys."
         )
     return host[:-1]
 
@@ -187,7 +187,7 @@ def _redirect(redirect: str | None) -> str:
     if _is_path(redirect) or _is_url(redirect, plain=False):
         return redirect
     raise SettingsError(
-        f"--redirect {_shown(redirect)} is not a place that the page may send people to; give a path of "
+        f"--redirect {_shown(redirect)} is not a place that the page may redirect to; give a path of "
         "the same site, like /cart, or a URL that begins with https://."
     )
 
@@ -199,7 +199,7 @@ def _proxy(frontend_api: str | None) -> str:
     if "?" not in place and "#" not in place and (_is_path(place) or _is_url(place, plain=True)):
         return place
     raise SettingsError(
-        f"{_shown(frontend_api)} is not a place of Clerk's Frontend API; give a path of the same site, like "
+        f"{_shown(frontend_api)} is not an address of Clerk's Frontend API; give a path of the same site, like "
         "/__clerk, or a URL that begins with https://."
     )
 

@@ -23,7 +23,7 @@ def number(value: object) -> Decimal:
         return value
     text = str(value).strip()
     if _NUMBER.fullmatch(text) is None:
-        raise TemplateError(f"{shown(text)} is not a plain number; write it with digits and a point, like 1234.50.")
+        raise TemplateError(f"{shown(text)} is not a plain number; write digits and a decimal point, like 1234.50.")
     return Decimal(text)
 
 

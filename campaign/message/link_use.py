@@ -155,5 +155,5 @@ def _named(node: nodes.Node) -> str:
 def _refusal(where: str, line: int, what: str) -> TemplateError:
     return TemplateError(
         f"{where}:{line}: The sign-in link must be printed as it is: {what} would alter the token; "
-        "let {{ link }} stand by itself. Parameters belong into link.url."
+        "put {{ link }} there alone. Parameters belong into link.url."
     )

@@ -90,14 +90,14 @@ class LinkBuilder:
         """Return the parts of the URL before and after the token; refuse what URL parsers treat differently."""
         if not url.isprintable() or _REFUSED.search(url):
             raise TemplateError(
-                f"The link {shown(url)} holds blanks, control characters, backslashes or other characters "
+                f"The link {shown(url)} contains spaces, control characters, backslashes or other characters "
                 "that a URL must percent-encode."
             )
         origin = _ORIGIN.match(url)
         if origin is None:
             raise TemplateError(
                 f"The link {shown(url)} does not begin with https:// and a plain host name; only such a link "
-                "may carry a token."
+                "may contain a token."
             )
         scheme, host, port = origin.groups()
         self._check_host(url, scheme.lower(), host.lower(), port)
@@ -108,7 +108,7 @@ class LinkBuilder:
                 "different ways; write it without."
             )
         if self._parameter in dict(parse_qsl(urlsplit(address).query, keep_blank_values=True)):
-            raise TemplateError(f"The link {shown(url)} has a parameter {self._parameter} already; remove it.")
+            raise TemplateError(f"The link {shown(url)} already has a parameter {self._parameter}; remove it.")
         path = address[origin.end() :]
         if not path.startswith("/"):
             path = f"/{path}"
@@ -120,13 +120,13 @@ class LinkBuilder:
         named = _named(scheme, host, port)
         if named not in self._hosts:
             raise TemplateError(
-                f"The link {shown(url)} leads to {shown(named)}, which is not among the hosts that may get a "
+                f"The link {shown(url)} leads to {shown(named)}, which is not one of the hosts that may get a "
                 f"token ({', '.join(sorted(self._hosts)) or 'none'}); add it to link.hosts if it is yours."
             )
         if scheme != "https" and not _is_loopback(host):
-            raise TemplateError(f"The link {shown(url)} must begin with https://: it carries a token.")
+            raise TemplateError(f"The link {shown(url)} must begin with https://, because it contains a token.")
         if port is not None and not 0 < int(port) < 1 << 16:
-            raise TemplateError(f"The link {shown(url)} names a port that cannot be; correct it.")
+            raise TemplateError(f"The link {shown(url)} has an invalid port; correct it.")
 
 
 def _named(scheme: str, host: str, port: str | None) -> str:

@@ -69,7 +69,7 @@ class Renderer:
         where = f"{definition.path}: email.subject"
         tree = templates.parse(templates.environment(), email.subject, where)
         if self._ours & templates.names_used(tree).keys():
-            raise TemplateError(f"{where}: A sign-in link must not stand in a subject; take it out.")
+            raise TemplateError(f"{where}: The subject must not contain a sign-in link; remove it.")
         self._names.add(where, tree)
         self._subject = templates.compile_source(templates.environment(), email.subject, where)
         self._link: LinkBuilder | None = None
@@ -101,7 +101,7 @@ class Renderer:
             check_link_use({self._folder.path_of(each): tree for each, tree in trees.items()})
         if self._ours and not any(self._ours & templates.names_used(tree).keys() for tree in trees.values()):
             raise TemplateError(
-                f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people shall "
+                f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people should "
                 "click, or remove [link] from the campaign file."
             )
         return env.get_template(name)
@@ -162,22 +162,22 @@ class Renderer:
         arrived = link_arrival.arrived(html, links)
         text_source = self._html if self._text is None else self._text
         if not arrived:
-            raise TemplateError(f"{self._html.filename}: The sign-in link does not arrive in the HTML as it is.")
+            raise TemplateError(f"{self._html.filename}: The HTML does not contain the sign-in link unchanged.")
         if text is not None and not any(link in text for link in arrived):
-            raise TemplateError(f"{text_source.filename}: The sign-in link does not arrive in the text part as it is.")
+            raise TemplateError(f"{text_source.filename}: The text part does not contain the sign-in link unchanged.")
         forms = [form for link in links for form in link_arrival.in_html(link)]
         for body, allowed, template in ((html, forms, self._html), (text, links, text_source)):
             if body is None:
                 continue
             if wrong := link_arrival.misplaced(body, allowed, html=body is html):
                 raise TemplateError(
-                    f"{template.filename}: The sign-in link {wrong}; let {{{{ link }}}} stand by itself. Parameters "
+                    f"{template.filename}: The sign-in link {wrong}; put {{{{ link }}}} there alone. Parameters "
                     "belong into link.url."
                 )
             if not link_arrival.only_links_hold(token, body, allowed):
                 raise TemplateError(
-                    f"{template.filename}: The sign-in link stands inside another address or is altered, so that the "
-                    "token would go elsewhere; let {{ link }} stand by itself."
+                    f"{template.filename}: The sign-in link is inside another address or is changed, so the "
+                    "token would go elsewhere; put {{ link }} there alone."
                 )
         return arrived
 
@@ -216,6 +216,6 @@ class Renderer:
             except Exception as again:  # noqa: BLE001 - a template can raise anything
                 return explained(again, variables, str(template.filename))
         return TemplateError(
-            f"{self._html.filename}: No text part can be made of the HTML ({type(error).__name__}); "
+            f"{self._html.filename}: The HTML cannot be converted to a text part ({type(error).__name__}); "
             "give one with `text` in the campaign file."
         )

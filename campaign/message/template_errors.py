@@ -48,11 +48,11 @@ def explained(error: Exception, variables: Mapping[str, object], where: str) -> 
 def _unknown(name: str, variables: Mapping[str, object]) -> str:
     if name in ("link", "link_to"):
         return (
-            f"There is no {name} here: it needs a [link] section in the campaign file, and a subject or "
-            "link.url never has it."
+            f"{name} cannot be used here: it needs a [link] section in the campaign file, and email.subject and "
+            "link.url cannot use it."
         )
     columns = [column for column, value in variables.items() if not callable(value) and column != "link"]
-    return f"There is no variable {name}; {_choice(name, columns)}"
+    return f"The variable {name} does not exist; {_choice(name, columns)}"
 
 
 def _choice(name: str, known: Iterable[str]) -> str:

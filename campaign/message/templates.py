@@ -58,7 +58,7 @@ class TemplateFolder:
         given = path.is_absolute() or path.is_relative_to(self._root)
         name = os.path.relpath(path if given else self._root / path, self._root)
         if name.startswith(os.pardir):
-            raise TemplateError(f"{path}: A template must lie in the campaign's folder, {self._root}.")
+            raise TemplateError(f"{path}: A template must be in the campaign's folder, {self._root}.")
         return name.replace(os.sep, "/")
 
     def path_of(self, name: str) -> str:
@@ -79,7 +79,7 @@ class TemplateFolder:
         if name not in self.sources:
             path = self._root / name
             if not path.resolve().is_relative_to(self._inside):
-                raise TemplateError(f"{path}: A template must lie in the campaign's folder, {self._root}.")
+                raise TemplateError(f"{path}: A template must be in the campaign's folder, {self._root}.")
             if self._sealed or not path.is_file():
                 raise TemplateNotFound(name)
             self.sources[name] = _read(path)
@@ -89,7 +89,7 @@ class TemplateFolder:
         """Return a hint for an error text: the file with the most similar name, or else the folder that is searched."""
         known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _MAX_FILES_WALKED)]
         found = get_close_matches(name, known, n=1)
-        return f"did you mean {found[0]}?" if found else f"templates are looked for in {self._root}."
+        return f"did you mean {found[0]}?" if found else f"campaign looks for templates in {self._root}."
 
 
 class _Loader(BaseLoader):
@@ -168,7 +168,7 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
     try:
         tree = env.parse(source, filename=where)
         for node in tree.find_all(_REFERENCES) if env.loader is None else ():
-            raise TemplateError(f"{located(where, node.lineno)}: No other template can be used here.")
+            raise TemplateError(f"{located(where, node.lineno)}: Another template cannot be used here.")
         code = env.compile(tree, filename=where)
         return Template.from_code(env, code, env.make_globals(None))
     except TemplateSyntaxError as error:
@@ -201,7 +201,7 @@ def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes
         try:
             trees[current] = parse(env, folder.read(current), where)
         except TemplateNotFound:
-            raise TemplateError(f"{where}: There is no such template; {folder.nearest(current)}") from None
+            raise TemplateError(f"{where}: This template does not exist; {folder.nearest(current)}") from None
         for node in trees[current].find_all(_REFERENCES):
             waiting += _referenced(folder, node, where)
     for loaded, tree in trees.items():
@@ -223,7 +223,7 @@ def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[st
     names = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise TemplateError(
-            f"{where}:{node.lineno}: The name of another template must be written out, so that it can be "
+            f"{where}:{node.lineno}: Write the name of the other template as plain text, so that it can be "
             "loaded before anything is sent."
         )
     found = []
@@ -239,7 +239,9 @@ def _referenced(folder: TemplateFolder, node: nodes.Node, where: str) -> list[st
         except TemplateNotFound:
             continue
     if not found and not getattr(node, "ignore_missing", False):
-        raise TemplateError(f"{where}:{node.lineno}: There is no template {names[0]}; {folder.nearest(names[0])}")
+        raise TemplateError(
+            f"{where}:{node.lineno}: The template {names[0]} does not exist; {folder.nearest(names[0])}"
+        )
     return found
 
 

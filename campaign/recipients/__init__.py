@@ -98,7 +98,7 @@ class _Columns:
     def read(self, start: int, end: int, cells: list[str] | None) -> Recipient | InvalidRow | None:
         """Return the recipient or the invalid row, or None if the row is blank."""
         if cells is None:
-            reason = f"The row is too large: a cell may hold {MAX_CELL:,} characters."
+            reason = f"The row is too large: a cell can have at most {MAX_CELL:,} characters."
             return InvalidRow("", "", None, reason, start)
         values = [cell.strip() for cell in cells]
         if not any(values):
@@ -123,7 +123,7 @@ class _Columns:
         together = "".join(cells)
         if not together.isprintable() and (found := _UNSAFE.search(together)):
             column = next(name for name, cell in zip(self.names, cells, strict=True) if found[0] in cell)
-            raise ValueError(f"The cell {column} holds the control character U+{ord(found[0]):04X}.")
+            raise ValueError(f"The cell {column} contains the control character U+{ord(found[0]):04X}.")
         try:
             email = normalise_address(values[self.email])
         except ValueError as error:
@@ -134,14 +134,14 @@ class _Columns:
             if not _USER_ID.fullmatch(user_id):
                 if self.needs_user_id:
                     raise ValueError(
-                        "The user_id is not one of Clerk's ids (user_…)." if user_id else "The user_id is empty."
+                        "The user_id is not a Clerk user id (user_…)." if user_id else "The user_id is empty."
                     )
                 user_id = None
         key = email.lower() if self.key == self.email else values[self.key]
         if not key or len(key) > _MAX_KEY or not key.isprintable():
             name = self.names[self.key]
             raise ValueError(
-                f"The key {name} is longer than {_MAX_KEY} characters or holds a line end."
+                f"The key {name} is longer than {_MAX_KEY} characters or contains a line break."
                 if key
                 else f"The key {name} is empty."
             )
@@ -151,8 +151,8 @@ class _Columns:
 
 
 def _wrong_number(found: int, wanted: int, start: int, end: int) -> str:
-    reason = f"The row has {found} cell{'s' * (found != 1)} and the header {wanted}"
-    return f"{reason}; it runs on to line {end}: is a quote left open?" if end > start else f"{reason}."
+    reason = f"The row has {found} cell{'s' * (found != 1)}, but the header has {wanted}"
+    return f"{reason}; it ends on line {end}: is a quote not closed?" if end > start else f"{reason}."
 
 
 def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) -> _Columns:
@@ -163,19 +163,21 @@ def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) 
         wanted = _variable(column).lower()
         if wanted not in plain:
             near = nearest(wanted, plain)
-            hint = f'; if "{file.header[plain.index(near)].strip()}" is meant, rename it' if near else ""
+            hint = f'; if "{file.header[plain.index(near)].strip()}" is the one, rename it' if near else ""
             file.fail(
-                f'there is no column "{column}", {why}. The columns are {_listed(names)}{hint}.', file.header_line
+                f'the column "{column}" is missing; {why}. The columns are {_listed(names)}{hint}.', file.header_line
             )
         return plain.index(wanted)
 
-    email = place("email", "which every campaign needs")
+    email = place("email", "every campaign needs it")
     reads_id = section.lookup is None and (needs_user_id or "user_id" in plain)
-    user_id = place("user_id", 'which sign-in links need; without it write lookup = "email"') if reads_id else None
-    key = place(section.key, "which [recipients] key names")
+    user_id = (
+        place("user_id", 'sign-in links need it; if you have no user ids, write lookup = "email"') if reads_id else None
+    )
+    key = place(section.key, "[recipients] key names it")
     if section.group and section.group.lower() in plain:
         file.fail(
-            f'[recipients] group is "{section.group}", and so is a column; choose another name for the group.',
+            f'[recipients] group is "{section.group}", but a column has this name; choose another name for the group.',
             file.header_line,
         )
     return _Columns(names, email, user_id, needs_user_id, key)
@@ -185,13 +187,13 @@ def _variables(file: CsvFile) -> tuple[str, ...]:
     """Return the names of the columns in templates."""
     blank = [number for number, cell in enumerate(file.header, start=1) if not cell.strip()]
     if blank:
-        file.fail(f"the header has no name in column {_listed(blank)}; name it or take it out.", file.header_line)
+        file.fail(f"the header is empty in column {_listed(blank)}; name the column or remove it.", file.header_line)
     seen: dict[str, str] = {}
     names = []
     for cell in file.header:
         name = _variable(cell)
         if not name or _UNSAFE.search(cell):
-            file.fail(f"no name can be made of the header {cell!r}; write letters and digits.", file.header_line)
+            file.fail(f"the header {cell!r} cannot become a variable name; write letters and digits.", file.header_line)
         if name.lower() in seen:
             file.fail(
                 f'the columns "{seen[name.lower()]}" and "{cell.strip()}" have the same name; rename one of them.',

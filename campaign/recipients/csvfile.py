@@ -93,14 +93,14 @@ class CsvFile:
                     break
             else:
                 raise RecipientsError(
-                    f"{self._path}: the file is empty; it needs a header with the names of its columns, and rows."
+                    f"{self._path}: the file is empty; it needs a header with the column names, and rows."
                 )
         except LineTooLongError:
             self.fail("the first line is too long for a header; is this a CSV?", self._lines.number)
         if separator:
             self._delimiter = separator[1]
             if not self._delimiter or self._delimiter not in _DELIMITERS:
-                self.fail('this line should read "sep=," or "sep=;", or be left out.', 1)
+                self.fail('write "sep=," or "sep=;" on this line, or remove it.', 1)
         else:
             bare = _QUOTED.sub("", line)
             self._delimiter = max(_DELIMITERS, key=bare.count)
@@ -149,11 +149,11 @@ class CsvFile:
             self.fail("a quote opens on this line and is never closed; close it, or write it twice.", scanner.opened)
         if scanner.opened == lines.number:
             self.fail(
-                'a cell goes on behind its closing quote; inside a cell in quotes, a quote is written twice ("").',
+                'there is text after the closing quote of a cell; inside a quoted cell, write a quote twice ("").',
                 lines.number,
             )
         self.fail(
-            f"the quote that opens on this line is closed in the midst of line {lines.number}; one is missing"
-            " or too many.",
+            f"the quote that opens on this line is closed in the middle of line {lines.number}; a quote is"
+            " missing, or one is too many.",
             scanner.opened,
         )

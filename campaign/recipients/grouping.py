@@ -46,7 +46,7 @@ def grouped(rows: Iterable[Recipient | InvalidRow], name: str) -> Iterator[Recip
                 yield from _through(spool, rows, name)
         except sqlite3.Error as error:
             raise RecipientsError(
-                f"{folder}: the rows cannot be sorted into groups: {error}. Make room there, or set TMPDIR to a"
+                f"{folder}: the rows cannot be sorted into groups: {error}. Free disk space there, or set TMPDIR to a"
                 " folder on another disk."
             ) from None
 
@@ -92,13 +92,13 @@ def _one(group: Iterator[tuple[int, str]], name: str) -> Recipient | InvalidRow:
 def _fault(first: Recipient | InvalidRow, row: Recipient | InvalidRow, size: int) -> str | None:
     """Return why a group that includes `row` cannot be mailed, or None."""
     if isinstance(row, InvalidRow):
-        return row.reason if row is first else f"Line {row.line} belongs to it: {row.reason}"
+        return row.reason if row is first else f"Line {row.line} is in the same group: {row.reason}"
     if row.email.lower() != first.email.lower():
-        return f"The rows on line {first.line} and line {row.line} share the key but not the address."
+        return f"The rows on line {first.line} and line {row.line} have the same key, but different addresses."
     if row.user_id != first.user_id:
-        return f"The rows on line {first.line} and line {row.line} share the key but not the user_id."
+        return f"The rows on line {first.line} and line {row.line} have the same key, but different user_ids."
     if size > _MAX_GROUP_BYTES:
-        return f"The rows of this key are longer than {_MAX_GROUP_BYTES:,} characters; is it the right key?"
+        return f"The rows with this key have more than {_MAX_GROUP_BYTES:,} characters; is it the right key?"
     return None
 
 

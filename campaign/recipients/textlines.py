@@ -108,7 +108,7 @@ def open_regular(path: Path) -> BufferedReader:
             return path.open("rb")
     except FileNotFoundError:
         raise RecipientsError(
-            f"{path}: there is no such file; correct [recipients] file, or give --recipients."
+            f"{path}: this file does not exist; correct [recipients] file, or give --recipients."
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -118,7 +118,7 @@ def open_regular(path: Path) -> BufferedReader:
     if stat.S_ISDIR(mode):
         raise RecipientsError(f"{path}: this is a folder; name the CSV in it.")
     # The file must be regular: it is read several times in a run, and again by the next run.
-    raise RecipientsError(f"{path}: this is not a regular file; save the rows in one first.")
+    raise RecipientsError(f"{path}: this is not a regular file; save the rows in a file first.")
 
 
 def open_text(path: Path) -> TextIO:
@@ -131,7 +131,9 @@ def open_text(path: Path) -> TextIO:
     try:
         mark, encoding = _mark(file)
         if encoding is None:
-            raise RecipientsError(f'{path}: the file is UTF-32 or UTF-16 without its mark; save it as "CSV UTF-8".')
+            raise RecipientsError(
+                f'{path}: the file is UTF-32 or UTF-16 without a byte order mark; save it as "CSV UTF-8".'
+            )
         file.seek(len(mark))
     except OSError as error:
         file.close()

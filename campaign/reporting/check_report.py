@@ -77,8 +77,10 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     except CampaignError as error:
         found.problems += str(error).splitlines()
     if not definition.limits.messages:
-        unlimited = "no [limits] messages: mail goes out as fast as the server takes it; to hold it back, write a rate"
-        found.warnings.append(str(Problem(definition.path, f'{unlimited} there, such as messages = "14/second"')))
+        unlimited = (
+            "[limits] messages is missing: campaign sends as fast as the server accepts; to limit it, write a rate"
+        )
+        found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
         _examine_signing(found, settings())
     except CampaignError as error:
@@ -91,16 +93,18 @@ def _examine_signing(found: CheckReport, settings: Settings) -> None:
     key = key_of(definition, settings, sandbox=settings.smtp is None)
     if definition.dkim is None:
         if settings.dkim_key is not None:
-            found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, and the campaign has no [dkim].")
+            found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, but the campaign has no [dkim].")
         return
     if key is None:
-        found.warnings.append(str(Problem(definition.path, f"{UNSIGNED}; the sandbox does without, a real run cannot")))
+        found.warnings.append(
+            str(Problem(definition.path, f"{UNSIGNED}; the sandbox does not need it, but a real run does"))
+        )
         return
     if key.doubt:
         found.warnings.append(f"CAMPAIGN_DKIM_KEY: {settings.dkim_key}: {key.doubt}")
     section = definition.dkim
     found.signing += [
-        f"DKIM: signed for {section.domain} with {key.algorithm}. The TXT record to publish, name and value:",
+        f"DKIM: signed for {section.domain} with {key.algorithm}. Publish this TXT record (name, then value):",
         f"{section.selector}._domainkey.{section.domain}",
         key.record,
     ]
@@ -134,5 +138,5 @@ def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
                 found.problems += str(error).splitlines()
     if not found.recipients:
         found.problems.append(
-            str(Problem(section.file, "no row can be mailed; mend the rows, or name another CSV with --recipients"))
+            str(Problem(section.file, "no row can be mailed; fix the rows, or name another CSV with --recipients"))
         )

@@ -96,6 +96,6 @@ def _recorded(path: Path, message_id: str) -> dict[str, object] | None:
         "key": record["key"],
         "attempts": record["attempts"],
         "reply": " ".join(str(part) for part in (record["code"], record["reply"]) if part is not None),
-        "message": "An earlier one; the log goes on with a later." if later else None,
+        "message": "An earlier message; the log has a later one." if later else None,
         "since": f"{datetime.fromisoformat(record['updated_at']).astimezone():%d %b, %H:%M:%S}",
     }

@@ -71,7 +71,7 @@ class RunReport:
         self._total = plan.to_send
         name, file = plan.definition.name, plan.definition.recipients.file
         if not self._total:
-            self._out.print(escape(f"{name}: there is nothing to do, nobody in {file} is queued."))
+            self._out.print(escape(f"{name}: nothing to send, because no recipient of {file} is queued."))
             return True
         what = number(self._total, "email")
         services = plan.services
@@ -117,7 +117,7 @@ class RunReport:
 
     def stopping(self) -> None:
         """Print that the signal was received."""
-        self._out.print("Stopping: what is in hand is finished. Once more, and it stops at once.")
+        self._out.print("Stopping: the messages in progress are finished first. Press Ctrl-C again to stop at once.")
 
     def close(self) -> None:
         """Remove the bar from the terminal."""

@@ -56,7 +56,7 @@ class CampaignRows:
                 found = self._at(definition, number)
                 if found is None:
                     file = definition.recipients.file
-                    return f"{file} has no row {number:,}: {self._at_hand(definition).number:,} is the last."
+                    return f"{file} has no row {number:,}; the last row is {self._at_hand(definition).number:,}."
                 last = self._at(definition, number + 1) is None
         except CampaignError as error:
             return str(error)

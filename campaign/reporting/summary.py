@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 #: The meaning of each state, as the closing table shows it.
 MEANING = {
     Status.QUEUED: "not sent yet",
-    Status.ISSUING: "a token is being asked for",
+    Status.ISSUING: "its token is being requested",
     Status.SENDING: "on its way to the mail server",
-    Status.SENT: "the mail server took it",
+    Status.SENT: "the mail server accepted it",
     Status.FAILED: "will not be sent; its token is revoked",
-    Status.UNCERTAIN: "perhaps sent: the server's reply was lost",
+    Status.UNCERTAIN: "may have been sent: the server's reply was lost",
     Status.SKIPPED: "not to be sent",
 }
 
@@ -43,31 +43,43 @@ def changes(plan: Plan) -> list[str]:
     section = plan.definition.recipients
     new = enlistment.added if summary.recipients > enlistment.added + enlistment.invalid + enlistment.duplicates else 0
     sentences = [
-        (recovered.uncertain, "message", "The last run was cut off. Perhaps sent, perhaps not: {}."),
-        (recovered.orphans, "token", "The last run was cut off. Perhaps issued, with ids that nobody knows: {}."),
-        (new, "recipient", f"{section.file}: new since the last run: {{}}."),
+        (recovered.uncertain, "message", "The last run was interrupted. {} may or may not have been sent."),
+        (recovered.orphans, "token", "The last run was interrupted. {} may exist at Clerk without a known id."),
+        (new, "recipient", f"{section.file}: {{}} added since the last run."),
         (
             enlistment.changed,
             "row",
-            f"{section.file}: changed before the mail went out, so the new data applies: {{}}.",
+            f"{section.file}: {{}} changed before the mail was sent; the new data applies.",
         ),
-        (enlistment.changed_late, "row", f"{section.file}: changed after the mail went out, so nothing happens: {{}}."),
+        (
+            enlistment.changed_late,
+            "row",
+            f"{section.file}: {{}} changed after the mail was sent; the change has no effect.",
+        ),
         (
             enlistment.invalid,
             "row",
-            f"{section.file}: invalid and skipped; the reasons are in the table at the end: {{}}.",
+            f"{section.file}: {{}} skipped as invalid; the reasons are in the table at the end.",
         ),
-        (enlistment.duplicates, "row", f"{section.file}: skipped, the {section.key} had a row before: {{}}."),
+        (
+            enlistment.duplicates,
+            "row",
+            f"{section.file}: {{}} skipped, because an earlier row has the same {section.key}.",
+        ),
         (
             enlistment.shared_addresses,
             "address",
-            f"{section.file}: standing under several values of {section.key}, each of which is mailed: {{}}.",
+            f"{section.file}: {{}} with several values of {section.key}; a mail is sent for each value.",
         ),
-        (summary.elsewhere, "recipient", f"Queued by an earlier CSV, not in {section.file}, and staying queued: {{}}."),
+        (
+            summary.elsewhere,
+            "recipient",
+            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row.",
+        ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
     if plan.templates_changed:
-        lines.insert(0, "The templates are not those of the last run: whoever is still queued gets the new ones.")
+        lines.insert(0, "The templates changed since the last run: recipients that are still queued get the new ones.")
     return lines
 
 
@@ -103,26 +115,27 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             summary[Status.UNCERTAIN],
             "recipient",
             (
-                f"{{}} uncertain. To take them as sent: campaign resolve {command} --keep. "
+                f"{{}} uncertain. To mark them as sent: campaign resolve {command} --keep. "
                 f"To revoke their links and send again: campaign resolve {command} --resend."
             ),
         ),
         (summary[Status.FAILED], "recipient", f"{{}} failed. To queue them again: campaign retry {command}."),
-        (summary[Status.QUEUED] - summary.elsewhere, "recipient", f"{{}} queued. To go on: campaign run {run}."),
+        (summary[Status.QUEUED] - summary.elsewhere, "recipient", f"{{}} queued. To send: campaign run {run}."),
         (
             summary.elsewhere,
             "recipient",
-            "{} queued by an earlier CSV: run with --recipients and that CSV to send them.",
+            "{} queued by an earlier CSV. To send: run with --recipients and that CSV.",
         ),
-        (summary.orphans, "token", f"{{}} without a known id may exist at Clerk (an answer was lost), until {until}."),
+        (
+            summary.orphans,
+            "token",
+            f"{{}} without a known id may exist at Clerk until {until}, because an answer was lost.",
+        ),
         (summary.revocations, "token", f"{{}} not revoked yet. To try again: campaign run {run}."),
         (
             summary.used_before_revoked,
             "token",
-            (
-                "ALARM: {} had been used before it was revoked: "
-                "somebody may have signed in with a link that was not to be."
-            ),
+            ("ALARM: {} already used at revocation: an unintended person may have signed in with the link."),
         ),
     ]
     return [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
@@ -130,7 +143,7 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
 
 def where_the_mail_is(maildir: Path) -> str:
     """Return a sentence that says how to read the sandbox's mail, and in which folder it is."""
-    return f"To read the mail and follow its links: campaign sandbox (it lies in {maildir}/new)."
+    return f"To read the mail and follow its links: campaign sandbox (the mail is in {maildir}/new)."
 
 
 def span(seconds: float) -> str:

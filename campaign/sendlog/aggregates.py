@@ -128,7 +128,8 @@ class Aggregates:
             if found is None:
                 known = ", ".join(row[1] for row in self._rows(SQL.campaigns)) or "none"
                 raise SendLogUnusableError(
-                    f"the send log {path} knows no campaign {name!r} (it knows: {known}); run it first"
+                    f"the send log {path} does not contain the campaign {name!r} (it contains: {known}); "
+                    "run the campaign first"
                 )
         except BaseException:
             self._connection.close()

@@ -77,7 +77,8 @@ class CampaignConnection:
                 with sentences(self.path):
                     raise
             raise SendLogError(
-                f"the send log {self.path} cannot be written ({error}); nothing was changed. Free the disk, run again"
+                f"the send log {self.path} cannot be written ({error}); nothing was changed. "
+                "Free disk space, then run the same command again"
             ) from error
         except BaseException:
             _undo(self._connection)

@@ -21,7 +21,7 @@ APPLICATION_ID = 0x43414D50
 VERSION = 2
 #: Seconds to wait for another process's lock, such as that of a backup.
 _LOCK_TIMEOUT_S = 10.0
-_ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another place"
+_ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another file"
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _locked(lock: Path, path: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise LogHeldError(
-            f"another run holds the send log {path}; wait for it to end, or follow it with `campaign status`"
+            f"another run uses the send log {path}; wait until it ends, or watch it with `campaign status`"
         ) from error
     return descriptor
 
@@ -116,7 +116,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
     if not path.exists() and not path.is_symlink():
-        raise SendLogUnusableError(f"there is no send log {path} yet; `campaign run FILE` makes it")
+        raise SendLogUnusableError(f"the send log {path} does not exist yet; `campaign run FILE` creates it")
     _refuse_strange_places(path)
     with sentences(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -132,7 +132,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 def _refuse_strange_places(path: Path) -> None:
     if not path.parent.is_dir():
         raise SendLogUnusableError(
-            f"the folder {path.parent} of the send log does not exist; make it, or set CAMPAIGN_LOG"
+            f"the folder {path.parent} of the send log does not exist; create it, or set CAMPAIGN_LOG"
         )
     if path.is_symlink():
         raise SendLogUnusableError(f"the send log {path} is a symbolic link; set CAMPAIGN_LOG to the file itself")
@@ -172,12 +172,12 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
     if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise SendLogUnusableError(f"{path} is not a send log; it was left as it is. Set CAMPAIGN_LOG to another file")
+        raise SendLogUnusableError(f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file")
     version = _pragma(connection, "user_version")
     if version > VERSION:
         raise SendLogUnusableError(
-            f"the send log {path} was written by a newer version of campaign (its schema is {version}, this one knows "
-            f"{VERSION}); upgrade campaign, or set CAMPAIGN_LOG to another file"
+            f"the send log {path} was written by a newer version of campaign (its schema is {version}, this "
+            f"version supports {VERSION}); upgrade campaign, or set CAMPAIGN_LOG to another file"
         )
 
 
@@ -191,7 +191,7 @@ def sentences(path: Path) -> Iterator[None]:
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             text = f"the send log {path} is locked by another process; close it there and try again"
         elif name.startswith("SQLITE_NOTADB"):
-            text = f"{path} is not a send log; it was left as it is. Set CAMPAIGN_LOG to another file"
+            text = f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file"
         elif is_damage(error):
             text = f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"
         elif name.startswith("SQLITE_READONLY"):

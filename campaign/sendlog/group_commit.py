@@ -128,19 +128,19 @@ class GroupCommit:
 
     def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
         if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
-            raise SendLogError(f"rows are not in the state in which this run left them ({name})")
+            raise SendLogError(f"rows are not in the expected state ({name})")
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(
-            f"the send log {self._path} cannot be written any longer ({error}); nothing more was sent. "
-            "Free the disk or mend the log, then run the same command again"
+            f"the send log {self._path} can no longer be written ({error}); nothing more was sent. "
+            "Free disk space or repair the log, then run the same command again"
         )
         self._broken.__cause__ = error
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as failure:
-                self._broken.add_note(f"nor be rolled back: {failure}")
+                self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
 
 
 def _succeed(batch: list[_Write], results: list[object]) -> None:

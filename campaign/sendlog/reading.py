@@ -78,7 +78,8 @@ class LogReader:
         if found is None:
             known = ", ".join(self.campaigns()) or "none"
             raise SendLogUnusableError(
-                f"the send log {self.path} knows no campaign {name!r} (it knows: {known}); run it first"
+                f"the send log {self.path} does not contain the campaign {name!r} (it contains: {known}); "
+                "run the campaign first"
             )
         return int(found[0])
 

@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._last_words: Reply | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._deadline = Timer(lambda: self.end("no answer in time"))
+        self._deadline = Timer(lambda: self.end("the server did not answer in time"))
 
     # -- one transaction -----------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         for stage, reply in zip_longest(_OPENING, replies):
             if reply is None:
                 scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
-                raise self._lost(f"before {stage} was answered", scope=scope)
+                raise self._lost(f"before the reply to {stage}", scope=scope)
             if not _goes_on(stage, reply):
                 # RFC 2920 §3.1: if RCPT was refused but DATA got 354, the client must send a lone dot
                 await self._leave(stage, reply, waits_for_message=replies[-1].code == _START_INPUT)
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
             self._deadline.lift()
         if self._ended is not None:
-            raise self._lost("amid the message")
+            raise self._lost("during the message")
 
     async def dot(self) -> Receipt:
         """Write the final dot and return the server's receipt: any 2yz reply means acceptance.
@@ -100,15 +100,18 @@ class Connection(asyncio.Protocol):
         if self._ended is None:
             await self._socket.catch_up()
         if self._ended is not None:
-            raise self._lost("amid the message")
+            raise self._lost("during the message")
         self._used = True
         replies = await self._ask(b".\r\n", 1, seconds=self._timeouts.dot)
         if not replies:
             raise UncertainError(f"no reply to the final dot: {self._ended}")
         reply = replies[0]
         if 300 <= reply.code < 400:  # 3yz is not a valid reply to the dot
-            self.end(f"the final dot was answered with {reply.code}")
-            raise UncertainError(f"no yes or no to the final dot: {reply.receipt}", reply=reply.receipt)
+            self.end(f"the reply to the final dot was {reply.code}")
+            raise UncertainError(
+                f"the reply to the final dot neither accepts nor refuses the message: {reply.receipt}",
+                reply=reply.receipt,
+            )
         self.is_ready = True
         if reply.code >= 400:
             raise classify_reply(reply.receipt, Command.DOT)
@@ -130,7 +133,7 @@ class Connection(asyncio.Protocol):
         """Send QUIT (RFC 5321 §4.1.1.10) and close without waiting for the reply."""
         if self._ended is None:
             self._transport.write(b"QUIT\r\n")
-            self._finish("we left")
+            self._finish("the client closed the connection")
             self._transport.close()
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------
@@ -147,7 +150,7 @@ class Connection(asyncio.Protocol):
                 pending = self._pending
                 if pending is None:
                     self._last_words = reply
-                    self.end(f"the server spoke out of turn: {reply.receipt}")
+                    self.end(f"the server sent a reply without a command: {reply.receipt}")
                     return
                 is_last = pending.add(reply)
                 if reply.code == _SERVICE_CLOSING:
@@ -200,9 +203,13 @@ class Connection(asyncio.Protocol):
         """
         if reply.code < 400:
             # neither success nor refusal (RFC 5321 §4.3.2): the server's state is unknown
-            self.end(f"{stage} was answered with {reply.code}")
+            self.end(f"the reply to {stage} was {reply.code}")
             scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
-            raise TransientError(f"no yes or no to {stage}: {reply.receipt}", scope=scope, reply=reply.receipt)
+            raise TransientError(
+                f"the reply to {stage} neither accepts nor refuses it: {reply.receipt}",
+                scope=scope,
+                reply=reply.receipt,
+            )
         if waits_for_message:
             await self._ask(b".\r\n", 1)  # the server accepted no recipient, so nothing is sent
         replies = await self._ask(b"RSET\r\n", 1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Timeout in seconds of the connection, the greeting, TLS and each command of the login.
 _STEP_TIMEOUT_S = 60.0
-_ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its authority's certificate"
+_ABOUT_TLS = "check the host in CAMPAIGN_SMTP_URL, or set SSL_CERT_FILE to its CA certificate"
 _ABOUT_STARTTLS = "check host and port in CAMPAIGN_SMTP_URL, or write smtps:// there"
 
 
@@ -84,15 +84,15 @@ class Connector:
             if error.code == 421:  # the server closes; this says nothing about STARTTLS
                 raise
             raise self._refused(
-                f"STARTTLS was refused: {receipt(error.code, error.message)}; {_ABOUT_STARTTLS}"
+                f"the server refused STARTTLS: {receipt(error.code, error.message)}; {_ABOUT_STARTTLS}"
             ) from error
         except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
             raise
         except aiosmtplib.SMTPException as error:
-            raise self._refused(f"STARTTLS is not offered; {_ABOUT_STARTTLS}") from error
+            raise self._refused(f"the server does not offer STARTTLS; {_ABOUT_STARTTLS}") from error
         if witness.spoke_behind_the_reply:
             raise self._refused(
-                "something was sent behind the reply to STARTTLS, as by a meddler on the line; try from another network"
+                "data came after the reply to STARTTLS and before TLS, which may be an attack; try from another network"
             )
 
     async def _log_in(self, client: aiosmtplib.SMTP, username: str, password: str) -> None:
@@ -103,8 +103,8 @@ class Connector:
             await client.auth_login(username, password)
         else:
             raise self._refused(
-                f"neither AUTH PLAIN nor AUTH LOGIN is offered (but: {', '.join(offered) or 'none'}); take user and "
-                "password out of CAMPAIGN_SMTP_URL if the server wants none"
+                f"the server offers neither AUTH PLAIN nor AUTH LOGIN (it offers: {', '.join(offered) or 'none'}); "
+                "remove user and password from CAMPAIGN_SMTP_URL if the server needs no login"
             )
 
     def _take_over(self, client: aiosmtplib.SMTP) -> Connection:
@@ -130,14 +130,14 @@ class Connector:
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             cause = next(cause for cause in causes if isinstance(cause, ssl.SSLError))
             return self._refused(
-                f"no trusted TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}; {_ABOUT_TLS}"
+                f"its TLS is not trusted: {getattr(cause, 'verify_message', '') or cause.reason or cause}; {_ABOUT_TLS}"
             )
         if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in causes):
-            return ServiceRefusesError(f"there is no host {self._server.host}; check CAMPAIGN_SMTP_URL")
+            return ServiceRefusesError(f"the host {self._server.host} does not exist; check CAMPAIGN_SMTP_URL")
         if isinstance(error, aiosmtplib.SMTPResponseException):
             said = receipt(error.code, error.message)
             if 500 <= error.code < 600:  # RFC 5321 §4.2.1: 5yz is permanent
-                what = "the login" if isinstance(error, aiosmtplib.SMTPAuthenticationError) else "us"
+                what = "the login" if isinstance(error, aiosmtplib.SMTPAuthenticationError) else "the connection"
                 return ServiceRefusesError(
                     f"the mail server {name} refuses {what}: {said}; check user and password in CAMPAIGN_SMTP_URL"
                 )

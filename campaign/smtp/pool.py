@@ -108,7 +108,7 @@ class Pool:
         """
         if self._features and self._features.size and envelope.size > self._features.size:
             raise PermanentError(
-                f"the message has {envelope.size} octets, the server takes {self._features.size} at most"
+                f"the message has {envelope.size} bytes, but the server accepts at most {self._features.size}"
             )
         again = False
         while True:
@@ -124,7 +124,10 @@ class Pool:
     async def _transact(self, connection: Connection, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
         # RFC 6152 §3: without 8BITMIME no 8-bit text; servers behind one name may offer different extensions
         if envelope.eight_bit and not connection.features.eight_bit:
-            raise TransientError("another server of that name takes no 8-bit text; written anew", scope=Scope.NONE)
+            raise TransientError(
+                "another server of the same name does not accept 8-bit text; the message is encoded again",
+                scope=Scope.NONE,
+            )
         began = self._clock.now()
         await connection.envelope(envelope)
         await connection.body(message)
@@ -167,7 +170,7 @@ class Pool:
         """Give the connection to the first waiting message, or keep it idle for the next one."""
         if not connection.is_ready and not connection.ended:
             # SMTP cannot cancel a message after its transfer began: the connection must end
-            connection.end("the message was taken back")
+            connection.end("the message was cancelled")
         if connection.ended:
             self._forget(connection)
         elif (free := self._next_waiting()) is not None:

@@ -68,7 +68,7 @@ class ReplyReader:
             if reply is not None or (reply := self._add(line)) is not None:
                 yield reply
         if len(self._rest) > _MAX_LINE_BYTES:
-            raise MalformedReplyError("a reply line without an end")
+            raise MalformedReplyError("a reply line is too long")
 
     def _add(self, line: bytes) -> Reply | None:
         if len(line) > _MAX_LINE_BYTES:
@@ -79,7 +79,7 @@ class ReplyReader:
         self._code = code
         self._size += len(line)
         if self._size > _MAX_REPLY_BYTES:
-            raise MalformedReplyError("a reply without an end")
+            raise MalformedReplyError("a reply is too long")
         self._lines.append(text.strip())
         if mark == b"-":
             return None

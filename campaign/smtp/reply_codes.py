@@ -36,7 +36,7 @@ def classify_reply(receipt: Receipt, stage: Command) -> CampaignError:
     code = receipt.code
     if code in _AUTHENTICATION:
         return ServiceRefusesError(
-            f"the mail server wants another login ({receipt}); check user and password in CAMPAIGN_SMTP_URL"
+            f"the mail server requires another login ({receipt}); check user and password in CAMPAIGN_SMTP_URL"
         )
     if stage is Command.MAIL and code >= 500 and code != 552:  # RFC 5321 §4.2.1: 5yz is permanent
         return ServiceRefusesError(f"the mail server refuses the sender: {receipt}; check `from` in the campaign file")

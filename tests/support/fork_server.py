@@ -28,7 +28,7 @@ from support import ROOT, TESTS
 from support.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     Done = subprocess.CompletedProcess[str]
 
@@ -81,7 +81,7 @@ class ForkingWorkspace(Workspace):
 
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *arguments: str, **more: Sequence[str]) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - as `Workspace.start`
         """Start `campaign` with these arguments as a new process, without a fork."""
         self.started.append(super().start(*arguments, **more))
         return self.started[-1]

@@ -99,7 +99,7 @@ class LogHistory:
         fate = dice.random()
         if fate < 0.008:
             self._clock.at = moment
-            reason = f"the address is not one of {row.recipient.user_id}'s at Clerk"
+            reason = f"the address does not belong to {row.recipient.user_id} at Clerk"
             await log.settle(row, Outcome(Status.SKIPPED, reason))
             return
         while True:

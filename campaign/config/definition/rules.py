@@ -39,8 +39,7 @@ def campaign_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            "must be 1 to 100 ASCII letters, digits, - or _, with single dots between them at most,"
-            ' such as "waitlist-welcome"'
+            'must be 1 to 100 ASCII letters, digits, - or _, or single dots between them, such as "waitlist-welcome"'
         )
     return name
 
@@ -53,16 +52,16 @@ def mailbox(text: str) -> str:
     """
     text = text.strip()
     if not text.isprintable():
-        raise ValueError("holds a control character; take it out")
+        raise ValueError("contains a control character; remove it")
     if "{{" in text or "{%" in text:
-        raise ValueError("can hold no template variables; it is the same for every recipient")
+        raise ValueError("cannot contain template variables; it is the same for every recipient")
     found = _MAILBOX.fullmatch(text)
     try:
         address = normalise_address(found["address"] if found else text)
     except ValueError as error:
         raise ValueError(
             f'must be one address, such as "hello@acme.example" or "Acme <hello@acme.example>";'
-            f" a name with a comma stands in quotes of its own. {error}"
+            f" put a name with a comma in its own quotes. {error}"
         ) from None
     if found is None:
         return address
@@ -98,9 +97,9 @@ def template_path(folder: Path, written: str) -> Path:
     found = Path(os.path.normpath(folder / written))
     # Check the path, not a symbolic link's target: a template may be a link to a file that several campaigns share.
     if not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(folder)):  # noqa: PTH100 - resolves no links
-        raise ValueError(f"must lie in the campaign file's folder, and {found} does not; move it there")
+        raise ValueError(f"must be in the campaign file's folder, but {found} is not; move it there")
     if not found.is_file():
-        raise ValueError(f"there is no template {found}; write it, or correct the name")
+        raise ValueError(f"the template {found} does not exist; create it, or correct the name")
     return found
 
 
@@ -113,16 +112,16 @@ def link_host(url: str) -> str:
     example = 'write one like "https://acme.example/welcome"'
     masked = _TEMPLATE_PART.sub(_HOLE, url)
     if not masked.isprintable() or set(masked) & set(' \\"<>'):
-        raise ValueError(f"holds a character that no URL has; {example}")
+        raise ValueError(f"contains a character that is not allowed in a URL; {example}")
     scheme, separator, rest = masked.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if _HOLE in scheme or _HOLE in authority or re.search(r"[{}]", scheme + authority):
-        raise ValueError(f"can hold variables in its path and query only, never in the host; {example}")
+        raise ValueError(f"can contain variables only in its path and query, not in the host; {example}")
     if not separator or scheme.lower() not in {"https", "http"} or "@" in authority:
         raise ValueError(f"must be an absolute https:// URL; {example}")
     named = host(authority)
     if scheme.lower() == "http" and not is_loopback(urlsplit(f"//{named}").hostname or ""):
-        raise ValueError(f"would send the sign-in token in clear over http://; {example}")
+        raise ValueError(f"would send the sign-in token unencrypted over http://; {example}")
     return named
 
 
@@ -136,7 +135,7 @@ def link_parameter(parameter: str, url: str | None) -> str:
         raise ValueError('must be letters, digits, ".", "_", "~" or "-", such as "token"')
     query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
     if parameter in {name for name, _ in parse_qsl(query, keep_blank_values=True)}:
-        raise ValueError(f'"{parameter}" stands in the query of url already; take it out there or choose another')
+        raise ValueError(f'"{parameter}" is already in the query of url; remove it there, or choose another name')
     return parameter
 
 
@@ -155,7 +154,7 @@ def host(text: str) -> str:
         plain, number = host_and_port(urlsplit(f"//{name}{colon}{port}"))
     except ValueError:
         raise ValueError(
-            f'{text!r} is not a host; write its name alone, such as "acme.example" or "acme.example:8443"'
+            f'{text!r} is not a host; write only its name, such as "acme.example" or "acme.example:8443"'
         ) from None
     bracketed = f"[{plain}]" if ":" in plain else plain
     return bracketed if number is None else f"{bracketed}:{number}"
@@ -168,7 +167,7 @@ def selector(text: str) -> str:
         ValueError: the text is not a valid selector.
     """
     if not _SELECTOR.fullmatch(text):
-        raise ValueError('must be letters, digits and hyphens, with single dots between them at most, such as "s1"')
+        raise ValueError('must be letters, digits and hyphens, or single dots between them, such as "s1"')
     return text
 
 
@@ -198,11 +197,11 @@ def aligned(domain: str, sender: str, *, selector: str) -> str:
     if not f".{own}".endswith(f".{domain}"):
         # DMARC's relaxed alignment, RFC 7489 §3.1.1
         raise ValueError(
-            f"must be the domain of [email] from or a parent of it, for with {domain} the signature would not count as"
-            f' the sender\'s (DMARC); write domain = "{own}", or leave it out'
+            f"must be the domain of [email] from or a parent of it: DMARC does not count a signature by {domain} for"
+            f' this sender; write domain = "{own}", or leave it out'
         )
     if len(f"{selector}._domainkey.{domain}") > _MAX_NAME_LENGTH:
-        raise ValueError(f"{selector}._domainkey.{domain} is too long a name for the DNS; take a shorter selector")
+        raise ValueError(f"{selector}._domainkey.{domain} is too long for a DNS name; choose a shorter selector")
     return domain
 
 
@@ -223,7 +222,7 @@ def domain_rates(written: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError:
             raise ValueError(f'"{name}" is not a domain; write one like "gmail.com"') from None
         if domain in rates:
-            raise ValueError(f'"{name}" stands there twice; give it a list of rates')
+            raise ValueError(f'"{name}" occurs twice; write it once, with a list of rates')
         rates[domain] = rate
     return rates
 

@@ -110,7 +110,7 @@ class RecipientsSection(Section):
     @classmethod
     def _has_a_key(cls, lookup: Literal["email"] | None, info: ValidationInfo) -> Literal["email"] | None:
         if lookup and info.data.get("key") == "user_id":
-            raise ValueError('finds the user_id only later, so it cannot be the key; write key = "email"')
+            raise ValueError('finds the user_id during the run, so user_id cannot be the key; write key = "email"')
         return lookup
 
 
@@ -179,7 +179,7 @@ class LinkSection(Section):
     @classmethod
     def _is_lifetime(cls, value: timedelta) -> timedelta:
         if not timedelta(minutes=1) <= value <= timedelta(days=365) or value.microseconds:
-            raise ValueError('must be from "60s" to "365d" in whole seconds; "48h" gives people two days')
+            raise ValueError('must be from "60s" to "365d" in whole seconds; "48h" is two days')
         return value
 
     @field_validator("hosts", mode="before")
@@ -253,5 +253,5 @@ class RetrySection(Section):
     @classmethod
     def _is_delay(cls, delay: timedelta) -> timedelta:
         if not timedelta(0) < delay <= timedelta(hours=1):
-            raise ValueError('must be longer than nothing and at most "1h"')
+            raise ValueError('must be more than 0 and at most "1h"')
         return delay

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _TYPES = {
-    "string_type": 'must be a text in quotes, such as "…"',
+    "string_type": 'must be text in quotes, such as "…"',
     "int_type": "must be a whole number without quotes",
     "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list",
-    "time_delta_type": 'must be a length of time in quotes, such as "48h"',
+    "time_delta_type": 'must be a duration in quotes, such as "48h"',
     "path_type": 'must be a path in quotes, such as "…"',
     "is_instance_of": 'must be a path in quotes, such as "…"',
-    "literal_error": "can only be {expected}; leave it out otherwise",
-    "model_type": "must be a section of its own, written [{key}]",
-    "dict_type": "must be a section of its own, written [{key}]",
+    "literal_error": "can only be {expected}; otherwise leave it out",
+    "model_type": "must be a section, written [{key}]",
+    "dict_type": "must be a section, written [{key}]",
 }
 _ENTRY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
@@ -43,7 +43,7 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise DefinitionError(f"{path}: there is no such campaign file{_nearby(path)}") from None
+        raise DefinitionError(f"{path}: this campaign file does not exist{_nearby(path)}") from None
     except IsADirectoryError:
         raise DefinitionError(f"{path}: this is a folder; name the campaign file in it{_nearby(path)}") from None
     except OSError as error:
@@ -62,7 +62,7 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise DefinitionError(str(Problem(path, f"this is not TOML: {what}.", line))) from None
     except RecursionError:
         raise DefinitionError(
-            f"{path}: the tables are nested too deeply; a campaign file has sections and keys."
+            f"{path}: the tables are nested too deeply; a campaign file has only sections and keys."
         ) from None
 
 
@@ -122,8 +122,8 @@ def _sentence(
             names = list(known.get(tuple(sections), ()))
             where = f"[{'.'.join(sections)}]" if sections else "a campaign file"
             near = nearest(key, names)
-            return f'there is no "{key}" in {where}; ' + (
-                f'did you mean "{near}"?' if near else f"it may hold {', '.join(names)}."
+            return f'unknown key "{key}" in {where}; ' + (
+                f'did you mean "{near}"?' if near else f"the possible keys are {', '.join(names)}."
             )
         case "missing":
             return f"{name} is missing; add {examples.get(location, 'it')}."

@@ -58,9 +58,9 @@ class SigningKey:
     def doubt(self) -> str | None:
         """A warning about the key's length, as a sentence without its full stop; None if there is none."""
         if self.kind == "rsa" and self.bits < _ADVISED:
-            return f"the RSA key has {self.bits} bits, and {_ADVISED} are advised (RFC 8301)"
+            return f"the RSA key has {self.bits} bits; RFC 8301 advises at least {_ADVISED}"
         if self.kind == "rsa" and self.bits > _KNOWN:
-            return f"the RSA key has {self.bits} bits, and more than {_KNOWN} need not be understood (RFC 8301)"
+            return f"the RSA key has {self.bits} bits; some receivers cannot verify more than {_KNOWN} (RFC 8301)"
         return None
 
 
@@ -82,11 +82,11 @@ def read_key(path: Path) -> SigningKey:
     except TypeError:
         clear = shlex.quote(f"{path}.clear")
         problem = (
-            "is encrypted, and nobody is there to type its passphrase; write it in clear with: "
+            "is encrypted, and campaign cannot ask for its passphrase; decrypt it with: "
             f"openssl pkey -in {shlex.quote(str(path))} -out {clear}"
         )
     except (ValueError, UnsupportedAlgorithm):
-        problem = f"holds no private key in PEM form; name the private key's file, or {make}"
+        problem = f"contains no private key in PEM form; name the private key's file, or {make}"
     # Raised after the `except`, so that the traceback contains nothing from the file.
     if problem:
         raise SettingsError(f"{name} {problem}")
@@ -95,10 +95,10 @@ def read_key(path: Path) -> SigningKey:
         # RFC 8463 §3: PureEdDSA of the hash
         return SigningKey("ed25519", 256, b64encode(raw).decode(), lambda data: key.sign(sha256(data).digest()))
     if not isinstance(key, RSAPrivateKey):
-        raise SettingsError(f"{name} holds a key that is neither RSA nor Ed25519; {make}")
+        raise SettingsError(f"{name} contains a key that is neither RSA nor Ed25519; {make}")
     if key.key_size < _MIN_RSA_BITS:
         raise SettingsError(
-            f"{name} holds an RSA key of {key.key_size} bits, and {_MIN_RSA_BITS} are the least (RFC 8301); {make}"
+            f"{name} contains an RSA key of {key.key_size} bits, but RFC 8301 requires at least {_MIN_RSA_BITS}; {make}"
         )
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     padding, digest = PKCS1v15(), SHA256()

@@ -70,7 +70,7 @@ class DkimField:
         head, separator, body = message.partition(b"\r\n\r\n")
         headers = _relaxed_headers(head)
         if not separator or b"from" not in headers:
-            raise ValueError("what is to be signed is not a whole message")
+            raise ValueError("the data to sign is not a complete message")
         names = tuple(name for name in _SIGNED if name in headers)
         if names not in self._begun:
             self._begun = {names: self._begin(names)}

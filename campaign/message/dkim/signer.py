@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from campaign.message.dkim.key import SigningKey
 
 #: The warning in the sandbox if the campaign has `[dkim]` and no key is set.
-UNSIGNED = "The mail is not signed: [dkim] needs CAMPAIGN_DKIM_KEY, which is not set"
+UNSIGNED = "The mail is not signed, because CAMPAIGN_DKIM_KEY is not set and [dkim] needs it"
 
 #: At most 50 messages are signed at once, since signing blocks the event loop: about 10 ms.
 _MAX_BATCH = 50
@@ -109,8 +109,14 @@ def key_of(definition: Definition, settings: Settings, *, sandbox: bool) -> Sign
     if definition.dkim is None or (settings.dkim_key is None and sandbox):
         return None
     if settings.dkim_key is None:
-        need = "[dkim] needs CAMPAIGN_DKIM_KEY, the path of the private key in PEM form, which is not set"
-        raise SettingsError(str(Problem(definition.path, f"{need}; set it, or leave [dkim] out.")))
+        need = "CAMPAIGN_DKIM_KEY is not set; [dkim] needs it"
+        raise SettingsError(
+            str(
+                Problem(
+                    definition.path, f"{need}. Set it to the path of the private key in PEM form, or remove [dkim]."
+                )
+            )
+        )
     from campaign.message.dkim.key import read_key  # noqa: PLC0415 - slow to import, and only signing needs it
 
     return read_key(settings.dkim_key)

@@ -49,7 +49,7 @@ def inline_css(html: str) -> str:
     try:
         inlined = inliner.inline(_STYLE.sub(_with_mark, html))
     except css_inline.InlineError as error:
-        raise TemplateError(f"The CSS cannot be inlined ({error}); correct it, or take it out.") from None
+        raise TemplateError(f"The CSS cannot be inlined ({error}); correct it, or remove it.") from None
     return _as_written(html, inlined.replace(_IGNORED, ""))
 
 

@@ -36,10 +36,10 @@ _CERTAIN = re.compile(r"\s*(?:https?://[^\s/?#]+[/?#]|mailto:|tel:|sms:|cid:|#)"
 _STYLE = re.compile(r"[\w\s.,#%+:;!-]*")
 _OUT_OF_PLACE = {
     HtmlContext.TAG: (
-        "outside the quotes of an attribute, where data could become an attribute of its own; put it in quotes"
+        "outside the quotes of an attribute, where data could become another attribute; put it in quotes"
     ),
     HtmlContext.BARE: 'in an attribute without quotes; put quotes around it, as in href="{{ link }}"',
-    HtmlContext.SCRIPT: "in a script, which no mail program runs and data could break out of; take it out",
+    HtmlContext.SCRIPT: "in a script, where data could become code; mail programs run no scripts, so remove it",
 }
 #: Statements that insert no text themselves.
 _CHOOSING = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
@@ -55,7 +55,7 @@ def web_address(value: str) -> str:
     """
     if _ADDRESS.match(value) is None:
         raise TemplateError(
-            f"{shown(str(value))} is no address that a mail may link to; it must begin with https://, http://, "
+            f"{shown(str(value))} is not an address that a mail can link to; it must begin with https://, http://, "
             "mailto: or tel:."
         )
     return value
@@ -69,7 +69,7 @@ def style_value(value: object) -> str:
     """
     text = str(value)
     if _STYLE.fullmatch(text) is None:
-        raise TemplateError(f"{shown(text)} cannot stand in a style; only words, numbers, colours and lengths can.")
+        raise TemplateError(f"{shown(text)} is not allowed in a style; use only words, numbers, colours and lengths.")
     return text
 
 
@@ -91,7 +91,7 @@ def with_escaping(env: Environment, source: str, where: str) -> str:
     marks: list[tuple[int, str]] = []
     for tag in parts.tags:
         if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
-            raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} stands {_OUT_OF_PLACE[tag.place]}.")
+            raise TemplateError(f"{where}:{tag.line}: {parts.text(tag)} is {_OUT_OF_PLACE[tag.place]}.")
         if tag.kind == "expression" and tag.place is HtmlContext.STYLE:
             marks += _filtered(env, parts, tag)
     for value in parts.values:
@@ -99,8 +99,8 @@ def with_escaping(env: Environment, source: str, where: str) -> str:
         if value.attribute.startswith("on") or value.attribute == "srcdoc":
             if expressions:
                 raise TemplateError(
-                    f"{where}:{expressions[0].line}: {parts.text(expressions[0])} stands in {value.attribute}, where "
-                    "data could become a script; take it out."
+                    f"{where}:{expressions[0].line}: {parts.text(expressions[0])} is in {value.attribute}, where "
+                    "data could become a script; remove it."
                 )
         elif value.attribute == "style":
             marks += [mark for tag in expressions for mark in _filtered(env, parts, tag)]
@@ -137,7 +137,7 @@ def _checked(env: Environment, parts: ParsedTemplate, value: Value, where: str) 
     except TemplateSyntaxError:
         raise TemplateError(
             f"{where}:{value.tags[0].line}: A Jinja statement begins or ends in the middle of {value.attribute}; put "
-            "the whole of it inside the quotes."
+            "the whole statement inside the quotes."
         ) from None
     return [(value.start, "{% filter web_address %}"), (value.end, "{% endfilter %}")]
 
@@ -168,10 +168,10 @@ def check_tree(tree: nodes.Template, where: str) -> None:
     for node in tree.find_all(nodes.Filter):
         if node.name in _MARKUP_FILTERS and not (node.node is not None and _is_constant(node.node)):
             raise TemplateError(
-                f"{where}:{node.lineno}: The filter {node.name} would {_MARKUP_FILTERS[node.name]}; leave it out."
+                f"{where}:{node.lineno}: The filter {node.name} would {_MARKUP_FILTERS[node.name]}; remove it."
             )
     for scope in tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)):
         raise TemplateError(
             f"{where}:{scope.lineno}: Escaping cannot be turned off in an HTML template: "
-            "data would become markup. Take this out."
+            "data would become markup. Remove this."
         )

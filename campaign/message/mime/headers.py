@@ -59,7 +59,7 @@ def unstructured(name: str, text: str) -> bytes:
         raise TemplateError(f"The {name.lower()} is empty; give it a text.")
     if len(text) > MAX_LENGTH:
         raise TemplateError(
-            f"The {name.lower()} has {len(text)} characters; more than {MAX_LENGTH} cannot be sent. "
+            f"The {name.lower()} has {len(text)} characters; at most {MAX_LENGTH} can be sent. "
             "Shorten it, for example with the filter truncate."
         )
     plain = text.isascii() and "=?" not in text
@@ -98,7 +98,7 @@ def split_mailbox(text: str) -> tuple[str, str]:
     if not address.isascii():
         address = normalise_address(address)
     if not is_address(address):
-        raise ValueError(f"{text!r} is not one mailbox; write it like Acme <hello@acme.example>.")
+        raise ValueError(f"{text!r} is not exactly one mailbox; write it like Acme <hello@acme.example>.")
     if len(display) > 1 and display[0] == display[-1] == '"':
         display = re.sub(r"\\(.)", r"\1", display[1:-1])
     return re.sub(" +", " ", one_line(display)), address

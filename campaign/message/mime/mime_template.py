@@ -52,7 +52,7 @@ class MimeTemplate:
         self._boundary = boundary.encode("ascii")
         fixed = f"List-Id: {list_id}\r\n".encode("ascii")
         if _fields("From", "List-Id").fullmatch(self._from + fixed) is None:
-            raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not make one header.")
+            raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not result in exactly one header.")
         self._parts = {
             (text, html): _parts(fixed, boundary, text, html)
             for text in ("quoted-printable", "8bit")
@@ -102,7 +102,7 @@ class MimeTemplate:
             TemplateError, ValueError: see `fill`.
         """
         if not headers.is_address(to):
-            raise TemplateError(f"The address {to!r} is not one plain address that may stand in a header.")
+            raise TemplateError(f"The address {to!r} is not one plain address that is allowed in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
         varying = b"".join(
@@ -115,7 +115,7 @@ class MimeTemplate:
             )
         )
         if self._varying.fullmatch(varying) is None:
-            raise TemplateError("The headers of this message would not be exactly those that were meant.")
+            raise TemplateError("The headers of this message would not be exactly the intended ones.")
         return varying
 
     def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:

@@ -78,13 +78,13 @@ class Decisions:
     def not_mailed(self) -> Decision | None:
         """Return the skipped rows and the reasons; None if no row was skipped."""
         skipped = self._summary[Status.SKIPPED]
-        again = Command("Queue them again, once that is mended", f"campaign retry {self._command} --state skipped")
+        again = Command("Queue them again after you fix the cause", f"campaign retry {self._command} --state skipped")
         return (
             self._of(
                 Status.SKIPPED,
                 skipped,
-                f"{number(skipped, 'row')} not to be mailed",
-                "Nothing was sent to them. Rows that are mended in the CSV are taken up by the next run.",
+                f"{number(skipped, 'row')} skipped",
+                "Nothing was sent to them. The next run sends to the rows that you fix in the CSV.",
                 again,
             )
             if skipped
@@ -97,8 +97,8 @@ class Decisions:
             "alarm",
             self._alarming,
             f"{number(self._alarming, 'link')} used that should not have been",
-            "They were in no message that arrived, and had been used when they were to be revoked: somebody may have "
-            "signed in who was not meant to. Look at the sessions of these users in Clerk's dashboard.",
+            "No message with these links arrived, but the links were already used at revocation: an unintended "
+            "person may have signed in. Look at the sessions of these users in Clerk's dashboard.",
             people=tuple(self._log.people_signed_in(limit=PEOPLE)) if self._with_addresses else (),
         )
         perhaps, failed = summary[Status.UNCERTAIN], summary[Status.FAILED]
@@ -106,8 +106,8 @@ class Decisions:
             Status.UNCERTAIN,
             perhaps,
             f"{number(perhaps, 'mail')} uncertain",
-            "Perhaps sent: the mail server's reply was lost, and nobody can know whether they arrived.",
-            Command("Take them as sent", f"campaign resolve {file} --keep"),
+            "They may have been sent: the mail server's reply was lost, so it is not known whether they arrived.",
+            Command("Mark them as sent", f"campaign resolve {file} --keep"),
             Command(
                 "Or revoke their links and queue them again" if self._with_links else "Or queue them again",
                 f"campaign resolve {file} --resend",
@@ -117,8 +117,8 @@ class Decisions:
             Status.FAILED,
             failed,
             f"{number(failed, 'mail')} failed",
-            "Refused for good, or out of attempts." + (" Their links are revoked." if self._with_links else ""),
-            Command("Queue them again, once the cause is mended", f"campaign retry {file}"),
+            "Refused permanently, or no attempts left." + (" Their links are revoked." if self._with_links else ""),
+            Command("Queue them again after you fix the cause", f"campaign retry {file}"),
         )
         here, elsewhere = summary[Status.QUEUED] - summary.elsewhere, summary.elsewhere
         yield self._of(
@@ -128,7 +128,7 @@ class Decisions:
             Status.QUEUED,
             elsewhere,
             f"{number(elsewhere, 'mail')} of an earlier CSV not sent yet",
-            "The CSV that was read last does not hold them, so they stay in the queue.",
+            "The CSV that was read last does not contain them, so they stay in the queue.",
             (Command("Go on with that CSV", f"campaign run {file} --recipients CSV"),),
         )
         under_way = summary[Status.ISSUING] + summary[Status.SENDING]
@@ -136,14 +136,14 @@ class Decisions:
             Status.SENDING,
             under_way,
             f"{number(under_way, 'mail')} under way",
-            "A run is at work, or was cut off; the next one settles what it left.",
+            "A run is active, or was interrupted; the next run settles them.",
             (self._run,),
         )
         yield Decision(
             Status.QUEUED,
             summary.revocations,
             f"{number(summary.revocations, 'link')} not revoked yet",
-            "Clerk has not confirmed it. Every run asks again before it ends.",
+            "Clerk has not confirmed this. Every run asks Clerk again before it ends.",
             (self._run,),
         )
 

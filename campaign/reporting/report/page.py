@@ -40,20 +40,20 @@ MARK = '<meta name="generator" content="campaign report">'
 _MIN_SLOTS = 3
 #: The states in display order, and what each of them means.
 _MEANING = {
-    Status.SENT: "the mail server took it",
-    Status.UNCERTAIN: "perhaps sent: the reply was lost",
-    Status.FAILED: "refused, or out of attempts",
+    Status.SENT: "the mail server accepted it",
+    Status.UNCERTAIN: "may have been sent: the reply was lost",
+    Status.FAILED: "refused, or no attempts left",
     Status.QUEUED: "not sent yet",
     Status.SENDING: "on its way to the mail server",
-    Status.ISSUING: "a token is being asked for",
+    Status.ISSUING: "its token is being requested",
     Status.SKIPPED: "not to be sent",
 }
 #: The outcomes of one attempt.
 _BECAME = {
-    Status.SENT: "taken",
+    Status.SENT: "accepted",
     Status.UNCERTAIN: "uncertain",
     Status.FAILED: "failed",
-    Status.QUEUED: "put off",
+    Status.QUEUED: "deferred",
     Status.SKIPPED: "skipped",
 }
 
@@ -150,7 +150,7 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
     messages = [Series(_BECAME[state], str(state), activity.messages.get(state, {})) for state in order]
     tokens = [
         Series("issued", "clerk", activity.tokens.get(True, {})),
-        Series("asked for in vain", "queued", activity.tokens.get(False, {})),
+        Series("not issued", "queued", activity.tokens.get(False, {})),
     ]
     paces = []
     for title, what, series, about in (
@@ -158,9 +158,9 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
             "Messages",
             "messages",
             messages,
-            "{} handed over, by what became of it; refusals before that are not counted",
+            "{} handed over, by outcome; earlier refusals are not counted",
         ),
-        ("Tokens", "tokens", tokens, "{} asked for"),
+        ("Tokens", "tokens", tokens, "{} requested"),
     ):
         highest = charts.peak(time, series)
         if not highest:
@@ -190,7 +190,7 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
 
 def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, str, Latency, Markup]]:
     services = [
-        ("Clerk", "clerk", "Tokens", "From asking for a token to having it", found.clerk),
+        ("Clerk", "clerk", "Tokens", "From the request for a token to its receipt", found.clerk),
         ("Mail server", "mail", "Messages", "From the intent in the log to the reply to the message", found.mail),
     ]
     return [
@@ -226,7 +226,11 @@ def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[
 
 def _domain_note(found: Figures) -> str:
     others = found.domain_count - len(found.domains)
-    return f"These are the largest, and those with the most trouble; {others:,} others are not shown." if others else ""
+    return (
+        f"These are the largest domains and those with the most problems; {others:,} others are not shown."
+        if others
+        else ""
+    )
 
 
 def _parts(by_state: Any) -> list[tuple[str, str, int]]:  # noqa: ANN401 - any mapping
@@ -238,8 +242,8 @@ def _token_parts(found: Figures) -> list[tuple[str, str, int]]:
     if tokens is None:
         return []
     return [
-        ("sent", "in mails that were taken", tokens.sent),
-        ("uncertain", "in mails that perhaps arrived", tokens.uncertain),
+        ("sent", "in mails that were accepted", tokens.sent),
+        ("uncertain", "in mails that may have arrived", tokens.uncertain),
         ("sending", "under way", tokens.under_way),
         ("skipped", "revoked", tokens.revoked),
         ("queued", "to be revoked", tokens.pending),

@@ -59,7 +59,7 @@ def folder_instead(name: str) -> Spoil:
 CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "missing": (
         lambda work: work.file.unlink(),
-        ("campaign.toml: there is no such campaign file", "type: campaign check FILE"),
+        ("campaign.toml: this campaign file does not exist", "type: campaign check FILE"),
     ),
     "a folder": (folder_instead("campaign.toml"), ("campaign.toml: this is a folder",)),
     "no TOML": (campaign("subject =", "subject"), ("campaign.toml:7:", "not TOML")),
@@ -75,7 +75,7 @@ CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         ("campaign.toml:11:", "messages", "14/second"),
     ),
     "a link that is no URL": (campaign("https://acme", "ftp://acme"), ("campaign.toml:11:", "url", "https://")),
-    "a link in clear": (campaign("https://acme", "http://acme"), ("campaign.toml:11:", "url", "in clear")),
+    "a link in clear": (campaign("https://acme", "http://acme"), ("campaign.toml:11:", "url", "unencrypted")),
     "a missing template": (campaign('"email.html"', '"emial.html"'), ("campaign.toml:8:", "emial.html")),
 }
 
@@ -101,7 +101,10 @@ TEMPLATE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 }
 
 CSV: dict[str, tuple[Spoil, tuple[str, ...]]] = {
-    "missing": (lambda work: (work.folder / "people.csv").unlink(), ("people.csv: there is no such file", "--recip")),
+    "missing": (
+        lambda work: (work.folder / "people.csv").unlink(),
+        ("people.csv: this file does not exist", "--recip"),
+    ),
     "a folder": (folder_instead("people.csv"), ("people.csv: this is a folder",)),
     "empty": (people(""), ("people.csv: the file is empty", "header")),
     "a header only": (people(HEADER), ("people.csv", "row")),
@@ -193,7 +196,7 @@ def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None
 def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
     """The CSV of `--recipients` is relative to the working directory, and the error names it as it was typed."""
     with environment(tmp_path) as env:
-        refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: there is no such file")
+        refused(env.work.run("--recipients", "nobody.csv"), "nobody.csv: this file does not exist")
         assert env.silent
 
 
@@ -203,8 +206,8 @@ def test_recipients_names_the_csv_that_is_missing(tmp_path: Path) -> None:
         (("preview", "campaign.toml", "--email", "nobody@example.com"), ("people.csv", "nobody@example.com")),
         (("test", "campaign.toml", "--to", "nobody"), ("--to nobody", "@")),
         (("test", "campaign.toml", "--to", "a@example.com, b@example.com"), ("--to",)),
-        (("status", "campaign.toml"), ("there is no send log", "campaign run")),
-        (("log", "campaign.toml"), ("there is no send log", "campaign run")),
+        (("status", "campaign.toml"), ("does not exist yet", "campaign run")),
+        (("log", "campaign.toml"), ("does not exist yet", "campaign run")),
     ],
     ids=" ".join,
 )
@@ -222,8 +225,8 @@ def test_a_command_with_nothing_to_work_on_says_so(
     ("fault", "words"),
     [
         (Fault("rcpt", Reply("550 5.1.1 No such user")), ("550 5.1.1", "Nothing was sent", "--to")),
-        (Fault("rcpt", Reply("451 4.7.1 Later")), ("451 4.7.1", "Nothing was sent", "type the same command again")),
-        (Fault("dot", Drop(done=True)), ("Perhaps it was sent", "look into the inbox")),
+        (Fault("rcpt", Reply("451 4.7.1 Later")), ("451 4.7.1", "Nothing was sent", "run the same command again")),
+        (Fault("dot", Drop(done=True)), ("It may have been sent", "look into the inbox")),
     ],
     ids=["refused", "deferred", "lost"],
 )
@@ -261,7 +264,7 @@ def test_without_a_sandbox_yet_the_log_is_missing_not_the_folder(tmp_path: Path)
     """Before the first run `status` and `log` say that there is no send log yet, and create nothing."""
     work = stranger_to(tmp_path)
     for command in ("status", "log"):
-        refused(work.campaign(command, "campaign.toml"), "there is no send log", "campaign run")
+        refused(work.campaign(command, "campaign.toml"), "does not exist yet", "campaign run")
     assert not (tmp_path / ".campaign").exists()
 
 
@@ -269,7 +272,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     """If the port of `sandbox --port` is in use, the error names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is taken", "--port")
+        refused(stranger_to(tmp_path).campaign("sandbox", "--port", port), f"127.0.0.1:{port} is in use", "--port")
 
 
 def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:

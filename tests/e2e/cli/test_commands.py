@@ -43,7 +43,7 @@ def test_run_mails_everybody_once(tmp_path: Path) -> None:
         heard = len(env.smtp.events()), len(env.clerk.events())
         again = env.work.run()
         assert again.returncode == 0
-        assert "nothing to do" in again.stdout
+        assert "nothing to send" in again.stdout
         assert (len(env.smtp.events()), len(env.clerk.events())) == heard
 
 
@@ -66,7 +66,7 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
     with environment(tmp_path, 5) as env:
         done = env.work.run("--limit", "2")
         assert done.returncode == 1
-        assert "3 recipients queued. To go on: campaign run campaign.toml" in done.stdout
+        assert "3 recipients queued. To send: campaign run campaign.toml" in done.stdout
         assert len(env.accepted) == len(env.tokens) == 2
         assert env.work.status() == {
             "campaign": "trial",

@@ -166,7 +166,7 @@ def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
         port = taken.getsockname()[1]
         answer = campaign.campaign("sandbox", option, str(port), other, "0")
     assert answer.returncode == 2
-    assert answer.stderr.startswith(f"campaign: 127.0.0.1:{port} is taken")
+    assert answer.stderr.startswith(f"campaign: 127.0.0.1:{port} is in use")
     assert f"add {option} and another number" in answer.stderr
     assert answer.stderr.count("\n") == 1
 
@@ -174,9 +174,13 @@ def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("clerk_secret_key", SECRET_KEY.replace("test", "live"), "is a live key and never meets the sandbox"),
-        ("clerk_publishable_key", PUBLISHABLE.replace("test", "live"), "is a live key and never meets the sandbox"),
-        ("clerk_publishable_key", "pk_test_bm90aGluZw", "does not name a host"),
+        ("clerk_secret_key", SECRET_KEY.replace("test", "live"), "is a live key and must not be used with the sandbox"),
+        (
+            "clerk_publishable_key",
+            PUBLISHABLE.replace("test", "live"),
+            "is a live key and must not be used with the sandbox",
+        ),
+        ("clerk_publishable_key", "pk_test_bm90aGluZw", "does not contain a host"),
     ],
 )
 def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: str) -> None:

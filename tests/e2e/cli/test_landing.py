@@ -42,7 +42,7 @@ def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
 def test_the_file_is_public(here: Workspace) -> None:
     """`--out` writes a file that a web server can read, whatever the umask, and says what to do with it."""
     answer = here.campaign("landing", "--publishable-key", KEY, "--out", "welcome.html")
-    assert answer.stdout == "Wrote welcome.html; how to serve it stands at its top.\n"
+    assert answer.stdout == "Wrote welcome.html; its first lines say how to serve it.\n"
     file = here.folder / "welcome.html"
     assert file.read_text("utf-8") == landing_page(publishable_key=KEY, redirect=None)
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
@@ -56,7 +56,7 @@ def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
     command = ("landing", "--publishable-key", KEY, "--out", "welcome.html")
     answer = here.campaign(*command)
     assert (answer.returncode, file.read_text()) == (2, "mine")
-    assert answer.stderr.startswith("campaign: welcome.html exists and was left as it is; add --force")
+    assert answer.stderr.startswith("campaign: welcome.html exists and was not changed; add --force")
     assert here.campaign(*command, "--force").returncode == 0
     assert file.read_text("utf-8") == landing_page(publishable_key=KEY, redirect=None)
 
@@ -64,8 +64,8 @@ def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        (".", "is not a file that can be replaced"),
-        ("/dev/null", "is not a file that can be replaced"),
+        (".", "is not a regular file and cannot be replaced"),
+        ("/dev/null", "is not a regular file and cannot be replaced"),
         ("no/such/folder/page.html", "the folder no/such/folder does not exist"),
         ("a" * 300, "cannot be written: File name too long"),
     ],
@@ -94,7 +94,7 @@ def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...
         ((), "give --publishable-key pk_test_…, or set CLERK_PUBLISHABLE_KEY"),
         (("--publishable-key", ""), "give --publishable-key"),
         (("--publishable-key", "pk_test_cut"), "may be cut off"),
-        (("--publishable-key", "sk_live_0123456789"), "That is Clerk's secret key"),
+        (("--publishable-key", "sk_live_0123456789"), "This is Clerk's secret key"),
         (("--framework", "next", "--publishable-key", "pk_test_cut"), "may be cut off"),
         (("--publishable-key", KEY, "--redirect", "javascript:alert(1)"), "--redirect 'javascript:alert(1)'"),
         (("--publishable-key", KEY, "--parameter", "a b"), "not a name for the query parameter"),

@@ -132,7 +132,7 @@ def test_the_replies_are_counted(page: Node, history: list[dict[str, Any]]) -> N
 def test_what_became_of_the_replies(page: Node) -> None:
     """Each reply code is listed with its sender, the outcomes of the recipients, and each distinct text once."""
     lines = {(row[0], row[1]): row for row in page.titled("Replies").one("table").rows()}
-    assert re.fullmatch(r"put off \d+ ?failed \d+", lines["452 4.2.2", "mail server"][3])
+    assert re.fullmatch(r"deferred \d+ ?failed \d+", lines["452 4.2.2", "mail server"][3])
     assert lines["452 4.2.2", "mail server"][4] == "Mailbox full"
     assert lines["no reply", "Clerk"][4] == "Clerk's answer was lost: timed out"
     assert lines["no reply", "mail server"][3] == "uncertain"
@@ -211,8 +211,8 @@ def test_the_tokens_are_accounted_for(page: Node, past: Workspace, rows: list[di
     box = page.titled("Sign-in tokens")
     legend = {re.sub(r" [\d,]+ [\d.]+ %$", "", each.text): integer(each.one("b").text) for each in box.all("li")}
     assert legend == {
-        "in mails that were taken": in_mails["sent"],
-        "in mails that perhaps arrived": in_mails["uncertain"],
+        "in mails that were accepted": in_mails["sent"],
+        "in mails that may have arrived": in_mails["uncertain"],
         "revoked": counts["revoked"],
         "to be revoked": counts["pending"],
         "used before they could be revoked": counts["used"],
@@ -313,7 +313,7 @@ def test_the_file_is_private_and_an_earlier_report_gives_way(past: Workspace, tm
     assert "user_" not in earlier.read_text("utf-8")
     answer = past.campaign("report", "campaign.toml", "--html", "campaign.toml")
     assert answer.returncode == 2
-    assert "campaign.toml exists and was left as it is" in answer.stderr
+    assert "campaign.toml exists and was not changed" in answer.stderr
     assert past.file.read_text("utf-8").startswith('name = "trial"')
 
 
@@ -328,14 +328,14 @@ def test_wrong_input_is_a_sentence(tmp_path: Path) -> None:
         assert len(answer.stderr.splitlines()) == 1
         return answer.stderr
 
-    assert "there is no send log" in refused("report.html")
+    assert "does not exist yet" in refused("report.html")
     with opened(workspace.log, campaign="another") as log:
         enlist(log, people(2))
-    assert "knows no campaign 'trial' (it knows: another)" in refused("report.html")
+    assert "does not contain the campaign 'trial' (it contains: another)" in refused("report.html")
     with opened(workspace.log) as log:
         enlist(log, people(2))
     assert "the folder no/such does not exist" in refused("no/such/report.html")
-    assert "is not a file" in refused("/dev/null")
+    assert "is not a regular file" in refused("/dev/null")
     assert not (tmp_path / "report.html").exists()
 
 

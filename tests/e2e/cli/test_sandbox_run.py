@@ -145,7 +145,7 @@ def test_the_second_time_there_is_nothing_to_do(clone: Clone) -> None:
     before = clone.select("SELECT id FROM sign_in_tokens"), len(clone.mails())
     done = clone.run()
     assert done.returncode == 0
-    assert "nothing to do" in done.stdout
+    assert "nothing to send" in done.stdout
     assert (clone.select("SELECT id FROM sign_in_tokens"), len(clone.mails())) == before
 
 

@@ -31,7 +31,7 @@ def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Sign
         assert process.returncode == 130, (out, err)
         assert err == ""
         assert "Stopping" in out
-        assert "To go on: campaign run campaign.toml" in out
+        assert "To send: campaign run campaign.toml" in out
         status = env.work.status()
         assert 0 < status["sent"] == len(env.accepted) < 40
         assert status["queued"] == 40 - status["sent"]

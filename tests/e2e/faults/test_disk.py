@@ -43,7 +43,7 @@ def stopped_by_the_log(env: Environment, process: subprocess.Popen[str]) -> None
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert "Traceback" not in out + err
-    assert "cannot be written" in err, (out, err)
+    assert "can no longer be written" in err, (out, err)
     assert len(env.accepted) < PEOPLE
 
 

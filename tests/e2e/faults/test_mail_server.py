@@ -124,7 +124,7 @@ def test_a_server_out_of_reach_ends_a_run_that_may_not_wait(tmp_path: Path) -> N
         done = env.work.run("--no-wait", timeout=10)
         assert done.returncode == 1
         assert "cannot be reached" in done.stdout + done.stderr
-        assert "with --no-wait the run ends here" in done.stdout + done.stderr
+        assert "Nothing was sent, and the run ends because of --no-wait" in done.stdout + done.stderr
         assert env.work.status()["queued"] == 5
         assert not env.tokens
 

@@ -69,7 +69,7 @@ def test_what_spreadsheets_write_is_read(what: str, tmp_path: Path) -> None:
 UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "Latin-1": (table().replace("王小明", "Ng").encode("latin-1"), ("people.csv:2:", "UTF-8")),
     "cp1252": (table().replace("王小明", "\u2019").encode("cp1252"), ("people.csv:2:", "Windows-1252")),
-    "UTF-16 without its mark": (table().encode("utf-16-le"), ("people.csv", "UTF-16")),
+    "UTF-16 without a byte order mark": (table().encode("utf-16-le"), ("people.csv", "UTF-16")),
     "a quote that never ends": (table().replace("Zoë", '"Zoë').encode(), ("people.csv:2:", "quote")),
     "no header": (b"", ("people.csv: the file is empty",)),
     "a header and nobody": (",".join(HEADER).encode() + b"\n", ("people.csv", "row")),
@@ -96,15 +96,15 @@ def test_a_missing_csv_is_refused(tmp_path: Path) -> None:
     """If the CSV is missing, the campaign ends with exit 2 and the name of the file."""
     with environment(tmp_path) as env:
         (tmp_path / "people.csv").unlink()
-        refused(env.work.run(), "people.csv: there is no such file", "--recipients")
+        refused(env.work.run(), "people.csv: this file does not exist", "--recipients")
         assert env.silent
 
 
 #: Invalid rows between valid ones, and the reason reported for each.
 ROWS = {
-    "user_10,u10@d.example,Ada": "3 cells and the header 4",
-    "user_11,u11@d.example,Ada,x,y": "5 cells and the header 4",
-    "user_12,u12@d.example,A\0da,x": "first_name holds the control character U+0000",
+    "user_10,u10@d.example,Ada": "3 cells, but the header has 4",
+    "user_11,u11@d.example,Ada,x,y": "5 cells, but the header has 4",
+    "user_12,u12@d.example,A\0da,x": "first_name contains the control character U+0000",
     "user_13,u13@d.example,A\x1b[31mda,x": "U+001B",
     "user_14,u14@d.example,\u202eadA,x": "U+202E",
     "user_15,u15.example,Ada,x": "@",
@@ -125,7 +125,7 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
         assert env.mailed == [person["email"] for person in PEOPLE]
         status = env.work.status()
         assert (status["recipients"], status["sent"], status["skipped"]) == (len(ROWS) + 3, 3, len(ROWS))
-        assert f"invalid and skipped; the reasons are in the table at the end: {len(ROWS)} rows" in done.stdout
+        assert f"{len(ROWS)} rows skipped as invalid; the reasons are in the table at the end." in done.stdout
         reasons = [row["reason"] for row in env.work.rows() if row["state"] == "skipped"]
         for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
             assert reason.startswith(f"line {number}: ")
@@ -146,8 +146,8 @@ def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert sorted(address.lower() for address in env.mailed) == ["ada@d.example"] * 2
         assert sorted(token["user_id"] for token in env.tokens) == ["user_0", "user_1"]
-        assert "people.csv: skipped, the user_id had a row before: 2 rows" in done.stdout
-        assert "standing under several values of user_id, each of which is mailed: 1 address" in done.stdout
+        assert "people.csv: 2 rows skipped, because an earlier row has the same user_id." in done.stdout
+        assert "1 address with several values of user_id; a mail is sent for each value." in done.stdout
         skipped = [row["reason"] for row in env.work.rows() if row["state"] == "skipped"]
         assert len(skipped) == 2
         assert all("line 2" in reason for reason in skipped)
@@ -172,10 +172,12 @@ def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         before, _, _ = done.stdout.partition("emails from Acme")
-        assert "new since the last run: 1 recipient" in before
-        assert "changed before the mail went out, so the new data applies: 1 row" in before
-        assert "changed after the mail went out, so nothing happens: 1 row" in before
-        assert "not in people.csv, and staying queued: 1 recipient" in before.replace(f"{tmp_path}/", "")
+        assert "1 recipient added since the last run." in before
+        assert "1 row changed before the mail was sent; the new data applies." in before
+        assert "1 row changed after the mail was sent; the change has no effect." in before
+        assert "1 recipient of an earlier CSV will stay queued, because people.csv has no such row." in before.replace(
+            f"{tmp_path}/", ""
+        )
         assert env.mailed == [f"{name}@d.example" for name in ("new2", "u0", "u1", "u4", "u5")]
         assert env.work.status()["queued"] == 1
 

@@ -210,7 +210,7 @@ def test_a_failed_list_of_users_blames_nobody(what: str, tmp_path: Path) -> None
     with environment(tmp_path, 100, clerk=clerk(lost), more=LIMITS.replace("300ms", "50ms")) as env:
         done = env.work.run(timeout=20)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "defers" not in done.stdout
+        assert "deferred" not in done.stdout
         assert {row["attempts"] for row in env.work.rows()} == {1}
         calls = [event["t"] for event in env.clerk.events("request") if event["stage"] == "users"]
         waits = [later - earlier for earlier, later in itertools.pairwise(calls[:4])]
@@ -226,7 +226,7 @@ def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
         process.terminate()
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "")
-        assert re.search(r"Waiting 1 s: Clerk's answer is of no use: 503 Service Unavailable\.", out)
+        assert re.search(r"Waiting 1 s: Clerk's answer cannot be used: 503 Service Unavailable\.", out)
         status = env.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 

@@ -54,7 +54,7 @@ def test_an_answer_without_an_end_is_given_up(at: str) -> None:
     outcome, peak = peak_of(at, Endless(" " * 500, done=True))
     assert isinstance(outcome, TransientError), outcome
     assert outcome.maybe_applied is (at != "users")
-    assert "more than 10000000 bytes" in outcome.reason
+    assert "larger than 10000000 bytes" in outcome.reason
     assert peak < 50_000_000
 
 

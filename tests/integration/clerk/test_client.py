@@ -206,7 +206,7 @@ def test_a_certificate_that_cannot_be_trusted() -> None:
     with SmtpServer(SmtpScript(tls="implicit", certificate="self-signed")) as server:
         outcome = ask(f"https://127.0.0.1:{server.port}", create)
     assert isinstance(outcome, ServiceRefusesError)
-    assert "no trusted TLS" in str(outcome)
+    assert "TLS connection to Clerk at" in str(outcome)
 
 
 def test_nobody_listens() -> None:

@@ -94,8 +94,8 @@ def test_each_call_takes_a_turn_of_clerks_allowance(crowd: ClerkScript) -> None:
     ("users", "recipient", "reason"),
     [
         (replace(USERS, unknown=("user_ada",)), ADA, "Clerk has no user with the id user_ada"),
-        (USERS, ADA._replace(user_id="user_admin"), "the address is not one of user_admin's at Clerk"),
-        (replace(USERS, moved=("user_ada",)), ADA, "the address is not one of user_ada's at Clerk"),
+        (USERS, ADA._replace(user_id="user_admin"), "the address does not belong to user_admin at Clerk"),
+        (replace(USERS, moved=("user_ada",)), ADA, "the address does not belong to user_ada at Clerk"),
         (replace(USERS, banned=("user_ada",)), ADA, "user_ada is banned at Clerk"),
         (replace(USERS, locked=("user_ada",)), ADA, "user_ada is locked at Clerk"),
         (USERS, ADA._replace(user_id=None), "Clerk has no user with the id "),

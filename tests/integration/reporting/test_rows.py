@@ -66,7 +66,7 @@ def test_one_can_step_back_as_far_as_one_likes(campaign: Workspace) -> None:
     rows = rows_of(campaign)
     for number in (1200, 1199, 3, 900, 1, 1200):
         assert row(rows, number).address == f"u{number - 1}@d{(number - 1) % 5}.example"
-    assert "has no row 1,201: 1,200 is the last" in str(rows.row(1201))
+    assert "has no row 1,201; the last row is 1,200" in str(rows.row(1201))
     assert "has no row 0" in str(rows.row(0))
 
 
@@ -136,7 +136,7 @@ def test_rows_are_reached_by_number_and_address(campaign: Workspace) -> None:
     assert [answer.url.raw_path.decode() for answer in answers[:3]] == ["/rows/1", "/rows/3", "/rows/3?scheme=dark"]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 404]
     assert "no row has the address nobody@" in answers[3].text
-    assert "3 is the last" in answers[4].text
+    assert "the last row is 3" in answers[4].text
 
 
 def test_no_other_host_reads_the_preview(campaign: Workspace) -> None:

@@ -70,7 +70,7 @@ def test_a_certificate_that_cannot_be_trusted(tls: str, certificate: Certificate
     with SmtpServer(script) as server:
         outcome = dialled(server)
         assert isinstance(outcome, ServiceRefusesError)
-        assert "no trusted TLS" in str(outcome)
+        assert "its TLS is not trusted" in str(outcome)
         assert f"127.0.0.1:{server.port}" in str(outcome)
         assert said(server, "auth", "data", "accept") == 0
 
@@ -83,7 +83,7 @@ def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytes
         connection.end("the test is over")
 
     with SmtpServer(SmtpScript(tls="implicit")) as server:
-        with pytest.raises(ServiceRefusesError, match="no trusted TLS"):
+        with pytest.raises(ServiceRefusesError, match="its TLS is not trusted"):
             asyncio.run(run(server))
         (tmp_path / "authority.pem").write_bytes(server.authority)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
@@ -93,12 +93,15 @@ def test_the_systems_certificates_are_trusted(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("faults", "reason"),
     [
-        ((Fault("starttls", Reply("454 4.7.0 TLS not available")),), "STARTTLS was refused: 454"),
-        ((Fault("starttls", Reply("502 5.5.1 not implemented")),), "STARTTLS was refused: 502"),
-        ((Fault("starttls", Extra("250 injected by somebody")),), "something was sent behind the reply"),
+        ((Fault("starttls", Reply("454 4.7.0 TLS not available")),), "the server refused STARTTLS: 454"),
+        ((Fault("starttls", Reply("502 5.5.1 not implemented")),), "the server refused STARTTLS: 502"),
+        ((Fault("starttls", Extra("250 injected by somebody")),), "data came after the reply to STARTTLS"),
         ((Fault("starttls", Raw("220 go\r\n250-mail.example\r\n250 AUTH PLAIN\r\n")),), ""),
-        ((Fault("ehlo", Reply("250-mail.example\n250-AUTH PLAIN LOGIN\n250 SIZE 1000")),), "STARTTLS is not offered"),
-        ((Fault("ehlo", Reply("502 5.5.1 what?")),), "STARTTLS is not offered"),
+        (
+            (Fault("ehlo", Reply("250-mail.example\n250-AUTH PLAIN LOGIN\n250 SIZE 1000")),),
+            "the server does not offer STARTTLS",
+        ),
+        ((Fault("ehlo", Reply("502 5.5.1 what?")),), "the server does not offer STARTTLS"),
     ],
     ids=["454", "502", "injected line", "injected EHLO", "stripped", "HELO only"],
 )
@@ -116,7 +119,7 @@ def test_starttls_where_the_server_has_none() -> None:
     """A URL that asks for STARTTLS does not accept a server without TLS."""
     with SmtpServer(SmtpScript(credentials=LOGIN)) as server:
         url = server.url.removesuffix("?tls=none")
-        with pytest.raises(ServiceRefusesError, match="STARTTLS is not offered"):
+        with pytest.raises(ServiceRefusesError, match="the server does not offer STARTTLS"):
             asyncio.run(connector(server, url=url).connect())
         assert said(server, "auth") == 0
 
@@ -127,10 +130,19 @@ def test_starttls_where_the_server_has_none() -> None:
         (SmtpScript(credentials=("hello@acme.example", "another one")), "refuses the login: 535 5.7.8"),
         (SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("530 5.7.0 no")),)), "refuses the login: 530"),
         (SmtpScript(credentials=LOGIN, faults=(Fault("auth", Reply("534 5.7.9 weak")),)), "refuses the login: 534"),
-        (SmtpScript(credentials=LOGIN, mechanisms=("CRAM-MD5",)), "neither AUTH PLAIN nor AUTH LOGIN is offered"),
-        (SmtpScript(), "neither AUTH PLAIN nor AUTH LOGIN is offered"),
-        (SmtpScript(faults=(Fault("connect", Reply("554 5.3.2 go away", close=True)),)), "refuses us: 554 5.3.2"),
-        (SmtpScript(faults=(Fault("ehlo", Reply("550 5.7.1 no")), Fault("helo", Reply("550 5.7.1 no")))), "refuses us"),
+        (
+            SmtpScript(credentials=LOGIN, mechanisms=("CRAM-MD5",)),
+            "the server offers neither AUTH PLAIN nor AUTH LOGIN",
+        ),
+        (SmtpScript(), "the server offers neither AUTH PLAIN nor AUTH LOGIN"),
+        (
+            SmtpScript(faults=(Fault("connect", Reply("554 5.3.2 go away", close=True)),)),
+            "refuses the connection: 554 5.3.2",
+        ),
+        (
+            SmtpScript(faults=(Fault("ehlo", Reply("550 5.7.1 no")), Fault("helo", Reply("550 5.7.1 no")))),
+            "refuses the connection",
+        ),
     ],
     ids=["wrong password", "530", "534", "no mechanism", "no AUTH", "554 greeting", "550 to EHLO"],
 )

@@ -49,7 +49,7 @@ def test_the_intent_comes_after_the_body_and_before_the_dot(capabilities: tuple[
     "error",
     [
         SendLogError("the disk is full"),
-        TransientError("the token grew old", scope=Scope.NONE),
+        TransientError("the token became too old", scope=Scope.NONE),
         ServiceRefusesError("no"),
     ],
 )

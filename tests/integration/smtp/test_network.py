@@ -65,7 +65,7 @@ def test_too_few_file_descriptors() -> None:
 
 def test_there_is_no_such_host() -> None:
     """A host name that does not exist is reported as a wrong setting."""
-    with pytest.raises(ServiceRefusesError, match=r"no host mail\.invalid; check CAMPAIGN_SMTP_URL"):
+    with pytest.raises(ServiceRefusesError, match=r"the host mail\.invalid does not exist; check CAMPAIGN_SMTP_URL"):
         asyncio.run(Connector(parse_smtp_url("smtps://mail.invalid"), PATIENT).connect())
 
 

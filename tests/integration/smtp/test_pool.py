@@ -239,7 +239,7 @@ def test_a_message_over_size_is_refused_before_data() -> None:
         async with post.pool:
             await post.pool.warm_up()
             big = mail(body=b"x" * 70 + b"\r\n" * 100)
-            with pytest.raises(PermanentError, match=f"{len(big)} octets, the server takes 200"):
+            with pytest.raises(PermanentError, match=f"{len(big)} bytes, but the server accepts at most 200"):
                 await post.pool.send(envelope(big), big, no_intent)
             assert isinstance(await post.send(1), Receipt)
 
@@ -285,7 +285,7 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
         async with pool:
             await asyncio.gather(*[pool.send(envelope(mail()), mail(), no_intent) for _ in range(4)])
             assert pool.open == 2
-            with pytest.raises(PermanentError, match="the server takes 200"):
+            with pytest.raises(PermanentError, match="the server accepts at most 200"):
                 await pool.send(envelope(big), big, no_intent)
 
     slow = (Fault("dot", Delay(0.05)),)

@@ -64,7 +64,7 @@ def test_who_was_put_off_comes_again_when_due(path: Path) -> None:
     assert order == [*names(4), "user_2"]
     assert run.went[-1][0] == pytest.approx(300.1, abs=0.01)
     ((why, until),) = run.waits
-    assert why == "all that is left waits for its next try"
+    assert why == "all remaining messages wait for their next attempt"
     assert until == pytest.approx(300.1, abs=0.01)
     assert set(states(path).values()) == {"sent"}
 
@@ -96,16 +96,16 @@ def test_a_budget_is_waited_for_with_nobody_in_hand(path: Path) -> None:
     run = SchedulerHarness(path, people(5), services=["3/day"])
     assert run.run() == names(5)
     assert [at // DAY for at, _ in run.went] == [0.0, 0.0, 0.0, 1.0, 1.0]
-    assert any(why == "no message may leave now" and until > DAY for why, until in run.waits)
+    assert any(why == "no message can be sent now" and until > DAY for why, until in run.waits)
 
 
 def test_while_a_service_is_held_nobody_is_handed_out(path: Path) -> None:
     """While a service is paused for long, rows stay in the log and the reason is reported; afterwards all are sent."""
     run = SchedulerHarness(path, people(20), services=["1000/second"])
-    run.services[0].pause(600.0, "Clerk asks for fewer calls")
+    run.services[0].pause(600.0, "Clerk's rate limit is reached")
     run.run()
     assert min(at for at, _ in run.went) >= 600.0
-    assert run.waits[0] == ("Clerk asks for fewer calls", 600.0)
+    assert run.waits[0] == ("Clerk's rate limit is reached", 600.0)
 
 
 def test_a_run_that_does_not_wait_ends_at_a_hold(path: Path) -> None:

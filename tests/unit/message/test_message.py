@@ -251,7 +251,7 @@ def test_the_fingerprint_changes_with_the_campaign(folder: Path) -> None:
 
 def test_a_sender_that_cannot_stand_in_a_header_is_refused(folder: Path) -> None:
     """A sender that cannot be a header is reported as an error of the campaign file."""
-    with pytest.raises(DefinitionError, match=r"campaign\.toml: .* is not one mailbox"):
+    with pytest.raises(DefinitionError, match=r"campaign\.toml: .* is not exactly one mailbox"):
         MessageTemplate.load(definition(folder, email={"sender": "Acme"}))
 
 

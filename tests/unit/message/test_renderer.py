@@ -109,29 +109,37 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("html", "text", "message"),
     [
-        ("<p>\n{{ nme }} {{ link }}", None, "email.html:2: There is no variable nme; did you mean name?"),
-        (f"{STYLE}\n\n<p>\n{{{{ nme }}}} {{{{ link }}}}</p>", None, "email.html:4: There is no variable nme"),
-        ("{{ link }}", "\n{{ nme }}{{ link }}", "email.txt:2: There is no variable nme"),
-        ("<p>", "{{ link }}", "email.html: The sign-in link is missing: put {{ link }} where people shall click"),
+        ("<p>\n{{ nme }} {{ link }}", None, "email.html:2: The variable nme does not exist; did you mean name?"),
+        (f"{STYLE}\n\n<p>\n{{{{ nme }}}} {{{{ link }}}}</p>", None, "email.html:4: The variable nme does not exist"),
+        ("{{ link }}", "\n{{ nme }}{{ link }}", "email.txt:2: The variable nme does not exist"),
+        ("<p>", "{{ link }}", "email.html: The sign-in link is missing: put {{ link }} where people should click"),
         ("{{ link }}", "x", "email.txt: The sign-in link is missing"),
         (
             "{{ link | upper }}",
             "{{ link }}",
             "email.html:1: The sign-in link must be printed as it is: the filter upper would",
         ),
-        ("<!-- {{ link }} -->", "{{ link }}", "email.html: The sign-in link does not arrive in the HTML as it is."),
+        ("<!-- {{ link }} -->", "{{ link }}", "email.html: The HTML does not contain the sign-in link unchanged."),
         (
             "{{ link }}",
             "{{ link | truncate(20) }}",
             "email.txt:1: The sign-in link must be printed as it is: the filter truncate",
         ),
-        ("{% if name == 'Bo' %}{{ link }}{% endif %}", "{{ link }}", "email.html: The sign-in link does not arrive"),
+        (
+            "{% if name == 'Bo' %}{{ link }}{% endif %}",
+            "{{ link }}",
+            "email.html: The HTML does not contain the sign-in link",
+        ),
         (
             "<!--[if mso]><a href='{{ link }}'>in</a><![endif]-->",
             None,
-            "email.html: The sign-in link does not arrive in the HTML as it is.",
+            "email.html: The HTML does not contain the sign-in link unchanged.",
         ),
-        ("<title>{{ link }}</title><p>in", None, "email.html: The sign-in link does not arrive in the text"),
+        (
+            "<title>{{ link }}</title><p>in",
+            None,
+            "email.html: The text part does not contain the sign-in link unchanged",
+        ),
         (
             "\n{{ link_to('https://evil.example/') }}",
             "{{ link }}",
@@ -154,13 +162,15 @@ def test_faults_of_subject_and_url(tmp_path: Path) -> None:
     """An error in a template of the campaign file names its field."""
     html = "{{ link }}"
     assert fault(tmp_path, html, html, subject="{{ nme }}").startswith(
-        "campaign.toml: email.subject: There is no variable nme"
+        "campaign.toml: email.subject: The variable nme does not exist"
     )
     assert fault(tmp_path, html, html, subject="{{ x").startswith("campaign.toml: email.subject: Unexpected end")
     assert fault(tmp_path, html, html, subject="{{ link }}") == (
-        "campaign.toml: email.subject: A sign-in link must not stand in a subject; take it out."
+        "campaign.toml: email.subject: The subject must not contain a sign-in link; remove it."
     )
-    assert fault(tmp_path, html, html, link="{{ nme }}").startswith("campaign.toml: link.url: There is no variable nme")
+    assert fault(tmp_path, html, html, link="{{ nme }}").startswith(
+        "campaign.toml: link.url: The variable nme does not exist"
+    )
     assert "it needs a [link] section" in fault(tmp_path, html, html, link=None)
 
 
@@ -169,7 +179,7 @@ def test_a_template_outside_the_folder_is_refused(tmp_path: Path) -> None:
     campaign = tmp_path / "campaign"
     campaign.mkdir()
     (tmp_path / "other.txt").write_text("{{ link }}", "utf-8")
-    assert "must lie in the campaign's folder" in fault(campaign, "{{ link }}{% include '../other.txt' %}")
+    assert "must be in the campaign's folder" in fault(campaign, "{{ link }}{% include '../other.txt' %}")
 
 
 def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
@@ -195,7 +205,7 @@ def test_the_columns_that_the_templates_use(tmp_path: Path) -> None:
 )
 def test_the_token_stands_in_links_of_its_own_only(tmp_path: Path, html: str) -> None:
     """A template that puts the token into another URL, or anywhere but into its links, is refused."""
-    assert "let {{ link }} stand by itself" in fault(tmp_path, html, "{{ link }}")
+    assert "there alone" in fault(tmp_path, html, "{{ link }}")
 
 
 @pytest.mark.parametrize("around", ["<{}>", "({})", "here: {}", "\n{}\n", "[1] {}", "{} and {}", '"{}"', "{}\t{}"])

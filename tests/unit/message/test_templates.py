@@ -58,13 +58,13 @@ def test_a_byte_order_mark_is_no_part_of_a_template(tmp_path: Path) -> None:
         ("\n{{ x", "a.html:2: Unexpected end of template"),
         ("{% if x %}\n\n{% endfor %}", "a.html:3: Encountered unknown tag 'endfor'"),
         ("\n{{ x | upperr }}", "a.html:2: No filter named 'upperr'."),
-        ("\n\n{% include 'prt.html' %}", "a.html:3: There is no template prt.html; did you mean part.html?"),
-        ("{% include 'zzz.txt' %}", "a.html:1: There is no template zzz.txt; templates are looked for in"),
-        ("{% include x %}", "a.html:1: The name of another template must be written out"),
+        ("\n\n{% include 'prt.html' %}", "a.html:3: The template prt.html does not exist; did you mean part.html?"),
+        ("{% include 'zzz.txt' %}", "a.html:1: The template zzz.txt does not exist; campaign looks for templates in"),
+        ("{% include x %}", "a.html:1: Write the name of the other template as plain text"),
         ("{% include 'part.html' %}", "part.html:2: "),
-        ("{% extends '../b.html' %}", "A template must lie in the campaign's folder"),
-        ("{% include 'link.html' %}", "A template must lie in the campaign's folder"),
-        ("{{ x | safe }}", "a.html:1: The filter safe would let data become markup; leave it out."),
+        ("{% extends '../b.html' %}", "A template must be in the campaign's folder"),
+        ("{% include 'link.html' %}", "A template must be in the campaign's folder"),
+        ("{{ x | safe }}", "a.html:1: The filter safe would let data become markup; remove it."),
         ('<p title="\n{{ x | tojson }}">', "a.html:2: The filter tojson would break out of a quoted attribute"),
         ("{% autoescape false %}{{ x }}{% endautoescape %}", "a.html:1: Escaping cannot be turned off"),
     ],
@@ -86,7 +86,7 @@ def test_faults_that_loading_finds(tmp_path: Path, source: str, text: str) -> No
 def test_a_missing_template_is_named(tmp_path: Path) -> None:
     """A missing template is reported, with the file whose name is nearest."""
     (tmp_path / "email.html").write_text("", "utf-8")
-    with pytest.raises(TemplateError, match=r"emial\.html: There is no such template; did you mean email\.html\?"):
+    with pytest.raises(TemplateError, match=r"emial\.html: This template does not exist; did you mean email\.html\?"):
         load(tmp_path, "emial.html")
 
 
@@ -119,9 +119,12 @@ def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("\n{{ frst_name }}", "a.html:2: There is no variable frst_name; did you mean first_name? The columns are"),
-        ("{{ zzz }}", "a.html:1: There is no variable zzz; the columns are first_name, items, place."),
-        ("{{ link }}", "a.html:1: There is no link here: it needs a [link] section"),
+        (
+            "\n{{ frst_name }}",
+            "a.html:2: The variable frst_name does not exist; did you mean first_name? The columns are",
+        ),
+        ("{{ zzz }}", "a.html:1: The variable zzz does not exist; the columns are first_name, items, place."),
+        ("{{ link }}", "a.html:1: link cannot be used here: it needs a [link] section"),
         ("{% for r in items %}\n{{ r.prce }}{% endfor %}", "a.html:2: There is no prce here; did you mean price?"),
         ("\n\n{{ place | number }}", "a.html:3: 'three' is not a plain number"),
         ("{{ 1 // 0 }}", "a.html:1: Integer division or modulo by zero (ZeroDivisionError)."),
@@ -160,7 +163,7 @@ def test_the_names_that_must_be_columns(tmp_path: Path) -> None:
 
 def test_a_field_of_the_campaign_file_includes_nothing() -> None:
     """A subject cannot include other templates."""
-    with pytest.raises(TemplateError, match=r"email\.subject: No other template can be used here"):
+    with pytest.raises(TemplateError, match=r"email\.subject: Another template cannot be used here"):
         templates.compile_source(templates.environment(), "{% include 'a' %}", "campaign.toml: email.subject")
 
 

@@ -185,9 +185,9 @@ def test_other_encodings_are_refused_with_a_hint(tmp_path: Path, encoding: str) 
     [
         (f'{HEADER}\na,b,c\nd,"e,f\ng,h,i\n', 3, "never closed"),
         (f'{HEADER}\n"a\na","b\nb","c\nd,e,f\n', 4, "never closed"),
-        (f'{HEADER}\na,"b"x,c\n', 2, "behind its closing quote"),
-        (f'{HEADER}\na,"b" ,c\n', 2, "behind its closing quote"),
-        (f'{HEADER}\n\na,"b,c\nd,e,f\ng,"h",i\n', 3, "midst of line 5"),
+        (f'{HEADER}\na,"b"x,c\n', 2, "after the closing quote"),
+        (f'{HEADER}\na,"b" ,c\n', 2, "after the closing quote"),
+        (f'{HEADER}\n\na,"b,c\nd,e,f\ng,"h",i\n', 3, "middle of line 5"),
         (f'{HEADER}\n"a', 2, "never closed"),
         ('email,"user_id\na,b\n', 1, "never closed"),
     ],
@@ -286,7 +286,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe and a path with a NUL are each refused with their own message."""
     os.mkfifo(tmp_path / "pipe")
     for name, words in (
-        ("none.csv", "no such file"),
+        ("none.csv", "file does not exist"),
         (".", "folder"),
         ("pipe", "not a regular file"),
         ("a\0b", "cannot be read"),

@@ -72,11 +72,11 @@ def test_groups_stand_in_the_order_of_their_first_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        ("eve@example.com,user_1,c1,b,x", "line 2 and line 4 share the key but not the address"),
-        ("ann@example.com,user_2,c1,b,x", "line 2 and line 4 share the key but not the user_id"),
-        ("ann@example.com,?,c1,b,x", "Line 4 belongs to it: The user_id is not"),
-        ("ann@example.com,user_1,c1", "Line 4 belongs to it: The row has 3 cells"),
-        ("ann@example.com,user_1,c1,\x07,x", "Line 4 belongs to it: The cell item"),
+        ("eve@example.com,user_1,c1,b,x", "line 2 and line 4 have the same key, but different addresses"),
+        ("ann@example.com,user_2,c1,b,x", "line 2 and line 4 have the same key, but different user_ids"),
+        ("ann@example.com,?,c1,b,x", "Line 4 is in the same group: The user_id is not"),
+        ("ann@example.com,user_1,c1", "Line 4 is in the same group: The row has 3 cells"),
+        ("ann@example.com,user_1,c1,\x07,x", "Line 4 is in the same group: The cell item"),
     ],
 )
 @pytest.mark.parametrize("swapped", [False, True])
@@ -87,7 +87,7 @@ def test_a_group_is_whole_or_invalid(tmp_path: Path, second: str, words: str, *,
     bad, good = read(tmp_path, first, "bob@example.com,user_2,c2,d,x", last)
     assert isinstance(bad, InvalidRow)
     assert (bad.key, bad.line) == ("c1", 2)
-    assert (words.removeprefix("Line 4 belongs to it: ") if swapped else words) in bad.reason
+    assert (words.removeprefix("Line 4 is in the same group: ") if swapped else words) in bad.reason
     assert isinstance(good, Recipient)
 
 

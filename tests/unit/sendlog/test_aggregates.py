@@ -185,7 +185,10 @@ def test_an_unknown_campaign_is_told_with_those_that_are_known(path: Path) -> No
     """A campaign that the log does not contain is refused with the names of those that it contains."""
     with opened(path) as log:
         enlist(log, people(1))
-    with pytest.raises(SendLogUnusableError, match=r"knows no campaign 'other' \(it knows: trial\); run it first"):
+    with pytest.raises(
+        SendLogUnusableError,
+        match=r"does not contain the campaign 'other' \(it contains: trial\); run the campaign first",
+    ):
         looked_back(path, "other")
 
 

@@ -72,7 +72,7 @@ def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     for attempt in (lambda: open_for_writing(path), lambda: held(path).__enter__()):
         with pytest.raises(SendLogUnusableError, match=r"folder .*nowhere.* does not exist.*CAMPAIGN_LOG"):
             attempt()
-    with pytest.raises(SendLogUnusableError, match="no send log"):
+    with pytest.raises(SendLogUnusableError, match=r"send log .* does not exist yet"):
         LogReader(path)
     assert not path.parent.exists()
 
@@ -136,9 +136,9 @@ def look_into(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.write_bytes(b"to do: write a send log\n" * 100), "is not a send log; it was left as it is"),
+        (lambda path: path.write_bytes(b"to do: write a send log\n" * 100), "is not a send log and was not changed"),
         (lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000), "send log"),
-        (another_database, "is not a send log; it was left as it is"),
+        (another_database, "is not a send log and was not changed"),
         (newer_log, "newer version of campaign"),
         (torn_log, "is damaged"),
         (short_log, "is damaged"),
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
 
 def test_one_log_has_one_runner(path: Path) -> None:
     """While one run holds the log's lock a second run is refused, and afterwards it is accepted."""
-    with held(path), pytest.raises(LogHeldError, match="another run holds the send log"), held(path):
+    with held(path), pytest.raises(LogHeldError, match="another run uses the send log"), held(path):
         pass
     with held(path):
         pass
@@ -231,7 +231,7 @@ def test_a_lock_that_was_taken_away_holds_nothing(path: Path, monkeypatch: pytes
 
 def test_there_is_nothing_to_read_yet(path: Path) -> None:
     """Reading a log that does not exist fails with the command that creates it, and creates nothing."""
-    with pytest.raises(SendLogUnusableError, match=r"no send log .* yet; `campaign run FILE`"):
+    with pytest.raises(SendLogUnusableError, match=r"send log .* does not exist yet; `campaign run FILE`"):
         LogReader(path)
     assert not path.exists()
 

@@ -174,9 +174,9 @@ def test_what_one_write_asks_for_is_written_together_or_not_at_all(path: Path) -
             await writer.row("a")
             await writer.writer.write({"row": {"text": "b"}, "change": {"before": "a", "after": "c"}})
             assert sorted(writer.kept) == ["b", "c"]
-            with pytest.raises(SendLogError, match=r"not in the state in which this run left them \(change\)"):
+            with pytest.raises(SendLogError, match=r"rows are not in the expected state \(change\)"):
                 await writer.writer.write({"row": {"text": "d"}, "change": {"before": "nothing", "after": "e"}})
-            with pytest.raises(SendLogError, match=r"left them \(change\)"):
+            with pytest.raises(SendLogError, match=r"expected state \(change\)"):
                 await writer.row("f")
             assert sorted(writer.kept) == ["b", "c"]
 
@@ -238,9 +238,9 @@ def test_a_failure_reaches_everybody_and_lasts(path: Path) -> None:
             results = await asyncio.gather(*shared, return_exceptions=True)
             assert [type(result) for result in results] == [SendLogError] * 3
             assert "nothing more was sent" in str(results[0])
-            with pytest.raises(SendLogError, match="cannot be written any longer"):
+            with pytest.raises(SendLogError, match="can no longer be written"):
                 await writer.note("three")
-            with pytest.raises(SendLogError, match="cannot be written any longer"):
+            with pytest.raises(SendLogError, match="can no longer be written"):
                 await writer.writer.submit(lambda _: "not to be trusted")
             assert writer.kept == ["before"]
 
@@ -308,7 +308,9 @@ def test_a_full_disk_stops_the_run(path: Path) -> None:
                 results = await issue_all(log, others)
             assert all(isinstance(result, SendLogError) for result in results)
             # space is free again, but this run's view of the log may be wrong
-            with pytest.raises(SendLogError, match="Free the disk or mend the log, then run the same command again"):
+            with pytest.raises(
+                SendLogError, match="Free disk space or repair the log, then run the same command again"
+            ):
                 await log.settle(one, Outcome(Status.QUEUED))
             with pytest.raises(SendLogError):
                 await log.claim(1, lane)

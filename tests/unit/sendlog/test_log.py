@@ -182,7 +182,7 @@ def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: s
     async def work(deliveries: list[Delivery]) -> None:
         row = await bring(log, deliveries[0], state)
         before = table(path, "SELECT * FROM delivery"), history(path), table(path, "SELECT * FROM revocation")
-        with pytest.raises(SendLogError, match="not in the state"):
+        with pytest.raises(SendLogError, match="not in the expected state"):
             await STEPS[step][1](log, row)
         with pytest.raises(SendLogError):
             await log.claim(1, QueueCursor())

@@ -257,7 +257,7 @@ def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
     with closing(LogReader(path)) as reader:
         assert reader.summary("survey", now=START).recipients == 0
         assert reader.reasons("survey") == []
-        with pytest.raises(SendLogUnusableError, match=r"no campaign 'survey' \(it knows: trial\)"):
+        with pytest.raises(SendLogUnusableError, match=r"the campaign 'survey' \(it contains: trial\)"):
             list(reader.recipients("survey"))
 
 

@@ -29,7 +29,7 @@ ROWS = (
         ),
     ),
     Row(
-        "the connection is lost before 354 or amid the message",
+        "the connection is lost before 354 or during the message",
         "the row goes back to the queue and is tried again; in the end there is one copy",
         (
             "e2e/faults/test_mail_server.py::test_a_connection_lost_before_the_dot_is_a_plain_retry",

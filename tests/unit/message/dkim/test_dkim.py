@@ -235,7 +235,7 @@ def test_a_fault_of_the_key_reaches_whoever_waits(keys: dict[str, SigningKey], k
 @pytest.mark.parametrize("message", [b"", b"From: a@acme.example\r\n", b"To: a@acme.example\r\n\r\nbody\r\n"])
 def test_what_is_no_message_is_not_signed(keys: dict[str, SigningKey], message: bytes) -> None:
     """A message without From, or without an end of its headers, is not signed."""
-    with pytest.raises(ValueError, match="not a whole message"):
+    with pytest.raises(ValueError, match="not a complete message"):
         sign(keys["ed25519"], message)
 
 
@@ -244,11 +244,11 @@ def test_what_is_no_message_is_not_signed(keys: dict[str, SigningKey], message: 
     [
         ("missing", "does not exist; correct the path, or make a key with: openssl genpkey"),
         ("folder", "cannot be read (Is a directory)"),
-        ("text", "holds no private key in PEM form"),
-        ("public", "holds no private key in PEM form"),
+        ("text", "contains no private key in PEM form"),
+        ("public", "contains no private key in PEM form"),
         ("encrypted", "is encrypted"),
         ("ec", "neither RSA nor Ed25519"),
-        ("rsa512", "RSA key of 512 bits, and 1024 are the least"),
+        ("rsa512", "RSA key of 512 bits, but RFC 8301 requires at least 1024"),
     ],
 )
 def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, kind: str, words: str) -> None:
@@ -270,7 +270,9 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, kind: str, words: str
     assert refused.value.__context__ is None
 
 
-@pytest.mark.parametrize(("kind", "words"), [("rsa1024", "2048 are advised"), ("rsa2048", None), ("ed25519", None)])
+@pytest.mark.parametrize(
+    ("kind", "words"), [("rsa1024", "RFC 8301 advises at least 2048"), ("rsa2048", None), ("ed25519", None)]
+)
 def test_a_weak_key_is_doubted(keys: dict[str, SigningKey], kind: str, words: str | None) -> None:
     """An RSA key below 2048 bits signs, and gives a warning."""
     doubt = keys[kind].doubt

@@ -135,7 +135,7 @@ def test_mailboxes_are_written_as_rfc_5322_wants(text: str, field: bytes) -> Non
 )
 def test_what_is_not_one_mailbox_is_refused(text: str) -> None:
     """Only a single mailbox with a plain address is accepted as sender."""
-    with pytest.raises(ValueError, match="not one mailbox"):
+    with pytest.raises(ValueError, match="not exactly one mailbox"):
         headers.mailbox("From", text)
 
 

@@ -48,14 +48,14 @@ def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight
 )
 def test_the_header_block_holds_exactly_what_was_meant(subject: str) -> None:
     """A subject with a line break is refused, because the filled header block is checked as a whole."""
-    with pytest.raises(TemplateError, match="would not be exactly those that were meant"):
+    with pytest.raises(TemplateError, match="would not be exactly the intended ones"):
         fill(subject=subject)
 
 
 @pytest.mark.parametrize("list_id", ["<a.example>\r\nBcc: evil@example.com", "", "a\n b", "<a.example>\r\n\r\nbody"])
 def test_the_headers_that_never_vary_are_looked_at_once(list_id: str) -> None:
     """A constant header that would add another header is refused when the MIME template is made."""
-    with pytest.raises(ValueError, match="does not make one header"):
+    with pytest.raises(ValueError, match="does not result in exactly one header"):
         MimeTemplate(sender="hello@acme.example", reply_to=None, list_id=list_id, boundary="=_1")
 
 
