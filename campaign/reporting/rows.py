@@ -67,7 +67,7 @@ class CampaignRows:
             message = sample_message(MessageTemplate.load(definition), found, definition)
         except CampaignError as error:
             return Row(number, found.email, where, None, str(error), _columns(found), last=last)
-        note = "They hold a dummy token, which signs nobody in." if definition.link else ""
+        note = "They contain a dummy token that cannot be used to sign in." if definition.link else ""
         return Row(number, found.email, where, message.data, columns=_columns(found), note=note, last=last)
 
     def find(self, address: str, *, after: int, exact: bool = False) -> int | str:
