@@ -77,7 +77,7 @@ def test_a_run_in_a_thread_tells_its_observer_and_the_log(caplog: pytest.LogCapt
 
 def test_an_error_is_one_of_the_program(clone: Path) -> None:
     """A wrong campaign file raises the error that the command line tells."""
-    with pytest.raises(campaign.CampaignError, match="there is no such campaign file"):
+    with pytest.raises(campaign.CampaignError, match="this campaign file does not exist"):
         campaign.check(clone / "nothing.toml")
-    with pytest.raises(campaign.CampaignError, match="there is no such campaign file"):
+    with pytest.raises(campaign.CampaignError, match="this campaign file does not exist"):
         asyncio.run(campaign.run(clone / "nothing.toml"))
