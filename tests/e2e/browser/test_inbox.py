@@ -238,8 +238,17 @@ def test_mail_arrives_while_one_looks(tmp_path: Path, clerk_js: dict[str, Path],
     page.get_by_text("The sandbox has stopped").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1000, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "dark"),
+        (1280, "light"),
+        pytest.param(1000, "light", marks=pytest.mark.long),
+        pytest.param(320, "light", marks=pytest.mark.long),
+        pytest.param(1000, "dark", marks=pytest.mark.long),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_it_can_be_read_everywhere(inbox: Served, visit: Visit, scheme: str, width: int) -> None:
     """At widths from phone to desktop nothing is cut off, and all text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
     context = visit(color_scheme=scheme, viewport={"width": width, "height": 800})

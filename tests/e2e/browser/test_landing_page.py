@@ -266,8 +266,15 @@ def test_the_redirect_follows(arrive: Arrive, api: FrontendApi) -> None:
     visitor.page.wait_for_url(f"{api.url}/cart?from=mail")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "dark"),
+        (1280, "light"),
+        pytest.param(320, "light", marks=pytest.mark.long),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_it_can_be_read_everywhere(arrive: Arrive, api: FrontendApi, scheme: str, width: int) -> None:
     """At widths from phone to desktop nothing is cut off, and all text has the contrast of WCAG 2.2 AA (4.5 to 1)."""
     visitor = arrive(api, color_scheme=scheme, viewport={"width": width, "height": 700})

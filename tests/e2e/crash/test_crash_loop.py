@@ -20,12 +20,12 @@ def test_the_promise_holds_under_faults_and_kills(
     seed: int, messages: str | None, freezes: int, tmp_path: Path
 ) -> None:
     """A run that is killed repeatedly, and suspended once, at faulty servers keeps every invariant."""
-    scenario = Scenario(recipients=300, seed=seed, messages=messages)
+    scenario = Scenario(recipients=200, seed=seed, messages=messages)
     loop = Loop(scenario, kills=5, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
     verdict = loop.run()
     assert verdict.holds, verdict.table()
     assert (loop.killed, loop.frozen) == (5, freezes)
-    assert verdict.states["sent"] > 220
+    assert verdict.states["sent"] > 140
 
 
 def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
@@ -35,4 +35,4 @@ def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
     verdict = loop.run()
     assert verdict.holds, verdict.table()
     assert loop.killed == 4
-    assert verdict.states["sent"] > 220
+    assert verdict.states["sent"] > 140

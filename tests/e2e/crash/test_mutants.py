@@ -50,6 +50,7 @@ def short(folder: Path, *command: str) -> Loop:
     return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", AT_ONCE)
 def test_a_mutant_is_caught_at_once(mutant: str, tmp_path: Path) -> None:
     """Twelve recipients, two lost replies and two refusals are enough to reveal a broken promise."""
