@@ -13,7 +13,7 @@ CampaignError                     str() is a sentence for the operator
 └── DeliveryError                 one attempt failed; the pipeline catches these
     ├── TransientError            not sent; it may work later
     ├── PermanentError            not sent; it will not work later
-    └── UncertainError            perhaps sent: the server's reply was lost
+    └── UncertainError            may have been sent: the server's reply was lost
 
 The errors that stop a run are not subclasses of `DeliveryError`, so that the handler of a failed attempt cannot catch
 them by accident. Each adapter converts the errors of its library into these.

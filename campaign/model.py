@@ -37,7 +37,7 @@ class Status(StrEnum):
     SENT = "sent"
     #: The message will not be sent: it was refused permanently, or all attempts are used up.
     FAILED = "failed"
-    #: The message was perhaps sent: the server's reply was lost.
+    #: The message may have been sent: the server's reply was lost.
     UNCERTAIN = "uncertain"
     #: The message must not be sent; the row has the reason.
     SKIPPED = "skipped"

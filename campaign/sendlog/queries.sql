@@ -53,13 +53,13 @@ INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL;
 
 -- name: recover_issuing
-UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while a token was being asked for',
+UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while it requested a token',
     token_id = NULL, not_before = 0, updated_at = :now
 WHERE state = 'issuing';
 
 -- name: recover_sending
 UPDATE delivery SET state = 'uncertain', actor = 'recovery',
-    reason = 'the run ended before the server''s reply: perhaps sent', updated_at = :now
+    reason = 'the run ended before the server replied: the message may have been sent', updated_at = :now
 WHERE state = 'sending';
 
 -- name: recover_put_off

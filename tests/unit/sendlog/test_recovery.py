@@ -77,10 +77,10 @@ def crash(path: Path, work: Work, *, after: float = 60.0) -> tuple[Recovered, Se
     ("work", "found", "state", "reason"),
     [
         (nothing, Recovered(0, 0, 0), "queued", ""),
-        (ask, Recovered(1, 0, 0), "queued", "the run ended while a token was being asked for"),
-        (issue, Recovered(0, 1, 0), "queued", "the run ended while a token was being asked for"),
-        (intend, Recovered(0, 0, 1), "uncertain", "the run ended before the server's reply: perhaps sent"),
-        (without_token, Recovered(0, 0, 1), "uncertain", "the run ended before the server's reply: perhaps sent"),
+        (ask, Recovered(1, 0, 0), "queued", "the run ended while it requested a token"),
+        (issue, Recovered(0, 1, 0), "queued", "the run ended while it requested a token"),
+        (intend, Recovered(0, 0, 1), "uncertain", "the run ended before the server replied: the message may have been sent"),
+        (without_token, Recovered(0, 0, 1), "uncertain", "the run ended before the server replied: the message may have been sent"),
     ],
     ids=["claimed", "asked for a token", "token known", "intent durable", "intent without a token"],
 )
