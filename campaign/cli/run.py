@@ -15,6 +15,7 @@ from campaign.cli.group import (
     RECIPIENTS,
     SANDBOX,
     UNFINISHED,
+    WRONG_INPUT,
     as_typed,
     awaited,
     commands,
@@ -75,11 +76,14 @@ def run(
         report.finished(result, reasons, command=command, run=again)
     finally:
         reader.close()
+    code = _exit_code(result)
+    if code == WRONG_INPUT:
+        click.echo(f"No row of {definition.recipients.file} can be mailed; the table says why.")
     if browser and not result.interrupted:
         from campaign.cli.inbox import serve_again  # noqa: PLC0415
 
         awaited(serve_again(settings, say=click.echo))
-    raise SystemExit(_exit_code(result))
+    raise SystemExit(code)
 
 
 def _exit_code(result: Result) -> int:
@@ -87,6 +91,8 @@ def _exit_code(result: Result) -> int:
 
     if result.interrupted:
         return INTERRUPTED
-    here = result.summary.here
+    here = {status for status, number in result.summary.here.items() if number}
+    if here == {Status.SKIPPED}:
+        return WRONG_INPUT
     unfinished = set(Status) - {Status.SENT, Status.SKIPPED}
-    return UNFINISHED if any(here.get(status) for status in unfinished) else DONE
+    return UNFINISHED if here & unfinished else DONE

@@ -295,3 +295,20 @@ def test_a_run_asks_before_it_sends_for_real(answer: str, sent: int, tmp_path: P
         assert len(env.accepted) == len(env.tokens) == sent
         assert process.returncode == (0 if sent else 130)
         assert ("Nothing was sent." in said) == (not sent)
+
+
+@pytest.mark.parametrize("why", ["no valid row", "no user at Clerk"])
+def test_a_run_that_can_mail_nobody_ends_as_wrong_input(why: str, tmp_path: Path) -> None:
+    """If every row of the CSV is skipped, the run exits with 2, says so and shows the reasons, each time."""
+    people = [{"user_id": f"user_{n}", "email": f"u{n}@d0.example", "first_name": "A"} for n in range(3)]
+    clerk = ClerkScript(users=Users(unknown=("user_*",)))
+    if why == "no valid row":
+        people = [row | {"email": "nobody"} for row in people]
+    with environment(tmp_path, people, clerk=clerk) as env:
+        for _ in range(2):
+            done = env.work.run()
+            assert (done.returncode, done.stderr) == (2, "")
+            assert "No row of people.csv can be mailed; the table says why." in done.stdout
+            assert ("Clerk has no user" if why == "no user at Clerk" else "cannot be mailed") in done.stdout
+        assert not env.accepted
+        assert not env.tokens

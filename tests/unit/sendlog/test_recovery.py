@@ -26,6 +26,8 @@ from support.sendlog_helpers import (
     working,
 )
 
+MAYBE_SENT = "the run ended before the server replied: the message may have been sent"
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
@@ -79,8 +81,8 @@ def crash(path: Path, work: Work, *, after: float = 60.0) -> tuple[Recovered, Se
         (nothing, Recovered(0, 0, 0), "queued", ""),
         (ask, Recovered(1, 0, 0), "queued", "the run ended while it requested a token"),
         (issue, Recovered(0, 1, 0), "queued", "the run ended while it requested a token"),
-        (intend, Recovered(0, 0, 1), "uncertain", "the run ended before the server replied: the message may have been sent"),
-        (without_token, Recovered(0, 0, 1), "uncertain", "the run ended before the server replied: the message may have been sent"),
+        (intend, Recovered(0, 0, 1), "uncertain", MAYBE_SENT),
+        (without_token, Recovered(0, 0, 1), "uncertain", MAYBE_SENT),
     ],
     ids=["claimed", "asked for a token", "token known", "intent durable", "intent without a token"],
 )
