@@ -60,7 +60,7 @@ def test_retry_can_take_up_the_skipped(tmp_path: Path) -> None:
     """`retry --state skipped` requeues recipients whose user Clerk did not know then."""
     clerk = ClerkScript(faults=(Fault("users", Answer(200, [], content_type="application/json"), times=1),))
     with environment(tmp_path, clerk=clerk) as env:
-        assert env.work.run().returncode == 0
+        assert env.work.run().returncode == 2
         assert env.work.status()["skipped"] == 3
         assert not env.tokens
         assert env.work.campaign("retry", "campaign.toml", "--state", "skipped").returncode == 0

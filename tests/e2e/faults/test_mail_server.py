@@ -234,11 +234,9 @@ def test_a_message_that_is_too_large(tmp_path: Path) -> None:
 def test_a_connection_lost_before_the_dot_is_a_plain_retry(action: Action, tmp_path: Path) -> None:
     """If the server closes at RCPT, at DATA or during the message, no row becomes uncertain."""
     faults = tuple(Fault(at, action, every=5, times=3) for at in ("rcpt", "data", "body"))
-    # at a fast server body and dot may leave in one write, and the message would then be uncertain
-    slow = Fault("dot", Delay(0.03))
-    with environment(
-        tmp_path, 30, smtp=SmtpScript(faults=(*faults, slow)), more=LIMITS.replace("300ms", "100ms")
-    ) as env:
+    # the dot waits for its permit, so that the server closes before it and not after it
+    limits = LIMITS.replace("300ms", "100ms").replace("[limits]", '[limits]\nmessages = "12/second"')
+    with environment(tmp_path, 30, smtp=SmtpScript(faults=faults), more=limits) as env:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (0, "")
         verdict = env.verdict(connections=4, first_delay=0.1)
