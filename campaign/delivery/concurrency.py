@@ -22,7 +22,7 @@ _QUEUEING_FACTOR = 4.0
 _HEADROOM = 1.5
 
 
-class Latency:
+class LatencyEstimate:
     """A running mean of how long something takes, in seconds."""
 
     def __init__(self, guess: float = _INITIAL_LATENCY_S) -> None:
@@ -56,9 +56,9 @@ class Concurrency:
         self._connections = connections
         self._with_token = with_token
         #: How long a token takes.
-        self.token = Latency()
+        self.token = LatencyEstimate()
         #: How long a message takes on its connection, without the wait for its permit and its intent.
-        self.transaction = Latency()
+        self.transaction = LatencyEstimate()
 
     @property
     def max_token_calls(self) -> int:

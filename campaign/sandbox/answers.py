@@ -1,4 +1,4 @@
-"""Build responses in the form of Clerk's APIs: `answer` for JSON, `Refusal` for errors with Clerk's codes."""
+"""Build responses in the form of Clerk's APIs: `answer` for JSON, `ApiError` for errors with Clerk's codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the program
+class ApiError(Exception):
     """An error response of the API; an endpoint raises it to refuse a request.
 
     Attributes:
@@ -65,21 +65,21 @@ def answer(content: object, *, status: int = 200, headers: Mapping[str, str] | N
     return Response(body, status, headers, media_type="application/json")
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> ApiError:
     """Return the 404 for an id or path that does not exist; `what` is a sentence about it."""
-    return Refusal(404, "resource_not_found", "not found", long_message=what)
+    return ApiError(404, "resource_not_found", "not found", long_message=what)
 
 
-def missing(param: str) -> Refusal:
+def missing(param: str) -> ApiError:
     """Return the 422 for a request without a required parameter."""
-    return Refusal(422, "form_param_missing", "is missing", long_message=f"{param} must be included.", param=param)
+    return ApiError(422, "form_param_missing", "is missing", long_message=f"{param} must be included.", param=param)
 
 
-def invalid(param: str, why: str) -> Refusal:
+def invalid(param: str, why: str) -> ApiError:
     """Return the 422 for an invalid parameter value; `why` completes a sentence that starts with its name."""
-    return Refusal(422, "form_param_value_invalid", "is invalid", long_message=f"{param} {why}.", param=param)
+    return ApiError(422, "form_param_value_invalid", "is invalid", long_message=f"{param} {why}.", param=param)
 
 
-def malformed(param: str, why: str) -> Refusal:
+def malformed(param: str, why: str) -> ApiError:
     """Return the 422 for a parameter in the wrong format; `why` completes a sentence that starts with its name."""
-    return Refusal(422, "form_param_format_invalid", "is invalid", long_message=f"{param} {why}.", param=param)
+    return ApiError(422, "form_param_format_invalid", "is invalid", long_message=f"{param} {why}.", param=param)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 
-from campaign.sandbox.answers import Refusal
+from campaign.sandbox.answers import ApiError
 from campaign.sandbox.backend import Backend
 from campaign.sandbox.backend_tokens import token_routes
 from campaign.sandbox.backend_users import user_routes
@@ -45,7 +45,7 @@ def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] =
 
 async def _failed(_: Request, error: Exception) -> Response:
     message = f"The sandbox's state cannot be read or written: {error}."
-    return Refusal(500, "internal_clerk_error", "Oops, an unexpected error occurred", long_message=message).answer()
+    return ApiError(500, "internal_clerk_error", "Oops, an unexpected error occurred", long_message=message).answer()
 
 
 class LoopbackOnly:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from campaign.sandbox.answers import Refusal, answer, invalid, malformed, not_found
-from campaign.sandbox.limits import Limit
+from campaign.sandbox.answers import ApiError, answer, invalid, malformed, not_found
+from campaign.sandbox.limits import ClerkLimit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ class Backend:
 
     def __init__(self, state: State, *, limited: bool) -> None:
         self.state = state
-        self._limit = Limit(*_CLERKS_LIMIT) if limited else None
+        self._limit = ClerkLimit(*_CLERKS_LIMIT) if limited else None
 
     def route(self, method: str, path: str, endpoint: Endpoint) -> Route:
         """Return the route of an endpoint, behind the check of key and rate limit."""
@@ -49,7 +49,7 @@ class Backend:
             try:
                 self._admit(request)
                 return await endpoint(request)
-            except Refusal as refusal:
+            except ApiError as refusal:
                 return refusal.answer()
 
         return Route(path, guarded, methods=[method], name=f"{method} {path}")
@@ -72,14 +72,14 @@ class Backend:
     def _admit(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key or " " in key:
-            raise Refusal(
+            raise ApiError(
                 401,
                 "authorization_header_format_invalid",
                 "Invalid Authorization header format",
                 long_message="Invalid Authorization header format. Must be 'Bearer <YOUR_API_KEY>'.",
             )
         if not hmac.compare_digest(key.encode(), self.state.keys.secret.encode()):
-            raise Refusal(
+            raise ApiError(
                 401,
                 "clerk_key_invalid",
                 "The provided Clerk Secret Key is invalid",
@@ -102,7 +102,7 @@ async def body_of(request: Request, *, known: frozenset[str]) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Refusal(
+        raise ApiError(
             400,
             "request_body_invalid",
             "Request body invalid",
@@ -110,7 +110,7 @@ async def body_of(request: Request, *, known: frozenset[str]) -> dict[str, Any]:
         )
     for name in body:
         if name not in known:
-            raise Refusal(
+            raise ApiError(
                 422,
                 "form_param_unknown",
                 "is unknown",

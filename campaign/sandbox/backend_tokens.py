@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from campaign.sandbox.answers import Refusal, answer, invalid, malformed, missing, not_found
+from campaign.sandbox.answers import ApiError, answer, invalid, malformed, missing, not_found
 from campaign.sandbox.backend import body_of
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from campaign.sandbox.backend import Backend
-    from campaign.sandbox.tokens import SignInToken
+    from campaign.sandbox.tokens import StoredToken
 
 #: Clerk's default, 30 days.
 _DEFAULT_EXPIRY_S = 2_592_000
@@ -45,7 +45,7 @@ def token_routes(backend: Backend) -> list[Route]:
         revoked = tokens.revoke(token_id)
         token = tokens.get(token_id)
         if not revoked or token is None:
-            raise Refusal(
+            raise ApiError(
                 400,
                 "sign_in_token_cannot_be_revoked_code",
                 "Sign in token cannot be revoked",
@@ -74,7 +74,7 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
     return user_id, seconds
 
 
-def token_object(token: SignInToken) -> dict[str, Any]:
+def token_object(token: StoredToken) -> dict[str, Any]:
     """Return a token as Clerk's API shows it after creation: without the JWT."""
     return {
         "object": "sign_in_token",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from campaign.sandbox.answers import Refusal, answer, invalid, malformed, not_found
+from campaign.sandbox.answers import ApiError, answer, invalid, malformed, not_found
 from campaign.sandbox.backend import body_of, page_of
 from campaign.sandbox.fates import fate_of
 
@@ -82,7 +82,7 @@ def user_routes(backend: Backend) -> list[Route]:
         addresses = _addresses(body)
         user = users.create(addresses, {name: body[name] for name in _PROFILE & body.keys() if body[name] is not None})
         if user is None:
-            raise Refusal(
+            raise ApiError(
                 422,
                 "form_identifier_exists",
                 "That email address is taken. Please try another.",
@@ -111,7 +111,7 @@ def _named(request: Request) -> dict[str, list[str]]:
 def _addresses(body: dict[str, Any]) -> list[str]:
     addresses = body.get("email_address")
     if not addresses:
-        raise Refusal(
+        raise ApiError(
             422,
             "form_data_missing",
             "missing data",

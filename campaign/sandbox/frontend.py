@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
 
-from campaign.sandbox.answers import Refusal, answer, not_found
+from campaign.sandbox.answers import ApiError, answer, not_found
 from campaign.sandbox.frontend_objects import Shown
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Frontend:
         async def guarded(request: Request) -> Response:
             try:
                 return await endpoint(request)
-            except Refusal as refusal:
+            except ApiError as refusal:
                 return refusal.answer()
 
         return Route(path, guarded, methods=[method], name=f"{method} {path}")
@@ -89,7 +89,7 @@ class Frontend:
         """
         browser_id = request.query_params.get("__clerk_db_jwt", "")
         if not self.state.sessions.knows(browser_id):
-            raise Refusal(
+            raise ApiError(
                 401,
                 "dev_browser_unauthenticated",
                 "Browser unauthenticated",
@@ -120,7 +120,7 @@ class Frontend:
         target = request.query_params.get("redirect_url", "")
         parts = urlsplit(target)
         if parts.scheme not in {"http", "https"} or not _is_loopback(parts.hostname or ""):
-            raise Refusal(
+            raise ApiError(
                 400,
                 "redirect_url_mismatch",
                 "Invalid URL",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.answers import Refusal, answer, invalid, missing, not_found
+from campaign.sandbox.answers import ApiError, answer, invalid, missing, not_found
 from campaign.sandbox.frontend import form_of
-from campaign.sandbox.limits import Limit
+from campaign.sandbox.limits import ClerkLimit
 from campaign.sandbox.tokens import TokenStatus
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.frontend import Frontend
     from campaign.sandbox.sessions import Session
     from campaign.sandbox.state import State
-    from campaign.sandbox.tokens import SignInToken
+    from campaign.sandbox.tokens import StoredToken
 
 #: Clerk's documented limit on sign-ins per IP address: number, and seconds. All requests come from this machine.
 _CLERKS_LIMIT = (5, 10)
@@ -26,7 +26,7 @@ _CLERKS_LIMIT = (5, 10)
 def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
     """Return the routes of `/v1/client`."""
     state = frontend.state
-    limit = Limit(*_CLERKS_LIMIT) if limited else None
+    limit = ClerkLimit(*_CLERKS_LIMIT) if limited else None
 
     async def client(request: Request) -> Response:
         shown = frontend.shown_to(request)
@@ -38,7 +38,7 @@ def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
         browser_id = frontend.browser_of(request)
         if state.sessions.active(browser_id) is not None:
             # Refuse before redeeming, so that the ticket stays unused.
-            raise Refusal(
+            raise ApiError(
                 400,
                 "session_exists",
                 "Session already exists",
@@ -98,9 +98,9 @@ def redeem(state: State, ticket: str) -> str:
     _check(token)
     user = state.users.get(token.user_id)
     if user is not None and user.banned:
-        raise Refusal(403, "user_banned", "User is banned", long_message="This user is banned.")
+        raise ApiError(403, "user_banned", "User is banned", long_message="This user is banned.")
     if user is not None and user.locked:
-        raise Refusal(
+        raise ApiError(
             403,
             "user_locked",
             "Account locked",
@@ -113,7 +113,7 @@ def redeem(state: State, ticket: str) -> str:
     return token.user_id
 
 
-def _check(token: SignInToken) -> None:
+def _check(token: StoredToken) -> None:
     if token.status is TokenStatus.ACCEPTED:
         raise _refused(
             "sign_in_token_already_used_code",
@@ -125,8 +125,8 @@ def _check(token: SignInToken) -> None:
         raise _refused("ticket_expired_code", "This ticket has expired.")
 
 
-def _refused(code: str, message: str) -> Refusal:
-    return Refusal(400, code, message)
+def _refused(code: str, message: str) -> ApiError:
+    return ApiError(400, code, message)
 
 
 def _ticket_of(form: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Apply Clerk's rate limits: at most n requests per window, then 429 until the window ends: `Limit`."""
+"""Apply Clerk's rate limits: at most n requests per window, then 429 until the window ends: `ClerkLimit`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.answers import Refusal
+from campaign.sandbox.answers import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Limit:
+class ClerkLimit:
     """A limit of `count` requests per window of `seconds`; the first request after a window opens the next one."""
 
     def __init__(self, count: int, seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class Limit:
         if moment >= self._ends:
             self._ends, self._left = moment + self._seconds, self._count
         if not self._left:
-            raise Refusal(
+            raise ApiError(
                 429,
                 "too_many_requests",
                 "Too many requests",

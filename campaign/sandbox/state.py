@@ -10,7 +10,7 @@ from campaign.sandbox.folder import keep_out_of_git, private_folder
 from campaign.sandbox.keys import Keys
 from campaign.sandbox.mailbox import Mailbox
 from campaign.sandbox.sessions import Sessions
-from campaign.sandbox.tokens import Tokens
+from campaign.sandbox.tokens import TokenStore
 from campaign.sandbox.users import Users
 from campaign.sandbox.waitlist import Waitlist
 
@@ -38,7 +38,7 @@ class State:
         try:
             self.keys = Keys(self._database)
             self.users = Users(self._database)
-            self.tokens = Tokens(self._database, self.keys)
+            self.tokens = TokenStore(self._database, self.keys)
             self.sessions = Sessions(self._database)
             self.waitlist = Waitlist(self._database)
             self.mailbox = Mailbox(folder / "mail", self._database)

@@ -1,4 +1,4 @@
-"""Store sign-in tokens and their status in the database: `Tokens`. Their JSON: `backend_tokens.py`."""
+"""Store sign-in tokens and their status in the database: `TokenStore`. Their JSON: `backend_tokens.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TokenStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SignInToken:
+class StoredToken:
     """Clerk's record of a sign-in token, without the JWT itself; instants are milliseconds since the epoch."""
 
     id: str
@@ -43,17 +43,17 @@ class SignInToken:
         return self.status is TokenStatus.PENDING and self.expires_at <= now()
 
 
-class Tokens:
+class TokenStore:
     """Clerk's sign-in tokens. Every change is one transaction: of concurrent redemptions only one succeeds."""
 
     def __init__(self, database: Database, keys: Keys) -> None:
         self._database = database
         self._keys = keys
 
-    def create(self, user_id: str, *, seconds: int) -> tuple[SignInToken, str] | None:
+    def create(self, user_id: str, *, seconds: int) -> tuple[StoredToken, str] | None:
         """Return a new token that expires after `seconds`, and its JWT; None if there is no such user."""
         moment = now()
-        token = SignInToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
+        token = StoredToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)).fetchone() is None:
                 return None
@@ -79,12 +79,12 @@ class Tokens:
             return None
         return str(claims.get("sid"))
 
-    def get(self, token_id: str) -> SignInToken | None:
+    def get(self, token_id: str) -> StoredToken | None:
         """Return the token with this id."""
         row = self._database.one("SELECT * FROM sign_in_tokens WHERE id = ?", token_id)
         return None if row is None else _token(row)
 
-    def find(self, *, user_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[SignInToken]:
+    def find(self, *, user_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[StoredToken]:
         """Return tokens, newest first, optionally only those of one user."""
         return [
             _token(row)
@@ -124,8 +124,8 @@ class Tokens:
             return connection.execute(sql, values).rowcount == 1
 
 
-def _token(row: sqlite3.Row) -> SignInToken:
-    return SignInToken(
+def _token(row: sqlite3.Row) -> StoredToken:
+    return StoredToken(
         row["id"],
         row["user_id"],
         TokenStatus(row["status"]),

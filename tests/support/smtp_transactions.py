@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
 from campaign.config.smtp_url import parse_smtp_url
-from campaign.delivery.concurrency import Latency
+from campaign.delivery.concurrency import LatencyEstimate
 from campaign.errors import CampaignError, TransientError
 from campaign.model import Receipt
 from campaign.smtp import Connector, Envelope, Pool, Timeouts
@@ -94,7 +94,7 @@ class Post:
     def __init__(
         self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
     ) -> None:
-        self.transaction = Latency()
+        self.transaction = LatencyEstimate()
         self.pool = Pool(
             connector(server, url=url),
             limit=limit,

@@ -320,3 +320,13 @@ def test_no_constructor_takes_more_than_eight_parameters() -> None:
                 if len(taken) > 9:
                     wrong.append(f"{shown(path)}:{node.lineno} takes {len(taken) - 1}")
     assert wrong == []
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A class's name stands for one thing in the whole package."""
+    places: dict[str, list[str]] = {}
+    for path in sources():
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(shown(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

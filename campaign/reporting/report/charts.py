@@ -14,7 +14,7 @@ from campaign.reporting.report.units import lasting, rate, share
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from campaign.reporting.report.latency import Latency
+    from campaign.reporting.report.latency import LatencyFigures
     from campaign.reporting.report.timeline import Timeline
 
 #: Heights of the plots (pixels).
@@ -105,7 +105,7 @@ def stacked_rate_chart(
     return shapes.chart(labels, parts, _TALL, lines=1 + bool(axis.days), what=f"{what} a {unit.name} over time")
 
 
-def latency_chart(time: Timeline, latency: Latency, *, look: str, what: str) -> Markup:
+def latency_chart(time: Timeline, latency: LatencyFigures, *, look: str, what: str) -> Markup:
     """Return a chart of the median and the 95th percentile over time, on a logarithmic axis."""
     middle, most = latency.by_slot(0.5), latency.by_slot(0.95)
     lowest, highest = at_least_a_decade(min(middle.values()), max(most.values()))
@@ -128,7 +128,7 @@ def latency_chart(time: Timeline, latency: Latency, *, look: str, what: str) -> 
     return shapes.chart(labels, parts, _LOW, lines=1 + bool(axis.days), what=what)
 
 
-def histogram(latency: Latency, *, look: str, what: str) -> Markup:
+def histogram(latency: LatencyFigures, *, look: str, what: str) -> Markup:
     """Return a histogram of a service's latencies on a logarithmic time axis, with the median."""
     bins = latency.bins()
     lowest, highest = at_least_a_decade(bins[0][0], bins[-1][1])

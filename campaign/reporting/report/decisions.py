@@ -24,7 +24,7 @@ PEOPLE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class NextCommand:
     """A command for the operator to type."""
 
     does: str
@@ -41,7 +41,7 @@ class Decision:
     #: Includes the number: `41 mails perhaps arrived`.
     title: str
     text: str
-    commands: tuple[Command, ...] = ()
+    commands: tuple[NextCommand, ...] = ()
     #: The most frequent reasons with their counts, and how many other reasons there are.
     reasons: tuple[tuple[str, int], ...] = ()
     other_reasons: int = 0
@@ -65,7 +65,7 @@ class Decisions:
         self._with_links = figures.tokens is not None
         self._alarming = figures.tokens.alarming if figures.tokens else 0
         self._command = command
-        self._run = Command("Go on", f"campaign run {command}")
+        self._run = NextCommand("Go on", f"campaign run {command}")
         self._with_addresses = with_addresses
         self._reasons: Mapping[Status, Counter[str]] = counted(
             (state, masked(reason, whose)) for state, reason, whose in log.explanations()
@@ -78,7 +78,9 @@ class Decisions:
     def not_mailed(self) -> Decision | None:
         """Return the skipped rows and the reasons; None if no row was skipped."""
         skipped = self._summary[Status.SKIPPED]
-        again = Command("Queue them again after you fix the cause", f"campaign retry {self._command} --state skipped")
+        again = NextCommand(
+            "Queue them again after you fix the cause", f"campaign retry {self._command} --state skipped"
+        )
         return (
             self._of(
                 Status.SKIPPED,
@@ -107,8 +109,8 @@ class Decisions:
             perhaps,
             f"{number(perhaps, 'mail')} uncertain",
             "They may have been sent: the mail server's reply was lost, so it is not known whether they arrived.",
-            Command("Mark them as sent", f"campaign resolve {file} --keep"),
-            Command(
+            NextCommand("Mark them as sent", f"campaign resolve {file} --keep"),
+            NextCommand(
                 "Or revoke their links and queue them again" if self._with_links else "Or queue them again",
                 f"campaign resolve {file} --resend",
             ),
@@ -118,7 +120,7 @@ class Decisions:
             failed,
             f"{number(failed, 'mail')} failed",
             "Refused permanently, or no attempts left." + (" Their links are revoked." if self._with_links else ""),
-            Command("Queue them again after you fix the cause", f"campaign retry {file}"),
+            NextCommand("Queue them again after you fix the cause", f"campaign retry {file}"),
         )
         here, elsewhere = summary[Status.QUEUED] - summary.elsewhere, summary.elsewhere
         yield self._of(
@@ -129,7 +131,7 @@ class Decisions:
             elsewhere,
             f"{number(elsewhere, 'mail')} of an earlier CSV not sent yet",
             "The CSV that was read last does not contain them, so they stay in the queue.",
-            (Command("Go on with that CSV", f"campaign run {file} --recipients CSV"),),
+            (NextCommand("Go on with that CSV", f"campaign run {file} --recipients CSV"),),
         )
         under_way = summary[Status.ISSUING] + summary[Status.SENDING]
         yield Decision(
@@ -147,7 +149,7 @@ class Decisions:
             (self._run,),
         )
 
-    def _of(self, status: Status, count: int, title: str, text: str, *commands: Command) -> Decision:
+    def _of(self, status: Status, count: int, title: str, text: str, *commands: NextCommand) -> Decision:
         """Return the decision about the rows in a state, with their reasons."""
         reasons = self._reasons.get(status)
         shown = tuple(reasons.most_common(_MAX_REASONS)) if reasons else ()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import Status
-from campaign.reporting.report.latency import Latency
-from campaign.reporting.report.limits import Limit, drawn, limits_of
-from campaign.reporting.report.replies import Reply, replies
+from campaign.reporting.report.latency import LatencyFigures
+from campaign.reporting.report.limits import DrawnLimit, drawn, limits_of
+from campaign.reporting.report.replies import ReplyFigures, replies
 from campaign.reporting.report.timeline import Timeline, timeline
-from campaign.reporting.report.tokens import Tokens, tokens
+from campaign.reporting.report.tokens import TokenFigures, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,18 +46,18 @@ class Figures:
     #: None if no run has done anything yet.
     activity: Activity | None
     #: From the API call to the token.
-    clerk: Latency
+    clerk: LatencyFigures
     #: From the intent in the log to the reply to the message data.
-    mail: Latency
-    limits: tuple[Limit, ...]
-    replies: tuple[Reply, ...]
+    mail: LatencyFigures
+    limits: tuple[DrawnLimit, ...]
+    replies: tuple[ReplyFigures, ...]
     domains: tuple[Domain, ...]
     #: The number of all domains, including those that are not in `domains`.
     domain_count: int
     #: Number of attempts → state → recipients.
     attempts: Mapping[int, Mapping[Status, int]]
     #: None if the campaign has no link.
-    tokens: Tokens | None
+    tokens: TokenFigures | None
 
 
 @dataclass(slots=True)
@@ -66,8 +66,8 @@ class _Calls:
 
     messages: dict[Status, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     tokens: dict[bool, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    clerk: Latency = field(default_factory=Latency)
-    mail: Latency = field(default_factory=Latency)
+    clerk: LatencyFigures = field(default_factory=LatencyFigures)
+    mail: LatencyFigures = field(default_factory=LatencyFigures)
 
 
 def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ...]) -> Figures:

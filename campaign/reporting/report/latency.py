@@ -1,4 +1,4 @@
-"""Quantiles and a histogram of a service's latencies, from rounded and counted durations: `Latency`."""
+"""Quantiles and a histogram of a service's latencies, from rounded and counted durations: `LatencyFigures`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OUTLIER_SHARE = 0.005
 
 
 @dataclass(slots=True)
-class Latency:
+class LatencyFigures:
     """The latencies of one service."""
 
     _all: Counter[float] = field(default_factory=Counter)

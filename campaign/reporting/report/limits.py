@@ -21,7 +21,7 @@ _HALF_OPEN_FACTOR = 0.999
 _MAX_DOMAINS = 20
 
 
-class Limit(NamedTuple):
+class DrawnLimit(NamedTuple):
     """One declared rate, and the largest number of events in any window of its length."""
 
     #: `messages`, `tokens`, or a domain.
@@ -41,15 +41,16 @@ def drawn(rate: Rate) -> bool:
     return rate.period <= _LONGEST_DRAWN
 
 
-def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ...]) -> tuple[Limit, ...]:
+def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ...]) -> tuple[DrawnLimit, ...]:
     """Return each limit of the campaign file, and Clerk's own, with the number in its busiest window."""
     found = [
-        Limit("messages", rate, log.fullest(Status.SENDING, rate.period * _HALF_OPEN_FACTOR))
+        DrawnLimit("messages", rate, log.fullest(Status.SENDING, rate.period * _HALF_OPEN_FACTOR))
         for rate in definition.limits.messages
     ]
     if definition.link is not None:
         found += [
-            Limit("tokens", rate, log.fullest(Status.ISSUING, rate.period * _HALF_OPEN_FACTOR)) for rate in token_rates
+            DrawnLimit("tokens", rate, log.fullest(Status.ISSUING, rate.period * _HALF_OPEN_FACTOR))
+            for rate in token_rates
         ]
     by_period: dict[timedelta, dict[str, Rate]] = defaultdict(dict)
     for domain, rates in list(definition.limits.domains.items())[:_MAX_DOMAINS]:
@@ -57,5 +58,5 @@ def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, 
             by_period[rate.period][domain] = rate
     for period, domains in by_period.items():
         fullest = log.fullest_of(domains, period * _HALF_OPEN_FACTOR)
-        found += [Limit(domain, rate, fullest.get(domain, 0)) for domain, rate in domains.items()]
+        found += [DrawnLimit(domain, rate, fullest.get(domain, 0)) for domain, rate in domains.items()]
     return tuple(found)

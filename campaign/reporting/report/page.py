@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
     from campaign.model import Rate
     from campaign.reporting.report.figures import Activity, Figures
-    from campaign.reporting.report.latency import Latency
+    from campaign.reporting.report.latency import LatencyFigures
     from campaign.sendlog.aggregates import Domain
 
 #: Marks a file as a report, which a newer report may overwrite; it stands at the beginning of the page.
@@ -188,7 +188,7 @@ def _paces(found: Figures, activity: Activity) -> list[tuple[str, str, list[tupl
     return paces
 
 
-def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, str, Latency, Markup]]:
+def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, str, LatencyFigures, Markup]]:
     services = [
         ("Clerk", "clerk", "Tokens", "From the request for a token to its receipt", found.clerk),
         ("Mail server", "mail", "Messages", "From the intent in the log to the reply to the message", found.mail),
@@ -200,7 +200,7 @@ def _courses(found: Figures, activity: Activity) -> list[tuple[str, str, str, st
     ]
 
 
-def _course(activity: Activity, numbers: Latency, look: str, name: str) -> Markup:
+def _course(activity: Activity, numbers: LatencyFigures, look: str, name: str) -> Markup:
     if len(activity.timeline) < _MIN_SLOTS:
         return Markup()
     return charts.latency_chart(activity.timeline, numbers, look=look, what=f"Latency of {name} over time")

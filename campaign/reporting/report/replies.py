@@ -22,7 +22,7 @@ _MAX_CODES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ReplyFigures:
     """One reply code of one server."""
 
     server: str
@@ -50,7 +50,7 @@ class _Group:
     example: str = ""
 
 
-def replies(log: Aggregates, *, with_clerk: bool) -> tuple[Reply, ...]:
+def replies(log: Aggregates, *, with_clerk: bool) -> tuple[ReplyFigures, ...]:
     """Return the servers' replies: first the acceptances, then the refusals by number.
 
     Args:
@@ -95,7 +95,7 @@ def _add(groups: dict[tuple[str, int, str], _Group], refusals: Iterable[Refusal]
         group.words[words] += 1
 
 
-def _reply(key: tuple[str, int, str], group: _Group) -> Reply:
+def _reply(key: tuple[str, int, str], group: _Group) -> ReplyFigures:
     example = ((group.example, 0),) if group.example else ()
     shown = (*example, *group.words.most_common(_MAX_SHOWN))
-    return Reply(*key, group.became, shown, max(len(group.words) - _MAX_SHOWN, 0))
+    return ReplyFigures(*key, group.became, shown, max(len(group.words) - _MAX_SHOWN, 0))

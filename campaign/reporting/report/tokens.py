@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenFigures:
     """The tokens that Clerk issued, by where they are; `sent` to `used` are parts of `issued`."""
 
     #: Tokens with a known id.
@@ -45,7 +45,7 @@ class Tokens:
     orphans_until: datetime | None
 
 
-def tokens(log: Aggregates, summary: Summary, *, came: int) -> Tokens:
+def tokens(log: Aggregates, summary: Summary, *, came: int) -> TokenFigures:
     """Return where the tokens are.
 
     Args:
@@ -61,7 +61,7 @@ def tokens(log: Aggregates, summary: Summary, *, came: int) -> Tokens:
         answers[outcome] += number
         alarming += number if outcome == Revocation.USED and not arrived else 0
     until = max((each.until for each in in_mails if each.living), default=0.0)
-    return Tokens(
+    return TokenFigures(
         issued=came + known[Status.ISSUING],
         sent=known[Status.SENT],
         uncertain=known[Status.UNCERTAIN],

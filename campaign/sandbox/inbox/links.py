@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from campaign.sandbox.inbox.letter import Letter
     from campaign.sandbox.state import State
-    from campaign.sandbox.tokens import SignInToken
+    from campaign.sandbox.tokens import StoredToken
 
 #: Scheme, host and port; then path, query and fragment, which stay unchanged.
 _URL = re.compile(r"(?i:https?)://[^/?#\s]+([/?#]\S*)?")
@@ -28,7 +28,7 @@ _OUTSIDE = re.compile(r"(?i)(?:https?://|mailto:|tel:)")
 _JWT = "eyJ"
 
 
-class Fate(StrEnum):
+class LinkStatus(StrEnum):
     """The status of a token in plain words; unlike Clerk's, it includes expired."""
 
     PENDING = "pending"
@@ -51,24 +51,24 @@ class Link:
 class Ticket:
     """A sign-in token in a mail."""
 
-    token: SignInToken
+    token: StoredToken
     links: tuple[Link, ...]
 
     @property
-    def fate(self) -> Fate:
+    def fate(self) -> LinkStatus:
         """The status of the token."""
         if self.token.expired:
-            return Fate.EXPIRED
+            return LinkStatus.EXPIRED
         return {
-            TokenStatus.PENDING: Fate.PENDING,
-            TokenStatus.ACCEPTED: Fate.USED,
-            TokenStatus.REVOKED: Fate.REVOKED,
+            TokenStatus.PENDING: LinkStatus.PENDING,
+            TokenStatus.ACCEPTED: LinkStatus.USED,
+            TokenStatus.REVOKED: LinkStatus.REVOKED,
         }[self.token.status]
 
     @property
     def moment(self) -> int:
         """The instant of that status in milliseconds: of use or revocation, else of expiry, past or future."""
-        decided = self.fate in {Fate.USED, Fate.REVOKED}
+        decided = self.fate in {LinkStatus.USED, LinkStatus.REVOKED}
         return self.token.updated_at if decided else self.token.expires_at
 
 

@@ -11,8 +11,8 @@ import jwt
 import pytest
 
 from campaign.sandbox import Sandbox
-from campaign.sandbox.answers import Refusal
-from campaign.sandbox.limits import Limit
+from campaign.sandbox.answers import ApiError
+from campaign.sandbox.limits import ClerkLimit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,17 +250,17 @@ def test_a_limited_sandbox_shuts_after_a_hundred_requests(tmp_path: Path) -> Non
 def test_a_limit_opens_again_after_its_window() -> None:
     """A limit refuses requests beyond its count, names the seconds left, and allows requests again after these."""
     moment = 100.0
-    limit = Limit(2, 10, now=lambda: moment)
+    limit = ClerkLimit(2, 10, now=lambda: moment)
     limit.spend()
     moment = 103.5
     limit.spend()
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiError) as refusal:
         limit.spend()
     assert refusal.value.headers == {"Retry-After": "7"}
     moment = 110.0
     limit.spend()
     limit.spend()
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         limit.spend()
 
 

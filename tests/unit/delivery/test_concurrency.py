@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.delivery.concurrency import Concurrency, Latency
+from campaign.delivery.concurrency import Concurrency, LatencyEstimate
 
 seconds = st.floats(0.0, 600.0)
 
@@ -76,7 +76,7 @@ def test_a_queue_of_our_own_making_is_not_made_longer() -> None:
 
 def test_the_latency_follows_what_is_measured() -> None:
     """The mean latency moves toward the measurements, and a single outlier changes it little."""
-    latency = Latency()
+    latency = LatencyEstimate()
     for _ in range(100):
         latency.note(0.05)
     assert latency.seconds == pytest.approx(0.05, rel=0.01)

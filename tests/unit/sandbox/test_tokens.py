@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from campaign.sandbox.tokens import SignInToken
+    from campaign.sandbox.tokens import StoredToken
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def state(tmp_path: Path) -> Iterator[State]:
     opened.close()
 
 
-def mint(state: State, user_id: str = "user_1", *, seconds: int = 60) -> tuple[SignInToken, str]:
+def mint(state: State, user_id: str = "user_1", *, seconds: int = 60) -> tuple[StoredToken, str]:
     created = state.tokens.create(user_id, seconds=seconds)
     assert created is not None
     return created
 
 
-def status(state: State, token: SignInToken) -> TokenStatus:
+def status(state: State, token: StoredToken) -> TokenStatus:
     found = state.tokens.get(token.id)
     assert found is not None
     return found.status

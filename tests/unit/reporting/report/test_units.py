@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.reporting.report.axes import at_least_a_decade, logarithmic, round_marks, time_marks
-from campaign.reporting.report.latency import Latency
+from campaign.reporting.report.latency import LatencyFigures
 from campaign.reporting.report.units import lasting, rate, share
 
 answers = st.lists(st.tuples(st.integers(0, 5), st.floats(0.0001, 5000), st.integers(1, 50)), min_size=1, max_size=50)
 
 
-def noted(found: list[tuple[int, float, int]]) -> Latency:
-    latency = Latency()
+def noted(found: list[tuple[int, float, int]]) -> LatencyFigures:
+    latency = LatencyFigures()
     for slot, seconds, number in found:
         latency.note(slot, seconds, number)
     return latency
