@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.config.address import normalise_address
+from campaign.config.definition.sections import RESERVED
 from campaign.config.definition.toml_file import nearest
 from campaign.errors import RecipientsError
 from campaign.model import InvalidRow, Recipient
@@ -118,6 +119,8 @@ class _Columns:
         return InvalidRow(key, email, user_id if _USER_ID.fullmatch(user_id) else None, reason, start)
 
     def _recipient(self, start: int, end: int, cells: list[str], values: list[str]) -> Recipient:
+        if len(values) > len(self.names) and not any(values[len(self.names) :]):
+            del values[len(self.names) :], cells[len(self.names) :]  # a spreadsheet's empty columns
         if len(values) != len(self.names):
             raise ValueError(_wrong_number(len(values), len(self.names), start, end))
         together = "".join(cells)
@@ -194,6 +197,12 @@ def _variables(file: CsvFile) -> tuple[str, ...]:
         name = _variable(cell)
         if not name or _UNSAFE.search(cell):
             file.fail(f"the header {cell!r} cannot become a variable name; write letters and digits.", file.header_line)
+        if name.lower() in RESERVED:
+            file.fail(
+                f'the column "{cell.strip()}" has the name of a variable that the program gives to templates; rename '
+                "the column.",
+                file.header_line,
+            )
         if name.lower() in seen:
             file.fail(
                 f'the columns "{seen[name.lower()]}" and "{cell.strip()}" have the same name; rename one of them.',

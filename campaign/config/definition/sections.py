@@ -21,8 +21,8 @@ from campaign.config.definition import rules
 from campaign.config.duration import parse_duration
 from campaign.model import Rate
 
-#: Variables that the program provides to templates; a group may not have these names.
-RESERVED = frozenset({"link", "link_to"})
+#: Variables that the program provides to templates; neither a group nor a column may have these names.
+RESERVED = frozenset({"link", "link_to", "self", "unsubscribe"})
 
 _RATE_NEEDED = 'must be a rate such as "14/second", or a list of rates'
 

@@ -176,6 +176,20 @@ def test_a_key_is_found_by_header_or_name(tmp_path: Path, key: str) -> None:
     assert only(read(tmp_path, "email,user_id,Cart ID\nann@example.com,u,c7\n", key=key)).key == "c7"
 
 
+@pytest.mark.parametrize("surplus", [",", ",,,", ", ,"])
+def test_empty_cells_behind_the_last_column_are_no_fault(tmp_path: Path, surplus: str) -> None:
+    """A spreadsheet writes empty cells behind the last column; they are left out."""
+    row = only(read(tmp_path, f"{HEADER}\nann@example.com,user_1,Ann{surplus}\n"))
+    assert row.variables == {"email": "ann@example.com", "user_id": "user_1", "first_name": "Ann"}
+
+
+@pytest.mark.parametrize("name", ["link", "Link", "link_to", "self", "Unsubscribe", "link to"])
+def test_a_column_may_not_be_named_as_a_variable_of_the_program(tmp_path: Path, name: str) -> None:
+    """A column that the program's own variable would hide is refused at the header."""
+    with pytest.raises(RecipientsError, match=rf'people\.csv:1: the column "{name}" has the name of a variable'):
+        read(tmp_path, f"email,user_id,{name}\nann@example.com,user_1,x\n")
+
+
 def test_an_address_as_key_is_one_whatever_its_case(tmp_path: Path) -> None:
     """If the address is the key, the key is in lower case and the mail goes to the address as written."""
     row = only(read(tmp_path, "email,user_id\nAnn@Bücher.Example,user_1\n", key="email"))
