@@ -210,6 +210,9 @@ def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None
                 under_way.clear()
                 handed_out.append(delivery.recipient.key)
 
-    asyncio.run(play())
+    try:
+        asyncio.run(play())
+    finally:
+        run.log.close()
     assert sorted(handed_out) == names(8)[2:]
     assert set(states(path).values()) == {"sent"}
