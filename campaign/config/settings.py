@@ -124,7 +124,7 @@ def load_settings() -> Settings:
 
 
 def _env_file_problems() -> list[str]:
-    """Return what is wrong with the permissions of `.env`: whoever writes it chooses where mail and keys go."""
+    """Return a problem if other users may write `.env`, which decides where mail and keys go."""
     file = Path(_ENV_FILE)
     if file.is_file() and file.stat().st_mode & stat.S_IWOTH:
         return [f"{_ENV_FILE} can be written by every user of this machine; type: chmod 600 {_ENV_FILE}"]

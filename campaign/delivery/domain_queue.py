@@ -158,7 +158,8 @@ class DomainQueue:
             return []
         self.cursor.after = place.after
         self.exhausted = len(page) < size
-        return first + [delivery for delivery in page if delivery.id not in {one.id for one in first}]
+        probed = {delivery.id for delivery in first}
+        return first + [delivery for delivery in page if delivery.id not in probed]
 
     async def look_ahead(self, log: RunLog) -> None:
         """Note whether nothing is due, so that the run does not wait for the domain's permits."""

@@ -58,7 +58,7 @@ class Observer(Protocol):
         ...
 
     def waiting(self, why: str, seconds: float) -> None:
-        """Nothing goes out for so long."""
+        """No message is sent for this many seconds."""
         ...
 
     def notice(self, sentence: str) -> None:
@@ -71,7 +71,7 @@ class Observer(Protocol):
 
 
 class SilentObserver:
-    """Tells nobody, and confirms every run."""
+    """Ignore all events and confirm every run."""
 
     def opened(self, services: Services) -> None:
         """Do nothing."""

@@ -92,7 +92,7 @@ class TokenRevoker:
         await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         if answer is Revocation.USED and doubtful:
-            answer = Revocation.UNKNOWN  # perhaps an earlier try revoked it, and nobody signed in
+            answer = Revocation.UNKNOWN  # an earlier try may have revoked it: this is no proof of a sign-in
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1
 

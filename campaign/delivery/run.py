@@ -53,7 +53,7 @@ async def run(
         observer: told what happens, and asked before anything is sent.
         sandbox: work in the sandbox whatever is set.
         wait: stay for what becomes due later.
-        limit: claim at most so many recipients.
+        limit: the most recipients to send to; None for all.
 
     Raises:
         CannotStartError: input or settings are wrong.

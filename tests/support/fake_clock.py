@@ -63,6 +63,10 @@ class FakeClock:
         self._now += seconds
         self._wake()
 
+    def set(self, instant: float) -> None:
+        """Set the time at once, also to an earlier instant; no sleeper is woken."""
+        self._now = instant
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, and wake each sleeper at its own instant."""
         end = self._now + seconds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.model import InvalidRow, Outcome, Receipt, Recipient, SignInToken, Status
 from campaign.sendlog import QueueCursor, SendLog
+from support.fake_clock import FakeClock
 from support.sendlog_helpers import TWO_DAYS, enlist
 
 if TYPE_CHECKING:
@@ -25,25 +26,6 @@ DOMAINS = ("gmail.example", "outlook.example", "icloud.example", "acme.example")
 _TOGETHER = 500
 
 
-class Dial:
-    """A clock that a test sets by hand."""
-
-    def __init__(self) -> None:
-        self.at = START
-
-    def now(self) -> float:
-        """Return the time that was set."""
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        """Not supported."""
-        raise NotImplementedError
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        """Not supported."""
-        raise NotImplementedError
-
-
 class LogHistory:
     """Writes the log of a campaign.
 
@@ -59,7 +41,7 @@ class LogHistory:
         self._recipients = recipients
         self._batches = batches
         self._rate = rate
-        self._clock = Dial()
+        self._clock = FakeClock(START)
         self._dice = random.Random(7)  # noqa: S311 - not for secrets
 
     def write(self) -> None:
@@ -98,7 +80,7 @@ class LogHistory:
         moment = START + place // each * 86_400 + place % each / self._rate
         fate = dice.random()
         if fate < 0.008:
-            self._clock.at = moment
+            self._clock.set(moment)
             reason = f"the address does not belong to {row.recipient.user_id} at Clerk"
             await log.settle(row, Outcome(Status.SKIPPED, reason))
             return
@@ -114,9 +96,10 @@ class LogHistory:
     ) -> tuple[float, Delivery, bool]:
         user = row.recipient.user_id or ""
         clock = self._clock
-        clock.at = moment
+        clock.set(moment)
         row = await log.issuing(row, user_id=user, expires_in=TWO_DAYS)
-        clock.at = moment = moment + dice.lognormvariate(-2.4, 0.3)
+        moment += dice.lognormvariate(-2.4, 0.3)
+        clock.set(moment)
         if 0.03 <= fate < 0.04:
             await log.settle(row, Outcome(Status.QUEUED, "Clerk's answer was lost: timed out", possible_orphan=True))
             return moment + 5, row, True
@@ -126,19 +109,19 @@ class LogHistory:
             given_up = row.attempts == 3
             status = Status.FAILED if given_up else Status.QUEUED
             reply = Receipt(452, "4.2.2", "Mailbox full")
-            clock.at = moment + 0.05
+            clock.set(moment + 0.05)
             await log.settle(row, Outcome(status, f"RCPT TO was answered: {reply}", reply, faults=1), revoke=token)
             return moment + 30 * row.attempts, row._replace(faults=row.attempts), not given_up
         if fate < 0.06:
             domain = row.recipient.email.rpartition("@")[2]
             reply = Receipt(550, "5.1.1", HOSTILE.format(user.removeprefix("user_"), domain))
-            clock.at = moment + 0.05
+            clock.set(moment + 0.05)
             await log.settle(row, Outcome(Status.FAILED, f"RCPT TO was answered: {reply}", reply), revoke=token)
             return moment, row, False
-        clock.at = moment + 0.02
+        clock.set(moment + 0.02)
         server = "mail.example:587"
         await log.sending(row, message_id=f"<{row.id}.{row.generation}@acme.example>", server=server, with_token=True)
-        clock.at = moment + 0.02 + dice.lognormvariate(-1.7, 0.5)
+        clock.set(moment + 0.02 + dice.lognormvariate(-1.7, 0.5))
         if fate < 0.07:
             await log.settle(row, Outcome(Status.UNCERTAIN, "no reply to the final dot: the server closed"))
         else:
