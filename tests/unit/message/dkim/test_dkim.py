@@ -119,6 +119,8 @@ def test_no_octet_can_be_altered(keys: dict[str, SigningKey], data: st.DataObjec
     altered[place] = data.draw(st.sampled_from(b"x \t\r\n:") | st.integers(0, 127))
     done = sign(key, message)
     changed = done.removesuffix(message) + altered
+    # a bare CR or LF must not be sent (RFC 5321 §2.3.8), and the verifier takes a bare LF for the end of a line
+    assume(not re.search(rb"\r(?!\n)|(?<!\r)\n", changed))
     assume(canonical(changed) != canonical(done))
     assert verifies(done, {NAME: key.record})
     assert not verifies(changed, {NAME: key.record})
