@@ -23,7 +23,9 @@ from campaign.cli import (
     revoke,
     run,
     sandbox,
+    serve,
     status,
+    suppress,
     test,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands
@@ -44,7 +46,9 @@ __all__ = [
     "revoke",
     "run",
     "sandbox",
+    "serve",
     "status",
+    "suppress",
     "test",
 ]
 

@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.clock import SystemClock
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
 from campaign.reporting.log_export import log_of
@@ -22,9 +23,14 @@ from campaign.reporting.rows import CampaignRows
 from campaign.sandbox import Sandbox, SandboxError
 from campaign.sandbox.httpd import PageServer
 from campaign.sandbox.inbox import inbox_pages, preview_app
+from campaign.sendlog import SuppressionList
+from campaign.unsubscribe import UnsubscribeEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
@@ -53,7 +59,7 @@ async def serve(
     """
     refuse_live_keys(settings)
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
-    async with _interruption() as asked, serving as sandbox:
+    async with interruption() as asked, serving as sandbox:
         say(f"Sandbox in {settings.sandbox}, reachable only from this machine; nothing leaves it. Ctrl-C ends it.")
         say(f"Inbox: {sandbox.clerk_url}\n")
         say("To use it from another program:\n")
@@ -73,7 +79,7 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
     refuse_live_keys(settings)
     for port in (PORT, 0):
         with suppress(_TakenError):
-            async with _interruption() as asked, _served(settings, port=port, smtp_port=0) as sandbox:
+            async with interruption() as asked, _served(settings, port=port, smtp_port=0) as sandbox:
                 say(f"Inbox: {sandbox.clerk_url} (Ctrl-C ends it)")
                 webbrowser.open(sandbox.clerk_url)
                 await asked.wait()
@@ -95,7 +101,7 @@ async def serve_preview(load: Callable[[], Definition], *, email: str | None, sa
     number = rows.find(email, after=0, exact=True) if email else 1
     if isinstance(number, str):
         raise RecipientsError(number)
-    async with _interruption() as asked, PageServer(preview_app(rows)) as server:
+    async with interruption() as asked, PageServer(preview_app(rows)) as server:
         place = f"{server.url}/rows/{number}"
         say(f"Preview of {rows.name}: {place} (nothing is sent; Ctrl-C ends it)")
         webbrowser.open(place)
@@ -136,7 +142,7 @@ def refuse_live_keys(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _interruption() -> AsyncIterator[asyncio.Event]:
+async def interruption() -> AsyncIterator[asyncio.Event]:
     """Yield an event that Ctrl-C and SIGTERM set during the block."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -157,7 +163,13 @@ class _TakenError(SettingsError):
 async def _served(
     settings: Settings, *, port: int, smtp_port: int, clerk_limits: bool = False
 ) -> AsyncIterator[Sandbox]:
-    pages = partial(inbox_pages, landing=_landing, log_of=log_of(settings), command=_first_command())
+    pages = partial(
+        inbox_pages,
+        landing=_landing,
+        log_of=log_of(settings),
+        command=_first_command(),
+        unsubscribe=_SandboxUnsubscribe(settings.sandbox / "send-log.db"),
+    )
     try:
         async with Sandbox(
             settings.sandbox, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, pages=pages
@@ -175,6 +187,27 @@ async def _served(
         raise SettingsError(
             f"{error.filename} cannot be used ({error.strerror}): add {option} and another number."
         ) from error
+
+
+class _SandboxUnsubscribe:
+    """Answers the unsubscribe links of the sandbox's mails, from the sandbox's send log, once there is one."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def knows(self, token: str) -> bool:
+        """Return whether the token is of the sandbox's send log."""
+        if not self._log.exists():
+            return False
+        with SuppressionList(self._log, SystemClock()) as suppressions:
+            return suppressions.knows(token)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request for a link."""
+        if not self._log.exists():
+            return await UnsubscribeEndpoint([]).answer(request)
+        with SuppressionList(self._log, SystemClock()) as suppressions:
+            return await UnsubscribeEndpoint([suppressions]).answer(request)
 
 
 @lru_cache

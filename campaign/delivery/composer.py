@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.clock import instant
@@ -14,6 +15,31 @@ if TYPE_CHECKING:
     from campaign.delivery.attempt import Attempt
     from campaign.message import MessageTemplate
     from campaign.message.dkim.signer import Signer
+    from campaign.model import Delivery
+    from campaign.tags import Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the messages of a campaign name themselves and their recipients by."""
+
+    #: From's address, without its name.
+    sender: str
+    #: The mailbox for returned mail; None: From's address, without tags.
+    bounces: str | None
+    #: What a recipient unsubscribes from.
+    mailing_list: str
+    #: The campaign's secret key from which Message-IDs are derived.
+    message_key: bytes = field(repr=False)
+    #: The send log's tags, for unsubscribe links and return paths.
+    tags: Tags
+
+    def return_path(self, delivery: Delivery) -> str:
+        """Return the envelope sender of a message: with a tag, so that returned mail names its recipient (VERP)."""
+        if self.bounces is None:
+            return self.sender
+        mailbox, _, domain = self.bounces.rpartition("@")
+        return f"{mailbox}+{self.tags.bounce_tag(delivery.id, delivery.generation)}@{domain}"
 
 
 class Composer:
@@ -22,18 +48,14 @@ class Composer:
     Args:
         template: the compiled message.
         signer: adds the DKIM signature; None leaves messages unsigned.
-        message_key: the campaign's secret key from which Message-IDs are derived.
-        sender: the envelope sender, a plain address.
+        identity: makes the Message-ID and the unsubscribe link of each message.
         clock: the time.
     """
 
-    def __init__(
-        self, template: MessageTemplate, signer: Signer | None, *, message_key: bytes, sender: str, clock: Clock
-    ) -> None:
+    def __init__(self, template: MessageTemplate, signer: Signer | None, *, identity: Identity, clock: Clock) -> None:
         self._template = template
         self._signer = signer
-        self._message_key = message_key
-        self._sender = sender
+        self._identity = identity
         self._clock = clock
 
     async def compose(self, attempt: Attempt, *, eight_bit: bool) -> tuple[Envelope, bytes]:
@@ -46,11 +68,11 @@ class Composer:
         Raises:
             PermanentError: the message cannot be rendered for this row.
         """
-        delivery = attempt.delivery
+        delivery, identity = attempt.delivery, self._identity
         # RFC 6376 §5.3: sign a 7-bit message, because a relay that converts 8-bit to 7-bit breaks the signature
         eight_bit = eight_bit and self._signer is None
         attempt.message_id = message_id(
-            self._message_key, delivery.recipient.key, delivery.generation, sender=self._sender
+            identity.message_key, delivery.recipient.key, delivery.generation, sender=identity.sender
         )
         try:
             message = self._template.compose(
@@ -59,9 +81,10 @@ class Composer:
                 message_id=attempt.message_id,
                 date=instant(self._clock.now() // 1),
                 token=attempt.token.token if attempt.token else None,
+                unsubscribe=identity.tags.unsubscribe_token(delivery.id, identity.mailing_list),
                 eight_bit=eight_bit,
             )
         except TemplateError as error:
             raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
         data = await self._signer.sign(message.data) if self._signer else message.data
-        return Envelope(self._sender, delivery.recipient.email, len(data), eight_bit), data
+        return Envelope(identity.return_path(delivery), delivery.recipient.email, len(data), eight_bit), data

@@ -24,6 +24,8 @@ class Plan:
     enlistment: Enlistment
     #: The templates are others than in the last run.
     templates_changed: bool
+    #: Recipients that are skipped now, because their addresses are suppressed.
+    suppressed: int
     summary: Summary
 
     @property

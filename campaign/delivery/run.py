@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.delivery.composer import Composer
+from campaign.delivery.composer import Composer, Identity
 from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.failures import Failures
 from campaign.delivery.observer import Observer, Plan, Result
@@ -119,7 +119,9 @@ def _enlist(log: PreparationLog, definition: Definition, template: MessageTempla
     )
     changed = log.templates not in {"", template.fingerprint}
     log.note_templates(template.fingerprint)
-    return Plan(definition, services, recovered, enlistment, changed, log.summary())
+    log.note_list(definition.mailing_list)
+    suppressed = log.skip_suppressed()
+    return Plan(definition, services, recovered, enlistment, changed, suppressed, log.summary())
 
 
 async def _send(
@@ -167,12 +169,18 @@ async def _send(
             limit=limit,
             on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
         )
-        sender = split_mailbox(definition.email.sender)[1]
+        identity = Identity(
+            split_mailbox(definition.email.sender)[1],
+            definition.email.bounces,
+            definition.mailing_list,
+            log.message_key,
+            log.tags,
+        )
         pipeline = Pipeline(
             log,
             scheduler,
             tokens=tokens,
-            composer=Composer(template, signer, message_key=log.message_key, sender=sender, clock=clock),
+            composer=Composer(template, signer, identity=identity, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice),
             server=services.smtp.label,

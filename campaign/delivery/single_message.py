@@ -12,7 +12,7 @@ from campaign.delivery.services import needs_user_id, open_services
 from campaign.errors import RecipientsError, ServiceRefusesError, UncertainError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import signer_of
-from campaign.message.dry_run import DUMMY_TOKEN, sample_message
+from campaign.message.dry_run import DUMMY_TOKEN, SAMPLE_UNSUBSCRIBE, sample_message
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Recipient
 from campaign.recipients import normalise_address, read_recipients
@@ -73,6 +73,7 @@ async def send_test(
                         message_id=f"<{secrets.token_hex(16)}@{sender.rpartition('@')[2]}>",
                         date=instant(clock.now()),
                         token=token if definition.link else None,
+                        unsubscribe=SAMPLE_UNSUBSCRIBE,
                     )
                     data = await signer.sign(message.data) if signer else message.data
                     receipt = await pool.send(Envelope(sender, address, len(data)), data, _nothing_to_log)

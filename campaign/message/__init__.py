@@ -13,6 +13,7 @@ from campaign.errors import DefinitionError
 from campaign.message.mime.headers import split_mailbox
 from campaign.message.mime.mime_template import MimeTemplate
 from campaign.message.renderer import Renderer
+from campaign.message.unsubscribe import UnsubscribeLink, feedback_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +40,10 @@ class Message:
 class MessageTemplate:
     """A campaign's compiled message; everything that is the same for all recipients is computed once."""
 
-    def __init__(self, renderer: Renderer, mime: MimeTemplate) -> None:
+    def __init__(self, renderer: Renderer, mime: MimeTemplate, unsubscribe: UnsubscribeLink | None = None) -> None:
         self._renderer = renderer
         self._mime = mime
+        self._unsubscribe = unsubscribe
         #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would change.
         self.fingerprint = renderer.fingerprint
 
@@ -54,16 +56,19 @@ class MessageTemplate:
             DefinitionError: the sender or the Reply-To is not valid in a header.
         """
         renderer = Renderer(definition)
+        unsubscribe = UnsubscribeLink.of(definition)
         try:
             mime = MimeTemplate(
                 sender=definition.email.sender,
                 reply_to=definition.email.reply_to,
-                list_id=list_id(definition.name, definition.email.sender),
+                list_id=list_id(definition.mailing_list, definition.email.sender),
                 boundary=f"=_{renderer.fingerprint[:32]}",
+                feedback_id=feedback_id(definition, split_mailbox(definition.email.sender)[1]) if unsubscribe else None,
+                one_click=unsubscribe is not None,
             )
         except ValueError as error:
             raise DefinitionError(f"{definition.path}: {error}") from None
-        return cls(renderer, mime)
+        return cls(renderer, mime, unsubscribe)
 
     @property
     def files(self) -> list[str]:
@@ -82,6 +87,7 @@ class MessageTemplate:
         message_id: str,
         date: datetime,
         token: str | None,
+        unsubscribe: str | None = None,
         eight_bit: bool = False,
     ) -> Message:
         """Return the message for one recipient.
@@ -92,15 +98,17 @@ class MessageTemplate:
             message_id: the Message-ID with its angle brackets.
             date: an aware datetime.
             token: the sign-in token; required if the campaign has a link.
+            unsubscribe: the token of the unsubscribe link; required if the campaign has one.
             eight_bit: whether the server accepts 8bit bodies (RFC 6152).
 
         Raises:
             TemplateError: the templates cannot be rendered with these variables, the address is not valid in a header,
                 or the rendered message does not contain the link; the text names the template's file and line and
                 never contains the token.
-            ValueError: the Message-ID is malformed, or the token is missing.
+            ValueError: the Message-ID is malformed, or a token is missing.
         """
-        subject, html, text, links = self._renderer.render(variables, token)
+        unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
+        subject, html, text, links = self._renderer.render(variables, token, unsubscribe_link)
         data = self._mime.fill(
             to=email,
             subject=subject,
@@ -109,11 +117,19 @@ class MessageTemplate:
             text=text,
             html=html,
             eight_bit=eight_bit,
+            unsubscribe=fields,
         )
         return Message(data, subject, html, text, links)
 
     def check(
-        self, variables: Mapping[str, Any], *, email: str, message_id: str, date: datetime, token: str | None
+        self,
+        variables: Mapping[str, Any],
+        *,
+        email: str,
+        message_id: str,
+        date: datetime,
+        token: str | None,
+        unsubscribe: str | None = None,
     ) -> None:
         """Render one recipient's templates and headers as `compose` does, at half its cost.
 
@@ -122,8 +138,17 @@ class MessageTemplate:
         Raises:
             TemplateError, ValueError: see `compose`.
         """
-        subject = self._renderer.check(variables, token)
-        self._mime.headers(to=email, subject=subject, date=date, message_id=message_id)
+        unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
+        subject = self._renderer.check(variables, token, unsubscribe_link)
+        self._mime.headers(to=email, subject=subject, date=date, message_id=message_id, unsubscribe=fields)
+
+    def _unsubscribe_parts(self, token: str | None) -> tuple[str | None, bytes]:
+        """Return the unsubscribe link and the headers that announce it; nothing if the campaign has none."""
+        if self._unsubscribe is None:
+            return None, b""
+        if not token:
+            raise ValueError("This campaign has an unsubscribe link, so every message needs its token.")
+        return self._unsubscribe.to(token), self._unsubscribe.headers(token)
 
 
 def list_id(name: str, sender: str) -> str:

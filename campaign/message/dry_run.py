@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
 #: The token for checks: as long as a real one, with every kind of character that a template filter could change.
 _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
+#: The token of the unsubscribe links of sample messages: as long as a true one.
+SAMPLE_UNSUBSCRIBE = "sample-unsubscribe-token__________"
 _MESSAGE_ID = "<sample@campaign.invalid>"
 
 
@@ -42,6 +44,7 @@ def sample_message(
             message_id=_MESSAGE_ID,
             date=instant(SystemClock().now() // 1),
             token=token if definition.link else None,
+            unsubscribe=SAMPLE_UNSUBSCRIBE,
             eight_bit=eight_bit,
         )
     except TemplateError as error:
@@ -70,7 +73,14 @@ def checked_rows(
     for row in rows:
         if isinstance(row, Recipient):
             try:
-                template.check(row.variables, email=row.email, message_id=_MESSAGE_ID, date=date, token=token)
+                template.check(
+                    row.variables,
+                    email=row.email,
+                    message_id=_MESSAGE_ID,
+                    date=date,
+                    token=token,
+                    unsubscribe=SAMPLE_UNSUBSCRIBE,
+                )
             except TemplateError as error:
                 where = f"{definition.recipients.file}:{row.line}"
                 raise TemplateError(

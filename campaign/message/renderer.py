@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _NO_TOKEN = "..."  # noqa: S105 - it is none
 #: Variables that the body templates get in addition to the columns.
 _OURS = frozenset({"link", "link_to"})
+_UNSUBSCRIBE = "unsubscribe"
 
 
 class Rendered(NamedTuple):
@@ -60,6 +61,7 @@ class Renderer:
         self._folder = templates.TemplateFolder(definition.path.parent)
         self._names = templates.Names()
         self._ours = _OURS if link else frozenset()
+        self._has_unsubscribe = definition.unsubscribe is not None and definition.unsubscribe.url is not None
         self._html = self._compiled(
             templates.environment(self._folder, prepare=with_escaping, autoescape=True), email.html
         )
@@ -87,6 +89,7 @@ class Renderer:
                     email.reply_to,
                     email.subject,
                     link and (link.url, link.parameter),
+                    definition.unsubscribe,
                 )
             ).encode("utf-8", "backslashreplace")
         ).hexdigest()
@@ -104,6 +107,11 @@ class Renderer:
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people should "
                 "click, or remove [link] from the campaign file."
             )
+        if self._has_unsubscribe and not any(_UNSUBSCRIBE in templates.names_used(tree) for tree in trees.values()):
+            raise TemplateError(
+                f"{self._folder.path_of(name)}: The unsubscribe link is missing: put {{{{ unsubscribe }}}} where "
+                "people should click, or write none instead of url in [unsubscribe]."
+            )
         return env.get_template(name)
 
     @property
@@ -113,35 +121,38 @@ class Renderer:
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._names.outside(ours=self._ours)
+        return self._names.outside(ours=self._ours | ({_UNSUBSCRIBE} if self._has_unsubscribe else frozenset()))
 
-    def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
+    def render(self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None = None) -> Rendered:
         """Return the rendered texts for one recipient.
 
         Args:
             variables: the recipient's columns by name.
             token: the sign-in token; required if the campaign has a link.
+            unsubscribe: the unsubscribe link; None if the campaign has none.
 
         Raises:
-            TemplateError: the templates cannot be rendered with these variables, or a body does not contain the link;
+            TemplateError: the templates cannot be rendered with these variables, or a body does not contain a link;
                 the text names the template's file and line and never contains the token.
             ValueError: the token is missing.
         """
-        return self._render(variables, token, finish=True)
+        return self._render(variables, token, unsubscribe, finish=True)
 
-    def check(self, variables: Mapping[str, Any], token: str | None) -> str:
+    def check(self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None = None) -> str:
         """Render all templates for one recipient and return the subject; skip CSS inlining and the derived text part.
 
         Raises:
             TemplateError, ValueError: see `render`.
         """
-        return self._render(variables, token, finish=False).subject
+        return self._render(variables, token, unsubscribe, finish=False).subject
 
-    def _render(self, variables: Mapping[str, Any], token: str | None, *, finish: bool) -> Rendered:
+    def _render(
+        self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None, *, finish: bool
+    ) -> Rendered:
         if self._link is not None and not token:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
-            context, links = self._context(variables, token or "")
+            context, links = self._context(variables, token or "", unsubscribe)
             subject = one_line(templates.render(self._subject, context))
             html = templates.render(self._html, context)
             html = with_newlines(inline_css(html) if finish else html)
@@ -149,9 +160,24 @@ class Renderer:
             if text is None and finish:
                 text = text_of(html)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
-            raise self._explained(error, variables) from None
+            raise self._explained(error, variables, unsubscribe) from None
         arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
+        if unsubscribe:
+            self._check_unsubscribe(html, text, unsubscribe)
         return Rendered(subject, html, text or "", arrived)
+
+    def _check_unsubscribe(self, html: str, text: str | None, link: str) -> None:
+        """Raise TemplateError unless the unsubscribe link stands whole in both parts."""
+        found = link_arrival.arrived(html, [link])
+        text_source = self._html if self._text is None else self._text
+        missing = None if found else self._html
+        if text is not None and link not in text:
+            missing = missing or text_source
+        if missing is not None:
+            raise TemplateError(
+                f"{missing.filename}: The {'HTML' if missing is self._html and not found else 'text part'} does not "
+                "contain the unsubscribe link unchanged; put {{ unsubscribe }} there alone."
+            )
 
     def _arrived(self, html: str, text: str | None, links: list[str], token: str) -> tuple[str, ...]:
         """Return the links that stand unchanged in the HTML; `text` is None if it was not rendered yet.
@@ -181,9 +207,13 @@ class Renderer:
                 )
         return arrived
 
-    def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
+    def _context(
+        self, variables: Mapping[str, Any], token: str, unsubscribe: str | None
+    ) -> tuple[dict[str, Any], list[str]]:
         """Return the variables of the templates, and a list that collects every link with the token."""
         context = {**self._globals, **variables}
+        if unsubscribe:
+            context[_UNSUBSCRIBE] = unsubscribe
         builder = self._link
         if builder is None:
             return context, []
@@ -198,10 +228,10 @@ class Renderer:
         context["link_to"] = link_to
         return context, links
 
-    def _explained(self, error: Exception, variables: Mapping[str, Any]) -> TemplateError:
+    def _explained(self, error: Exception, variables: Mapping[str, Any], unsubscribe: str | None) -> TemplateError:
         """Return the error of a failed rendering; render again without the token, to keep it out of the text."""
         try:
-            context, _ = self._context(variables, _NO_TOKEN)
+            context, _ = self._context(variables, _NO_TOKEN, unsubscribe)
         except TemplateError as again:
             return again
         steps: list[tuple[Template, Callable[[], object]]] = [

@@ -34,7 +34,7 @@ def lines(settings: Settings, definition: Definition, *, state: str | None, form
     records = reader.recipients(definition.name, state=Status(state) if state else None)
     try:
         if form == "csv":
-            yield _csv_line(FIELDS)
+            yield csv_line(FIELDS)
         for record in records:
             yield json.dumps(record, ensure_ascii=False) + "\n" if form == "jsonl" else _cells(record)
     finally:
@@ -49,10 +49,11 @@ def escape_formula(value: object) -> object:
 
 
 def _cells(record: dict[str, Any]) -> str:
-    return _csv_line(map(escape_formula, record.values()))
+    return csv_line(map(escape_formula, record.values()))
 
 
-def _csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells
+def csv_line(cells: Any) -> str:  # noqa: ANN401 - any iterable of cells
+    """Return one line of a CSV, with its line end."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()

@@ -72,12 +72,22 @@ def changes(plan: Plan) -> list[str]:
             f"{section.file}: {{}} with several values of {section.key}; a mail is sent for each value.",
         ),
         (
+            plan.suppressed,
+            "recipient",
+            "{} skipped, because the address is suppressed: someone unsubscribed, complained or is gone.",
+        ),
+        (
             summary.elsewhere,
             "recipient",
             f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row.",
         ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+    if plan.definition.unsubscribe is None:
+        lines.append(
+            "The mails have no unsubscribe link, which mail providers ask bulk senders for: add [unsubscribe] with a "
+            'url, or with none = "transactional".'
+        )
     if plan.templates_changed:
         lines.insert(0, "The templates changed since the last run: recipients that are still queued get the new ones.")
     return lines

@@ -1,4 +1,4 @@
-"""Serve HTTP on loopback: `HttpServer` (uvicorn without logging), `PageServer` in its own thread, `listen`."""
+"""Serve HTTP, by default on loopback: `HttpServer` (uvicorn without logging), `PageServer` in a thread, `listen`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HttpServer(uvicorn.Server):
 
 
 class PageServer:
-    """Serve an application in a thread, on a free loopback port, while the block runs.
+    """Serve an application in a thread while the block runs, by default on a free loopback port.
 
     Attributes:
         url: `http://127.0.0.1:PORT`; set inside the block.
@@ -65,14 +65,16 @@ class PageServer:
 
     url: str
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket | None = None) -> None:
+        self._listener = listener
         self._started: Future[None] = Future()
         self._server = HttpServer(app, self._started)
 
     async def __aenter__(self) -> Self:
         """Start to serve."""
-        listener = listen(0)
-        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        listener = self._listener or listen(0)
+        host, port, *_ = listener.getsockname()
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._thread = threading.Thread(target=self._run, args=(listener,), name="campaign-pages", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(self._started)
@@ -98,21 +100,22 @@ class PageServer:
             self._started.set_exception(error)
 
 
-def listen(port: int) -> socket.socket:
-    """Return a socket that listens on a loopback port; 0 chooses a free port.
+def listen(port: int, host: str = HOST) -> socket.socket:
+    """Return a socket that listens on a port, by default of loopback; 0 chooses a free port.
 
     Raises:
         OSError: the port is not available; `filename` names it.
     """
     # asyncio disables Nagle's algorithm only if the protocol is given; with it, responses take 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Allows a port in TIME_WAIT to be used again.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.settimeout(0)
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, os.strerror(error.errno or 0), f"{HOST}:{port}") from error
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno or 0), f"{host}:{port}") from error
     return listener

@@ -6,6 +6,7 @@ from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.reading import FIELDS, LogReader
+from campaign.sendlog.suppressions import Suppression, SuppressionList
 
 __all__ = [
     "FIELDS",
@@ -16,6 +17,8 @@ __all__ = [
     "QueueCursor",
     "RunLog",
     "SendLog",
+    "Suppression",
+    "SuppressionList",
     "discard",
     "held",
 ]

@@ -11,6 +11,7 @@ from campaign.errors import SendLogError
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.reading import summary
 from campaign.sendlog.statements import SQL
+from campaign.sendlog.suppressions import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ class CampaignConnection:
             self._connection.close()
             raise
         self._enlistment = 0
+        self._list = campaign
 
     def close(self) -> None:
         """Close the log."""
@@ -87,6 +89,8 @@ class CampaignConnection:
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
         with self._transaction() as connection:
             row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+            #: The tags of this log's unsubscribe links and return paths.
+            self.tags = tags_of(connection)
             if row is None:
                 connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
                 row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()

@@ -27,9 +27,15 @@ class _Write(NamedTuple):
     future: asyncio.Future[Any]
     #: The named parameters of each statement to run, by the statement's name.
     rows: Mapping[str, Mapping[str, object]]
+    #: Called in the transaction; if it returns an error, the rows are not written, and the future gets the error.
+    refusal: Callable[[sqlite3.Connection], Exception | None] | None = None
     #: Called after all rows of the transaction are written; the future gets its result.
     action: Callable[[sqlite3.Connection], object] | None = None
     urgent: bool = True
+
+
+#: Why a write was refused, or None and the result of its action.
+_Result = tuple[Exception | None, object]
 
 
 class GroupCommit:
@@ -55,18 +61,26 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._work, name="send-log", daemon=True)
         self._thread.start()
 
-    def write(self, rows: Mapping[str, Mapping[str, object]], *, urgent: bool = True) -> asyncio.Future[None]:
+    def write(
+        self,
+        rows: Mapping[str, Mapping[str, object]],
+        *,
+        urgent: bool = True,
+        refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
+    ) -> asyncio.Future[None]:
         """Return a future that is done when the rows are on the disk.
 
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
             urgent: False lets the write wait a few milliseconds for others.
+            refusal: looks into the log within the transaction; the rows are not written if it returns an error.
 
         Raises:
+            Exception: (in the future) what `refusal` returned.
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put(_Write(future, rows, urgent=urgent))
+        self._waiting.put(_Write(future, rows, refusal, urgent=urgent))
         return future
 
     def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
@@ -78,7 +92,7 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(_Write(future, {}, action))
+        self._waiting.put(_Write(future, {}, action=action))
         return future
 
     def close(self) -> None:
@@ -111,20 +125,22 @@ class GroupCommit:
             batch.append(write)
         return batch
 
-    def _commit(self, batch: list[_Write]) -> list[object]:
-        """Return the result of each write, or an empty list if this or an earlier transaction failed."""
+    def _commit(self, batch: list[_Write]) -> list[_Result]:
+        """Return the result or the refusal of each write; an empty list if this or an earlier transaction failed."""
         if self._broken:
             return []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
+            written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
             for name in self._statements:
-                self._run(name, [write.rows[name] for write in batch if name in write.rows])
+                self._run(name, [write.rows[name] for write in written if name in write.rows])
             results = [write.action(self._connection) if write.action else None for write in batch]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
-        return results
+        return list(zip(refusals, results, strict=True))
 
     def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
         if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
@@ -143,9 +159,13 @@ class GroupCommit:
                 self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
 
 
-def _succeed(batch: list[_Write], results: list[object]) -> None:
-    for write, result in zip(batch, results, strict=True):
-        if not write.future.done():
+def _succeed(batch: list[_Write], results: list[_Result]) -> None:
+    for write, (refusal, result) in zip(batch, results, strict=True):
+        if write.future.done():
+            continue
+        if refusal:
+            write.future.set_exception(refusal)
+        else:
             write.future.set_result(result)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from campaign.sendlog.enlisting import Enlistment
     from campaign.sendlog.queue_cursor import QueueCursor
+    from campaign.tags import Tags
 
 
 class PreparationLog(Protocol):
@@ -34,6 +35,8 @@ class PreparationLog(Protocol):
     message_key: bytes
     #: The fingerprint of the templates of the last run; empty before the first run.
     templates: str
+    #: The tags of the unsubscribe links and the return paths.
+    tags: Tags
 
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
@@ -45,6 +48,14 @@ class PreparationLog(Protocol):
 
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""
+        ...
+
+    def note_list(self, name: str) -> None:
+        """Store the name of the list to which this run's mails belong."""
+        ...
+
+    def skip_suppressed(self) -> int:
+        """Skip the queued rows of this CSV whose addresses are suppressed; return the number of rows."""
         ...
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
@@ -68,7 +79,11 @@ class RunLog(Protocol):
         ...
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
-        """Record that a token is about to be requested; return the delivery with its new generation."""
+        """Record that a token is about to be requested; return the delivery with its new generation.
+
+        Raises:
+            PermanentError: the address is suppressed.
+        """
         ...
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -76,7 +91,11 @@ class RunLog(Protocol):
         ...
 
     async def sending(self, delivery: Delivery, *, message_id: str, server: str, with_token: bool) -> None:
-        """Record the intent to send, before the final dot."""
+        """Record the intent to send, before the final dot.
+
+        Raises:
+            PermanentError: the address is suppressed.
+        """
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:

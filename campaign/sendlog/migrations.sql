@@ -4,3 +4,90 @@
 ALTER TABLE revocation ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
 -- Schema 1 did not record which revocations had been tried, so assume that every pending one was.
 UPDATE revocation SET unanswered = 1 WHERE settled_at IS NULL;
+
+-- name: to_3
+-- The state `bounced` needs another CHECK, so the table is written anew.
+CREATE TABLE delivery_3 (
+    id               INTEGER PRIMARY KEY,
+    campaign_id      INTEGER NOT NULL REFERENCES campaign (id),
+    key              TEXT NOT NULL,
+    slot             TEXT NOT NULL DEFAULT '',
+    source           TEXT NOT NULL,
+    line             INTEGER NOT NULL,
+    enlistment       INTEGER NOT NULL,
+    email            TEXT NOT NULL,
+    domain           TEXT NOT NULL,
+    user_id          TEXT,
+    variables        TEXT NOT NULL,
+    digest           BLOB NOT NULL,
+    state            TEXT NOT NULL CHECK (state IN
+        ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped', 'bounced')),
+    reason           TEXT NOT NULL DEFAULT '',
+    actor            TEXT NOT NULL,
+    not_before       REAL NOT NULL DEFAULT 0,
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    faults           INTEGER NOT NULL DEFAULT 0,
+    generation       INTEGER NOT NULL DEFAULT 0,
+    message_id       TEXT,
+    token_id         TEXT,
+    token_at         REAL,
+    token_expires_at REAL,
+    server           TEXT,
+    code             INTEGER,
+    enhanced         TEXT,
+    reply            TEXT,
+    updated_at       REAL NOT NULL
+) STRICT;
+INSERT INTO delivery_3
+    (id, campaign_id, key, slot, source, line, enlistment, email, domain, user_id, variables, digest, state,
+    reason, actor, not_before, attempts, faults, generation, message_id, token_id, token_at, token_expires_at,
+    server, code, enhanced, reply, updated_at)
+SELECT
+    id, campaign_id, key, slot, source, line, enlistment, email, domain, user_id, variables, digest, state,
+    reason, actor, not_before, attempts, faults, generation, message_id, token_id, token_at, token_expires_at,
+    server, code, enhanced, reply, updated_at
+FROM delivery;
+DROP TABLE delivery;
+ALTER TABLE delivery_3 RENAME TO delivery;
+CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot);
+CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id);
+CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery
+WHEN OLD.state <> NEW.state OR NEW.state = 'queued'
+BEGIN
+    INSERT INTO history
+        (delivery_id, since, token_at, at, old_state, new_state, actor, attempt, message_id, token_id, server, code,
+         enhanced, reply, reason)
+    VALUES
+        (NEW.id, OLD.updated_at, iif(OLD.state = 'issuing', OLD.token_at, NULL), NEW.updated_at, OLD.state, NEW.state,
+         NEW.actor, NEW.attempts, NEW.message_id, coalesce(NEW.token_id, OLD.token_id), NEW.server, NEW.code,
+         NEW.enhanced, NEW.reply, NEW.reason);
+END;
+CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
+  OR (OLD.state IN ('failed', 'uncertain', 'bounced') AND NEW.state <> OLD.state
+      AND NEW.actor NOT IN ('retry', 'resolve', 'revoke', 'bounces'))
+  OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
+BEGIN
+    SELECT RAISE(ABORT, 'an end state is left only by a command');
+END;
+CREATE TABLE tag_key (
+    id     INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
+    secret BLOB NOT NULL,
+    forged INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE campaign_list (
+    campaign_id INTEGER NOT NULL,
+    list        TEXT NOT NULL,
+    PRIMARY KEY (campaign_id, list)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE suppression (
+    address  TEXT NOT NULL,
+    list     TEXT NOT NULL DEFAULT '',
+    reason   TEXT NOT NULL,
+    at       REAL NOT NULL,
+    campaign TEXT NOT NULL DEFAULT '',
+    key      TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (address, list)
+) STRICT, WITHOUT ROWID;

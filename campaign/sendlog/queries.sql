@@ -207,3 +207,48 @@ FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
 WHERE delivery.id = coalesce(
     (SELECT id FROM delivery WHERE message_id = :message_id),
     (SELECT delivery_id FROM history WHERE message_id = :message_id LIMIT 1));
+
+-- name: tag_keys
+SELECT id, secret FROM tag_key;
+
+-- name: add_tag_key
+INSERT INTO tag_key (id, secret) VALUES (:id, :secret);
+
+-- name: count_forged
+UPDATE tag_key SET forged = forged + 1 WHERE id = (SELECT max(id) FROM tag_key);
+
+-- name: forged
+SELECT sum(forged) FROM tag_key;
+
+-- name: note_list
+INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list);
+
+-- name: suppressed
+SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
+
+-- name: any_suppression
+SELECT 1 FROM suppression LIMIT 1;
+
+-- name: skip_suppressed
+UPDATE delivery SET state = 'skipped', actor = 'enlist', updated_at = :now, reason = (
+    SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
+    FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
+-- name: suppress
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+VALUES (:address, :list, :reason, :now, :campaign, :key) ON CONFLICT DO NOTHING;
+
+-- name: unsuppress
+DELETE FROM suppression WHERE address = :address AND (:list IS NULL OR list = :list);
+
+-- name: suppressions
+SELECT address, list, reason, at, campaign, key FROM suppression WHERE :list IS NULL OR list IN ('', :list)
+ORDER BY at, address, list;
+
+-- name: row_of_tag
+SELECT campaign.name, delivery.email, delivery.key, campaign_list.list
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
+    JOIN campaign_list ON campaign_list.campaign_id = campaign.id
+WHERE delivery.id = :row;

@@ -6,11 +6,12 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from campaign.errors import SendLogError
+from campaign.errors import PermanentError, SendLogError
 from campaign.model import Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
 from campaign.sendlog.statements import SQL
+from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,11 +73,15 @@ class RunWrites(CampaignConnection):
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
-        """Record that a token is about to be requested; return the delivery with its new generation."""
+        """Record that a token is about to be requested; return the delivery with its new generation.
+
+        Raises:
+            PermanentError: the address is suppressed.
+        """
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        await self._running.write({"issuing": row})
+        await self._running.write({"issuing": row}, refusal=self._suppression(delivery))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -92,7 +97,11 @@ class RunWrites(CampaignConnection):
         server: str,
         with_token: bool,
     ) -> None:
-        """Record the intent to send, before the final dot."""
+        """Record the intent to send, before the final dot.
+
+        Raises:
+            PermanentError: the address is suppressed.
+        """
         attempt, state = delivery.attempts, Status.ISSUING
         if not with_token:
             attempt, state = attempt + 1, Status.QUEUED
@@ -104,7 +113,7 @@ class RunWrites(CampaignConnection):
             "server": server,
             "now": self._clock.now(),
         }
-        await self._running.write({"sending": row})
+        await self._running.write({"sending": row}, refusal=self._suppression(delivery))
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
@@ -160,6 +169,15 @@ class RunWrites(CampaignConnection):
         if self._writer is None:
             raise SendLogError(f"the send log {self.path} is closed")
         return self._writer
+
+    def _suppression(self, delivery: Delivery) -> Callable[[sqlite3.Connection], Exception | None]:
+        """Return what looks the recipient's address up, in the transaction of the step that it may refuse."""
+
+        def refusal(connection: sqlite3.Connection) -> Exception | None:
+            found = suppression_of(connection, delivery.recipient.email, self._list)
+            return PermanentError(str(found), skip=True) if found else None
+
+        return refusal
 
     def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)

@@ -25,9 +25,9 @@ CREATE TABLE delivery (
     variables        TEXT NOT NULL,              -- JSON
     digest           BLOB NOT NULL,              -- of address, user and variables, to detect a change
     state            TEXT NOT NULL CHECK (state IN
-        ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped')),
+        ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped', 'bounced')),
     reason           TEXT NOT NULL DEFAULT '',
-    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke
+    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke, bounces
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
     faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
@@ -85,6 +85,31 @@ CREATE TABLE orphan (
     expires_at  REAL NOT NULL
 ) STRICT;
 
+-- The keys that sign the tags in unsubscribe links and return paths (campaign/tags.py).
+CREATE TABLE tag_key (
+    id     INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
+    secret BLOB NOT NULL,
+    forged INTEGER NOT NULL DEFAULT 0  -- unsubscribe links with a false token
+) STRICT;
+
+-- The lists that a campaign's mails belonged to: a link stays true after the campaign file names another list.
+CREATE TABLE campaign_list (
+    campaign_id INTEGER NOT NULL,
+    list        TEXT NOT NULL,
+    PRIMARY KEY (campaign_id, list)
+) STRICT, WITHOUT ROWID;
+
+-- Addresses that get no mail, of one list or of all.
+CREATE TABLE suppression (
+    address  TEXT NOT NULL,              -- in lower case, the domain in A-labels
+    list     TEXT NOT NULL DEFAULT '',   -- empty: all lists
+    reason   TEXT NOT NULL,
+    at       REAL NOT NULL,
+    campaign TEXT NOT NULL DEFAULT '',   -- the campaign and the key of the mail that was answered
+    key      TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (address, list)
+) STRICT, WITHOUT ROWID;
+
 -- A row that is deferred while it is `queued` gets an entry too: it may have a server's reply.
 CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery
 WHEN OLD.state <> NEW.state OR NEW.state = 'queued'
@@ -98,10 +123,12 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` never changes.
+-- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` changes only when the
+-- message comes back.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
-WHEN (OLD.state = 'sent' AND NEW.state <> 'sent')
-  OR (OLD.state IN ('failed', 'uncertain') AND NEW.state <> OLD.state AND NEW.actor NOT IN ('retry', 'resolve', 'revoke'))
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
+  OR (OLD.state IN ('failed', 'uncertain', 'bounced') AND NEW.state <> OLD.state
+      AND NEW.actor NOT IN ('retry', 'resolve', 'revoke', 'bounces'))
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN
     SELECT RAISE(ABORT, 'an end state is left only by a command');

@@ -20,6 +20,7 @@ from campaign.config.definition.sections import (
     Section,
 )
 from campaign.config.definition.toml_file import problems_of, read_toml
+from campaign.config.definition.unsubscribe import UnsubscribeSection
 from campaign.config.duration import parse_duration
 from campaign.errors import DefinitionError
 
@@ -34,6 +35,7 @@ __all__ = [
     "LinkSection",
     "RecipientsSection",
     "RetrySection",
+    "UnsubscribeSection",
     "load_definition",
     "parse_duration",
 ]
@@ -52,6 +54,8 @@ class _CampaignFile(Section):
     retry: RetrySection = RetrySection()
     #: None: the mails are not signed.
     dkim: DkimSection | None = None
+    #: None: the mails have no way out, which `check` and `run` say.
+    unsubscribe: UnsubscribeSection | None = None
 
     @field_validator("name")
     @classmethod
@@ -85,6 +89,11 @@ class Definition(_CampaignFile):
         """The folder of the templates."""
         return self.path.parent
 
+    @property
+    def mailing_list(self) -> str:
+        """What a recipient unsubscribes from: the campaign's list, by default the campaign itself."""
+        return (self.unsubscribe and self.unsubscribe.list) or self.name
+
     def template_name(self, template: Path) -> str:
         """Return a template's path relative to `folder`, such as `parts/foot.html`."""
         return Path(os.path.relpath(template, self.folder)).as_posix()
@@ -102,6 +111,7 @@ _KNOWN: Mapping[tuple[str, ...], list[str]] = {
             ("limits", LimitsSection),
             ("retry", RetrySection),
             ("dkim", DkimSection),
+            ("unsubscribe", UnsubscribeSection),
         )
     },
 }
@@ -117,6 +127,7 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("email", "html"): 'html = "email.html"',
     ("link", "url"): 'url = "https://acme.example/welcome"',
     ("link", "expires_in"): 'expires_in = "48h"',
+    ("unsubscribe", "url"): 'url = "https://mail.acme.example/u"',
     ("dkim", "selector"): 'selector = "s1"',
 }
 

@@ -26,6 +26,10 @@ _SELECTOR = re.compile(
 )
 #: RFC 1035 §2.3.4, without the final dot.
 _MAX_NAME_LENGTH = 253
+#: 64 bytes of a local part, without `+` and the 28 letters of a tag.
+_MAX_BOUNCE_MAILBOX = 35
+#: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).
+_MAX_URL_LENGTH = 400
 #: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
 _HOLE = "zz-template-zz"
 
@@ -101,6 +105,44 @@ def template_path(folder: Path, written: str) -> Path:
     if not found.is_file():
         raise ValueError(f"the template {found} does not exist; create it, or correct the name")
     return found
+
+
+def unsubscribe_url(url: str) -> str:
+    """Return the address of an unsubscribe endpoint, without a slash at its end.
+
+    Raises:
+        ValueError: it is not https:// (http:// only at loopback), or has a query, a fragment or a template variable.
+    """
+    example = 'write one like "https://mail.acme.example/u"'
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>{}?#,') or len(url) > _MAX_URL_LENGTH:
+        raise ValueError(
+            f"must be an address of at most {_MAX_URL_LENGTH} letters without spaces, variables, ? and #; {example}"
+        )
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.scheme not in {"https", "http"}:
+        raise ValueError(f"must begin with https:// and a host; {example}")
+    try:
+        host, _ = host_and_port(parts)
+    except ValueError as error:
+        raise ValueError(f"must name a host ({error}); {example}") from None
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"must begin with https://, which one click needs (RFC 8058 §3.1); {example}")
+    return url.rstrip("/")
+
+
+def bounce_mailbox(text: str) -> str:
+    """Return the address of the mailbox for returned mail.
+
+    Raises:
+        ValueError: it is not one plain address, or has no room for a tag (RFC 5321 §4.5.3.1.1: 64 bytes before the @).
+    """
+    try:
+        address = normalise_address(text.strip())
+    except ValueError as error:
+        raise ValueError(f'must be one address, such as "bounces@acme.example". {error}') from None
+    if len(address.rpartition("@")[0]) > _MAX_BOUNCE_MAILBOX:
+        raise ValueError(f"must have at most {_MAX_BOUNCE_MAILBOX} letters before the @; a tag is added to them")
+    return address
 
 
 def link_host(url: str) -> str:

@@ -121,6 +121,8 @@ class EmailSection(Section):
     sender: str = Field(alias="from")
     #: The mailbox for Reply-To; None: no such header.
     reply_to: str | None = None
+    #: The mailbox for returned mail, to whose local part a tag is added; None: From's address, without tags.
+    bounces: str | None = None
     #: The template of the subject, one line.
     subject: str
     #: The template of the HTML part.
@@ -132,6 +134,11 @@ class EmailSection(Section):
     @classmethod
     def _is_mailbox(cls, text: str | None) -> str | None:
         return None if text is None else rules.mailbox(text)
+
+    @field_validator("bounces")
+    @classmethod
+    def _is_bounce_mailbox(cls, text: str | None) -> str | None:
+        return None if text is None else rules.bounce_mailbox(text)
 
     @field_validator("subject")
     @classmethod

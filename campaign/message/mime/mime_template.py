@@ -39,6 +39,8 @@ class MimeTemplate:
         sender: one mailbox, as `headers.mailbox` parses it.
         reply_to: likewise; None: the message has no Reply-To.
         list_id: the value of List-Id (RFC 2919).
+        feedback_id: the value of Feedback-ID; None: the message has none.
+        one_click: whether the messages have List-Unsubscribe and List-Unsubscribe-Post (RFC 8058).
         boundary: the boundary of the parts; it must contain `=_`, which never occurs in a quoted-printable body
             (RFC 2045 §6.7 (5)).
 
@@ -46,19 +48,35 @@ class MimeTemplate:
         ValueError: the sender or the Reply-To is not one mailbox with a plain address, or the List-Id is not valid.
     """
 
-    def __init__(self, *, sender: str, reply_to: str | None, list_id: str, boundary: str) -> None:
+    def __init__(
+        self,
+        *,
+        sender: str,
+        reply_to: str | None,
+        list_id: str,
+        boundary: str,
+        feedback_id: str | None = None,
+        one_click: bool = False,
+    ) -> None:
         self._from = headers.mailbox("From", sender)
         self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
         self._boundary = boundary.encode("ascii")
-        fixed = f"List-Id: {list_id}\r\n".encode("ascii")
-        if _fields("From", "List-Id").fullmatch(self._from + fixed) is None:
+        # RFC 3834 §5: automatic responders leave such a message alone
+        lines = [f"List-Id: {list_id}", "Auto-Submitted: auto-generated"]
+        lines += [f"Feedback-ID: {feedback_id}"] if feedback_id else []
+        fixed = "".join(f"{line}\r\n" for line in lines).encode("ascii")
+        names = [line.partition(":")[0] for line in lines]
+        if _fields("From", *names).fullmatch(self._from + fixed) is None:
             raise ValueError(f"The sender {sender!r} or the List-Id {list_id!r} does not result in exactly one header.")
         self._parts = {
             (text, html): _parts(fixed, boundary, text, html)
             for text in ("quoted-printable", "8bit")
             for html in ("quoted-printable", "8bit")
         }
-        self._varying = _fields("To", *(["Reply-To"] if reply_to else []), "Subject", "Date", "Message-ID")
+        unsubscribe = ["List-Unsubscribe", "List-Unsubscribe-Post"] if one_click else []
+        self._varying = _fields(
+            "To", *(["Reply-To"] if reply_to else []), "Subject", "Date", "Message-ID", *unsubscribe
+        )
 
     def fill(
         self,
@@ -70,6 +88,7 @@ class MimeTemplate:
         text: str,
         html: str,
         eight_bit: bool,
+        unsubscribe: bytes = b"",
     ) -> bytes:
         """Return the message with CRLF line ends; no line is longer than 998 bytes.
 
@@ -82,20 +101,21 @@ class MimeTemplate:
             html: the HTML body, likewise.
             eight_bit: whether 8bit bodies may be sent (RFC 6152); a body that has a line of more than 998 bytes, a NUL
                 or the boundary is still sent as quoted-printable.
+            unsubscribe: both fields of `UnsubscribeLink.headers`, if the messages have them.
 
         Raises:
             TemplateError: the subject is empty or too long, `to` is not one plain address, or the header block would
                 not contain exactly the intended headers.
             ValueError: the Message-ID is malformed.
         """
-        varying = self.headers(to=to, subject=subject, date=date, message_id=message_id)
+        varying = self.headers(to=to, subject=subject, date=date, message_id=message_id, unsubscribe=unsubscribe)
         text_encoding, text_bytes = self._encoded(text, eight_bit=eight_bit)
         html_encoding, html_bytes = self._encoded(html, eight_bit=eight_bit)
         parts = self._parts[text_encoding, html_encoding]
         body = (parts.before_text, text_bytes, parts.before_html, html_bytes, parts.after_html)
         return b"".join((self._from, varying, *body))
 
-    def headers(self, *, to: str, subject: str, date: datetime, message_id: str) -> bytes:
+    def headers(self, *, to: str, subject: str, date: datetime, message_id: str, unsubscribe: bytes = b"") -> bytes:
         """Return the headers that differ for each recipient; see `fill` for the arguments.
 
         Raises:
@@ -112,6 +132,7 @@ class MimeTemplate:
                 headers.unstructured("Subject", subject),
                 headers.date(date),
                 f"Message-ID: {message_id}\r\n".encode("ascii"),
+                unsubscribe,
             )
         )
         if self._varying.fullmatch(varying) is None:

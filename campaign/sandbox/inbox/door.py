@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from campaign.sandbox.inbox.landing import landing_route
 from campaign.sandbox.inbox.mails import Mails
 from campaign.sandbox.inbox.pages import Pages
+from campaign.sandbox.inbox.unsubscribe import is_unsubscribe, unsubscribe_route
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from campaign.sandbox.inbox.landing import LandingPage
     from campaign.sandbox.inbox.mails import LogOf
+    from campaign.sandbox.inbox.unsubscribe import Unsubscribe
     from campaign.sandbox.state import State
 
 #: The path of the inbox. No real site has such a path, so it cannot collide with a link in a mail.
@@ -25,6 +27,7 @@ def inbox_pages(
     landing: LandingPage,
     log_of: LogOf = lambda _: None,
     command: str = "campaign run FILE",
+    unsubscribe: Unsubscribe | None = None,
 ) -> list[BaseRoute]:
     """Return the routes of the inbox and of the landing page.
 
@@ -33,6 +36,9 @@ def inbox_pages(
         landing: makes the landing page's HTML from a publishable key and the token's query parameter.
         log_of: returns what the send log knows about the recipient of a Message-ID, as fields.
         command: the command that an empty inbox tells the user to type.
+        unsubscribe: answers the unsubscribe links of the mails; None: such links lead out of the sandbox.
     """
     pages = Pages(ROOT)
-    return [*Mails(state, pages, log_of, command).routes(), pages.files(), landing_route(state, pages, landing)]
+    mails = Mails(state, pages, log_of, command, is_unsubscribe=is_unsubscribe(unsubscribe))
+    leaving = [unsubscribe_route(unsubscribe)] if unsubscribe else []
+    return [*mails.routes(), pages.files(), *leaving, landing_route(state, pages, landing)]

@@ -12,7 +12,7 @@ from campaign.sandbox.inbox.markup import Anchor, addresses, framed
 from campaign.sandbox.tokens import TokenStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from campaign.sandbox.inbox.letter import Letter
     from campaign.sandbox.state import State
@@ -88,8 +88,9 @@ def links_of(letter: Letter) -> list[Link]:
 class Links:
     """Resolves links against the tokens of this sandbox."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, is_unsubscribe: Callable[[str], bool] = lambda _: False) -> None:
         self._state = state
+        self._is_unsubscribe = is_unsubscribe
 
     def tickets(self, links: list[Link]) -> list[Ticket]:
         """Return the tokens in these links, each with its links."""
@@ -113,11 +114,11 @@ class Links:
         )
 
     def follow(self, url: str, *, site: str) -> str | None:
-        """Return the address for a link: the landing page of `site` if it carries a token, else the link itself.
+        """Return the address for a link: on `site` if it signs in or unsubscribes, else the link itself.
 
         None means that the link cannot be opened from a mail.
         """
-        if self.carried(url.partition("#")[0].partition("?")[2]) is not None:
+        if self.carried(url.partition("#")[0].partition("?")[2]) is not None or self._is_unsubscribe(url):
             return here(url, site=site)
         return outside(url)
 

@@ -35,12 +35,14 @@ _KEPT_PARAMETERS = ("campaign", "address", "page", "width", "scheme")
 class Mails:
     """The routes of the inbox."""
 
-    def __init__(self, state: State, pages: Pages, log_of: LogOf, command: str) -> None:
+    def __init__(
+        self, state: State, pages: Pages, log_of: LogOf, command: str, *, is_unsubscribe: Callable[[str], bool]
+    ) -> None:
         self._state = state
         self._pages = pages
         self._log_of = log_of
         self._command = command
-        self._links = Links(state)
+        self._links = Links(state, is_unsubscribe)
 
     def routes(self) -> list[Route]:
         """Return the routes of the inbox."""

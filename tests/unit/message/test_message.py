@@ -84,6 +84,8 @@ def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as
     made = SimpleNamespace(
         path=folder / "campaign.toml",
         name="waitlist welcome",
+        mailing_list=changes.get("mailing_list", "waitlist welcome"),
+        unsubscribe=changes.get("unsubscribe"),
         email=SimpleNamespace(**(email | changes.get("email", {}))),
         link=SimpleNamespace(**link),
     )
@@ -161,7 +163,18 @@ def test_the_parsed_message_is_the_one_that_was_meant(
     message = composed(template, name=name, place=place, eight_bit=eight_bit)
     mail = parsed(message)
     fields = [
-        *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id", "MIME-Version", "Content-Type"),
+        *(
+            "From",
+            "To",
+            "Reply-To",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "List-Id",
+            "Auto-Submitted",
+            "MIME-Version",
+            "Content-Type",
+        ),
         *(["Content-Transfer-Encoding"] if mail["Content-Transfer-Encoding"] else []),
     ]
     assert mail.keys() == fields
@@ -293,3 +306,36 @@ def test_no_error_holds_the_token(folder: Path) -> None:
         composed(template)
     assert "eyJ" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+UNSUBSCRIBE = SimpleNamespace(url="https://mail.acme.example/u", mailto=None)
+
+
+@pytest.mark.parametrize(
+    ("html", "text", "words"),
+    [
+        ("", "{{ unsubscribe }}", "email.html: The unsubscribe link is missing: put {{ unsubscribe }}"),
+        ('<a href="{{ unsubscribe }}">No</a>', "", "email.txt: The unsubscribe link is missing"),
+        ("{% if False %}{{ unsubscribe }}{% endif %}", "{{ unsubscribe }}", "email.html: The HTML does not contain"),
+        ("{{ unsubscribe|upper }}", "{{ unsubscribe }}", "email.html: The HTML does not contain the unsubscribe link"),
+        ("{{ unsubscribe }}", "{{ unsubscribe|upper }}", "email.txt: The text part does not contain the unsubscribe"),
+    ],
+)
+def test_the_unsubscribe_link_stands_whole_in_both_parts(tmp_path: Path, html: str, text: str, words: str) -> None:
+    """A template without the link, or with an altered one, is refused with the file and what to write."""
+    (tmp_path / "email.html").write_text('<a href="{{ link }}">in</a>' + html, "utf-8")
+    (tmp_path / "email.txt").write_text("{{ link }}\n" + text, "utf-8")
+    campaign = definition(tmp_path, unsubscribe=UNSUBSCRIBE, email={"subject": "Hello"})
+    with pytest.raises(TemplateError) as refused:
+        MessageTemplate.load(campaign).compose(
+            {}, email="a@b.example", message_id=MESSAGE_ID, date=DATE, token=TOKEN, unsubscribe="x" * 34
+        )
+    assert words in str(refused.value)
+
+
+def test_a_message_needs_its_unsubscribe_token(tmp_path: Path) -> None:
+    """A campaign with unsubscribe links composes no message without one."""
+    (tmp_path / "email.html").write_text('<a href="{{ link }}">in</a> {{ unsubscribe }}', "utf-8")
+    campaign = definition(tmp_path, unsubscribe=UNSUBSCRIBE, email={"subject": "Hello", "text": None})
+    with pytest.raises(ValueError, match="unsubscribe"):
+        MessageTemplate.load(campaign).compose({}, email="a@b.example", message_id=MESSAGE_ID, date=DATE, token=TOKEN)

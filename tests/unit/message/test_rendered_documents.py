@@ -98,7 +98,9 @@ def renderer(folder: Path, html: str) -> Renderer:
     for name, source in {**FILES, "email.html": html}.items():
         (folder / name).write_text(source, "utf-8")
     email = SimpleNamespace(sender="a@acme.example", reply_to=None, subject="s", html=folder / "email.html", text=None)
-    made = SimpleNamespace(path=folder / "campaign.toml", name="x", email=email, link=None)
+    made = SimpleNamespace(
+        path=folder / "campaign.toml", name="x", email=email, unsubscribe=None, mailing_list="x", link=None
+    )
     return Renderer(cast("Definition", made))
 
 

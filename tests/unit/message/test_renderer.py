@@ -33,7 +33,14 @@ def wording(
         html=folder / "email.html",
         text=None if text is None else folder / "email.txt",
     )
-    made = SimpleNamespace(path=folder / "campaign.toml", name="x", email=email, link=None if link is None else section)
+    made = SimpleNamespace(
+        path=folder / "campaign.toml",
+        name="x",
+        email=email,
+        unsubscribe=None,
+        mailing_list="x",
+        link=None if link is None else section,
+    )
     return Renderer(cast("Definition", made))
 
 

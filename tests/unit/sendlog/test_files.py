@@ -244,6 +244,8 @@ def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
         columns = table(path, "SELECT * FROM pragma_table_info('revocation')")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE revocation DROP COLUMN unanswered")
+        for name in ("tag_key", "campaign_list", "suppression"):
+            connection.execute(f"DROP TABLE {name}")
         connection.execute("PRAGMA user_version = 1")
     look_into(path)
     with opened(path) as log:

@@ -1,0 +1,184 @@
+"""The suppression list of a send log, `SuppressionList`: the addresses that get no mail, of one list or of all.
+
+It is safe beside a run: each change is a short transaction of its own, and a run looks an address up in the
+transactions that make its steps durable.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from campaign.clock import instant
+from campaign.errors import SendLogError
+from campaign.sendlog.files import open_for_writing, sentences
+from campaign.sendlog.statements import SQL
+from campaign.tags import Tags, new_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import Self
+
+    from campaign.clock import Clock
+
+#: What a suppression of all lists has in place of a list's name.
+ALL_LISTS = ""
+UNSUBSCRIBED = "unsubscribed"
+
+
+class Suppression(NamedTuple):
+    """An address that gets no mail."""
+
+    #: In lower case, the domain in A-labels.
+    address: str
+    #: The list; empty for all lists.
+    mailing_list: str
+    reason: str
+    #: Seconds since the epoch.
+    at: float
+    #: The campaign and the key of the mail that was answered; empty if an operator added the address.
+    campaign: str = ""
+    key: str = ""
+
+    def __str__(self) -> str:
+        """Return why a recipient is skipped, as the send log has it."""
+        return f"suppressed: {self.reason} {instant(self.at):%Y-%m-%d} ({self.mailing_list or 'all lists'})"
+
+
+class SuppressionList:
+    """The suppression list in SQLite; the log is created if it does not exist.
+
+    Args:
+        path: the send log.
+        clock: the time.
+
+    Raises:
+        SendLogUnusableError: the file cannot be opened, or is not a send log that this version can use.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._connection = open_for_writing(path)
+        try:
+            with self._transaction():
+                self._tags = tags_of(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the list."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the log."""
+        self._connection.close()
+
+    def add(
+        self, addresses: Iterable[str], *, reason: str, mailing_list: str = ALL_LISTS, campaign: str = "", key: str = ""
+    ) -> int:
+        """Suppress addresses, all of them or none; return how many are new. One that is there keeps its reason.
+
+        Args:
+            addresses: in lower case, the domain in A-labels.
+            reason: why, in a few words.
+            mailing_list: the list; empty for all lists.
+            campaign: the campaign whose mail was answered, if one was.
+            key: the recipient's key in it.
+        """
+        common = {"list": mailing_list, "reason": reason, "now": self._clock.now(), "campaign": campaign, "key": key}
+        with self._transaction() as connection:
+            return connection.executemany(SQL.suppress, [common | {"address": each} for each in addresses]).rowcount
+
+    def merge(self, entries: Iterable[Suppression]) -> int:
+        """Add the entries of another list, all of them or none; return how many are new."""
+        rows = (
+            {
+                "address": entry.address,
+                "list": entry.mailing_list,
+                "reason": entry.reason,
+                "now": entry.at,
+                "campaign": entry.campaign,
+                "key": entry.key,
+            }
+            for entry in entries
+        )
+        with self._transaction() as connection:
+            return connection.executemany(SQL.suppress, rows).rowcount
+
+    def remove(self, address: str, *, mailing_list: str | None = None) -> int:
+        """Lift the suppressions of an address, of one list or (None) of every; return how many there were."""
+        with self._transaction() as connection:
+            return connection.execute(SQL.unsuppress, {"address": address, "list": mailing_list}).rowcount
+
+    def entries(self, *, mailing_list: str | None = None) -> Iterator[Suppression]:
+        """Yield the suppressions that hold for a list, or (None) all, oldest first."""
+        with sentences(self.path):
+            for row in self._connection.execute(SQL.suppressions, {"list": mailing_list}):
+                yield Suppression(*row)
+
+    def unsubscribe(self, token: str) -> Suppression | None:
+        """Suppress the address that an unsubscribe token names, for the list of its mail; return the suppression.
+
+        A false token changes nothing but a count, and takes as long as a true one: both write to the disk once.
+
+        Returns:
+            None if the token is false.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(SQL.row_of_tag, {"row": self._tags.row_in_token(token) or 0}).fetchall()
+            for campaign, email, key, mailing_list in rows:
+                if self._tags.is_unsubscribe_token(token, mailing_list):
+                    entry = Suppression(email.lower(), mailing_list, UNSUBSCRIBED, self._clock.now(), campaign, key)
+                    address, _, reason, at, *_ = entry
+                    arguments = {"address": address, "list": mailing_list, "reason": reason, "now": at}
+                    connection.execute(SQL.suppress, arguments | {"campaign": campaign, "key": key})
+                    return entry
+            connection.execute(SQL.count_forged)
+        return None
+
+    def knows(self, token: str) -> bool:
+        """Return whether this log signed an unsubscribe token."""
+        with sentences(self.path):
+            rows = self._connection.execute(SQL.row_of_tag, {"row": self._tags.row_in_token(token) or 0}).fetchall()
+        return any(self._tags.is_unsubscribe_token(token, mailing_list) for *_, mailing_list in rows)
+
+    @property
+    def forged(self) -> int:
+        """How many unsubscribe links had a false token."""
+        with sentences(self.path):
+            return int(self._connection.execute(SQL.forged).fetchone()[0] or 0)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, or roll all of it back."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise SendLogError(
+                    f"the send log {self.path} cannot be written ({error}); nothing was changed"
+                ) from error
+            raise
+
+
+def tags_of(connection: sqlite3.Connection) -> Tags:
+    """Return the tags of a log, within a transaction: the first caller makes the log's key."""
+    keys = dict(connection.execute(SQL.tag_keys))
+    if not keys:
+        keys = {1: new_key()}
+        connection.executemany(SQL.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()])
+    return Tags(keys)
+
+
+def suppression_of(connection: sqlite3.Connection, email: str, mailing_list: str) -> Suppression | None:
+    """Return why an address gets no mail of a list, or None if it may get some."""
+    row = connection.execute(SQL.suppressed, {"address": email.lower(), "list": mailing_list}).fetchone()
+    return None if row is None else Suppression(email.lower(), row[2], row[0], row[1])

@@ -1,0 +1,221 @@
+"""The suppression list: who is on it is skipped at enlisting, before a token and before the dot."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaign.errors import PermanentError
+from campaign.model import Outcome, Status
+from campaign.sendlog import SuppressionList
+from support.fake_clock import FakeClock
+from support.sendlog_helpers import (
+    END_STATES,
+    TWO_DAYS,
+    bring,
+    enlist,
+    history,
+    issue,
+    opened,
+    people,
+    person,
+    states,
+    table,
+    working,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campaign.model import Delivery, Recipient
+    from campaign.sendlog import SendLog
+
+WHY = "suppressed: unsubscribed 2025-06-15 (news)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return the path of a log."""
+    return tmp_path / "send-log.db"
+
+
+def suppress(path: Path, *addresses: str, mailing_list: str = "news", reason: str = "unsubscribed") -> int:
+    """Suppress addresses, as another process does beside a run; return how many are new."""
+    with SuppressionList(path, FakeClock()) as suppressions:
+        return suppressions.add(addresses, reason=reason, mailing_list=mailing_list)
+
+
+def prepared(log: SendLog, rows: list[Recipient] | None = None, *, mailing_list: str = "news") -> int:
+    """Enlist rows as a run of a list; return how many are skipped as suppressed."""
+    enlist(log, people(3) if rows is None else rows)
+    log.note_list(mailing_list)
+    return log.skip_suppressed()
+
+
+def reasons(path: Path) -> list[str]:
+    """Return each row's reason, in order."""
+    return [str(row["reason"]) for row in table(path, "SELECT reason FROM delivery ORDER BY id")]
+
+
+def test_the_suppressed_are_skipped_at_enlisting(path: Path) -> None:
+    """A row whose address is suppressed for the list, or for all, is skipped with reason, day and list."""
+    suppress(path, "u1@example.com")
+    suppress(path, "u2@example.com", mailing_list="", reason="complaint")
+    suppress(path, "u3@example.com", mailing_list="offers")
+    with opened(path) as log:
+        assert prepared(log) == 2
+    assert reasons(path) == [WHY, "suppressed: complaint 2025-06-15 (all lists)", ""]
+    assert history(path) == [("queued", "skipped", "enlist")] * 2
+
+
+def test_an_address_is_compared_in_one_form(path: Path) -> None:
+    """Case does not matter, in the local part or in the domain."""
+    suppress(path, "u1@example.com")
+    with opened(path) as log:
+        assert prepared(log, [person(1)._replace(email="U1@Example.com")]) == 1
+
+
+@pytest.mark.parametrize("step", ["issuing", "sending", "sending without a token"])
+def test_who_says_no_during_the_run_is_not_mailed(path: Path, step: str) -> None:
+    """A suppression by another process is seen in the transaction of the next step, and other rows go on."""
+
+    async def work(rows: list[Delivery]) -> None:
+        first, second, _ = rows
+        if step == "sending":
+            first = await issue(log, first)
+        suppress(path, "u1@example.com")
+        refusing = (
+            log.issuing(first, user_id="user_1", expires_in=TWO_DAYS)
+            if step == "issuing"
+            else log.sending(first, message_id="<1@a>", server="mail", with_token=step == "sending")
+        )
+        with pytest.raises(PermanentError, match="suppressed: unsubscribed") as refused:
+            await refusing
+        assert refused.value.skip
+        await log.settle(first, Outcome(Status.SKIPPED, str(refused.value)))
+        await bring(log, second, Status.SENT)
+
+    with opened(path) as log:
+        prepared(log)
+        working(log, work)
+    assert states(path) == {"user_1": "skipped", "user_2": "sent", "user_3": "queued"}
+    assert reasons(path)[0] == WHY
+
+
+def test_a_retry_does_not_lift_a_suppression(path: Path) -> None:
+    """After `retry --state skipped` the next run skips the row again, until the address is removed from the list."""
+    suppress(path, "u1@example.com")
+    with opened(path) as log:
+        prepared(log)
+        assert log.retry(state=Status.SKIPPED) == 1
+        assert prepared(log) == 1
+        with SuppressionList(path, FakeClock()) as suppressions:
+            assert suppressions.remove("u1@example.com", mailing_list="offers") == 0
+            assert suppressions.remove("u1@example.com") == 1
+        assert log.retry(state=Status.SKIPPED) == 1
+        assert prepared(log) == 0
+
+
+def test_an_unsubscribe_link_suppresses_for_the_list_of_its_mail(path: Path) -> None:
+    """The token names the address; a second click changes nothing, and a false token only counts."""
+    with opened(path, campaign="trial") as log:
+        prepared(log)
+        token = log.tags.unsubscribe_token(2, "news")
+        false = log.tags.unsubscribe_token(2, "offers")
+    with SuppressionList(path, FakeClock()) as suppressions:
+        assert suppressions.knows(token)
+        assert not suppressions.knows(false)
+        for _ in range(2):
+            found = suppressions.unsubscribe(token)
+            assert found is not None
+            assert (found.address, found.mailing_list, found.campaign, found.key) == (
+                "u2@example.com", "news", "trial", "user_2",
+            )  # fmt: skip
+        assert suppressions.unsubscribe(false) is None
+        assert suppressions.unsubscribe("x" * 34) is None
+        assert suppressions.unsubscribe("") is None
+        assert suppressions.forged == 3
+        assert [entry.address for entry in suppressions.entries()] == ["u2@example.com"]
+
+
+def test_a_link_stays_true_when_the_campaign_names_another_list(path: Path) -> None:
+    """A link of an earlier mail still works after `list` was changed in the campaign file."""
+    with opened(path) as log:
+        prepared(log, mailing_list="news")
+        token = log.tags.unsubscribe_token(1, "news")
+        prepared(log, mailing_list="offers")
+    with SuppressionList(path, FakeClock()) as suppressions:
+        found = suppressions.unsubscribe(token)
+    assert found is not None
+    assert found.mailing_list == "news"
+
+
+def test_a_log_has_one_key_for_all_its_campaigns(path: Path) -> None:
+    """The key is made once; a token of one campaign's row is true for that campaign's list only."""
+    with opened(path, campaign="one") as one, opened(path, campaign="two") as two:
+        assert one.tags.unsubscribe_token(1, "a") == two.tags.unsubscribe_token(1, "a")
+    assert len(table(path, "SELECT id FROM tag_key")) == 1
+
+
+def test_entries_are_merged_all_or_none(path: Path) -> None:
+    """An entry keeps its time and its campaign; one that is there already keeps its own."""
+    suppress(path, "a@example.com", reason="by hand")
+    with SuppressionList(path, FakeClock()) as suppressions:
+        (there,) = suppressions.entries()
+        new = there._replace(address="b@example.com", at=1.5, campaign="c", key="k")
+        assert suppressions.merge([new, there._replace(reason="other")]) == 1
+        assert list(suppressions.entries(mailing_list="news")) == [new, there]
+        with pytest.raises(ZeroDivisionError):
+            suppressions.merge(new._replace(address=f"c{1 // each}@example.com") for each in (1, 0))
+        assert len(list(suppressions.entries())) == 2
+
+
+def test_only_a_returned_message_leaves_sent(path: Path) -> None:
+    """`sent` becomes `bounced` by the actor that reads returned mail, and nothing else; `retry` alone leaves it."""
+    with opened(path) as log:
+        prepared(log)
+
+        async def work(rows: list[Delivery]) -> None:
+            for row, state in zip(rows, END_STATES, strict=False):
+                await bring(log, row, state)
+
+        working(log, work)
+    change = "UPDATE delivery SET state = ?, actor = ? WHERE key = 'user_1'"
+    with closing(sqlite3.connect(path)) as connection:
+        for state, actor in (("bounced", "run"), ("queued", "bounces"), ("failed", "bounces")):
+            with pytest.raises(sqlite3.IntegrityError, match="end state"):
+                connection.execute(change, (state, actor))
+        connection.execute(change, ("bounced", "bounces"))
+        with pytest.raises(sqlite3.IntegrityError, match="end state"):
+            connection.execute(change, ("queued", "run"))
+        connection.execute(change, ("queued", "retry"))
+
+
+def test_a_log_of_the_second_version_is_migrated(path: Path) -> None:
+    """Its rows, their history and their numbers stay; the new tables are those of a new log."""
+    fresh = path.with_name("fresh.db")
+    schema = "SELECT type, name, tbl_name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
+    with opened(fresh), opened(path) as log:
+        enlist(log, people(3))
+        working(log, lambda rows: bring_all(log, rows))
+    before = table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for name in ("tag_key", "campaign_list", "suppression"):
+            connection.execute(f"DROP TABLE {name}")
+        connection.execute("PRAGMA user_version = 2")
+    with opened(path) as log:
+        assert log.summary()[Status.SENT] == 1
+    assert (table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")) == before
+    assert table(path, schema) == table(fresh, schema)
+    for name in ("delivery", "suppression", "tag_key", "campaign_list"):
+        columns = f"SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('{name}')"  # noqa: S608
+        assert table(path, columns) == table(fresh, columns)
+
+
+async def bring_all(log: SendLog, rows: list[Delivery]) -> None:
+    """Bring each row to another state."""
+    for row, state in zip(rows, (Status.SENT, Status.FAILED, Status.QUEUED), strict=True):
+        await bring(log, row, state)
