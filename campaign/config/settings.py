@@ -16,7 +16,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from campaign.config.duration import parse_duration
-from campaign.config.smtp_url import SmtpServer, Tls, host_and_port, is_loopback, parse_smtp_url
+from campaign.config.imap_url import ImapServer, parse_imap_url
+from campaign.config.server_url import host_and_port, is_loopback
+from campaign.config.smtp_url import SmtpServer, Tls, parse_smtp_url
 from campaign.errors import SettingsError
 
 __all__ = ["CLERK_API", "Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]
@@ -48,6 +50,8 @@ class Settings(BaseSettings):
     clerk_publishable_key: str | None = None
     #: The mail server (`CAMPAIGN_SMTP_URL`).
     smtp: Annotated[SmtpServer | None, NoDecode] = Field(default=None, alias="CAMPAIGN_SMTP_URL")
+    #: The mailbox that gets the bounces (`CAMPAIGN_IMAP_URL`).
+    imap: Annotated[ImapServer | None, NoDecode] = Field(default=None, alias="CAMPAIGN_IMAP_URL")
     #: The file of the send log.
     log: Path = Field(default=Path("send-log.db"), alias="CAMPAIGN_LOG")
     #: The file with the private key that signs the mails of a campaign with `[dkim]`.
@@ -80,6 +84,11 @@ class Settings(BaseSettings):
     @classmethod
     def _is_smtp_url(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
         return parse_smtp_url(value) if isinstance(value, str) else value
+
+    @field_validator("imap", mode="before")
+    @classmethod
+    def _is_imap_url(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
+        return parse_imap_url(value) if isinstance(value, str) else value
 
     @field_validator("reply_timeout", mode="before")
     @classmethod

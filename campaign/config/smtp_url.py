@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
+
+from campaign.config.server_url import host_and_port, is_loopback, login, service_url
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _EXAMPLE = "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Tls(StrEnum):
@@ -51,79 +49,16 @@ def parse_smtp_url(url: str) -> SmtpServer:
     Raises:
         ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
     """
-    if not url.isprintable() or set(url) & set(" \\"):
-        raise ValueError(f"it contains a space, a backslash or a control character; {_EXAMPLE}")
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        # The message of `urlsplit` quotes the URL with its password.
-        raise ValueError(f"it is not a URL; {_EXAMPLE}") from None
-    if parts.scheme not in {"smtp", "smtps"}:
-        raise ValueError(f"it must begin with smtp:// or smtps://; {_EXAMPLE}")
+    parts = service_url(url, "smtp", "smtps", example=_EXAMPLE)
     if parts.path not in {"", "/"} or "#" in url:
         raise ValueError("there is text after host and port; in user or password write / as %2F, # as %23, ? as %3F")
     try:
         host, port = host_and_port(parts)
     except ValueError as error:
         raise ValueError(f"{error}; {_EXAMPLE}") from None
-    username, password = _login(parts)
+    username, password = login(parts, _EXAMPLE)
     tls = _tls(parts, host)
     return SmtpServer(host, port or (465 if parts.scheme == "smtps" else 587), username, password, tls)
-
-
-def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
-    """Return the host of a URL, lower-case and without brackets, and its port or None.
-
-    Raises:
-        ValueError: the host is missing, or host or port is not valid; the message contains no part of the URL.
-    """
-    authority = parts.netloc.rpartition("@")[2]
-    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d*))?", authority, re.ASCII)
-    if found is None or found[2] == "" or (found[2] and not 0 < int(found[2]) < 2**16):
-        raise ValueError("the port is not a number from 1 to 65535, or an IPv6 address is not in [ ]")
-    host = found[1].lower()
-    if not host:
-        raise ValueError("the host is missing")
-    if host.startswith("["):
-        try:
-            host = str(ipaddress.IPv6Address(host[1:-1]))
-        except ValueError:
-            raise ValueError("the text in [ ] is not an IPv6 address") from None
-    elif not _HOST_NAME.fullmatch(host):
-        raise ValueError("the host is not a plain ASCII host name")
-    return host, int(found[2]) if found[2] else None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, judged by its text alone, without DNS.
-
-    Only `localhost`, 127.0.0.0/8 and `::1` (with or without brackets) count.
-    """
-    host = host.lower()
-    if host in {"localhost", "::1", "[::1]"}:
-        return True
-    try:
-        return ipaddress.IPv4Address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _login(parts: SplitResult) -> tuple[str | None, str | None]:
-    userinfo, at, _ = parts.netloc.rpartition("@")
-    if not at:
-        return None, None
-    username, _, password = userinfo.partition(":")
-    if not username or not password:
-        raise ValueError(f"give a user and a password, or neither; {_EXAMPLE}")
-    if _STRAY_PERCENT.search(userinfo):
-        raise ValueError("write a % in the user or password as %25")
-    try:
-        decoded = (unquote(username, errors="strict"), unquote(password, errors="strict"))
-    except UnicodeDecodeError:
-        raise ValueError("the user or password is not UTF-8 after its %XX are decoded") from None
-    if not all(text.isprintable() for text in decoded):
-        raise ValueError("the user or password contains a control character")
-    return decoded
 
 
 def _tls(parts: SplitResult, host: str) -> Tls:

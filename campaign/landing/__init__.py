@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from campaign.config.smtp_url import is_loopback
+from campaign.config.server_url import is_loopback
 from campaign.errors import SettingsError
 
 if TYPE_CHECKING:

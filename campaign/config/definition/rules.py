@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from campaign.config.address import normalise_address, normalise_domain
-from campaign.config.smtp_url import host_and_port, is_loopback
+from campaign.config.server_url import host_and_port, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

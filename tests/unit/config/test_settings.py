@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.config.imap_url import ImapServer, parse_imap_url
 from campaign.config.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
 from campaign.errors import SettingsError
 
@@ -21,6 +22,7 @@ NAMES = [
     "CLERK_API_URL",
     "CLERK_PUBLISHABLE_KEY",
     "CAMPAIGN_SMTP_URL",
+    "CAMPAIGN_IMAP_URL",
     "CAMPAIGN_LOG",
     "CAMPAIGN_DKIM_KEY",
     "CAMPAIGN_SANDBOX",
@@ -53,6 +55,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert found.clerk_secret_key is None
     assert found.clerk_publishable_key is None
     assert found.smtp is None
+    assert found.imap is None
     assert found.dkim_key is None
     assert found.clerk_api_url == "https://api.clerk.com"
     assert (str(found.log), str(found.sandbox)) == ("send-log.db", ".campaign")
@@ -65,6 +68,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLERK_API_URL", "https://clerk.acme.example/v1/")
     monkeypatch.setenv("CLERK_PUBLISHABLE_KEY", "pk_test_abc")
     monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtps://ann:pass@smtp.acme.example")
+    monkeypatch.setenv("CAMPAIGN_IMAP_URL", "imaps://bob:pass@imap.acme.example/Bounces")
     monkeypatch.setenv("CAMPAIGN_LOG", "logs/send.db")
     monkeypatch.setenv("CAMPAIGN_DKIM_KEY", "keys/dkim.pem")
     monkeypatch.setenv("CAMPAIGN_SANDBOX", "box")
@@ -75,6 +79,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.clerk_api_url == "https://clerk.acme.example"
     assert found.clerk_publishable_key == "pk_test_abc"
     assert found.smtp == SmtpServer("smtp.acme.example", 465, "ann", "pass", Tls.IMPLICIT)
+    assert found.imap == ImapServer("imap.acme.example", 993, "bob", "pass", "Bounces", tls=True)
     assert (str(found.log), str(found.sandbox)) == ("logs/send.db", "box")
     assert str(found.dkim_key) == "keys/dkim.pem"
     assert found.reply_timeout == timedelta(seconds=90)
@@ -167,6 +172,23 @@ def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
         ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?timeout=5", "tls=none"),
         ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?tls=none&verify=no", "tls=none"),
         ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@localhost?&", "tls=none"),
+        ("CAMPAIGN_IMAP_URL", "imap.acme.example", "imap:// or imaps://"),
+        ("CAMPAIGN_IMAP_URL", "pop3://ann:hunter2@imap.acme.example", "imap:// or imaps://"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter 2@imap.acme.example", "space"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@", "host is missing"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example:0/INBOX", "port"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter/2@imap.acme.example", "%2F"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter#2@imap.acme.example", "%23"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter?2@imap.acme.example", "%3F"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2%@imap.acme.example", "%25"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2%0D%0A@imap.acme.example", "control character"),
+        ("CAMPAIGN_IMAP_URL", "imaps://imap.acme.example/INBOX", "user and the password are missing"),
+        ("CAMPAIGN_IMAP_URL", "imaps://hunter2@imap.acme.example/INBOX", "user and a password"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example/%0A", "control character"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example/%FF", "UTF-8"),
+        ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example/INBOX?tls=none", "%3F"),
+        ("CAMPAIGN_IMAP_URL", "imap://ann:hunter2@imap.acme.example/INBOX", "write imaps://"),
+        ("CAMPAIGN_IMAP_URL", "imap://ann:hunter2@localhost.example/INBOX", "write imaps://"),
     ],
 )
 def test_a_wrong_value_is_told_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
@@ -226,6 +248,37 @@ def test_a_mail_server_is_read_out_of_its_url(url: str, server: SmtpServer, labe
     assert server.label == label
 
 
+@pytest.mark.parametrize(
+    ("url", "server", "label"),
+    [
+        ("imaps://a:b@H.Example", ImapServer("h.example", 993, "a", "b", "INBOX", tls=True), "h.example:993"),
+        (
+            "imaps://a%40b.example:p%3A%2F%25%C3%A9@h.example:9930/Bounces%20of/M%C3%A4rz",
+            ImapServer("h.example", 9930, "a@b.example", "p:/%é", "Bounces of/März", tls=True),
+            "h.example:9930",
+        ),
+        ("imap://a:b@[::1]/x", ImapServer("::1", 143, "a", "b", "x", tls=False), "[::1]:143"),
+        ("imap://a:b@127.0.0.1:1143/", ImapServer("127.0.0.1", 1143, "a", "b", "INBOX", tls=False), "127.0.0.1:1143"),
+    ],
+)
+def test_a_mailbox_is_read_out_of_its_url(url: str, server: ImapServer, label: str) -> None:
+    """The URL contains host, port, login, mailbox and encryption; label and repr show no password."""
+    assert parse_imap_url(url) == server
+    assert server.label == label
+    assert "password" not in repr(server)
+
+
+@given(st.text() | st.from_regex(r"imaps?://\S*"))
+def test_any_imap_url_is_read_or_refused(url: str) -> None:
+    """Any text is either read as a mailbox's URL or refused with a ValueError."""
+    try:
+        server = parse_imap_url(url)
+    except ValueError:
+        return
+    assert 0 < server.port < 65536
+    assert server.tls or is_loopback(server.host)
+
+
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1).filter(str.isprintable))
 def test_any_password_can_be_written(password: str) -> None:
     """A percent-encoded password is decoded, and no representation of the server shows it."""
@@ -250,6 +303,7 @@ def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """No representation of the settings shows the key or the password."""
     monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_hunter2")
     monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example")
+    monkeypatch.setenv("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example")
     found = load_settings()
     assert "hunter2" not in f"{found!r} {found}"
 
