@@ -41,6 +41,8 @@ class Status(StrEnum):
     UNCERTAIN = "uncertain"
     #: The message must not be sent; the row has the reason.
     SKIPPED = "skipped"
+    #: The mail server accepted the message, and later it came back; its token is revoked.
+    BOUNCED = "bounced"
 
 
 class Recipient(NamedTuple):

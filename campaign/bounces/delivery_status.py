@@ -12,7 +12,7 @@ from campaign.config.address import normalise_address
 
 if TYPE_CHECKING:
     from campaign.bounces.mime import Headers, MailPart
-    from campaign.bounces.tags import Tags
+    from campaign.bounces.tag_candidates import TagCandidates
 
 #: The content types of the part with the fields, RFC 3464 §2.1 and RFC 6533 §6.3.
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -32,7 +32,7 @@ _BY_CLASS = {"2": "delivered", "4": "delayed", "5": "failed"}
 _RECIPIENT_FIELDS = ("Final-Recipient", "Original-Recipient", "Action", "Status", "Diagnostic-Code")
 
 
-def read_status(part: MailPart, tags: Tags) -> tuple[RecipientReport, ...]:
+def read_status(part: MailPart, tags: TagCandidates) -> tuple[RecipientReport, ...]:
     """Return what the notification says about each recipient, and add its envelope id to the tags.
 
     The result is empty if the part contains no block about a recipient.

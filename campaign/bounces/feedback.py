@@ -10,7 +10,7 @@ from campaign.bounces.report import Kind, RecipientReport
 
 if TYPE_CHECKING:
     from campaign.bounces.mime import Headers, MailPart
-    from campaign.bounces.tags import Tags
+    from campaign.bounces.tag_candidates import TagCandidates
 
 #: The content type of the part with the fields, RFC 5965 §2.
 FEEDBACK_TYPE = "message/feedback-report"
@@ -22,7 +22,7 @@ _JMRP_SUBJECT = "complaint about message from"
 _JMRP_RECIPIENT = "X-HmXmrOriginalRecipient"
 
 
-def read_feedback(part: MailPart, tags: Tags) -> tuple[RecipientReport, ...]:
+def read_feedback(part: MailPart, tags: TagCandidates) -> tuple[RecipientReport, ...]:
     """Return what an abuse report says about each recipient that it names; its sender and envelope id become tags.
 
     Many reports name no recipient, for privacy: then the result has one without an address. It is empty if the part

@@ -10,7 +10,7 @@ from campaign.bounces.feedback import FEEDBACK_TYPE, read_feedback, read_jmrp
 from campaign.bounces.mime import read_headers, read_parts
 from campaign.bounces.report import Kind, Report, mildest
 from campaign.bounces.second_opinion import second_opinion
-from campaign.bounces.tags import Tags
+from campaign.bounces.tag_candidates import TagCandidates
 
 if TYPE_CHECKING:
     from campaign.bounces.mime import Headers, MailPart
@@ -43,7 +43,7 @@ def parse_report(raw: bytes) -> Report:
     """
     headers, kind, parts = read_parts(raw[:MAX_MAIL])
     returned = next((_returned_headers(part) for part in parts if part.type in _RETURNED_TYPES), None)
-    tags = Tags()
+    tags = TagCandidates()
     for name in _SENT_TO:
         tags.add_addresses(*headers.all(name))
     if returned is not None:
@@ -55,7 +55,9 @@ def parse_report(raw: bytes) -> Report:
     return Report(what, tags.all(), recipients)
 
 
-def _read_standard(headers: Headers, kind: str, parts: list[MailPart], tags: Tags) -> tuple[RecipientReport, ...]:
+def _read_standard(
+    headers: Headers, kind: str, parts: list[MailPart], tags: TagCandidates
+) -> tuple[RecipientReport, ...]:
     """Return what the first complaint or delivery status says; empty if there is none."""
     # A person may attach a report to a reply; a report in another kind of multipart comes from a mail server.
     is_report = kind == "multipart/report" or _is_from_daemon(headers) or _has_empty_return_path(headers)

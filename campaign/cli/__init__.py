@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaign.cli import (
+    bounces,
     check,
     landing,
     log,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "bounces",
     "check",
     "landing",
     "log",

@@ -11,7 +11,9 @@ from campaign.cli.group import FILE, SANDBOX, commands, definition_of, say, sett
 
 @commands.command()
 @FILE
-@click.option("--state", type=click.Choice(["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"]))
+@click.option(
+    "--state", type=click.Choice(["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"])
+)
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 @SANDBOX
 def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:

@@ -12,7 +12,7 @@ from campaign.cli.group import EMAIL, FILE, SANDBOX, as_typed, awaited, commands
 
 @commands.command()
 @FILE
-@click.option("--state", type=click.Choice(["failed", "skipped"]), default="failed", show_default=True)
+@click.option("--state", type=click.Choice(["failed", "skipped", "bounced"]), default="failed", show_default=True)
 @EMAIL
 @SANDBOX
 def retry(file: Path, state: str, email: str | None, *, sandbox: bool) -> None:

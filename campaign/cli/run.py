@@ -94,5 +94,5 @@ def _exit_code(result: Result) -> int:
     here = {status for status, number in result.summary.here.items() if number}
     if here == {Status.SKIPPED}:
         return WRONG_INPUT
-    unfinished = set(Status) - {Status.SENT, Status.SKIPPED}
+    unfinished = set(Status) - {Status.SENT, Status.SKIPPED, Status.BOUNCED}
     return UNFINISHED if here & unfinished else DONE

@@ -13,6 +13,7 @@ from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.run import open_log
 from campaign.delivery.services import open_services
+from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status
 
 if TYPE_CHECKING:
@@ -69,6 +70,20 @@ async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: 
             log.revoke_everything()
             answers = await _settle_revocations(definition, services, log)
             return CommandResult(answers=answers, pending=log.summary().revocations)
+
+
+async def settle_if_free(definition: Definition, settings: Settings, *, sandbox: bool) -> int:
+    """Revoke the campaign's tokens whose revocation is pending; return how many Clerk has not confirmed.
+
+    While a run holds the log, that run revokes them at its end, so this does nothing and returns 0.
+    """
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        try:
+            with open_log(services, definition, SystemClock()) as log:
+                await _settle_revocations(definition, services, log)
+                return log.summary().revocations
+        except LogHeldError:
+            return 0
 
 
 async def _settle_revocations(definition: Definition, services: Services, log: SendLog) -> Counter[Revocation]:

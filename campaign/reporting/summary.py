@@ -25,9 +25,16 @@ MEANING = {
     Status.FAILED: "will not be sent; its token is revoked",
     Status.UNCERTAIN: "may have been sent: the server's reply was lost",
     Status.SKIPPED: "not to be sent",
+    Status.BOUNCED: "accepted, and later returned; its token is revoked",
 }
 
-_STYLE = {Status.SENT: "green", Status.FAILED: "red", Status.UNCERTAIN: "yellow", Status.SKIPPED: "dim"}
+_STYLE = {
+    Status.SENT: "green",
+    Status.FAILED: "red",
+    Status.UNCERTAIN: "yellow",
+    Status.SKIPPED: "dim",
+    Status.BOUNCED: "red",
+}
 
 
 def number(count: int, noun: str) -> str:

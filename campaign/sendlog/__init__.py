@@ -6,6 +6,7 @@ from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.reading import FIELDS, LogReader
+from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
 from campaign.sendlog.suppressions import Suppression, SuppressionList
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "OperatorLog",
     "PreparationLog",
     "QueueCursor",
+    "ReturnedMail",
+    "ReturnedMessage",
     "RunLog",
     "SendLog",
     "Suppression",

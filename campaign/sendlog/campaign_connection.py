@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from campaign.errors import SendLogError
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.reading import summary
+from campaign.sendlog.shared_log import tags_of
 from campaign.sendlog.statements import SQL
-from campaign.sendlog.suppressions import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -91,3 +91,14 @@ CREATE TABLE suppression (
     key      TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (address, list)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE report (
+    id TEXT PRIMARY KEY,
+    at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE soft_bounce (
+    address     TEXT NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    PRIMARY KEY (address, campaign_id)
+) STRICT, WITHOUT ROWID;

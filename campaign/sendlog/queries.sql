@@ -252,3 +252,41 @@ SELECT campaign.name, delivery.email, delivery.key, campaign_list.list
 FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
     JOIN campaign_list ON campaign_list.campaign_id = campaign.id
 WHERE delivery.id = :row;
+
+-- name: has_report
+SELECT 1 FROM report WHERE id = :id;
+
+-- name: note_report
+INSERT INTO report (id, at) VALUES (:id, :now);
+
+-- name: row_of_report
+SELECT delivery.email, delivery.key, delivery.state, delivery.generation, campaign.name, campaign.id
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id WHERE delivery.id = :row;
+
+-- name: bounce
+UPDATE delivery SET state = 'bounced', actor = 'bounces', reason = :reason, code = :code, enhanced = :enhanced,
+    reply = :reply, updated_at = :now
+WHERE id = :row AND state IN ('sent', 'uncertain');
+
+-- name: note_in_history
+INSERT INTO history
+    (delivery_id, since, at, old_state, new_state, actor, attempt, message_id, token_id, server, code, enhanced, reply, reason)
+SELECT id, updated_at, :now, state, state, 'bounces', attempts, message_id, token_id, server, :code, :enhanced, :reply, :reason
+FROM delivery WHERE id = :row;
+
+-- name: revoke_row
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE id = :row AND token_id IS NOT NULL;
+
+-- name: note_soft_bounce
+INSERT OR IGNORE INTO soft_bounce (address, campaign_id) VALUES (:address, :campaign);
+
+-- name: count_soft_bounces
+SELECT count(*) FROM soft_bounce WHERE address = :address;
+
+-- name: last_mails_that_came_back
+-- How many of the last three campaigns that mailed an address had it come back for now.
+SELECT count(soft_bounce.address) FROM (
+    SELECT campaign_id FROM delivery WHERE lower(email) = :address AND state IN ('sent', 'uncertain', 'bounced')
+    GROUP BY campaign_id ORDER BY max(updated_at) DESC LIMIT 3) AS last
+LEFT JOIN soft_bounce ON soft_bounce.campaign_id = last.campaign_id AND soft_bounce.address = :address;

@@ -110,6 +110,19 @@ CREATE TABLE suppression (
     PRIMARY KEY (address, list)
 ) STRICT, WITHOUT ROWID;
 
+-- The returned mails and complaints that were acted upon: each counts once.
+CREATE TABLE report (
+    id TEXT PRIMARY KEY,
+    at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The addresses whose mail of a campaign came back for now (mailbox full, server not reached).
+CREATE TABLE soft_bounce (
+    address     TEXT NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    PRIMARY KEY (address, campaign_id)
+) STRICT, WITHOUT ROWID;
+
 -- A row that is deferred while it is `queued` gets an entry too: it may have a server's reply.
 CREATE TRIGGER delivery_transition AFTER UPDATE OF state ON delivery
 WHEN OLD.state <> NEW.state OR NEW.state = 'queued'

@@ -1,27 +1,20 @@
 """The suppression list of a send log, `SuppressionList`: the addresses that get no mail, of one list or of all.
 
-It is safe beside a run: each change is a short transaction of its own, and a run looks an address up in the
-transactions that make its steps durable.
+A run looks an address up in the transactions that make its steps durable.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.clock import instant
-from campaign.errors import SendLogError
-from campaign.sendlog.files import open_for_writing, sentences
+from campaign.sendlog.files import sentences
+from campaign.sendlog.shared_log import SharedLog
 from campaign.sendlog.statements import SQL
-from campaign.tags import Tags, new_key
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
-    from typing import Self
-
-    from campaign.clock import Clock
 
 #: What a suppression of all lists has in place of a list's name.
 ALL_LISTS = ""
@@ -47,35 +40,8 @@ class Suppression(NamedTuple):
         return f"suppressed: {self.reason} {instant(self.at):%Y-%m-%d} ({self.mailing_list or 'all lists'})"
 
 
-class SuppressionList:
-    """The suppression list in SQLite; the log is created if it does not exist.
-
-    Args:
-        path: the send log.
-        clock: the time.
-
-    Raises:
-        SendLogUnusableError: the file cannot be opened, or is not a send log that this version can use.
-    """
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
-        self._clock = clock
-        self._connection = open_for_writing(path)
-        try:
-            with self._transaction():
-                self._tags = tags_of(self._connection)
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def __enter__(self) -> Self:
-        """Return the list."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the log."""
-        self._connection.close()
+class SuppressionList(SharedLog):
+    """The suppression list in SQLite, beside a run; the log is created if it does not exist."""
 
     def add(
         self, addresses: Iterable[str], *, reason: str, mailing_list: str = ALL_LISTS, campaign: str = "", key: str = ""
@@ -151,31 +117,6 @@ class SuppressionList:
         """How many unsubscribe links had a false token."""
         with sentences(self.path):
             return int(self._connection.execute(SQL.forged).fetchone()[0] or 0)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what the block writes, or roll all of it back."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise SendLogError(
-                    f"the send log {self.path} cannot be written ({error}); nothing was changed"
-                ) from error
-            raise
-
-
-def tags_of(connection: sqlite3.Connection) -> Tags:
-    """Return the tags of a log, within a transaction: the first caller makes the log's key."""
-    keys = dict(connection.execute(SQL.tag_keys))
-    if not keys:
-        keys = {1: new_key()}
-        connection.executemany(SQL.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()])
-    return Tags(keys)
 
 
 def suppression_of(connection: sqlite3.Connection, email: str, mailing_list: str) -> Suppression | None:

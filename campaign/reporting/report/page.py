@@ -47,6 +47,7 @@ _MEANING = {
     Status.SENDING: "on its way to the mail server",
     Status.ISSUING: "its token is being requested",
     Status.SKIPPED: "not to be sent",
+    Status.BOUNCED: "accepted, and later returned",
 }
 #: The outcomes of one attempt.
 _BECAME = {
@@ -55,6 +56,7 @@ _BECAME = {
     Status.FAILED: "failed",
     Status.QUEUED: "deferred",
     Status.SKIPPED: "skipped",
+    Status.BOUNCED: "failed",
 }
 
 

@@ -1,4 +1,4 @@
-"""Collect what may be a bounce tag in a report: `Tags`. Only its key's owner can tell whether it is one."""
+"""Collect what may be a bounce tag in a report: `TagCandidates`. Only its key's owner can tell whether it is one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _MAX_TAGS = 5
 
 
-class Tags:
+class TagCandidates:
     """The distinct tags of a report, in the order in which they were found, at most five."""
 
     def __init__(self) -> None:
