@@ -12,17 +12,18 @@ from campaign.errors import SettingsError
 
 @commands.command()
 @FILE
-@click.argument("source", required=False, metavar="[MAILDIR|MBOX|-]")
+@click.argument("source", required=False)
 @SANDBOX
 def bounces(file: Path, source: str | None, *, sandbox: bool) -> None:
     """Read returned mail and complaints, and act on them.
 
-    Without a source it reads the mailbox of CAMPAIGN_IMAP_URL. The source stays as it is, and each report counts once.
+    SOURCE is a Maildir, an mbox or - for standard input; without it the mailbox of CAMPAIGN_IMAP_URL is read. Nothing
+    is changed there, and each report counts once.
     """
-    from campaign.delivery.returned_mail import act_on  # noqa: PLC0415
     from campaign.bounces.counts import Counts  # noqa: PLC0415
     from campaign.clock import SystemClock  # noqa: PLC0415
     from campaign.delivery.operator_commands import settle_if_free  # noqa: PLC0415
+    from campaign.delivery.returned_mail import act_on  # noqa: PLC0415
     from campaign.delivery.services import log_path  # noqa: PLC0415
     from campaign.reporting.summary import number  # noqa: PLC0415
     from campaign.sendlog import ReturnedMail  # noqa: PLC0415
