@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+#: The one way of TLS that a port has: RFC 8314 §7.3 (465), RFC 5321 (25), RFC 6409 (587).
+_TLS_BY_PORT = {465: "smtps", 25: "smtp", 587: "smtp"}
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -38,6 +40,8 @@ class SmtpServer:
     username: str | None
     password: str | None = field(repr=False)
     tls: Tls
+    #: The command that prints an access token, instead of a password.
+    token_command: str | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -46,7 +50,7 @@ class SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Return the server that an `smtp://` or `smtps://` URL names.
+    """Return the server that an `smtp://` or `smtps://` URL names; with a user alone it has no password yet.
 
     Raises:
         ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
@@ -94,6 +98,26 @@ def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     return host, int(found[2]) if found[2] else None
 
 
+def parse_ehlo_name(name: str) -> str:
+    """Return the name for EHLO, a host name or an address literal (RFC 5321 §4.1.3).
+
+    Raises:
+        ValueError: it is neither; the message says what to write.
+    """
+    literal = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", name)
+    if literal is None:
+        if _HOST_NAME.fullmatch(name) and not name.endswith("."):
+            return name
+    else:
+        try:
+            (ipaddress.IPv6Address if literal[1] else ipaddress.IPv4Address)(literal[2])
+        except ValueError:
+            pass
+        else:
+            return name
+    raise ValueError("write this machine's host name in DNS, such as mail.example.com, or an address like [192.0.2.1]")
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine, judged by its text alone, without DNS.
 
@@ -108,12 +132,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def with_login(server: SmtpServer, *, password: str | None, token_command: str | None) -> SmtpServer:
+    """Return the server with what belongs to the user of its URL: the password of a file, or the command for a token.
+
+    Raises:
+        ValueError: there is not exactly one of password and command for a user, or there is no user.
+    """
+    given = [secret for secret in (server.password, password, token_command) if secret]
+    if len(given) > 1:
+        raise ValueError(
+            "give the password once: in the URL or in CAMPAIGN_SMTP_PASSWORD_FILE, or a CAMPAIGN_SMTP_TOKEN_COMMAND"
+        )
+    if bool(given) != (server.username is not None):
+        raise ValueError(
+            f"give a user and a password, or neither; {_EXAMPLE}. The password may be in CAMPAIGN_SMTP_PASSWORD_FILE, "
+            "or CAMPAIGN_SMTP_TOKEN_COMMAND may print an access token"
+        )
+    return replace(server, password=server.password or password, token_command=token_command)
+
+
 def _login(parts: SplitResult) -> tuple[str | None, str | None]:
     userinfo, at, _ = parts.netloc.rpartition("@")
     if not at:
         return None, None
-    username, _, password = userinfo.partition(":")
-    if not username or not password:
+    username, colon, password = userinfo.partition(":")
+    if not username or (colon and not password):
         raise ValueError(f"give a user and a password, or neither; {_EXAMPLE}")
     if _STRAY_PERCENT.search(userinfo):
         raise ValueError("write a % in the user or password as %25")
@@ -123,7 +166,16 @@ def _login(parts: SplitResult) -> tuple[str | None, str | None]:
         raise ValueError("the user or password is not UTF-8 after its %XX are decoded") from None
     if not all(text.isprintable() for text in decoded):
         raise ValueError("the user or password contains a control character")
-    return decoded
+    return decoded if colon else (decoded[0], None)
+
+
+def _require_fitting_port(parts: SplitResult) -> None:
+    scheme = _TLS_BY_PORT.get(parts.port or 0, parts.scheme)
+    if scheme == parts.scheme:
+        return
+    if scheme == "smtps":
+        raise ValueError("port 465 begins with TLS, and smtp:// with STARTTLS; write smtps:// there, or port 587")
+    raise ValueError(f"port {parts.port} begins with STARTTLS, and smtps:// with TLS; write smtp:// there, or port 465")
 
 
 def _tls(parts: SplitResult, host: str) -> Tls:
@@ -131,6 +183,7 @@ def _tls(parts: SplitResult, host: str) -> Tls:
     if any(pair != ("tls", "none") for pair in query) or (parts.query and not query):
         raise ValueError("only tls=none can follow the ?, and only for a server on this machine")
     if not query:
+        _require_fitting_port(parts)
         return Tls.IMPLICIT if parts.scheme == "smtps" else Tls.STARTTLS
     if parts.scheme == "smtps":
         raise ValueError("smtps:// and tls=none contradict each other; write smtp://")
