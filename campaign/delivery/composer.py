@@ -64,4 +64,5 @@ class Composer:
         except TemplateError as error:
             raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
         data = await self._signer.sign(message.data) if self._signer else message.data
-        return Envelope(self._sender, delivery.recipient.email, len(data), eight_bit), data
+        secret = attempt.token.token if attempt.token else ""
+        return Envelope(self._sender, delivery.recipient.email, len(data), eight_bit, secret), data
