@@ -46,8 +46,10 @@ def parse_imap_url(url: str) -> ImapServer:
     except ValueError as error:
         raise ValueError(f"{error}; {_EXAMPLE}") from None
     username, password = login(parts, _EXAMPLE)
-    if username is None or password is None:
+    if username is None:
         raise ValueError(f"the user and the password are missing; {_EXAMPLE}")
+    if password is None:
+        raise ValueError(f"give a user and a password; {_EXAMPLE}")
     if parts.scheme == "imap" and not is_loopback(host):
         raise ValueError("imap:// would send the password unencrypted; write imaps://")
     return ImapServer(

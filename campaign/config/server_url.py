@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+#: A plain host name.
+HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -50,7 +51,7 @@ def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
             host = str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
             raise ValueError("the text in [ ] is not an IPv6 address") from None
-    elif not _HOST_NAME.fullmatch(host):
+    elif not HOST_NAME.fullmatch(host):
         raise ValueError("the host is not a plain ASCII host name")
     return host, int(found[2]) if found[2] else None
 
@@ -69,17 +70,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def login(parts: SplitResult, example: str) -> tuple[str, str] | tuple[None, None]:
-    """Return the user and the password of a URL, percent-decoded; two None without a login.
+def login(parts: SplitResult, example: str) -> tuple[str | None, str | None]:
+    """Return the user and the password of a URL, percent-decoded; None for each that is not there.
 
     Raises:
-        ValueError: one of them is missing or not valid; the message contains no part of the URL.
+        ValueError: one of them is empty or not valid; the message contains no part of the URL.
     """
     userinfo, at, _ = parts.netloc.rpartition("@")
     if not at:
         return None, None
-    username, _, password = userinfo.partition(":")
-    if not username or not password:
+    username, colon, password = userinfo.partition(":")
+    if not username or (colon and not password):
         raise ValueError(f"give a user and a password, or neither; {example}")
     if _STRAY_PERCENT.search(userinfo):
         raise ValueError("write a % in the user or password as %25")
@@ -89,4 +90,4 @@ def login(parts: SplitResult, example: str) -> tuple[str, str] | tuple[None, Non
         raise ValueError("the user or password is not UTF-8 after its %XX are decoded") from None
     if not all(text.isprintable() for text in decoded):
         raise ValueError("the user or password contains a control character")
-    return decoded
+    return decoded if colon else (decoded[0], None)

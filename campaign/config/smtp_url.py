@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import ipaddress
+import re
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from campaign.config.server_url import host_and_port, is_loopback, login, service_url
+from campaign.config.server_url import HOST_NAME, host_and_port, is_loopback, login, service_url
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _EXAMPLE = "write it like smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465"
+#: The one way of TLS that a port has: RFC 8314 §7.3 (465), RFC 5321 (25), RFC 6409 (587).
+_TLS_BY_PORT = {465: "smtps", 25: "smtp", 587: "smtp"}
 
 
 class Tls(StrEnum):
@@ -36,6 +40,8 @@ class SmtpServer:
     username: str | None
     password: str | None = field(repr=False)
     tls: Tls
+    #: The command that prints an access token, instead of a password.
+    token_command: str | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -44,7 +50,7 @@ class SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Return the server that an `smtp://` or `smtps://` URL names.
+    """Return the server that an `smtp://` or `smtps://` URL names; with a user alone it has no password yet.
 
     Raises:
         ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
@@ -61,11 +67,60 @@ def parse_smtp_url(url: str) -> SmtpServer:
     return SmtpServer(host, port or (465 if parts.scheme == "smtps" else 587), username, password, tls)
 
 
+def parse_ehlo_name(name: str) -> str:
+    """Return the name for EHLO, a host name or an address literal (RFC 5321 §4.1.3).
+
+    Raises:
+        ValueError: it is neither; the message says what to write.
+    """
+    literal = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", name)
+    if literal is None:
+        if HOST_NAME.fullmatch(name) and not name.endswith("."):
+            return name
+    else:
+        try:
+            (ipaddress.IPv6Address if literal[1] else ipaddress.IPv4Address)(literal[2])
+        except ValueError:
+            pass
+        else:
+            return name
+    raise ValueError("write this machine's host name in DNS, such as mail.example.com, or an address like [192.0.2.1]")
+
+
+def with_login(server: SmtpServer, *, password: str | None, token_command: str | None) -> SmtpServer:
+    """Return the server with what belongs to the user of its URL: the password of a file, or the command for a token.
+
+    Raises:
+        ValueError: there is not exactly one of password and command for a user, or there is no user.
+    """
+    given = [secret for secret in (server.password, password, token_command) if secret]
+    if len(given) > 1:
+        raise ValueError(
+            "give the password once: in the URL or in CAMPAIGN_SMTP_PASSWORD_FILE, or a CAMPAIGN_SMTP_TOKEN_COMMAND"
+        )
+    if bool(given) != (server.username is not None):
+        raise ValueError(
+            f"give a user and a password, or neither; {_EXAMPLE}. The password may be in CAMPAIGN_SMTP_PASSWORD_FILE, "
+            "or CAMPAIGN_SMTP_TOKEN_COMMAND may print an access token"
+        )
+    return replace(server, password=server.password or password, token_command=token_command)
+
+
+def _require_fitting_port(parts: SplitResult) -> None:
+    scheme = _TLS_BY_PORT.get(parts.port or 0, parts.scheme)
+    if scheme == parts.scheme:
+        return
+    if scheme == "smtps":
+        raise ValueError("port 465 begins with TLS, and smtp:// with STARTTLS; write smtps:// there, or port 587")
+    raise ValueError(f"port {parts.port} begins with STARTTLS, and smtps:// with TLS; write smtp:// there, or port 465")
+
+
 def _tls(parts: SplitResult, host: str) -> Tls:
     query = parse_qsl(parts.query, keep_blank_values=True)
     if any(pair != ("tls", "none") for pair in query) or (parts.query and not query):
         raise ValueError("only tls=none can follow the ?, and only for a server on this machine")
     if not query:
+        _require_fitting_port(parts)
         return Tls.IMPLICIT if parts.scheme == "smtps" else Tls.STARTTLS
     if parts.scheme == "smtps":
         raise ValueError("smtps:// and tls=none contradict each other; write smtp://")

@@ -20,6 +20,8 @@ class Attempt:
     #: When the token was requested (seconds since the epoch).
     token_asked_at: float = 0.0
     message_id: str = ""
+    #: Whether the intent to send is durable; it holds for each connection on which the message is tried.
+    intended: bool = False
 
     def unused_token(self, outcome: Outcome) -> SignInToken | None:
         """Return the token to revoke, or None if its message was accepted or may have been accepted."""

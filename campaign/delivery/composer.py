@@ -87,4 +87,6 @@ class Composer:
         except TemplateError as error:
             raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
         data = await self._signer.sign(message.data) if self._signer else message.data
-        return Envelope(identity.return_path(delivery), delivery.recipient.email, len(data), eight_bit), data
+        secret = attempt.token.token if attempt.token else ""
+        return_path, recipient = identity.return_path(delivery), delivery.recipient.email
+        return Envelope(return_path, recipient, len(data), eight_bit, secret), data

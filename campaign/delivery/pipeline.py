@@ -99,17 +99,20 @@ class Pipeline:
         """Wait for the message's permit, and return when the intent to send it is durable.
 
         The pool calls this when only the final dot is left to send. The permit is acquired this late so that a
-        process that was suspended sends no burst when it continues.
+        process that was suspended sends no burst when it continues. If the server refused the message for the sake of
+        the connection, the pool calls it again: the row stays `sending`, and only the permit is new.
         """
         permit = await self._scheduler.acquire(attempt.delivery)
         if self._tokens:
             self._tokens.raise_if_stale(attempt)
-        await self._log.sending(
-            attempt.delivery,
-            message_id=attempt.message_id,
-            server=self._server,
-            with_token=attempt.token is not None,
-        )
+        if not attempt.intended:
+            await self._log.sending(
+                attempt.delivery,
+                message_id=attempt.message_id,
+                server=self._server,
+                with_token=attempt.token is not None,
+            )
+            attempt.intended = True
         permit.used()
 
     # -- many of them --------------------------------------------------------------------------------------------

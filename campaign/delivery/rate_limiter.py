@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from campaign.delivery.lowered_rate import LoweredRate
 from campaign.errors import Scope, TransientError
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ _MAX_EVEN_PERIOD_S = 60.0
 _MAX_CATCH_UP_S = 0.05
 #: A pause that is longer than this is not waited for by a delivery that is under way.
 _LONGEST_PAUSE_S = 5.0
+#: The pause after the service said that calls come too fast.
+_TOO_FAST_PAUSE_S = 1.5
+#: The rate that was too fast is measured over at most this many calls and seconds.
+_MEASURED_CALLS = 20
+_MEASURED_S = 2.0
 #: A window is remembered in at most about this many pieces.
 _MAX_PIECES = 1000
 
@@ -113,7 +119,10 @@ class RateLimiter:
 
     def __init__(self, rates: Sequence[Rate], clock: Clock, spent: Iterable[tuple[float, int]] = ()) -> None:
         self._clock = clock
+        self._rates = tuple(rates)
         self._windows = [Window(rate) for rate in rates]
+        self._lowered: LoweredRate | None = None
+        self._given: deque[float] = deque(maxlen=_MEASURED_CALLS)
         #: The slowest of the rates, in permits a second; None without a limit.
         self.per_second = min((rate.per_second for rate in rates), default=None)
         self._paused_until = 0.0
@@ -180,7 +189,7 @@ class RateLimiter:
 
     async def _acquire(self, longest_pause: float, who: str = "", scope: Scope = Scope.NONE) -> Permit:
         if not self._windows and (not self._paused_until or self._paused_until <= self._clock.now()):
-            return Permit([], self._clock)
+            return self._take([])
         async with self._queue:
             while (wait := self.next_permit_at() - self._clock.now()) > 0:
                 if self._paused_until > self._clock.now() + longest_pause:
@@ -190,12 +199,39 @@ class RateLimiter:
 
     def _take(self, pieces: list[tuple[Window, list[float]]]) -> Permit:
         now = self._clock.now()
+        self._given.append(now)
+        if self._lowered and now >= self._lowered.raised_at:
+            self._lower(self._lowered.raised(now))
         return Permit([*pieces, *((window, window.take(now)) for window in self._windows)], self._clock)
 
     def _next_permit_at(self, ahead: int = 0) -> float:
         """Return when the windows allow the next permit."""
         now = self._clock.now()
         return max(now, *(window.next_permit_at(now, ahead) for window in self._windows)) if self._windows else now
+
+    def slow_down(self, why: str) -> None:
+        """Pause shortly and keep a lower rate for a while: the service said that calls come too fast.
+
+        A call that is refused during a pause was under way before it, so it counts as the same refusal.
+        """
+        if self.is_paused:
+            return
+        now = self._clock.now()
+        measured = min(self._measured_rate(now), self.per_second or inf)
+        current = self._lowered or LoweredRate(measured, now)
+        self._lower(current.lower(now))
+        self.pause(_TOO_FAST_PAUSE_S, why)
+
+    def _measured_rate(self, now: float) -> float:
+        """Return the calls a second of late."""
+        lately = [instant for instant in self._given if instant > now - _MEASURED_S]
+        return (len(lately) - 1) / max(now - lately[0], 1e-3) if len(lately) > 1 else 1 / _MEASURED_S
+
+    def _lower(self, lowered: LoweredRate | None) -> None:
+        self._lowered = lowered
+        del self._windows[len(self._rates) :]
+        if lowered:
+            self._windows.append(Window(lowered.rate))
 
     def pause(self, seconds: float, why: str = "") -> float:
         """Give no permit for `seconds` from now (a longer pause stays); return the instant at which it ends."""

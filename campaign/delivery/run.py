@@ -10,6 +10,7 @@ from campaign.clock import SystemClock
 from campaign.delivery.composer import Composer, Identity
 from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.failures import Failures
+from campaign.delivery.mail_server import connector_to
 from campaign.delivery.observer import Observer, Plan, Result
 from campaign.delivery.pipeline import Pipeline
 from campaign.delivery.rate_limiter import RateLimiter, RateLimits
@@ -29,7 +30,7 @@ from campaign.message.mime.headers import split_mailbox
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.sendlog import SendLog, discard, held
-from campaign.smtp import Connector, Pool, Timeouts
+from campaign.smtp import Pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -152,8 +153,16 @@ async def _send(
     )
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
-    connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
-    pool = Pool(connector, limit=limits.connections, clock=clock, on_accepted=concurrency.transaction.note)
+    sender = split_mailbox(definition.email.sender)[1]
+    identity = Identity(sender, definition.email.bounces, definition.mailing_list, log.message_key, log.tags)
+    connector = connector_to(services.smtp, settings, sender=sender)
+    pool = Pool(
+        connector,
+        limit=limits.connections,
+        clock=clock,
+        on_accepted=concurrency.transaction.note,
+        on_too_fast=limiters.messages.slow_down,
+    )
     async with (
         log,
         pool,
@@ -168,13 +177,6 @@ async def _send(
             wait=wait,
             limit=limit,
             on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
-        )
-        identity = Identity(
-            split_mailbox(definition.email.sender)[1],
-            definition.email.bounces,
-            definition.mailing_list,
-            log.message_key,
-            log.tags,
         )
         pipeline = Pipeline(
             log,

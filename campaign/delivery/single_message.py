@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
 from campaign.clock import SystemClock, instant
+from campaign.delivery.mail_server import connector_to
 from campaign.delivery.services import needs_user_id, open_services
 from campaign.errors import RecipientsError, ServiceRefusesError, UncertainError
 from campaign.message import MessageTemplate
@@ -16,7 +17,7 @@ from campaign.message.dry_run import DUMMY_TOKEN, SAMPLE_UNSUBSCRIBE, sample_mes
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Recipient
 from campaign.recipients import normalise_address, read_recipients
-from campaign.smtp import Connector, Envelope, Pool, Timeouts
+from campaign.smtp import Envelope, Pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,7 +63,7 @@ async def send_test(
     sender = split_mailbox(definition.email.sender)[1]
     sample_message(template, recipient, definition)  # find errors before a token is issued
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        connector = Connector(services.smtp, Timeouts(dot=settings.reply_timeout.total_seconds()))
+        connector = connector_to(services.smtp, settings, sender=sender)
         with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
             async with Pool(connector, limit=1, clock=clock) as pool:
                 await pool.warm_up()
@@ -76,7 +77,7 @@ async def send_test(
                         unsubscribe=SAMPLE_UNSUBSCRIBE,
                     )
                     data = await signer.sign(message.data) if signer else message.data
-                    receipt = await pool.send(Envelope(sender, address, len(data)), data, _nothing_to_log)
+                    receipt = await pool.send(Envelope(sender, address, len(data), secret=token), data, _nothing_to_log)
         return receipt, services
 
 

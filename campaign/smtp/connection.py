@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Never, cast
 from campaign.errors import Scope, TransientError, UncertainError
 from campaign.smtp.pending_replies import PendingReplies
 from campaign.smtp.replies import MalformedReplyError, Reply, ReplyReader
-from campaign.smtp.reply_codes import Command, NotBegunError, classify_reply
+from campaign.smtp.reply_codes import (
+    AUTHENTICATION,
+    BAD_SEQUENCE,
+    SERVICE_CLOSING,
+    Command,
+    ConnectionSpentError,
+    classify_reply,
+)
 from campaign.smtp.socket_probe import SocketProbe
 from campaign.smtp.terms import opening_of, stuffed
 from campaign.smtp.timer import Timer
+from campaign.words import receipt, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
     from campaign.model import Receipt
     from campaign.smtp.terms import Envelope, Features, Timeouts
 
-_SERVICE_CLOSING = 421
 _START_INPUT = 354
 _OPENING = (Command.MAIL, Command.RCPT, Command.DATA)
 
@@ -31,17 +38,24 @@ class Connection(asyncio.Protocol):
     The server cannot accept the message before `dot`. Nothing is written between the final dot and its reply: servers
     that are hardened against SMTP smuggling refuse the message or the commands after it. A reply without a command,
     or a line that is not a reply, ends the connection.
+
+    Args:
+        features: what the server offers.
+        timeouts: those of a transaction.
+        renews_login: the login expires, and another connection renews it.
     """
 
-    def __init__(self, features: Features, timeouts: Timeouts) -> None:
+    def __init__(self, features: Features, timeouts: Timeouts, *, renews_login: bool = False) -> None:
         self.features = features
+        self._renews_login = renews_login
         #: Called once when the connection has ended.
         self.on_end: Callable[[], None] | None = None
         #: Whether no transaction is in progress, so that MAIL may be sent.
         self.is_ready = True
-        # a message was sent on it before, so its end at MAIL says nothing about the server
+        # a message was sent on it before, so its end, or a 421, says nothing about the server: it is spent
         self._used = False
         self._timeouts = timeouts
+        self._secrets: tuple[str, ...] = ()
         self._transport: asyncio.Transport
         self._reader = ReplyReader()
         self._pending: PendingReplies | None = None
@@ -57,26 +71,30 @@ class Connection(asyncio.Protocol):
         """Send MAIL, RCPT and DATA, in one write if the server offers PIPELINING (RFC 2920); return after 354.
 
         Raises:
-            NotBegunError: the connection was used before, and ended before the reply to MAIL.
+            ConnectionSpentError: the connection was used before, and ended before the reply to MAIL or with 421.
             TransientError, PermanentError, ServiceRefusesError: the server refused a command, or the connection ended;
                 afterwards the connection is ready again, or ended.
         """
         self.is_ready = False
+        self._secrets = (envelope.secret,) if envelope.secret else ()
         replies = await self._open(envelope)
-        if self._used and (not replies or replies[0].code == _SERVICE_CLOSING):
-            raise NotBegunError(self._ended)
+        if self._used and not replies:
+            raise ConnectionSpentError(f"the connection ended before {Command.MAIL}: {self._ended}")
         for stage, reply in zip_longest(_OPENING, replies):
             if reply is None:
                 scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
                 raise self._lost(f"before the reply to {stage}", scope=scope)
             if not _goes_on(stage, reply):
-                # RFC 2920 §3.1: if RCPT was refused but DATA got 354, the client must send a lone dot
+                if self._used and self._is_spent(stage, reply):
+                    self.end("the server takes no more messages on this connection")
+                    raise ConnectionSpentError.by_reply(stage, self._receipt(reply))
                 await self._leave(stage, reply, waits_for_message=replies[-1].code == _START_INPUT)
 
     async def body(self, message: bytes) -> None:
         """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; wait while the buffer is full.
 
         Raises:
+            ConnectionSpentError: the connection was used before, and ended with 421; the message was not sent.
             TransientError: the connection ended; the message was not sent.
         """
         if self._ended is None:
@@ -95,13 +113,14 @@ class Connection(asyncio.Protocol):
 
         Raises:
             UncertainError: there is no reply, or the reply neither accepts nor refuses the message.
+            ConnectionSpentError: the connection was used before, and ended with 421: the message was not accepted.
             TransientError, PermanentError: the dot was not written, or the server refused the message.
         """
         if self._ended is None:
             await self._socket.catch_up()
         if self._ended is not None:
             raise self._lost("during the message")
-        self._used = True
+        used_before, self._used = self._used, True
         replies = await self._ask(b".\r\n", 1, seconds=self._timeouts.dot)
         if not replies:
             raise UncertainError(f"no reply to the final dot: {self._ended}")
@@ -109,13 +128,15 @@ class Connection(asyncio.Protocol):
         if 300 <= reply.code < 400:  # 3yz is not a valid reply to the dot
             self.end(f"the reply to the final dot was {reply.code}")
             raise UncertainError(
-                f"the reply to the final dot neither accepts nor refuses the message: {reply.receipt}",
-                reply=reply.receipt,
+                f"the reply to the final dot neither accepts nor refuses the message: {self._receipt(reply)}",
+                reply=self._receipt(reply),
             )
         self.is_ready = True
+        if used_before and reply.code == SERVICE_CLOSING:  # RFC 5321 §4.2.1: 4yz refuses the message
+            raise ConnectionSpentError.by_reply(Command.DOT, self._receipt(reply))
         if reply.code >= 400:
-            raise classify_reply(reply.receipt, Command.DOT)
-        return reply.receipt
+            raise classify_reply(self._receipt(reply), Command.DOT)
+        return self._receipt(reply)
 
     # -- ending the connection -----------------------------------------------------------------------------------
 
@@ -150,10 +171,10 @@ class Connection(asyncio.Protocol):
                 pending = self._pending
                 if pending is None:
                     self._last_words = reply
-                    self.end(f"the server sent a reply without a command: {reply.receipt}")
+                    self.end(f"the server sent a reply without a command: {self._receipt(reply)}")
                     return
                 is_last = pending.add(reply)
-                if reply.code == _SERVICE_CLOSING:
+                if reply.code == SERVICE_CLOSING:
                     self.end("the server is closing")
                     return
                 if is_last:
@@ -163,7 +184,7 @@ class Connection(asyncio.Protocol):
                 else:
                     self._deadline.set(pending.seconds)
         except MalformedReplyError as error:
-            self.end(str(error))
+            self.end(redacted(str(error), self._secrets))
 
     def eof_received(self) -> None:
         """End: the server closed the connection."""
@@ -206,22 +227,27 @@ class Connection(asyncio.Protocol):
             self.end(f"the reply to {stage} was {reply.code}")
             scope = Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT
             raise TransientError(
-                f"the reply to {stage} neither accepts nor refuses it: {reply.receipt}",
+                f"the reply to {stage} neither accepts nor refuses it: {self._receipt(reply)}",
                 scope=scope,
-                reply=reply.receipt,
+                reply=self._receipt(reply),
             )
         if waits_for_message:
-            await self._ask(b".\r\n", 1)  # the server accepted no recipient, so nothing is sent
+            # RFC 2920 §3.1 asks for a lone dot, but a server that takes a message for a refused envelope might
+            # deliver an empty one; like Exim, write nothing more
+            self.end(f"the server answered {_START_INPUT} after it had refused {stage}")
         replies = await self._ask(b"RSET\r\n", 1)
         if replies and replies[0].code < 300:
             self.is_ready = True
         else:
             self.end("the session could not be reset")
-        raise classify_reply(reply.receipt, stage)
+        raise classify_reply(self._receipt(reply), stage)
 
-    def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> TransientError:
-        reply = self._last_words.receipt if self._last_words else None
-        return TransientError(f"the connection ended {when}: {self._ended}", scope=scope, reply=reply)
+    def _lost(self, when: str, *, scope: Scope = Scope.RECIPIENT) -> TransientError | ConnectionSpentError:
+        reply = self._receipt(self._last_words) if self._last_words else None
+        reason = f"the connection ended {when}: {self._ended}"
+        if self._used and reply is not None and reply.code == SERVICE_CLOSING:
+            return ConnectionSpentError(reason, reply=reply)
+        return TransientError(reason, scope=scope, reply=reply)
 
     async def _ask(self, commands: bytes, wanted: int, *, seconds: float | None = None) -> list[Reply]:
         """Write commands and return their replies; fewer if the connection ended.
@@ -237,6 +263,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(commands)
         self._deadline.set(pending.seconds)
         return await pending.wait()
+
+    def _receipt(self, reply: Reply) -> Receipt:
+        return receipt(reply.code, reply.text, secrets=self._secrets) if self._secrets else reply.receipt
+
+    def _is_spent(self, stage: Command, reply: Reply) -> bool:
+        """Return whether a refusal on a used connection is about the connection and not about the message."""
+        if reply.code == SERVICE_CLOSING or (reply.code in AUTHENTICATION and self._renews_login):
+            return True
+        return stage is Command.MAIL and reply.code == BAD_SEQUENCE
 
     def _finish(self, why: str) -> None:
         if self._ended is not None:

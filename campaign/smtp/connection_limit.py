@@ -49,8 +49,11 @@ class ConnectionLimit:
             open_now: connections that are logged in.
             spoke: whether the server replied. If so, `open_now` becomes the limit, which is raised by one later.
         """
-        now = self._clock.now()
-        self._next_at = now + _RETRY_AFTER_S
+        self._next_at = self._clock.now() + _RETRY_AFTER_S
         if spoke:
-            self._allowed = open_now
-            self._more_at = now + _RAISE_AFTER_S
+            self.lower(to=open_now)
+
+    def lower(self, *, to: int) -> None:
+        """Allow no more than `to` connections; the limit is raised by one after a minute."""
+        self._allowed = min(self._allowed, to)
+        self._more_at = self._clock.now() + _RAISE_AFTER_S

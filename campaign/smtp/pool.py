@@ -1,4 +1,7 @@
-"""Share a few SMTP connections among many messages: `Pool.send`. The pool does not retry a message."""
+"""Share a few SMTP connections among many messages: `Pool.send`.
+
+The pool does not retry a message that a server refused; it sends one again whose refusal was about the connection.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from campaign.errors import CampaignError, PermanentError, Scope, TransientError
 from campaign.smtp.connection_limit import ConnectionLimit
-from campaign.smtp.reply_codes import NotBegunError
+from campaign.smtp.reply_codes import ConnectionSpentError, is_too_fast, is_too_many_connections
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
     #: Writes the intent to send; returns when it is durable.
     Intent = Callable[[], Awaitable[None]]
+
+
+#: A message is sent again at most this often, beyond once for each connection, because the server's limits were met.
+_MAX_REPETITIONS = 8
 
 
 class Connects(Protocol):
@@ -43,12 +50,22 @@ class Pool:
         limit: the maximum number of connections.
         clock: gives the time.
         on_accepted: called for each accepted message with the seconds it took, without the wait for its intent.
+        on_too_fast: called with the reason when the server wants fewer messages a second; it must slow down the
+            intents, since the message is sent again. Without it such a message is not sent again.
     """
 
     def __init__(
-        self, connector: Connects, *, limit: int, clock: Clock, on_accepted: Callable[[float], None] = lambda _: None
+        self,
+        connector: Connects,
+        *,
+        limit: int,
+        clock: Clock,
+        on_accepted: Callable[[float], None] = lambda _: None,
+        on_too_fast: Callable[[str], None] | None = None,
     ) -> None:
         self._connector = connector
+        self._limit = limit
+        self._on_too_fast = on_too_fast
         self._quota = ConnectionLimit(limit, clock)
         self._clock = clock
         self._on_accepted = on_accepted
@@ -100,7 +117,8 @@ class Pool:
         Args:
             envelope: sender, recipient and size.
             message: the message with CRLF line ends, not dot-stuffed.
-            intent: awaited after the message is written and before the final dot.
+            intent: awaited after the message is written and before the final dot; again if the message is sent again,
+                because the server's limit of messages, connections or speed was met: it was not accepted then.
 
         Raises:
             TransientError, PermanentError, UncertainError: this message was not accepted, or the outcome is unknown.
@@ -110,16 +128,22 @@ class Pool:
             raise PermanentError(
                 f"the message has {envelope.size} bytes, but the server accepts at most {self._features.size}"
             )
-        again = False
-        while True:
-            connection = await self._acquire(first=again)
+        error: TransientError | None = None
+        for _ in range(self._limit + _MAX_REPETITIONS):
+            connection = await self._acquire(first=error is not None)
             try:
                 return await self._transact(connection, envelope, message, intent)
-            except NotBegunError:
-                # the loop ends: each repetition uses up a connection that had been used before
-                again = True
+            except ConnectionSpentError as spent:
+                error = TransientError(spent.reason, scope=Scope.SERVER, reply=spent.reply)
+                self._meets_limit(connection, error)
+            except TransientError as refusal:
+                if not self._meets_limit(connection, refusal):
+                    raise
+                error = refusal
             finally:
                 self._release(connection)
+        assert error is not None  # noqa: S101 - the loop ends only after an error
+        raise error
 
     async def _transact(self, connection: Connection, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
         # RFC 6152 §3: without 8BITMIME no 8-bit text; servers behind one name may offer different extensions
@@ -137,6 +161,19 @@ class Pool:
         receipt = await connection.dot()
         self._on_accepted(asked - began + self._clock.now() - durable)
         return receipt
+
+    def _meets_limit(self, connection: Connection, error: TransientError) -> bool:
+        """Return whether a message was refused for a limit that is kept from now on, so that it may be sent again."""
+        if error.reply is None:
+            return False
+        if is_too_fast(error.reply) and self._on_too_fast:
+            self._on_too_fast(error.reason)
+            return True
+        if is_too_many_connections(error.reply) and self.open > 1:
+            connection.quit()
+            self._quota.lower(to=self.open - 1)
+            return True
+        return False
 
     # -- assigning connections to messages -----------------------------------------------------------------------
 

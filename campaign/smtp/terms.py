@@ -15,6 +15,12 @@ class Envelope(NamedTuple):
     size: int
     #: Whether the message contains bytes above 127 (8BITMIME, RFC 6152).
     eight_bit: bool = False
+    #: The token in the message: no piece of it is kept of the server's words.
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        """Return the envelope as it stands in tracebacks, without the token."""
+        return f"Envelope({self.sender!r}, {self.recipient!r}, {self.size}, {self.eight_bit})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +31,17 @@ class Features:
     eight_bit: bool = False
     #: SIZE (RFC 1870) in bytes: None if the server did not offer it, 0 if it gave no limit.
     size: int | None = None
+    #: DSN (RFC 3461).
+    dsn: bool = False
 
     def common(self, other: Features) -> Features:
         """Return the features that two servers behind the same name have in common."""
         sizes = [size for size in (self.size, other.size) if size]
         return Features(
-            self.pipelining and other.pipelining, self.eight_bit and other.eight_bit, min(sizes, default=None)
+            self.pipelining and other.pipelining,
+            self.eight_bit and other.eight_bit,
+            min(sizes, default=None),
+            self.dsn and other.dsn,
         )
 
 
@@ -38,6 +49,8 @@ class Features:
 class Timeouts:
     """Timeouts in seconds (RFC 5321 §4.5.3.2)."""
 
+    #: From dialing to the login, all steps together.
+    login: float = 120.0
     command: float = 300.0
     #: For writing the body to the socket.
     body: float = 180.0
@@ -52,6 +65,8 @@ def opening_of(envelope: Envelope, features: Features) -> tuple[bytes, bytes, by
         mail += b" SIZE=%d" % envelope.size
     if envelope.eight_bit:
         mail += b" BODY=8BITMIME"
+    if features.dsn:
+        mail += b" RET=HDRS"  # RFC 3461 §4.3: a bounce brings back the headers only, not the sign-in link
     return mail + b"\r\n", b"RCPT TO:<%b>\r\n" % envelope.recipient.encode(), b"DATA\r\n"
 
 

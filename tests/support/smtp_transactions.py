@@ -14,12 +14,13 @@ from campaign.delivery.concurrency import LatencyEstimate
 from campaign.errors import CampaignError, TransientError
 from campaign.model import Receipt
 from campaign.smtp import Connector, Envelope, Pool, Timeouts
-from campaign.smtp.reply_codes import NotBegunError
+from campaign.smtp.reply_codes import ConnectionSpentError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from campaign.clock import Clock
+    from campaign.smtp.access_token import AccessToken
     from campaign.smtp.connection import Connection
     from support.servers.smtp import SmtpServer
 
@@ -45,27 +46,36 @@ def envelope(message: bytes, to: str = ADA, *, eight_bit: bool = False) -> Envel
     return Envelope(SENDER, to, len(message), eight_bit)
 
 
-def connector(server: SmtpServer, timeouts: Timeouts = PATIENT, *, url: str | None = None) -> Connector:
+def connector(
+    server: SmtpServer,
+    timeouts: Timeouts = PATIENT,
+    *,
+    url: str | None = None,
+    name: str | None = None,
+    token: AccessToken | None = None,
+) -> Connector:
     """Return a connector to a scripted server that trusts the server's authority."""
     context = None
     if server.script.tls != "none":
         context = ssl.create_default_context(cadata=server.authority.decode())
-    return Connector(parse_smtp_url(url or server.url), timeouts, context)
+    return Connector(parse_smtp_url(url or server.url), timeouts, context, name=name, token=token)
 
 
-async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None) -> Receipt:
+async def transact(connection: Connection, to: str = ADA, *, message: bytes | None = None, secret: str = "") -> Receipt:
     """Send one message over a connection, from its envelope to the reply to its final dot."""
     message = mail(to) if message is None else message
-    await connection.envelope(envelope(message, to))
+    await connection.envelope(envelope(message, to)._replace(secret=secret))
     await connection.body(message)
     return await connection.dot()
 
 
-async def fate(connection: Connection, to: str = ADA) -> Receipt | CampaignError | NotBegunError:
+async def fate(
+    connection: Connection, to: str = ADA, *, secret: str = ""
+) -> Receipt | CampaignError | ConnectionSpentError:
     """Return the outcome of one message: the receipt or the error."""
     try:
-        return await transact(connection, to)
-    except (CampaignError, NotBegunError) as error:
+        return await transact(connection, to, secret=secret)
+    except (CampaignError, ConnectionSpentError) as error:
         return error
 
 
@@ -92,14 +102,23 @@ class Post:
     """A pool of connections to a scripted server; records the message durations that the pool reports."""
 
     def __init__(
-        self, server: SmtpServer, *, limit: int = 4, url: str | None = None, clock: Clock | None = None
+        self,
+        server: SmtpServer,
+        *,
+        limit: int = 4,
+        url: str | None = None,
+        clock: Clock | None = None,
+        token: AccessToken | None = None,
     ) -> None:
         self.transaction = LatencyEstimate()
+        #: The reasons for which the server wanted fewer messages a second.
+        self.too_fast: list[str] = []
         self.pool = Pool(
-            connector(server, url=url),
+            connector(server, url=url, token=token),
             limit=limit,
             clock=clock or SystemClock(),
             on_accepted=self.transaction.note,
+            on_too_fast=self.too_fast.append,
         )
 
     async def send(

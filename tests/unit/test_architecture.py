@@ -192,7 +192,8 @@ def outside(*allowed: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("aiosmtplib", ("smtp/connector.py",)),
+        ("aiosmtplib", ("smtp/connector.py", "smtp/connect_errors.py", "smtp/login.py")),
+        ("aiohappyeyeballs", ("smtp/dialing.py",)),
         ("httpx", ("clerk/",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),

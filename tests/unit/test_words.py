@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.words import LONGEST, printable, receipt
+from campaign.words import LONGEST, printable, receipt, redacted
 
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzaXQiOiJzaXRfMSJ9." + "aB3-_" * 60
 
@@ -83,6 +83,23 @@ def test_a_token_that_a_server_quotes_is_not_kept(said: str) -> None:
     longest = max(len(part) for part in kept.split())
     assert not any(TOKEN[start : start + 20] in kept for start in range(0, len(TOKEN) - 20, 7))
     assert longest < 60
+
+
+@pytest.mark.parametrize("length", [1, 3, 5, 8, 30, 47])
+@pytest.mark.parametrize("between", [" ", "\r\n ", "=\r\n", " / ", "'  '"])
+def test_a_secret_that_a_server_quotes_in_pieces_is_not_kept(length: int, between: str) -> None:
+    """However a server cuts the secret that it was told, none of its pieces is kept, but the words around it are."""
+    secret = TOKEN[40:90]
+    pieces = between.join(secret[start : start + length] for start in range(0, len(secret), length))
+    kept = str(receipt(550, f"5.7.1 We refuse ({pieces}) by policy", secrets=(secret,)))
+    assert kept == "550 5.7.1 We refuse (…) by policy"
+
+
+@given(st.text(), st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
+def test_no_piece_of_a_secret_is_kept(text: str, secret: str) -> None:
+    """Whatever a server says, what is kept has no eight characters of the secret in a row."""
+    kept = redacted(f"{text}{secret}{text}", (secret,))
+    assert not any(secret[start : start + 8] in kept for start in range(len(secret) - 7))
 
 
 def test_the_words_around_a_token_stay() -> None:

@@ -68,6 +68,49 @@ TEMPORARY: dict[str, tuple[Fault, ...]] = {
     "451 at MAIL": (Fault("mail", Reply("451 4.3.0 Busy"), skip=5, times=3),),
 }
 
+LIMITED: dict[str, SmtpScript] = {
+    "421 at RCPT each few messages": SmtpScript(
+        faults=(Fault("rcpt", Reply("421 4.7.0 Enough", close=True), per="connection", skip=3),)
+    ),
+    "421 at DATA each few messages": SmtpScript(
+        faults=(Fault("data", Reply("421 4.7.0 Enough", close=True), per="connection", skip=3),)
+    ),
+    "421 at the dot each few messages": SmtpScript(
+        faults=(Fault("dot", Reply("421 4.7.0 Enough", close=True), per="connection", skip=3),)
+    ),
+    "432 above two submissions": SmtpScript(submissions=2, faults=(Fault("dot", Delay(0.02)),)),
+    "454 for the sending rate": SmtpScript(
+        faults=(Fault("dot", Reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded."), every=12),)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIMITED)
+def test_a_servers_own_limits_cost_no_token(what: str, tmp_path: Path) -> None:
+    """A message that meets a limit of session, submissions or speed is sent again with its token, as one attempt."""
+    with environment(tmp_path, 24, smtp=LIMITED[what], more=LIMITS.replace("300ms", "30s")) as env:
+        done = env.work.run(timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")
+        verdict = env.verdict(connections=4)
+        assert verdict.holds, verdict.table()
+        assert len(env.tokens) == len(env.accepted) == 24
+        assert not env.revoked
+        assert all(row["attempts"] == 1 for row in env.work.rows())
+        assert env.smtp.events("refuse"), "the limit was met"
+
+
+def test_a_refused_name_stops_the_run(tmp_path: Path) -> None:
+    """A server that refuses the name at EHLO ends the run with the setting that helps, and that setting helps."""
+    faults = (Fault("ehlo", Reply("550 5.7.1 Invalid EHLO"), times=1),)
+    with environment(tmp_path, 3, smtp=SmtpScript(faults=faults), more=LIMITS) as env:
+        said = refused(env.work.run(), "mail server", code=3)
+        assert "set CAMPAIGN_EHLO to" in said
+        assert not env.tokens
+        env.work.environment["CAMPAIGN_EHLO"] = "mail.acme.example"
+        assert env.work.run().returncode == 0
+        assert {event["name"] for event in env.smtp.events("ehlo")[1:]} == {"mail.acme.example"}
+
+
 #: The program handles these like others of the list, so they are tested in the long suite only.
 SLOWER = ("452 after the message", "552 at RCPT")
 

@@ -11,6 +11,7 @@ import pytest
 from campaign.clerk.client import Clerk
 from campaign.errors import TransientError
 from campaign.model import Revocation
+from support.servers.black_hole import black_hole
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -101,3 +102,25 @@ def test_a_call_whose_answer_is_cut_short_is_not_sent_again() -> None:
         assert outcome.maybe_applied
 
     asyncio.run(run())
+
+
+def test_an_address_that_does_not_answer_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If Clerk's first address, IPv6, does not answer, the next one is tried beside it (RFC 8305)."""
+
+    async def run(listening: socket.socket, port: int) -> None:
+        async with Clerk(f"http://localhost:{port}", "sk_test_1") as clerk, asyncio.timeout(5):
+            found, theirs = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+            theirs.close()
+        assert found is Revocation.REVOKED
+
+    def addresses(_host: object, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+
+    listening, url = listening_socket()
+    port = int(url.rpartition(":")[2])
+    with listening, black_hole("::1", port):
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        asyncio.run(run(listening, port))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import CampaignError, PermanentError, Scope, ServiceRefusesError, TransientError, UncertainError
+from campaign.errors import (
+    CampaignError,
+    DeliveryError,
+    PermanentError,
+    Scope,
+    ServiceRefusesError,
+    TransientError,
+    UncertainError,
+)
 from campaign.model import Receipt
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp import SmtpServer
@@ -108,6 +116,9 @@ def test_answers_to_the_final_dot(action: Action, expected: object, capabilities
         ("mail", Reply("552 5.3.4 too big"), PermanentError),
         ("mail", Reply("550 5.7.1 sender refused"), ServiceRefusesError),
         ("mail", Reply("530 5.7.0 authentication required"), ServiceRefusesError),
+        ("mail", Reply("503 5.5.1 bad sequence"), ServiceRefusesError),
+        ("rcpt", Reply("504 5.5.2 <box>: Helo command rejected: need a name"), ServiceRefusesError),
+        ("rcpt", Reply("432 4.3.2 too many submissions"), SERVER),
         ("rcpt", Drop(), RECIPIENT),
         ("rcpt", Reset(), RECIPIENT),
         ("rcpt", Silence(), RECIPIENT),
@@ -164,21 +175,25 @@ def test_answers_before_the_message(at: str, action: Action, expected: object, c
 def test_a_refusal_does_not_harm_the_next(
     fault: Fault, capabilities: tuple[str, ...], *, data_after_refusal: bool
 ) -> None:
-    """After a refused message the connection sends the next one, and the refused message is not delivered."""
-    # with 354 to a refused envelope (RFC 2920 §3.1) only a lone dot ends the transaction
+    """After a refusal the next message is sent, on the same connection unless the server wants the refused message."""
+    # a server that answers 354 to a refused envelope (RFC 2920 §3.1) gets no dot: it might deliver an empty message
 
     async def run(server: SmtpServer) -> None:
         connection = await connector(server).connect()
         assert isinstance(await fate(connection), CampaignError)
+        if connection.ended:
+            connection = await connector(server).connect()
         assert isinstance(await fate(connection, BOB), Receipt)
         connection.end("the test is over")
 
+    cut = data_after_refusal and capabilities is PIPELINED and fault.at in {"mail", "rcpt"}
     script = SmtpScript(faults=(fault,), capabilities=capabilities, data_after_refusal=data_after_refusal)
     with SmtpServer(script) as server:
         asyncio.run(run(server))
         assert accepted(server) == [BOB]
         assert violations(server) == []
-        assert len(server.events("open")) == 1
+        assert len(server.events("open")) == (2 if cut and fault.at == "rcpt" else 1)
+        assert [event["rcpt"] for event in server.events("dot")] == [[ADA]] * (fault.at == "dot")
 
 
 @ways
@@ -192,6 +207,36 @@ def test_a_line_that_nobody_asked_for_shifts_no_reply(at: str, capabilities: tup
     else:
         assert isinstance(outcome, (TransientError, UncertainError)), outcome
         assert not accepted(server) or isinstance(outcome, UncertainError)
+
+
+@pytest.mark.parametrize("dsn", [True, False])
+def test_a_bounce_is_asked_to_bring_back_headers_only(*, dsn: bool) -> None:
+    """Where the server offers DSN (RFC 3461), a bounce does not bring the message and its sign-in link back."""
+    capabilities = (*PIPELINED, "DSN") if dsn else PIPELINED
+    _, server = one_message(capabilities=capabilities)
+    (event,) = server.events("accept")
+    assert ("RET=HDRS" in event["options"].split()) is dsn
+
+
+@pytest.mark.parametrize("at", ["rcpt", "dot"])
+def test_a_token_that_the_server_quotes_in_pieces_is_not_kept(at: str) -> None:
+    """No piece of the message's token is kept of a refusal, or of nonsense instead of one."""
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzaXQiOiJzaXRfMSJ9.Xb7-_Qk2LmZ0"
+    pieces = " / ".join(token[start : start + 6] for start in range(0, len(token), 6))
+
+    async def run(server: SmtpServer) -> object:
+        connection = await connector(server, QUICK).connect()
+        outcome = await fate(connection, secret=token)
+        connection.end("the test is over")
+        return outcome
+
+    for action in (Reply(f"550 5.7.1 refused: {pieces} is on a list"), Raw(f"what is {pieces}?\r\n")):
+        with SmtpServer(SmtpScript(faults=(Fault(at, action),))) as server:
+            outcome = asyncio.run(run(server))
+        assert isinstance(outcome, DeliveryError)
+        kept = f"{outcome} {outcome.reply}"
+        assert not any(token[start : start + 6] in kept for start in range(len(token) - 5))
+        assert "refused: … is on a list" in kept or "not a reply" in kept
 
 
 def test_the_servers_words_are_kept() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from campaign.errors import TransientError, UncertainError
 from campaign.smtp.connection import Connection
-from campaign.smtp.reply_codes import NotBegunError
+from campaign.smtp.reply_codes import ConnectionSpentError
 from campaign.smtp.terms import Features, Timeouts
 from support.fake_clock import eventually, settled
 from support.servers.script import Drop, Fault, Raw, Reply, Reset
@@ -45,10 +45,11 @@ ways = pytest.mark.parametrize("capabilities", [PIPELINED, LOCKSTEP], ids=["pipe
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (Drop(), NotBegunError),
-        (Reset(), NotBegunError),
-        (Reply("421 4.7.0 no more than one message", close=True), NotBegunError),
-        (Reply("421 4.7.0 no more than one message"), NotBegunError),
+        (Drop(), ConnectionSpentError),
+        (Reset(), ConnectionSpentError),
+        (Reply("421 4.7.0 no more than one message", close=True), ConnectionSpentError),
+        (Reply("421 4.7.0 no more than one message"), ConnectionSpentError),
+        (Reply("503 5.5.1 nested MAIL"), ConnectionSpentError),
         (Reply("451 4.3.0 not now"), TransientError),
     ],
     ids=str,
@@ -84,7 +85,7 @@ def test_the_end_of_an_idle_connection_is_seen(action: Action) -> None:
         connection.on_end = lambda: told.append(True)
         await eventually(lambda: connection.ended)
         assert told == [True]
-        assert isinstance(await fate(connection, BOB), NotBegunError)
+        assert isinstance(await fate(connection, BOB), ConnectionSpentError)
 
     with SmtpServer(SmtpScript(faults=(Fault("idle", action),), idle_after=0.15)) as server:
         asyncio.run(run(server))
@@ -243,7 +244,7 @@ def test_an_answer_that_comes_too_late_is_nobodys() -> None:
             with pytest.raises(BrokenPipeError):
                 theirs.send(b"250 Ok\r\n")
             assert connection.ended
-            assert isinstance(await fate(connection), NotBegunError)
+            assert isinstance(await fate(connection), ConnectionSpentError)
 
     asyncio.run(run())
 

@@ -218,7 +218,8 @@ def test_faults_leave_no_more_intents_without_an_outcome(fault: Fault) -> None:
         assert outcomes[RECEIPT] == len(accepted(server)) == len(set(accepted(server)))
         assert outcomes[RECEIPT] + outcomes[Scope.RECIPIENT] + outcomes[UncertainError] == 60
         assert outcomes[UncertainError] == sum(event["action"] == "Drop" for event in dots(server))
-        assert len(intents.made) == len(set(intents.made))
+        if fault.action != Reply("421 4.3.2 closing", close=True):  # after it, the same message goes on elsewhere
+            assert len(intents.made) == len(set(intents.made))
         assert intents.most <= 2
 
 

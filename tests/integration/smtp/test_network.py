@@ -6,7 +6,9 @@ import asyncio
 import os
 import resource
 import socket
-from contextlib import ExitStack, closing
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +16,14 @@ from campaign.config.smtp_url import parse_smtp_url
 from campaign.errors import Scope, ServiceRefusesError, TransientError
 from campaign.smtp import Connector
 from campaign.smtp.terms import Features
+from support.servers.black_hole import black_hole
 from support.servers.script import Delay, Fault, Reply
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import PATIENT, connector, violations
+from support.smtp_transactions import ADA, PATIENT, accepted, connector, transact, violations
+
+if TYPE_CHECKING:
+    from campaign.smtp.dialing import Address
 
 
 def test_nobody_listens() -> None:
@@ -29,18 +35,33 @@ def test_nobody_listens() -> None:
     assert caught.value.scope is Scope.SERVER
 
 
-def test_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_answers_at_all() -> None:
     """A server that does not accept the connection is given up after the deadline."""
-    monkeypatch.setattr("campaign.smtp.connector._STEP_TIMEOUT_S", 0.3)
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening, ExitStack() as crowd:
-        address = listening.getsockname()
-        for _ in range(2):  # the queue is full, so the next client gets no answer
-            waiting = crowd.enter_context(closing(socket.socket()))
-            waiting.settimeout(0)
-            waiting.connect_ex(address)
-        with pytest.raises(TransientError) as caught:
-            asyncio.run(Connector(parse_smtp_url(f"smtp://127.0.0.1:{address[1]}?tls=none"), PATIENT).connect())
+    with black_hole("127.0.0.1") as port:
+        server = parse_smtp_url(f"smtp://127.0.0.1:{port}?tls=none")
+        with pytest.raises(TransientError, match=r"the connection was not over after 0\.3 s") as caught:
+            asyncio.run(Connector(server, replace(PATIENT, login=0.3)).connect())
     assert caught.value.scope is Scope.SERVER
+
+
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+def test_an_address_that_does_not_answer_costs_little(*, uvloop: bool) -> None:
+    """If the host's first address, IPv6, does not answer, the next one is tried beside it and the message is sent."""
+
+    async def run(server: SmtpServer, port: int) -> None:
+        async def resolved(_host: str, _port: int) -> list[Address]:
+            silent = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))
+            return [silent, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+        connection = await Connector(parse_smtp_url(server.url), PATIENT, resolve=resolved).connect()
+        await transact(connection)
+        connection.end("the test is over")
+
+    loop = pytest.importorskip("uvloop").new_event_loop if uvloop else None
+    with black_hole("::1") as port, SmtpServer() as server, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run(server, port))
+        assert accepted(server) == [ADA]
+        assert [event["name"] for event in server.events("ehlo")] == ["[127.0.0.1]"]
 
 
 def test_too_few_file_descriptors() -> None:

@@ -80,7 +80,13 @@ def posted(script: SmtpScript, number: int, *, limit: int = 4) -> tuple[Counter[
         ((Fault("dot", Raw("nonsense\r\n", done=True), every=20),), {RECEIPT: 38, UncertainError: 2}),
         ((Fault("data", Drop(), every=10, times=2),), {RECEIPT: 38, Scope.RECIPIENT: 2}),
         ((Fault("rcpt", Endless(), times=1),), {RECEIPT: 39, Scope.RECIPIENT: 1}),
-        ((Fault("dot", Reply("421 4.3.2 closing", close=True), every=20),), {RECEIPT: 38, Scope.SERVER: 2}),
+        ((Fault("dot", Reply("421 4.3.2 closing", close=True), every=20),), {RECEIPT: 40}),
+        ((Fault("rcpt", Reply("421 4.7.0 enough", close=True), per="connection", skip=5),), {RECEIPT: 40}),
+        ((Fault("data", Reply("421 4.7.0 enough", close=True), per="connection", skip=5),), {RECEIPT: 40}),
+        ((Fault("dot", Reply("421 4.7.0 enough"), per="connection", skip=5),), {RECEIPT: 40}),
+        ((Fault("mail", Reply("503 5.5.1 sequence"), per="connection", skip=5),), {RECEIPT: 40}),
+        ((Fault("rcpt", Reply("421 4.7.0 always", close=True)),), {Scope.SERVER: 40}),
+        ((Fault("dot", Reply("454 4.7.0 Maximum sending rate exceeded"), every=7),), {RECEIPT: 40}),
     ],
     ids=str,
 )
@@ -157,6 +163,28 @@ def test_a_server_that_allows_fewer_connections() -> None:
     found, server = posted(SmtpScript(connections=2, faults=(Fault("dot", Delay(0.005)),)), 100, limit=10)
     assert found == {RECEIPT: 100}
     assert len(server.events("refuse")) <= 2
+
+
+def test_fewer_connections_where_the_server_counts_submissions() -> None:
+    """If the server refuses messages of too many connections (432), connections are closed, and no message fails."""
+    found, server = posted(SmtpScript(submissions=2, faults=(Fault("dot", Delay(0.005)),)), 100, limit=8)
+    assert found == {RECEIPT: 100}
+    refused = [event for event in server.events("refuse") if event["code"] == 432]
+    assert 1 <= len(refused) <= 6, "each refusal closes one connection"
+    assert len(server.events("open")) <= 8
+
+
+def test_a_server_that_wants_no_connection_at_all_is_left_alone() -> None:
+    """If the server refuses (432) although one connection is left, the message comes back as the server's fault."""
+    found, _ = posted(SmtpScript(submissions=0), 3, limit=1)
+    assert found == {Scope.SERVER: 3}
+
+
+def test_a_limit_that_never_ends_ends_the_message() -> None:
+    """A message that is too fast again and again comes back after a few tries, as the server's fault."""
+    found, server = posted(SmtpScript(faults=(Fault("dot", Reply("454 4.7.0 sending rate exceeded")),)), 1, limit=1)
+    assert found == {Scope.SERVER: 1}
+    assert 5 <= len(server.events("dot")) <= 10
 
 
 def test_one_connection_more_is_tried_later() -> None:

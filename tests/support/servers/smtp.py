@@ -59,6 +59,7 @@ class SmtpService:
 
     def _opened(self, wire: Wire) -> None:
         self._open += 1
+        self._reception.open = self._open
         self._count += 1
         session = Session(self._script, self._reception, self._count)
         session.wire = wire
@@ -69,6 +70,7 @@ class SmtpService:
 
     def _closed(self, _wire: Wire) -> None:
         self._open -= 1
+        self._reception.open = self._open
         self._record.write("close", open=self._open)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -42,6 +42,8 @@ class Reception:
         self.director = director
         self.record = record
         self._count = 0
+        #: The number of open connections.
+        self.open = 0
 
     async def take(
         self,
@@ -70,6 +72,7 @@ class Reception:
             "accept" if taken(action, normal) else "dot",
             connection=session.number,
             sender=sender,
+            options=options.strip(),
             rcpt=recipients,
             to=mail.to,
             message_id=mail.message_id,

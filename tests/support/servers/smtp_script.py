@@ -22,7 +22,7 @@ class SmtpScript:
     size: int | None = 10 * 1024 * 1024
     #: The server replies 502 to EHLO.
     helo_only: bool = False
-    #: User and password; None: AUTH is not offered.
+    #: User and password, or user and access token; None: AUTH is not offered.
     credentials: tuple[str, str] | None = None
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
     #: The server replies 530 to MAIL without a login.
@@ -32,6 +32,8 @@ class SmtpScript:
     certificate: Certificate = "good"
     #: The maximum number of connections; further ones get 421 and are closed.
     connections: int | None = None
+    #: The maximum number of connections that may send messages; with more, each final dot gets 432.
+    submissions: int | None = None
     #: Seconds that everything from the client takes to arrive (round-trip time).
     latency: float = 0.0
     #: The server replies 354 to DATA even if it accepted no recipient (RFC 2920 §3.1 expects clients to cope).

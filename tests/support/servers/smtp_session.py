@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from support.servers.certificates import identity
 from support.servers.script import Reply
-from support.servers.smtp_auth import MalformedError, credentials
+from support.servers.smtp_auth import TOKEN_MECHANISMS, TOKEN_REFUSED, MalformedError, credentials
 from support.servers.smtp_replies import Replies
 from support.servers.wire import GoneError
 
@@ -102,7 +102,8 @@ class Session(Replies):
 
     # -- commands --------------------------------------------------------------------------------------------
 
-    async def _ehlo(self, _name: str) -> None:
+    async def _ehlo(self, name: str) -> None:
+        self.record.write("ehlo", connection=self.number, name=name)
         if self.script.helo_only:
             await self.refuse("ehlo", "502 5.5.1 Command not implemented")
             return
@@ -159,6 +160,11 @@ class Session(Replies):
             await self.refuse("auth", "501 5.5.2 Cannot decode")
             return
         good = (user, password) == self.script.credentials
+        if not good and name.upper() in TOKEN_MECHANISMS:
+            await self.say(f"334 {TOKEN_REFUSED}")
+            answer = (await self.wire.line()).strip()
+            if answer != (b"" if name.upper() == "XOAUTH2" else b"AQ=="):
+                self.violation("a wrong response to the error of the mechanism", answer)
         if not good:
             code = await self.answer("auth", "535 5.7.8 Authentication credentials invalid")
         else:
@@ -184,7 +190,7 @@ class Session(Replies):
 
     async def _mail_from(self, sender: str, options: str) -> None:
         for option in options.split():
-            keyword = option.partition("=")[0].upper().replace("BODY", "8BITMIME")
+            keyword = option.partition("=")[0].upper().replace("BODY", "8BITMIME").replace("RET", "DSN")
             if not self._offered(keyword) and keyword != "AUTH":
                 self.violation(f"MAIL with {option}, which was not offered", options.encode())
                 await self.refuse("mail", "555 5.5.4 Unsupported option")
@@ -221,6 +227,8 @@ class Session(Replies):
         await self._strike_in_body(to)
         body = await self.wire.body()
         action = self.director.choose("dot", to=to, connection=self.number)
+        if self.script.submissions is not None and self._reception.open > self.script.submissions:
+            action = Reply("432 4.3.2 Concurrent connections limit exceeded")
         await self._final_dot(body, action)
 
     async def _strike_in_body(self, to: str) -> None:

@@ -27,6 +27,10 @@ NAMES = [
     "CAMPAIGN_DKIM_KEY",
     "CAMPAIGN_SANDBOX",
     "CAMPAIGN_REPLY_TIMEOUT",
+    "CAMPAIGN_EHLO",
+    "CLERK_SECRET_KEY_FILE",
+    "CAMPAIGN_SMTP_PASSWORD_FILE",
+    "CAMPAIGN_SMTP_TOKEN_COMMAND",
 ]
 
 
@@ -189,6 +193,18 @@ def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
         ("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example/INBOX?tls=none", "%3F"),
         ("CAMPAIGN_IMAP_URL", "imap://ann:hunter2@imap.acme.example/INBOX", "write imaps://"),
         ("CAMPAIGN_IMAP_URL", "imap://ann:hunter2@localhost.example/INBOX", "write imaps://"),
+        ("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example:465", "write smtps:// there, or port 587"),
+        ("CAMPAIGN_SMTP_URL", "smtps://ann:hunter2@smtp.acme.example:587", "write smtp:// there, or port 465"),
+        ("CAMPAIGN_SMTP_URL", "smtps://ann:hunter2@smtp.acme.example:25", "write smtp:// there, or port 465"),
+        ("CAMPAIGN_EHLO", "hunter2 example", "mail.example.com"),
+        ("CAMPAIGN_EHLO", "hunter2.exämple", "mail.example.com"),
+        ("CAMPAIGN_EHLO", "[hunter2]", "[192.0.2.1]"),
+        ("CAMPAIGN_EHLO", "[999.0.0.1]", "[192.0.2.1]"),
+        ("CAMPAIGN_EHLO", "mail.example.com\r\nMAIL", "mail.example.com"),
+        ("CAMPAIGN_SMTP_TOKEN_COMMAND", "hunter2 'open", "not a command line"),
+        ("CAMPAIGN_SMTP_TOKEN_COMMAND", "  ", "prints an access token"),
+        ("CLERK_SECRET_KEY_FILE", "hunter2", "cannot be read: No such file"),
+        ("CAMPAIGN_SMTP_PASSWORD_FILE", "hunter2", "cannot be read: No such file"),
     ],
 )
 def test_a_wrong_value_is_told_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
@@ -237,6 +253,8 @@ def test_clerks_address_is_an_origin(url: str, origin: str) -> None:
         ),
         ("smtp://a:p:q@h.example", SmtpServer("h.example", 587, "a", "p:q", Tls.STARTTLS), "h.example:587"),
         ("smtp://a:p@q@h.example", SmtpServer("h.example", 587, "a", "p@q", Tls.STARTTLS), "h.example:587"),
+        ("smtp://127.0.0.1:465?tls=none", SmtpServer("127.0.0.1", 465, None, None, Tls.NONE), "127.0.0.1:465"),
+        ("smtps://h.example:2465", SmtpServer("h.example", 2465, None, None, Tls.IMPLICIT), "h.example:2465"),
         ("smtp://[::1]:25?tls=none", SmtpServer("::1", 25, None, None, Tls.NONE), "[::1]:25"),
         ("smtp://localhost:25/?tls=none", SmtpServer("localhost", 25, None, None, Tls.NONE), "localhost:25"),
         ("smtp://127.9.9.9?tls=none", SmtpServer("127.9.9.9", 587, None, None, Tls.NONE), "127.9.9.9:587"),
@@ -297,6 +315,92 @@ def test_any_url_is_read_or_refused(url: str) -> None:
         return
     assert 0 < server.port < 65536
     assert server.tls is not Tls.NONE or is_loopback(server.host)
+
+
+@pytest.mark.parametrize("name", ["mail.acme.example", "box", "[192.0.2.1]", "[IPv6:2001:db8::1]"])
+def test_the_name_for_ehlo_is_kept_as_it_is_written(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A host name or an address literal is the name for EHLO."""
+    monkeypatch.setenv("CAMPAIGN_EHLO", name)
+    assert load_settings().ehlo == name
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str) -> None:
+    """The key and the password may each be in a file, whose last line end is no part of it."""
+    (tmp_path / "key").write_text(f"sk_test_abc{end}", newline="")
+    (tmp_path / "password").write_text(f" p@ss/ü{end}", encoding="utf-8", newline="")
+    monkeypatch.setenv("CLERK_SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("CAMPAIGN_SMTP_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann@smtp.acme.example")
+    found = load_settings()
+    assert found.clerk_secret_key is not None
+    assert found.clerk_secret_key.get_secret_value() == "sk_test_abc"
+    assert found.smtp == SmtpServer("smtp.acme.example", 587, "ann", " p@ss/ü", Tls.STARTTLS)
+    assert "p@ss" not in f"{found!r} {found}"
+
+
+def test_a_token_command_belongs_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command for an access token is kept with the user of the URL, and is not shown."""
+    monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann@smtp.acme.example")
+    monkeypatch.setenv("CAMPAIGN_SMTP_TOKEN_COMMAND", "print-token --for 'ann b'")
+    found = load_settings()
+    assert found.smtp is not None
+    assert found.smtp.token_command == "print-token --for 'ann b'"
+    assert found.smtp.password is None
+    assert "print-token" not in repr(found.smtp)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"CLERK_SECRET_KEY": "sk_test_a", "CLERK_SECRET_KEY_FILE": "key"},
+         "CLERK_SECRET_KEY_FILE: CLERK_SECRET_KEY is set, too; unset one of the two."),
+        ({"CLERK_SECRET_KEY_FILE": "password"}, "CLERK_SECRET_KEY_FILE: Clerk's secret key must begin with sk_live_"),
+        ({"CLERK_SECRET_KEY_FILE": "lines"}, "CLERK_SECRET_KEY_FILE: the file is empty, too long or has several lines"),
+        ({"CLERK_SECRET_KEY_FILE": "open"}, "CLERK_SECRET_KEY_FILE: every user of this machine may write the file"),
+        ({"CAMPAIGN_SMTP_URL": "smtp://ann@h.example"}, "CAMPAIGN_SMTP_URL: give a user and a password, or neither"),
+        ({"CAMPAIGN_SMTP_URL": "smtp://ann:pw@h.example", "CAMPAIGN_SMTP_PASSWORD_FILE": "password"},
+         "CAMPAIGN_SMTP_URL: give the password once"),
+        ({"CAMPAIGN_SMTP_URL": "smtp://ann@h.example", "CAMPAIGN_SMTP_PASSWORD_FILE": "password",
+          "CAMPAIGN_SMTP_TOKEN_COMMAND": "true"}, "CAMPAIGN_SMTP_URL: give the password once"),
+        ({"CAMPAIGN_SMTP_URL": "smtp://h.example", "CAMPAIGN_SMTP_TOKEN_COMMAND": "true"},
+         "CAMPAIGN_SMTP_URL: give a user and a password, or neither"),
+        ({"CAMPAIGN_SMTP_PASSWORD_FILE": "password"}, "CAMPAIGN_SMTP_URL: it is not set, but a password or token"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_secrets_that_do_not_fit_together(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
+) -> None:
+    """A secret given twice, alone or in a file that cannot be trusted is refused, without a word of it."""
+    for name, text in (("key", "sk_test_hidden"), ("password", "hidden"), ("lines", "sk_test_a\nhidden"),
+                       ("open", "sk_test_hidden")):  # fmt: skip
+        (empty / name).write_text(text, encoding="utf-8")
+    (empty / "open").chmod(0o666)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = refusal()
+    assert found.startswith(sentence)
+    assert len(found.splitlines()) == 1
+    assert "hidden" not in found
+
+
+@pytest.mark.parametrize(
+    "name", ["CLERK_SECRET_KEY_FILE", "CAMPAIGN_SMTP_PASSWORD_FILE", "CAMPAIGN_SMTP_TOKEN_COMMAND"]
+)
+def test_a_dotenv_runs_nothing_and_reads_no_file(empty: Path, name: str) -> None:
+    """A `.env` of the working folder, which may be another person's, names neither a command nor a secret's file."""
+    (empty / ".env").write_text(f"CAMPAIGN_SMTP_URL=smtp://ann@h.example\n{name}=value\n", encoding="utf-8")
+    assert refusal().startswith(f"{name}: set it in the environment, not in .env: ")
+
+
+def test_a_password_of_the_environment_goes_nowhere_that_a_file_names(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `.env` cannot redirect the password of a file, or the token of a command, that the environment names."""
+    (empty / ".env").write_text("CAMPAIGN_SMTP_URL=smtp://ann@collector.example\n", encoding="utf-8")
+    monkeypatch.setenv("CAMPAIGN_SMTP_TOKEN_COMMAND", "print-token")
+    assert refusal().startswith("CAMPAIGN_SMTP_URL: it is from .env, and CAMPAIGN_SMTP_TOKEN_COMMAND is from the")
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -280,3 +280,63 @@ def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate:
         assert most_within(sorted(left), 1.0) <= Rate.parse(rate).count
 
     asyncio.run(run())
+
+
+def test_a_rate_that_was_too_fast_is_lowered_and_recovers() -> None:
+    """After the service said "too fast": a short pause, a tenth slower at most, and the full rate again in time."""
+
+    async def run() -> tuple[list[float], list[float], list[float]]:
+        clock = FakeClock()
+        limiter = RateLimiter((Rate.parse("20/second"),), clock)
+
+        async def permits(number: int) -> list[float]:
+            instants = []
+            for _ in range(number):
+                await clock.play(asyncio.ensure_future(limiter.acquire()))  # noqa: TID251 - a test
+                instants.append(clock.now())
+            return instants
+
+        before = await permits(40)
+        for _ in range(3):  # those under way before the pause count as one
+            limiter.slow_down("too fast")
+        after = await permits(60)
+        await clock.advance(11.0)
+        await permits(1)
+        return before, after, await permits(40)
+
+    before, after, later = asyncio.run(run())
+    assert 1.4 < after[0] - before[-1] < 2.1
+    assert 17 < 59 / (after[-1] - after[0]) < 18.5
+    assert 39 / (later[-1] - later[0]) > 19
+
+
+def test_a_service_without_a_limit_is_slowed_down_to_what_was_measured() -> None:
+    """Without a rate of the campaign, the measured rate is lowered, again and again if need be, and then lifted."""
+
+    async def run() -> list[float]:
+        clock = FakeClock()
+        limiter = RateLimiter((), clock)
+        rates = []
+        for _ in range(5):
+            for _ in range(20):
+                await clock.play(asyncio.ensure_future(limiter.acquire()))  # noqa: TID251 - a test
+                await clock.advance(0.01)
+            limiter.slow_down("too fast")
+            await clock.advance(2.0)
+            start = clock.now()
+            for _ in range(20):
+                await clock.play(asyncio.ensure_future(limiter.acquire()))  # noqa: TID251 - a test
+            rates.append(20 / (clock.now() - start))
+        for _ in range(6):
+            await clock.advance(11.0)
+            await limiter.acquire()
+        start = clock.now()
+        for _ in range(50):
+            await limiter.acquire()
+        assert clock.now() == start, "the lowered rate was lifted"
+        return rates
+
+    rates = asyncio.run(run())
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < 100
+    assert rates[-1] < 0.75 * rates[0]

@@ -55,6 +55,55 @@ ROWS = (
         ),
     ),
     Row(
+        "the server's own limits: messages of a session (421), submissions at once (432), speed (454)",
+        "the message goes on with its token on another connection, on fewer, or a little slower; one attempt",
+        (
+            "e2e/faults/test_mail_server.py::test_a_servers_own_limits_cost_no_token",
+            "integration/smtp/test_pool.py::test_each_message_has_its_own_fate",
+            "integration/smtp/test_pool.py::test_fewer_connections_where_the_server_counts_submissions",
+            "integration/smtp/test_pool.py::test_a_limit_that_never_ends_ends_the_message",
+            "unit/delivery/test_rate_limiter.py::test_a_rate_that_was_too_fast_is_lowered_and_recovers",
+            "unit/smtp/test_reply_codes.py::test_the_limits_of_a_server_are_told_apart",
+        ),
+    ),
+    Row(
+        "the name at EHLO is refused, at once or only at RCPT",
+        "exit 3 with the setting that helps",
+        (
+            "e2e/faults/test_mail_server.py::test_a_refused_name_stops_the_run",
+            "integration/smtp/test_connector.py::test_a_refused_name_is_told",
+            "unit/smtp/test_reply_codes.py::test_a_refusal_says_what_to_look_at",
+        ),
+    ),
+    Row(
+        "a greeting that drips or never ends, or steps that are each just in time",
+        "one deadline from dialing to the login, and a sentence that names the step",
+        (
+            "integration/smtp/test_connector.py::test_a_greeting_that_drips_ends_in_time",
+            "integration/smtp/test_connector.py::test_a_greeting_without_an_end_is_cut",
+            "integration/smtp/test_connector.py::test_one_deadline_covers_all_steps",
+        ),
+        _DEADLINES,
+    ),
+    Row(
+        "an address of the host does not answer (a broken IPv6 route)",
+        "the addresses race, and the next one is used",
+        (
+            "integration/smtp/test_network.py::test_an_address_that_does_not_answer_costs_little",
+            "integration/clerk/test_connection.py::test_an_address_that_does_not_answer_costs_little",
+        ),
+        "a host's addresses are the resolver's, and the loopback has one host; the tests name them to the connector",
+    ),
+    Row(
+        "an access token expires or is refused",
+        "the command prints another one; no message fails for it",
+        (
+            "integration/smtp/test_access_token.py::test_a_refused_token_is_renewed_once",
+            "integration/smtp/test_access_token.py::test_a_token_that_expires_mid_run_costs_nothing",
+        ),
+        "the login over TLS and the run around it are the same as with a password",
+    ),
+    Row(
         "4xx at MAIL, RCPT, DATA or the dot; greylisting",
         "the row waits by the policy, longer each time, and is sent later",
         (
