@@ -53,11 +53,11 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
     return event_loop.awaited(coroutine)
 
 
-def settings_of() -> Settings:
-    """Return the settings from the environment."""
+def settings_of(file: Path | None = None) -> Settings:
+    """Return the settings from the environment and from `.env`, beside the campaign file or in the current folder."""
     from campaign.config.settings import load_settings  # noqa: PLC0415
 
-    return load_settings()
+    return load_settings(file)
 
 
 def definition_of(file: Path, recipients: Path | None = None) -> Definition:
@@ -69,7 +69,7 @@ def definition_of(file: Path, recipients: Path | None = None) -> Definition:
 
 def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Settings]:
     """Return the definition and the settings."""
-    return definition_of(file, recipients), settings_of()
+    return definition_of(file, recipients), settings_of(file)
 
 
 def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool) -> str:

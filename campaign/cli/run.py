@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
 
 import click
 
+from campaign.cli.consent import require_consent
 from campaign.cli.group import (
     DONE,
     FILE,
@@ -51,20 +51,18 @@ def run(
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
-    from campaign.delivery.services import is_sandbox  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)
-    if not (yes or sys.stdin.isatty() or is_sandbox(definition, settings, asked=sandbox)):
-        raise CannotStartError("this would send for real, and there is no terminal to ask on: add --yes to go on.")
-    if browser and not is_sandbox(definition, settings, asked=sandbox):
+    in_sandbox = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="send")
+    if browser and not in_sandbox:
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
     if verbose or log_format:
         from campaign.cli.log_output import show_logs  # noqa: PLC0415
 
         show_logs(verbose=verbose, form=log_format or "text")
-    report = RunReport(console(), assume_yes=yes)
+    report = RunReport(console(), definition, settings, limit=limit, assume_yes=yes)
     try:
         result = awaited(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
     finally:

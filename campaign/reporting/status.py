@@ -29,7 +29,7 @@ def statuses(
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
-    reader, now = LogReader(log_path(settings, asked=sandbox)), SystemClock().now()
+    reader, now = LogReader(log_path(settings, definition, asked=sandbox)), SystemClock().now()
     try:
         names = [definition.name] if definition else reader.campaigns()
         for name in names:

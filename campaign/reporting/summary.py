@@ -37,11 +37,17 @@ def number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def has_earlier_run(plan: Plan) -> bool:
+    """Return whether the send log had recipients of this campaign before this run."""
+    new = plan.enlistment
+    return plan.summary.recipients > new.added + new.invalid + new.duplicates
+
+
 def changes(plan: Plan) -> list[str]:
     """Return one sentence for each difference from the last run and each kind of CSV row that is not used."""
     enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
     section = plan.definition.recipients
-    new = enlistment.added if summary.recipients > enlistment.added + enlistment.invalid + enlistment.duplicates else 0
+    new = enlistment.added if has_earlier_run(plan) else 0
     sentences = [
         (recovered.uncertain, "message", "The last run was interrupted. {} may or may not have been sent."),
         (recovered.orphans, "token", "The last run was interrupted. {} may exist at Clerk without a known id."),

@@ -289,7 +289,7 @@ def test_a_run_asks_before_it_sends_for_real(answer: str, sent: int, tmp_path: P
             os.close(keyboard)
             os.close(terminal)
         assert warned == ""
-        assert f"The send log is {env.work.log}." in said
+        assert f"The send log {env.work.log} is new." in said
         question = f"Send 2 emails through 127.0.0.1:{env.smtp.port}, with tokens of Clerk at {env.clerk.url}? Type yes"
         assert question in said
         assert len(env.accepted) == len(env.tokens) == sent
