@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
+#: All that the command was to do is done. For `run`: every row of the CSV or, with `--limit`, of this batch is sent or
+#: skipped, and at least one could be mailed. What waits for a later batch, or is only in an earlier CSV, is not of it.
+DONE = 0
+#: Something of it is failed, uncertain or left (queued for a later try). A batch answers for its own rows only.
+UNFINISHED = 1
+#: Wrong input or settings, so that nothing was sent; or every row of the CSV, or of the batch, was skipped.
+WRONG_INPUT = 2
+#: A service refuses all requests.
+REFUSED = 3
+#: Another run holds the log (EX_TEMPFAIL of sysexits.h).
+HELD = 75
+#: Ctrl-C, SIGTERM (128 + SIGINT), or a question that was not answered with yes.
+INTERRUPTED = 130
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 SANDBOX = click.option(

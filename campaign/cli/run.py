@@ -22,9 +22,11 @@ from campaign.cli.group import (
     loaded,
 )
 from campaign.errors import CannotStartError
+from campaign.words import visible
 
 if TYPE_CHECKING:
     from campaign.delivery.observer import Result
+    from campaign.reporting.progress import RunReport
 
 
 @commands.command()
@@ -74,9 +76,10 @@ def run(
         report.finished(result, reasons, command=command, run=again)
     finally:
         reader.close()
-    code = _exit_code(result)
+    code = _exit_code(result, report, limit)
     if code == WRONG_INPUT:
-        click.echo(f"No row of {definition.recipients.file} can be mailed; the table says why.")
+        which = f"No row of {definition.recipients.file}" if limit is None else "No recipient of this batch"
+        click.echo(visible(f"{which} can be mailed; the table says why."))
     if browser and not result.interrupted:
         from campaign.cli.inbox import serve_again  # noqa: PLC0415
 
@@ -84,13 +87,16 @@ def run(
     raise SystemExit(code)
 
 
-def _exit_code(result: Result) -> int:
+def _exit_code(result: Result, report: RunReport, limit: int | None) -> int:
+    """Return the exit code; the rule stands beside the codes in `group.py`."""
     from campaign.model import Status  # noqa: PLC0415
 
     if result.interrupted:
         return INTERRUPTED
-    here = {status for status, number in result.summary.here.items() if number}
-    if here == {Status.SKIPPED}:
+    csv: set[Status] = {status for status, number in result.summary.here.items() if number}
+    batch: set[Status] = {status for status, number in report.tally.items() if number and status is not Status.QUEUED}
+    if report.done < report.total:
+        batch.add(Status.QUEUED)
+    if {Status.SKIPPED} in (csv, batch if limit else csv):
         return WRONG_INPUT
-    unfinished = set(Status) - {Status.SENT, Status.SKIPPED}
-    return UNFINISHED if here & unfinished else DONE
+    return UNFINISHED if (batch if limit else csv) - {Status.SENT, Status.SKIPPED} else DONE

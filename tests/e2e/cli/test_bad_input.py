@@ -180,7 +180,7 @@ def test_what_was_sent_stays_known_when_the_input_breaks(tmp_path: Path) -> None
     """If the input becomes invalid after a run, the log's rows and history stay unchanged."""
     with environment(tmp_path) as env:
         work = env.work
-        assert work.run("--limit", "1").returncode == 1
+        assert work.run("--limit", "1").returncode == 0
         good = (work.folder / "people.csv").read_bytes()
         before = [table_of(work.log, name) for name in ("delivery", "history", "revocation", "orphan")]
         for content in ("", good.decode() + 'user_9,z@example.com,"open\n', "user_id,mail\n1,2\n"):

@@ -212,7 +212,7 @@ def test_the_links_of_the_fates_are_as_their_states_say(
 def test_the_sandbox_keeps_to_itself(clone: Clone) -> None:
     """The sandbox has its own send log, readable only by its owner, and creates nothing else in the folder."""
     before = set(clone.work.folder.rglob("*"))
-    assert clone.run("--limit", "2").returncode == 1
+    assert clone.run("--limit", "2").returncode == 0
     made = [path for path in clone.work.folder.rglob("*") if path not in before]
     assert all(path == clone.sandbox or clone.sandbox in path.parents for path in made)
     assert (clone.sandbox / "send-log.db").is_file()
