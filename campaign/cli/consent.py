@@ -1,4 +1,4 @@
-"""Refuse a step for real that the operator did not clearly ask for: `require_consent`."""
+"""Refuse a step for real that the operator did not clearly ask for: `require_consent`, `confirmation`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from campaign.errors import CannotStartError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.delivery.services import Services
 
 
 def require_consent(definition: Definition, settings: Settings, *, sandbox: bool, yes: bool, verb: str) -> bool:
@@ -39,3 +42,31 @@ def require_consent(definition: Definition, settings: Settings, *, sandbox: bool
     if not (yes or in_sandbox or sys.stdin.isatty()):
         raise CannotStartError(f"this would {verb} for real, and there is no terminal to ask on: add --yes to go on.")
     return in_sandbox
+
+
+def confirmation(
+    definition: Definition, settings: Settings, *, sandbox: bool, yes: bool, question: Callable[[int], str]
+) -> Callable[[int, Services], bool]:
+    """Return a function that asks before links are revoked, and returns whether to go on.
+
+    In the sandbox, and with `--yes`, it asks nothing.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        sandbox: `--sandbox` was typed.
+        yes: `--yes` was typed.
+        question: returns the question for a number of links.
+
+    Raises:
+        CannotStartError: see `require_consent`.
+    """
+    free = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="revoke links") or yes
+
+    def confirmed(number: int, services: Services) -> bool:
+        from campaign.reporting.progress import console  # noqa: PLC0415
+        from campaign.reporting.question import said_yes  # noqa: PLC0415
+
+        return free or said_yes(console(), f"The send log is {services.log}. {question(number)}")
+
+    return confirmed

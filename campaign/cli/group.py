@@ -36,6 +36,7 @@ SANDBOX = click.option(
 RECIPIENTS = click.option(
     "--recipients", type=click.Path(path_type=Path), help="Use this CSV instead of the one in the campaign file."
 )
+YES = click.option("--yes", is_flag=True, help="Do it for real without asking.")
 EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
 
 

@@ -16,6 +16,7 @@ from campaign.cli.group import (
     SANDBOX,
     UNFINISHED,
     WRONG_INPUT,
+    YES,
     as_typed,
     awaited,
     commands,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @SANDBOX
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
-@click.option("--yes", is_flag=True, help="Send for real without asking.")
+@YES
 @click.option("--open", "browser", is_flag=True, help="Open the sandbox's inbox in the browser afterwards.")
 def run(
     file: Path,

@@ -1,9 +1,9 @@
-"""The operator's commands `retry`, `resolve` and `revoke`: `retry_rows`, `resolve_rows`, `revoke_tokens`."""
+"""The operator's commands `retry`, `resolve`, `resend` and `revoke`: `retry_rows`, `resolve_rows` and so on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
@@ -16,6 +16,8 @@ from campaign.delivery.services import open_services
 from campaign.model import Revocation, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.services import Services
@@ -34,6 +36,10 @@ class CommandResult:
     answers: Counter[Revocation] | None = None
     #: Revocations that Clerk has not confirmed yet.
     pending: int = 0
+    #: The operator did not confirm, and nothing was changed.
+    declined: bool = False
+    #: The states of the named recipient's rows, if none of them is `sent`; empty if there is no such recipient.
+    instead: Mapping[Status, int] = field(default_factory=dict)
 
 
 async def retry_rows(
@@ -61,11 +67,54 @@ async def resolve_rows(
             return CommandResult(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
 
 
-async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: bool) -> CommandResult:
-    """Revoke every token of the campaign that may still be pending."""
+async def resend_rows(
+    definition: Definition,
+    settings: Settings,
+    *,
+    email: str | None,
+    sandbox: bool,
+    confirm: Callable[[int, Services], bool],
+) -> CommandResult:
+    """Revoke the links of sent rows and queue the rows again; the next run sends each a new mail with a new link.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        email: the recipient's address; None: all recipients whose link was revoked.
+        sandbox: use the sandbox, whatever the settings are.
+        confirm: called with the number of recipients; returns whether to go on.
+    """
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
+            number = log.count_resendable(email=email)
+            if not number:
+                return CommandResult(instead=log.states_of(email) if email else {})
+            if not confirm(number, services):
+                return CommandResult(declined=True)
+            if email is not None:
+                log.revoke_resendable(email=email)
+            answers = await _settle_revocations(definition, services, log)
+            queued = log.resend(email=email)
+            return CommandResult(queued=queued, answers=answers, pending=log.summary().revocations)
+
+
+async def revoke_tokens(
+    definition: Definition, settings: Settings, *, sandbox: bool, confirm: Callable[[int, Services], bool]
+) -> CommandResult:
+    """Revoke every token of the campaign that may still be pending.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        sandbox: use the sandbox, whatever the settings are.
+        confirm: called with the number of links that may still be used, if there are any; returns whether to go on.
+    """
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        with open_log(services, definition, SystemClock()) as log:
+            log.recover()
+            if (number := log.count_live_links()) and not confirm(number, services):
+                return CommandResult(declined=True)
             log.revoke_everything()
             answers = await _settle_revocations(definition, services, log)
             return CommandResult(answers=answers, pending=log.summary().revocations)

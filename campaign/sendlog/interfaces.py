@@ -119,6 +119,26 @@ class OperatorLog(Protocol):
         """Put uncertain rows whose tokens cannot be used any more back to `queued`; return (queued, set to sent)."""
         ...
 
+    def count_live_links(self) -> int:
+        """Return how many tokens of the campaign may still be used to sign in."""
+        ...
+
+    def states_of(self, email: str) -> dict[Status, int]:
+        """Return the states of the rows with this address, each with its number."""
+        ...
+
+    def count_resendable(self, *, email: str | None) -> int:
+        """Return how many sent messages have this address or, with None, a token that was revoked."""
+        ...
+
+    def revoke_resendable(self, *, email: str) -> int:
+        """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
+        ...
+
+    def resend(self, *, email: str | None) -> int:
+        """Put the rows of `count_resendable` whose token cannot be used any more back to `queued`; return how many."""
+        ...
+
     def revoke_everything(self) -> int:
         """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         ...

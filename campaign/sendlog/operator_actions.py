@@ -40,6 +40,36 @@ class OperatorActions(CampaignConnection):
             arrived = connection.execute(SQL.keep_arrived, self._arguments(email=email)).rowcount
             return connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount, arrived
 
+    def count_live_links(self) -> int:
+        """Return how many tokens of the campaign may still be used to sign in."""
+        with self._transaction() as connection:
+            return int(connection.execute(SQL.count_live_links, self._arguments()).fetchone()[0])
+
+    def states_of(self, email: str) -> dict[Status, int]:
+        """Return the states of the rows with this address, each with its number."""
+        with self._transaction() as connection:
+            rows = connection.execute(SQL.states_of_address, self._arguments(email=email)).fetchall()
+        return {Status(state): number for state, number in rows}
+
+    def count_resendable(self, *, email: str | None) -> int:
+        """Return how many sent messages have this address or, with None, a token that was revoked."""
+        with self._transaction() as connection:
+            return int(connection.execute(SQL.count_resendable, self._arguments(email=email)).fetchone()[0])
+
+    def revoke_resendable(self, *, email: str) -> int:
+        """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
+        with self._transaction() as connection:
+            return connection.execute(SQL.revoke_resendable, self._arguments(email=email)).rowcount
+
+    def resend(self, *, email: str | None) -> int:
+        """Put sent rows back to `queued`: those of an address, or those whose token was revoked.
+
+        A row stays `sent` until Clerk has answered the revocation of its token. The new message has a new token and a
+        new Message-ID. Return the number of rows.
+        """
+        with self._transaction() as connection:
+            return connection.execute(SQL.resend, self._arguments(email=email)).rowcount
+
     def revoke_everything(self) -> int:
         """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         with self._transaction() as connection:

@@ -166,6 +166,36 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL;
 
+-- name: count_live_links
+-- The tokens that may still be used to sign in.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND token_id IS NOT NULL AND token_expires_at > :now AND NOT EXISTS (
+    SELECT 1 FROM revocation WHERE revocation.token_id = delivery.token_id AND settled_at IS NOT NULL);
+
+-- name: states_of_address
+SELECT state, count(*) FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email) GROUP BY state;
+
+-- name: count_resendable
+-- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS NOT 'used'),
+    lower(email) = lower(:email));
+
+-- name: revoke_resendable
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lower(email) = lower(:email);
+
+-- name: resend
+UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
+    not_before = 0, token_id = NULL, generation = generation + 1, updated_at = :now
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
+    lower(email) = lower(:email)
+        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)));
+
 -- name: counts
 SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY state;
 
@@ -183,7 +213,8 @@ SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND e
 SELECT coalesce(sum(settled_at IS NULL), 0),
     coalesce(sum(outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
-            AND delivery.state IN ('sent', 'uncertain'))), 0)
+            AND delivery.state IN ('sent', 'uncertain'))
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)), 0)
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: anybody

@@ -27,7 +27,7 @@ CREATE TABLE delivery (
     state            TEXT NOT NULL CHECK (state IN
         ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped')),
     reason           TEXT NOT NULL DEFAULT '',
-    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke
+    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, resend, skip, missing
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
     faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
@@ -65,6 +65,9 @@ CREATE TABLE history (
     reason      TEXT NOT NULL
 ) STRICT;
 
+-- The old tokens of messages that an operator sent again.
+CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
+
 CREATE TABLE revocation (
     token_id    TEXT PRIMARY KEY,
     campaign_id INTEGER NOT NULL,
@@ -98,10 +101,11 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` never changes.
+-- Only an operator's command, or a changed CSV row for `skipped`, changes an end state.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
-WHEN (OLD.state = 'sent' AND NEW.state <> 'sent')
-  OR (OLD.state IN ('failed', 'uncertain') AND NEW.state <> OLD.state AND NEW.actor NOT IN ('retry', 'resolve', 'revoke'))
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend')
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip', 'missing'))
+  OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor <> 'resolve')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN
     SELECT RAISE(ABORT, 'an end state is left only by a command');

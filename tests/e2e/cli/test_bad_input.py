@@ -157,7 +157,7 @@ def test_a_csv_that_cannot_be_trusted_is_refused(tmp_path: Path, spoil: Spoil, w
 
 
 @pytest.mark.parametrize(
-    "command", [("retry",), ("resolve", "--keep"), ("resolve", "--resend"), ("revoke",)], ids=" ".join
+    "command", [("retry",), ("resolve", "--keep"), ("resolve", "--resend"), ("revoke", "--yes")], ids=" ".join
 )
 def test_a_decision_about_nobody_makes_no_log(tmp_path: Path, command: tuple[str, ...]) -> None:
     """An operator's command before the first run finds nothing to do, and creates no log."""

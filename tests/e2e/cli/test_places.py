@@ -75,8 +75,9 @@ def test_yes_without_settings_is_refused(tmp_path: Path) -> None:
     """`--yes` means for real: without settings it is refused with what to type, and nothing is made."""
     work = stranger_to(tmp_path)
     before = sorted(tmp_path.iterdir())
-    for command in ("run", "revoke"):
-        refused(work.campaign(command, "campaign.toml", "--yes"), "--yes", "CLERK_SECRET_KEY", ".env", "--sandbox")
+    for command in (("run",), ("revoke",), ("resend", "--revoked")):
+        done = work.campaign(*command, "campaign.toml", "--yes")
+        refused(done, "--yes", "CLERK_SECRET_KEY", ".env", "--sandbox")
     assert sorted(tmp_path.iterdir()) == before
     done = work.campaign("run", "campaign.toml", "--yes", "--sandbox")
     assert (done.returncode, done.stderr) == (0, "")

@@ -171,7 +171,14 @@ def test_a_file_that_is_no_send_log_is_left_as_it_is(tmp_path: Path, make: objec
         assert callable(make)
         make(env.work.log)
         before = hashlib.sha256(env.work.log.read_bytes()).digest()
-        for command in (("run", "--yes"), ("status",), ("log",), ("retry",), ("resolve", "--keep"), ("revoke",)):
+        for command in (
+            ("run", "--yes"),
+            ("status",),
+            ("log",),
+            ("retry",),
+            ("resolve", "--keep"),
+            ("revoke", "--yes"),
+        ):
             done = env.work.campaign(command[0], "campaign.toml", *command[1:])
             refused(done, str(env.work.log), words)
         assert hashlib.sha256(env.work.log.read_bytes()).digest() == before
@@ -230,7 +237,7 @@ def test_a_second_run_on_the_same_log_exits_75(tmp_path: Path) -> None:
         first = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.smtp.events("data"), first)
         first.send_signal(signal.SIGSTOP)  # so that it still runs when the other commands have ended
-        for command in (("run", "--yes"), ("retry",), ("resolve", "--keep"), ("revoke",)):
+        for command in (("run", "--yes"), ("retry",), ("resolve", "--keep"), ("revoke", "--yes")):
             refused(env.work.campaign(command[0], "campaign.toml", *command[1:]), "another run", "status", code=75)
         assert env.work.status()["recipients"] == 2
         first.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from campaign.errors import SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
 from campaign.sendlog import FIELDS, LogReader, QueueCursor
+from campaign.sendlog.aggregates import Aggregates
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import (
     END_STATES,
@@ -152,6 +154,42 @@ def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
         log.revoke_everything()
         settle(log, sit_1_1="used", sit_2_1="used")
         assert log.summary().used_before_revoked == 1
+
+
+def test_a_sent_row_leaves_its_state_by_resend_only(path: Path) -> None:
+    """`resend` queues a sent row when its token is dead, with a line in the history; no other change is possible."""
+    with opened(path) as log:
+        fill(log, *ALL)
+        assert (log.count_resendable(email="U2@example.com"), log.count_resendable(email="u3@example.com")) == (1, 0)
+        assert log.revoke_resendable(email="u2@example.com") == 1
+        assert log.resend(email="u2@example.com") == 0
+        settle(log, sit_2_1="revoked")
+        assert log.resend(email="u2@example.com") == 1
+        assert log.count_live_links() == 2, "of the uncertain row, and of the failed one until Clerk has answered"
+    assert history(path)[-1] == ("sent", "queued", "resend")
+    (row,) = table(path, "SELECT token_id, generation FROM delivery WHERE key = 'user_2'")
+    assert row == {"token_id": None, "generation": 2}
+    with opened(path, campaign="other") as log:
+        fill(log, Status.SENT)
+        with (
+            closing(sqlite3.connect(path)) as other,
+            pytest.raises(sqlite3.IntegrityError, match="an end state is left only by a command"),
+        ):
+            other.execute("UPDATE delivery SET state = 'queued', actor = 'run' WHERE state = 'sent'")
+
+
+def test_a_used_token_of_a_resent_mail_is_no_alarm(path: Path) -> None:
+    """A token that its reader had used before the mail was sent again is no alarm."""
+    with opened(path) as log:
+        fill(log, Status.SENT, Status.SENT)
+        log.revoke_everything()
+        settle(log, sit_1_1="used", sit_2_1="unknown")
+        assert log.resend(email=None) == 1, "who signed in does not need a new link"
+        assert log.resend(email="u1@example.com") == 1
+        assert log.summary().used_before_revoked == 0
+    with Aggregates(path, "trial", now=START) as aggregates:
+        assert list(aggregates.people_signed_in(limit=9)) == []
+        assert sorted(aggregates.revocations()) == [("unknown", True, 1), ("used", True, 1)]
 
 
 def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None:
