@@ -54,6 +54,7 @@ def run(
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
+    from campaign.reporting.causes import causes  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
 
@@ -72,9 +73,8 @@ def run(
         report.close()
     reader = LogReader(result.services.log)
     try:
-        reasons = reader.reasons(definition.name)
         command, again = as_typed(file, sandbox=sandbox), as_typed(file, recipients, sandbox=sandbox)
-        report.finished(result, reasons, command=command, run=again)
+        report.finished(result, causes(reader.explanations(definition.name)), command=command, run=again)
     finally:
         reader.close()
     code = _exit_code(result, report, limit)

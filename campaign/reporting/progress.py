@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from campaign.delivery.observer import Plan, Result
     from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
+    from campaign.reporting.causes import Cause
 
 #: Seconds between two lines of progress if the output is not a terminal.
 _INTERVAL_S = 5.0
@@ -153,14 +154,14 @@ class RunReport:
             self._progress.stop()
             self._progress = None
 
-    def finished(self, result: Result, reasons: list[tuple[Status, str, int]], *, command: str, run: str) -> None:
+    def finished(self, result: Result, causes: list[Cause], *, command: str, run: str) -> None:
         """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
         if self.tally:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
-        shown = table(result.summary, reasons)
+        shown = table(result.summary, causes)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
             self._print(line)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from campaign.delivery.observer import Plan
     from campaign.model import Summary
+    from campaign.reporting.causes import Cause
 
 #: The meaning of each state, as the closing table shows it.
 MEANING = {
@@ -27,6 +28,8 @@ MEANING = {
     Status.SKIPPED: "not to be sent",
 }
 
+#: At most this many causes are shown for each state.
+_MAX_CAUSES = 8
 _STYLE = {Status.SENT: "green", Status.FAILED: "red", Status.UNCERTAIN: "yellow", Status.SKIPPED: "dim"}
 
 
@@ -89,8 +92,8 @@ def changes(plan: Plan) -> list[str]:
     return lines
 
 
-def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
-    """Return the closing table: one row per state, followed by its reasons and their counts."""
+def table(summary: Summary, causes: list[Cause]) -> Table:
+    """Return the closing table: one row per state, followed by the causes, each with its first rows."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("state")
     shown.add_column("number", justify="right")
@@ -99,12 +102,21 @@ def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
         if not summary[status]:
             continue
         shown.add_row(str(status), f"{summary[status]:,}", MEANING[status], style=_STYLE.get(status))
-        for state, reason, count in reasons:
-            if state is status:
-                times = f"{count:,} times: " if count > 1 else ""
-                shown.add_row("", "", f"  {times}{escape(printable(reason))}")
+        found = [cause for cause in causes if cause.state is status]
+        for cause in found[:_MAX_CAUSES]:
+            shown.add_row("", "", f"  {escape(printable(_told(cause)))}")
+        if others := sum(cause.number for cause in found[_MAX_CAUSES:]):
+            shown.add_row("", "", f"  {others:,} for other reasons")
     shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
     return shown
+
+
+def _told(cause: Cause) -> str:
+    """Return a cause as the table shows it: `50 times: mailbox full (ada@example.com, bob@example.com, …)`."""
+    if cause.number == 1:
+        return cause.words
+    more = ", …" if cause.number > len(cause.named) else ""
+    return f"{cause.number:,} times: {cause.words} ({', '.join(cause.named)}{more})"
 
 
 def advice(summary: Summary, *, command: str, run: str) -> list[str]:

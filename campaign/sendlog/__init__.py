@@ -5,17 +5,19 @@ from campaign.sendlog.files import discard, held
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
-from campaign.sendlog.reading import FIELDS, LogReader
+from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
 
 __all__ = [
     "FIELDS",
     "Enlistment",
+    "Explanation",
     "LogReader",
     "OperatorLog",
     "PreparationLog",
     "QueueCursor",
     "RunLog",
     "SendLog",
+    "Whose",
     "discard",
     "held",
 ]

@@ -223,10 +223,9 @@ SELECT 1 FROM delivery LIMIT 1;
 -- name: campaigns
 SELECT id, name FROM campaign ORDER BY name;
 
--- name: reasons
-SELECT state, reason, count(*) AS number FROM delivery
-WHERE campaign_id = :campaign AND reason <> '' AND (:enlistment IS NULL OR enlistment = :enlistment)
-GROUP BY state, reason ORDER BY number DESC, min(id) LIMIT :limit;
+-- name: explanations_here
+SELECT state, reason, line, email, key, user_id FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND reason <> '' ORDER BY id;
 
 -- name: rows
 SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at FROM delivery

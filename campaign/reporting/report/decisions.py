@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.model import Status
-from campaign.reporting.report.masking import masked
+from campaign.reporting.masking import masked
 from campaign.reporting.report.replies import counted
 from campaign.reporting.summary import number
 

@@ -268,8 +268,8 @@ def test_each_recipient_is_told(path: Path) -> None:
         assert [row["key"] for row in reader.recipients("trial", state=Status.FAILED)] == ["user_1"]
 
 
-def test_reasons_are_counted(path: Path) -> None:
-    """Reasons are counted by state, the most frequent first, for the rows of the current CSV only."""
+def test_reasons_are_those_of_the_csv(path: Path) -> None:
+    """The rows of the current CSV that have a reason are returned with it, in the order of the CSV."""
 
     async def refuse(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -280,12 +280,15 @@ def test_reasons_are_counted(path: Path) -> None:
         enlist(log, people(3))
         working(log, refuse)
         with closing(LogReader(path)) as reader:
-            expected = [(Status.FAILED, "No such user", 2), (Status.FAILED, "Mailbox full", 1)]
-            assert reader.reasons("trial") == expected
-            assert reader.reasons("trial", limit=1) == expected[:1]
+            found = [(each.state, each.reason, each.whose.key, each.line) for each in reader.explanations("trial")]
+        assert found == [
+            (Status.FAILED, "No such user", "user_1", 2),
+            (Status.FAILED, "No such user", "user_2", 3),
+            (Status.FAILED, "Mailbox full", "user_3", 4),
+        ]
         enlist(log, people(1))
         with closing(LogReader(path)) as reader:
-            assert reader.reasons("trial") == [(Status.FAILED, "No such user", 1)]
+            assert [each.whose.key for each in reader.explanations("trial")] == ["user_1"]
 
 
 def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
@@ -294,7 +297,7 @@ def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
         pass
     with closing(LogReader(path)) as reader:
         assert reader.summary("survey", now=START).recipients == 0
-        assert reader.reasons("survey") == []
+        assert list(reader.explanations("survey")) == []
         with pytest.raises(SendLogUnusableError, match=r"the campaign 'survey' \(it contains: trial\)"):
             list(reader.recipients("survey"))
 
