@@ -24,6 +24,7 @@ from campaign.cli import (
     revoke,
     run,
     sandbox,
+    skip,
     status,
     test,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "revoke",
     "run",
     "sandbox",
+    "skip",
     "status",
     "test",
 ]

@@ -85,7 +85,18 @@ def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Sett
     return definition_of(file, recipients), settings_of(file)
 
 
-def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool) -> str:
-    """Return the end of a command line for the same campaign."""
-    words = [str(file), *(["--recipients", str(recipients)] if recipients else []), *(["--sandbox"] if sandbox else [])]
+def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool, **options: object) -> str:
+    """Return the end of a command line for the same campaign.
+
+    Args:
+        file: the campaign file.
+        recipients: the CSV that was typed.
+        sandbox: whether `--sandbox` was typed.
+        options: further options by their Python names; those that are None, False or 0 were not typed.
+    """
+    words = [str(file)]
+    for name, value in {"recipients": recipients, "sandbox": sandbox, **options}.items():
+        if value:
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if isinstance(value, bool) else [option, str(value)]
     return shlex.join(words)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
 @YES
+@click.option("--fresh", is_flag=True, help="Start afresh, in the sandbox only: mail everybody again.")
 @click.option("--open", "browser", is_flag=True, help="Open the sandbox's inbox in the browser afterwards.")
 def run(
     file: Path,
@@ -50,10 +51,12 @@ def run(
     verbose: int,
     log_format: str | None,
     yes: bool,
+    fresh: bool,
     browser: bool,
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
+    from campaign.delivery.services import forget_sandbox_runs  # noqa: PLC0415
     from campaign.reporting.causes import causes  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
@@ -62,6 +65,10 @@ def run(
     in_sandbox = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="send")
     if browser and not in_sandbox:
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
+    if fresh:
+        if not in_sandbox:
+            raise CannotStartError("--fresh mails everybody again and is for the sandbox; this would send for real.")
+        forget_sandbox_runs(settings)
     if verbose or log_format:
         from campaign.cli.log_output import show_logs  # noqa: PLC0415
 
@@ -73,7 +80,9 @@ def run(
         report.close()
     reader = LogReader(result.services.log)
     try:
-        command, again = as_typed(file, sandbox=sandbox), as_typed(file, recipients, sandbox=sandbox)
+        command = as_typed(file, sandbox=sandbox)
+        options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
+        again = as_typed(file, recipients, sandbox=sandbox, **options)
         report.finished(result, causes(reader.explanations(definition.name)), command=command, run=again)
     finally:
         reader.close()

@@ -1,8 +1,9 @@
-"""The operator's commands `retry`, `resolve`, `resend` and `revoke`: `retry_rows`, `resolve_rows` and so on."""
+"""The operator's commands `retry`, `resolve`, `resend`, `skip` and `revoke`: `retry_rows` and so on."""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.run import open_log
-from campaign.delivery.services import open_services
+from campaign.delivery.services import log_path, needs_user_id, open_services
 from campaign.model import Revocation, Status
+from campaign.recipients import read_recipients
+from campaign.sendlog import LogReader, SendLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.services import Services
-    from campaign.sendlog import SendLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,36 @@ async def resend_rows(
             answers = await _settle_revocations(definition, services, log)
             queued = log.resend(email=email)
             return CommandResult(queued=queued, answers=answers, pending=log.summary().revocations)
+
+
+def skip_rows(
+    definition: Definition, settings: Settings, *, key: str | None, reason: str, sandbox: bool
+) -> tuple[int, Status | None]:
+    """Set a recipient, or all queued recipients that left the CSV, to `skipped`. A run may go on meanwhile.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        key: the recipient's key; None: all queued recipients that are not in the CSV.
+        reason: why; it is stored.
+        sandbox: use the sandbox's log, whatever the settings are.
+
+    Returns:
+        The number of recipients skipped, and the state that the named recipient had (None: there is no such one).
+
+    Raises:
+        SendLogUnusableError: there is no log, or it does not contain the campaign.
+        RecipientsError: the CSV cannot be read.
+    """
+    path = log_path(settings, definition, asked=sandbox)
+    with closing(LogReader(path)) as reader:
+        reader.require(definition.name)
+    with closing(SendLog(path, definition.name, SystemClock())) as log:
+        if key is not None:
+            return log.skip(key, reason=reason), log.state_of(key)
+        section = definition.recipients
+        rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+        return log.skip_missing((row.key for row in rows), reason=reason), None
 
 
 async def revoke_tokens(

@@ -11,7 +11,7 @@ from campaign.config.settings import LOG_NAME, parse_smtp_url
 from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
-from campaign.sendlog import LogReader
+from campaign.sendlog import LogReader, discard, held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +92,20 @@ def log_path(settings: Settings, definition: Definition | None, *, asked: bool) 
 def sandbox_log(settings: Settings) -> Path:
     """Return the path of the sandbox's send log."""
     return settings.sandbox / LOG_NAME
+
+
+def forget_sandbox_runs(settings: Settings) -> None:
+    """Delete the sandbox's send log, so that the next run mails everybody again; the mail stays.
+
+    Raises:
+        LogHeldError: a run uses it.
+        SendLogUnusableError: it is not a send log.
+    """
+    path = sandbox_log(settings)
+    if path.exists():
+        with held(path):
+            LogReader(path).close()  # refuses another program's file
+            discard(path)
 
 
 def real_services(definition: Definition, settings: Settings) -> Services:

@@ -142,7 +142,10 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
         (
             summary.elsewhere,
             "recipient",
-            "{} queued by an earlier CSV. To send: run with --recipients and that CSV.",
+            (
+                "{} queued by an earlier CSV. To send: run with --recipients and that CSV. "
+                f"To send nothing to them: campaign skip {command} --missing."
+            ),
         ),
         (
             summary.orphans,

@@ -107,6 +107,18 @@ class OperatorLog(Protocol):
         """Put failed or skipped rows back to `queued`; return the number of rows."""
         ...
 
+    def skip(self, key: str, *, reason: str) -> int:
+        """Set the row with this key to `skipped`, also beside a run; return 0 if it was or may have been sent."""
+        ...
+
+    def state_of(self, key: str) -> Status | None:
+        """Return the state of the row with this key, or None."""
+        ...
+
+    def skip_missing(self, keys: Iterable[str], *, reason: str) -> int:
+        """Set the queued rows with none of these keys to `skipped`, also beside a run; return the number of rows."""
+        ...
+
     def keep_uncertain(self, *, email: str | None = None) -> int:
         """Set uncertain rows to `sent`; return the number of rows."""
         ...

@@ -10,7 +10,7 @@ CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
 DROP TRIGGER delivery_end_state;
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
 WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend')
-  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip', 'missing'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip'))
   OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor <> 'resolve')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN

@@ -36,7 +36,11 @@ WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
-WHERE id = :id AND state = 'skipped';
+WHERE id = :id AND state = 'skipped' AND actor <> 'skip';
+
+-- name: requeue_returned
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
@@ -137,7 +141,37 @@ GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, token_id = NULL,
     updated_at = :now
-WHERE campaign_id = :campaign AND slot = '' AND state = :state AND (:email IS NULL OR lower(email) = lower(:email));
+WHERE campaign_id = :campaign AND slot = '' AND state = :state
+  AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
+
+-- name: skip_key
+UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, updated_at = :now
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND state IN ('queued', 'failed', 'skipped');
+
+-- name: state_of_key
+SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot = '';
+
+-- name: make_present
+CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- name: add_present
+INSERT OR IGNORE INTO present (key) VALUES (?);
+
+-- name: find_missing
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND state = 'queued' AND key NOT IN (SELECT key FROM present);
+
+-- name: skip_missing
+UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
+
+-- name: forget_source
+UPDATE campaign SET source_digest = '' WHERE id = :campaign;
+
+-- name: withdrawn
+-- Of these rows, those that an operator skipped while a run had claimed them.
+SELECT id FROM delivery
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing');
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now

@@ -90,6 +90,10 @@ class LogReader:
     def _find(self, name: str) -> Any:  # noqa: ANN401 - a row of the table, or None
         return next(self._rows(SQL.find_campaign, {"name": name}), None)
 
+    def require(self, name: str) -> None:
+        """Raise SendLogUnusableError if the log does not contain the campaign."""
+        self._campaign(name)
+
     def _campaign(self, name: str) -> int:
         found = self._find(name)
         if found is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.environment import environment
+from support.refusals import refused
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.script import Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -78,6 +79,23 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
         }
         assert env.work.run().returncode == 0
         assert len(set(env.mailed)) == len(env.mailed) == 5
+
+
+def test_the_hint_to_go_on_repeats_the_options(tmp_path: Path) -> None:
+    """The command to go on has the options of this run, so that it does the same again."""
+    with environment(tmp_path, 5) as env:
+        env.work.write_people(4, "batch one.csv")
+        done = env.work.run("--recipients", "batch one.csv", "--limit", "2", "--no-wait", "--log-format", "json")
+        again = "campaign.toml --recipients 'batch one.csv' --limit 2 --no-wait --log-format json --yes"
+        assert f"2 recipients queued. To send: campaign run {again}." in done.stdout
+
+
+def test_fresh_is_for_the_sandbox_only(tmp_path: Path) -> None:
+    """A run for real refuses `--fresh`, and the send log stays."""
+    with environment(tmp_path) as env:
+        assert env.work.run().returncode == 0
+        refused(env.work.run("--fresh"), "--fresh", "sandbox")
+        assert env.work.status()["sent"] == len(env.accepted) == 3
 
 
 def test_recipients_takes_another_csv_and_leaves_the_others_queued(tmp_path: Path) -> None:

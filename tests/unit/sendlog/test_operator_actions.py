@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import SendLogUnusableError
+from campaign.errors import PermanentError, SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
 from campaign.sendlog import FIELDS, LogReader, QueueCursor
 from campaign.sendlog.aggregates import Aggregates
@@ -109,6 +111,29 @@ def test_rows_that_cannot_be_mailed_are_not_retried(path: Path) -> None:
     with opened(path) as log:
         enlist(log, [*people(1), *people(1)])
         assert log.retry(state=Status.SKIPPED) == 0
+
+
+def test_a_row_skipped_beside_a_run_stays_skipped(path: Path) -> None:
+    """The run's write for a row that was skipped meanwhile is refused alone; the other rows of the run go on."""
+
+    async def work(deliveries: list[Delivery]) -> None:
+        with opened(path) as beside:
+            assert beside.skip("user_2", reason="skipped by hand") == 1
+        first, second, third = deliveries
+        begun = [log.issuing(row, user_id="u", expires_in=timedelta(hours=1)) for row in deliveries]
+        results = await asyncio.gather(*begun, return_exceptions=True)
+        assert [type(result).__name__ for result in results] == ["Delivery", "PermanentError", "Delivery"]
+        with pytest.raises(PermanentError, match="an operator skipped it"):
+            await log.sending(second, message_id="<2@acme.example>", server="m", with_token=False)
+        await log.settle(second, Outcome(Status.QUEUED, "later"))
+        for row in (first, third):
+            await log.settle(row, Outcome(Status.FAILED, "refused"))
+
+    with opened(path) as log:
+        enlist(log, people(3))
+        working(log, work)
+    assert states(path) == {"user_1": "failed", "user_2": "skipped", "user_3": "failed"}
+    assert ("queued", "skipped", "skip") in history(path)
 
 
 def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
