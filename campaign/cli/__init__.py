@@ -28,7 +28,7 @@ from campaign.cli import (
     status,
     test,
 )
-from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands
+from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
 
 if TYPE_CHECKING:
@@ -93,5 +93,5 @@ def _fault(error: BaseException) -> str:
 
 
 def _fail(sentence: str, code: int) -> None:
-    click.echo(f"campaign: {sentence}", err=True)
+    echo(f"campaign: {sentence}", err=True)
     raise SystemExit(code) from None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from campaign.words import visible
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
@@ -49,11 +51,23 @@ def commands() -> None:
     """
 
 
-def say(lines: Iterable[str], *, end: str = "\n") -> None:
-    """Print lines until the reader closes the pipe: `campaign log FILE | head` ends with exit code 0."""
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text; control characters in it, such as those of a file's name, become spaces."""
+    click.echo(visible(text), err=err)
+
+
+def say(lines: Iterable[str], *, end: str = "\n", data: bool = False) -> None:
+    """Print lines until the reader closes the pipe: `campaign log FILE | head` ends with exit code 0.
+
+    Args:
+        lines: the lines; control characters in them become spaces.
+        end: is printed after each line.
+        data: the lines are rows of the log, a page or a mail, which are clean already and are printed unchanged.
+    """
+    shown = str if data else visible
     try:
         for line in lines:
-            click.echo(line + end, nl=False)
+            click.echo(shown(line) + end, nl=False)
     except BrokenPipeError:
         sys.stdout = None
         raise SystemExit(DONE) from None

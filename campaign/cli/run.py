@@ -20,10 +20,10 @@ from campaign.cli.group import (
     as_typed,
     awaited,
     commands,
+    echo,
     loaded,
 )
 from campaign.errors import CannotStartError
-from campaign.words import visible
 
 if TYPE_CHECKING:
     from campaign.delivery.observer import Result
@@ -89,11 +89,11 @@ def run(
     code = _exit_code(result, report, limit)
     if code == WRONG_INPUT:
         which = f"No row of {definition.recipients.file}" if limit is None else "No recipient of this batch"
-        click.echo(visible(f"{which} can be mailed; the table says why."))
+        echo(f"{which} can be mailed; the table says why.")
     if browser and not result.interrupted:
         from campaign.cli.inbox import serve_again  # noqa: PLC0415
 
-        awaited(serve_again(settings, say=click.echo))
+        awaited(serve_again(settings, say=echo))
     raise SystemExit(code)
 
 
