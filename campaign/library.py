@@ -32,7 +32,7 @@ def check(file: str | Path, *, recipients: str | Path | None = None, settings: S
         DefinitionError: the campaign file cannot be read. Every other problem is in the report.
     """
     definition = load_definition(Path(file), recipients=_path(recipients))
-    return check_campaign(definition, lambda: settings or load_settings())
+    return check_campaign(definition, lambda: settings or load_settings(definition.path))
 
 
 async def run(
@@ -68,7 +68,7 @@ async def run(
     definition = load_definition(Path(file), recipients=_path(recipients))
     return await run_definition(
         definition,
-        settings or load_settings(),
+        settings or load_settings(definition.path),
         observer or SilentObserver(),
         sandbox=sandbox,
         wait=wait,
@@ -89,7 +89,7 @@ def status(file: str | Path, *, settings: Settings | None = None, sandbox: bool 
         SendLogUnusableError: there is no send log, or it cannot be read.
     """
     definition = load_definition(Path(file))
-    reader = LogReader(log_path(settings or load_settings(), asked=sandbox))
+    reader = LogReader(log_path(settings or load_settings(definition.path), definition, asked=sandbox))
     try:
         return reader.summary(definition.name, now=SystemClock().now())
     finally:

@@ -30,6 +30,13 @@ def printable(text: str) -> str:
     return " ".join(text.split())
 
 
+def visible(text: str) -> str:
+    """Return the text with control characters as spaces, so that a file's name cannot steer a terminal; lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
+
+
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a text of at most 200 characters on one line, without URL queries, tokens and the pieces of secrets.
 

@@ -19,17 +19,19 @@ from campaign.cli import (
     log,
     preview,
     report,
+    resend,
     resolve,
     retry,
     revoke,
     run,
     sandbox,
     serve,
+    skip,
     status,
     suppress,
     test,
 )
-from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands
+from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
 
 if TYPE_CHECKING:
@@ -43,12 +45,14 @@ __all__ = [
     "main",
     "preview",
     "report",
+    "resend",
     "resolve",
     "retry",
     "revoke",
     "run",
     "sandbox",
     "serve",
+    "skip",
     "status",
     "suppress",
     "test",
@@ -95,5 +99,5 @@ def _fault(error: BaseException) -> str:
 
 
 def _fail(sentence: str, code: int) -> None:
-    click.echo(f"campaign: {sentence}", err=True)
+    echo(f"campaign: {sentence}", err=True)
     raise SystemExit(code) from None

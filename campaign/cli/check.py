@@ -17,6 +17,6 @@ def check(file: Path, recipients: Path | None) -> None:
     """
     from campaign.reporting.check_report import check_campaign  # noqa: PLC0415
 
-    report = check_campaign(definition_of(file, recipients), settings_of)
+    report = check_campaign(definition_of(file, recipients), lambda: settings_of(file))
     say(report.lines())
     raise SystemExit(WRONG_INPUT if report.problems else DONE)

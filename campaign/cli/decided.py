@@ -1,22 +1,26 @@
-"""Print what `retry`, `resolve` or `revoke` changed, with the next command to type: `tell`."""
+"""Print what `retry`, `resolve`, `resend` or `revoke` changed, with the next command to type: `tell`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from campaign.cli.group import DONE, UNFINISHED, say
+from campaign.cli.group import DONE, INTERRUPTED, UNFINISHED, say
 
 if TYPE_CHECKING:
     from campaign.delivery.operator_commands import CommandResult
 
 
-def tell(result: CommandResult, command: str) -> NoReturn:
+def tell(result: CommandResult, command: str, *, after: str = "") -> NoReturn:
     """Print what a command changed, and exit with the command's exit code.
 
     Args:
         result: what the command changed.
         command: the end of a command line for the same campaign.
+        after: what can be done next, if a link was revoked.
     """
+    if result.declined:
+        say(["Nothing was changed."])
+        raise SystemExit(INTERRUPTED)
     from campaign.model import Revocation  # noqa: PLC0415
     from campaign.reporting.summary import number  # noqa: PLC0415
 
@@ -35,5 +39,7 @@ def tell(result: CommandResult, command: str) -> NoReturn:
         lines.append(f"Clerk has not confirmed {number(result.pending, 'token')}; run the same command again.")
     if result.queued:
         lines.append(f"{number(result.queued, 'recipient')} queued again. To send: campaign run {command}")
+    if after and result.answers and result.answers[Revocation.REVOKED]:
+        lines.append(after)
     say(lines or ["There was nothing to do."])
     raise SystemExit(UNFINISHED if result.pending else DONE)

@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from campaign.words import visible
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-DONE, UNFINISHED, WRONG_INPUT, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 75, 130
+#: All that the command was to do is done. For `run`: every row of the CSV or, with `--limit`, of this batch is sent or
+#: skipped, and at least one could be mailed. What waits for a later batch, or is only in an earlier CSV, is not of it.
+DONE = 0
+#: Something of it is failed, uncertain or left (queued for a later try). A batch answers for its own rows only.
+UNFINISHED = 1
+#: Wrong input or settings, so that nothing was sent; or every row of the CSV, or of the batch, was skipped.
+WRONG_INPUT = 2
+#: A service refuses all requests.
+REFUSED = 3
+#: Another run holds the log (EX_TEMPFAIL of sysexits.h).
+HELD = 75
+#: Ctrl-C, SIGTERM (128 + SIGINT), or a question that was not answered with yes.
+INTERRUPTED = 130
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 SANDBOX = click.option(
@@ -24,6 +38,7 @@ SANDBOX = click.option(
 RECIPIENTS = click.option(
     "--recipients", type=click.Path(path_type=Path), help="Use this CSV instead of the one in the campaign file."
 )
+YES = click.option("--yes", is_flag=True, help="Do it for real without asking.")
 EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
 
 
@@ -36,11 +51,23 @@ def commands() -> None:
     """
 
 
-def say(lines: Iterable[str], *, end: str = "\n") -> None:
-    """Print lines until the reader closes the pipe: `campaign log FILE | head` ends with exit code 0."""
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text; control characters in it, such as those of a file's name, become spaces."""
+    click.echo(visible(text), err=err)
+
+
+def say(lines: Iterable[str], *, end: str = "\n", data: bool = False) -> None:
+    """Print lines until the reader closes the pipe: `campaign log FILE | head` ends with exit code 0.
+
+    Args:
+        lines: the lines; control characters in them become spaces.
+        end: is printed after each line.
+        data: the lines are rows of the log, a page or a mail, which are clean already and are printed unchanged.
+    """
+    shown = str if data else visible
     try:
         for line in lines:
-            click.echo(line + end, nl=False)
+            click.echo(shown(line) + end, nl=False)
     except BrokenPipeError:
         sys.stdout = None
         raise SystemExit(DONE) from None
@@ -53,11 +80,11 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
     return event_loop.awaited(coroutine)
 
 
-def settings_of() -> Settings:
-    """Return the settings from the environment."""
+def settings_of(file: Path | None = None) -> Settings:
+    """Return the settings from the environment and from `.env`, beside the campaign file or in the current folder."""
     from campaign.config.settings import load_settings  # noqa: PLC0415
 
-    return load_settings()
+    return load_settings(file)
 
 
 def definition_of(file: Path, recipients: Path | None = None) -> Definition:
@@ -69,10 +96,21 @@ def definition_of(file: Path, recipients: Path | None = None) -> Definition:
 
 def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Settings]:
     """Return the definition and the settings."""
-    return definition_of(file, recipients), settings_of()
+    return definition_of(file, recipients), settings_of(file)
 
 
-def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool) -> str:
-    """Return the end of a command line for the same campaign."""
-    words = [str(file), *(["--recipients", str(recipients)] if recipients else []), *(["--sandbox"] if sandbox else [])]
+def as_typed(file: Path, recipients: Path | None = None, *, sandbox: bool, **options: object) -> str:
+    """Return the end of a command line for the same campaign.
+
+    Args:
+        file: the campaign file.
+        recipients: the CSV that was typed.
+        sandbox: whether `--sandbox` was typed.
+        options: further options by their Python names; those that are None, False or 0 were not typed.
+    """
+    words = [str(file)]
+    for name, value in {"recipients": recipients, "sandbox": sandbox, **options}.items():
+        if value:
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if isinstance(value, bool) else [option, str(value)]
     return shlex.join(words)

@@ -10,7 +10,7 @@ import errno
 import shlex
 import signal
 import webbrowser
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,15 +97,15 @@ async def serve_preview(load: Callable[[], Definition], *, email: str | None, sa
     Raises:
         CannotStartError: the campaign file or the CSV is wrong, or no row has the address.
     """
-    rows = CampaignRows(load)
-    number = rows.find(email, after=0, exact=True) if email else 1
-    if isinstance(number, str):
-        raise RecipientsError(number)
-    async with interruption() as asked, PageServer(preview_app(rows)) as server:
-        place = f"{server.url}/rows/{number}"
-        say(f"Preview of {rows.name}: {place} (nothing is sent; Ctrl-C ends it)")
-        webbrowser.open(place)
-        await asked.wait()
+    with closing(CampaignRows(load)) as rows:
+        number = rows.find(email, after=0, exact=True) if email else 1
+        if isinstance(number, str):
+            raise RecipientsError(number)
+        async with interruption() as asked, PageServer(preview_app(rows)) as server:
+            place = f"{server.url}/rows/{number}"
+            say(f"Preview of {rows.name}: {place} (nothing is sent; Ctrl-C ends it)")
+            webbrowser.open(place)
+            await asked.wait()
 
 
 def to_export(sandbox: Sandbox) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from campaign.cli.group import commands, say, settings_of
+from campaign.cli.group import commands, echo, say, settings_of
 
 
 @commands.command()
@@ -25,7 +25,7 @@ def landing(*, out: Path | None, force: bool, **choices: Any) -> None:  # noqa: 
 
     page = chosen_page(lambda: settings_of().clerk_publishable_key, **choices)
     if out is None:
-        say([page], end="")
+        say([page], end="", data=True)
     else:
         write_page(place_for(out, force=force), page, mode=0o644)
-        click.echo(f"Wrote {out}; its first lines say how to serve it.")
+        echo(f"Wrote {out}; its first lines say how to serve it.")

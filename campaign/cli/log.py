@@ -20,4 +20,4 @@ def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
     """Print one line per recipient: state, reason, server's reply."""
     from campaign.reporting.log_export import lines  # noqa: PLC0415
 
-    say(lines(settings_of(), definition_of(file), state=state, form=form, sandbox=sandbox), end="")
+    say(lines(settings_of(file), definition_of(file), state=state, form=form, sandbox=sandbox), end="", data=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.group import FILE, RECIPIENTS, awaited, commands, definition_of
+from campaign.cli.group import FILE, INTERRUPTED, RECIPIENTS, awaited, commands, definition_of, echo, say
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
@@ -26,10 +26,10 @@ def preview(file: Path, recipients: Path | None, email: str | None, *, html: boo
     if browser:
         from campaign.cli.inbox import serve_preview  # noqa: PLC0415
 
-        awaited(serve_preview(lambda: definition_of(file, recipients), email=email, say=click.echo))
-        return
+        awaited(serve_preview(lambda: definition_of(file, recipients), email=email, say=echo))
+        raise SystemExit(INTERRUPTED)
     message = _rendered(definition_of(file, recipients), email)
-    click.echo(message.html if html else _as_text(message))
+    say([message.html if html else _as_text(message)], data=True)
 
 
 def _rendered(definition: Definition, address: str | None) -> Message:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import FILE, SANDBOX, as_typed, commands, loaded
+from campaign.cli.group import FILE, SANDBOX, as_typed, commands, echo, loaded
 
 
 @commands.command()
@@ -30,4 +30,4 @@ def report(file: Path, out: Path, *, with_addresses: bool, sandbox: bool) -> Non
         definition, settings, sandbox=sandbox, with_addresses=with_addresses, command=command, out=str(out)
     )
     write_page(place, page, mode=0o600)
-    click.echo(f"Wrote {out}.")
+    echo(f"Wrote {out}.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
 
 import click
 
+from campaign.cli.consent import require_consent
 from campaign.cli.group import (
     DONE,
     FILE,
@@ -16,15 +16,18 @@ from campaign.cli.group import (
     SANDBOX,
     UNFINISHED,
     WRONG_INPUT,
+    YES,
     as_typed,
     awaited,
     commands,
+    echo,
     loaded,
 )
 from campaign.errors import CannotStartError
 
 if TYPE_CHECKING:
     from campaign.delivery.observer import Result
+    from campaign.reporting.progress import RunReport
 
 
 @commands.command()
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 @SANDBOX
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
-@click.option("--yes", is_flag=True, help="Send for real without asking.")
+@YES
+@click.option("--fresh", is_flag=True, help="Start afresh, in the sandbox only: mail everybody again.")
 @click.option("--open", "browser", is_flag=True, help="Open the sandbox's inbox in the browser afterwards.")
 def run(
     file: Path,
@@ -47,52 +51,62 @@ def run(
     verbose: int,
     log_format: str | None,
     yes: bool,
+    fresh: bool,
     browser: bool,
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
-    from campaign.delivery.services import is_sandbox  # noqa: PLC0415
+    from campaign.delivery.services import forget_sandbox_runs  # noqa: PLC0415
+    from campaign.reporting.causes import causes  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
 
     definition, settings = loaded(file, recipients)
-    if not (yes or sys.stdin.isatty() or is_sandbox(definition, settings, asked=sandbox)):
-        raise CannotStartError("this would send for real, and there is no terminal to ask on: add --yes to go on.")
-    if browser and not is_sandbox(definition, settings, asked=sandbox):
+    in_sandbox = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="send")
+    if browser and not in_sandbox:
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
+    if fresh:
+        if not in_sandbox:
+            raise CannotStartError("--fresh mails everybody again and is for the sandbox; this would send for real.")
+        forget_sandbox_runs(settings)
     if verbose or log_format:
         from campaign.cli.log_output import show_logs  # noqa: PLC0415
 
         show_logs(verbose=verbose, form=log_format or "text")
-    report = RunReport(console(), assume_yes=yes)
+    report = RunReport(console(), definition, settings, limit=limit, assume_yes=yes)
     try:
         result = awaited(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
     finally:
         report.close()
     reader = LogReader(result.services.log)
     try:
-        reasons = reader.reasons(definition.name)
-        command, again = as_typed(file, sandbox=sandbox), as_typed(file, recipients, sandbox=sandbox)
-        report.finished(result, reasons, command=command, run=again)
+        command = as_typed(file, sandbox=sandbox)
+        options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
+        again = as_typed(file, recipients, sandbox=sandbox, **options)
+        report.finished(result, causes(reader.explanations(definition.name)), command=command, run=again)
     finally:
         reader.close()
-    code = _exit_code(result)
+    code = _exit_code(result, report, limit)
     if code == WRONG_INPUT:
-        click.echo(f"No row of {definition.recipients.file} can be mailed; the table says why.")
+        which = f"No row of {definition.recipients.file}" if limit is None else "No recipient of this batch"
+        echo(f"{which} can be mailed; the table says why.")
     if browser and not result.interrupted:
         from campaign.cli.inbox import serve_again  # noqa: PLC0415
 
-        awaited(serve_again(settings, say=click.echo))
+        awaited(serve_again(settings, say=echo))
     raise SystemExit(code)
 
 
-def _exit_code(result: Result) -> int:
+def _exit_code(result: Result, report: RunReport, limit: int | None) -> int:
+    """Return the exit code; the rule stands beside the codes in `group.py`."""
     from campaign.model import Status  # noqa: PLC0415
 
     if result.interrupted:
         return INTERRUPTED
-    here = {status for status, number in result.summary.here.items() if number}
-    if here == {Status.SKIPPED}:
+    csv: set[Status] = {status for status, number in result.summary.here.items() if number}
+    batch: set[Status] = {status for status, number in report.tally.items() if number and status is not Status.QUEUED}
+    if report.done < report.total:
+        batch.add(Status.QUEUED)
+    if {Status.SKIPPED} in (csv, batch if limit else csv):
         return WRONG_INPUT
-    unfinished = set(Status) - {Status.SENT, Status.SKIPPED, Status.BOUNCED}
-    return UNFINISHED if here & unfinished else DONE
+    return UNFINISHED if (batch if limit else csv) - {Status.SENT, Status.SKIPPED, Status.BOUNCED} else DONE

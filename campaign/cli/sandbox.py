@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from campaign.cli.group import awaited, commands, settings_of
+from campaign.cli.group import awaited, commands, echo, settings_of
 
 
 @commands.command()
@@ -22,4 +22,4 @@ def sandbox(port: int, smtp_port: int, *, clerk_limits: bool) -> None:
     """
     from campaign.cli.inbox import serve  # noqa: PLC0415
 
-    awaited(serve(settings_of(), port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, say=click.echo))
+    awaited(serve(settings_of(), port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, say=echo))

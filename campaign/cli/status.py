@@ -21,4 +21,4 @@ def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
     from campaign.reporting.status import statuses  # noqa: PLC0415
 
     definition = definition_of(file) if file else None
-    say(statuses(settings_of(), definition, as_json=as_json, sandbox=sandbox, file=file))
+    say(statuses(settings_of(file), definition, as_json=as_json, sandbox=sandbox, file=file))

@@ -6,7 +6,7 @@ from pathlib import Path  # noqa: TC003 - click looks at the annotations of its 
 
 import click
 
-from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, awaited, commands, loaded
+from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, awaited, commands, echo, loaded
 from campaign.errors import (
     CampaignError,
     CannotStartError,
@@ -46,8 +46,8 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
     except DeliveryError as error:
         raise CampaignError(f"{error}. {_AFTER_A_TEST[type(error)]}") from None
     whose = f"a token of {user_id}" if user_id and definition.link else "a dummy token that cannot be used to sign in"
-    click.echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link contains {whose}.")
+    echo(f"Sent to {to} through {services.smtp.label} ({receipt}). Its link contains {whose}.")
     if definition.dkim and settings.dkim_key is None:
-        click.echo(f"{UNSIGNED}.")
+        echo(f"{UNSIGNED}.")
     if services.maildir is not None:
-        click.echo(f"This is the sandbox: the mail is in {services.maildir}/new.")
+        echo(f"This is the sandbox: the mail is in {services.maildir}/new.")

@@ -1,4 +1,4 @@
-"""Read the settings from the environment and from `.env` in the working directory: `load_settings`.
+"""Read the settings from the environment and from `.env`, beside the campaign file or here: `load_settings`.
 
 An error names the setting and what to type, but never the setting's value, which may be a secret.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from campaign.config.clerk_values import PUBLISHABLE_KEYS, SECRET_KEYS, parse_origin, require_key
 from campaign.config.duration import parse_duration
+from campaign.config.env_file import env_file_of, folder_of, misspelt, writable_by_others
 from campaign.config.imap_url import ImapServer, parse_imap_url
 from campaign.config.secret_files import read_secret_file
 from campaign.config.server_url import is_loopback
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CLERK_API", "Settings", "SmtpServer", "Tls", "is_loopback", "load_settings", "parse_smtp_url"]
 
-_ENV_FILE = ".env"
+#: The name of the send log beside a campaign file.
+LOG_NAME = "send-log.db"
+#: The fields with a path: in `.env`, a relative path is relative to the folder of that file.
+_PATHS = ("log", "dkim_key", "sandbox")
 #: The origin of Clerk's Backend API.
 CLERK_API = "https://api.clerk.com"
 
@@ -37,7 +40,6 @@ class Settings(BaseSettings):
     """The settings from the environment; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
-        env_file=_ENV_FILE,
         env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         extra="ignore",
@@ -65,14 +67,29 @@ class Settings(BaseSettings):
     smtp_token_command: str | None = Field(default=None, alias="CAMPAIGN_SMTP_TOKEN_COMMAND")
     #: The name for EHLO; None: the machine's own host name, or the sender's domain.
     ehlo: str | None = Field(default=None, alias="CAMPAIGN_EHLO")
-    #: The file of the send log.
-    log: Path = Field(default=Path("send-log.db"), alias="CAMPAIGN_LOG")
+    #: The file of the send log; None: `send-log.db` beside the campaign file (`log_of`).
+    log: Path | None = Field(default=None, alias="CAMPAIGN_LOG")
     #: The file with the private key that signs the mails of a campaign with `[dkim]`.
     dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
     #: The folder of the sandbox.
     sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
     #: How long to wait for the reply to the final dot (RFC 5321 §4.5.3.2.6 asks for 10 minutes).
     reply_timeout: timedelta = Field(default=timedelta(minutes=10), alias="CAMPAIGN_REPLY_TIMEOUT")
+
+    _dotenv: Path | None = PrivateAttr(default=None)
+
+    @property
+    def dotenv(self) -> Path | None:
+        """The `.env` that was read; None if there was none."""
+        return self._dotenv
+
+    def log_of(self, file: Path | None) -> Path:
+        """Return the send log of a campaign file, from whichever folder the command is typed.
+
+        Args:
+            file: the campaign file; None: the current folder instead of the file's.
+        """
+        return self.log or (Path() if file is None else folder_of(file)) / LOG_NAME
 
     @field_validator("clerk_secret_key")
     @classmethod
@@ -139,46 +156,77 @@ class Settings(BaseSettings):
         return value
 
 
-def load_settings() -> Settings:
-    """Return the settings from the environment and from `.env` in the working directory; the environment wins.
+def load_settings(file: Path | None = None) -> Settings:
+    """Return the settings from the environment and from `.env`; the environment wins.
+
+    `.env` is read beside the campaign file or, if there is none, in the current folder.
+
+    Args:
+        file: the campaign file; None for a command without one.
 
     Raises:
-        SettingsError: a variable is invalid, other users may write `.env`, or `.env` would send a key from the
-            environment elsewhere. The text has one line for each fault, and no line contains a value.
+        SettingsError: a variable is invalid or misspelt, other users may write `.env`, or `.env` would send a key from
+            the environment elsewhere. The text has one line for each fault, and no line contains a value.
     """
+    dotenv, problems = env_file_of(file), list[str]()
     # Raised after the `except`, so that no traceback or debugger finds the values through `__context__`.
     try:
-        problems = _env_file_problems()
-        settings = Settings()
-        if not (problems := problems or _source_problems(settings)):
+        problems = writable_by_others(dotenv) or _misspelt(dotenv)
+        settings = Settings(_env_file=dotenv)
+        if not (problems := problems or _source_problems(settings, dotenv)):
             settings, problems = _with_secrets(settings)
         if not problems:
-            return settings
+            return _placed(settings, dotenv)
     except ValidationError as error:
-        problems = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False)]
+        problems += [_sentence(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False)]
     except UnicodeDecodeError:
-        problems = [f"{_ENV_FILE} is not UTF-8 text; save it as UTF-8."]
+        problems = [f"{dotenv} is not UTF-8 text; save it as UTF-8."]
     except OSError as error:
-        problems = [f"{_ENV_FILE} cannot be read: {error.strerror}."]
+        problems = [f"{dotenv} cannot be read: {error.strerror}."]
     raise SettingsError("\n".join(problems))
 
 
-def _env_file_problems() -> list[str]:
-    """Return a problem if other users may write `.env`, which decides where mail and keys go."""
-    file = Path(_ENV_FILE)
-    if file.is_file() and file.stat().st_mode & stat.S_IWOTH:
-        return [f"{_ENV_FILE} can be written by every user of this machine; type: chmod 600 {_ENV_FILE}"]
-    return []
+def _placed(settings: Settings, dotenv: Path | None) -> Settings:
+    """Return the settings with the relative paths of `.env` beneath its folder, and with the file's name."""
+    if dotenv is not None:
+        here = _given()
+        found = {
+            name: dotenv.parent / value
+            for name in _PATHS
+            if name in settings.model_fields_set and _variable(name) not in here and (value := getattr(settings, name))
+        }
+        settings = settings.model_copy(update=found)
+    settings._dotenv = dotenv  # noqa: SLF001 - its own class
+    return settings
 
 
-def _source_problems(settings: Settings) -> list[str]:
+def _given() -> set[str]:
+    """Return the names of the environment's variables that have a value, in upper case."""
+    return {name.upper() for name, value in os.environ.items() if value}
+
+
+def _variable(field: str) -> str:
+    """Return the name of a field's variable."""
+    return (Settings.model_fields[field].alias or field).upper()
+
+
+def _misspelt(dotenv: Path | None) -> list[str]:
+    """Return a problem for each variable whose name is almost that of a setting: it would have no effect."""
+    lines = DotEnvSettingsSource(Settings, env_file=dotenv).env_vars if dotenv else {}
+    places = dict.fromkeys((name.upper() for name, value in lines.items() if value), str(dotenv))
+    places |= dict.fromkeys(_given(), "the environment")
+    return misspelt(places, {_variable(field) for field in Settings.model_fields})
+
+
+def _source_problems(settings: Settings, dotenv: Path | None) -> list[str]:
     """Return the problems of a `.env` that would send secrets of the environment elsewhere, or reach for more.
 
-    A `.env` belongs to the folder in which the program is started, and that folder may be another person's.
+    A `.env` belongs to the folder of the campaign file, or in which the program is started. Either may be another
+    person's.
     """
-    given = {name.upper() for name, value in os.environ.items() if value}
+    given = _given()
     problems = [
-        f"{name}: set it in the environment, not in {_ENV_FILE}: a file in this folder must not run a command or name "
+        f"{name}: set it in the environment, not in {dotenv}: a file in a folder must not run a command or name "
         "a file whose content is sent away."
         for name, value in {
             "CLERK_SECRET_KEY_FILE": settings.clerk_secret_key_file,
@@ -197,8 +245,8 @@ def _source_problems(settings: Settings) -> list[str]:
     for destination, (is_set, secrets) in destinations.items():
         if is_set and destination not in given:
             problems += [
-                f"{destination}: it is from {_ENV_FILE}, and {secret} is from the environment. The secret is not sent "
-                f"to an address that a file in this folder names: set {destination} in the environment, too."
+                f"{destination}: it is from {dotenv}, and {secret} is from the environment. The secret is not sent "
+                f"to an address that a file in a folder names: set {destination} in the environment, too."
                 for secret in secrets
                 if secret in given
             ]

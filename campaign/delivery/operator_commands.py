@@ -1,9 +1,10 @@
-"""The operator's commands `retry`, `resolve` and `revoke`: `retry_rows`, `resolve_rows`, `revoke_tokens`."""
+"""The operator's commands `retry`, `resolve`, `resend`, `skip` and `revoke`: `retry_rows` and so on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
@@ -12,15 +13,18 @@ from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.run import open_log
-from campaign.delivery.services import open_services
+from campaign.delivery.services import log_path, needs_user_id, open_services
 from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status
+from campaign.recipients import read_recipients
+from campaign.sendlog import LogReader, SendLog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.services import Services
-    from campaign.sendlog import SendLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class CommandResult:
     answers: Counter[Revocation] | None = None
     #: Revocations that Clerk has not confirmed yet.
     pending: int = 0
+    #: The operator did not confirm, and nothing was changed.
+    declined: bool = False
+    #: The states of the named recipient's rows, if none of them is `sent`; empty if there is no such recipient.
+    instead: Mapping[Status, int] = field(default_factory=dict)
 
 
 async def retry_rows(
@@ -62,11 +70,84 @@ async def resolve_rows(
             return CommandResult(queued=queued, kept=arrived, answers=answers, pending=log.summary().revocations)
 
 
-async def revoke_tokens(definition: Definition, settings: Settings, *, sandbox: bool) -> CommandResult:
-    """Revoke every token of the campaign that may still be pending."""
+async def resend_rows(
+    definition: Definition,
+    settings: Settings,
+    *,
+    email: str | None,
+    sandbox: bool,
+    confirm: Callable[[int, Services], bool],
+) -> CommandResult:
+    """Revoke the links of sent rows and queue the rows again; the next run sends each a new mail with a new link.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        email: the recipient's address; None: all recipients whose link was revoked.
+        sandbox: use the sandbox, whatever the settings are.
+        confirm: called with the number of recipients; returns whether to go on.
+    """
     async with open_services(definition, settings, sandbox=sandbox) as services:
         with open_log(services, definition, SystemClock()) as log:
             log.recover()
+            number = log.count_resendable(email=email)
+            if not number:
+                return CommandResult(instead=log.states_of(email) if email else {})
+            if not confirm(number, services):
+                return CommandResult(declined=True)
+            if email is not None:
+                log.revoke_resendable(email=email)
+            answers = await _settle_revocations(definition, services, log)
+            queued = log.resend(email=email)
+            return CommandResult(queued=queued, answers=answers, pending=log.summary().revocations)
+
+
+def skip_rows(
+    definition: Definition, settings: Settings, *, key: str | None, reason: str, sandbox: bool
+) -> tuple[int, Status | None]:
+    """Set a recipient, or all queued recipients that left the CSV, to `skipped`. A run may go on meanwhile.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        key: the recipient's key; None: all queued recipients that are not in the CSV.
+        reason: why; it is stored.
+        sandbox: use the sandbox's log, whatever the settings are.
+
+    Returns:
+        The number of recipients skipped, and the state that the named recipient had (None: there is no such one).
+
+    Raises:
+        SendLogUnusableError: there is no log, or it does not contain the campaign.
+        RecipientsError: the CSV cannot be read.
+    """
+    path = log_path(settings, definition, asked=sandbox)
+    with closing(LogReader(path)) as reader:
+        reader.require(definition.name)
+    with closing(SendLog(path, definition.name, SystemClock())) as log:
+        if key is not None:
+            return log.skip(key, reason=reason), log.state_of(key)
+        section = definition.recipients
+        rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+        return log.skip_missing((row.key for row in rows), reason=reason), None
+
+
+async def revoke_tokens(
+    definition: Definition, settings: Settings, *, sandbox: bool, confirm: Callable[[int, Services], bool]
+) -> CommandResult:
+    """Revoke every token of the campaign that may still be pending.
+
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        sandbox: use the sandbox, whatever the settings are.
+        confirm: called with the number of links that may still be used, if there are any; returns whether to go on.
+    """
+    async with open_services(definition, settings, sandbox=sandbox) as services:
+        with open_log(services, definition, SystemClock()) as log:
+            log.recover()
+            if (number := log.count_live_links()) and not confirm(number, services):
+                return CommandResult(declined=True)
             log.revoke_everything()
             answers = await _settle_revocations(definition, services, log)
             return CommandResult(answers=answers, pending=log.summary().revocations)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.config.settings import parse_smtp_url
-from campaign.errors import SettingsError
+from campaign.config.settings import LOG_NAME, parse_smtp_url
+from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
+from campaign.sendlog import LogReader, discard, held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings, SmtpServer
@@ -75,24 +76,47 @@ def needs_user_id(definition: Definition) -> bool:
     return definition.link is not None and definition.recipients.lookup is None
 
 
-def log_path(settings: Settings, *, asked: bool) -> Path:
-    """Return the path of the send log for commands that only read it."""
-    sandbox = settings.sandbox / "send-log.db"
-    real = settings.clerk_secret_key is not None or settings.smtp is not None or "log" in settings.model_fields_set
-    if asked or not (real or (settings.log.exists() and not sandbox.exists())):
-        return sandbox
-    return settings.log
+def log_path(settings: Settings, definition: Definition | None, *, asked: bool) -> Path:
+    """Return the path of the send log for commands that only read it.
+
+    Args:
+        settings: the settings.
+        definition: the campaign file; None: the log is that of the current folder.
+        asked: take the sandbox's log, whatever the settings are.
+    """
+    sandbox, real = sandbox_log(settings), settings.log_of(definition.path if definition else None)
+    given = settings.clerk_secret_key is not None or settings.smtp is not None or settings.log is not None
+    return sandbox if asked or not (given or (real.exists() and not sandbox.exists())) else real
 
 
-def real_services(settings: Settings) -> Services:
-    """Return the real services from the settings; the caller has checked `is_sandbox` before."""
+def sandbox_log(settings: Settings) -> Path:
+    """Return the path of the sandbox's send log."""
+    return settings.sandbox / LOG_NAME
+
+
+def forget_sandbox_runs(settings: Settings) -> None:
+    """Delete the sandbox's send log, so that the next run mails everybody again; the mail stays.
+
+    Raises:
+        LogHeldError: a run uses it.
+        SendLogUnusableError: it is not a send log.
+    """
+    path = sandbox_log(settings)
+    if path.exists():
+        with held(path):
+            LogReader(path).close()  # refuses another program's file
+            discard(path)
+
+
+def real_services(definition: Definition, settings: Settings) -> Services:
+    """Return a campaign's real services from the settings; the caller has checked `is_sandbox` before."""
     if settings.smtp is None:
         raise SettingsError(
             "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
         )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
-    live = key is not None and key.startswith("sk_live_")
-    return Services(settings.log, settings.smtp, settings.clerk_api_url, key, _CLERK_LIVE if live else _CLERK_TEST)
+    rates = _CLERK_LIVE if key is not None and key.startswith("sk_live_") else _CLERK_TEST
+    return Services(settings.log_of(definition.path), settings.smtp, settings.clerk_api_url, key, rates)
 
 
 @asynccontextmanager
@@ -104,7 +128,8 @@ async def open_services(definition: Definition, settings: Settings, *, sandbox: 
         RecipientsError: the CSV cannot be read.
     """
     if not is_sandbox(definition, settings, asked=sandbox):
-        yield real_services(settings)
+        _refuse_a_second_log(definition, settings)
+        yield real_services(definition, settings)
         return
     from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - a real run needs no sandbox
 
@@ -113,7 +138,34 @@ async def open_services(definition: Definition, settings: Settings, *, sandbox: 
     try:
         async with Sandbox(settings.sandbox) as served:
             served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
-            log, smtp = settings.sandbox / "send-log.db", parse_smtp_url(served.smtp_url)
-            yield Services(log, smtp, served.clerk_url, served.secret_key, (), served.maildir)
+            smtp = parse_smtp_url(served.smtp_url)
+            yield Services(sandbox_log(settings), smtp, served.clerk_url, served.secret_key, (), served.maildir)
     except SandboxError as error:
         raise SettingsError(str(error)) from error
+
+
+def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:
+    """Refuse a new log beside the campaign file while the current folder's log has the campaign.
+
+    Version 0.1.0 had its log in the current folder. A new one would mail everybody again.
+
+    Raises:
+        SettingsError: there is such a log.
+    """
+    log, earlier = settings.log_of(definition.path), Path(LOG_NAME)
+    if settings.log is not None or log.exists() or not earlier.exists():
+        return
+    try:
+        reader = LogReader(earlier)
+    except SendLogUnusableError:
+        return  # another program's file
+    try:
+        known = definition.name in reader.campaigns()
+    finally:
+        reader.close()
+    if known:
+        raise SettingsError(
+            f"the send log {earlier} in the current folder has the campaign {definition.name!r}, and its log is now "
+            f"{log}, which does not exist: everybody would be mailed again. Set CAMPAIGN_LOG={earlier.resolve()}, or "
+            f"move the log: mv {earlier}* {log.parent}"
+        )

@@ -19,7 +19,7 @@ from campaign.recipients.grouping import grouped
 from campaign.recipients.textlines import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from campaign.config.definition import RecipientsSection
@@ -37,7 +37,7 @@ _MAX_KEPT_CHARS = 320
 
 def read_recipients(
     path: Path, section: RecipientsSection, *, needs_user_id: bool = True
-) -> Iterator[Recipient | InvalidRow]:
+) -> Generator[Recipient | InvalidRow, None, None]:
     """Yield the recipients of a CSV and its invalid rows, in the order of the file.
 
     The file is read lazily, in bounded memory. Blank rows are skipped. Without `group`, each row is yielded, even if

@@ -42,7 +42,9 @@ def grouped(rows: Iterable[Recipient | InvalidRow], name: str) -> Iterator[Recip
     # The folder has mode 0700, since the file contains addresses.
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         try:
-            with closing(sqlite3.connect(Path(folder) / "rows.db", isolation_level=None)) as spool:
+            # the preview reads on in whichever thread answers a request, one at a time
+            spool_file = Path(folder) / "rows.db"
+            with closing(sqlite3.connect(spool_file, isolation_level=None, check_same_thread=False)) as spool:
                 yield from _through(spool, rows, name)
         except sqlite3.Error as error:
             raise RecipientsError(

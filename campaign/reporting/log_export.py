@@ -8,7 +8,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from campaign.delivery.services import log_path
+from campaign.delivery.services import log_path, sandbox_log
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog import FIELDS, LogReader
@@ -30,7 +30,7 @@ def lines(settings: Settings, definition: Definition, *, state: str | None, form
     Raises:
         SendLogUnusableError: the log is missing, cannot be read, or does not contain the campaign.
     """
-    reader = LogReader(log_path(settings, asked=sandbox))
+    reader = LogReader(log_path(settings, definition, asked=sandbox))
     records = reader.recipients(definition.name, state=Status(state) if state else None)
     try:
         if form == "csv":
@@ -67,7 +67,7 @@ def log_of(settings: Settings) -> Callable[[str], dict[str, object] | None]:
     """
 
     def found(message_id: str) -> dict[str, object] | None:
-        for path in (settings.sandbox / "send-log.db", settings.log):
+        for path in (sandbox_log(settings), settings.log_of(None)):
             if path.exists():
                 try:
                     record = _recorded(path, message_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,15 +13,20 @@ from rich.markup import escape
 from campaign.clock import SystemClock
 from campaign.config.settings import CLERK_API
 from campaign.model import Status
-from campaign.reporting.summary import advice, changes, number, span, table, where_the_mail_is
+from campaign.reporting.question import said_yes
+from campaign.reporting.summary import advice, changes, has_earlier_run, number, span, table, where_the_mail_is
+from campaign.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from campaign.config.definition import Definition
+    from campaign.config.settings import Settings
     from campaign.delivery.observer import Plan, Result
     from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
+    from campaign.reporting.causes import Cause
 
 #: Seconds between two lines of progress if the output is not a terminal.
 _INTERVAL_S = 5.0
@@ -44,76 +50,99 @@ class RunReport:
 
     Args:
         out: the console to write to.
+        definition: the campaign file.
+        settings: the settings, for the first line.
+        limit: the most recipients that the run sends to; None for all.
         assume_yes: do not ask for confirmation before a run with the real services.
     """
 
-    def __init__(self, out: Console, *, assume_yes: bool) -> None:
+    def __init__(
+        self, out: Console, definition: Definition, settings: Settings, *, limit: int | None, assume_yes: bool
+    ) -> None:
         self._out = out
+        self._file = definition.path
+        self._settings = settings
+        self._limit = limit
         self._assume_yes = assume_yes
         self._clock = SystemClock()
         self._began = self._said = self._waits_until = 0.0
-        self._total = 0
-        self._tally: Counter[Status] = Counter()
+        self._log_is_new = False
+        #: How many recipients the run is to send to.
+        self.total = 0
+        #: How many attempts of the run ended in each state; `queued` counts those that will be tried again.
+        self.tally: Counter[Status] = Counter()
         self._progress: Progress | None = None
 
+    @property
+    def done(self) -> int:
+        """How many recipients came to an end state in this run."""
+        return sum(count for status, count in self.tally.items() if status is not Status.QUEUED)
+
     def opened(self, services: Services) -> None:
-        """Say that the run uses the sandbox, if it does."""
+        """Say where the settings are from and where the data is."""
+        dotenv = self._settings.dotenv
         if services.maildir is not None:
-            self._out.print(
+            read = f" Settings: the environment and {dotenv}." if dotenv else ""
+            self._print(
                 "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
-                f"their data is in {services.maildir.parent}/."
+                f"their data is in {self._shown(services.maildir.parent)}/.{read}"
             )
+            return
+        self._log_is_new = not services.log.exists()
+        read = f"the environment and {dotenv}" if dotenv else "the environment; there is no .env"
+        self._print(f"Settings: {read}. Send log: {services.log}{', which is new' if self._log_is_new else ''}.")
 
     def confirm(self, plan: Plan) -> bool:
         """Print what changed and what will be sent; ask for confirmation if the services are real."""
         for line in changes(plan):
-            self._out.print(escape(line))
-        self._total = plan.to_send
+            self._print(line)
+        self.total = plan.to_send if self._limit is None else min(plan.to_send, self._limit)
         name, file = plan.definition.name, plan.definition.recipients.file
-        if not self._total:
-            self._out.print(escape(f"{name}: nothing to send, because no recipient of {file} is queued."))
+        if not self.total:
+            self._print(f"{name}: nothing to send, because no recipient of {file} is queued.")
             return True
-        what = number(self._total, "email")
+        what = f"{self.total:,} of " * (self.total < plan.to_send) + number(plan.to_send, "email")
         services = plan.services
         through = services.smtp.label
-        self._out.print(escape(f"{name}: {what} from {plan.definition.email.sender} through {through}."))
+        self._print(f"{name}: {what} from {plan.definition.email.sender} through {through}.")
         if services.maildir is None and services.clerk_key is not None and services.clerk_url != CLERK_API:
             through = f"{through}, with tokens of Clerk at {services.clerk_url}"
-            self._out.print(escape(f"CLERK_API_URL: the secret key and the token requests go to {services.clerk_url}."))
-        if plan.services.maildir is None and not self._assume_yes:
-            self._out.print(escape(f"The send log is {services.log}."))
-            answer = self._out.input(escape(f"Send {what} through {through}? Type yes to go on: "))
-            if answer.strip().lower() != "yes":
-                self._out.print("Nothing was sent.")
-                return False
+            self._print(f"CLERK_API_URL: the secret key and the token requests go to {services.clerk_url}.")
+        if (
+            services.maildir is None
+            and not self._assume_yes
+            and not said_yes(self._out, f"{self._about_the_log(plan)} Send {what} through {through}?")
+        ):
+            self._out.print("Nothing was sent.")
+            return False
         self._began = self._said = self._clock.now()
         if self._out.is_terminal:
             from campaign.reporting.progress_bar import started  # noqa: PLC0415 - slow to import, and only a terminal needs it
 
-            self._progress = started(self._out, total=self._total, line=self._line)
+            self._progress = started(self._out, total=self.total, line=self._line)
         return True
 
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Count an outcome, and show the progress."""
         del delivery
-        self._tally[outcome.status] += 1
+        self.tally[outcome.status] += 1
         if self._progress is not None:
             if outcome.status is not Status.QUEUED:
                 self._progress.advance(self._progress.task_ids[0])
         elif self._clock.now() - self._said >= _INTERVAL_S:
             self._said = self._clock.now()
-            self._out.print(f"{self._done():,} of {self._total:,}: {self._line()}")
+            self._out.print(f"{self.done:,} of {self.total:,}: {self._line()}")
 
     def waiting(self, why: str, seconds: float) -> None:
         """Print once why nothing is sent, if the wait is at least 1 second."""
         until = self._clock.now() + seconds
         if seconds >= 1.0 and until > self._waits_until + 1.0:
             self._waits_until = until
-            self._out.print(escape(f"Waiting {seconds:.0f} s: {why}."))
+            self._print(f"Waiting {seconds:.0f} s: {why}.")
 
     def notice(self, sentence: str) -> None:
         """Print a sentence that the operator should read at once."""
-        self._out.print(escape(f"{sentence}."))
+        self._print(f"{sentence}.")
 
     def stopping(self) -> None:
         """Print that the signal was received."""
@@ -125,28 +154,39 @@ class RunReport:
             self._progress.stop()
             self._progress = None
 
-    def finished(self, result: Result, reasons: list[tuple[Status, str, int]], *, command: str, run: str) -> None:
+    def finished(self, result: Result, causes: list[Cause], *, command: str, run: str) -> None:
         """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
-        if self._tally:
+        if self.tally:
             seconds = max(self._clock.now() - self._began, 1e-3)
-            sent = self._tally[Status.SENT]
+            sent = self.tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
-        shown = table(result.summary, reasons)
+        shown = table(result.summary, causes)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
-            self._out.print(escape(line))
+            self._print(line)
         if result.services.maildir is not None:
-            self._out.print(escape(where_the_mail_is(result.services.maildir)))
+            self._print(where_the_mail_is(result.services.maildir))
 
-    def _done(self) -> int:
-        return sum(count for status, count in self._tally.items() if status is not Status.QUEUED)
+    def _print(self, line: str) -> None:
+        """Print a line; control characters in it, from a file's name or a server's words, become spaces."""
+        self._out.print(escape(printable(line)))
+
+    def _shown(self, folder: Path) -> Path:
+        """Return a folder's whole path if the command was typed elsewhere than above the campaign file."""
+        return folder if self._file.resolve().is_relative_to(Path.cwd()) else folder.resolve()
+
+    def _about_the_log(self, plan: Plan) -> str:
+        if self._log_is_new:
+            return f"The send log {plan.services.log} is new."
+        known = "" if has_earlier_run(plan) else f"; it has no mail of {plan.definition.name} yet"
+        return f"The send log is {plan.services.log}{known}."
 
     def _line(self) -> str:
-        rate = self._done() / max(self._clock.now() - self._began, 1e-3)
-        left = f", {span((self._total - self._done()) / rate)} left" if rate else ""
+        rate = self.done / max(self._clock.now() - self._began, 1e-3)
+        left = f", {span((self.total - self.done) / rate)} left" if rate else ""
         ends = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
         counts = ", ".join(
-            f"{self._tally[status]:,} {status}" for status in ends if self._tally[status] or status == "sent"
+            f"{self.tally[status]:,} {status}" for status in ends if self.tally[status] or status == "sent"
         )
         return f"{counts}, {rate:,.1f}/s{left}"

@@ -19,7 +19,7 @@ from campaign.reporting.summary import number as counted
 from campaign.sandbox.inbox import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from campaign.config.definition import Definition
     from campaign.model import Recipient
@@ -47,6 +47,13 @@ class CampaignRows:
     def name(self) -> str:
         """The campaign's name."""
         return self._name
+
+    def close(self) -> None:
+        """Close the CSV, and delete the temporary file of a grouped one."""
+        with self._lock:
+            if self._reading is not None:
+                self._reading.close()
+                self._reading = None
 
     def row(self, number: int) -> Row | str:
         """Return a row with its mail, or a sentence that says why there is no such row."""
@@ -93,11 +100,14 @@ class CampaignRows:
     def _at(self, definition: Definition, number: int) -> Recipient | InvalidRow | None:
         reading = self._at_hand(definition)
         if reading.passed(number):
+            reading.close()
             reading = self._reading = _Reading(definition)
         return reading.row(number)
 
     def _at_hand(self, definition: Definition) -> _Reading:
         if self._reading is None or self._reading.version != _version(definition):
+            if self._reading is not None:
+                self._reading.close()
             self._reading = _Reading(definition)
         return self._reading
 
@@ -108,12 +118,14 @@ class _Reading:
     def __init__(self, definition: Definition) -> None:
         self.version = _version(definition)
         section = definition.recipients
-        self._rows: Iterator[Recipient | InvalidRow] = read_recipients(
-            section.file, section, needs_user_id=needs_user_id(definition)
-        )
+        self._rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
         self._kept: deque[Recipient | InvalidRow] = deque(maxlen=_CACHE_ROWS)
         #: The number of the last row read, counted from 1.
         self.number = 0
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._rows.close()
 
     def passed(self, number: int) -> bool:
         """Return whether a row was read and is no longer in the cache."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from campaign.clock import SystemClock
 from campaign.delivery.services import log_path
 from campaign.model import Status
+from campaign.reporting.causes import causes
 from campaign.reporting.progress import as_text
 from campaign.reporting.summary import advice, table
 from campaign.sendlog import LogReader
@@ -29,7 +30,7 @@ def statuses(
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
-    reader, now = LogReader(log_path(settings, asked=sandbox)), SystemClock().now()
+    reader, now = LogReader(log_path(settings, definition, asked=sandbox)), SystemClock().now()
     try:
         names = [definition.name] if definition else reader.campaigns()
         for name in names:
@@ -38,7 +39,7 @@ def statuses(
                 yield json.dumps(counts(summary))
             else:
                 yield f"{name} ({reader.path})"
-                yield as_text(table(summary, reader.reasons(name)))
+                yield as_text(table(summary, causes(reader.explanations(name))))
                 yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
     finally:
         reader.close()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from campaign.delivery.observer import Plan
     from campaign.model import Summary
+    from campaign.reporting.causes import Cause
 
 #: The meaning of each state, as the closing table shows it.
 MEANING = {
@@ -28,6 +29,8 @@ MEANING = {
     Status.BOUNCED: "accepted, and later returned; its token is revoked",
 }
 
+#: At most this many causes are shown for each state.
+_MAX_CAUSES = 8
 _STYLE = {
     Status.SENT: "green",
     Status.FAILED: "red",
@@ -44,11 +47,17 @@ def number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def has_earlier_run(plan: Plan) -> bool:
+    """Return whether the send log had recipients of this campaign before this run."""
+    new = plan.enlistment
+    return plan.summary.recipients > new.added + new.invalid + new.duplicates
+
+
 def changes(plan: Plan) -> list[str]:
     """Return one sentence for each difference from the last run and each kind of CSV row that is not used."""
     enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
     section = plan.definition.recipients
-    new = enlistment.added if summary.recipients > enlistment.added + enlistment.invalid + enlistment.duplicates else 0
+    new = enlistment.added if has_earlier_run(plan) else 0
     sentences = [
         (recovered.uncertain, "message", "The last run was interrupted. {} may or may not have been sent."),
         (recovered.orphans, "token", "The last run was interrupted. {} may exist at Clerk without a known id."),
@@ -100,8 +109,8 @@ def changes(plan: Plan) -> list[str]:
     return lines
 
 
-def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
-    """Return the closing table: one row per state, followed by its reasons and their counts."""
+def table(summary: Summary, causes: list[Cause]) -> Table:
+    """Return the closing table: one row per state, followed by the causes, each with its first rows."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("state")
     shown.add_column("number", justify="right")
@@ -110,12 +119,21 @@ def table(summary: Summary, reasons: list[tuple[Status, str, int]]) -> Table:
         if not summary[status]:
             continue
         shown.add_row(str(status), f"{summary[status]:,}", MEANING[status], style=_STYLE.get(status))
-        for state, reason, count in reasons:
-            if state is status:
-                times = f"{count:,} times: " if count > 1 else ""
-                shown.add_row("", "", f"  {times}{escape(printable(reason))}")
+        found = [cause for cause in causes if cause.state is status]
+        for cause in found[:_MAX_CAUSES]:
+            shown.add_row("", "", f"  {escape(printable(_told(cause)))}")
+        if others := sum(cause.number for cause in found[_MAX_CAUSES:]):
+            shown.add_row("", "", f"  {others:,} for other reasons")
     shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
     return shown
+
+
+def _told(cause: Cause) -> str:
+    """Return a cause as the table shows it: `50 times: mailbox full (ada@example.com, bob@example.com, …)`."""
+    if cause.number == 1:
+        return cause.words
+    more = ", …" if cause.number > len(cause.named) else ""
+    return f"{cause.number:,} times: {cause.words} ({', '.join(cause.named)}{more})"
 
 
 def advice(summary: Summary, *, command: str, run: str) -> list[str]:
@@ -141,7 +159,10 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
         (
             summary.elsewhere,
             "recipient",
-            "{} queued by an earlier CSV. To send: run with --recipients and that CSV.",
+            (
+                "{} queued by an earlier CSV. To send: run with --recipients and that CSV. "
+                f"To send nothing to them: campaign skip {command} --missing."
+            ),
         ),
         (
             summary.orphans,

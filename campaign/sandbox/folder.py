@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ def private_folder(folder: Path) -> None:
     """Create `folder` with mode 0700, or accept an existing one.
 
     Raises:
-        SandboxError: it is a symbolic link or a file, belongs to another user, or cannot be created.
+        SandboxError: it is a symbolic link or a file, belongs to another user, can be written by others although it
+            is not empty, or cannot be created.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -44,18 +46,26 @@ def _check_folder(folder: Path) -> None:
         raise SandboxError(f"{folder} belongs to another user; set CAMPAIGN_SANDBOX to a folder of your own.")
     if stat.S_IMODE(about.st_mode) & 0o077 and not any(folder.iterdir()):
         folder.chmod(0o700)
+    elif about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        command = shlex.join(["chmod", "700", str(folder)])
+        raise SandboxError(
+            f"Other users can write to the folder {folder}; type: {command}, or set CAMPAIGN_SANDBOX to another folder."
+        )
 
 
 def private_file(file: Path) -> None:
-    """Create an empty `file` with mode 0600, or accept an existing one.
+    """Create an empty `file` with mode 0600, or give an existing one that mode.
 
     Raises:
         SandboxError: it is a symbolic link or not a regular file, or cannot be created.
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        if not stat.S_ISREG(file.lstat().st_mode):
+        about = file.lstat()
+        if not stat.S_ISREG(about.st_mode):
             raise SandboxError(f"{file} is not a plain file; remove it, and the sandbox makes a new one.")
+        if stat.S_IMODE(about.st_mode) & 0o077:
+            file.chmod(0o600)
     except OSError as error:
         raise SandboxError(
             f"{file} cannot be opened ({error.strerror}); remove it, or set CAMPAIGN_SANDBOX to another folder."

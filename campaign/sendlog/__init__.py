@@ -5,13 +5,14 @@ from campaign.sendlog.files import discard, held
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
-from campaign.sendlog.reading import FIELDS, LogReader
+from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
 from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
 from campaign.sendlog.suppressions import Suppression, SuppressionList
 
 __all__ = [
     "FIELDS",
     "Enlistment",
+    "Explanation",
     "LogReader",
     "OperatorLog",
     "PreparationLog",
@@ -22,6 +23,7 @@ __all__ = [
     "SendLog",
     "Suppression",
     "SuppressionList",
+    "Whose",
     "discard",
     "held",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog.files import open_for_reading
-from campaign.sendlog.reading import summary
+from campaign.sendlog.reading import Whose, summary
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ class Calls(NamedTuple):
     #: The duration, rounded to three digits; None if no answer came.
     seconds: float | None
     number: int
-
-
-class Whose(NamedTuple):
-    """The personal data of the row that a text is about, to be removed from the text."""
-
-    email: str
-    key: str
-    user_id: str | None
 
 
 class Refusal(NamedTuple):

@@ -86,7 +86,8 @@ class Enlister:
         iterator = iter(rows)
         while chunk := list(islice(iterator, _ROWS_PER_INSERT)):
             self._enlist_chunk(chunk)
-        arguments = {"campaign": self._campaign, "enlistment": self._enlistment}
+        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "now": self._common[-1]}
+        self._connection.execute(SQL.requeue_returned, arguments)
         counted = self._connection.execute(SQL.count_shared_addresses, arguments)
         self.result.shared_addresses = counted.fetchone()[0]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sqlite3
+import stat
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ APPLICATION_ID = 0x43414D50
 VERSION = 3
 #: Seconds to wait for another process's lock, such as that of a backup.
 _LOCK_TIMEOUT_S = 10.0
+#: The endings of the log's own file, of SQLite's files beside it, and of the lock.
+_ENDS = ("", "-wal", "-shm", ".lock")
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another file"
 
 
@@ -74,7 +78,7 @@ def _is_there(descriptor: int, path: Path) -> bool:
 
 def discard(path: Path) -> None:
     """Delete a closed log, with the files that SQLite keeps beside it."""
-    for end in ("", "-wal", "-shm"):
+    for end in _ENDS[:-1]:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
@@ -96,6 +100,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         try:
             if not _is_empty(connection):
                 _check_identity(connection, path)
+            _make_private(path)
             # with FULL, a commit returns only when the write-ahead log is on the disk
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -138,6 +143,29 @@ def _refuse_strange_places(path: Path) -> None:
         raise SendLogUnusableError(f"the send log {path} is a symbolic link; set CAMPAIGN_LOG to the file itself")
     if path.exists() and not path.is_file():
         raise SendLogUnusableError(f"the send log {path} is not a file; set CAMPAIGN_LOG to a file")
+
+
+def _make_private(path: Path) -> None:
+    """Give the log and the files beside it mode 0600: they hold addresses, and decide who is mailed.
+
+    No descriptor is opened here, because closing one would release SQLite's (POSIX) locks.
+
+    Raises:
+        SendLogUnusableError: a file belongs to another user, and every user may write it.
+    """
+    for end in _ENDS:
+        file = path.with_name(path.name + end)
+        if not file.is_file() or file.is_symlink():
+            continue
+        about = file.stat()
+        if about.st_uid == os.geteuid():
+            if stat.S_IMODE(about.st_mode) & 0o077:
+                file.chmod(0o600)
+        elif about.st_mode & stat.S_IWOTH:
+            raise SendLogUnusableError(
+                f"{file} can be written by every user of this machine and belongs to another user; have its owner "
+                f"type: {shlex.join(['chmod', '600', str(file)])}"
+            )
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

@@ -126,6 +126,18 @@ class OperatorLog(Protocol):
         """Put failed or skipped rows back to `queued`; return the number of rows."""
         ...
 
+    def skip(self, key: str, *, reason: str) -> int:
+        """Set the row with this key to `skipped`, also beside a run; return 0 if it was or may have been sent."""
+        ...
+
+    def state_of(self, key: str) -> Status | None:
+        """Return the state of the row with this key, or None."""
+        ...
+
+    def skip_missing(self, keys: Iterable[str], *, reason: str) -> int:
+        """Set the queued rows with none of these keys to `skipped`, also beside a run; return the number of rows."""
+        ...
+
     def keep_uncertain(self, *, email: str | None = None) -> int:
         """Set uncertain rows to `sent`; return the number of rows."""
         ...
@@ -136,6 +148,26 @@ class OperatorLog(Protocol):
 
     def resend_uncertain(self, *, email: str | None = None) -> tuple[int, int]:
         """Put uncertain rows whose tokens cannot be used any more back to `queued`; return (queued, set to sent)."""
+        ...
+
+    def count_live_links(self) -> int:
+        """Return how many tokens of the campaign may still be used to sign in."""
+        ...
+
+    def states_of(self, email: str) -> dict[Status, int]:
+        """Return the states of the rows with this address, each with its number."""
+        ...
+
+    def count_resendable(self, *, email: str | None) -> int:
+        """Return how many sent messages have this address or, with None, a token that was revoked."""
+        ...
+
+    def revoke_resendable(self, *, email: str) -> int:
+        """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
+        ...
+
+    def resend(self, *, email: str | None) -> int:
+        """Put the rows of `count_resendable` whose token cannot be used any more back to `queued`; return how many."""
         ...
 
     def revoke_everything(self) -> int:

@@ -62,10 +62,13 @@ BEGIN
          NEW.actor, NEW.attempts, NEW.message_id, coalesce(NEW.token_id, OLD.token_id), NEW.server, NEW.code,
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
+CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
-WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
-  OR (OLD.state IN ('failed', 'uncertain', 'bounced') AND NEW.state <> OLD.state
-      AND NEW.actor NOT IN ('retry', 'resolve', 'revoke', 'bounces'))
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend'
+      AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip'))
+  OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor NOT IN ('resolve', 'bounces'))
+  OR (OLD.state = 'bounced' AND NEW.state <> 'bounced' AND NEW.actor <> 'retry')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN
     SELECT RAISE(ABORT, 'an end state is left only by a command');

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 from campaign.model import Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.statements import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ROWS_PER_TRANSACTION = 1000
 
 
 class OperatorActions(CampaignConnection):
@@ -19,6 +27,37 @@ class OperatorActions(CampaignConnection):
         """Put failed (or skipped) rows back to `queued`, with no faults counted; return the number of rows."""
         with self._transaction() as connection:
             return connection.execute(SQL.retry, self._arguments(state=state, email=email)).rowcount
+
+    def skip(self, key: str, *, reason: str) -> int:
+        """Set the row with this key to `skipped`, unless its message was or may have been sent; return 1 or 0.
+
+        It may be called beside a run: a row that the run has claimed and not begun is skipped, too.
+        """
+        with self._transaction() as connection:
+            return connection.execute(SQL.skip_key, self._arguments(key=key, reason=reason)).rowcount
+
+    def state_of(self, key: str) -> Status | None:
+        """Return the state of the row with this key, or None."""
+        with self._transaction() as connection:
+            row = connection.execute(SQL.state_of_key, self._arguments(key=key)).fetchone()
+        return Status(row[0]) if row else None
+
+    def skip_missing(self, keys: Iterable[str], *, reason: str) -> int:
+        """Set the queued rows with none of these keys to `skipped`; return the number of rows.
+
+        It may be called beside a run. An enlisted CSV that has such a row again puts it back to `queued`.
+        """
+        self._connection.execute(SQL.make_present)
+        with self._transaction() as connection:
+            connection.executemany(SQL.add_present, ((key,) for key in keys))
+            ids = [row[0] for row in connection.execute(SQL.find_missing, self._arguments())]
+        skipped = 0
+        for start in range(0, len(ids), _ROWS_PER_TRANSACTION):  # a run must not wait long for the log
+            arguments = self._arguments(ids=json.dumps(ids[start : start + _ROWS_PER_TRANSACTION]), reason=reason)
+            with self._transaction() as connection:
+                skipped += connection.execute(SQL.skip_missing, arguments).rowcount
+                connection.execute(SQL.forget_source, arguments)
+        return skipped
 
     def keep_uncertain(self, *, email: str | None = None) -> int:
         """Set uncertain rows to `sent`; return the number of rows."""
@@ -39,6 +78,36 @@ class OperatorActions(CampaignConnection):
         with self._transaction() as connection:
             arrived = connection.execute(SQL.keep_arrived, self._arguments(email=email)).rowcount
             return connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount, arrived
+
+    def count_live_links(self) -> int:
+        """Return how many tokens of the campaign may still be used to sign in."""
+        with self._transaction() as connection:
+            return int(connection.execute(SQL.count_live_links, self._arguments()).fetchone()[0])
+
+    def states_of(self, email: str) -> dict[Status, int]:
+        """Return the states of the rows with this address, each with its number."""
+        with self._transaction() as connection:
+            rows = connection.execute(SQL.states_of_address, self._arguments(email=email)).fetchall()
+        return {Status(state): number for state, number in rows}
+
+    def count_resendable(self, *, email: str | None) -> int:
+        """Return how many sent messages have this address or, with None, a token that was revoked."""
+        with self._transaction() as connection:
+            return int(connection.execute(SQL.count_resendable, self._arguments(email=email)).fetchone()[0])
+
+    def revoke_resendable(self, *, email: str) -> int:
+        """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
+        with self._transaction() as connection:
+            return connection.execute(SQL.revoke_resendable, self._arguments(email=email)).rowcount
+
+    def resend(self, *, email: str | None) -> int:
+        """Put sent rows back to `queued`: those of an address, or those whose token was revoked.
+
+        A row stays `sent` until Clerk has answered the revocation of its token. The new message has a new token and a
+        new Message-ID. Return the number of rows.
+        """
+        with self._transaction() as connection:
+            return connection.execute(SQL.resend, self._arguments(email=email)).rowcount
 
     def revoke_everything(self) -> int:
         """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""

@@ -36,7 +36,11 @@ WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
-WHERE id = :id AND state = 'skipped';
+WHERE id = :id AND state = 'skipped' AND actor <> 'skip';
+
+-- name: requeue_returned
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
@@ -137,7 +141,37 @@ GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, token_id = NULL,
     updated_at = :now
-WHERE campaign_id = :campaign AND slot = '' AND state = :state AND (:email IS NULL OR lower(email) = lower(:email));
+WHERE campaign_id = :campaign AND slot = '' AND state = :state
+  AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
+
+-- name: skip_key
+UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, updated_at = :now
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND state IN ('queued', 'failed', 'skipped');
+
+-- name: state_of_key
+SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot = '';
+
+-- name: make_present
+CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- name: add_present
+INSERT OR IGNORE INTO present (key) VALUES (?);
+
+-- name: find_missing
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND state = 'queued' AND key NOT IN (SELECT key FROM present);
+
+-- name: skip_missing
+UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
+
+-- name: forget_source
+UPDATE campaign SET source_digest = '' WHERE id = :campaign;
+
+-- name: withdrawn
+-- Of these rows, those that an operator skipped while a run had claimed them.
+SELECT id FROM delivery
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing');
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
@@ -166,6 +200,36 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL;
 
+-- name: count_live_links
+-- The tokens that may still be used to sign in.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND token_id IS NOT NULL AND token_expires_at > :now AND NOT EXISTS (
+    SELECT 1 FROM revocation WHERE revocation.token_id = delivery.token_id AND settled_at IS NOT NULL);
+
+-- name: states_of_address
+SELECT state, count(*) FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email) GROUP BY state;
+
+-- name: count_resendable
+-- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS NOT 'used'),
+    lower(email) = lower(:email));
+
+-- name: revoke_resendable
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lower(email) = lower(:email);
+
+-- name: resend
+UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
+    not_before = 0, token_id = NULL, generation = generation + 1, updated_at = :now
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
+    lower(email) = lower(:email)
+        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)));
+
 -- name: counts
 SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY state;
 
@@ -183,7 +247,8 @@ SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND e
 SELECT coalesce(sum(settled_at IS NULL), 0),
     coalesce(sum(outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
-            AND delivery.state IN ('sent', 'uncertain'))), 0)
+            AND delivery.state IN ('sent', 'uncertain'))
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)), 0)
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: anybody
@@ -192,10 +257,9 @@ SELECT 1 FROM delivery LIMIT 1;
 -- name: campaigns
 SELECT id, name FROM campaign ORDER BY name;
 
--- name: reasons
-SELECT state, reason, count(*) AS number FROM delivery
-WHERE campaign_id = :campaign AND reason <> '' AND (:enlistment IS NULL OR enlistment = :enlistment)
-GROUP BY state, reason ORDER BY number DESC, min(id) LIMIT :limit;
+-- name: explanations_here
+SELECT state, reason, line, email, key, user_id FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND reason <> '' ORDER BY id;
 
 -- name: rows
 SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at FROM delivery

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from campaign.clock import instant
 from campaign.errors import SendLogUnusableError
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 FIELDS = (
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
 )  # fmt: skip
+
+
+class Whose(NamedTuple):
+    """The personal data of the row that a text is about, to be removed from the text."""
+
+    email: str
+    key: str
+    user_id: str | None
+
+
+class Explanation(NamedTuple):
+    """Why a row is in its state."""
+
+    state: Status
+    reason: str
+    whose: Whose
+    #: The row's line in the CSV.
+    line: int
 
 
 class LogReader:
@@ -48,13 +66,12 @@ class LogReader:
         with sentences(self.path):
             return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
-    def reasons(self, name: str, *, limit: int = 50) -> list[tuple[Status, str, int]]:
-        """Return (state, reason, number) for the rows of the CSV read last that have a reason, most frequent first."""
-        found = self._find(name)
-        if found is None:
-            return []
-        arguments = {"campaign": found[0], "enlistment": found[5], "limit": limit}
-        return [(Status(state), reason, number) for state, reason, number in self._rows(SQL.reasons, arguments)]
+    def explanations(self, name: str) -> Iterator[Explanation]:
+        """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""
+        if found := self._find(name):
+            arguments = {"campaign": found[0], "enlistment": found[5]}
+            for state, reason, line, *whose in self._rows(SQL.explanations_here, arguments):
+                yield Explanation(Status(state), reason, Whose(*whose), line)
 
     def recipients(self, name: str, *, state: Status | None = None) -> Generator[dict[str, Any], None, None]:
         """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
@@ -72,6 +89,10 @@ class LogReader:
 
     def _find(self, name: str) -> Any:  # noqa: ANN401 - a row of the table, or None
         return next(self._rows(SQL.find_campaign, {"name": name}), None)
+
+    def require(self, name: str) -> None:
+        """Raise SendLogUnusableError if the log does not contain the campaign."""
+        self._campaign(name)
 
     def _campaign(self, name: str) -> int:
         found = self._find(name)

@@ -41,7 +41,7 @@ class RunWrites(CampaignConnection):
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS)
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, withdrawn=SQL.withdrawn)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -76,12 +76,12 @@ class RunWrites(CampaignConnection):
         """Record that a token is about to be requested; return the delivery with its new generation.
 
         Raises:
-            PermanentError: the address is suppressed.
+            PermanentError: the address is suppressed, or an operator has skipped the row.
         """
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        await self._running.write({"issuing": row}, refusal=self._suppression(delivery))
+        _must_be_ours(await self._running.write({"issuing": row}, refusal=self._suppression(delivery)))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -100,7 +100,7 @@ class RunWrites(CampaignConnection):
         """Record the intent to send, before the final dot.
 
         Raises:
-            PermanentError: the address is suppressed.
+            PermanentError: the address is suppressed, or an operator has skipped the row.
         """
         attempt, state = delivery.attempts, Status.ISSUING
         if not with_token:
@@ -113,14 +113,15 @@ class RunWrites(CampaignConnection):
             "server": server,
             "now": self._clock.now(),
         }
-        await self._running.write({"sending": row}, refusal=self._suppression(delivery))
+        _must_be_ours(await self._running.write({"sending": row}, refusal=self._suppression(delivery)))
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
 
         Args:
             delivery: the row.
-            outcome: the row's next state; `queued` clears the token's id, because the next attempt gets a new token.
+            outcome: the row's next state; `queued` clears the token's id, because the next attempt gets a new token. A
+                row that an operator has skipped meanwhile stays skipped.
             revoke: the token to revoke, because no accepted message carries it.
         """
         code, enhanced, text = outcome.reply or (None, None, None)
@@ -181,3 +182,8 @@ class RunWrites(CampaignConnection):
 
     def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)
+
+
+def _must_be_ours(written: bool) -> None:
+    if not written:
+        raise PermanentError("an operator skipped it", skip=True)

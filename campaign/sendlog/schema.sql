@@ -27,7 +27,7 @@ CREATE TABLE delivery (
     state            TEXT NOT NULL CHECK (state IN
         ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped', 'bounced')),
     reason           TEXT NOT NULL DEFAULT '',
-    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke, bounces
+    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, resend, skip, missing, bounces
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
     faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
@@ -64,6 +64,9 @@ CREATE TABLE history (
     reply       TEXT,
     reason      TEXT NOT NULL
 ) STRICT;
+
+-- The old tokens of messages that an operator sent again.
+CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
 
 CREATE TABLE revocation (
     token_id    TEXT PRIMARY KEY,
@@ -136,12 +139,13 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` changes only when the
--- message comes back.
+-- Only an operator's command, a changed CSV row for `skipped`, or a returned message changes an end state.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
-WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
-  OR (OLD.state IN ('failed', 'uncertain', 'bounced') AND NEW.state <> OLD.state
-      AND NEW.actor NOT IN ('retry', 'resolve', 'revoke', 'bounces'))
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend'
+      AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip'))
+  OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor NOT IN ('resolve', 'bounces'))
+  OR (OLD.state = 'bounced' AND NEW.state <> 'bounced' AND NEW.actor <> 'retry')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN
     SELECT RAISE(ABORT, 'an end state is left only by a command');

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET_KEY = "sk_test_" + "k" * 40
+#: How the names of the program's variables begin.
+_MINE = ("CLERK_", "CAMPAIGN_")
 
 _HTML = """<!doctype html>
 <html><head><style>a { color: #06c }</style></head>
@@ -114,8 +116,9 @@ class Workspace:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self, *options: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `campaign run campaign.toml --yes` to its end."""
-        return self.campaign("run", "campaign.toml", "--yes", *options, timeout=timeout)
+        """Run `campaign run campaign.toml` to its end, with `--yes` if a setting is made: else it is the sandbox."""
+        set_up = any(name.startswith(_MINE) for name in self.environment)
+        return self.campaign("run", "campaign.toml", *["--yes"] * set_up, *options, timeout=timeout)
 
     def status(self) -> dict[str, Any]:
         """Return what `campaign status --json` prints."""
@@ -131,8 +134,7 @@ class Workspace:
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
     def _environment(self) -> dict[str, str]:
-        mine = ("CLERK_", "CAMPAIGN_")
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(_MINE)}
         return outside | self.environment
 
 

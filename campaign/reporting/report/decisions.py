@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.model import Status
-from campaign.reporting.report.masking import masked
+from campaign.reporting.masking import masked
 from campaign.reporting.report.replies import counted
 from campaign.reporting.summary import number
 
@@ -131,7 +131,10 @@ class Decisions:
             elsewhere,
             f"{number(elsewhere, 'mail')} of an earlier CSV not sent yet",
             "The CSV that was read last does not contain them, so they stay in the queue.",
-            (NextCommand("Go on with that CSV", f"campaign run {file} --recipients CSV"),),
+            (
+                NextCommand("Go on with that CSV", f"campaign run {file} --recipients CSV"),
+                NextCommand("Or send nothing to them", f"campaign skip {file} --missing"),
+            ),
         )
         under_way = summary[Status.ISSUING] + summary[Status.SENDING]
         yield Decision(

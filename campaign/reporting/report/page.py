@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from campaign.clock import SystemClock
-from campaign.delivery.services import log_path, real_services
+from campaign.delivery.services import log_path, real_services, sandbox_log
 from campaign.model import Status
 from campaign.reporting.report import charts, units
 from campaign.reporting.report.charts import Line, Series, Unit
@@ -76,7 +76,7 @@ def report_page(
     Raises:
         SendLogUnusableError: there is no log, it cannot be read, or the campaign is not in it.
     """
-    path, now = log_path(settings, asked=sandbox), SystemClock().now()
+    path, now = log_path(settings, definition, asked=sandbox), SystemClock().now()
     with Aggregates(path, definition.name, now=now) as log:
         found = figures(log, definition, _token_rates(definition, settings, path))
         decisions = Decisions(log, found, command=command, with_addresses=with_addresses)
@@ -97,7 +97,7 @@ def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple
     if definition.limits.tokens is not None:
         return definition.limits.tokens
     known = settings.smtp is not None and settings.clerk_secret_key is not None
-    return real_services(settings).clerk_rates if known and log != settings.sandbox / "send-log.db" else ()
+    return real_services(definition, settings).clerk_rates if known and log != sandbox_log(settings) else ()
 
 
 def _context(found: Figures) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.model import Status
-from campaign.reporting.report.masking import masked
+from campaign.reporting.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

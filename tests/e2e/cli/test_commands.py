@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.environment import environment
+from support.refusals import refused
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.script import Fault, Reply
 from support.servers.smtp_script import SmtpScript
@@ -62,10 +63,11 @@ def test_run_says_what_it_is_about_to_do_and_what_became_of_it(tmp_path: Path) -
 
 
 def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
-    """`run --limit n` sends n mails and requests n tokens, leaves the other recipients queued and exits 1."""
+    """`run --limit n` names n mails, sends n and requests n tokens, leaves the other recipients queued and exits 0."""
     with environment(tmp_path, 5) as env:
         done = env.work.run("--limit", "2")
-        assert done.returncode == 1
+        assert done.returncode == 0
+        assert "trial: 2 of 5 emails from Acme" in done.stdout
         assert "3 recipients queued. To send: campaign run campaign.toml" in done.stdout
         assert len(env.accepted) == len(env.tokens) == 2
         assert env.work.status() == {
@@ -79,11 +81,28 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
         assert len(set(env.mailed)) == len(env.mailed) == 5
 
 
+def test_the_hint_to_go_on_repeats_the_options(tmp_path: Path) -> None:
+    """The command to go on has the options of this run, so that it does the same again."""
+    with environment(tmp_path, 5) as env:
+        env.work.write_people(4, "batch one.csv")
+        done = env.work.run("--recipients", "batch one.csv", "--limit", "2", "--no-wait", "--log-format", "json")
+        again = "campaign.toml --recipients 'batch one.csv' --limit 2 --no-wait --log-format json --yes"
+        assert f"2 recipients queued. To send: campaign run {again}." in done.stdout
+
+
+def test_fresh_is_for_the_sandbox_only(tmp_path: Path) -> None:
+    """A run for real refuses `--fresh`, and the send log stays."""
+    with environment(tmp_path) as env:
+        assert env.work.run().returncode == 0
+        refused(env.work.run("--fresh"), "--fresh", "sandbox")
+        assert env.work.status()["sent"] == len(env.accepted) == 3
+
+
 def test_recipients_takes_another_csv_and_leaves_the_others_queued(tmp_path: Path) -> None:
     """A run sends only to recipients of its CSV; others stay queued, are counted, and do not change the exit code."""
     with environment(tmp_path, 5) as env:
         rows = list(csv.DictReader(io.StringIO((tmp_path / "people.csv").read_text("utf-8"))))
-        assert env.work.run("--limit", "1").returncode == 1
+        assert env.work.run("--limit", "1").returncode == 0
         env.work.write_people(rows[:3], "batch.csv")
         done = env.work.run("--recipients", "batch.csv")
         assert done.returncode == 0
@@ -261,7 +280,7 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
 def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
     """`campaign log FILE | head` prints nothing on stderr and exits 0 when the reader closes the pipe."""
     with environment(tmp_path, 3000, link=False) as env:
-        assert env.work.run("--limit", "1").returncode == 1
+        assert env.work.run("--limit", "1").returncode == 0
         command = f"{shlex.quote(sys.executable)} -m campaign log campaign.toml --format {form}"
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {command} | head -n 2"],
@@ -289,7 +308,7 @@ def test_a_run_asks_before_it_sends_for_real(answer: str, sent: int, tmp_path: P
             os.close(keyboard)
             os.close(terminal)
         assert warned == ""
-        assert f"The send log is {env.work.log}." in said
+        assert f"The send log {env.work.log} is new." in said
         question = f"Send 2 emails through 127.0.0.1:{env.smtp.port}, with tokens of Clerk at {env.clerk.url}? Type yes"
         assert question in said
         assert len(env.accepted) == len(env.tokens) == sent

@@ -151,11 +151,29 @@ def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
         assert url in said
         assert url.endswith("/rows/2")
         assert "u1@d1.example" in get(url).text
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert not (campaign.folder / ".campaign").exists()
     nobody = campaign.campaign("preview", "campaign.toml", "--open", "--email", "x@example.com")
     assert nobody.returncode == 2
     assert "no row has the address x@example.com" in nobody.stderr
+
+
+def test_a_preview_of_groups_ends_quietly(campaign: Workspace) -> None:
+    """Ctrl-C in the preview of a grouped CSV ends with 130, prints nothing more and leaves no temporary file."""
+    campaign.write(5, recipients='group = "items"')
+    spool = campaign.folder / "tmp"
+    spool.mkdir()
+    campaign.environment["TMPDIR"] = str(spool)
+    process = campaign.start("preview", "campaign.toml", "--open")
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    url = re.findall(r"http://\S+", line)[0]
+    assert "u0@d0.example" in get(url).text
+    assert "u1@d1.example" in get(url.replace("/rows/1", "/rows/2")).text
+    process.send_signal(signal.SIGINT)
+    _, warned = process.communicate(timeout=60)
+    assert (process.returncode, warned) == (130, "")
+    assert list(spool.iterdir()) == []
 
 
 @pytest.mark.parametrize("option", ["--port", "--smtp-port"])

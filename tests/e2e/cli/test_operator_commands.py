@@ -162,13 +162,13 @@ def test_revoke_is_the_kill_switch(tmp_path: Path) -> None:
         tmp_path, 5, clerk=clerk, smtp=SmtpScript(faults=(Fault("dot", Drop(done=True), to="u1@*"),))
     ) as env:
         env.work.run()
-        done = env.work.campaign("revoke", "campaign.toml")
+        done = env.work.campaign("revoke", "campaign.toml", "--yes")
         assert done.returncode == 0
         assert "4 revoked, 1 already used" in done.stdout
         issued = {token["id"] for token in env.tokens}
         assert env.revoked | {event["id"] for event in env.clerk.events("used")} == issued
         asked = len(env.clerk.events("request"))
-        assert "0 revoked" in env.work.campaign("revoke", "campaign.toml").stdout
+        assert "0 revoked" in env.work.campaign("revoke", "campaign.toml", "--yes").stdout
         assert len(env.clerk.events("request")) == asked
         assert len(env.accepted) == 5
 
@@ -178,11 +178,11 @@ def test_revoke_that_clerk_does_not_answer_exits_1(tmp_path: Path) -> None:
     clerk = ClerkScript(faults=(Fault("revoke", Answer(503), times=6),))
     with environment(tmp_path, clerk=clerk, more=SOON) as env:
         assert env.work.run().returncode == 0
-        done = env.work.campaign("revoke", "campaign.toml")
+        done = env.work.campaign("revoke", "campaign.toml", "--yes")
         assert done.returncode == 1
         assert "Clerk has not confirmed" in done.stdout
         assert "campaign run campaign.toml" in env.work.campaign("status", "campaign.toml").stdout
         for _ in range(4):
-            if env.work.campaign("revoke", "campaign.toml").returncode == 0:
+            if env.work.campaign("revoke", "campaign.toml", "--yes").returncode == 0:
                 break
         assert env.revoked == {token["id"] for token in env.tokens}

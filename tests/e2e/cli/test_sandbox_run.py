@@ -209,10 +209,20 @@ def test_the_links_of_the_fates_are_as_their_states_say(
     assert len(status) == 7, "two deferrals cost a token each, and strangers none"
 
 
+def test_a_run_can_start_afresh(clone: Clone) -> None:
+    """`--fresh` mails everybody again in the sandbox, and keeps the mail that is there."""
+    assert clone.run().returncode == 0
+    number = len(clone.mails())
+    done = clone.run("--fresh")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(clone.mails()) == 2 * number
+    assert clone.run("--fresh", "--recipients", "nobody.csv").returncode == 2
+
+
 def test_the_sandbox_keeps_to_itself(clone: Clone) -> None:
     """The sandbox has its own send log, readable only by its owner, and creates nothing else in the folder."""
     before = set(clone.work.folder.rglob("*"))
-    assert clone.run("--limit", "2").returncode == 1
+    assert clone.run("--limit", "2").returncode == 0
     made = [path for path in clone.work.folder.rglob("*") if path not in before]
     assert all(path == clone.sandbox or clone.sandbox in path.parents for path in made)
     assert (clone.sandbox / "send-log.db").is_file()

@@ -130,7 +130,7 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
         for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
             assert reason.startswith(f"line {number}: ")
             assert words in reason
-            assert reason in done.stdout
+            assert f"line {number}" in done.stdout, "reasons that differ in numbers only are one line of the table"
 
 
 def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
     more: dict[str, tuple[str, ...]] = {"user_0": ("new0@d.example",), "user_2": ("new2@d.example",)}
     clerk = ClerkScript(users=Users(csv=str(tmp_path / "users.csv"), more=more))
     with environment(tmp_path, everybody[:5], clerk=clerk, more=FREE) as env:
-        assert env.work.run("--limit", "2").returncode == 1
+        assert env.work.run("--limit", "2").returncode == 0
         changed = [{**one} for one in everybody if one["user_id"] != "user_3"]
         for place, name in ((0, "user_0"), (2, "user_2")):
             changed[place]["email"] = more[name][0]

@@ -18,7 +18,7 @@ Event = dict[str, Any]
 Row = dict[str, Any]
 
 #: The actors in the history that stand for an operator's command.
-OPERATORS = frozenset({"retry", "resolve", "revoke"})
+OPERATORS = frozenset({"retry", "resolve", "resend", "skip", "missing"})
 
 
 @dataclass(frozen=True)
@@ -139,16 +139,16 @@ class Records:
 
     @cached_property
     def resent(self) -> Counter[str]:
-        """How often an operator queued an uncertain or failed row again, by key."""
+        """How often an operator queued a row again, by key."""
         return Counter(one.key for one in self.transitions if one.new == "queued" and one.actor in OPERATORS)
 
     @cached_property
     def superseded(self) -> set[str]:
-        """The Message-IDs of uncertain mails that an operator queued again."""
+        """The Message-IDs of sent and uncertain mails that an operator queued again."""
         return {
             one.message_id
             for one in self.transitions
-            if one.old == "uncertain" and one.new == "queued" and one.actor in OPERATORS and one.message_id
+            if one.old in {"sent", "uncertain"} and one.new == "queued" and one.actor in OPERATORS and one.message_id
         }
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from campaign.config.imap_url import ImapServer, parse_imap_url
 from campaign.config.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
 from campaign.errors import SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = [
     "CLERK_SECRET_KEY",
@@ -62,7 +59,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert found.imap is None
     assert found.dkim_key is None
     assert found.clerk_api_url == "https://api.clerk.com"
-    assert (str(found.log), str(found.sandbox)) == ("send-log.db", ".campaign")
+    assert (found.log, str(found.sandbox), found.dotenv) == (None, ".campaign", None)
     assert found.reply_timeout == timedelta(minutes=10)
 
 
@@ -449,3 +446,88 @@ def test_a_dotenv_that_others_may_write_is_refused(empty: Path) -> None:
     assert refusal() == ".env can be written by every user of this machine; type: chmod 600 .env"
     (empty / ".env").chmod(0o644)
     assert str(load_settings().log) == "a.db"
+
+
+def test_the_log_lies_beside_the_campaign_file(empty: Path) -> None:
+    """The default log depends on the campaign file alone, also for a file that is a symbolic link to another."""
+    (empty / "mine").mkdir()
+    (empty / "mine" / "campaign.toml").touch()
+    (empty / "link.toml").symlink_to("mine/campaign.toml")
+    found = load_settings()
+    assert str(found.log_of(Path("mine/campaign.toml"))) == "mine/send-log.db"
+    assert found.log_of(Path("link.toml")) == empty.resolve() / "mine" / "send-log.db"
+    assert str(found.log_of(Path("campaign.toml"))) == str(found.log_of(None)) == "send-log.db"
+    assert str(Settings(log=Path("other.db")).log_of(Path("mine/campaign.toml"))) == "other.db"
+
+
+def test_dotenv_is_that_of_the_campaign_file_or_else_of_the_folder(empty: Path) -> None:
+    """`.env` is read beside the campaign file; only if there is none, that of the current folder counts."""
+    (empty / "mine").mkdir()
+    (empty / ".env").write_text("CAMPAIGN_LOG=here.db\nCAMPAIGN_SANDBOX=box\n", "utf-8")
+    file = Path("mine/campaign.toml")
+    assert (load_settings(file).dotenv, load_settings(file).log) == (Path(".env"), Path("here.db"))
+    (empty / "mine" / ".env").write_text("CAMPAIGN_LOG=there.db\n", "utf-8")
+    found = load_settings(file)
+    assert (found.dotenv, found.log, found.sandbox) == (Path("mine/.env"), Path("mine/there.db"), Path(".campaign"))
+    assert load_settings().log == Path("here.db")
+
+
+def test_a_relative_path_is_relative_to_where_it_is_written(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each path of `.env` is relative to its folder, and one of the environment to the current folder."""
+    (empty / "mine").mkdir()
+    lines = ("CAMPAIGN_LOG=a.db", "CAMPAIGN_DKIM_KEY=dkim.pem", "CAMPAIGN_SANDBOX=/var/box")
+    (empty / "mine" / ".env").write_text("\n".join(lines), "utf-8")
+    found = load_settings(Path("mine/campaign.toml"))
+    assert [str(path) for path in (found.log, found.dkim_key, found.sandbox)] == [
+        "mine/a.db",
+        "mine/dkim.pem",
+        "/var/box",
+    ]
+    monkeypatch.setenv("CAMPAIGN_LOG", "b.db")
+    assert str(load_settings(Path("mine/campaign.toml")).log) == "b.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CAMPAIGN_SMPT_URL", "CAMPAIGN_SMTP_URL"),
+        ("CAMPAIGN_SMTP", "CAMPAIGN_SMTP_URL"),
+        ("campaign_logs", "CAMPAIGN_LOG"),
+        ("CAMPAIGN_DKIM", "CAMPAIGN_DKIM_KEY"),
+        ("CLERK_SECRET", "CLERK_SECRET_KEY"),
+        ("CLERK_SECERT_KEY", "CLERK_SECRET_KEY"),
+        ("CLERK_PUBLISHABEL_KEY", "CLERK_PUBLISHABLE_KEY"),
+    ],
+)
+def test_a_misspelt_variable_is_told(empty: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    """A variable whose name is almost that of a setting is refused, with its place and the right name."""
+    monkeypatch.setenv(name, "sk_test_hidden")
+    sentence = f"is not a setting; did you mean {meant}? Rename it, or remove it."
+    assert refusal() == f"{name.upper()} in the environment {sentence}"
+    monkeypatch.delenv(name)
+    (empty / ".env").write_text(f"{name}=sk_test_hidden\n", encoding="utf-8")
+    assert refusal() == f"{name.upper()} in .env {sentence}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CAMPAIGN_ID",
+        "CLERK_API_KEY",
+        "CLERK_API_VERSION",
+        "CLERK_DOMAIN",
+        "CLERK_ENCRYPTION_KEY",
+        "CLERK_IS_SATELLITE",
+        "CLERK_JS_URL",
+        "CLERK_JWT_KEY",
+        "CLERK_MACHINE_SECRET_KEY",
+        "CLERK_PROXY_URL",
+        "CLERK_SIGN_IN_URL",
+        "CLERK_WEBHOOK_SIGNING_SECRET",
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY",
+    ],
+)
+def test_a_variable_of_another_program_is_not_misspelt(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The variables of Clerk's own libraries, and others with our prefix, are left alone."""
+    monkeypatch.setenv(name, "x")
+    assert load_settings() == Settings()

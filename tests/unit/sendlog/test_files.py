@@ -66,6 +66,28 @@ def test_every_file_is_private(path: Path) -> None:
     assert modes == dict.fromkeys([path.name + end for end in ("", "-wal", "-shm", ".lock")], 0o600)
 
 
+def test_an_open_log_is_made_private(path: Path) -> None:
+    """A log that other users may read or write, and what lies beside it, gets mode 0600 when it is used."""
+    with umask(0), held(path), opened(path) as log:
+        enlist(log, people(3))
+        for file in path.parent.iterdir():
+            file.chmod(0o666)
+        with opened(path):
+            modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+def test_a_log_of_another_user_that_all_may_write_is_refused(path: Path) -> None:
+    """A log that belongs to another user and that every user may write is refused and not changed."""
+    open_for_writing(path).close()
+    path.chmod(0o666)
+    os.chown(path, 12345, -1)
+    with pytest.raises(SendLogUnusableError, match=r"every user of this machine .*chmod 600 "):
+        open_for_writing(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     """A log in a folder that does not exist is refused with the setting's name, and the folder is not created."""
     path = tmp_path / "nowhere" / "send-log.db"
@@ -242,15 +264,21 @@ def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
         enlist(log, people(3))
         working(log, lambda rows: _fail_two(log, rows))
         columns = table(path, "SELECT * FROM pragma_table_info('revocation')")
+        schema = table(path, "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') ORDER BY name")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE revocation DROP COLUMN unanswered")
-        for name in ("tag_key", "campaign_list", "suppression"):
+        connection.execute("DROP INDEX history_resent")
+        for name in ("tag_key", "campaign_list", "suppression", "report", "soft_bounce"):
             connection.execute(f"DROP TABLE {name}")
+        connection.execute("DROP TRIGGER delivery_end_state")
+        connection.execute("CREATE TRIGGER delivery_end_state AFTER DELETE ON orphan BEGIN SELECT 'as it was'; END")
         connection.execute("PRAGMA user_version = 1")
     look_into(path)
     with opened(path) as log:
         assert log.summary().revocations == 1
         assert table(path, "SELECT * FROM pragma_table_info('revocation')") == columns
+        statement = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') ORDER BY name"
+        assert table(path, statement) == schema
         assert table(path, "SELECT unanswered FROM revocation") == [{"unanswered": 0}, {"unanswered": 1}]
         assert table(path, "PRAGMA user_version") == [{"user_version": VERSION}]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import SendLogUnusableError
+from campaign.errors import PermanentError, SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
 from campaign.sendlog import FIELDS, LogReader, QueueCursor
+from campaign.sendlog.aggregates import Aggregates
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import (
     END_STATES,
@@ -109,6 +113,29 @@ def test_rows_that_cannot_be_mailed_are_not_retried(path: Path) -> None:
         assert log.retry(state=Status.SKIPPED) == 0
 
 
+def test_a_row_skipped_beside_a_run_stays_skipped(path: Path) -> None:
+    """The run's write for a row that was skipped meanwhile is refused alone; the other rows of the run go on."""
+
+    async def work(deliveries: list[Delivery]) -> None:
+        with opened(path) as beside:
+            assert beside.skip("user_2", reason="skipped by hand") == 1
+        first, second, third = deliveries
+        begun = [log.issuing(row, user_id="u", expires_in=timedelta(hours=1)) for row in deliveries]
+        results = await asyncio.gather(*begun, return_exceptions=True)
+        assert [type(result).__name__ for result in results] == ["Delivery", "PermanentError", "Delivery"]
+        with pytest.raises(PermanentError, match="an operator skipped it"):
+            await log.sending(second, message_id="<2@acme.example>", server="m", with_token=False)
+        await log.settle(second, Outcome(Status.QUEUED, "later"))
+        for row in (first, third):
+            await log.settle(row, Outcome(Status.FAILED, "refused"))
+
+    with opened(path) as log:
+        enlist(log, people(3))
+        working(log, work)
+    assert states(path) == {"user_1": "failed", "user_2": "skipped", "user_3": "failed"}
+    assert ("queued", "skipped", "skip") in history(path)
+
+
 def test_keeping_takes_uncertain_rows_as_sent(path: Path) -> None:
     """`--keep` changes uncertain rows to sent, does not revoke their tokens, and changes no other rows."""
     with opened(path) as log:
@@ -152,6 +179,42 @@ def test_a_used_token_of_no_message_is_an_alarm(path: Path) -> None:
         log.revoke_everything()
         settle(log, sit_1_1="used", sit_2_1="used")
         assert log.summary().used_before_revoked == 1
+
+
+def test_a_sent_row_leaves_its_state_by_resend_only(path: Path) -> None:
+    """`resend` queues a sent row when its token is dead, with a line in the history; no other change is possible."""
+    with opened(path) as log:
+        fill(log, *ALL)
+        assert (log.count_resendable(email="U2@example.com"), log.count_resendable(email="u3@example.com")) == (1, 0)
+        assert log.revoke_resendable(email="u2@example.com") == 1
+        assert log.resend(email="u2@example.com") == 0
+        settle(log, sit_2_1="revoked")
+        assert log.resend(email="u2@example.com") == 1
+        assert log.count_live_links() == 2, "of the uncertain row, and of the failed one until Clerk has answered"
+    assert history(path)[-1] == ("sent", "queued", "resend")
+    (row,) = table(path, "SELECT token_id, generation FROM delivery WHERE key = 'user_2'")
+    assert row == {"token_id": None, "generation": 2}
+    with opened(path, campaign="other") as log:
+        fill(log, Status.SENT)
+        with (
+            closing(sqlite3.connect(path)) as other,
+            pytest.raises(sqlite3.IntegrityError, match="an end state is left only by a command"),
+        ):
+            other.execute("UPDATE delivery SET state = 'queued', actor = 'run' WHERE state = 'sent'")
+
+
+def test_a_used_token_of_a_resent_mail_is_no_alarm(path: Path) -> None:
+    """A token that its reader had used before the mail was sent again is no alarm."""
+    with opened(path) as log:
+        fill(log, Status.SENT, Status.SENT)
+        log.revoke_everything()
+        settle(log, sit_1_1="used", sit_2_1="unknown")
+        assert log.resend(email=None) == 1, "who signed in does not need a new link"
+        assert log.resend(email="u1@example.com") == 1
+        assert log.summary().used_before_revoked == 0
+    with Aggregates(path, "trial", now=START) as aggregates:
+        assert list(aggregates.people_signed_in(limit=9)) == []
+        assert sorted(aggregates.revocations()) == [("unknown", True, 1), ("used", True, 1)]
 
 
 def test_an_uncertain_mail_without_a_token_can_be_sent_again(path: Path) -> None:
@@ -230,8 +293,8 @@ def test_each_recipient_is_told(path: Path) -> None:
         assert [row["key"] for row in reader.recipients("trial", state=Status.FAILED)] == ["user_1"]
 
 
-def test_reasons_are_counted(path: Path) -> None:
-    """Reasons are counted by state, the most frequent first, for the rows of the current CSV only."""
+def test_reasons_are_those_of_the_csv(path: Path) -> None:
+    """The rows of the current CSV that have a reason are returned with it, in the order of the CSV."""
 
     async def refuse(deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -242,12 +305,15 @@ def test_reasons_are_counted(path: Path) -> None:
         enlist(log, people(3))
         working(log, refuse)
         with closing(LogReader(path)) as reader:
-            expected = [(Status.FAILED, "No such user", 2), (Status.FAILED, "Mailbox full", 1)]
-            assert reader.reasons("trial") == expected
-            assert reader.reasons("trial", limit=1) == expected[:1]
+            found = [(each.state, each.reason, each.whose.key, each.line) for each in reader.explanations("trial")]
+        assert found == [
+            (Status.FAILED, "No such user", "user_1", 2),
+            (Status.FAILED, "No such user", "user_2", 3),
+            (Status.FAILED, "Mailbox full", "user_3", 4),
+        ]
         enlist(log, people(1))
         with closing(LogReader(path)) as reader:
-            assert reader.reasons("trial") == [(Status.FAILED, "No such user", 1)]
+            assert [each.whose.key for each in reader.explanations("trial")] == ["user_1"]
 
 
 def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
@@ -256,7 +322,7 @@ def test_an_unknown_campaign_has_no_rows(path: Path) -> None:
         pass
     with closing(LogReader(path)) as reader:
         assert reader.summary("survey", now=START).recipients == 0
-        assert reader.reasons("survey") == []
+        assert list(reader.explanations("survey")) == []
         with pytest.raises(SendLogUnusableError, match=r"the campaign 'survey' \(it contains: trial\)"):
             list(reader.recipients("survey"))
 

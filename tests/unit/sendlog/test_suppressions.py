@@ -203,8 +203,9 @@ def test_a_log_of_the_second_version_is_migrated(path: Path) -> None:
         working(log, lambda rows: bring_all(log, rows))
     before = table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for name in ("tag_key", "campaign_list", "suppression"):
+        for name in ("tag_key", "campaign_list", "suppression", "report", "soft_bounce"):
             connection.execute(f"DROP TABLE {name}")
+        connection.execute("DROP INDEX history_resent")
         connection.execute("PRAGMA user_version = 2")
     with opened(path) as log:
         assert log.summary()[Status.SENT] == 1

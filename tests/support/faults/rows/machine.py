@@ -87,6 +87,15 @@ ROWS = (
         ),
     ),
     Row(
+        "the same campaign is run from another folder, or by cron",
+        "it has the same log and the same settings, and nobody is mailed twice; `--yes` never means the sandbox",
+        (
+            "e2e/cli/test_places.py::test_a_campaign_has_one_log_from_every_folder",
+            "e2e/cli/test_places.py::test_yes_without_settings_is_refused",
+            "e2e/cli/test_places.py::test_the_log_of_an_earlier_version_is_not_passed_over",
+        ),
+    ),
+    Row(
         "the clock is set forward or back, or goes on while the machine sleeps",
         "neither a burst nor a stall, in this run or the next",
         (

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.reporting.report.masking import masked
-from campaign.sendlog.aggregates import Whose
+from campaign.reporting.masking import masked
+from campaign.sendlog import Whose
 
 ADA = Whose("ada.lovelace@acme.example", "customer-1815", "user_2abcDEF")
 NONE = Whose("", "", None)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from campaign.sendlog.aggregates import Whose
+    from campaign.sendlog import Whose
 
 _ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+""")
 #: Clerk's ids; `user_id`, a parameter's name, does not match.
