@@ -37,7 +37,7 @@ def bounces(file: Path, source: str | None, *, sandbox: bool) -> None:
         )
     counts = Counts()
     try:
-        with ReturnedMail(log_path(settings, asked=sandbox), SystemClock()) as log:
+        with ReturnedMail(log_path(settings, definition, asked=sandbox), SystemClock()) as log:
             act_on(mailbox, log, counts)
     finally:
         rows = [(name, count, meaning) for name, count, meaning in counts.rows() if count]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.delivery.services import sandbox_log
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
 from campaign.reporting.log_export import log_of
@@ -168,7 +169,7 @@ async def _served(
         landing=_landing,
         log_of=log_of(settings),
         command=_first_command(),
-        unsubscribe=_SandboxUnsubscribe(settings.sandbox / "send-log.db"),
+        unsubscribe=_SandboxUnsubscribe(sandbox_log(settings)),
     )
     try:
         async with Sandbox(

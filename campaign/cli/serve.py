@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import SANDBOX, awaited, commands, definition_of, settings_of
+from campaign.cli.group import SANDBOX, awaited, commands, loaded
 
 
 @commands.command()
@@ -21,5 +21,4 @@ def serve(files: tuple[Path, ...], host: str, port: int, *, sandbox: bool) -> No
     """
     from campaign.cli.unsubscribe_server import serve_links  # noqa: PLC0415
 
-    definitions = [definition_of(file) for file in files]
-    awaited(serve_links(definitions, settings_of(), host=host, port=port, sandbox=sandbox, say=click.echo))
+    awaited(serve_links([loaded(file) for file in files], host=host, port=port, sandbox=sandbox, say=click.echo))

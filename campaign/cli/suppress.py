@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaign.cli.group import DONE, SANDBOX, UNFINISHED, commands, say, settings_of
-from campaign.errors import CannotStartError
+from campaign.errors import CannotStartError, SendLogUnusableError
 
 if TYPE_CHECKING:
     from campaign.sendlog import SuppressionList
@@ -117,7 +117,12 @@ def _opened(*, sandbox: bool) -> SuppressionList:
     from campaign.delivery.services import log_path  # noqa: PLC0415
     from campaign.sendlog import SuppressionList  # noqa: PLC0415
 
-    return SuppressionList(log_path(settings_of(), asked=sandbox), SystemClock())
+    path = log_path(settings_of(), None, asked=sandbox)
+    if not path.exists():
+        raise SendLogUnusableError(
+            f"the send log {path} does not exist; go to the folder of the campaign, or set CAMPAIGN_LOG to its send log"
+        )
+    return SuppressionList(path, SystemClock())
 
 
 def _plain(address: str) -> str:

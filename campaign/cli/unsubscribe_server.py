@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 
 async def serve_links(
-    definitions: Sequence[Definition],
-    settings: Settings,
+    campaigns: Sequence[tuple[Definition, Settings]],
     *,
     host: str,
     port: int,
@@ -35,8 +34,7 @@ async def serve_links(
     """Answer the unsubscribe links of campaigns until Ctrl-C.
 
     Args:
-        definitions: the campaigns.
-        settings: the settings from the environment.
+        campaigns: the campaigns, each with the settings that hold for it.
         host: the address to listen on.
         port: the port; 0 chooses a free one.
         sandbox: use the sandbox's send log, whatever the settings are.
@@ -47,7 +45,8 @@ async def serve_links(
         SettingsError: the address cannot be used.
         SendLogUnusableError: the send log cannot be used.
     """
-    urls = [_url_of(definition) for definition in definitions]
+    urls = [_url_of(definition) for definition, _ in campaigns]
+    paths = dict.fromkeys(log_path(settings, definition, asked=sandbox) for definition, settings in campaigns)
     try:
         listener = listen(port, host)
     except OSError as error:
@@ -56,14 +55,14 @@ async def serve_links(
         raise SettingsError(f"{error.filename} cannot be used ({error.strerror}): {hint}.") from error
     done: list[Suppression] = []
     with ExitStack() as opened:
-        log = opened.enter_context(SuppressionList(log_path(settings, asked=sandbox), SystemClock()))
-        server = PageServer(application(UnsubscribeEndpoint([log], done.append)), listener)
+        logs = [opened.enter_context(SuppressionList(path, SystemClock())) for path in paths]
+        server = PageServer(application(UnsubscribeEndpoint(logs, done.append)), listener)
         async with interruption() as asked, server:
-            for definition, url in zip(definitions, urls, strict=True):
+            for (definition, _), url in zip(campaigns, urls, strict=True):
                 say(f"{definition.name}: {url}/… is answered at {server.url}")
-            say(f"Who unsubscribes is written to {log.path}. Ctrl-C ends it.")
+            say(f"Who unsubscribes is written to {', '.join(map(str, paths))}. Ctrl-C ends it.")
             await asked.wait()
-        forged = log.forged
+        forged = sum(log.forged for log in logs)
     said = f"{number(len(done), 'recipient')} unsubscribed."
     say(said if not forged else f"{said} {number(forged, 'false link')} so far; they changed nothing.")
 

@@ -68,7 +68,9 @@ class UnsubscribeEndpoint:
 
     def _unsubscribe(self, token: str) -> Suppression | None:
         with self._lock:  # SQLite's connection is used by one thread at a time
-            return next((found for log in self._logs if (found := log.unsubscribe(token)) is not None), None)
+            for log in [log for log in self._logs if log.knows(token)] or self._logs[:1]:
+                return log.unsubscribe(token)
+        return None
 
 
 def application(endpoint: UnsubscribeEndpoint) -> Starlette:
