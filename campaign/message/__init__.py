@@ -100,7 +100,7 @@ class MessageTemplate:
                 never contains the token.
             ValueError: the Message-ID is malformed, or the token is missing.
         """
-        subject, html, text, links = self._renderer.render(variables, token)
+        subject, html, text, links = self._renderer.render(variables, token, email)
         data = self._mime.fill(
             to=email,
             subject=subject,
@@ -122,7 +122,7 @@ class MessageTemplate:
         Raises:
             TemplateError, ValueError: see `compose`.
         """
-        subject = self._renderer.check(variables, token)
+        subject = self._renderer.check(variables, token, email)
         self._mime.headers(to=email, subject=subject, date=date, message_id=message_id)
 
 

@@ -75,7 +75,7 @@ class Renderer:
         self._link: LinkBuilder | None = None
         if link is not None:
             where = f"{definition.path}: link.url"
-            self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
+            self._link = LinkBuilder(link.url, link.parameter, link.hosts, hint=link.hint, where=where)
             self._names.add(where, self._link.tree)
         self._globals = dict(self._subject.globals)
         #: A hash of everything that the campaign's mails are made of.
@@ -86,7 +86,7 @@ class Renderer:
                     email.sender,
                     email.reply_to,
                     email.subject,
-                    link and (link.url, link.parameter),
+                    link and (link.url, link.parameter, link.hint),
                 )
             ).encode("utf-8", "backslashreplace")
         ).hexdigest()
@@ -115,33 +115,34 @@ class Renderer:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours)
 
-    def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
+    def render(self, variables: Mapping[str, Any], token: str | None, email: str = "") -> Rendered:
         """Return the rendered texts for one recipient.
 
         Args:
             variables: the recipient's columns by name.
             token: the sign-in token; required if the campaign has a link.
+            email: the recipient's address, for the hint in the links; empty for none.
 
         Raises:
             TemplateError: the templates cannot be rendered with these variables, or a body does not contain the link;
                 the text names the template's file and line and never contains the token.
             ValueError: the token is missing.
         """
-        return self._render(variables, token, finish=True)
+        return self._render(variables, token, email, finish=True)
 
-    def check(self, variables: Mapping[str, Any], token: str | None) -> str:
+    def check(self, variables: Mapping[str, Any], token: str | None, email: str = "") -> str:
         """Render all templates for one recipient and return the subject; skip CSS inlining and the derived text part.
 
         Raises:
             TemplateError, ValueError: see `render`.
         """
-        return self._render(variables, token, finish=False).subject
+        return self._render(variables, token, email, finish=False).subject
 
-    def _render(self, variables: Mapping[str, Any], token: str | None, *, finish: bool) -> Rendered:
+    def _render(self, variables: Mapping[str, Any], token: str | None, email: str, *, finish: bool) -> Rendered:
         if self._link is not None and not token:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
-            context, links = self._context(variables, token or "")
+            context, links = self._context(variables, token or "", email)
             subject = one_line(templates.render(self._subject, context))
             html = templates.render(self._html, context)
             html = with_newlines(inline_css(html) if finish else html)
@@ -181,17 +182,17 @@ class Renderer:
                 )
         return arrived
 
-    def _context(self, variables: Mapping[str, Any], token: str) -> tuple[dict[str, Any], list[str]]:
+    def _context(self, variables: Mapping[str, Any], token: str, email: str) -> tuple[dict[str, Any], list[str]]:
         """Return the variables of the templates, and a list that collects every link with the token."""
         context = {**self._globals, **variables}
         builder = self._link
         if builder is None:
             return context, []
-        context["link"] = link = builder.link(variables, token)
+        context["link"] = link = builder.link(variables, token, email)
         links = [link]
 
         def link_to(url: str) -> str:
-            made = builder.link_to(url, token)
+            made = builder.link_to(url, token, email)
             links.append(made)
             return made
 
@@ -201,7 +202,7 @@ class Renderer:
     def _explained(self, error: Exception, variables: Mapping[str, Any]) -> TemplateError:
         """Return the error of a failed rendering; render again without the token, to keep it out of the text."""
         try:
-            context, _ = self._context(variables, _NO_TOKEN)
+            context, _ = self._context(variables, _NO_TOKEN, "")
         except TemplateError as again:
             return again
         steps: list[tuple[Template, Callable[[], object]]] = [

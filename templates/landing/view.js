@@ -13,7 +13,7 @@ function put(state) {
   card.querySelector("path").setAttribute("d", ICONS[words.icon]);
   title.textContent = words.title;
   text.replaceChildren(...pieces(words.text, state).map(asNode));
-  actions.replaceChildren(...actionsOf(words.actions).map((action) => asControl(action)));
+  actions.replaceChildren(...actionsOf(words.actions).map((action) => asControl(labelOf(action, state), action.does)));
   clearTimeout(leaving);
   if (REDIRECT && DONE.includes(state.name)) {
     leaving = setTimeout(() => window.location.assign(REDIRECT), LINGER);
@@ -26,7 +26,7 @@ function asNode({ value, exact }) {
   return node;
 }
 
-function asControl({ label, does }) {
+function asControl(label, does) {
   const control = document.createElement(does === "go" ? "a" : "button");
   control.className = "landing-action";
   control.textContent = label;
@@ -59,10 +59,11 @@ function connect() {
 }
 
 const landing = makeLanding({
-  ticket: ticketIn(window.location.href),
+  link: takeLink((address) => window.history.replaceState(null, "", address)),
   show: put,
-  dropTicket: () => window.history.replaceState(null, "", withoutTicket(window.location.href)),
+  forget: forgetLink,
 });
+window.addEventListener("hashchange", loadNextLink);
 
 put({ name: "loading" });
 setTimeout(() => card.dataset.state === "loading" && put({ name: "unreachable" }), PATIENCE);

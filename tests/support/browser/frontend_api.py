@@ -33,6 +33,8 @@ class Ticket:
     """A sign-in token on the server."""
 
     user: str
+    #: The user's address; empty for a user without one.
+    email: str = ""
     #: `pending` or `accepted`; any other text is the error code of the refusal when the ticket is redeemed.
     status: str = "pending"
     http_status: int = 400
@@ -140,14 +142,14 @@ class FrontendApi:
         known.status = "accepted"
         if known.further:
             return JSONResponse({"response": {"id": "sia_1", "status": known.further}, "client": None})
-        session = self.sign_in(_browser(request), known.user)
+        session = self.sign_in(_browser(request), known.user, email=known.email)
         done = {"id": "sia_1", "status": "complete", "created_session_id": session["id"]}
         return JSONResponse({"response": done, "client": self._client_of(request)})
 
-    def sign_in(self, browser: str, user: str) -> dict[str, Any]:
+    def sign_in(self, browser: str, user: str, *, email: str = "") -> dict[str, Any]:
         """Start a session of a user in the browser with this `__clerk_db_jwt`, and return it."""
         self._count += 1
-        session = {"object": "session", "id": f"sess_{self._count}", "status": "active", "user": {"id": user}}
+        session = {"object": "session", "id": f"sess_{self._count}", "status": "active", "user": _user(user, email)}
         session["last_active_token"] = _session_token(session)
         self._sessions[browser] = [session]
         return session
@@ -190,6 +192,11 @@ def _browser(request: Request) -> str:
 def _refusal(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
     words = {"message": code, "long_message": code, "code": code}
     return JSONResponse({"errors": [words], "clerk_trace_id": "0"}, status, headers)
+
+
+def _user(user: str, email: str) -> dict[str, Any]:
+    address = {"object": "email_address", "id": "idn_1", "email_address": email, "linked_to": []}
+    return {"id": user, "primary_email_address_id": "idn_1", "email_addresses": [address] if email else []}
 
 
 def _session_token(session: dict[str, Any]) -> dict[str, str]:

@@ -25,7 +25,9 @@ def wording(
     (folder / "email.html").write_text(html, "utf-8")
     if text is not None:
         (folder / "email.txt").write_text(text, "utf-8")
-    section = SimpleNamespace(url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",))
+    section = SimpleNamespace(
+        url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",), hint=False
+    )
     email = SimpleNamespace(
         sender="hello@acme.example",
         reply_to=None,
