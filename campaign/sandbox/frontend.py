@@ -33,6 +33,9 @@ PREFIX = "/__clerk"
 #: The allowed origins (CORS): pages on this machine, on any port.
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|[\w.-]+\.localhost|\[::1\])(:\d+)?"
 
+#: The Account Portal's sign-in page, below `PREFIX`.
+_SIGN_IN = "/sign-in"
+
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -65,6 +68,7 @@ class Frontend:
             self.route("PATCH", "/v1/environment", self._environment),
             self.route("GET", "/v1/client/handshake", self._handshake),
             self.route("GET", "/v1/tickets/accept", self._portal),
+            self.route("GET", _SIGN_IN, self._portal),
             self.route("GET", "/.well-known/jwks.json", self._jwks),
             *(
                 self.route(method, "/{path:path}", self._nothing)
@@ -109,9 +113,10 @@ class Frontend:
     async def _dev_browser(self, _: Request) -> Response:
         return answer({"object": "dev_browser", "id": self.state.sessions.new_browser()})
 
-    async def _environment(self, _: Request) -> Response:
-        # clerk-js has a default for every instance setting.
-        return answer({})
+    async def _environment(self, request: Request) -> Response:
+        # clerk-js has a default for every other instance setting. Below this URL it expects the pages of the tasks.
+        site = f"{request.url.scheme}://{request.url.netloc}"
+        return answer({"display_config": {"object": "display_config", "sign_in_url": f"{site}{PREFIX}{_SIGN_IN}"}})
 
     async def _jwks(self, _: Request) -> Response:
         return answer(self.state.keys.jwks())
@@ -132,7 +137,8 @@ class Frontend:
     async def _portal(self, _: Request) -> Response:
         return Response(
             "Clerk's Account Portal is not part of the sandbox. A campaign's links lead to a page of your own, "
-            "with the token in the query.\n",
+            "with the token; what Clerk asks for after that (session tasks) people do at the portal, or at the pages "
+            "that your site names in taskUrls.\n",
             501,
             {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
             media_type="text/plain",

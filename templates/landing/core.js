@@ -15,6 +15,14 @@ const FAILURES /*: Record<string, StateName> */ = {
 // What Clerk still asks for after the link, and this page cannot take.
 const FURTHER_STEPS = ["needs_second_factor", "needs_client_trust", "needs_new_password"];
 
+// What Clerk still asks of a person who is in (session tasks): such a session is `pending`, and counts as signed out
+// until the task is done. Clerk's guide "Tasks after sign-up/sign-in" lists them.
+const TASKS /*: Record<string, string> */ = {
+  "choose-organization": "choose the organization that you work in",
+  "reset-password": "choose a new password",
+  "setup-mfa": "set up a second step for signing in",
+};
+
 // After these the ticket is good for nothing.
 const FINAL = ["used", "revoked", "expired", "invalid"];
 
@@ -53,6 +61,16 @@ function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
   // A session that the ticket was spent on and that is not active yet: to try again must not spend it twice.
   let session = "";
 
+  // Where the way ends: in, or at the task that is left.
+  function arrive(name /*: StateName */, user /*: string */) {
+    const current = clerk?.session;
+    if (current?.status !== "pending") {
+      return show({ name, user });
+    }
+    const task = TASKS[current.currentTask?.key ?? ""] ?? "finish what your account asks for";
+    show({ name: "task", user, task, place: clerk?.buildTasksUrl?.() ?? "" });
+  }
+
   function already(user /*: User */) {
     const other = userIn(ticket);
     if (other !== user.id) {
@@ -60,7 +78,7 @@ function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
       return show({ name, user: nameOf(user), other: hint || "another account" });
     }
     forget();
-    show({ name: "already_same", user: nameOf(user) });
+    arrive("already_same", nameOf(user));
   }
 
   // Nothing in here may spend the ticket: mail scanners open links, some of them in a real browser.
@@ -70,7 +88,7 @@ function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
     if (user && ticket) {
       already(user);
     } else if (user) {
-      show({ name: "signed_in", user: nameOf(user) });
+      arrive("signed_in", nameOf(user));
     } else {
       show({ name: ticket ? "ready" : "no_token", hint });
     }
@@ -110,7 +128,7 @@ function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
       if (session) {
         await clerk?.setActive({ session });
         session = "";
-        show({ name: "signed_in", user: nameOf(clerk?.user) || hint || userIn(ticket) });
+        arrive("signed_in", nameOf(clerk?.user) || hint || userIn(ticket));
       }
     } catch (error) {
       if (Object(error).errors?.[0]?.code === "session_exists") {
@@ -141,7 +159,7 @@ function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
     }
     if (action === "stay") {
       forget();
-      return show({ name: "signed_in", user: nameOf(clerk?.user) });
+      return arrive("signed_in", nameOf(clerk?.user));
     }
     show({ name: "working" });
     return action === "change" ? change() : accept();

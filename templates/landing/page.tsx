@@ -23,7 +23,16 @@ import { useEffect, useRef, useState } from "react";
 type Clerk = ReturnType<typeof useClerk>;
 type StateName = keyof typeof STATES;
 type User = NonNullable<Clerk["user"]>;
-type State = { name: StateName; user?: string; other?: string; hint?: string; wait?: string; code?: string };
+type State = {
+  name: StateName;
+  user?: string;
+  other?: string;
+  hint?: string;
+  task?: string;
+  place?: string;
+  wait?: string;
+  code?: string;
+};
 type Action = { label: string; named?: string; does: string };
 type Words = { icon: string; tone: string; title: string; text: string; actions: Action[] };
 type Link = { ticket: string; hint: string };

@@ -67,10 +67,10 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
           </p>
         </div>
         <div className="landing-actions">
-          {actionsOf(words.actions).map((action) =>
-            action.does === "go" ? (
-              <a className="landing-action" href={REDIRECT} key={action.does}>
-                {action.label}
+          {actionsOf(words.actions, state).map((action) =>
+            LINKS.includes(action.does) ? (
+              <a className="landing-action" href={placeOf(action, state)} key={action.does}>
+                {labelOf(action, state)}
               </a>
             ) : (
               <button className="landing-action" type="button" onClick={() => press(action.does)} key={action.does}>

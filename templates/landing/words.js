@@ -1,5 +1,7 @@
 // From a state to what stands on the screen, the same for every view.
 
+// The actions that are links.
+const LINKS = ["go", "task"];
 // Where the way ends: the redirect follows, after long enough to read where one is.
 const DONE = ["signed_in", "already_same"];
 const LINGER = 1500;
@@ -20,6 +22,11 @@ function labelOf({ label, named } /*: Action */, { hint } /*: State */) /*: stri
   return named && hint ? named + hint : label;
 }
 
-function actionsOf(actions /*: Action[] */) {
-  return actions.filter(({ does }) => does !== "go" || REDIRECT);
+// Where a link leads; empty for a button.
+function placeOf({ does } /*: Action */, { place } /*: State */) /*: string */ {
+  return (does === "go" ? REDIRECT : does === "task" ? place : "") ?? "";
+}
+
+function actionsOf(actions /*: Action[] */, state /*: State */) {
+  return actions.filter((action) => !LINKS.includes(action.does) || placeOf(action, state));
 }

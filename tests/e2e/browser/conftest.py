@@ -77,6 +77,7 @@ def serving(clerk_js: dict[str, Path]) -> Iterator[FrontendApi]:
         for path, redirect in (("/welcome", None), ("/welcome/redirect", "/cart?from=mail"))
     }
     pages["/welcome/direct"] = landing_page(publishable_key=PUBLISHABLE_KEY, redirect=None)
+    pages["/account"] = "<title>Account</title><link rel=icon href=data:,><h1>One more step</h1>"
     pages["/cart"] = "<title>Cart</title><link rel=icon href=data:,><h1>Your cart</h1>"
     with FrontendApi(clerk_js, pages) as api:
         yield api

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -244,6 +245,30 @@ def test_the_redirect_follows(arrive: Arrive, api: FrontendApi) -> None:
     visitor.signs_in(api.issue(MIA), "/welcome/redirect")
     assert visitor.page.get_by_role("link", name="Go on").get_attribute("href") == "/cart?from=mail"
     visitor.page.wait_for_url(f"{api.url}/cart?from=mail")
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("choose-organization", "choose the organization"),
+        ("reset-password", "choose a new password"),
+        ("setup-mfa", "second step for signing in"),
+        ("sign-the-terms", "finish what your account asks for"),
+    ],
+)
+def test_a_task_that_is_left_comes_first(arrive: Arrive, api: FrontendApi, task: str, words: str) -> None:
+    """A session with a task left is not called signed in: the page says what is left, and leads there, not onward."""
+    visitor = arrive(api)
+    visitor.open(api.issue(MIA, task=task), "/welcome/redirect").sees("ready")
+    assert words in visitor.press("Continue").sees("task")
+    visitor.page.reload()
+    assert words in visitor.sees("task")
+    assert words in visitor.open(api.issue(MIA), "/welcome/redirect").sees("task")
+    visitor.page.get_by_role("link", name="Go to this step").click()
+    visitor.page.wait_for_url(re.compile(rf"{api.url}/account.*#/tasks/"))
+    assert len(api.redemptions) == 1
+    api.sign_in(visitor.browser_name(), MIA)
+    visitor.open(None, "/welcome/redirect").page.wait_for_url(f"{api.url}/cart?from=mail")
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
 
 
 @pytest.mark.parametrize("fragment", [False, True])
-def test_the_token_leaves_the_address_at_once(arrive: Arrive, site: Site, path: str, fragment: bool) -> None:  # noqa: FBT001
+def test_the_token_leaves_the_address_at_once(arrive: Arrive, site: Site, path: str, fragment: bool) -> None:
     """Before Next's scripts run the token is out of the address, and it never comes back: not by Next, not by back."""
     ticket = site.api.issue(MIA)
     visitor = arrive(site.api, site=site.url)
@@ -174,6 +174,18 @@ def test_the_advised_headers_are_sent(arrive: Arrive, site: Site, path: str) -> 
     sent = answer.headers
     assert sent["content-security-policy"] == "frame-ancestors 'none'"
     assert (sent["referrer-policy"], sent["cache-control"]) == ("no-referrer", "no-store")
+
+
+def test_a_task_that_is_left_comes_first(arrive: Arrive, site: Site, path: str) -> None:
+    """A session with a task left is not called signed in: the page says what is left, and has a link there."""
+    visitor = arrive(site.api, site=site.url)
+    visitor.open(site.api.issue(MIA, task="choose-organization"), path).sees("ready")
+    assert "choose the organization" in visitor.press("Continue").sees("task")
+    place = visitor.page.get_by_role("link", name="Go to this step").get_attribute("href") or ""
+    assert place.startswith(f"{site.api.url}/account")
+    assert "#/tasks/choose-organization" in place
+    visitor.page.reload()
+    assert "choose the organization" in visitor.sees("task")
 
 
 def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:

@@ -293,6 +293,9 @@ def test_no_mail_reaches_the_debug_log(tmp_path: Path, caplog: pytest.LogCapture
         ("mia+nouser@example.com", Fate(nouser=True)),
         ("mia+mismatch@example.com", Fate(mismatch=True)),
         ("mia+locked@example.com", Fate(locked=True)),
+        ("mia+task@example.com", Fate(task="choose-organization")),
+        ("mia+task-setup-mfa+banned@example.com", Fate(task="setup-mfa", banned=True)),
+        ("mia+task-wash-up@example.com", Fate()),
     ],
 )
 def test_a_fate_is_asked_for_by_a_tag(address: str, fate: Fate) -> None:
