@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ def private_folder(folder: Path) -> None:
     """Create `folder` with mode 0700, or accept an existing one.
 
     Raises:
-        SandboxError: it is a symbolic link or a file, belongs to another user, or cannot be created.
+        SandboxError: it is a symbolic link or a file, belongs to another user, others may write to it, or it cannot be
+            created.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +44,15 @@ def _check_folder(folder: Path) -> None:
         )
     if about.st_uid != os.geteuid():
         raise SandboxError(f"{folder} belongs to another user; set CAMPAIGN_SANDBOX to a folder of your own.")
-    if stat.S_IMODE(about.st_mode) & 0o077 and not any(folder.iterdir()):
+    mode = stat.S_IMODE(about.st_mode)
+    if mode & 0o077 and not any(folder.iterdir()):
         folder.chmod(0o700)
+    elif mode & 0o022:
+        # What is in it may be theirs: keys, or links to other files.
+        raise SandboxError(
+            f"Other users may write to {folder} (mode {mode:04o}); look at what is in it and type: "
+            f"chmod 700 {shlex.quote(str(folder))}, or set CAMPAIGN_SANDBOX to another folder."
+        )
 
 
 def private_file(file: Path) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route, Router
 
 from campaign.sandbox.answers import ApiError, answer, not_found
 from campaign.sandbox.frontend_objects import Shown
+from campaign.sandbox.loopback import OWN_ORIGIN, is_own_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,13 +31,8 @@ if TYPE_CHECKING:
 #: The path of the Frontend API; pages pass it to clerk-js as `proxyUrl`.
 PREFIX = "/__clerk"
 
-#: The allowed origins (CORS): pages on this machine, on any port.
-_LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|[\w.-]+\.localhost|\[::1\])(:\d+)?"
-
 #: The Account Portal's sign-in page, below `PREFIX`.
 _SIGN_IN = "/sign-in"
-
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 class Frontend:
@@ -77,7 +73,7 @@ class Frontend:
         ]
         app: ASGIApp = CORSMiddleware(
             _MethodInQuery(Router([*routes, *own])),
-            allow_origin_regex=_LOOPBACK_ORIGIN,
+            allow_origin_regex=OWN_ORIGIN,
             allow_methods=["*"],
             allow_headers=["*"],
             allow_credentials=True,
@@ -123,8 +119,7 @@ class Frontend:
 
     async def _handshake(self, request: Request) -> Response:
         target = request.query_params.get("redirect_url", "")
-        parts = urlsplit(target)
-        if parts.scheme not in {"http", "https"} or not _is_loopback(parts.hostname or ""):
+        if not is_own_page(target):
             raise ApiError(
                 400,
                 "redirect_url_mismatch",
@@ -166,7 +161,3 @@ class _MethodInQuery:
             if method in {"PUT", "PATCH", "DELETE"}:
                 scope = {**scope, "method": method}
         await self._app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in _LOOPBACK_HOSTS or host.endswith(".localhost")

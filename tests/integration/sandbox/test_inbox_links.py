@@ -140,10 +140,22 @@ def test_a_token_that_there_is_not_is_said(inbox: Inbox) -> None:
     assert inbox.status(token_id) == "pending"
 
 
-def test_no_other_host_reads_the_inbox(inbox: Inbox) -> None:
-    """A request to the inbox with a foreign Host header (DNS rebinding) gets nothing."""
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "",
+        "localhost@evil.example",
+        "[::1].evil.example",
+        "127.0.0.1:x@evil.example",
+        "localhost:",
+        "a/.localhost",
+    ],
+)
+def test_no_other_host_reads_the_inbox(inbox: Inbox, host: str) -> None:
+    """A request to the inbox with a foreign or odd Host header (DNS rebinding) gets nothing."""
     inbox.post(written())
-    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": "evil.example"}, trust_env=False)
+    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": host}, trust_env=False)
     assert answer.status_code == 421
     assert "mia@" not in answer.text
 
