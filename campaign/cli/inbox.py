@@ -213,7 +213,7 @@ class _SandboxUnsubscribe:
 
 @lru_cache
 def _landing(publishable_key: str, parameter: str) -> str:
-    """Return the landing page for links with the token in this query parameter."""
+    """Return the landing page for links with the token in this parameter."""
     try:
         return landing_page(
             publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API, parameter=parameter

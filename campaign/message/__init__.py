@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from campaign.errors import DefinitionError
 from campaign.message.mime.headers import split_mailbox
 from campaign.message.mime.mime_template import MimeTemplate
-from campaign.message.renderer import Renderer
+from campaign.message.renderer import LinkData, Renderer
 from campaign.message.unsubscribe import UnsubscribeLink, feedback_id
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class MessageTemplate:
             ValueError: the Message-ID is malformed, or a token is missing.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
-        subject, html, text, links = self._renderer.render(variables, token, unsubscribe_link)
+        subject, html, text, links = self._renderer.render(variables, LinkData(token, email, unsubscribe_link))
         data = self._mime.fill(
             to=email,
             subject=subject,
@@ -139,7 +139,7 @@ class MessageTemplate:
             TemplateError, ValueError: see `compose`.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
-        subject = self._renderer.check(variables, token, unsubscribe_link)
+        subject = self._renderer.check(variables, LinkData(token, email, unsubscribe_link))
         self._mime.headers(to=email, subject=subject, date=date, message_id=message_id, unsubscribe=fields)
 
     def _unsubscribe_parts(self, token: str | None) -> tuple[str | None, bytes]:

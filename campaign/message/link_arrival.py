@@ -49,7 +49,7 @@ def misplaced(body: str, links: Iterable[str], *, html: bool) -> str | None:
             end = at + len(link)
             opened = body.rfind("<", 0, at) if html else -1
             wrong = (
-                _wrong_in_tag(body[opened:at], body[end : end + 5])
+                _wrong_in_tag(body[opened:at], body[end : end + 5], fragment="#" in link)
                 if opened > body.rfind(">", 0, at)
                 else _wrong_in_text(body[end : end + 40])
             )
@@ -59,14 +59,15 @@ def misplaced(body: str, links: Iterable[str], *, html: bool) -> str | None:
     return None
 
 
-def _wrong_in_tag(before: str, after: str) -> str | None:
+def _wrong_in_tag(before: str, after: str, *, fragment: bool) -> str | None:
     attribute, element = _ATTRIBUTE.search(before), _ELEMENT.match(before)
     if attribute is None or element is None:
         return "stands inside another address"
     name, quote = attribute[1].lower(), attribute[2]
     if name != "href" or element[1].lower() in _OPENED:
         return f"stands in {name} of <{element[1].lower()}>, which mail programs open without a click"
-    if after.startswith((quote or ">", "&", "#")) or after[:1].isspace():
+    # A second `#` is a part of the fragment (RFC 3986 §3.5), and with it of a token that stands there.
+    if after.startswith((quote or ">", "&")) or after[:1].isspace() or (after.startswith("#") and not fragment):
         return None
     return f"is followed by {after.partition(quote or '>')[0]!r}, which would become a part of the token"
 

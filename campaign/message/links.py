@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from campaign.errors import TemplateError
+from campaign.message.address_hint import address_hint
 from campaign.message.filters import shown
 from campaign.message.template_errors import explained
 from campaign.message.templates import compile_source, environment, parse, render
@@ -29,6 +30,19 @@ _AMBIGUOUS = re.compile(r"[;\[\]]|(?:^|/)(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECA
 _SAFE_CHARACTERS = "%:/?#[]@!$&'()*+,;="
 #: Distinct URLs of `link_to` whose check is cached.
 _CACHE_SIZE = 1024
+#: The query parameter with the masked address.
+_HINT = "hint"
+
+
+class _Target(NamedTuple):
+    """A checked URL, in the parts between which hint and token are put."""
+
+    #: Scheme, host, path and query.
+    address: str
+    #: What separates the query from a further parameter: `?`, `&` or nothing.
+    joint: str
+    #: With its `#`; or empty.
+    fragment: str
 
 
 class LinkBuilder:
@@ -36,43 +50,56 @@ class LinkBuilder:
 
     Args:
         source: `link.url`, a Jinja template; each variable in it is percent-encoded.
-        parameter: the query parameter that carries the token.
+        parameter: the query parameter that carries the token; with a `#` before it, it stands in the fragment, which
+            browsers send to no server (RFC 9110 §7.1).
         hosts: the hosts that may receive a token; if empty, the host of `source`.
+        hint: whether the query also carries the recipient's masked address.
         where: the name of the source in error texts.
 
     Raises:
         TemplateError: the source is not a template, or has no variables and is not a URL that may carry a token.
     """
 
-    def __init__(self, source: str, parameter: str, hosts: Sequence[str] = (), *, where: str = "link.url") -> None:
+    def __init__(
+        self, source: str, parameter: str, hosts: Sequence[str] = (), *, hint: bool = False, where: str = "link.url"
+    ) -> None:
         self._where = where
-        self._parameter = parameter
+        self._in_fragment = parameter.startswith("#")
+        self._parameter = parameter.removeprefix("#")
+        self._carrier = quote(self._parameter, safe="")
+        self._hint = hint
         env = environment(finalize=_encoded)
         #: The syntax tree of the source.
         self.tree = parse(env, source, where)
         self._template = compile_source(env, source, where)
         own = _ORIGIN.match(source)
         self._hosts = frozenset(host.lower() for host in hosts or ([_named(*own.groups())] if own else []))
-        self._ends = lru_cache(_CACHE_SIZE)(self._checked)
+        self._target = lru_cache(_CACHE_SIZE)(self._checked)
         self._fixed = None if "{" in source else self._located(source)
 
-    def link(self, variables: Mapping[str, object], token: str) -> str:
-        """Return `link.url` for one recipient, with the token.
+    def link(self, variables: Mapping[str, object], token: str, email: str = "") -> str:
+        """Return `link.url` for one recipient, with the token, and the hint if there is an address.
 
         Raises:
             TemplateError: a variable is undefined, or the URL may not carry a token.
         """
-        before, after = self._fixed or self._located(self._rendered(variables))
-        return f"{before}{quote(token, safe='')}{after}"
+        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email)
 
-    def link_to(self, url: str, token: str) -> str:
-        """Return another URL on an allowed host, with the token.
+    def link_to(self, url: str, token: str, email: str = "") -> str:
+        """Return another URL on an allowed host, with the token, and the hint if there is an address.
 
         Raises:
             TemplateError: the URL may not carry a token; the text never contains the token.
         """
-        before, after = self._ends(str(url))
-        return f"{before}{quote(token, safe='')}{after}"
+        return self._filled(self._target(str(url)), token, email)
+
+    def _filled(self, target: _Target, token: str, email: str) -> str:
+        carried = f"{self._carrier}={quote(token, safe='')}"
+        query = [] if self._in_fragment else [carried]
+        if self._hint and email:
+            query.append(f"{_HINT}={quote(address_hint(email), safe='')}")
+        address = target.address + target.joint + "&".join(query) if query else target.address
+        return f"{address}#{carried}" if self._in_fragment else address + target.fragment
 
     def _rendered(self, variables: Mapping[str, object]) -> str:
         try:
@@ -80,14 +107,14 @@ class LinkBuilder:
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise explained(error, variables, self._where) from None
 
-    def _located(self, url: str) -> tuple[str, str]:
+    def _located(self, url: str) -> _Target:
         try:
             return self._checked(url)
         except TemplateError as error:
             raise TemplateError(f"{self._where}: {error}") from None
 
-    def _checked(self, url: str) -> tuple[str, str]:
-        """Return the parts of the URL before and after the token; refuse what URL parsers treat differently."""
+    def _checked(self, url: str) -> _Target:
+        """Return the parts of the URL around the token; refuse what URL parsers treat differently."""
         if not url.isprintable() or _REFUSED.search(url):
             raise TemplateError(
                 f"The link {shown(url)} contains spaces, control characters, backslashes or other characters "
@@ -107,14 +134,22 @@ class LinkBuilder:
                 f"The link {shown(url)} holds `;`, a square bracket or a path segment of dots, which servers read in "
                 "different ways; write it without."
             )
-        if self._parameter in dict(parse_qsl(urlsplit(address).query, keep_blank_values=True)):
-            raise TemplateError(f"The link {shown(url)} already has a parameter {self._parameter}; remove it.")
+        if self._in_fragment and mark:
+            raise TemplateError(
+                f"The link {shown(url)} already has a fragment, and the token goes there; remove it, or write "
+                f'parameter = "{self._parameter}" without the #.'
+            )
+        ours = ([] if self._in_fragment else [self._parameter]) + ([_HINT] if self._hint else [])
+        query = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+        if taken := next((name for name in ours if name in query), None):
+            raise TemplateError(f"The link {shown(url)} already has a parameter {taken}; remove it.")
         path = address[origin.end() :]
         if not path.startswith("/"):
             path = f"/{path}"
         joint = "?" if "?" not in path else "" if path.endswith(("?", "&")) else "&"
-        before = origin[0] + quote(path, safe=_SAFE_CHARACTERS) + joint
-        return f"{before}{quote(self._parameter, safe='')}=", mark + quote(fragment, safe=_SAFE_CHARACTERS)
+        return _Target(
+            origin[0] + quote(path, safe=_SAFE_CHARACTERS), joint, mark + quote(fragment, safe=_SAFE_CHARACTERS)
+        )
 
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
         named = _named(scheme, host, port)

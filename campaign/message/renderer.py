@@ -37,6 +37,17 @@ _OURS = frozenset({"link", "link_to"})
 _UNSUBSCRIBE = "unsubscribe"
 
 
+class LinkData(NamedTuple):
+    """What the links of one message carry."""
+
+    #: The sign-in token; required if the campaign has a sign-in link.
+    token: str | None
+    #: The recipient's address, of which the sign-in link has a hint; empty for none.
+    email: str = ""
+    #: The unsubscribe link; required if the campaign has one.
+    unsubscribe: str | None = None
+
+
 class Rendered(NamedTuple):
     """The rendered texts of one message. They contain the token, so never log or print them."""
 
@@ -77,7 +88,7 @@ class Renderer:
         self._link: LinkBuilder | None = None
         if link is not None:
             where = f"{definition.path}: link.url"
-            self._link = LinkBuilder(link.url, link.parameter, link.hosts, where=where)
+            self._link = LinkBuilder(link.url, link.parameter, link.hosts, hint=link.hint, where=where)
             self._names.add(where, self._link.tree)
         self._globals = dict(self._subject.globals)
         #: A hash of everything that the campaign's mails are made of.
@@ -88,7 +99,7 @@ class Renderer:
                     email.sender,
                     email.reply_to,
                     email.subject,
-                    link and (link.url, link.parameter),
+                    link and (link.url, link.parameter, link.hint),
                     definition.unsubscribe,
                 )
             ).encode("utf-8", "backslashreplace")
@@ -123,36 +134,34 @@ class Renderer:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._names.outside(ours=self._ours | ({_UNSUBSCRIBE} if self._has_unsubscribe else frozenset()))
 
-    def render(self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None = None) -> Rendered:
+    def render(self, variables: Mapping[str, Any], data: LinkData) -> Rendered:
         """Return the rendered texts for one recipient.
 
         Args:
             variables: the recipient's columns by name.
-            token: the sign-in token; required if the campaign has a link.
-            unsubscribe: the unsubscribe link; None if the campaign has none.
+            data: what the links carry.
 
         Raises:
             TemplateError: the templates cannot be rendered with these variables, or a body does not contain a link;
                 the text names the template's file and line and never contains the token.
             ValueError: the token is missing.
         """
-        return self._render(variables, token, unsubscribe, finish=True)
+        return self._render(variables, data, finish=True)
 
-    def check(self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None = None) -> str:
+    def check(self, variables: Mapping[str, Any], data: LinkData) -> str:
         """Render all templates for one recipient and return the subject; skip CSS inlining and the derived text part.
 
         Raises:
             TemplateError, ValueError: see `render`.
         """
-        return self._render(variables, token, unsubscribe, finish=False).subject
+        return self._render(variables, data, finish=False).subject
 
-    def _render(
-        self, variables: Mapping[str, Any], token: str | None, unsubscribe: str | None, *, finish: bool
-    ) -> Rendered:
+    def _render(self, variables: Mapping[str, Any], data: LinkData, *, finish: bool) -> Rendered:
+        token = data.token
         if self._link is not None and not token:
             raise ValueError("This campaign has a link, so every message needs a token.")
         try:
-            context, links = self._context(variables, token or "", unsubscribe)
+            context, links = self._context(variables, data)
             subject = one_line(templates.render(self._subject, context))
             html = templates.render(self._html, context)
             html = with_newlines(inline_css(html) if finish else html)
@@ -160,10 +169,10 @@ class Renderer:
             if text is None and finish:
                 text = text_of(html)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
-            raise self._explained(error, variables, unsubscribe) from None
+            raise self._explained(error, variables, data) from None
         arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
-        if unsubscribe:
-            self._check_unsubscribe(html, text, unsubscribe)
+        if data.unsubscribe:
+            self._check_unsubscribe(html, text, data.unsubscribe)
         return Rendered(subject, html, text or "", arrived)
 
     def _check_unsubscribe(self, html: str, text: str | None, link: str) -> None:
@@ -207,31 +216,30 @@ class Renderer:
                 )
         return arrived
 
-    def _context(
-        self, variables: Mapping[str, Any], token: str, unsubscribe: str | None
-    ) -> tuple[dict[str, Any], list[str]]:
+    def _context(self, variables: Mapping[str, Any], data: LinkData) -> tuple[dict[str, Any], list[str]]:
         """Return the variables of the templates, and a list that collects every link with the token."""
         context = {**self._globals, **variables}
-        if unsubscribe:
-            context[_UNSUBSCRIBE] = unsubscribe
+        token = data.token or ""
+        if data.unsubscribe:
+            context[_UNSUBSCRIBE] = data.unsubscribe
         builder = self._link
         if builder is None:
             return context, []
-        context["link"] = link = builder.link(variables, token)
+        context["link"] = link = builder.link(variables, token, data.email)
         links = [link]
 
         def link_to(url: str) -> str:
-            made = builder.link_to(url, token)
+            made = builder.link_to(url, token, data.email)
             links.append(made)
             return made
 
         context["link_to"] = link_to
         return context, links
 
-    def _explained(self, error: Exception, variables: Mapping[str, Any], unsubscribe: str | None) -> TemplateError:
+    def _explained(self, error: Exception, variables: Mapping[str, Any], data: LinkData) -> TemplateError:
         """Return the error of a failed rendering; render again without the token, to keep it out of the text."""
         try:
-            context, _ = self._context(variables, _NO_TOKEN, unsubscribe)
+            context, _ = self._context(variables, LinkData(_NO_TOKEN, "", data.unsubscribe))
         except TemplateError as again:
             return again
         steps: list[tuple[Template, Callable[[], object]]] = [

@@ -16,6 +16,7 @@ from campaign.sandbox.backend_waitlist import waitlist_routes
 from campaign.sandbox.frontend import Frontend
 from campaign.sandbox.frontend_scripts import script_routes
 from campaign.sandbox.frontend_sessions import session_routes
+from campaign.sandbox.loopback import is_own_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,5 @@ class LoopbackOnly:
 
 
 def _names_loopback(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1").lower()
-    name = host[: host.rindex("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-    return name in {"127.0.0.1", "localhost", "[::1]"} or name.endswith(".localhost")
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    return len(hosts) == 1 and is_own_host(hosts[0])

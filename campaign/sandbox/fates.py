@@ -28,9 +28,14 @@ class Fate:
     banned: bool = False
     #: `+locked`: the user is locked at Clerk.
     locked: bool = False
+    #: `+task-KEY`: after signing in, Clerk still asks for this task; `+task`: for `choose-organization`.
+    task: str = ""
 
 
 _DEFER = re.compile(r"defer(\d{1,6})")
+
+#: Clerk's keys of the tasks (`SessionTask` of its JavaScript reference).
+_TASK = re.compile(r"task(?:-(choose-organization|reset-password|setup-mfa))?")
 
 _FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "unverified", "banned", "locked"})
 
@@ -43,7 +48,8 @@ def fate_of(address: str) -> Fate:
     tags = local.lower().split("+")[1:]
     flags = {tag: True for tag in tags if tag in _FLAGS}
     defer = max((int(found[1]) for tag in tags if (found := _DEFER.fullmatch(tag))), default=0)
-    return Fate(defer=defer, **flags)
+    task = next((found[1] or "choose-organization" for tag in tags if (found := _TASK.fullmatch(tag))), "")
+    return Fate(defer=defer, task=task, **flags)
 
 
 _NONE = Fate()

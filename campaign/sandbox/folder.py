@@ -21,8 +21,8 @@ def private_folder(folder: Path) -> None:
     """Create `folder` with mode 0700, or accept an existing one.
 
     Raises:
-        SandboxError: it is a symbolic link or a file, belongs to another user, can be written by others although it
-            is not empty, or cannot be created.
+        SandboxError: it is a symbolic link or a file, belongs to another user, others may write to it, or it cannot be
+            created.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -44,28 +44,27 @@ def _check_folder(folder: Path) -> None:
         )
     if about.st_uid != os.geteuid():
         raise SandboxError(f"{folder} belongs to another user; set CAMPAIGN_SANDBOX to a folder of your own.")
-    if stat.S_IMODE(about.st_mode) & 0o077 and not any(folder.iterdir()):
+    mode = stat.S_IMODE(about.st_mode)
+    if mode & 0o077 and not any(folder.iterdir()):
         folder.chmod(0o700)
-    elif about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        command = shlex.join(["chmod", "700", str(folder)])
+    elif mode & 0o022:
+        # What is in it may be theirs: keys, or links to other files.
         raise SandboxError(
-            f"Other users can write to the folder {folder}; type: {command}, or set CAMPAIGN_SANDBOX to another folder."
+            f"Other users may write to {folder} (mode {mode:04o}); look at what is in it and type: "
+            f"chmod 700 {shlex.quote(str(folder))}, or set CAMPAIGN_SANDBOX to another folder."
         )
 
 
 def private_file(file: Path) -> None:
-    """Create an empty `file` with mode 0600, or give an existing one that mode.
+    """Create an empty `file` with mode 0600, or accept an existing one.
 
     Raises:
         SandboxError: it is a symbolic link or not a regular file, or cannot be created.
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        about = file.lstat()
-        if not stat.S_ISREG(about.st_mode):
+        if not stat.S_ISREG(file.lstat().st_mode):
             raise SandboxError(f"{file} is not a plain file; remove it, and the sandbox makes a new one.")
-        if stat.S_IMODE(about.st_mode) & 0o077:
-            file.chmod(0o600)
     except OSError as error:
         raise SandboxError(
             f"{file} cannot be opened ({error.strerror}); remove it, or set CAMPAIGN_SANDBOX to another folder."

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route, Router
 
 from campaign.sandbox.answers import ApiError, answer, not_found
 from campaign.sandbox.frontend_objects import Shown
+from campaign.sandbox.loopback import OWN_ORIGIN, is_own_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 #: The path of the Frontend API; pages pass it to clerk-js as `proxyUrl`.
 PREFIX = "/__clerk"
 
-#: The allowed origins (CORS): pages on this machine, on any port.
-_LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|[\w.-]+\.localhost|\[::1\])(:\d+)?"
-
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+#: The Account Portal's sign-in page, below `PREFIX`.
+_SIGN_IN = "/sign-in"
 
 
 class Frontend:
@@ -65,6 +64,7 @@ class Frontend:
             self.route("PATCH", "/v1/environment", self._environment),
             self.route("GET", "/v1/client/handshake", self._handshake),
             self.route("GET", "/v1/tickets/accept", self._portal),
+            self.route("GET", _SIGN_IN, self._portal),
             self.route("GET", "/.well-known/jwks.json", self._jwks),
             *(
                 self.route(method, "/{path:path}", self._nothing)
@@ -73,7 +73,7 @@ class Frontend:
         ]
         app: ASGIApp = CORSMiddleware(
             _MethodInQuery(Router([*routes, *own])),
-            allow_origin_regex=_LOOPBACK_ORIGIN,
+            allow_origin_regex=OWN_ORIGIN,
             allow_methods=["*"],
             allow_headers=["*"],
             allow_credentials=True,
@@ -109,17 +109,17 @@ class Frontend:
     async def _dev_browser(self, _: Request) -> Response:
         return answer({"object": "dev_browser", "id": self.state.sessions.new_browser()})
 
-    async def _environment(self, _: Request) -> Response:
-        # clerk-js has a default for every instance setting.
-        return answer({})
+    async def _environment(self, request: Request) -> Response:
+        # clerk-js has a default for every other instance setting. Below this URL it expects the pages of the tasks.
+        site = f"{request.url.scheme}://{request.url.netloc}"
+        return answer({"display_config": {"object": "display_config", "sign_in_url": f"{site}{PREFIX}{_SIGN_IN}"}})
 
     async def _jwks(self, _: Request) -> Response:
         return answer(self.state.keys.jwks())
 
     async def _handshake(self, request: Request) -> Response:
         target = request.query_params.get("redirect_url", "")
-        parts = urlsplit(target)
-        if parts.scheme not in {"http", "https"} or not _is_loopback(parts.hostname or ""):
+        if not is_own_page(target):
             raise ApiError(
                 400,
                 "redirect_url_mismatch",
@@ -132,7 +132,8 @@ class Frontend:
     async def _portal(self, _: Request) -> Response:
         return Response(
             "Clerk's Account Portal is not part of the sandbox. A campaign's links lead to a page of your own, "
-            "with the token in the query.\n",
+            "with the token; what Clerk asks for after that (session tasks) people do at the portal, or at the pages "
+            "that your site names in taskUrls.\n",
             501,
             {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
             media_type="text/plain",
@@ -160,7 +161,3 @@ class _MethodInQuery:
             if method in {"PUT", "PATCH", "DELETE"}:
                 scope = {**scope, "method": method}
         await self._app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in _LOOPBACK_HOSTS or host.endswith(".localhost")

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from campaign.sandbox.backend_users import user_object
+from campaign.sandbox.fates import fate_of
 from campaign.sandbox.identifiers import id_from, new_id
 
 if TYPE_CHECKING:
@@ -48,18 +49,19 @@ class Shown:
         }
 
     def session(self, session: Session) -> dict[str, Any]:
-        """Return a session with its user and a fresh JWT."""
+        """Return a session with its user and a fresh JWT; one with a task left is pending."""
         user = self._user(session.user_id)
+        task = self._task(session)
         return {
             "object": "session",
             "id": session.id,
-            "status": session.status,
+            "status": "pending" if task else session.status,
             "expire_at": session.expires_at,
             "abandon_at": session.expires_at,
             "last_active_at": session.last_active_at,
             "last_active_organization_id": None,
             "actor": None,
-            "tasks": None,
+            "tasks": [{"key": task}] if task else None,
             "factor_verification_age": [0, -1],
             "user": user,
             "public_user_data": {
@@ -88,7 +90,7 @@ class Shown:
             # Clerk's own allowance for clocks that are behind.
             "nbf": moment - 10,
             "sid": session.id,
-            "sts": "active",
+            "sts": "pending" if self._task(session) else "active",
             "sub": session.user_id,
             "v": 2,
         }
@@ -116,6 +118,11 @@ class Shown:
             "created_session_id": session.id,
             "abandon_at": session.created_at + 86_400_000,
         }
+
+    def _task(self, session: Session) -> str:
+        """Return the key of the task that the fate of the user's address leaves to an active session; else empty."""
+        user = self._state.users.get(session.user_id) if session.status == "active" else None
+        return next((task for address in user.addresses if (task := fate_of(address.address).task)), "") if user else ""
 
     def _user(self, user_id: str) -> dict[str, Any]:
         user = self._state.users.get(user_id)

@@ -28,6 +28,10 @@ _IDLE_TIMEOUT_S = 86_400.0
 #: Plain addresses, as real senders write them; aiosmtpd's own parser, a hundred times slower, gets the others.
 _PLAIN = re.compile(r"\s*<([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)>\s*(.*)", re.ASCII | re.DOTALL)
 
+#: A web page can make a browser send a request to any port of this machine, with commands for a mail server in its
+#: body. Postfix closes at these, too (`smtpd_forbidden_commands`); PRI begins HTTP/2 (RFC 9113 §3.4).
+_HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PRI")
+
 # aiosmtpd logs every line that it reads, and the lines of a mail contain sign-in links.
 logging.getLogger("mail.log").setLevel(logging.WARNING)
 
@@ -61,6 +65,7 @@ class _Sessions(SMTP):
             loop=asyncio.get_running_loop(),
         )
         self._all_of_them = all_of_them
+        self._smtp_methods |= dict.fromkeys(_HTTP_METHODS, self._refuse_http)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -78,6 +83,11 @@ class _Sessions(SMTP):
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
         return self._handler_coroutine
+
+    async def _refuse_http(self, _: str | None) -> None:
+        await self.push("221 2.7.0 This is a mail server, not a web server. Goodbye.")
+        # Ends the task, which closes the connection, before it reads the lines that were received with this one.
+        raise asyncio.CancelledError
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         if found := _PLAIN.fullmatch(arg):

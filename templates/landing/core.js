@@ -15,15 +15,16 @@ const FAILURES /*: Record<string, StateName> */ = {
 // What Clerk still asks for after the link, and this page cannot take.
 const FURTHER_STEPS = ["needs_second_factor", "needs_client_trust", "needs_new_password"];
 
-function ticketIn(address /*: string */) /*: string */ {
-  return new URL(address).searchParams.get(PARAMETER) ?? "";
-}
+// What Clerk still asks of a person who is in (session tasks): such a session is `pending`, and counts as signed out
+// until the task is done. Clerk's guide "Tasks after sign-up/sign-in" lists them.
+const TASKS /*: Record<string, string> */ = {
+  "choose-organization": "choose the organization that you work in",
+  "reset-password": "choose a new password",
+  "setup-mfa": "set up a second step for signing in",
+};
 
-function withoutTicket(address /*: string */) /*: string */ {
-  const url = new URL(address);
-  url.searchParams.delete(PARAMETER);
-  return url.href;
-}
+// After these the ticket is good for nothing.
+const FINAL = ["used", "revoked", "expired", "invalid"];
 
 // The user that a ticket was made for, as far as it can be read. Unverified: it chooses words, never rights.
 function userIn(ticket /*: string */) /*: string */ {
@@ -50,30 +51,46 @@ function stateAfter(error /*: unknown */) /*: State */ {
   return fault.status ? { name: "failed", code } : { name: "offline" };
 }
 
-function makeLanding({ ticket, show, dropTicket } /*: Host */) {
+// The account as its owner knows it.
+function nameOf(user /*: User | null | undefined */) /*: string */ {
+  return user?.primaryEmailAddress?.emailAddress || user?.username || user?.primaryPhoneNumber?.phoneNumber || user?.id || "";
+}
+
+function makeLanding({ link: { ticket, hint }, show, forget } /*: Host */) {
   let clerk /*: Clerk | undefined */;
   // A session that the ticket was spent on and that is not active yet: to try again must not spend it twice.
   let session = "";
 
-  function already(user /*: string */) {
-    const other = userIn(ticket);
-    if (other !== user) {
-      return show({ name: other ? "already_other" : "already_unknown", user, other });
+  // Where the way ends: in, or at the task that is left.
+  function arrive(name /*: StateName */, user /*: string */) {
+    const current = clerk?.session;
+    if (current?.status !== "pending") {
+      return show({ name, user });
     }
-    dropTicket();
-    show({ name: "already_same", user });
+    const task = TASKS[current.currentTask?.key ?? ""] ?? "finish what your account asks for";
+    show({ name: "task", user, task, place: clerk?.buildTasksUrl?.() ?? "" });
+  }
+
+  function already(user /*: User */) {
+    const other = userIn(ticket);
+    if (other !== user.id) {
+      const name = other ? "already_other" : "already_unknown";
+      return show({ name, user: nameOf(user), other: hint || "another account" });
+    }
+    forget();
+    arrive("already_same", nameOf(user));
   }
 
   // Nothing in here may spend the ticket: mail scanners open links, some of them in a real browser.
   function begin(loaded /*: Clerk */) {
     clerk = loaded;
-    const user = clerk.user?.id;
+    const user = clerk.user;
     if (user && ticket) {
       already(user);
     } else if (user) {
-      show({ name: "signed_in", user });
+      arrive("signed_in", nameOf(user));
     } else {
-      show({ name: ticket ? "ready" : "no_token" });
+      show({ name: ticket ? "ready" : "no_token", hint });
     }
   }
 
@@ -81,10 +98,10 @@ function makeLanding({ ticket, show, dropTicket } /*: Host */) {
     const signIn = await clerk?.client?.signIn.create({ strategy: "ticket", ticket });
     const status = String(signIn?.status ?? "");
     if (status === "complete") {
-      dropTicket();
+      forget();
       session = signIn?.createdSessionId ?? "";
     } else if (FURTHER_STEPS.includes(status)) {
-      dropTicket();
+      forget();
       show({ name: "second_factor" });
     } else {
       // clerk-js answers with an empty sign-in where the browser knows that it is offline.
@@ -99,7 +116,7 @@ function makeLanding({ ticket, show, dropTicket } /*: Host */) {
     if (held && !clerk?.user) {
       await clerk?.setActive({ session: held.id });
     }
-    const user = clerk?.user?.id ?? held?.user?.id;
+    const user = clerk?.user ?? held?.user;
     return user ? already(user) : show({ name: "failed", code: "session_exists" });
   }
 
@@ -111,13 +128,17 @@ function makeLanding({ ticket, show, dropTicket } /*: Host */) {
       if (session) {
         await clerk?.setActive({ session });
         session = "";
-        show({ name: "signed_in", user: clerk?.user?.id ?? userIn(ticket) });
+        arrive("signed_in", nameOf(clerk?.user) || hint || userIn(ticket));
       }
     } catch (error) {
       if (Object(error).errors?.[0]?.code === "session_exists") {
         return adoptSession().catch((fault /*: unknown */) => show(stateAfter(fault)));
       }
-      show(stateAfter(error));
+      const state = stateAfter(error);
+      if (FINAL.includes(state.name)) {
+        forget();
+      }
+      show(state);
     }
   }
 
@@ -137,8 +158,8 @@ function makeLanding({ ticket, show, dropTicket } /*: Host */) {
       return window.location.reload();
     }
     if (action === "stay") {
-      dropTicket();
-      return show({ name: "signed_in", user: clerk?.user?.id });
+      forget();
+      return arrive("signed_in", nameOf(clerk?.user));
     }
     show({ name: "working" });
     return action === "change" ? change() : accept();

@@ -13,7 +13,7 @@ function put(state) {
   card.querySelector("path").setAttribute("d", ICONS[words.icon]);
   title.textContent = words.title;
   text.replaceChildren(...pieces(words.text, state).map(asNode));
-  actions.replaceChildren(...actionsOf(words.actions).map((action) => asControl(action)));
+  actions.replaceChildren(...actionsOf(words.actions, state).map((action) => asControl(action, state)));
   clearTimeout(leaving);
   if (REDIRECT && DONE.includes(state.name)) {
     leaving = setTimeout(() => window.location.assign(REDIRECT), LINGER);
@@ -26,18 +26,19 @@ function asNode({ value, exact }) {
   return node;
 }
 
-function asControl({ label, does }) {
-  const control = document.createElement(does === "go" ? "a" : "button");
+function asControl(action, state) {
+  const place = placeOf(action, state);
+  const control = document.createElement(place ? "a" : "button");
   control.className = "landing-action";
-  control.textContent = label;
-  if (does === "go") {
-    control.href = REDIRECT;
+  control.textContent = labelOf(action, state);
+  if (place) {
+    control.href = place;
   } else {
     control.type = "button";
     control.addEventListener("click", () => {
       // The button goes away with its state: the keyboard's place moves to what is said instead.
       title.focus();
-      landing.press(does);
+      landing.press(action.does);
     });
   }
   return control;
@@ -59,10 +60,11 @@ function connect() {
 }
 
 const landing = makeLanding({
-  ticket: ticketIn(window.location.href),
+  link: takeLink((address) => window.history.replaceState(null, "", address)),
   show: put,
-  dropTicket: () => window.history.replaceState(null, "", withoutTicket(window.location.href)),
+  forget: forgetLink,
 });
+window.addEventListener("hashchange", loadNextLink);
 
 put({ name: "loading" });
 setTimeout(() => card.dataset.state === "loading" && put({ name: "unreachable" }), PATIENCE);

@@ -2,21 +2,25 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
   const clerk = useClerk();
   const { isLoaded } = useUser();
   const [state, setState] = useState/*<State>*/({ name: "loading" });
+  const link = useRef/*<Link | null>*/(null);
   const landing = useRef/*<ReturnType<typeof makeLanding> | null>*/(null);
   const title = useRef/*<HTMLHeadingElement | null>*/(null);
   const words /*: Words */ = STATES[state.name];
 
+  // Before Clerk is loaded, and before the site's own scripts that wait for the page.
   useEffect(() => {
-    if (!isLoaded || landing.current) {
+    link.current ??= takeLink(replaceAddress);
+    window.addEventListener("hashchange", loadNextLink);
+    return () => window.removeEventListener("hashchange", loadNextLink);
+  }, [replaceAddress]);
+
+  useEffect(() => {
+    if (!isLoaded || landing.current || !link.current) {
       return;
     }
-    landing.current = makeLanding({
-      ticket: ticketIn(window.location.href),
-      show: setState,
-      dropTicket: () => replaceAddress(withoutTicket(window.location.href)),
-    });
+    landing.current = makeLanding({ link: link.current, show: setState, forget: forgetLink });
     landing.current.begin(clerk);
-  }, [isLoaded, clerk, replaceAddress]);
+  }, [isLoaded, clerk]);
 
   useEffect(() => {
     const giveUp = () => setState((now) => (now.name === "loading" ? { name: "unreachable" } : now));
@@ -63,14 +67,14 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
           </p>
         </div>
         <div className="landing-actions">
-          {actionsOf(words.actions).map(({ label, does }) =>
-            does === "go" ? (
-              <a className="landing-action" href={REDIRECT} key={does}>
-                {label}
+          {actionsOf(words.actions, state).map((action) =>
+            LINKS.includes(action.does) ? (
+              <a className="landing-action" href={placeOf(action, state)} key={action.does}>
+                {labelOf(action, state)}
               </a>
             ) : (
-              <button className="landing-action" type="button" onClick={() => press(does)} key={does}>
-                {label}
+              <button className="landing-action" type="button" onClick={() => press(action.does)} key={action.does}>
+                {labelOf(action, state)}
               </button>
             ),
           )}

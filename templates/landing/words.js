@@ -1,20 +1,32 @@
 // From a state to what stands on the screen, the same for every view.
 
+// The actions that are links.
+const LINKS = ["go", "task"];
 // Where the way ends: the redirect follows, after long enough to read where one is.
 const DONE = ["signed_in", "already_same"];
 const LINGER = 1500;
 // How long Clerk may take to load before the page says so; it goes on by itself if Clerk comes after all.
 const PATIENCE = 15000;
 
-// The text in pieces; the exact ones are names and codes that a person may want to copy.
+// The text in pieces; the exact ones, without a space, are names and codes that a person may want to copy.
 function pieces(text /*: string */, state /*: State */) {
   const values /*: Record<string, string | undefined> */ = { ...state };
   return text
     .split(/\{(\w+)\}/)
-    .map((part, index) => (index % 2 ? { value: values[part] ?? "", exact: part !== "wait" } : { value: part, exact: false }))
+    .map((part, index) => ({ value: index % 2 ? (values[part] ?? "") : part, exact: index % 2 === 1 }))
+    .map(({ value, exact }) => ({ value, exact: exact && !value.includes(" ") }))
     .filter(({ value }) => value);
 }
 
-function actionsOf(actions /*: Action[] */) {
-  return actions.filter(({ does }) => does !== "go" || REDIRECT);
+function labelOf({ label, named } /*: Action */, { hint } /*: State */) /*: string */ {
+  return named && hint ? named + hint : label;
+}
+
+// Where a link leads; empty for a button.
+function placeOf({ does } /*: Action */, { place } /*: State */) /*: string */ {
+  return (does === "go" ? REDIRECT : does === "task" ? place : "") ?? "";
+}
+
+function actionsOf(actions /*: Action[] */, state /*: State */) {
+  return actions.filter((action) => !LINKS.includes(action.does) || placeOf(action, state));
 }

@@ -30,6 +30,8 @@ _MAX_NAME_LENGTH = 253
 _MAX_BOUNCE_MAILBOX = 35
 #: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).
 _MAX_URL_LENGTH = 400
+#: The query parameter with the recipient's masked address.
+_HINT = "hint"
 #: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
 _HOLE = "zz-template-zz"
 
@@ -167,18 +169,43 @@ def link_host(url: str) -> str:
     return named
 
 
-def link_parameter(parameter: str, url: str | None) -> str:
-    """Return the name of the query parameter that carries the token.
+def link_parameter(parameter: str, url: str | None = None, *, hint: bool = False) -> str:
+    """Return the parameter that carries the token, in the query of `url` or, with a `#` before it, in its fragment.
 
     Raises:
-        ValueError: the name needs escaping, or the URL already has a parameter of that name.
+        ValueError: the name needs escaping, or the URL has no place for it.
     """
-    if not _PARAMETER.fullmatch(parameter):
-        raise ValueError('must be letters, digits, ".", "_", "~" or "-", such as "token"')
-    query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
-    if parameter in {name for name, _ in parse_qsl(query, keep_blank_values=True)}:
-        raise ValueError(f'"{parameter}" is already in the query of url; remove it there, or choose another name')
+    name = parameter.removeprefix("#")
+    if not _PARAMETER.fullmatch(name):
+        raise ValueError(
+            'must be letters, digits, ".", "_", "~" or "-", such as "token", or "#token" for the part that browsers '
+            "send to no server"
+        )
+    if name != parameter:
+        if "#" in _TEMPLATE_PART.sub(_HOLE, url or ""):
+            raise ValueError(f'puts the token behind the # of url, where something stands; remove it or write "{name}"')
+        return parameter
+    if name in _query_names(url):
+        raise ValueError(f'"{name}" is already in the query of url; remove it there, or choose another name')
+    if hint and name == _HINT:
+        raise ValueError(f'"{_HINT}" carries the masked address; choose another name, or write hint = false')
     return parameter
+
+
+def link_hint(*, hint: bool, url: str | None) -> bool:
+    """Return whether links carry the recipient's masked address.
+
+    Raises:
+        ValueError: the URL already has the parameter that would carry it.
+    """
+    if hint and _HINT in _query_names(url):
+        raise ValueError(f'"{_HINT}" is already in the query of url; rename it there, or write hint = false')
+    return hint
+
+
+def _query_names(url: str | None) -> set[str]:
+    query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
+    return {name for name, _ in parse_qsl(query, keep_blank_values=True)}
 
 
 def host(text: str) -> str:

@@ -153,7 +153,9 @@ class LinkSection(Section):
 
     #: The page that receives the token; its path and query may contain template variables.
     url: str
-    #: The query parameter that carries the token.
+    #: Whether links also carry the recipient's masked address, which the page shows before the click.
+    hint: bool = Field(default=True, validate_default=True)
+    #: The query parameter that carries the token; with `#` before it, it stands in the fragment.
     parameter: str = "token"
     #: The lifetime of a token, in whole seconds.
     expires_in: Duration
@@ -177,10 +179,15 @@ class LinkSection(Section):
         rules.link_host(url)
         return url
 
+    @field_validator("hint")
+    @classmethod
+    def _has_a_place(cls, hint: bool, info: ValidationInfo) -> bool:
+        return rules.link_hint(hint=hint, url=info.data.get("url"))
+
     @field_validator("parameter")
     @classmethod
     def _is_free(cls, parameter: str, info: ValidationInfo) -> str:
-        return rules.link_parameter(parameter, info.data.get("url"))
+        return rules.link_parameter(parameter, info.data.get("url"), hint=info.data.get("hint", False))
 
     @field_validator("expires_in")
     @classmethod

@@ -33,7 +33,7 @@ def inbox_pages(
 
     Args:
         state: the sandbox's state.
-        landing: makes the landing page's HTML from a publishable key and the token's query parameter.
+        landing: makes the landing page's HTML from a publishable key and the token's parameter.
         log_of: returns what the send log knows about the recipient of a Message-ID, as fields.
         command: the command that an empty inbox tells the user to type.
         unsubscribe: answers the unsubscribe links of the mails; None: such links lead out of the sandbox.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.sandbox.inbox.pages import Pages
     from campaign.sandbox.state import State
 
-    #: From a publishable key and the token's query parameter to the page's HTML.
+    #: From a publishable key and the token's parameter to the page's HTML.
     LandingPage = Callable[[str, str], str]
 
 _HEADERS = {

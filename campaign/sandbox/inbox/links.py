@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from campaign.sandbox.inbox.markup import Anchor, addresses, framed
 from campaign.sandbox.tokens import TokenStatus
@@ -23,6 +23,9 @@ _URL = re.compile(r"(?i:https?)://[^/?#\s]+([/?#]\S*)?")
 
 #: The links that may lead out of the sandbox.
 _OUTSIDE = re.compile(r"(?i)(?:https?://|mailto:|tel:)")
+
+#: Tells the landing page which parameter of the fragment holds the token: a browser does not send the fragment.
+_TOLD = "__parameter"
 
 #: The start of every JWT: `{"` in base64.
 _JWT = "eyJ"
@@ -96,18 +99,18 @@ class Links:
         """Return the tokens in these links, each with its links."""
         carried: dict[str, list[Link]] = {}
         for link in links:
-            found = self.carried(link.url.partition("#")[0].partition("?")[2])
+            found = self.carried(link.url)
             if found is not None:
                 carried.setdefault(found[1], []).append(link)
         tokens = ((self._state.tokens.get(token_id), at) for token_id, at in carried.items())
         return [Ticket(token, tuple(at)) for token, at in tokens if token is not None]
 
-    def carried(self, query: str) -> tuple[str, str] | None:
-        """Return the query parameter with a token of this sandbox, and the token's id."""
+    def carried(self, url: str) -> tuple[str, str] | None:
+        """Return the parameter with a token of this sandbox, as `link.parameter` names it, and the token's id."""
         return next(
             (
                 (name, token_id)
-                for name, value in _jwts(query)
+                for name, value in _jwts(url)
                 if (token_id := self._state.tokens.id_in(value)) is not None
             ),
             None,
@@ -118,9 +121,15 @@ class Links:
 
         None means that the link cannot be opened from a mail.
         """
-        if self.carried(url.partition("#")[0].partition("?")[2]) is not None or self._is_unsubscribe(url):
+        if self._is_unsubscribe(url):
             return here(url, site=site)
-        return outside(url)
+        found = self.carried(url)
+        if found is None:
+            return outside(url)
+        address, mark, fragment = url.partition("#")
+        if found[0].startswith("#"):
+            address += f"{'&' if '?' in address else '?'}{urlencode({_TOLD: found[0]})}"
+        return here(address + mark + fragment, site=site)
 
 
 def outside(url: str) -> str | None:
@@ -138,10 +147,15 @@ def here(url: str, *, site: str) -> str | None:
 
 
 def parameter_of(query: str, links: Links) -> str:
-    """Return the query parameter with the token: a token of this sandbox, else any JWT, else `token`."""
-    found = links.carried(query)
-    return found[0] if found else next((name for name, _ in _jwts(query)), "token")
+    """Return the parameter with the token: a token of this sandbox, else what `follow` told, any JWT, or `token`."""
+    found = links.carried(f"?{query}")
+    if found:
+        return found[0]
+    told = (value for name, value in parse_qsl(query) if name == _TOLD)
+    return next(told, None) or next((name for name, _ in _jwts(f"?{query}")), "token")
 
 
-def _jwts(query: str) -> Iterator[tuple[str, str]]:
-    return ((name, value) for name, value in parse_qsl(query) if value.startswith(_JWT))
+def _jwts(url: str) -> Iterator[tuple[str, str]]:
+    address, _, fragment = url.partition("#")
+    fields = [*parse_qsl(address.partition("?")[2]), *((f"#{name}", value) for name, value in parse_qsl(fragment))]
+    return ((name, value) for name, value in fields if value.startswith(_JWT))

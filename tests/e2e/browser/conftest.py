@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from campaign.landing import landing_page
 from support.browser import npm
+from support.browser.frontend_api import PUBLISHABLE_KEY, FrontendApi
 from support.browser.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-    from support.browser.frontend_api import FrontendApi
     from support.browser.visitor import Arrive
 
 
@@ -66,3 +67,24 @@ def arrive(chromium: Browser) -> Iterator[Arrive]:
         assert visitor.foreign == []
     for server in servers:
         assert server.referrers == []
+
+
+@pytest.fixture(scope="module")
+def serving(clerk_js: dict[str, Path]) -> Iterator[FrontendApi]:
+    """A fake Frontend API and the plain landing page, with and without a redirect."""
+    pages = {
+        path: landing_page(publishable_key=PUBLISHABLE_KEY, redirect=redirect, frontend_api="/__clerk")
+        for path, redirect in (("/welcome", None), ("/welcome/redirect", "/cart?from=mail"))
+    }
+    pages["/welcome/direct"] = landing_page(publishable_key=PUBLISHABLE_KEY, redirect=None)
+    pages["/account"] = "<title>Account</title><link rel=icon href=data:,><h1>One more step</h1>"
+    pages["/cart"] = "<title>Cart</title><link rel=icon href=data:,><h1>Your cart</h1>"
+    with FrontendApi(clerk_js, pages) as api:
+        yield api
+
+
+@pytest.fixture
+def api(serving: FrontendApi) -> FrontendApi:
+    """The same, for one test."""
+    serving.forget()
+    return serving

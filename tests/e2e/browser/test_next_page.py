@@ -72,6 +72,14 @@ def site(request: pytest.FixtureRequest, clerk_js: dict[str, Path]) -> Iterator[
             yield Site(url, api)
 
 
+def headers_of(page: str) -> str:
+    """Return the function `headers` that the page's first lines advise, for both pages of the test."""
+    _, function, rest = page.partition("//   async headers() {")
+    assert function
+    body, _, _ = rest.partition("//   },")
+    return "async headers() {" + body.replace("\n//", "\n").replace("/welcome", "/(app-router|pages-router)") + "},"
+
+
 def lay_out(folder: Path) -> None:
     """Copy the pages and their configuration into a project, replacing those of an earlier run."""
     for old in ("app", "pages", ".next", "next-env.d.ts"):
@@ -81,7 +89,9 @@ def lay_out(folder: Path) -> None:
         "pages/pages-router.jsx": next_page(router="pages", redirect=None),
         "app/layout.tsx": (SOURCES / "layout.tsx").read_text(),
         "pages/_app.jsx": (SOURCES / "_app.jsx").read_text(),
-        "next.config.mjs": (SOURCES / "next.config.mjs").read_text(),
+        "next.config.mjs": (SOURCES / "next.config.mjs")
+        .read_text()
+        .replace("/* headers */", headers_of(next_page(router="app", redirect=None))),
         "tsconfig.json": (SOURCES / "tsconfig.json").read_text(),
     }
     for name, text in pages.items():
@@ -112,15 +122,15 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
-    """One click signs in, removes the token from the URL and survives a reload; elsewhere the link counts as used."""
-    ticket = site.api.issue(MIA)
+    """One click signs in and survives a reload; elsewhere the link counts as used."""
+    ticket = site.api.issue(MIA, email="mia@example.com")
     visitor = arrive(site.api, site=site.url)
-    visitor.open(ticket, path).sees("ready")
+    visitor.open(ticket, path, hint="m…@example.com").sees("ready")
     assert site.api.tickets[ticket].status == "pending"
-    assert visitor.press("Continue").sees("signed_in").endswith(f"Signed in as {MIA}")
+    assert visitor.press("Continue as m…@example.com").sees("signed_in").endswith("Signed in as mia@example.com")
     assert visitor.address == f"{path}?cart=C-1"
     visitor.page.reload()
-    assert MIA in visitor.sees("signed_in")
+    assert "mia@example.com" in visitor.sees("signed_in")
     visitor.page.wait_for_load_state("networkidle")
     assert visitor.address == f"{path}?cart=C-1"
     other = arrive(site.api, site=site.url)
@@ -128,16 +138,54 @@ def test_the_whole_way(arrive: Arrive, site: Site, path: str) -> None:
     assert "already used" in other.press("Continue").sees("used")
 
 
-def test_the_token_stays_out_of_the_history(arrive: Arrive, site: Site, path: str) -> None:
-    """After signing in, neither the browser's history nor Next's state in it contains the token."""
+@pytest.mark.parametrize("fragment", [False, True])
+def test_the_token_leaves_the_address_at_once(arrive: Arrive, site: Site, path: str, fragment: bool) -> None:
+    """Before Next's scripts run the token is out of the address, and it never comes back: not by Next, not by back."""
     ticket = site.api.issue(MIA)
     visitor = arrive(site.api, site=site.url)
-    visitor.open(ticket, path).sees("ready")
+    visitor.page.route("**/_next/static/**/*.js", lambda route: route.abort())
+    visitor.open(ticket, path, fragment=fragment)
+    assert visitor.address == f"{path}?cart=C-1"
+    visitor.page.unroute_all()
+    visitor.page.reload()
+    visitor.sees("ready")
+    assert ticket not in visitor.page.evaluate("JSON.stringify([location.href, history.state])")
     visitor.press("Continue").sees("signed_in")
     visitor.page.wait_for_load_state("networkidle")
-    assert ticket not in visitor.page.evaluate("JSON.stringify(history.state)")
+    assert ticket not in visitor.page.evaluate("JSON.stringify([location.href, history.state, {...sessionStorage}])")
     visitor.page.go_back()
     assert ticket not in visitor.page.url
+
+
+def test_without_the_early_script_the_page_takes_the_token(arrive: Arrive, site: Site, path: str) -> None:
+    """Where the storage is refused the page takes the token out of the address itself, and keeps it until the click."""
+    ticket = site.api.issue(MIA)
+    visitor = arrive(site.api, site=site.url)
+    visitor.page.add_init_script('Object.defineProperty(window, "sessionStorage", {get() { throw new Error(); }})')
+    visitor.open(ticket, path).sees("ready")
+    assert ticket not in visitor.page.evaluate("JSON.stringify([location.href, history.state])")
+    visitor.press("Continue").sees("signed_in")
+
+
+def test_the_advised_headers_are_sent(arrive: Arrive, site: Site, path: str) -> None:
+    """The function `headers` of the page's first lines works, and keeps the page out of foreign frames."""
+    answer = arrive(site.api, site=site.url).page.goto(f"{site.url}{path}")
+    assert answer is not None
+    sent = answer.headers
+    assert sent["content-security-policy"] == "frame-ancestors 'none'"
+    assert (sent["referrer-policy"], sent["cache-control"]) == ("no-referrer", "no-store")
+
+
+def test_a_task_that_is_left_comes_first(arrive: Arrive, site: Site, path: str) -> None:
+    """A session with a task left is not called signed in: the page says what is left, and has a link there."""
+    visitor = arrive(site.api, site=site.url)
+    visitor.open(site.api.issue(MIA, task="choose-organization"), path).sees("ready")
+    assert "choose the organization" in visitor.press("Continue").sees("task")
+    place = visitor.page.get_by_role("link", name="Go to this step").get_attribute("href") or ""
+    assert place.startswith(f"{site.api.url}/account")
+    assert "#/tasks/choose-organization" in place
+    visitor.page.reload()
+    assert "choose the organization" in visitor.sees("task")
 
 
 def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:

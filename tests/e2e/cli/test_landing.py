@@ -97,7 +97,7 @@ def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...
         (("--publishable-key", "sk_live_0123456789"), "This is Clerk's secret key"),
         (("--framework", "next", "--publishable-key", "pk_test_cut"), "may be cut off"),
         (("--publishable-key", KEY, "--redirect", "javascript:alert(1)"), "--redirect 'javascript:alert(1)'"),
-        (("--publishable-key", KEY, "--parameter", "a b"), "not a name for the query parameter"),
+        (("--publishable-key", KEY, "--parameter", "a b"), "link.parameter must be letters"),
         (("--publishable-key", KEY, "--router", "app"), "add --framework next"),
     ],
 )

@@ -168,6 +168,7 @@ REDEEM = """async ticket => {
         return [signIn.status, Clerk.user.id, (await Clerk.session.getToken()).split(".").length];
     } catch (error) { return [error.clerkError, error.status, error.errors?.[0].code]; }
 }"""
+TASK = "[Clerk.session.status, Clerk.session.currentTask.key, Clerk.buildTasksUrl()]"
 LOAD = "Clerk.load({telemetry: false}).then(() => Clerk.user?.id ?? null)"
 
 
@@ -188,7 +189,7 @@ def page(major: str, key: str, api: str) -> HTMLResponse:
         pytest.param("localhost", "6", marks=pytest.mark.long),
     ],
 )
-def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:
+def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:  # noqa: PLR0915 - one journey
     """The real clerk-js signs in, keeps the session, signs out, and reads every refusal, also from another origin."""
     api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -198,6 +199,7 @@ def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:
     if not (clerkjs.SHIPPED / release).is_dir() and shutil.which("npm") is None:
         pytest.skip("npm is not installed: it fetches clerk-js")
     users = {"user_mia": "mia@example.com", "user_ann": "ann+locked@example.com", "user_bo": "bo+banned@example.com"}
+    users["user_tara"] = "tara+task@example.com"
 
     def pages(state: State) -> Sequence[BaseRoute]:
         async def try_it(request: Request) -> HTMLResponse:
@@ -252,6 +254,11 @@ def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:
             await tab.evaluate("Clerk.signOut(() => {})")
             await tab.goto(url)
             assert await tab.evaluate(LOAD) is None
+            assert await tab.evaluate(REDEEM, mint("user_tara")[1]) == ["complete", "user_tara", 3]
+            status, task, place = await tab.evaluate(TASK)
+            assert (status, task) == ("pending", "choose-organization")
+            assert place.startswith(f"{sandbox.clerk_url}/__clerk/sign-in")
+            assert "#/tasks/choose-organization" in place
             await browser.close()
 
     asyncio.run(scenario())

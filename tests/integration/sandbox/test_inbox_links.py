@@ -54,6 +54,21 @@ def test_the_landing_page_is_at_any_path(inbox: Inbox, path: str) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+@pytest.mark.parametrize("query", ["", "?from=a%20b"])
+def test_a_token_in_the_fragment_is_known(inbox: Inbox, query: str) -> None:
+    """A link with its token behind the `#` opens the landing page, which is told where to look, and shows its state."""
+    token_id, token = inbox.issue()
+    url = f"https://acme.example/{query}#invite={token}"
+    place = inbox.post(written(f'<a href="{url}">In</a>'))
+    assert "Sign-in link pending" in shown(inbox.get(f"{place}/tokens"))
+    (here,) = re.findall(r'href="([^"]+)"', unescape(inbox.get(f"{place}/html").text))
+    address, _, fragment = here.partition("#")
+    assert fragment == f"invite={token}"
+    assert address.startswith(f"{inbox.sandbox.clerk_url}/{query or '?'}")
+    assert inbox.http.get(address).text.endswith(" #invite")
+    assert inbox.status(token_id) == "pending"
+
+
 def test_a_forged_token_reaches_the_landing_page(inbox: Inbox) -> None:
     """A token that the sandbox did not issue also leads to the landing page, which can then say that it is invalid."""
     assert inbox.http.get("/welcome", params={"t": "eyJhbGciOi.x.y"}).text.endswith(" t")
@@ -125,10 +140,22 @@ def test_a_token_that_there_is_not_is_said(inbox: Inbox) -> None:
     assert inbox.status(token_id) == "pending"
 
 
-def test_no_other_host_reads_the_inbox(inbox: Inbox) -> None:
-    """A request to the inbox with a foreign Host header (DNS rebinding) gets nothing."""
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "",
+        "localhost@evil.example",
+        "[::1].evil.example",
+        "127.0.0.1:x@evil.example",
+        "localhost:",
+        "a/.localhost",
+    ],
+)
+def test_no_other_host_reads_the_inbox(inbox: Inbox, host: str) -> None:
+    """A request to the inbox with a foreign or odd Host header (DNS rebinding) gets nothing."""
     inbox.post(written())
-    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": "evil.example"}, trust_env=False)
+    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": host}, trust_env=False)
     assert answer.status_code == 421
     assert "mia@" not in answer.text
 

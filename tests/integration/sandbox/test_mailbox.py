@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from campaign.sandbox import Sandbox
-from campaign.sandbox.fates import Fate, fate_of
 from campaign.sandbox.state import State
 
 if TYPE_CHECKING:
@@ -211,6 +210,24 @@ def test_a_hang_is_taken_and_never_answered(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "CONNECT", "get"])
+def test_a_web_request_ends_the_conversation(tmp_path: Path, method: str) -> None:
+    """At a method of HTTP the connection is closed, and commands in the request's body do nothing."""
+
+    async def scenario() -> None:
+        async with Sandbox(tmp_path / "state") as sandbox:
+            client = Client(*await asyncio.open_connection("127.0.0.1", urlsplit(sandbox.smtp_url).port))
+            await client.reply()
+            mail = "HELO x\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<mia@example.com>\r\nDATA\r\nx\r\n.\r\n"
+            request = f"{method} / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(mail)}\r\n\r\n{mail}"
+            assert (await client.say(request)).startswith("221 2.7.0 ")
+            assert await client.reply() == ""
+            assert sandbox.state.mailbox.last_number() == 0
+            client.writer.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_line_that_is_too_long_is_refused(tmp_path: Path) -> None:
     """A line of more than 998 characters is refused after the final dot (RFC 5321 §4.5.3.1.6)."""
 
@@ -276,25 +293,3 @@ def test_no_mail_reaches_the_debug_log(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.DEBUG):
         asyncio.run(scenario())
     assert "SECRET" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("address", "fate"),
-    [
-        ("mia@example.com", Fate()),
-        ("mia+news@example.com", Fate()),
-        ("bounce@example.com", Fate()),
-        ("mia@bounce+bounce.example", Fate()),
-        ("MIA+BOUNCE@example.com", Fate(bounce=True)),
-        ("mia+defer12@example.com", Fate(defer=12)),
-        ("mia+defer@example.com", Fate()),
-        ("mia+banned+drop+defer1@example.com", Fate(banned=True, drop=True, defer=1)),
-        ("mia+hang@example.com", Fate(hang=True)),
-        ("mia+nouser@example.com", Fate(nouser=True)),
-        ("mia+mismatch@example.com", Fate(mismatch=True)),
-        ("mia+locked@example.com", Fate(locked=True)),
-    ],
-)
-def test_a_fate_is_asked_for_by_a_tag(address: str, fate: Fate) -> None:
-    """Only tags of the local part count, in any case, one or several."""
-    assert fate_of(address) == fate

@@ -151,6 +151,27 @@ def test_everything_in_its_folder_is_private(tmp_path: Path) -> None:
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """An existing folder that others may write is made private while it is empty, and refused when it is not."""
+    folder = tmp_path / "it's"
+
+    async def serve() -> None:
+        async with Sandbox(folder):
+            pass
+
+    folder.mkdir()
+    folder.chmod(0o777)
+    asyncio.run(serve())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for mode in (0o777, 0o1777, 0o720):
+        folder.chmod(mode)
+        with pytest.raises(SandboxError, match=r"type: chmod 700 '.*it.*s', or set CAMPAIGN_SANDBOX"):
+            asyncio.run(serve())
+        assert stat.S_IMODE(folder.stat().st_mode) == mode
+    folder.chmod(0o755)
+    asyncio.run(serve())
+
+
 @pytest.mark.parametrize("link", ["state", "state/sandbox.db", "state/sandbox.db-wal", "state/mail"])
 def test_no_symbolic_link_is_followed(tmp_path: Path, link: str) -> None:
     """A symbolic link in place of the folder or of a file in it is refused with an error message."""

@@ -33,6 +33,10 @@ class Ticket:
     """A sign-in token on the server."""
 
     user: str
+    #: The user's address; empty for a user without one.
+    email: str = ""
+    #: The key of a task that is left after signing in (Clerk's session tasks); empty for none.
+    task: str = ""
     #: `pending` or `accepted`; any other text is the error code of the refusal when the ticket is redeemed.
     status: str = "pending"
     http_status: int = 400
@@ -119,7 +123,7 @@ class FrontendApi:
         return JSONResponse({"id": f"dvb_{self._count}"})
 
     async def _environment(self, _: Request) -> Response:
-        return JSONResponse({})
+        return JSONResponse({"display_config": {"sign_in_url": f"{self.url}/account"}})
 
     async def _client(self, request: Request) -> Response:
         client = self._client_of(request)
@@ -140,14 +144,15 @@ class FrontendApi:
         known.status = "accepted"
         if known.further:
             return JSONResponse({"response": {"id": "sia_1", "status": known.further}, "client": None})
-        session = self.sign_in(_browser(request), known.user)
+        session = self.sign_in(_browser(request), known.user, email=known.email, task=known.task)
         done = {"id": "sia_1", "status": "complete", "created_session_id": session["id"]}
         return JSONResponse({"response": done, "client": self._client_of(request)})
 
-    def sign_in(self, browser: str, user: str) -> dict[str, Any]:
+    def sign_in(self, browser: str, user: str, *, email: str = "", task: str = "") -> dict[str, Any]:
         """Start a session of a user in the browser with this `__clerk_db_jwt`, and return it."""
         self._count += 1
-        session = {"object": "session", "id": f"sess_{self._count}", "status": "active", "user": {"id": user}}
+        session: dict[str, Any] = {"object": "session", "id": f"sess_{self._count}", "user": _user(user, email)}
+        session |= {"status": "pending", "tasks": [{"key": task}]} if task else {"status": "active"}
         session["last_active_token"] = _session_token(session)
         self._sessions[browser] = [session]
         return session
@@ -192,10 +197,15 @@ def _refusal(status: int, code: str, headers: dict[str, str] | None = None) -> R
     return JSONResponse({"errors": [words], "clerk_trace_id": "0"}, status, headers)
 
 
+def _user(user: str, email: str) -> dict[str, Any]:
+    address = {"object": "email_address", "id": "idn_1", "email_address": email, "linked_to": []}
+    return {"id": user, "primary_email_address_id": "idn_1", "email_addresses": [address] if email else []}
+
+
 def _session_token(session: dict[str, Any]) -> dict[str, str]:
     now = int(time.time())
     claims = {"iat": now, "nbf": now - 10, "exp": now + 60, "iss": "https://landing-test.clerk.accounts.dev"}
-    claims |= {"sid": session["id"], "sub": session["user"]["id"], "sts": "active", "v": 2, "fva": [0, -1]}
+    claims |= {"sid": session["id"], "sub": session["user"]["id"], "sts": session["status"], "v": 2, "fva": [0, -1]}
     return {"object": "token", "jwt": _jwt(claims)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +71,14 @@ class Visitor:
         if not url.startswith(self._known):
             self.foreign.append(url)
 
-    def open(self, ticket: str | None, path: str = "/welcome") -> Visitor:
-        """Open the link of an email."""
-        query = "?cart=C-1" if ticket is None else f"?cart=C-1&token={ticket}"
-        self.page.goto(self.site + path + query)
+    def open(self, ticket: str | None, path: str = "/welcome", *, hint: str = "", fragment: bool = False) -> Visitor:
+        """Open the link of an email, with its token in the query or in the fragment."""
+        link = f"{path}?cart=C-1"
+        if hint:
+            link += f"&hint={quote(hint, safe='')}"
+        if ticket is not None:
+            link += f"{'#' if fragment else '&'}token={ticket}"
+        self.page.goto(self.site + link)
         return self
 
     def sees(self, state: str) -> str:

@@ -110,5 +110,23 @@ def test_the_parameter_is_free_in_the_url() -> None:
     """The token's query parameter needs no escaping and must not already be in the URL."""
     url = "https://acme.example/?x={{ a }}&ticket=1&token{{ b }}=2"
     assert link(url=url, parameter="token").parameter == "token"
-    for wrong in ("ticket", "a b", "a=b", "", "é"):
+    for wrong in ("ticket", "a b", "a=b", "", "é", "#", "##token", "hint"):
         assert refusal(url=url, parameter=wrong).startswith("parameter: ")
+
+
+def test_the_token_may_stand_in_the_fragment() -> None:
+    """`#token` puts the token behind the `#`, if nothing stands there in the URL."""
+    url = "https://acme.example/?token=1"
+    assert link(url=url, parameter="#token").parameter == "#token"
+    assert 'write "token"' in refusal(url="https://acme.example/#top", parameter="#token")
+
+
+def test_the_hint_is_on_unless_switched_off() -> None:
+    """Links carry the masked address by default; a URL that has a parameter `hint` asks to decide."""
+    assert link().hint is True
+    assert link(hint=False, parameter="hint").hint is False
+    url = "https://acme.example/?hint=1"
+    sentence = refusal(url=url)
+    assert sentence.startswith("hint: ")
+    assert sentence.endswith('"hint" is already in the query of url; rename it there, or write hint = false')
+    assert link(url=url, hint=False).url == url

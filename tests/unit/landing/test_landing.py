@@ -106,11 +106,31 @@ def test_the_frontend_api_may_be_elsewhere(place: str, script: str, source: str)
 def test_the_policy_knows_the_pages_own_script_and_style() -> None:
     """The policy contains the hashes of the page's own script and style, so nothing else runs."""
     page = landing_page(publishable_key=KEY, redirect="/cart")
-    for element in ('<script type="module">', "<style>"):
+    for element in ('<script type="module">', "<script>", "<style>"):
         text = page.partition(element)[2].partition("</")[0]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in page
     assert "unsafe" not in page
+
+
+def test_the_link_leaves_the_address_first() -> None:
+    """The script that takes the link out of the address stands before every other one, and before Clerk's."""
+    page = landing_page(publishable_key=KEY, redirect=None)
+    first, *_ = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    assert "history.replaceState" in first
+    assert page.index("Content-Security-Policy") < page.index(first)
+    for router in ("app", "pages"):
+        assert "dangerouslySetInnerHTML={{ __html: EARLY }}" in next_page(router=router, redirect=None)
+
+
+def test_the_advice_names_every_header() -> None:
+    """The page says to send no-store, no-referrer and `frame-ancestors 'none'`, for Next.js as a function to paste."""
+    pages = [landing_page(publishable_key=KEY, redirect=None)]
+    pages += [next_page(router=router, redirect=None) for router in ("app", "pages")]
+    for page in pages:
+        advice = page.partition("-->")[0] if page is pages[0] else page.partition("import")[0]
+        for header in ("Cache-Control", "no-store", "Referrer-Policy", "no-referrer", "frame-ancestors 'none'"):
+            assert header in advice
 
 
 def test_the_page_keeps_the_link_to_itself() -> None:
@@ -173,9 +193,11 @@ def test_any_other_frontend_api_is_refused(place: str) -> None:
 
 
 def test_the_parameter_is_the_campaigns() -> None:
-    """The query parameter for the token can be renamed, and an invalid name is refused."""
-    assert settings_of(landing_page(publishable_key=KEY, redirect=None, parameter="ticket"))["parameter"] == "ticket"
-    assert 'const PARAMETER = "ticket";' in next_page(router="app", redirect=None, parameter="ticket")
+    """Any `link.parameter` of a campaign file can be given, in the fragment too, and an invalid name is refused."""
+    for parameter in ("ticket", "#ticket", "1.t~-_"):
+        declared = f'const PARAMETER = "{parameter.removeprefix("#")}";'
+        assert declared in landing_page(publishable_key=KEY, redirect=None, parameter=parameter)
+        assert declared in next_page(router="app", redirect=None, parameter=parameter)
     with pytest.raises(SettingsError, match=r"link\.parameter"):
         landing_page(publishable_key=KEY, redirect=None, parameter='"; alert(1); "')
 
@@ -194,5 +216,5 @@ def test_the_next_page_is_one_file(router: Literal["app", "pages"]) -> None:
 def test_types_stand_only_in_typescript(router: Literal["app", "pages"]) -> None:
     """One source produces page.tsx with types and accept-token.jsx without."""
     page = next_page(router=router, redirect=None)
-    assert ("function ticketIn(address: string): string {" in page) == (router == "app")
-    assert ("function ticketIn(address) {" in page) == (router == "pages")
+    assert ("function linkIn(address: string): Link {" in page) == (router == "app")
+    assert page.count("function linkIn(address) {") == (1 if router == "app" else 2)

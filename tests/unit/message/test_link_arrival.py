@@ -64,6 +64,15 @@ def test_where_a_program_would_open_the_link(html: str, place: str) -> None:
     assert wrong == f"stands in {place}, which mail programs open without a click"
 
 
+def test_a_token_in_the_fragment_ends_with_it() -> None:
+    """Behind a token in the fragment another `#` would become a part of it; a parameter would not."""
+    link = "https://acme.example/welcome#token=eyJ.abc"
+    for end in ("", "&amp;utm_source=mail"):
+        assert misplaced(f'<a href="{link}{end}">in</a>', [link], html=True) is None
+    wrong = misplaced(f'<a href="{link}#top">in</a>', [link], html=True)
+    assert wrong == "is followed by '#top', which would become a part of the token"
+
+
 def test_a_link_inside_another_address() -> None:
     """A link within another URL sends the token to its host."""
     assert misplaced(f'<a href="https://x.example/?u={LINK}">', [LINK], html=True) == "stands inside another address"

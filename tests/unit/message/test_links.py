@@ -39,6 +39,42 @@ def test_the_token_is_added_to_the_query(source: str, link: str) -> None:
     assert builder(source).link({}, "T") == link
 
 
+@pytest.mark.parametrize(
+    ("source", "link"),
+    [
+        ("https://acme.example/welcome", "https://acme.example/welcome#token=T"),
+        ("https://acme.example", "https://acme.example/#token=T"),
+        ("https://acme.example/w?a=1", "https://acme.example/w?a=1#token=T"),
+        ("https://acme.example/w?token=old", "https://acme.example/w?token=old#token=T"),
+    ],
+)
+def test_the_token_may_stand_in_the_fragment(source: str, link: str) -> None:
+    """With `#token` the token is behind the `#`, which no server sees, in `link` and in `link_to`."""
+    links = LinkBuilder(source, "#token")
+    assert links.link({}, "T") == link
+    assert links.link_to(source, "T") == link
+    with pytest.raises(TemplateError, match="already has a fragment"):
+        links.link_to(f"{source}#top", "T")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "link"),
+    [
+        ("token", "https://acme.example/w?a=1&token=T&hint=a%E2%80%A6%40example.com"),
+        ("#token", "https://acme.example/w?a=1&hint=a%E2%80%A6%40example.com#token=T"),
+    ],
+)
+def test_the_hint_names_the_account(parameter: str, link: str) -> None:
+    """A link carries the masked address in its query, so that the page can say whose account it opens."""
+    links = LinkBuilder("https://acme.example/w?a=1", parameter, hint=True)
+    assert links.link({}, "T", "ada@example.com") == link
+    assert links.link_to("https://acme.example/w?a=1", "T", "ada@example.com") == link
+    assert "hint" not in links.link({}, "T")
+    assert "hint" not in LinkBuilder("https://acme.example/w", parameter).link({}, "T", "ada@example.com")
+    with pytest.raises(TemplateError, match="already has a parameter hint"):
+        links.link_to("https://acme.example/?hint=1", "T", "ada@example.com")
+
+
 def test_a_long_token_arrives_byte_for_byte() -> None:
     """A token of 900 characters appears unchanged in the link."""
     assert builder().link({}, TOKEN) == f"https://acme.example/welcome?token={TOKEN}"

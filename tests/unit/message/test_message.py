@@ -79,7 +79,12 @@ def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as
         "html": folder / "email.html",
         "text": folder / "email.txt",
     }
-    link: dict[str, Any] = {"url": "https://acme.example/welcome", "parameter": "token", "hosts": ("acme.example",)}
+    link: dict[str, Any] = {
+        "url": "https://acme.example/welcome",
+        "parameter": "token",
+        "hosts": ("acme.example",),
+        "hint": False,
+    }
     link |= {"expires_in": timedelta(hours=1)} | changes.get("link", {})
     made = SimpleNamespace(
         path=folder / "campaign.toml",
@@ -257,6 +262,7 @@ def test_the_fingerprint_changes_with_the_campaign(folder: Path) -> None:
         {"email": {"sender": "hello@acme.example"}},
         {"email": {"reply_to": None}},
         {"link": {"url": "https://acme.example/in"}},
+        {"link": {"hint": True}},
         {"link": {"parameter": "ticket"}},
     ):
         assert MessageTemplate.load(definition(folder, **changes)).fingerprint != first

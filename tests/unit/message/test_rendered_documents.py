@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import DictLoader, Environment
 
-from campaign.message.renderer import Renderer
+from campaign.message.renderer import LinkData, Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +166,7 @@ def test_the_mail_is_the_rendered_template(
     values = {"x": x, "y": y}
     env = Environment(loader=DictLoader({**FILES, "email.html": source}), autoescape=True)
     plain = env.get_template("email.html").render(values)
-    made = renderer(folder, source).render(values, None)
+    made = renderer(folder, source).render(values, LinkData(None))
     if "<style>" in plain:
         inliner = css_inline.CSSInliner(
             keep_style_tags=True,
@@ -280,7 +280,7 @@ CORPUS: dict[str, tuple[str, str, list[str], str]] = {
 def test_forms_that_templates_have(tmp_path: Path, name: str) -> None:
     """Each common form of template arrives as its author meant it, in HTML and in text."""
     source, first_name, pieces, text = CORPUS[name]
-    made = renderer(tmp_path, source).render({"first_name": first_name}, None)
+    made = renderer(tmp_path, source).render({"first_name": first_name}, LinkData(None))
     for piece in pieces:
         assert piece in made.html
     assert made.text == text
@@ -294,6 +294,6 @@ def test_forms_that_templates_have(tmp_path: Path, name: str) -> None:
 def test_hostile_values_stay_text(tmp_path: Path, value: str, style: str) -> None:
     """A value that looks like markup stays text in the HTML and the text part, with and without inlined CSS."""
     variables: dict[str, Any] = {"first_name": value}
-    made = renderer(tmp_path, f"{style}<p>{{{{ first_name }}}}</p><p>after</p>").render(variables, None)
+    made = renderer(tmp_path, f"{style}<p>{{{{ first_name }}}}</p><p>after</p>").render(variables, LinkData(None))
     assert words_seen(made.html) == [*value.split(), "after"]
     assert made.text == f"{value}\n\nafter\n"

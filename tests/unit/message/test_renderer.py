@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from campaign.errors import TemplateError
-from campaign.message.renderer import Renderer
+from campaign.message.renderer import LinkData, Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,9 @@ def wording(
     (folder / "email.html").write_text(html, "utf-8")
     if text is not None:
         (folder / "email.txt").write_text(text, "utf-8")
-    section = SimpleNamespace(url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",))
+    section = SimpleNamespace(
+        url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",), hint=False
+    )
     email = SimpleNamespace(
         sender="hello@acme.example",
         reply_to=None,
@@ -47,7 +49,7 @@ def wording(
 def fault(folder: Path, html: str, text: str | None = None, **changes: Any) -> str:  # noqa: ANN401 - as in `wording`
     """Return the message of the error that loading or rendering raises."""
     with pytest.raises(TemplateError) as caught:
-        wording(folder, html, text, **changes).render({"name": "Ana"}, "secret")
+        wording(folder, html, text, **changes).render({"name": "Ana"}, LinkData("secret"))
     assert "secret" not in str(caught.value)
     return str(caught.value).removeprefix(f"{folder}/")
 
@@ -60,7 +62,7 @@ def test_html_text_subject_and_links(tmp_path: Path) -> None:
         "{{ name }} {{ link }} {{ link_to('https://acme.example/c?a=1') }}",
         subject="{{ name }}!",
         link="in/{{ name }}",
-    ).render({"name": "A & B"}, "T")
+    ).render({"name": "A & B"}, LinkData("T"))
     assert words.subject == "A & B!"
     assert words.text == "A & B https://acme.example/in/A%20%26%20B?token=T https://acme.example/c?a=1&token=T"
     assert words.html.startswith("<p>A &amp; B</p>")
@@ -73,7 +75,7 @@ def test_html_text_subject_and_links(tmp_path: Path) -> None:
 
 def test_without_a_link_section_no_token_is_needed(tmp_path: Path) -> None:
     """A campaign without links renders without a token and returns no links; `link` may be a column's name."""
-    words = wording(tmp_path, "<p>{{ link }}</p>", "x", link=None).render({"link": "column"}, None)
+    words = wording(tmp_path, "<p>{{ link }}</p>", "x", link=None).render({"link": "column"}, LinkData(None))
     assert words.html == "<p>column</p>"
     assert words.links == ()
 
@@ -87,7 +89,7 @@ def test_without_a_link_section_no_token_is_needed(tmp_path: Path) -> None:
 )
 def test_the_text_is_derived_with_its_link(tmp_path: Path, html: str) -> None:
     """Without a text template the text is derived from the HTML, with the link, and contains no HTML escapes."""
-    words = wording(tmp_path, STYLE + html + "<p class='hidden'>preview</p>").render({"name": "<A> & B"}, "T")
+    words = wording(tmp_path, STYLE + html + "<p class='hidden'>preview</p>").render({"name": "<A> & B"}, LinkData("T"))
     assert "<A> & B" in words.text
     assert "<https://acme.example/?token=T>" in words.text
     assert "preview" not in words.text
@@ -98,7 +100,7 @@ def test_the_text_of_a_template_with_includes_is_derived_too(tmp_path: Path) -> 
     """The derived text has the words of the rendered HTML, also if the template includes other files."""
     (tmp_path / "part.html").write_text("<b>{{ name }}</b>", "utf-8")
     words = wording(tmp_path, "<p>{% include 'part.html' %}</p><a href='{{ link }}'>in</a>").render(
-        {"name": "<A>"}, "T"
+        {"name": "<A>"}, LinkData("T")
     )
     assert words.text == "<A>\n\nin <https://acme.example/?token=T>\n"
 
@@ -109,7 +111,7 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
         f"<html>{STYLE}<body><p>{{% block a %}}{{% endblock %}}</p></body></html>", "utf-8"
     )
     words = wording(tmp_path, "{% extends 'base.html' %}{% block a %}<a href='{{ link }}'>in</a>{% endblock %}")
-    html = words.render({}, "T").html
+    html = words.render({}, LinkData("T")).html
     assert '<p style="color: red;"><a href=' in html
 
 
@@ -219,5 +221,5 @@ def test_the_token_stands_in_links_of_its_own_only(tmp_path: Path, html: str) ->
 def test_a_link_may_stand_in_any_company(tmp_path: Path, around: str) -> None:
     """Brackets, quotes and words next to the link leave it unchanged."""
     text = around.format("{{ link }}", "{{ link_to('https://acme.example/cart') }}")
-    words = wording(tmp_path, '<a href="{{ link }}">in</a> {{ link }}', text).render({}, "secret")
+    words = wording(tmp_path, '<a href="{{ link }}">in</a> {{ link }}', text).render({}, LinkData("secret"))
     assert words.text.count("token=secret") == text.count("{{")
