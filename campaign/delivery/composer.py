@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import instant
-from campaign.errors import PermanentError, TemplateError
+from campaign.errors import PermanentError, RowError, TemplateError
 from campaign.message.message_id import message_id
 from campaign.smtp import Envelope
 
@@ -62,7 +62,8 @@ class Composer:
                 eight_bit=eight_bit,
             )
         except TemplateError as error:
-            raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
+            reason = f"line {delivery.recipient.line}: {error}"
+            raise PermanentError(reason, skip=isinstance(error, RowError)) from None
         data = await self._signer.sign(message.data) if self._signer else message.data
         secret = attempt.token.token if attempt.token else ""
         return Envelope(self._sender, delivery.recipient.email, len(data), eight_bit, secret), data

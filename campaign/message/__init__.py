@@ -15,11 +15,12 @@ from campaign.message.mime.mime_template import MimeTemplate
 from campaign.message.renderer import Renderer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any, Self
 
     from campaign.config.definition import Definition
+    from campaign.message.renderer import TemplatePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Message:
     text: str = field(repr=False)
     #: The links that carry the token.
     links: tuple[str, ...] = field(repr=False)
+    #: Those of them that `link_to` made.
+    made_links: tuple[str, ...] = field(repr=False)
 
 
 class MessageTemplate:
@@ -70,6 +73,11 @@ class MessageTemplate:
         """The template files that were read, in the order of their names."""
         return self._renderer.files
 
+    @property
+    def parts(self) -> Sequence[TemplatePart]:
+        """The templates as they were written: files, and fields of the campaign file."""
+        return self._renderer.parts
+
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._renderer.variables_used()
@@ -95,12 +103,12 @@ class MessageTemplate:
             eight_bit: whether the server accepts 8bit bodies (RFC 6152).
 
         Raises:
-            TemplateError: the templates cannot be rendered with these variables, the address is not valid in a header,
-                or the rendered message does not contain the link; the text names the template's file and line and
-                never contains the token.
+            TemplateError: a template is wrong, or the rendered message does not contain the link; the text names the
+                template's file and line and never contains the token.
+            RowError: only these variables or this address make the message impossible.
             ValueError: the Message-ID is malformed, or the token is missing.
         """
-        subject, html, text, links = self._renderer.render(variables, token)
+        subject, html, text, links, made_links = self._renderer.render(variables, token)
         data = self._mime.fill(
             to=email,
             subject=subject,
@@ -110,7 +118,7 @@ class MessageTemplate:
             html=html,
             eight_bit=eight_bit,
         )
-        return Message(data, subject, html, text, links)
+        return Message(data, subject, html, text, links, made_links)
 
     def check(
         self, variables: Mapping[str, Any], *, email: str, message_id: str, date: datetime, token: str | None

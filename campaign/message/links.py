@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError, TemplateError
 from campaign.message.filters import shown
 from campaign.message.template_errors import explained
 from campaign.message.templates import compile_source, environment, parse, render
@@ -54,13 +54,17 @@ class LinkBuilder:
         own = _ORIGIN.match(source)
         self._hosts = frozenset(host.lower() for host in hosts or ([_named(*own.groups())] if own else []))
         self._ends = lru_cache(_CACHE_SIZE)(self._checked)
-        self._fixed = None if "{" in source else self._located(source)
+        try:
+            self._fixed = None if "{" in source else self._located(source)
+        except RowError as error:
+            raise TemplateError(str(error)) from None  # the same for all rows
 
     def link(self, variables: Mapping[str, object], token: str) -> str:
         """Return `link.url` for one recipient, with the token.
 
         Raises:
-            TemplateError: a variable is undefined, or the URL may not carry a token.
+            TemplateError: a variable is undefined.
+            RowError: the URL may not carry a token.
         """
         before, after = self._fixed or self._located(self._rendered(variables))
         return f"{before}{quote(token, safe='')}{after}"
@@ -69,7 +73,7 @@ class LinkBuilder:
         """Return another URL on an allowed host, with the token.
 
         Raises:
-            TemplateError: the URL may not carry a token; the text never contains the token.
+            RowError: the URL may not carry a token; the text never contains the token.
         """
         before, after = self._ends(str(url))
         return f"{before}{quote(token, safe='')}{after}"
@@ -83,19 +87,19 @@ class LinkBuilder:
     def _located(self, url: str) -> tuple[str, str]:
         try:
             return self._checked(url)
-        except TemplateError as error:
-            raise TemplateError(f"{self._where}: {error}") from None
+        except RowError as error:
+            raise RowError(f"{self._where}: {error}") from None
 
     def _checked(self, url: str) -> tuple[str, str]:
         """Return the parts of the URL before and after the token; refuse what URL parsers treat differently."""
         if not url.isprintable() or _REFUSED.search(url):
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} contains spaces, control characters, backslashes or other characters "
                 "that a URL must percent-encode."
             )
         origin = _ORIGIN.match(url)
         if origin is None:
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} does not begin with https:// and a plain host name; only such a link "
                 "may contain a token."
             )
@@ -103,12 +107,12 @@ class LinkBuilder:
         self._check_host(url, scheme.lower(), host.lower(), port)
         address, mark, fragment = url.partition("#")
         if _AMBIGUOUS.search(address[origin.end() :]):
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} holds `;`, a square bracket or a path segment of dots, which servers read in "
                 "different ways; write it without."
             )
         if self._parameter in dict(parse_qsl(urlsplit(address).query, keep_blank_values=True)):
-            raise TemplateError(f"The link {shown(url)} already has a parameter {self._parameter}; remove it.")
+            raise RowError(f"The link {shown(url)} already has a parameter {self._parameter}; remove it.")
         path = address[origin.end() :]
         if not path.startswith("/"):
             path = f"/{path}"
@@ -119,14 +123,14 @@ class LinkBuilder:
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
         named = _named(scheme, host, port)
         if named not in self._hosts:
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} leads to {shown(named)}, which is not one of the hosts that may get a "
                 f"token ({', '.join(sorted(self._hosts)) or 'none'}); add it to link.hosts if it is yours."
             )
         if scheme != "https" and not _is_loopback(host):
-            raise TemplateError(f"The link {shown(url)} must begin with https://, because it contains a token.")
+            raise RowError(f"The link {shown(url)} must begin with https://, because it contains a token.")
         if port is not None and not 0 < int(port) < 1 << 16:
-            raise TemplateError(f"The link {shown(url)} has an invalid port; correct it.")
+            raise RowError(f"The link {shown(url)} has an invalid port; correct it.")
 
 
 def _named(scheme: str, host: str, port: str | None) -> str:
