@@ -11,6 +11,7 @@ from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, key_of
 from campaign.message.dry_run import RowFaults, compose_row
 from campaign.message.row_groups import RowGroups
+from campaign.message.warnings import MessageWarnings
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
 from campaign.reporting.summary import number
@@ -39,6 +40,8 @@ class CheckReport:
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
     templates: list[str] = field(default_factory=list)
+    #: Where the links lead that `link_to` makes from columns; empty if there is none.
+    links: str = ""
     recipients: int = 0
     skipped: int = 0
 
@@ -51,6 +54,8 @@ class CheckReport:
                 yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
         if self.templates:
             yield f"templates: {', '.join(self.templates)}"
+        if self.links:
+            yield f"links: {self.links}"
         yield from self.signing
         name = self.definition.name
         if self.problems:
@@ -136,6 +141,7 @@ class _Rows:
         self._faults = RowFaults(file)
         self._skipped = RowGroups(file)
         self._shared = RowGroups(file)
+        self._warnings = MessageWarnings(template, file) if template else None
         #: The line of each key, and of each address.
         self._keys: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -161,14 +167,17 @@ class _Rows:
     def report(self) -> None:
         """Add what was found to the report."""
         self._found.problems += self._faults.of_templates.lines()
+        if self._warnings:
+            self._found.warnings += self._warnings.lines()
+            self._found.links = self._warnings.paths
         self._found.warnings += self._shared.lines()
         self._found.warnings += self._skipped.lines()
 
     def _can_be_rendered(self, row: Recipient) -> bool:
-        if self._template is None or self._faults.is_hopeless:
+        if self._template is None or self._warnings is None or self._faults.is_hopeless:
             return True
         try:
-            compose_row(self._template, row, self._found.definition)
+            message = compose_row(self._template, row, self._found.definition)
         except TemplateError as error:
             invalid = self._faults.add(row, error)
             if invalid is None:
@@ -176,6 +185,7 @@ class _Rows:
             self._skip(invalid.reason, row.line)
             return False
         self._faults.note_success()
+        self._warnings.examine(row, message)
         return True
 
     def _skip(self, reason: str, line: int) -> None:
