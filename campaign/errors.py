@@ -5,7 +5,9 @@ CampaignError                     str() is a sentence for the operator
 │   ├── SettingsError             the environment
 │   ├── DefinitionError           the campaign file
 │   ├── RecipientsError           the CSV
-│   ├── TemplateError             a template, or a row that it cannot render
+│   ├── TemplateError             a template
+│   │   └── RowError              a row's values, which a template cannot render: skip the row
+│   │       └── RowTooLargeError  a row whose mail would be too large, or take too much work
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
@@ -53,7 +55,15 @@ class RecipientsError(CannotStartError):
 
 
 class TemplateError(CannotStartError):
-    """A template is missing or malformed, or cannot be rendered for a row."""
+    """A template is missing or malformed, or cannot be rendered whatever the row: the run stops."""
+
+
+class RowError(TemplateError):
+    """One row's values make its message impossible; the other rows are not concerned, so this one is skipped."""
+
+
+class RowTooLargeError(RowError):
+    """The rendering of one row passes the limit of size or work; if several do in sequence, the template is why."""
 
 
 class SendLogUnusableError(CannotStartError):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 #: RFC 5321 §4.5.3.1.3 with RFC 3696 erratum 1690: bytes of a whole address.
 MAX_LENGTH = 254
+#: Characters that one does not see: formats (such as the zero-width space), controls and blanks of other kinds.
+_INVISIBLE = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 #: RFC 1035 §2.3.4, without the final dot: bytes of a domain name.
 _MAX_DOMAIN_LENGTH = 253
 
@@ -37,6 +40,15 @@ def _judged_by_library(text: str) -> str:
     if any(mark in text for mark in '<>(),;:"\\ \t\r\n'):
         raise ValueError("This is not one plain address; write one address without a name, comment, quotes or spaces.")
     local, _, _ = text.rpartition("@")
+    for place, character in enumerate(text):
+        # RFC 5892 appendix A allows the zero-width joiners in some domain names
+        joiner = character in "\u200c\u200d" and place > len(local)
+        if unicodedata.category(character) in _INVISIBLE and not joiner:
+            named = unicodedata.name(character, "a control character")
+            raise ValueError(
+                f"The address has an invisible character, U+{ord(character):04X} ({named}); delete it. Text that was "
+                "copied from a page or a chat often has one."
+            )
     if not local.isascii():
         raise ValueError("The part before the @ is not ASCII; sending to it needs SMTPUTF8, which is not supported.")
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - 60 ms, seldom needed

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.clock import instant
-from campaign.errors import PermanentError, TemplateError
+from campaign.errors import PermanentError, RowError, TemplateError
 from campaign.message.message_id import message_id
 from campaign.smtp import Envelope
 
@@ -85,7 +85,8 @@ class Composer:
                 eight_bit=eight_bit,
             )
         except TemplateError as error:
-            raise PermanentError(f"line {delivery.recipient.line}: {error}") from None
+            reason = f"line {delivery.recipient.line}: {error}"
+            raise PermanentError(reason, skip=isinstance(error, RowError)) from None
         data = await self._signer.sign(message.data) if self._signer else message.data
         secret = attempt.token.token if attempt.token else ""
         return_path, recipient = identity.return_path(delivery), delivery.recipient.email

@@ -16,11 +16,12 @@ from campaign.message.renderer import LinkData, Renderer
 from campaign.message.unsubscribe import UnsubscribeLink, feedback_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any, Self
 
     from campaign.config.definition import Definition
+    from campaign.message.renderer import TemplatePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Message:
     text: str = field(repr=False)
     #: The links that carry the token.
     links: tuple[str, ...] = field(repr=False)
+    #: Those of them that `link_to` made.
+    made_links: tuple[str, ...] = field(repr=False)
 
 
 class MessageTemplate:
@@ -75,6 +78,11 @@ class MessageTemplate:
         """The template files that were read, in the order of their names."""
         return self._renderer.files
 
+    @property
+    def parts(self) -> Sequence[TemplatePart]:
+        """The templates as they were written: files, and fields of the campaign file."""
+        return self._renderer.parts
+
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
         return self._renderer.variables_used()
@@ -102,14 +110,15 @@ class MessageTemplate:
             eight_bit: whether the server accepts 8bit bodies (RFC 6152).
 
         Raises:
-            TemplateError: the templates cannot be rendered with these variables, the address is not valid in a header,
-                or the rendered message does not contain the link; the text names the template's file and line and
-                never contains the token.
+            TemplateError: a template is wrong, or the rendered message does not contain a link; the text names the
+                template's file and line and never contains the token.
+            RowError: only these variables or this address make the message impossible.
             ValueError: the Message-ID is malformed, or a token is missing.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
-        subject, html, text, links = self._renderer.render(variables, LinkData(token, email, unsubscribe_link))
-        data = self._mime.fill(
+        data = LinkData(token, email, unsubscribe_link)
+        subject, html, text, links, made_links = self._renderer.render(variables, data)
+        mail = self._mime.fill(
             to=email,
             subject=subject,
             date=date,
@@ -119,7 +128,7 @@ class MessageTemplate:
             eight_bit=eight_bit,
             unsubscribe=fields,
         )
-        return Message(data, subject, html, text, links)
+        return Message(mail, subject, html, text, links, made_links)
 
     def check(
         self,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import TemplateError
-from campaign.model import Recipient
+from campaign.errors import RowError, RowTooLargeError, TemplateError
+from campaign.message.row_groups import RowGroups
+from campaign.model import InvalidRow, Recipient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from campaign.config.definition import Definition
     from campaign.message import Message, MessageTemplate
-    from campaign.model import InvalidRow
 
 #: The token of sample messages that people look at; it cannot sign in a user.
 DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
@@ -22,6 +23,44 @@ _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
 #: The token of the unsubscribe links of sample messages: as long as a true one.
 SAMPLE_UNSUBSCRIBE = "sample-unsubscribe-token__________"
 _MESSAGE_ID = "<sample@campaign.invalid>"
+#: Rows in sequence that may pass the limit of size or work. Each takes seconds; after these the template is why.
+_MAX_TOO_LARGE = 3
+
+
+class RowFaults:
+    """Sorts the errors of rows: one row's values cost that row, a template's mistake stops the run.
+
+    Args:
+        file: the CSV.
+    """
+
+    def __init__(self, file: Path) -> None:
+        #: The templates' mistakes, each with its rows.
+        self.of_templates = RowGroups(file)
+        self._too_large: list[tuple[str, int]] = []
+
+    def add(self, row: Recipient, error: TemplateError) -> InvalidRow | None:
+        """Return the row as an invalid one, or None if a template is at fault."""
+        faults = [(str(error), row.line)]
+        if isinstance(error, RowTooLargeError):
+            self._too_large += faults
+            faults = self._too_large
+        else:
+            self.note_success()
+        if isinstance(error, RowError) and not self.is_hopeless:
+            return InvalidRow(row.key, row.email, row.user_id, str(error), row.line)
+        for text, line in faults:
+            self.of_templates.add(text, line)
+        return None
+
+    def note_success(self) -> None:
+        """Note that a row was rendered: where rows before it were too large, their values are why."""
+        self._too_large.clear()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so many rows in sequence were too large that it makes no sense to render the others."""
+        return len(self._too_large) >= _MAX_TOO_LARGE
 
 
 def sample_message(
@@ -38,26 +77,19 @@ def sample_message(
         TemplateError: the message cannot be rendered; the text names the CSV file and the line.
     """
     try:
-        return template.compose(
-            recipient.variables,
-            email=recipient.email,
-            message_id=_MESSAGE_ID,
-            date=instant(SystemClock().now() // 1),
-            token=token if definition.link else None,
-            unsubscribe=SAMPLE_UNSUBSCRIBE,
-            eight_bit=eight_bit,
-        )
+        return _composed(template, recipient, definition, token=token, eight_bit=eight_bit)
     except TemplateError as error:
         raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
 
 
-def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
-    """Compose one row's message as a run would, with a dummy token.
+def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> Message:
+    """Return one row's message, composed as a run would, with a dummy token.
 
     Raises:
-        TemplateError: the message cannot be composed; the text names the CSV file and the line.
+        TemplateError: the message cannot be composed.
+        RowError: the row's values are why.
     """
-    sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
+    return _composed(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
 def checked_rows(
@@ -65,12 +97,16 @@ def checked_rows(
 ) -> Iterator[Recipient | InvalidRow]:
     """Yield each row after rendering its templates once; `MessageTemplate.check` says which steps it skips.
 
+    A row whose values make its message impossible becomes an invalid row.
+
     Raises:
-        TemplateError: a row cannot be rendered.
+        TemplateError: a template cannot be rendered; the text has the number of rows and the first lines.
     """
     token = _SAMPLE_TOKEN if definition.link else None
     date = instant(SystemClock().now() // 1)
+    faults = RowFaults(definition.recipients.file)
     for row in rows:
+        checked: Recipient | InvalidRow | None = row
         if isinstance(row, Recipient):
             try:
                 template.check(
@@ -82,8 +118,26 @@ def checked_rows(
                     unsubscribe=SAMPLE_UNSUBSCRIBE,
                 )
             except TemplateError as error:
-                where = f"{definition.recipients.file}:{row.line}"
-                raise TemplateError(
-                    f"{where}: {error}\nNothing was sent. `campaign check` lists all such rows."
-                ) from None
-        yield row
+                checked = faults.add(row, error)
+                if faults.is_hopeless:
+                    break
+            else:
+                faults.note_success()
+        if checked is not None and not faults.of_templates:
+            yield checked
+    for line in faults.of_templates.lines():
+        raise TemplateError(f"{line}\nNothing was sent. `campaign check` lists all problems.")
+
+
+def _composed(
+    template: MessageTemplate, recipient: Recipient, definition: Definition, *, token: str, eight_bit: bool
+) -> Message:
+    return template.compose(
+        recipient.variables,
+        email=recipient.email,
+        message_id=_MESSAGE_ID,
+        date=instant(SystemClock().now() // 1),
+        token=token if definition.link else None,
+        unsubscribe=SAMPLE_UNSUBSCRIBE,
+        eight_bit=eight_bit,
+    )

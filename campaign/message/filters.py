@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,10})?")
 _CENT = Decimal("0.01")
@@ -13,17 +13,22 @@ _CENT = Decimal("0.01")
 _MAX_SHOWN_CHARS = 40
 
 
+def is_number(text: str) -> bool:
+    """Return whether `number` takes a text."""
+    return _NUMBER.fullmatch(text.strip()) is not None
+
+
 def number(value: object) -> Decimal:
     """Return the number in a cell as a Decimal; the cell holds digits, and a point before the fraction.
 
     Raises:
-        TemplateError: the cell is not a plain number; thousands separators and exponents are not accepted.
+        RowError: the cell is not a plain number; thousands separators and exponents are not accepted.
     """
     if isinstance(value, Decimal):
         return value
     text = str(value).strip()
     if _NUMBER.fullmatch(text) is None:
-        raise TemplateError(f"{shown(text)} is not a plain number; write digits and a decimal point, like 1234.50.")
+        raise RowError(f"{shown(text)} is not a plain number; write digits and a decimal point, like 1234.50.")
     return Decimal(text)
 
 
@@ -31,12 +36,12 @@ def money(value: object, sign: str = "") -> str:
     """Return an amount with two decimals, rounded half up, after a currency sign: `€12.50`, `-€3.00`.
 
     Raises:
-        TemplateError: the value is not a plain number.
+        RowError: the value is not a plain number.
     """
     try:
         amount = number(value).quantize(_CENT, ROUND_HALF_UP)
     except InvalidOperation:
-        raise TemplateError("An amount of money has too many digits; correct it in the CSV.") from None
+        raise RowError("An amount of money has too many digits; correct it in the CSV.") from None
     return f"-{sign}{-amount}" if amount < 0 else f"{sign}{abs(amount)}"
 
 

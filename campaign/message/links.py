@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError, TemplateError
 from campaign.message.address_hint import address_hint
 from campaign.message.filters import shown
 from campaign.message.template_errors import explained
@@ -75,13 +75,17 @@ class LinkBuilder:
         own = _ORIGIN.match(source)
         self._hosts = frozenset(host.lower() for host in hosts or ([_named(*own.groups())] if own else []))
         self._target = lru_cache(_CACHE_SIZE)(self._checked)
-        self._fixed = None if "{" in source else self._located(source)
+        try:
+            self._fixed = None if "{" in source else self._located(source)
+        except RowError as error:
+            raise TemplateError(str(error)) from None  # the same for all rows
 
     def link(self, variables: Mapping[str, object], token: str, email: str = "") -> str:
         """Return `link.url` for one recipient, with the token, and the hint if there is an address.
 
         Raises:
-            TemplateError: a variable is undefined, or the URL may not carry a token.
+            TemplateError: a variable is undefined.
+            RowError: the URL may not carry a token.
         """
         return self._filled(self._fixed or self._located(self._rendered(variables)), token, email)
 
@@ -89,7 +93,7 @@ class LinkBuilder:
         """Return another URL on an allowed host, with the token, and the hint if there is an address.
 
         Raises:
-            TemplateError: the URL may not carry a token; the text never contains the token.
+            RowError: the URL may not carry a token; the text never contains the token.
         """
         return self._filled(self._target(str(url)), token, email)
 
@@ -110,19 +114,19 @@ class LinkBuilder:
     def _located(self, url: str) -> _Target:
         try:
             return self._checked(url)
-        except TemplateError as error:
-            raise TemplateError(f"{self._where}: {error}") from None
+        except RowError as error:
+            raise RowError(f"{self._where}: {error}") from None
 
     def _checked(self, url: str) -> _Target:
         """Return the parts of the URL around the token; refuse what URL parsers treat differently."""
         if not url.isprintable() or _REFUSED.search(url):
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} contains spaces, control characters, backslashes or other characters "
                 "that a URL must percent-encode."
             )
         origin = _ORIGIN.match(url)
         if origin is None:
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} does not begin with https:// and a plain host name; only such a link "
                 "may contain a token."
             )
@@ -130,19 +134,19 @@ class LinkBuilder:
         self._check_host(url, scheme.lower(), host.lower(), port)
         address, mark, fragment = url.partition("#")
         if _AMBIGUOUS.search(address[origin.end() :]):
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} holds `;`, a square bracket or a path segment of dots, which servers read in "
                 "different ways; write it without."
             )
         if self._in_fragment and mark:
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} already has a fragment, and the token goes there; remove it, or write "
                 f'parameter = "{self._parameter}" without the #.'
             )
         ours = ([] if self._in_fragment else [self._parameter]) + ([_HINT] if self._hint else [])
         query = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
         if taken := next((name for name in ours if name in query), None):
-            raise TemplateError(f"The link {shown(url)} already has a parameter {taken}; remove it.")
+            raise RowError(f"The link {shown(url)} already has a parameter {taken}; remove it.")
         path = address[origin.end() :]
         if not path.startswith("/"):
             path = f"/{path}"
@@ -154,14 +158,14 @@ class LinkBuilder:
     def _check_host(self, url: str, scheme: str, host: str, port: str | None) -> None:
         named = _named(scheme, host, port)
         if named not in self._hosts:
-            raise TemplateError(
+            raise RowError(
                 f"The link {shown(url)} leads to {shown(named)}, which is not one of the hosts that may get a "
                 f"token ({', '.join(sorted(self._hosts)) or 'none'}); add it to link.hosts if it is yours."
             )
         if scheme != "https" and not _is_loopback(host):
-            raise TemplateError(f"The link {shown(url)} must begin with https://, because it contains a token.")
+            raise RowError(f"The link {shown(url)} must begin with https://, because it contains a token.")
         if port is not None and not 0 < int(port) < 1 << 16:
-            raise TemplateError(f"The link {shown(url)} has an invalid port; correct it.")
+            raise RowError(f"The link {shown(url)} has an invalid port; correct it.")
 
 
 def _named(scheme: str, host: str, port: str | None) -> str:

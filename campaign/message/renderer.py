@@ -10,7 +10,9 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.errors import TemplateError
+from jinja2 import nodes
+
+from campaign.errors import RowError, TemplateError
 from campaign.message import link_arrival, templates
 from campaign.message.html.css import inline_css
 from campaign.message.html.escaping import with_escaping
@@ -19,7 +21,8 @@ from campaign.message.link_use import check_link_use
 from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
 from campaign.message.mime.headers import one_line
-from campaign.message.template_errors import explained
+from campaign.message.template_errors import explained, located
+from campaign.message.template_names import Names, names_used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +32,16 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
     from campaign.config.definition import Definition
+
+
+class TemplatePart(NamedTuple):
+    """A template of a campaign as it was written: a file, or a field of the campaign file."""
+
+    #: Its path, or the name of its field.
+    where: str
+    source: str
+    tree: nodes.Template
+
 
 #: Replaces the token when a template is rendered for an error text.
 _NO_TOKEN = "..."  # noqa: S105 - it is none
@@ -58,6 +71,8 @@ class Rendered(NamedTuple):
     text: str
     #: The links that carry the token.
     links: tuple[str, ...]
+    #: Those of them that `link_to` made.
+    made_links: tuple[str, ...]
 
 
 class Renderer:
@@ -70,7 +85,9 @@ class Renderer:
     def __init__(self, definition: Definition) -> None:
         email, link = definition.email, definition.link
         self._folder = templates.TemplateFolder(definition.path.parent)
-        self._names = templates.Names()
+        self._names = Names()
+        #: Every template that the messages are made of.
+        self.parts: list[TemplatePart] = []
         self._ours = _OURS if link else frozenset()
         self._has_unsubscribe = definition.unsubscribe is not None and definition.unsubscribe.url is not None
         self._html = self._compiled(
@@ -81,15 +98,18 @@ class Renderer:
 
         where = f"{definition.path}: email.subject"
         tree = templates.parse(templates.environment(), email.subject, where)
-        if self._ours & templates.names_used(tree).keys():
+        if self._ours & names_used(tree).keys():
             raise TemplateError(f"{where}: The subject must not contain a sign-in link; remove it.")
         self._names.add(where, tree)
+        self.parts.append(TemplatePart(where, email.subject, tree))
         self._subject = templates.compile_source(templates.environment(), email.subject, where)
         self._link: LinkBuilder | None = None
         if link is not None:
             where = f"{definition.path}: link.url"
             self._link = LinkBuilder(link.url, link.parameter, link.hosts, hint=link.hint, where=where)
             self._names.add(where, self._link.tree)
+            self._check_fixed_links(self._link)
+            self.parts.append(TemplatePart(where, link.url, self._link.tree))
         self._globals = dict(self._subject.globals)
         #: A hash of everything that the campaign's mails are made of.
         self.fingerprint = sha256(
@@ -110,20 +130,34 @@ class Renderer:
         name = self._folder.name_of(path)
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
-            self._names.add(self._folder.path_of(each), tree)
+            where = self._folder.path_of(each)
+            self._names.add(where, tree)
+            if where not in {part.where for part in self.parts}:
+                self.parts.append(TemplatePart(where, self._folder.read(each), tree))
         if self._ours:
             check_link_use({self._folder.path_of(each): tree for each, tree in trees.items()})
-        if self._ours and not any(self._ours & templates.names_used(tree).keys() for tree in trees.values()):
+        if self._ours and not any(self._ours & names_used(tree).keys() for tree in trees.values()):
             raise TemplateError(
                 f"{self._folder.path_of(name)}: The sign-in link is missing: put {{{{ link }}}} where people should "
                 "click, or remove [link] from the campaign file."
             )
-        if self._has_unsubscribe and not any(_UNSUBSCRIBE in templates.names_used(tree) for tree in trees.values()):
+        if self._has_unsubscribe and not any(_UNSUBSCRIBE in names_used(tree) for tree in trees.values()):
             raise TemplateError(
                 f"{self._folder.path_of(name)}: The unsubscribe link is missing: put {{{{ unsubscribe }}}} where "
                 "people should click, or write none instead of url in [unsubscribe]."
             )
         return env.get_template(name)
+
+    def _check_fixed_links(self, builder: LinkBuilder) -> None:
+        """Check the addresses that `link_to` is given as they are, which are the same for every row."""
+        for part in self.parts:
+            for call in part.tree.find_all(nodes.Call):
+                match call:
+                    case nodes.Call(node=nodes.Name(name="link_to"), args=[nodes.Const(value=str(address))]):
+                        try:
+                            builder.link_to(address, _NO_TOKEN)
+                        except RowError as error:
+                            raise TemplateError(f"{located(part.where, call.lineno)}: {error}") from None
 
     @property
     def files(self) -> list[str]:
@@ -173,7 +207,7 @@ class Renderer:
         arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
         if data.unsubscribe:
             self._check_unsubscribe(html, text, data.unsubscribe)
-        return Rendered(subject, html, text or "", arrived)
+        return Rendered(subject, html, text or "", arrived, tuple(link for link in arrived if link != links[0]))
 
     def _check_unsubscribe(self, html: str, text: str | None, link: str) -> None:
         """Raise TemplateError unless the unsubscribe link stands whole in both parts."""
@@ -252,8 +286,8 @@ class Renderer:
             try:
                 step()
             except Exception as again:  # noqa: BLE001 - a template can raise anything
-                return explained(again, variables, str(template.filename))
-        return TemplateError(
+                return explained(again, context, str(template.filename))
+        return RowError(
             f"{self._html.filename}: The HTML cannot be converted to a text part ({type(error).__name__}); "
             "give one with `text` in the campaign file."
         )

@@ -6,7 +6,8 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError, RowTooLargeError, TemplateError
+from campaign.message.foreign_syntax import foreign_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,12 +16,24 @@ if TYPE_CHECKING:
 _MAX_LISTED = 12
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
+_NO_ELEMENT = re.compile(r"has no element (-?[0-9]+)")
+#: What Python says when it cannot calculate with a text, or compare it with a number.
+_WITH_TEXT = re.compile(
+    r"""of type 'str'|type str|: 'str'|'str' and|and 'str'|\(not "\w+"\) to str|not str\b|"""
+    "'str' object cannot be inter|not all arguments converted",
+    re.IGNORECASE,
+)
 #: Names of the templates that are fields of the campaign file; error texts give no line for them.
 _FIELDS = ("email.subject", "link.url")
 
 
-def explained(error: Exception, variables: Mapping[str, object], where: str) -> TemplateError:
+def explained(  # noqa: C901 - one branch for each kind of error
+    error: Exception, variables: Mapping[str, object], where: str
+) -> TemplateError:
     """Return a TemplateError for an error in rendering, with the file and line of the innermost template.
+
+    It is a RowError if the values of the row are why: a filter refused one, a calculation is not possible with one, or
+    the text is too large.
 
     Args:
         error: the exception that was raised.
@@ -34,23 +47,52 @@ def explained(error: Exception, variables: Mapping[str, object], where: str) -> 
             where, line = template.filename, template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     text = sentence(str(error) or type(error).__name__)
-    if found := _UNDEFINED.search(text):
+    kind = TemplateError
+    if isinstance(error, RowError):
+        kind = type(error)
+    elif isinstance(error, TemplateError):
+        pass
+    elif isinstance(error, MemoryError):
+        kind, text = RowTooLargeError, "The text does not fit into the memory."
+    elif isinstance(error, ArithmeticError | ValueError):
+        kind, text = RowError, f"{text[:-1]} ({type(error).__name__})."
+    elif isinstance(error, TypeError) and _WITH_TEXT.search(text):
+        text = f"{calculates_with_text()} ({text[:-1]})"
+    elif found := _NO_ELEMENT.search(text):
+        kind = RowError
+        text = f"A value has fewer parts than this needs ({text[:-1]}); test for it with {{% if %}}."
+    elif found := _UNDEFINED.search(text):
         text = _unknown(found[1], variables)
     elif found := _NO_ATTRIBUTE.search(text):
         rows = [value for value in variables.values() if isinstance(value, list)]
         columns = {str(name) for row in rows for entry in row if isinstance(entry, dict) for name in entry}
         text = f"There is no {found[1]} here; {_choice(found[1], columns)}"
-    elif not isinstance(error, TemplateError):
+    else:
         text = f"{text[:-1]} ({type(error).__name__})."
-    return TemplateError(f"{located(where, line)}: {text}")
+    return kind(f"{located(where, line)}: {text}")
+
+
+def calculates_with_text() -> TemplateError:
+    """Return the error for a calculation with a cell that was not made a number."""
+    return TemplateError(
+        "Values of a CSV are text; to calculate with one or compare it with a number, write its name and `| number`, "
+        "as in {{ (qty | number) * (price | number) }}."
+    )
 
 
 def _unknown(name: str, variables: Mapping[str, object]) -> str:
+    if name in variables:
+        return (
+            f"{name} is not known in a template that is imported without its context; write `with context` at the end "
+            'of the statement that imports it, as in {% from "macros.html" import button with context %}.'
+        )
     if name in ("link", "link_to"):
         return (
             f"{name} cannot be used here: it needs a [link] section in the campaign file, and email.subject and "
             "link.url cannot use it."
         )
+    if hint := foreign_syntax("", f"{{{{{name}}}}}"):
+        return hint
     columns = [column for column, value in variables.items() if not callable(value) and column != "link"]
     return f"The variable {name} does not exist; {_choice(name, columns)}"
 

@@ -10,18 +10,18 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError, meta, nodes
-from jinja2.defaults import DEFAULT_NAMESPACE
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError, nodes
 
 from campaign.errors import TemplateError
 from campaign.message import filters
 from campaign.message.filters import shown
+from campaign.message.foreign_syntax import foreign_syntax
 from campaign.message.html import escaping as guards
+from campaign.message.sandboxed_environment import LimitedEnvironment
 from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from jinja2 import Environment
@@ -112,14 +112,6 @@ def _read(path: Path) -> str:
         raise TemplateError(f"{path}: The template cannot be read: {error.strerror}.") from None
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - a template can name any object
-        # `row.price` is the most common case; and a column called `items` must win over the dict method.
-        if type(obj) is dict and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
 def environment(
     folder: TemplateFolder | None = None,
     *,
@@ -135,7 +127,7 @@ def environment(
         autoescape: whether values are escaped for HTML; the file's name does not matter.
         finalize: applied to each value before it is inserted.
     """
-    made = _Sandbox(
+    made = LimitedEnvironment(
         loader=_Loader(folder, prepare) if folder else None,
         autoescape=autoescape,
         undefined=StrictUndefined,
@@ -156,7 +148,10 @@ def parse(env: Environment, source: str, where: str) -> nodes.Template:
     try:
         return env.parse(source, filename=where)
     except TemplateSyntaxError as error:
-        raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
+        lines = source.splitlines()
+        line = lines[error.lineno - 1] if 0 < error.lineno <= len(lines) else ""
+        text = foreign_syntax(error.message or "", line) or sentence(error.message)
+        raise TemplateError(f"{located(where, error.lineno)}: {text}") from None
 
 
 def compile_source(env: Environment, source: str, where: str) -> Template:
@@ -166,7 +161,7 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
         TemplateError: the syntax is wrong, or a filter or test does not exist.
     """
     try:
-        tree = env.parse(source, filename=where)
+        tree = parse(env, source, where)
         for node in tree.find_all(_REFERENCES) if env.loader is None else ():
             raise TemplateError(f"{located(where, node.lineno)}: Another template cannot be used here.")
         code = env.compile(tree, filename=where)
@@ -176,13 +171,14 @@ def compile_source(env: Environment, source: str, where: str) -> Template:
 
 
 def render(template: Template, variables: dict[str, Any]) -> str:
-    """Render a template; `variables` must also contain the template's globals.
+    """Render a template of an environment from `environment`; `variables` must also contain the template's globals.
 
     Unlike `Template.render`, it does not copy the variables, look up shared globals or rewrite the traceback.
     Pass any exception to `template_errors.explained`.
     """
-    env = template.environment
-    return "".join(template.root_render_func(env.context_class(env, variables, template.name, template.blocks)))
+    env = cast("LimitedEnvironment", template.environment)
+    parts = template.root_render_func(env.context_class(env, variables, template.name, template.blocks))
+    return env.work.joined(cast("Generator[str]", parts))
 
 
 def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes.Template]:
@@ -249,48 +245,3 @@ def _may_be_included(name: str) -> bool:
     *folders, file = name.split("/")
     hidden = any(part.startswith(".") and part not in {".", ".."} for part in (*folders, file))
     return not hidden and os.path.splitext(file)[1].lower() in _INCLUDABLE  # noqa: PTH122 - a template's name is no path
-
-
-def root_of(trees: Mapping[str, nodes.Template], name: str) -> str:
-    """Return the last template in the chain of `{% extends %}`: the one with the whole document."""
-    passed: set[str] = set()
-    while name not in passed:
-        passed.add(name)
-        extends = trees[name].find(nodes.Extends)
-        if extends is None:
-            break
-        name = extends.template.as_const()
-    return name
-
-
-def names_used(tree: nodes.Template) -> dict[str, int]:
-    """Return the variables that a template uses but does not set, each with the line of its first use."""
-    wanted = meta.find_undeclared_variables(tree)
-    lines: dict[str, int] = {}
-    for node in tree.find_all(nodes.Name):
-        if node.name in wanted and node.ctx == "load":
-            lines[node.name] = min(node.lineno, lines.get(node.name, node.lineno))
-    return lines
-
-
-class Names:
-    """Collects the names that all templates of a campaign use and set."""
-
-    def __init__(self) -> None:
-        self._used: dict[str, str] = {}
-        self._set: set[str] = set()
-
-    def add(self, where: str, tree: nodes.Template) -> None:
-        """Add the names of a template; `where` is its file or field."""
-        for name, line in names_used(tree).items():
-            self._used.setdefault(name, located(where, line))
-        self._set |= {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
-
-    def outside(self, ours: frozenset[str]) -> dict[str, str]:
-        """Return the names that must be columns, each with the place of its first use.
-
-        Args:
-            ours: names that the program provides.
-        """
-        provided = self._set | ours | DEFAULT_NAMESPACE.keys()
-        return {name: where for name, where in self._used.items() if name not in provided}

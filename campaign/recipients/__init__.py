@@ -17,6 +17,8 @@ from campaign.model import InvalidRow, Recipient
 from campaign.recipients.csvfile import MAX_CELL, CsvFile
 from campaign.recipients.grouping import grouped
 from campaign.recipients.textlines import open_regular
+from campaign.recipients.wrong_header import refuse_wrong_header
+from campaign.recipients.wrong_key import KeyCheck
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -53,7 +55,7 @@ def read_recipients(
     """
     with CsvFile(path) as file:
         columns = _columns(file, section, needs_user_id=needs_user_id)
-        rows = _rows(file, columns)
+        rows = _rows(file, columns, KeyCheck(file.header[columns.key].strip()), shares_keys=section.group is not None)
         yield from grouped(rows, section.group) if section.group else rows
 
 
@@ -72,13 +74,19 @@ def fingerprint(path: Path) -> str:
             ) from None
 
 
-def _rows(file: CsvFile, columns: _Columns) -> Iterator[Recipient | InvalidRow]:
+def _rows(file: CsvFile, columns: _Columns, keys: KeyCheck, *, shares_keys: bool) -> Iterator[Recipient | InvalidRow]:
     empty = True
     for start, end, cells in file.rows():
         row = columns.read(start, end, cells)
         if row is not None:
             empty = False
+            if rounded := keys.rounded(row.key):
+                file.fail(rounded, row.line)
+            if isinstance(row, Recipient) and not shares_keys:
+                keys.count(row.key)
             yield row
+    if shared := keys.shared():
+        file.fail(shared, file.header_line)
     if empty:
         file.fail("there are no rows below the header; add one for each recipient.", file.header_line)
 
@@ -159,6 +167,7 @@ def _wrong_number(found: int, wanted: int, start: int, end: int) -> str:
 
 
 def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) -> _Columns:
+    refuse_wrong_header(file, wanted="email", name=lambda cell: _variable(cell).lower())
     names = _variables(file)
     plain = [name.lower() for name in names]
 

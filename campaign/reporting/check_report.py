@@ -9,7 +9,9 @@ from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, key_of
-from campaign.message.dry_run import compose_row
+from campaign.message.dry_run import RowFaults, compose_row
+from campaign.message.row_groups import RowGroups
+from campaign.message.warnings import MessageWarnings
 from campaign.model import InvalidRow
 from campaign.recipients import read_recipients
 from campaign.reporting.summary import number
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.model import Recipient
 
 #: At most this many problems or warnings are listed; the others are only counted.
 _MAX_LISTED = 20
@@ -37,6 +40,8 @@ class CheckReport:
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
     templates: list[str] = field(default_factory=list)
+    #: Where the links lead that `link_to` makes from columns; empty if there is none.
+    links: str = ""
     recipients: int = 0
     skipped: int = 0
 
@@ -49,6 +54,8 @@ class CheckReport:
                 yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
         if self.templates:
             yield f"templates: {', '.join(self.templates)}"
+        if self.links:
+            yield f"links: {self.links}"
         yield from self.signing
         name = self.definition.name
         if self.problems:
@@ -72,10 +79,6 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     except CampaignError as error:
         template = None
         found.problems += str(error).splitlines()
-    try:
-        _examine_rows(found, template)
-    except CampaignError as error:
-        found.problems += str(error).splitlines()
     if not definition.limits.messages:
         unlimited = (
             "[limits] messages is missing: campaign sends as fast as the server accepts; to limit it, write a rate"
@@ -83,6 +86,10 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
         _examine_signing(found, settings())
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    try:
+        _examine_rows(found, template)
     except CampaignError as error:
         found.problems += str(error).splitlines()
     return found
@@ -112,31 +119,75 @@ def _examine_signing(found: CheckReport, settings: Settings) -> None:
 
 def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
     section = found.definition.recipients
-    keys: dict[str, int] = {}
-    addresses: dict[str, int] = {}
-    for row in read_recipients(section.file, section, needs_user_id=needs_user_id(found.definition)):
-        if isinstance(row, InvalidRow):
-            found.skipped += 1
-            found.warnings.append(str(Problem(section.file, f"skipped: {row.reason}", row.line)))
-            continue
-        if row.key in keys:
-            found.skipped += 1
-            text = f"skipped: line {keys[row.key]} has the same {section.key}"
-            found.warnings.append(str(Problem(section.file, text, row.line)))
-            continue
-        keys[row.key] = row.line
-        address = row.email.lower()
-        if address in addresses:
-            text = f"line {addresses[address]} has the same address under another {section.key}; both are mailed"
-            found.warnings.append(str(Problem(section.file, text, row.line)))
-        addresses.setdefault(address, row.line)
-        found.recipients += 1
-        if template is not None:
-            try:
-                compose_row(template, row, found.definition)
-            except TemplateError as error:
-                found.problems += str(error).splitlines()
+    rows = _Rows(found, template)
+    try:
+        for row in read_recipients(section.file, section, needs_user_id=needs_user_id(found.definition)):
+            rows.examine(row)
+    finally:
+        rows.report()
     if not found.recipients:
         found.problems.append(
             str(Problem(section.file, "no row can be mailed; fix the rows, or name another CSV with --recipients"))
         )
+
+
+class _Rows:
+    """Examines the rows of a CSV, and says once what is the same for many of them."""
+
+    def __init__(self, found: CheckReport, template: MessageTemplate | None) -> None:
+        file = found.definition.recipients.file
+        self._found = found
+        self._template = template
+        self._faults = RowFaults(file)
+        self._skipped = RowGroups(file)
+        self._shared = RowGroups(file)
+        self._warnings = MessageWarnings(template, file) if template else None
+        #: The line of each key, and of each address.
+        self._keys: dict[str, int] = {}
+        self._addresses: dict[str, int] = {}
+
+    def examine(self, row: Recipient | InvalidRow) -> None:
+        """Examine one row."""
+        key_column = self._found.definition.recipients.key
+        if isinstance(row, InvalidRow):
+            self._skip(row.reason, row.line)
+        elif row.key in self._keys:
+            self._skip(f"line {self._keys[row.key]} has the same {key_column}", row.line)
+        elif self._can_be_rendered(row):
+            self._keys[row.key] = row.line
+            address = row.email.lower()
+            if address in self._addresses:
+                line = self._addresses[address]
+                self._shared.add(
+                    f"line {line} has the same address under another {key_column}; both are mailed", row.line
+                )
+            self._addresses.setdefault(address, row.line)
+            self._found.recipients += 1
+
+    def report(self) -> None:
+        """Add what was found to the report."""
+        self._found.problems += self._faults.of_templates.lines()
+        if self._warnings:
+            self._found.warnings += self._warnings.lines()
+            self._found.links = self._warnings.paths
+        self._found.warnings += self._shared.lines()
+        self._found.warnings += self._skipped.lines()
+
+    def _can_be_rendered(self, row: Recipient) -> bool:
+        if self._template is None or self._warnings is None or self._faults.is_hopeless:
+            return True
+        try:
+            message = compose_row(self._template, row, self._found.definition)
+        except TemplateError as error:
+            invalid = self._faults.add(row, error)
+            if invalid is None:
+                return True
+            self._skip(invalid.reason, row.line)
+            return False
+        self._faults.note_success()
+        self._warnings.examine(row, message)
+        return True
+
+    def _skip(self, reason: str, line: int) -> None:
+        self._found.skipped += 1
+        self._skipped.add(f"skipped: {reason}", line)

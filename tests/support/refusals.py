@@ -19,7 +19,7 @@ def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 2) 
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     first, *more = done.stderr.rstrip("\n").split("\n")
     assert first.startswith("campaign: "), done.stderr
-    assert all(line == "Nothing was sent. `campaign check` lists all such rows." for line in more), done.stderr
+    assert all(line == "Nothing was sent. `campaign check` lists all problems." for line in more), done.stderr
     for word in words:
         assert word in done.stderr, f"{word!r} is not in {done.stderr!r}"
     return done.stderr

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _STYLE = re.compile(r"<style\b([^>]*)>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -29,7 +33,7 @@ def inline_css(html: str) -> str:
     every screen stays as it is. A document without a rule to inline is returned unchanged. No stylesheet is fetched.
 
     Raises:
-        TemplateError: css-inline cannot read the CSS.
+        RowError: css-inline cannot read the CSS.
     """
     if "<style" not in html and not _STYLE.search(html):
         return html
@@ -49,8 +53,24 @@ def inline_css(html: str) -> str:
     try:
         inlined = inliner.inline(_STYLE.sub(_with_mark, html))
     except css_inline.InlineError as error:
-        raise TemplateError(f"The CSS cannot be inlined ({error}); correct it, or remove it.") from None
+        raise RowError(f"The CSS cannot be inlined ({error}); correct it, or remove it.") from None
     return _as_written(html, inlined.replace(_IGNORED, ""))
+
+
+def sheets_of(source: str, *, whole: bool = False) -> Iterator[tuple[str, int]]:
+    """Yield each style sheet of a document that would be inlined, and the line on which it begins.
+
+    Args:
+        source: the document.
+        whole: the source is itself a style sheet.
+    """
+    if whole:
+        yield source, 1
+        return
+    seen = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), source)
+    for found in _STYLE.finditer(seen):
+        if _is_for_every_screen(found[1]) and _IGNORED.strip() not in found[1]:
+            yield found[2], seen.count("\n", 0, found.start(2)) + 1
 
 
 def _as_written(before: str, after: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError, TemplateError
 from campaign.message.filters import shown
 from campaign.message.html.parsed_template import HtmlContext, parse_template
 
@@ -51,10 +51,10 @@ def web_address(value: str) -> str:
     """Return the whole value of an attribute that holds a URL, unchanged.
 
     Raises:
-        TemplateError: the value does not begin with http://, https://, mailto:, tel:, sms:, cid: or #.
+        RowError: the value does not begin with http://, https://, mailto:, tel:, sms:, cid: or #.
     """
     if _ADDRESS.match(value) is None:
-        raise TemplateError(
+        raise RowError(
             f"{shown(str(value))} is not an address that a mail can link to; it must begin with https://, http://, "
             "mailto: or tel:."
         )
@@ -65,11 +65,11 @@ def style_value(value: object) -> str:
     """Return a value for a style, unchanged.
 
     Raises:
-        TemplateError: the value holds anything but words, numbers, colours and lengths.
+        RowError: the value holds anything but words, numbers, colours and lengths.
     """
     text = str(value)
     if _STYLE.fullmatch(text) is None:
-        raise TemplateError(f"{shown(text)} is not allowed in a style; use only words, numbers, colours and lengths.")
+        raise RowError(f"{shown(text)} is not allowed in a style; use only words, numbers, colours and lengths.")
     return text
 
 

@@ -22,6 +22,8 @@ _TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 #: Tables are used for layout, so the tabs between their columns have no meaning in the text.
 _LEADING_COLUMNS = re.compile(r"^(?=[ \u00a0]*\t)[ \t\u00a0]+|^ (?=<)", re.MULTILINE)
+#: A label's address with a word directly behind it: links in a row may have no blank between them.
+_AFTER_ADDRESS = re.compile(r"( <[a-z]+:[^<>\s]+>)(?=\w)")
 _COLUMNS = re.compile(r"[ \u00a0]*\t[ \t\u00a0]*")
 
 
@@ -44,8 +46,10 @@ def text_of(html: str) -> str:
     for anchor in cast("list[ElementNode]", list(document.query_selector_all("a[href]"))):
         if address := _address_of(anchor):
             anchor.append_child(document.create_text_node(f" <{address}>"))
+    for legend in cast("list[ElementNode]", list(document.query_selector_all("legend"))):
+        legend.append_child(document.create_element("br"))  # the library knows no line end after it
     text: str = extract_plain_text(tree, main_content=False, alt_texts=True, links=False, preserve_formatting=True)
-    return tidied(_COLUMNS.sub("  ", _LEADING_COLUMNS.sub("", _FILLING.sub("", text))))
+    return tidied(_AFTER_ADDRESS.sub(r"\1 ", _COLUMNS.sub("  ", _LEADING_COLUMNS.sub("", _FILLING.sub("", text)))))
 
 
 def tidied(text: str) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from campaign.config.address import normalise_address
-from campaign.errors import TemplateError
+from campaign.errors import RowError
 
 #: RFC 5322 §2.1.1 limits a line to 998 characters; a longer subject is certainly a mistake.
 MAX_LENGTH = 998
@@ -51,14 +51,14 @@ def unstructured(name: str, text: str) -> bytes:
     """Return the field `name` (RFC 5322 §2.2.1) with a text from `one_line`, folded, with CRLF.
 
     Raises:
-        TemplateError: the text is empty or longer than 998 characters.
+        RowError: the text is empty or longer than 998 characters.
     """
     if text.isascii() and "=?" not in text and 0 < len(text) <= _MAX_ENCODED_LINE - 2 - len(name):
         return f"{name}: {text}\r\n".encode("ascii")
     if not text:
-        raise TemplateError(f"The {name.lower()} is empty; give it a text.")
+        raise RowError(f"The {name.lower()} is empty; give it a text.")
     if len(text) > MAX_LENGTH:
-        raise TemplateError(
+        raise RowError(
             f"The {name.lower()} has {len(text)} characters; at most {MAX_LENGTH} can be sent. "
             "Shorten it, for example with the filter truncate."
         )

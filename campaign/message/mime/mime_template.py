@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.errors import TemplateError
+from campaign.errors import RowError
 from campaign.message.mime import bodies, headers
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class MimeTemplate:
             unsubscribe: both fields of `UnsubscribeLink.headers`, if the messages have them.
 
         Raises:
-            TemplateError: the subject is empty or too long, `to` is not one plain address, or the header block would
+            RowError: the subject is empty or too long, `to` is not one plain address, or the header block would
                 not contain exactly the intended headers.
             ValueError: the Message-ID is malformed.
         """
@@ -119,10 +119,10 @@ class MimeTemplate:
         """Return the headers that differ for each recipient; see `fill` for the arguments.
 
         Raises:
-            TemplateError, ValueError: see `fill`.
+            RowError, ValueError: see `fill`.
         """
         if not headers.is_address(to):
-            raise TemplateError(f"The address {to!r} is not one plain address that is allowed in a header.")
+            raise RowError(f"The address {to!r} is not one plain address that is allowed in a header.")
         if _MESSAGE_ID.fullmatch(message_id) is None or len(message_id) > _MAX_LINE - len("Message-ID: "):
             raise ValueError(f"{message_id!r} is not a Message-ID; it has the form <letters@host>.")
         varying = b"".join(
@@ -136,7 +136,7 @@ class MimeTemplate:
             )
         )
         if self._varying.fullmatch(varying) is None:
-            raise TemplateError("The headers of this message would not be exactly the intended ones.")
+            raise RowError("The headers of this message would not be exactly the intended ones.")
         return varying
 
     def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:

@@ -287,8 +287,8 @@ def test_check_tells_all_problems_at_once(tmp_path: Path) -> None:
         done = env.work.campaign("check", "campaign.toml")
         assert done.returncode == 2
         assert "people.csv:2: email.txt:2:" in done.stdout
-        assert "people.csv:21: email.txt:2:" in done.stdout
-        assert "and 10 more" in done.stdout
+        assert done.stdout.count("email.txt:2:") == 1
+        assert "(30 rows: lines 2, 3, 4, …)" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         assert env.silent
         assert not env.work.log.exists()

@@ -29,7 +29,11 @@ BROKEN = {
     "an undefined variable": (HTML, TEXT + "{{ plaice }}", "people.csv:2: email.txt:4:"),
     "wrong syntax": (HTML + "\n{% if %}", TEXT, "email.html:2:"),
     "a missing template": (HTML + "\n{% include 'footer.html' %}", TEXT, "email.html:2:"),
-    "an error at the last row": (HTML, TEXT + '{{ 1 // (user_id != "user_9") }}', "people.csv:11: email.txt:4:"),
+    "an error at the last row": (
+        HTML,
+        TEXT + '{% if user_id == "user_9" %}{{ place }}{% endif %}',
+        "people.csv:11: email.txt:4:",
+    ),
     "an unknown filter": (HTML, TEXT + "{{ first_name | shout }}", "email.txt:4:"),
 }
 
@@ -91,19 +95,87 @@ def test_what_would_break_a_mail_is_found_first(what: str, tmp_path: Path) -> No
         assert (checked.returncode, words in checked.stdout) == (2, True)
 
 
+@pytest.mark.parametrize("where", ["text", "subject"])
+def test_a_mistake_in_a_template_is_said_once(where: str, tmp_path: Path) -> None:
+    """What a template does wrong in every row is one line, with the number of rows and the first lines."""
+    with environment(tmp_path, 20, text=TEXT + "{{ plaice }}" if where == "text" else TEXT) as env:
+        if where == "subject":
+            env.work.file.write_text(env.work.file.read_text("utf-8").replace("first_name", "plaice"), "utf-8")
+        sentence = refused(env.work.run(), "people.csv:2: ", "plaice does not exist", "(20 rows: lines 2, 3, 4, …)")
+        assert sentence.count("plaice") == 1
+        checked = env.work.campaign("check", "campaign.toml")
+        assert (checked.returncode, checked.stdout.count("plaice")) == (2, 1)
+        assert "(20 rows: lines 2, 3, 4, …)" in checked.stdout
+        assert "1 problem; fix" in checked.stdout
+
+
+def test_one_rows_values_cost_that_row_alone(tmp_path: Path) -> None:
+    """A row whose values make its mail impossible is skipped with the reason, and all others are mailed."""
+    people = [
+        {"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": f"N{n}"}
+        | {"price": "2", "cart": "1", "site": "https://x.example/"}
+        for n in range(30)
+    ]
+    wrong = {
+        20: ("first_name", "x" * 5000, "The subject has 5006 characters"),
+        21: ("price", "1,234.50", "email.txt:3: '1,234.50' is not a plain number"),
+        22: ("price", "0", "email.txt:3: "),
+        23: ("cart", "a b;c", "email.txt:4: The link 'https://acme.example/a b;c' contains spaces"),
+        24: ("site", "javascript:1", "email.html:1: 'javascript:1' is not an address that a mail can link to"),
+        25: ("first_name", "a" * 100_000, "email.txt:5: The text would have more than 10,000,000 characters"),
+    }
+    for row, (column, value, _) in wrong.items():
+        people[row][column] = value
+    html = f'<a href="{{{{ site }}}}">x</a>{HTML}'
+    text = (
+        "{{ link }}\n\n{{ 10 // (price | number) }}\n{{ link_to('https://acme.example/' ~ cart) }}\n"
+        "{% if first_name | length > 9999 %}{{ first_name * 200 }}{% endif %}\n"
+    )
+    more = '[limits]\ntokens = "1000/second"\n'
+    with environment(tmp_path, people, html=html, text=text, more=more) as env:
+        subject = env.work.file.read_text("utf-8").replace("{{ first_name }}", "{{ first_name[:5000] }}")
+        env.work.file.write_text(subject, "utf-8")
+        checked = env.work.campaign("check", "campaign.toml")
+        assert checked.returncode == 0, checked.stdout
+        assert "24 emails can be rendered, 6 rows skipped" in checked.stdout
+        done = env.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(env.accepted) == len(env.tokens) == 24
+        skipped = {row["key"]: row["reason"] for row in env.work.rows() if row["state"] == "skipped"}
+        assert set(skipped) == {f"user_{row}" for row in wrong}
+        for row, (_, _, reason) in wrong.items():
+            assert reason in skipped[f"user_{row}"]
+            assert f"people.csv:{row + 2}: skipped: " in checked.stdout
+
+
+@pytest.mark.parametrize(
+    "bomb", ['{{ "a" * 10**9 }}', "{% for i in range(9999) %}{% for j in range(999) %}{% endfor %}{% endfor %}"]
+)
+def test_a_template_bomb_is_named_by_its_line(bomb: str, tmp_path: Path) -> None:
+    """A template that would fill the memory or take hours stops `check` and `run` at once, with its line."""
+    with environment(tmp_path, 10, text=TEXT + bomb) as env:
+        for command in ("check", "run"):
+            done = env.work.campaign(command, "campaign.toml", *(["--yes"] if command == "run" else []), timeout=60)
+            assert done.returncode == 2
+            assert "people.csv:2: email.txt:4: " in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+        assert env.silent
+
+
 def test_css_that_cannot_be_inlined_names_the_template_and_the_row(tmp_path: Path) -> None:
-    """If a row's values make invalid CSS, only this row fails, with the template and its line."""
+    """If a row's values make invalid CSS, only this row is skipped, with the template and its line."""
     style = "color{% if user_id != 'user_9' %}: red{% endif %}"
     html = f'<style>p {{ margin: 0 }}</style><p style="{style}">Hello</p>{HTML}'
     with environment(tmp_path, 10, html=html) as env:
         checked = env.work.campaign("check", "campaign.toml")
-        assert checked.returncode == 2
-        assert "people.csv:11: email.html: The CSS cannot be inlined" in checked.stdout
+        assert checked.returncode == 0
+        assert "people.csv:11: skipped: email.html: The CSS cannot be inlined" in checked.stdout
         assert env.silent
-        assert env.work.run().returncode == 1
+        assert env.work.run().returncode == 0
         assert env.work.status()["sent"] == 9
-        (failed,) = [row for row in env.work.rows() if row["state"] == "failed"]
-        assert failed["reason"].startswith("line 11: email.html: The CSS cannot be inlined")
+        (skipped,) = [row for row in env.work.rows() if row["state"] == "skipped"]
+        assert skipped["reason"].startswith("line 11: email.html: The CSS cannot be inlined")
+        assert len(env.revoked) == 1
 
 
 def test_nothing_that_a_template_names_is_fetched(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,23 @@ def test_anything_else_is_refused(text: str) -> None:
     """Names, comments, quotes, routes, lists, spaces and broken domains are refused and not repaired."""
     with pytest.raises(ValueError, match=r"\w"):
         normalise_address(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("\u200bada@example.com", "U+200B (ZERO WIDTH SPACE)"),
+        ("ada\u00ad@example.com", "U+00AD (SOFT HYPHEN)"),
+        ("ada@exam\u200bple.com", "U+200B (ZERO WIDTH SPACE)"),
+        ("ada@example.com\ufeff", "U+FEFF (ZERO WIDTH NO-BREAK SPACE)"),
+        ("a\u00a0da@example.com", "U+00A0 (NO-BREAK SPACE)"),
+        ("\u202aada@example.com", "U+202A (LEFT-TO-RIGHT EMBEDDING)"),
+    ],
+)
+def test_an_invisible_character_is_named(address: str, name: str) -> None:
+    """An address with a character that one cannot see is refused for that character, and not for SMTPUTF8."""
+    with pytest.raises(ValueError, match=re.escape(f"The address has an invisible character, {name}; delete it.")):
+        normalise_address(address)
 
 
 def test_a_local_part_beyond_ascii_is_refused_by_its_reason() -> None:

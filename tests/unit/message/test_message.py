@@ -304,10 +304,10 @@ def test_an_8bit_body_that_holds_the_boundary_is_encoded(template: MessageTempla
 
 def test_no_error_holds_the_token(folder: Path) -> None:
     """An error in a template that fails after the link was printed says so without the link's token."""
-    (folder / "number.html").write_text("<p>{{ link }}\n{{ link_to('https://elsewhere.example/') }}", "utf-8")
+    (folder / "number.html").write_text("<p>{{ link }}\n{{ link_to('https://elsewhere.example/' ~ name) }}", "utf-8")
     template = MessageTemplate.load(definition(folder, email={"html": folder / "number.html"}))
     with pytest.raises(
-        TemplateError, match=r"number\.html:2: The link 'https://elsewhere.example/' leads to"
+        TemplateError, match=r"number\.html:2: The link 'https://elsewhere.example/Ana' leads to"
     ) as caught:
         composed(template)
     assert "eyJ" not in str(caught.value)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import pytest
 
 from campaign.errors import TemplateError
 from campaign.message import templates
 from campaign.message.template_errors import explained
+from campaign.message.template_names import Names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +85,65 @@ def test_faults_that_loading_finds(tmp_path: Path, source: str, text: str) -> No
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            "<style>\n@media print{#head{color:red}}</style>",
+            "a.html:2: {# begins a comment here, and no #} ends it",
+        ),
+        (
+            "\n{{#if vip}}x{{/if}}",
+            "a.html:2: {{#if vip}} is Handlebars, and templates are Jinja: write",
+        ),
+        ("{{{name}}}", "a.html:1: {{{name}}} is Handlebars"),
+        ("{{> footer}}", "a.html:1: {{> footer}} is Handlebars"),
+        ("{% assign x = 1 %}", "a.html:1: {% assign x = 1 %} is Liquid, and templates are Jinja: write {% set"),
+        (
+            "{{ name | default: 'x' }}",
+            "a.html:1: {{ name | default: 'x' }} is Liquid, and templates are Jinja",
+        ),
+        (
+            "{% if x && y %}{% endif %}",
+            "a.html:1: {% if x && y %} has an operator that Jinja does not know",
+        ),
+        ("{{ First Name }}", "a.html:1: {{ First Name }} has a blank in the name; a column such as First Name is"),
+    ],
+)
+def test_another_language_is_named(tmp_path: Path, source: str, text: str) -> None:
+    """What is CSS or another template language is named as such, with the line and what to write."""
+    (tmp_path / "a.html").write_text(source, "utf-8")
+    with pytest.raises(TemplateError) as caught:
+        load(tmp_path)
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(text)
+
+
+def test_an_else_of_another_language_is_named(tmp_path: Path) -> None:
+    """`{{else}}` is a variable for Jinja, and the error says what to write instead."""
+    text = fault(tmp_path, "{% if x %}a{{else}}b{% endif %}", x="1")
+    assert text.startswith("a.html:1: {{else}} is Handlebars")
+
+
+@pytest.mark.parametrize("name", ["link", "first_name"])
+def test_a_macro_that_is_imported_without_context_is_told_so(tmp_path: Path, name: str) -> None:
+    """If an imported macro uses a variable, the error says to import it with its context; then it is known."""
+    (tmp_path / "m.html").write_text(f"{{% macro button() %}}\n{{{{ {name} }}}}{{% endmacro %}}", "utf-8")
+    source = "{% from 'm.html' import button CONTEXT %}{{ button() }}"
+    values: dict[str, Any] = {name: "x"}
+    text = fault(tmp_path, source.replace("CONTEXT", ""), **values)
+    assert text.startswith(f"m.html:2: {name} is not known in a template that is imported without its context; write")
+    (tmp_path / "a.html").write_text(source.replace("CONTEXT", "with context"), "utf-8")
+    assert rendered(tmp_path, **values).strip() == "x"
+
+
+def test_a_name_is_the_same_in_both_forms_of_unicode(tmp_path: Path) -> None:
+    """`é` in a template finds the column, whether the editor wrote it as one character or as two."""
+    decomposed = normalize("NFD", "{{ Prénom }} {{ row.Prénom }}")
+    assert decomposed != normalize("NFC", decomposed)
+    (tmp_path / "a.html").write_text(decomposed, "utf-8")
+    assert rendered(tmp_path, Prénom="Zoë", row={"Prénom": "Ada"}) == "Zoë Ada"
+
+
 def test_a_missing_template_is_named(tmp_path: Path) -> None:
     """A missing template is reported, with the file whose name is nearest."""
     (tmp_path / "email.html").write_text("", "utf-8")
@@ -123,7 +184,7 @@ def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
             "\n{{ frst_name }}",
             "a.html:2: The variable frst_name does not exist; did you mean first_name? The columns are",
         ),
-        ("{{ zzz }}", "a.html:1: The variable zzz does not exist; the columns are first_name, items, place."),
+        ("{{ zzz }}", "a.html:1: The variable zzz does not exist; the columns are first_name, items, place, qty."),
         ("{{ link }}", "a.html:1: link cannot be used here: it needs a [link] section"),
         ("{% for r in items %}\n{{ r.prce }}{% endfor %}", "a.html:2: There is no prce here; did you mean price?"),
         ("\n\n{{ place | number }}", "a.html:3: 'three' is not a plain number"),
@@ -131,11 +192,29 @@ def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
         ("{{ place.__class__ }}", "a.html:1: Access to attribute '__class__'"),
         ("{{ items.append(1) }}", "a.html:1: "),
         ("{{ range(10000000) }}", "a.html:1: Range too big."),
+        ("{{ place.split(' ')[1] }}", "a.html:1: A value has fewer parts than this needs"),
+        ("\n{{ place * first_name }}", "a.html:2: Values of a CSV are text; to calculate with one or compare it with"),
+        ("{{ qty * 2 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ 2 * qty }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty - 1 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty + 1 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ 1 + qty }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty / 2 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty % 2 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty > 2 }}", "a.html:1: Values of a CSV are text"),
+        ("{{ 2 <= qty }}", "a.html:1: Values of a CSV are text"),
+        ("{{ -qty }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty | round }}", "a.html:1: Values of a CSV are text"),
+        ("{{ qty | abs }}", "a.html:1: Values of a CSV are text"),
+        ("{{ '%.2f' | format(qty) }}", "a.html:1: Values of a CSV are text"),
+        ("{{ '%d' % qty }}", "a.html:1: Values of a CSV are text"),
+        ("{{ items | sum(attribute='price') }}", "a.html:1: Values of a CSV are text"),
+        ("{% for i in range(qty) %}{% endfor %}", "a.html:1: Values of a CSV are text"),
     ],
 )
 def test_faults_that_rendering_finds(tmp_path: Path, source: str, text: str) -> None:
     """A row that cannot be rendered is reported with file, line and the names that exist."""
-    assert text in fault(tmp_path, source, first_name="Ana", place="three", items=[{"price": "1"}])
+    assert text in fault(tmp_path, source, first_name="Ana", place="three", items=[{"price": "1"}], qty="3")
 
 
 def test_a_fault_in_an_included_template_is_told_by_its_own_line(tmp_path: Path) -> None:
@@ -156,7 +235,7 @@ def test_the_names_that_must_be_columns(tmp_path: Path) -> None:
     """Names that templates set, loop over or get from Jinja are not columns; each column's first use is recorded."""
     source = "{% set y = 1 %}\n{{ x }}{{ y }}{% for i in rows %}{{ i.z }}{{ loop.index }}{{ range(2) }}{% endfor %}"
     source += "{{ link }}"
-    names = templates.Names()
+    names = Names()
     names.add("a.html", templates.parse(templates.environment(), source, str(tmp_path)))
     assert names.outside(frozenset({"link"})) == {"x": "a.html:2", "rows": "a.html:2"}
 

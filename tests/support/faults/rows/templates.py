@@ -19,10 +19,28 @@ ROWS = (
     ),
     Row(
         "CSS that cannot be inlined for a row",
-        "found by `check`; in a run that row fails alone, with the file and the row, and its token is revoked",
+        "found by `check`; in a run that row is skipped alone, with the file and the row, and its token is revoked",
         (
             "e2e/faults/test_templates.py::test_css_that_cannot_be_inlined_names_the_template_and_the_row",
             "unit/message/html/test_css.py::test_css_that_cannot_be_read_is_an_error",
+        ),
+    ),
+    Row(
+        "a row's values make its mail impossible: a subject too long, a bad link, no number, too large a text",
+        "that row is skipped with the reason, before the first token; the others are mailed",
+        ("e2e/faults/test_templates.py::test_one_rows_values_cost_that_row_alone",),
+    ),
+    Row(
+        "a mistake in a template concerns every row",
+        "said once, with the number of rows and the first lines, by `check` and by `run`",
+        ("e2e/faults/test_templates.py::test_a_mistake_in_a_template_is_said_once",),
+    ),
+    Row(
+        "a template makes a text of gigabytes, or its loops never end",
+        "stopped after at most three rows, with the template's line; nothing is sent",
+        (
+            "e2e/faults/test_templates.py::test_a_template_bomb_is_named_by_its_line",
+            "unit/message/test_work_limit.py::test_a_bomb_is_stopped_at_its_line",
         ),
     ),
     Row(

@@ -65,6 +65,24 @@ def test_a_hidden_preheader_is_not_in_the_text(hidden: str) -> None:
     assert text_of(f"<body>{hidden}<p>Hello</p>") == "Hello\n"
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ('<a href="https://x.example/a">One</a><a href="https://x.example/b">Two</a>', "One <{0}a> Two <{0}b>"),
+        ('<a href="https://x.example/a">One</a>, two', "One <{0}a>, two"),
+        ('<a href="https://x.example/a">One</a>two', "One <{0}a> two"),
+    ],
+)
+def test_an_address_is_apart_from_the_next_word(html: str, text: str) -> None:
+    """A word directly behind a link is not a part of its address; punctuation stays where it is."""
+    assert text_of(html) == text.format("https://x.example/") + "\n"
+
+
+def test_a_legend_has_a_line_of_its_own() -> None:
+    """A fieldset's legend is not glued to its content."""
+    assert text_of("<fieldset><legend>Legend</legend>In a field</fieldset>") == "Legend\nIn a field\n"
+
+
 def test_the_filling_of_a_visible_preheader_is_not_in_the_text() -> None:
     """Invisible filler after a visible preheader is removed, and an emoji keeps its joiners."""
     assert text_of(f"<div>preview{FILLING}</div><p>Hello \U0001f469\u200d\U0001f4bb</p>") == (
