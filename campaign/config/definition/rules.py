@@ -28,8 +28,6 @@ _SELECTOR = re.compile(
 _MAX_NAME_LENGTH = 253
 #: 64 bytes of a local part, without `+` and the 28 letters of a tag.
 _MAX_BOUNCE_MAILBOX = 35
-#: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).
-_MAX_URL_LENGTH = 400
 #: The query parameter with the recipient's masked address.
 _HINT = "hint"
 #: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
@@ -107,29 +105,6 @@ def template_path(folder: Path, written: str) -> Path:
     if not found.is_file():
         raise ValueError(f"the template {found} does not exist; create it, or correct the name")
     return found
-
-
-def unsubscribe_url(url: str) -> str:
-    """Return the address of an unsubscribe endpoint, without a slash at its end.
-
-    Raises:
-        ValueError: it is not https:// (http:// only at loopback), or has a query, a fragment or a template variable.
-    """
-    example = 'write one like "https://mail.acme.example/u"'
-    if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>{}?#,') or len(url) > _MAX_URL_LENGTH:
-        raise ValueError(
-            f"must be an address of at most {_MAX_URL_LENGTH} letters without spaces, variables, ? and #; {example}"
-        )
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.scheme not in {"https", "http"}:
-        raise ValueError(f"must begin with https:// and a host; {example}")
-    try:
-        host, _ = host_and_port(parts)
-    except ValueError as error:
-        raise ValueError(f"must name a host ({error}); {example}") from None
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"must begin with https://, which one click needs (RFC 8058 §3.1); {example}")
-    return url.rstrip("/")
 
 
 def bounce_mailbox(text: str) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
 from campaign.config.address import normalise_address
 from campaign.config.definition import rules
 from campaign.config.definition.sections import Section
+from campaign.config.server_url import host_and_port, is_loopback
+
+#: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).
+_MAX_URL_LENGTH = 400
 
 
 class UnsubscribeSection(Section):
@@ -36,7 +41,7 @@ class UnsubscribeSection(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        return None if url is None else rules.unsubscribe_url(url)
+        return None if url is None else _endpoint(url)
 
     @field_validator("none")
     @classmethod
@@ -57,3 +62,26 @@ class UnsubscribeSection(Section):
             return None if address is None else normalise_address(address)
         except ValueError as error:
             raise ValueError(f'must be one address, such as "leave@acme.example". {error}') from None
+
+
+def _endpoint(url: str) -> str:
+    """Return the address of an unsubscribe endpoint, without a slash at its end.
+
+    Raises:
+        ValueError: it is not https:// (http:// only at loopback), or has a query, a fragment or a template variable.
+    """
+    example = 'write one like "https://mail.acme.example/u"'
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>{}?#,') or len(url) > _MAX_URL_LENGTH:
+        raise ValueError(
+            f"must be an address of at most {_MAX_URL_LENGTH} letters without spaces, variables, ? and #; {example}"
+        )
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.scheme not in {"https", "http"}:
+        raise ValueError(f"must begin with https:// and a host; {example}")
+    try:
+        host, _ = host_and_port(parts)
+    except ValueError as error:
+        raise ValueError(f"must name a host ({error}); {example}") from None
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"must begin with https://, which one click needs (RFC 8058 §3.1); {example}")
+    return url.rstrip("/")

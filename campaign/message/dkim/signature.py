@@ -24,6 +24,7 @@ _SIGNED = (
     b"list-unsubscribe",
     b"list-unsubscribe-post",
     b"feedback-id",
+    b"auto-submitted",
     b"mime-version",
     b"content-type",
     b"content-transfer-encoding",

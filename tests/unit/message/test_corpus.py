@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(folder.name for folder in CORPUS.iterdir())
-LINK = SimpleNamespace(url="https://acme.example/in", parameter="token", hosts=("acme.example",))
+LINK = SimpleNamespace(url="https://acme.example/in", parameter="token", hosts=("acme.example",), hint=False)
 #: The address of a link or an image, which stands behind its label.
 ADDRESS = re.compile(r" <https?://[^>]*>")
 

@@ -271,7 +271,7 @@ def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
         for name in ("tag_key", "campaign_list", "suppression", "report", "soft_bounce"):
             connection.execute(f"DROP TABLE {name}")
         connection.execute("DROP TRIGGER delivery_end_state")
-        connection.execute("CREATE TRIGGER delivery_end_state AFTER DELETE ON orphan BEGIN SELECT 'as it was'; END")
+        connection.execute("CREATE TRIGGER delivery_end_state AFTER DELETE ON delivery BEGIN SELECT 'as it was'; END")
         connection.execute("PRAGMA user_version = 1")
     look_into(path)
     with opened(path) as log:

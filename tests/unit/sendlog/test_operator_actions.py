@@ -263,7 +263,7 @@ def test_the_counts_add_up(path: Path) -> None:
         fill(log, *ALL, Status.ISSUING, Status.SENDING)
         with closing(LogReader(path)) as reader:
             summary = reader.summary("trial", now=START)
-            assert summary.counts == dict.fromkeys(Status, 1)
+            assert summary.counts == dict.fromkeys(set(Status) - {Status.BOUNCED}, 1)
             assert summary.recipients == 7
             assert summary == log.summary()
             assert reader.campaigns() == ["trial"]
