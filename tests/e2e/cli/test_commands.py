@@ -131,12 +131,12 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         assert templates == "templates: email.html, email.txt"
         warnings = [line.partition("warning: ")[2] for line in lines]
         assert [line.split(": ")[0] for line in warnings] == [
+            "campaign.toml",
+            "people.csv:5",
             "people.csv:3",
             "people.csv:4",
-            "people.csv:5",
-            "campaign.toml",
         ]
-        assert "[limits] messages" in warnings[-1]
+        assert "[limits] messages" in warnings[0]
         assert "2 emails can be rendered, 2 rows skipped" in done.stdout
         assert env.silent
         assert sorted(tmp_path.iterdir()) == before

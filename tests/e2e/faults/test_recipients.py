@@ -77,7 +77,8 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "the same header in capitals": (table().replace("note", "EMAIL", 1).encode(), ("people.csv:1:", "same name")),
     "no header for the address": (table().replace("email", "E-mail", 1).encode(), ("people.csv:1:", '"email"')),
     "a blank header": (table().replace("note", " ", 1).encode(), ("people.csv:1:", "header")),
-    "another separator": (table(delimiter="|").encode(), ("people.csv:1:", '"email"')),
+    "a title above the header": (b"All customers,,,\n" + table().encode(), ("people.csv:1:", "are on line 2")),
+    "another separator": (table(delimiter="|").encode(), ("people.csv:1:", 'separated by "|"')),
 }
 
 
@@ -87,6 +88,24 @@ def test_what_cannot_be_read_right_is_refused(what: str, tmp_path: Path) -> None
     content, words = UNREADABLE[what]
     with environment(tmp_path, PEOPLE, more=FREE) as env:
         (tmp_path / "people.csv").write_bytes(content)
+        refused(env.work.run(), *words)
+        assert env.silent
+        assert table_of(env.work.log, "delivery") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("1.23457E+12", ("people.csv:2:", "a spreadsheet rounded it")),
+        ("gold", ("people.csv:1:", "most of the 12 rows")),
+    ],
+)
+def test_a_column_that_cannot_be_the_key_is_refused(key: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    """A key column that a spreadsheet rounded, or that most rows share, refuses the file; nobody is enlisted."""
+    people = [
+        {"user_id": f"user_{n}", "email": f"u{n}@d{n}.example", "first_name": "Ada", "cart": key} for n in range(12)
+    ]
+    with environment(tmp_path, people, recipients='key = "cart"') as env:
         refused(env.work.run(), *words)
         assert env.silent
         assert table_of(env.work.log, "delivery") == []
@@ -109,6 +128,7 @@ ROWS = {
     "user_14,u14@d.example,\u202eadA,x": "U+202E",
     "user_15,u15.example,Ada,x": "@",
     "user_18,zoë@d.example,Ada,x": "SMTPUTF8",
+    "user_19,\u200bu19@d.example,Ada,x": "an invisible character, U+200B (ZERO WIDTH SPACE)",
     ",u16@d.example,Ada,x": "user_id is empty",
     "user_17,u17@d.example,Ada," + "x" * 10_000_000: "1,000,000",
 }

@@ -132,7 +132,8 @@ def test_a_macro_that_is_imported_without_context_is_told_so(tmp_path: Path, nam
     text = fault(tmp_path, source.replace("CONTEXT", ""), **{name: "x"})
     assert text.startswith(f"m.html:2: {name} is not known in a template that is imported without its context; write")
     (tmp_path / "a.html").write_text(source.replace("CONTEXT", "with context"), "utf-8")
-    assert rendered(tmp_path, **{name: "x"}).strip() == "x"
+    values: dict[str, Any] = {name: "x"}
+    assert rendered(tmp_path, **values).strip() == "x"
 
 
 def test_a_name_is_the_same_in_both_forms_of_unicode(tmp_path: Path) -> None:

@@ -96,4 +96,23 @@ ROWS = (
             "unit/recipients/test_csvfile.py::test_what_is_no_file_is_refused",
         ),
     ),
+    Row(
+        "the key column was rounded by a spreadsheet, or most rows share one key without `group`",
+        "the file is refused with the reason and what to do",
+        (
+            "e2e/faults/test_recipients.py::test_a_column_that_cannot_be_the_key_is_refused",
+            "unit/recipients/test_wrong_key.py::test_a_key_that_a_spreadsheet_rounded_is_refused",
+            "unit/recipients/test_wrong_key.py::test_a_key_that_most_rows_share_is_refused",
+        ),
+    ),
+    Row(
+        "a title above the header, columns separated by `|`, an invisible character in an address",
+        "refused or skipped for that cause, with what to do",
+        (
+            _REFUSED,
+            "unit/recipients/test_wrong_header.py::test_a_title_above_the_header_is_named",
+            "unit/recipients/test_wrong_header.py::test_an_unknown_delimiter_is_named",
+            "unit/config/test_address.py::test_an_invisible_character_is_named",
+        ),
+    ),
 )

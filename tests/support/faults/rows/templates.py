@@ -26,7 +26,7 @@ ROWS = (
         ),
     ),
     Row(
-        "a row's values make its mail impossible: a subject too long, a bad link or address, no number, too large a text",
+        "a row's values make its mail impossible: a subject too long, a bad link, no number, too large a text",
         "that row is skipped with the reason, before the first token; the others are mailed",
         ("e2e/faults/test_templates.py::test_one_rows_values_cost_that_row_alone",),
     ),
