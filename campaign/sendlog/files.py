@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: "CAMP" in the header of the database file, so that other programs' databases are recognised.
 APPLICATION_ID = 0x43414D50
 #: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
-VERSION = 2
+VERSION = 3
 #: Seconds to wait for another process's lock, such as that of a backup.
 _LOCK_TIMEOUT_S = 10.0
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another file"

@@ -27,7 +27,7 @@ CREATE TABLE delivery (
     state            TEXT NOT NULL CHECK (state IN
         ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped')),
     reason           TEXT NOT NULL DEFAULT '',
-    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, revoke
+    actor            TEXT NOT NULL,              -- enlist, run, breaker, recovery, retry, resolve, revoke
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
     faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
@@ -98,10 +98,12 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command, or a changed CSV row for `skipped`, changes an end state. `sent` never changes.
+-- Only an operator's command changes an end state, with two exceptions: a changed CSV row `skipped`, and the circuit
+-- breaker a row that `failed` for a refusal that was not its fault. `sent` never changes.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
 WHEN (OLD.state = 'sent' AND NEW.state <> 'sent')
-  OR (OLD.state IN ('failed', 'uncertain') AND NEW.state <> OLD.state AND NEW.actor NOT IN ('retry', 'resolve', 'revoke'))
+  OR (OLD.state IN ('failed', 'uncertain') AND NEW.state <> OLD.state AND NEW.actor NOT IN ('retry', 'resolve', 'revoke')
+    AND NOT (OLD.state = 'failed' AND NEW.state = 'queued' AND NEW.actor = 'breaker'))
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
 BEGIN
     SELECT RAISE(ABORT, 'an end state is left only by a command');

@@ -242,13 +242,17 @@ def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
         enlist(log, people(3))
         working(log, lambda rows: _fail_two(log, rows))
         columns = table(path, "SELECT * FROM pragma_table_info('revocation')")
+        triggers = table(path, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE revocation DROP COLUMN unanswered")
+        connection.execute("DROP TRIGGER delivery_end_state")
+        connection.execute("CREATE TRIGGER delivery_end_state BEFORE UPDATE ON delivery BEGIN SELECT 1; END")
         connection.execute("PRAGMA user_version = 1")
     look_into(path)
     with opened(path) as log:
         assert log.summary().revocations == 1
         assert table(path, "SELECT * FROM pragma_table_info('revocation')") == columns
+        assert table(path, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name") == triggers
         assert table(path, "SELECT unanswered FROM revocation") == [{"unanswered": 0}, {"unanswered": 1}]
         assert table(path, "PRAGMA user_version") == [{"user_version": VERSION}]
 
