@@ -132,6 +132,10 @@ class RunReport:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self._tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
+        if result.waited_for and (queued := result.summary.here.get(Status.QUEUED)):
+            # this stop's reason, not the one of an earlier try
+            reasons = [each for each in reasons if each[0] is not Status.QUEUED]
+            reasons.append((Status.QUEUED, result.waited_for, queued))
         shown = table(result.summary, reasons)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
