@@ -178,13 +178,13 @@ class Failures:
                 self._scheduler.pause_domain(domain, seconds)
                 self.notice(f"{domain} deferred several messages in a row; it is paused for {seconds:.0f} s")
             case BlockDomain(domain=domain, reason=reason, rows=rows):
-                self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {reason}")
+                self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {error.reason}")
                 if domain not in self._blocked:
                     self._blocked.add(domain)
                     self._scheduler.pause_domain(domain, float("inf"))
                     self.notice(f"{reason}. This run sends nothing more to {domain}; its rows stay queued")
             case AbortRun(reason=reason, rows=rows):
-                self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {reason}")
+                self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {error.reason}")
                 self.abort(
                     ServiceRefusesError(
                         f"{reason}. It is no recipient's fault: the rows that it refused go back to the queue, and "
