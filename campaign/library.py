@@ -44,6 +44,7 @@ async def run(
     sandbox: bool = False,
     wait: bool = True,
     limit: int | None = None,
+    wait_for_server: bool = False,
 ) -> Result:
     """Run a campaign, or resume it, and return how it ended.
 
@@ -58,6 +59,8 @@ async def run(
         sandbox: use the embedded sandbox, whatever the settings are.
         wait: wait for retries and pauses; False ends the run when nothing is due now.
         limit: the most recipients to send to; None for all.
+        wait_for_server: wait without an end for a service that does not work from the start; False ends the run after
+            five minutes.
 
     Raises:
         CannotStartError: the campaign file, the CSV, a template or the settings are wrong; nothing was sent.
@@ -73,6 +76,7 @@ async def run(
         sandbox=sandbox,
         wait=wait,
         limit=limit,
+        wait_for_server=wait_for_server,
     )
 
 

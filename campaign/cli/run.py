@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @RECIPIENTS
 @click.option("--limit", type=click.IntRange(min=1), help="Send to at most this many recipients in this run.")
 @click.option("--no-wait", is_flag=True, help="End when nothing is due now, instead of waiting for retries.")
+@click.option("--wait-for-server", is_flag=True, help="Wait without an end for a server that is down from the start.")
 @SANDBOX
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
@@ -47,6 +48,7 @@ def run(
     limit: int | None,
     *,
     no_wait: bool,
+    wait_for_server: bool,
     sandbox: bool,
     verbose: int,
     log_format: str | None,
@@ -75,7 +77,17 @@ def run(
         show_logs(verbose=verbose, form=log_format or "text")
     report = RunReport(console(), definition, settings, limit=limit, assume_yes=yes)
     try:
-        result = awaited(app.run(definition, settings, report, sandbox=sandbox, wait=not no_wait, limit=limit))
+        result = awaited(
+            app.run(
+                definition,
+                settings,
+                report,
+                sandbox=sandbox,
+                wait=not no_wait,
+                limit=limit,
+                wait_for_server=wait_for_server,
+            )
+        )
     finally:
         report.close()
     reader = LogReader(result.services.log)

@@ -57,12 +57,16 @@ class Concurrency:
         self._with_token = with_token
         #: How long a token takes.
         self.token = LatencyEstimate()
+        #: Clerk issued no token at the last call: one delivery at a time tries whether it works again.
+        self.probes_clerk = False
         #: How long a message takes on its connection, without the wait for its permit and its intent.
         self.transaction = LatencyEstimate()
 
     @property
     def max_token_calls(self) -> int:
         """How many tokens may be requested at once: more would take longer each and not arrive faster."""
+        if self.probes_clerk:
+            return 1
         if self.token.number < _MIN_CALLS:
             return _MIN_CALLS
         # the first answers are slow because connections are opened, so the number grows with the measurements
@@ -78,6 +82,8 @@ class Concurrency:
     @property
     def max_deliveries(self) -> int:
         """Deliveries to run at once (Little's law). More would only let tokens age in a queue."""
+        if self.probes_clerk:
+            return 1
         token = min(self.token.seconds, _QUEUEING_FACTOR * self.token.best) if self._with_token else 0.0
         transaction = max(self.transaction.seconds, 1e-4)
         # for each connection: the message on it, the next one, and those whose tokens are requested meanwhile

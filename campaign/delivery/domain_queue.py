@@ -6,10 +6,10 @@ permit comes, and its message waits for the permit without a connection.
 
 from __future__ import annotations
 
-import asyncio
 from copy import copy
 from typing import TYPE_CHECKING
 
+from campaign.delivery.turnstile import Turnstile
 from campaign.errors import Scope, TransientError
 from campaign.sendlog import QueueCursor
 
@@ -61,11 +61,10 @@ class DomainQueue:
         self.exhausted = False
         #: The ids of the rows that were claimed and have not had their domain's permit yet.
         self.scheduled: set[int] = set()
-        #: Of these, those that have a connection or wait for one.
-        self._admitted: set[int] = set()
-        #: How many messages are ready and wait until the permit is near.
-        self.waiting = 0
-        self._turnstile = asyncio.Lock()
+        if limiter is not None:
+            self._turnstile = Turnstile(
+                limiter, clock, lead=lambda: self._best_transaction, raise_if_paused=self.raise_if_paused
+            )
         self._slow_start_window: int | None = None
         self._must_probe = False
         #: Rows were given back this many times. A page that was read meanwhile is dropped: it may lack them.
@@ -93,17 +92,7 @@ class DomainQueue:
         Raises:
             TransientError: the domain is paused for long; the row waits in the log instead.
         """
-        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
-        self.waiting += 1
-        try:
-            async with self._turnstile:
-                self.raise_if_paused()
-                while (wait := self._admit_at() - self._clock.now()) > 0:
-                    await self._clock.sleep(wait)
-                    self.raise_if_paused()
-                self._admitted.add(number)
-        finally:
-            self.waiting -= 1
+        await self._turnstile.wait(number)
 
     async def acquire(self, number: int, acquire_from_server: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return a permit of the server and of the domain for a row's message; both are then taken."""
@@ -115,7 +104,13 @@ class DomainQueue:
     def discard(self, number: int) -> None:
         """Note that a row has its permit, or needs none any more."""
         self.scheduled.discard(number)
-        self._admitted.discard(number)
+        if self.limiter is not None:
+            self._turnstile.discard(number)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are ready and wait until the permit is near."""
+        return self._turnstile.waiting if self.limiter is not None else 0
 
     def raise_if_paused(self) -> None:
         """Raise TransientError if the domain is paused for long."""
@@ -199,10 +194,10 @@ class DomainQueue:
     def _lead(self) -> float:
         return min(_LEAD_FACTOR * self._concurrency.lead_time, _MAX_LEAD_S)
 
-    def _admit_at(self) -> float:
-        assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
+    @property
+    def _best_transaction(self) -> float:
         best = self._concurrency.transaction.best
-        return self.limiter.next_permit_behind(len(self._admitted)) - (best if best < NEVER else 0.0)
+        return best if best < NEVER else 0.0
 
     def _capacity(self, under_way: Mapping[int, str]) -> int:
         if self._slow_start_window is None:

@@ -42,6 +42,8 @@ class Result:
     #: It was asked to stop.
     interrupted: bool
     services: Services
+    #: What it waited for when it ended with rows still queued; empty if it did not wait.
+    waited_for: str = ""
 
 
 class Observer(Protocol):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
 from campaign.clock import SystemClock
+from campaign.delivery.campaign_log import open_log
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
-from campaign.delivery.run import open_log
 from campaign.delivery.services import log_path, needs_user_id, open_services
 from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status

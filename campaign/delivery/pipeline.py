@@ -61,6 +61,8 @@ class Pipeline:
         self._server = server
         self._on_settled = on_settled
         self._stopping = False
+        #: The first connection to the mail server is being opened.
+        self.is_connecting = False
         #: How many attempts of this run ended in each state; `queued` counts those that will be tried again.
         self.tally: Counter[Status] = Counter()
 
@@ -73,7 +75,7 @@ class Pipeline:
             self._scheduler.raise_if_paused(delivery)
             if self._tokens:
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
-                self._failures.token_issued()
+                self._failures.token_issued(attempt)
             envelope, message = await self._composer.compose(attempt, eight_bit=self._pool.eight_bit)
             await self._scheduler.wait_until_due(delivery)
             receipt = await self._pool.send(envelope, message, partial(self._commit_intent, attempt))
@@ -89,6 +91,8 @@ class Pipeline:
         # no `await` between the pool's release of the connection and here: the log writes this outcome before the
         # intent of the next message on the same connection
         await self._log.settle(attempt.delivery, outcome, revoke=unused)
+        if blameless := self._failures.take_blameless():
+            await self._log.put_back(blameless)
         if unused and self._tokens:
             self._tokens.revoker.wake()
         self.tally[outcome.status] += 1
@@ -147,9 +151,10 @@ class Pipeline:
         """Open and authenticate the first connection before any token is issued."""
         while not self._stopping and not self._failures.abort_reason:
             try:
-                await self._pool.warm_up()
+                await self._warm_up()
             except TransientError as error:
-                await self._scheduler.pause(error.reason, self._failures.pause_server(error))
+                until = self._failures.pause_server(error)
+                await self._scheduler.pause(self._scheduler.told_of_pause or error.reason, until)
                 if self._scheduler.stopped and not self._stopping:
                     self._failures.notice(f"{error.reason}. Nothing was sent, and the run ends because of --no-wait")
                     self._stopping = True
@@ -158,6 +163,13 @@ class Pipeline:
             else:
                 self._failures.connected()
                 return
+
+    async def _warm_up(self) -> None:
+        self.is_connecting = True
+        try:
+            await self._pool.warm_up()
+        finally:
+            self.is_connecting = False
 
     async def _revoke(self, tokens: TokenIssuer) -> None:
         """Settle revocations while the run goes on; abort the run if Clerk refuses the key."""

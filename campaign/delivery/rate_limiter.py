@@ -126,8 +126,8 @@ class RateLimiter:
         #: The slowest of the rates, in permits a second; None without a limit.
         self.per_second = min((rate.per_second for rate in rates), default=None)
         self._paused_until = 0.0
-        #: The reason of the last pause, for the operator.
-        self.paused_why = ""
+        #: The reason of the last pause, for the operator, and how long the run bears it.
+        self.paused_why = self.patience = ""
         self._queue = asyncio.Lock()
         now = clock.now()
         for at, number in spent:
@@ -192,10 +192,17 @@ class RateLimiter:
             return self._take([])
         async with self._queue:
             while (wait := self.next_permit_at() - self._clock.now()) > 0:
-                if self._paused_until > self._clock.now() + longest_pause:
-                    raise TransientError(f"{who} is paused", scope=scope)
+                self._raise_if_paused(longest_pause, who, scope)
                 await self._clock.sleep(wait)
             return self._take([])
+
+    def raise_if_paused(self, who: str, scope: Scope) -> None:
+        """Raise TransientError if a long pause is on; see `acquire_or_defer`."""
+        self._raise_if_paused(_LONGEST_PAUSE_S, who, scope)
+
+    def _raise_if_paused(self, longest_pause: float, who: str, scope: Scope) -> None:
+        if self._paused_until > self._clock.now() + longest_pause:
+            raise TransientError(f"{who} is paused", scope=scope)
 
     def _take(self, pieces: list[tuple[Window, list[float]]]) -> Permit:
         now = self._clock.now()
@@ -233,11 +240,11 @@ class RateLimiter:
         if lowered:
             self._windows.append(Window(lowered.rate))
 
-    def pause(self, seconds: float, why: str = "") -> float:
+    def pause(self, seconds: float, why: str = "", *, patience: str = "") -> float:
         """Give no permit for `seconds` from now (a longer pause stays); return the instant at which it ends."""
         until = self._clock.now() + seconds
         if until > self._paused_until:
-            self._paused_until, self.paused_why = until, why
+            self._paused_until, self.paused_why, self.patience = until, why, patience
         return self._paused_until
 
 

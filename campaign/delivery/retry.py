@@ -50,15 +50,29 @@ class Backoff:
             return min(wait, LONGEST_WAIT).total_seconds()
         return self._policy.delay(self._faults)
 
-    def back_off(self, limiter: RateLimiter, error: TransientError) -> float:
+    def back_off(self, limiter: RateLimiter, error: TransientError, *, give_up_in: float | None = None) -> float:
         """Pause a service after its fault and return the instant at which the pause ends.
 
         A call that fails during a pause was under way before it, so it counts as the same fault. Only a wait that the
         service itself asks for can then make the pause longer.
+
+        Args:
+            limiter: the service's.
+            error: the fault.
+            give_up_in: the seconds after which the run gives up waiting, or None: the pause is not longer, and says it.
         """
         if not error.wait and limiter.is_paused:
             return limiter.paused_until
-        return limiter.pause(self.failed(error.wait), error.reason)
+        seconds = self.failed(error.wait)
+        if give_up_in is None:
+            return limiter.pause(seconds, error.reason)
+        patience = f"; if that lasts, the run ends in {give_up_in:.0f} s"
+        return limiter.pause(min(seconds, give_up_in), error.reason, patience=patience)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last call failed."""
+        return self._faults > 0
 
     def succeeded(self) -> None:
         """Note a success: the next fault counts as the first again."""

@@ -71,7 +71,8 @@ class TokenRevoker:
             ServiceRefusesError: Clerk refuses the key.
             SendLogError: the log cannot be written.
         """
-        while pending := await self._log.try_revocations(_BATCH_SIZE):
+        # after a fault one call at a time tries whether Clerk works again
+        while pending := await self._log.try_revocations(1 if self._backoff.is_failing else _BATCH_SIZE):
             answers = await asyncio.gather(*(self._settle(*each) for each in pending), return_exceptions=True)
             in_vain = [each for (each, _), answer in zip(pending, answers, strict=True) if _changed_nothing(answer)]
             if in_vain:

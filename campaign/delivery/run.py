@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.delivery.campaign_log import open_log
 from campaign.delivery.composer import Composer, Identity
 from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.failures import Failures
 from campaign.delivery.mail_server import connector_to
 from campaign.delivery.observer import Observer, Plan, Result
+from campaign.delivery.patience import Patience
 from campaign.delivery.pipeline import Pipeline
 from campaign.delivery.rate_limiter import RateLimiter, RateLimits
 from campaign.delivery.retry import Backoff, RetryPolicy
@@ -29,22 +31,28 @@ from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
-from campaign.sendlog import SendLog, discard, held
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
-    from campaign.sendlog import PreparationLog
+    from campaign.sendlog import PreparationLog, SendLog
 
 
 async def run(
-    definition: Definition, settings: Settings, observer: Observer, *, sandbox: bool, wait: bool, limit: int | None
+    definition: Definition,
+    settings: Settings,
+    observer: Observer,
+    *,
+    sandbox: bool,
+    wait: bool,
+    limit: int | None,
+    wait_for_server: bool = False,
 ) -> Result:
     """Run a campaign, or resume it.
 
@@ -55,15 +63,25 @@ async def run(
         sandbox: work in the sandbox whatever is set.
         wait: stay for what becomes due later.
         limit: the most recipients to send to; None for all.
+        wait_for_server: wait without an end for services that do not work from the start.
 
     Raises:
         CannotStartError: input or settings are wrong.
         LogHeldError: another run holds the log.
-        ServiceRefusesError: Clerk or the mail server refuses us.
+        ServiceRefusesError: Clerk or the mail server refuses us, or one of them did not work for five minutes and
+            nothing was sent.
         SendLogError: the log cannot be written any longer.
     """
     try:
-        result = await _run(definition, settings, LoggingObserver(observer), sandbox=sandbox, wait=wait, limit=limit)
+        result = await _run(
+            definition,
+            settings,
+            LoggingObserver(observer),
+            sandbox=sandbox,
+            wait=wait,
+            limit=limit,
+            wait_for_server=wait_for_server,
+        )
     except BaseExceptionGroup as group:
         error = first_error(group)
         log_error(error or group)
@@ -78,7 +96,14 @@ async def run(
 
 
 async def _run(
-    definition: Definition, settings: Settings, observer: Observer, *, sandbox: bool, wait: bool, limit: int | None
+    definition: Definition,
+    settings: Settings,
+    observer: Observer,
+    *,
+    sandbox: bool,
+    wait: bool,
+    limit: int | None,
+    wait_for_server: bool,
 ) -> Result:
     clock = SystemClock()
     template = MessageTemplate.load(definition)
@@ -98,7 +123,16 @@ async def _run(
                 return Result(plan.summary, interrupted=True, services=services)
             try:
                 return await _send(
-                    log, plan, template, settings, observer, signer=signer, clock=clock, wait=wait, limit=limit
+                    log,
+                    plan,
+                    template,
+                    settings,
+                    observer,
+                    signer=signer,
+                    clock=clock,
+                    wait=wait,
+                    limit=limit,
+                    patience=Patience(clock, is_endless=wait_for_server),
                 )
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
@@ -136,8 +170,10 @@ async def _send(
     clock: Clock,
     wait: bool,
     limit: int | None,
+    patience: Patience,
 ) -> Result:
     """Put the parts together and run them."""
+    wait_now = _Wait(observer, clock)
     definition, services, limits = plan.definition, plan.services, plan.definition.limits
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     with_clerk = needs_clerk(definition)
@@ -176,7 +212,7 @@ async def _send(
             users=tokens.users if tokens else None,
             wait=wait,
             limit=limit,
-            on_wait=lambda why, until: observer.waiting(why, until - clock.now()),
+            on_wait=wait_now.began,
         )
         pipeline = Pipeline(
             log,
@@ -184,34 +220,47 @@ async def _send(
             tokens=tokens,
             composer=Composer(template, signer, identity=identity, clock=clock),
             pool=pool,
-            failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice),
+            failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
             server=services.smtp.label,
             on_settled=observer.settled,
         )
 
         def stop() -> None:
+            connecting = f"the mail server {services.smtp.label} has not answered yet" if pipeline.is_connecting else ""
             pipeline.stop()
+            wait_now.stop(connecting)
             observer.stopping()
 
         with caught(stop) as signals:
             await pipeline.run()
-    return Result(log.summary(), interrupted=bool(signals), services=services)
+        waited_for = wait_now.stopped_in or scheduler.paused_why
+        if signals and waited_for:
+            wait_now.tell(waited_for)
+    return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for)
 
 
-@contextmanager
-def open_log(services: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
-    """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
-    with held(services.log):
-        made = not services.log.exists()
-        log, unused = SendLog(services.log, definition.name, clock), False
-        try:
-            yield log
-        finally:
-            with suppress(CampaignError):
-                unused = made and log.is_empty()
-            log.close()
-            if unused:
-                discard(services.log)
+class _Wait:
+    """Tells the observer what the run waits for, and keeps it if a signal ends the run meanwhile."""
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._why, self._until = "", 0.0
+        #: What the run waited for when it was told to stop; empty if it did not wait.
+        self.stopped_in = ""
+
+    def began(self, why: str, until: float) -> None:
+        self._why, self._until = why, until
+        self._observer.waiting(why, until - self._clock.now())
+
+    def stop(self, connecting: str) -> None:
+        if why := connecting or (self._why if self._until > self._clock.now() else ""):
+            self.tell(why)
+
+    def tell(self, why: str) -> None:
+        if not self.stopped_in:
+            self.stopped_in = why
+            self._observer.notice(f"The run was waiting: {why}")
 
 
 @asynccontextmanager

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
 from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.run_limit import RunLimit
+from campaign.delivery.turnstile import before_server
 from campaign.errors import Scope
 from campaign.model import Status
 from campaign.sendlog import QueueCursor
@@ -29,8 +31,6 @@ _PAGE_SIZE = 100
 _MAX_WAIT_S = 2.0
 #: With `--no-wait` a run still waits this long for its rate.
 _MAX_RATE_WAIT_S = 60.0
-#: In `_taken`: a row that does not come back, because it is under way or has an end state.
-_UNDER_WAY = float("inf")
 
 
 class Scheduler:
@@ -64,16 +64,14 @@ class Scheduler:
         self._concurrency = concurrency
         self._services = limits.services
         self._acquire_from_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
+        self._turnstile = before_server(limits.messages, concurrency, clock)
         self._users = users
         self._wait = wait
-        self._limit = limit
+        self._limit = None if limit is None else RunLimit(limit)
         self._on_wait = on_wait
         self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
-        #: With a limit: the rows that this run claimed, each with the instant at which it comes back and its domain.
-        self._taken: dict[int, tuple[float, str]] | None = None if limit is None else {}
-        self._limit_reached = False
         #: The domain of each, by the row's number.
         self._under_way: dict[int, str] = {}
         self._stopped = False
@@ -96,7 +94,7 @@ class Scheduler:
                 if not self._wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 if self._next_permit_at(ahead=0) > now + _MAX_WAIT_S:
-                    self._on_wait(self._paused_why or "no message can be sent now", free_at)
+                    self._on_wait(self.told_of_pause or "no message can be sent now", free_at)
                 await self._until(free_at)
             else:
                 for queue in list(self._domain_queues.values()):  # a domain that is paused meanwhile gets a queue
@@ -117,7 +115,7 @@ class Scheduler:
             queue.raise_if_paused()
 
     async def wait_until_due(self, delivery: Delivery) -> None:
-        """Return when the permit of the recipient's domain is near.
+        """Return when the permits of the recipient's domain and of the mail server are near.
 
         Raises:
             TransientError: it is not soon.
@@ -126,6 +124,7 @@ class Scheduler:
         if queue is not None:
             self._changed.set()  # a delivery that waits here makes room for others
             await queue.wait_until_due(delivery.id)
+        await self._turnstile.wait(delivery.id)
 
     async def acquire(self, delivery: Delivery) -> Permit:
         """Return a permit of the mail server and of the recipient's domain for the message; both are then taken.
@@ -134,7 +133,9 @@ class Scheduler:
             TransientError: not soon.
         """
         queue = self._queue_for(delivery)
-        return await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
+        permit = await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
+        self._turnstile.discard(delivery.id)
+        return permit
 
     def pause_domain(self, domain: str, seconds: float) -> None:
         """Hand out no row of a domain for `seconds`, or until the run ends if that is infinite."""
@@ -144,13 +145,13 @@ class Scheduler:
             self._other_domains.cursor.without += (domain,)
         queue.pause(seconds)
         # rows that were read are still `queued` in the log, where the domain's own queue finds them again
-        given_back = {delivery.id: (0.0, domain) for delivery in self._ready if delivery.recipient.domain == domain}
+        given_back = [delivery.id for delivery in self._ready if delivery.recipient.domain == domain]
         if given_back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in given_back)
             queue.rewind()
-            queue.scheduled -= given_back.keys()
-            if self._taken is not None:
-                self._taken |= given_back
+            queue.scheduled.difference_update(given_back)
+            if self._limit:
+                self._limit.give_back(given_back, domain)
 
     def paused_until(self, domain: str) -> float:
         """Return the instant until which a domain is paused; one in the past if it is not paused, or blocked."""
@@ -161,15 +162,15 @@ class Scheduler:
     def settled(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note that an attempt has ended; a row that is queued again comes back."""
         domain = self._under_way.pop(delivery.id)
+        self._turnstile.discard(delivery.id)
         if queue := self._domain_queues.get(domain):
             queue.discard(delivery.id)
             if outcome.status is Status.SENT:
                 queue.accepted()
         if outcome.status is Status.QUEUED:
             (queue or self._other_domains).came_back(outcome.not_before)
-        if self._taken is not None:
-            comes_back_at = outcome.not_before if outcome.status is Status.QUEUED else _UNDER_WAY
-            self._taken[delivery.id] = (comes_back_at, domain)
+        if self._limit:
+            self._limit.settled(delivery.id, domain, outcome)
         self._changed.set()
 
     @property
@@ -199,9 +200,14 @@ class Scheduler:
         return max([limiter.next_permit_at(ahead) for limiter in self._services] or [self._clock.now()])
 
     @property
-    def _paused_why(self) -> str:
-        """What a service did that is left alone for it; empty if none is."""
+    def paused_why(self) -> str:
+        """The fault for which a service is paused now; empty if none is."""
         return next((limiter.paused_why for limiter in self._services if limiter.is_paused), "")
+
+    @property
+    def told_of_pause(self) -> str:
+        """The same, with the time after which the run gives up."""
+        return next((limiter.paused_why + limiter.patience for limiter in self._services if limiter.is_paused), "")
 
     def _not_soon(self, now: float, free_at: float) -> bool:
         return free_at > now + _MAX_RATE_WAIT_S or any(limiter.paused_until > now for limiter in self._services)
@@ -228,19 +234,12 @@ class Scheduler:
 
     def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
         """Return the rows of a page that this run may still claim."""
-        if self._taken is None or self._limit is None:
+        if self._limit is None:
             return page
-        allowed = []
-        for delivery in page:
-            if delivery.id in self._taken or len(self._taken) < self._limit:
-                self._taken[delivery.id] = (_UNDER_WAY, delivery.recipient.domain)
-                allowed.append(delivery)
-        if not self._limit_reached and len(self._taken) >= self._limit:
-            # from here on only rows that come back are claimed
-            self._limit_reached = True
-            comes_back_at = min([self._clock.now(), *(instant for instant, _ in self._taken.values())])
+        was_reached, allowed = self._limit.is_reached, self._limit.take(page)
+        if self._limit.is_reached and not was_reached:
             for queue in self._all_queues():
-                queue.cursor.skip_to(comes_back_at)
+                queue.cursor.skip_to(min(self._clock.now(), self._limit.comes_back_at()))
                 queue.exhausted = True
         return allowed
 
@@ -256,7 +255,7 @@ class Scheduler:
         elif due is None or (not self._wait and due > now + _MAX_WAIT_S):
             return False
         else:
-            self._on_wait(self._paused_why or "all remaining messages wait for their next attempt", due)
+            self._on_wait(self.told_of_pause or "all remaining messages wait for their next attempt", due)
             await self._until(due)
         return True
 
@@ -264,8 +263,8 @@ class Scheduler:
         """Return when the next row is due: one that waits for its retry, or one whose domain has a permit again."""
         await self._look_ahead()
         turns = [queue.next_claim_at(self._under_way) for queue in self._all_queues() if not queue.exhausted]
-        if self._taken is not None and self._limit_reached:
-            rows = [max(instant, self._next_claim_at(domain)) for instant, domain in self._taken.values()]
+        if self._limit and self._limit.is_reached:
+            rows = [self._limit.comes_back_at(self._next_claim_at)]
         else:
             looked = [queue.cursor.after[0] for queue in self._all_queues() if queue.exhausted]
             stopped = [domain for domain, queue in self._domain_queues.items() if queue.stopped]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.revoker import TokenRevoker
     from campaign.delivery.user_directory import UserDirectory
-    from campaign.model import Recipient
+    from campaign.model import Recipient, SignInToken
     from campaign.sendlog import RunLog
 
 #: Do not send a token that has lost more than this share of its lifetime in the queue: the recipient needs the rest.
@@ -84,7 +84,7 @@ class TokenIssuer:
             attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=self._expires_in)
             permit.used()
             attempt.token_asked_at = self._clock.now()
-            attempt.token = token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in)
+            attempt.token = token = await self._request(user_id)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
@@ -100,6 +100,19 @@ class TokenIssuer:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
             )
+
+    async def _request(self, user_id: str) -> SignInToken:
+        """Return a new token; after a fault of Clerk, calls are made one at a time until one succeeds.
+
+        A call whose answer is lost may leave a token with an unknown id. So an outage leaves few of them.
+        """
+        try:
+            token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in)
+        except TransientError as error:
+            self._concurrency.probes_clerk = self._concurrency.probes_clerk or error.scope is Scope.CLERK
+            raise
+        self._concurrency.probes_clerk = False
+        return token
 
     async def _user_id_of(self, recipient: Recipient) -> str:
         if self.users is None:

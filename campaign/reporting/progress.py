@@ -13,6 +13,7 @@ from rich.markup import escape
 from campaign.clock import SystemClock
 from campaign.config.settings import CLERK_API
 from campaign.model import Status
+from campaign.reporting.causes import Cause
 from campaign.reporting.question import said_yes
 from campaign.reporting.summary import advice, changes, has_earlier_run, number, span, table, where_the_mail_is
 from campaign.words import printable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from campaign.delivery.observer import Plan, Result
     from campaign.delivery.services import Services
     from campaign.model import Delivery, Outcome
-    from campaign.reporting.causes import Cause
 
 #: Seconds between two lines of progress if the output is not a terminal.
 _INTERVAL_S = 5.0
@@ -161,6 +161,10 @@ class RunReport:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
+        if result.waited_for and (queued := result.summary.here.get(Status.QUEUED)):
+            # this stop's reason, not the one of an earlier try
+            causes = [each for each in causes if each.state is not Status.QUEUED]
+            causes.append(Cause(Status.QUEUED, result.waited_for, queued))
         shown = table(result.summary, causes)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):

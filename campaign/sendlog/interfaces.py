@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from campaign.model import (
@@ -100,6 +100,10 @@ class RunLog(Protocol):
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
         """Record an attempt's outcome and, with `revoke`, that its token must be revoked."""
+        ...
+
+    async def put_back(self, reasons: Mapping[int, str]) -> None:
+        """Queue rows again that failed in this run for no fault of theirs; `reasons` says why, by the row's id."""
         ...
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:

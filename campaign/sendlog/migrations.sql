@@ -66,7 +66,8 @@ CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
 WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend'
       AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
-  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip')
+      AND (NEW.state <> 'queued' OR NEW.actor <> 'breaker'))
   OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor NOT IN ('resolve', 'bounces'))
   OR (OLD.state = 'bounced' AND NEW.state <> 'bounced' AND NEW.actor <> 'retry')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))

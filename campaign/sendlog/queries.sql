@@ -109,6 +109,10 @@ UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :cod
     updated_at = :now
 WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
 
+-- name: put_back
+UPDATE delivery SET state = 'queued', actor = 'breaker', reason = :reason, not_before = 0, token_id = NULL, updated_at = :now
+WHERE id = :id AND state = 'failed' AND actor = 'run';
+
 -- name: revoke_token
 -- A token with a revocation keeps it: the update changes nothing, but counts as the one changed row.
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)

@@ -15,7 +15,7 @@ from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from campaign.model import Delivery, Outcome, SignInToken
@@ -144,6 +144,16 @@ class RunWrites(CampaignConnection):
         if outcome.possible_orphan:
             rows["count_orphan"] = {"id": delivery.id, "now": now}
         await self._running.write(rows, urgent=outcome.status is not Status.SENT)
+
+    async def put_back(self, reasons: Mapping[int, str]) -> None:
+        """Queue rows again that failed in this run for no fault of theirs; the history keeps both steps.
+
+        Args:
+            reasons: why, by the row's id. A row that did not fail is left as it is.
+        """
+        now = self._clock.now()
+        rows = [{"id": number, "reason": reason, "now": now} for number, reason in reasons.items()]
+        await self._write(lambda connection: connection.executemany(SQL.put_back, rows))
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Record that the oldest pending revocations, at most `limit`, are tried now.

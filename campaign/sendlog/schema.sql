@@ -27,7 +27,7 @@ CREATE TABLE delivery (
     state            TEXT NOT NULL CHECK (state IN
         ('queued', 'issuing', 'sending', 'sent', 'failed', 'uncertain', 'skipped', 'bounced')),
     reason           TEXT NOT NULL DEFAULT '',
-    actor            TEXT NOT NULL,              -- enlist, run, recovery, retry, resolve, resend, skip, missing, bounces
+    actor            TEXT NOT NULL,              -- who changed the state: enlist, run, breaker, recovery, or a command
     not_before       REAL NOT NULL DEFAULT 0,    -- seconds since the epoch
     attempts         INTEGER NOT NULL DEFAULT 0,
     faults           INTEGER NOT NULL DEFAULT 0, -- temporary faults with scope `recipient`
@@ -139,11 +139,13 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command, a changed CSV row for `skipped`, or a returned message changes an end state.
+-- Only an operator's command changes an end state, with three exceptions: a changed CSV row `skipped`, a returned
+-- message `sent`, and the circuit breaker a row that `failed` for a refusal that was not its fault.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
 WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend'
       AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
-  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip')
+      AND (NEW.state <> 'queued' OR NEW.actor <> 'breaker'))
   OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor NOT IN ('resolve', 'bounces'))
   OR (OLD.state = 'bounced' AND NEW.state <> 'bounced' AND NEW.actor <> 'retry')
   OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))

@@ -121,3 +121,24 @@ def test_clerks_limit_is_kept_and_never_met(tmp_path: Path) -> None:
         assert env.work.run().returncode == 0
         assert len(env.tokens) == 50
         assert {event["status"] for event in env.clerk.events("request")} == {200}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param('messages = "2/3 seconds"', id="of the server"),
+        pytest.param('messages = "2/3 seconds"\n[limits.domains]\n"d0.example" = "9/second"', id="and a domain"),
+        pytest.param('[limits.domains]\n"d0.example" = "2/3 seconds"', id="of a domain", marks=pytest.mark.long),
+    ],
+)
+def test_a_slow_rate_holds_no_server_inside_data(limits: str, tmp_path: Path) -> None:
+    """At a rate slower than the server's time-out for DATA, no message begins before its turn is near."""
+    people = [{"user_id": f"user_{n}", "email": f"u{n}@d0.example", "first_name": "A"} for n in range(3)]
+    smtp = SmtpScript(data_timeout=1.3)
+    with environment(tmp_path, people, smtp=smtp, more=f"[limits]\nconnections = 4\n{limits}\n") as env:
+        done = env.work.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert env.smtp.events("refuse") == []
+        assert len(env.accepted) == len(env.tokens) == 3
+        spans = [later["t"] - earlier["t"] for earlier, later in pairwise(env.accepted)]
+        assert all(span > 1.5 - JITTER for span in spans), "the rate is kept"

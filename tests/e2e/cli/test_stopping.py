@@ -78,8 +78,10 @@ def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) 
         for _ in range(2):
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)  # noqa: TID251 - simulates a person's delay
-        _, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
         assert "Traceback" not in err
+        assert "The run was waiting: the mail server 127.0.0.1:" in out
+        assert "has not answered yet" in out
         assert not env.tokens
         assert env.work.status()["queued"] == 3

@@ -1,7 +1,8 @@
-"""Clock faults in a whole run: the clock is set while mail is sent, or the machine sleeps."""
+"""Time in a whole run: the clock is set while mail is sent, the machine sleeps, a service is down for minutes."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import pytest
 
 from support import TESTS
 from support.environment import environment, wait_for
+from support.refusals import refused
+from support.servers.clerk_script import Answer, ClerkScript
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from support.environment import Environment
@@ -24,10 +26,10 @@ asleep = pytest.mark.skipif(sys.platform != "linux", reason="no clock that count
 LIMITS = '[limits]\nconnections = 4\nmessages = "40/second"\ntokens = "1000/second"\n[retry]\nfirst_delay = "300ms"\n'
 
 
-def started(env: Environment, clock: str, seconds: int) -> subprocess.Popen[str]:
+def started(env: Environment, clock: str, seconds: int, *options: str) -> subprocess.Popen[str]:
     """Start a run whose clock jumps by `seconds` when `leap` is called."""
     env.work.environment["PYTHONPATH"] = str(TESTS)
-    arguments = (clock, str(seconds), str(env.work.folder / "leap"), "run", "campaign.toml", "--yes")
+    arguments = (clock, str(seconds), str(env.work.folder / "leap"), "run", "campaign.toml", "--yes", *options)
     return env.work.start(*arguments, of=(sys.executable, "-m", "support.faults.leaping_clock"))
 
 
@@ -79,3 +81,55 @@ def test_a_token_that_grew_old_in_hand_is_not_sent(tmp_path: Path) -> None:
         (mail,) = [event for event in env.accepted if event["rcpt"] == ["u0@d0.example"]]
         assert mail["tokens"] != [old["token"]]
         assert {row["state"] for row in env.work.rows()} == {"sent"}
+
+
+def nobody_listens(env: Environment) -> None:
+    """Let the run look for its mail server where there is none."""
+    env.work.serve_by(smtp="smtp://127.0.0.1:1?tls=none")
+
+
+DOWN = ClerkScript(faults=(Fault("users", Answer(503)),))
+SLOWLY = LIMITS.replace("300ms", "1100ms")
+
+
+@asleep
+@pytest.mark.parametrize("who", ["mail server", "Clerk"])
+def test_a_service_that_is_down_from_the_start_is_given_up(who: str, tmp_path: Path) -> None:
+    """If nothing was sent and a service did not work for five minutes, the run ends with exit 3 and its reason."""
+    with environment(tmp_path, 3, clerk=DOWN if who == "Clerk" else None, more=SLOWLY) as env:
+        if who == "mail server":
+            nobody_listens(env)
+        process = started(env, "asleep", 301)
+        assert process.stdout is not None
+        said = ""
+        while "Waiting 1 s" not in said:
+            said = process.stdout.readline()
+            assert said, process.communicate()
+        assert "if that lasts, the run ends in 300 s" in said
+        leap(env)
+        out, err = process.communicate(timeout=20)
+        done = subprocess.CompletedProcess([], process.returncode, out, err)
+        why = "503 Service Unavailable" if who == "Clerk" else "cannot be reached"
+        refused(done, why, "lasted 5 minutes and nothing was sent", "--wait-for-server", code=3)
+        assert env.work.status()["queued"] == 3
+        assert not env.tokens
+
+
+@asleep
+def test_a_run_that_waits_for_its_server_does_not_give_up(tmp_path: Path) -> None:
+    """With `--wait-for-server` the run waits on, and when it is stopped it says for what, also in the table."""
+    with environment(tmp_path, 3, more=SLOWLY) as env:
+        nobody_listens(env)
+        process = started(env, "asleep", 301, "--wait-for-server")
+        assert process.stdout is not None
+        heard: list[str] = []
+        while sum("Waiting" in line for line in heard) < 2:
+            heard.append(process.stdout.readline())
+            assert heard[-1], process.communicate()
+            leap(env)
+        assert not any("if that lasts" in line for line in heard)
+        process.terminate()
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (130, "")
+        assert "The run was waiting: the mail server 127.0.0.1:1 cannot be reached" in out
+        assert "3 times: the mail server 127.0.0.1:1 cannot be reached" in out

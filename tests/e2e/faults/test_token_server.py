@@ -13,7 +13,8 @@ import pytest
 
 from support.environment import environment, wait_for
 from support.refusals import refused, table_of
-from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, refusal
+from support.sendlog_helpers import table
+from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, error_body, refusal
 from support.servers.script import Drop, Endless, Fault, Reset, Silence
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def clerk(*faults: Fault) -> ClerkScript:
     return ClerkScript(faults=faults, latency=0.02)
 
 
-def calls_within(env: Environment, start: float, end: float) -> int:
-    """Return the number of calls between two times after the first 429."""
+def calls_within(env: Environment, start: float, end: float, *, status: int = 429) -> int:
+    """Return the number of calls between two times after the first answer with this status."""
     requests = env.clerk.events("request")
-    storm = next(event["t"] for event in requests if event["status"] == 429)
+    storm = next(event["t"] for event in requests if event["status"] == status)
     return sum(start < event["t"] - storm < end for event in requests)
 
 
@@ -64,6 +65,40 @@ def test_a_hold_without_a_time(tmp_path: Path) -> None:
     ) as env:
         assert env.work.run().returncode == 0
         assert calls_within(env, UNDER_WAY, 0.65) == 0
+
+
+def test_an_outage_costs_no_row_an_attempt(tmp_path: Path) -> None:
+    """While Clerk answers 503 it is tried by one call at a time, further and further apart, and nobody fails for it."""
+    down = tmp_path / "down"
+    down.touch()
+    outage = Fault("create", Answer(503), skip=10, while_there=str(down))
+    with environment(tmp_path, 60, clerk=clerk(outage), more=LIMITS.replace("300ms", "100ms")) as env:
+
+        def refusals() -> list[float]:
+            return [event["t"] for event in env.clerk.events("request") if event["status"] == 503]
+
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: refusals() and time.monotonic() - refusals()[0] > 1.2, process)
+        down.unlink()
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, ""), out
+        verdict = env.verdict(connections=4, first_delay=0.1)
+        assert verdict.holds, verdict.table()
+        assert verdict.states["sent"] == 60
+        assert [row["faults"] for row in table(env.work.log, "SELECT DISTINCT faults FROM delivery")] == [0]
+        calls = refusals()
+        assert verdict.orphans == len(calls) < 20, "each may have left a token"
+        probes = [later - earlier for earlier, later in itertools.pairwise(calls) if later - calls[0] > UNDER_WAY]
+        assert len(probes) >= 2
+        assert all(gap >= 0.1 for gap in probes), "one at a time"
+
+
+def test_an_outage_says_how_long_to_wait(tmp_path: Path) -> None:
+    """The `Retry-After` of a 503 is kept, as that of a 429 is."""
+    outage = Fault("create", Answer(503, retry_after=1), skip=10, times=1)
+    with environment(tmp_path, 40, clerk=clerk(outage), more=LIMITS.replace("300ms", "50ms")) as env:
+        assert env.work.run().returncode == 0
+        assert calls_within(env, UNDER_WAY, 0.95, status=503) == 0
 
 
 @pytest.mark.parametrize(
@@ -144,7 +179,7 @@ def test_a_token_for_another_user_stops_the_run(tmp_path: Path) -> None:
         assert env.work.status()["failed"] == 0
 
 
-#: One fault per recipient, in the order of the CSV, each of which costs one attempt.
+#: One fault per recipient, for every other one of the CSV.
 LOST: tuple[Action, ...] = (
     Drop(done=True),
     Reset(done=True),
@@ -161,23 +196,24 @@ LOST: tuple[Action, ...] = (
 
 def test_an_answer_that_is_lost_leaves_a_possible_orphan(tmp_path: Path) -> None:
     """Each try whose token's id is unknown is counted and shown, tries are limited, and other recipients succeed."""
-    once = [Fault("create", action, to=f"user_{n}", times=1) for n, action in enumerate(LOST)]
-    always = [Fault("create", action, to=f"user_{15 + n}") for n, action in enumerate((Truncate(), Drop(done=True)))]
+    once = [Fault("create", action, to=f"user_{2 * n}", times=1) for n, action in enumerate(LOST)]
+    always = [Fault("create", action, to=f"user_{n}") for n, action in ((3, Truncate()), (5, Drop(done=True)))]
     with environment(tmp_path, 20, clerk=clerk(*once, *always), more=LIMITS.replace("300ms", "20ms")) as env:
         done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
         verdict = env.verdict(connections=4, first_delay=0.02)
         assert verdict.holds, verdict.table()
         assert (verdict.states["sent"], verdict.states["failed"]) == (18, 2)
-        assert verdict.orphans == len(LOST) + 2 * 5
+        assert len(LOST) + 2 * 5 <= verdict.orphans <= len(LOST) + 2 * 9
         assert f"{verdict.orphans} tokens without a known id may exist at Clerk" in done.stdout
 
 
 def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
-    """A 404 skips the row and a 422 fails it, each with Clerk's words, and the other rows are sent."""
+    """A 404 skips the row, a 422 or a 403 about the user fails it, with Clerk's words, and the other rows are sent."""
     faults = (
         Fault("create", refusal(404, "resource_not_found"), to="user_3"),
         Fault("create", refusal(422, "form_param_value_invalid"), to="user_5"),
+        Fault("create", refusal(403, "user_locked"), to="user_7"),
     )
     with environment(tmp_path, 20, clerk=clerk(*faults), more=LIMITS) as env:
         assert env.work.run().returncode == 1
@@ -186,12 +222,35 @@ def test_a_user_whom_clerk_will_not_serve(tmp_path: Path) -> None:
         states = {row["key"]: (row["state"], row["reason"]) for row in env.work.rows()}
         assert states["user_3"][0] == "skipped"
         assert "resource_not_found" in states["user_3"][1]
-        assert states["user_5"][0] == "failed"
-        assert verdict.states["sent"] == 18
+        assert states["user_5"][0] == states["user_7"][0] == "failed"
+        assert "user_locked" in states["user_7"][1]
+        assert verdict.states["sent"] == 17
+
+
+LIFETIME = error_body("form_param_value_invalid", param_name="expires_in_seconds")
+#: What Clerk would answer for every user, and a word of what to do.
+ALIKE = {
+    "402": (refusal(402, "payment_required"), "the plan of your Clerk account"),
+    "422 for the lifetime": (Answer(422, LIFETIME), "link.expires_in"),
+    "410": (refusal(410, "gone"), "upgrade campaign"),
+    "422 for each user": (refusal(422, "form_param_value_invalid"), "12 tokens in a row with the same words"),
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_a_refusal_for_every_user_fails_nobody(what: str, tmp_path: Path) -> None:
+    """What Clerk refuses to everybody alike stops the run with exit 3 and what to do; all rows stay queued."""
+    action, advice = ALIKE[what]
+    with environment(tmp_path, 60, clerk=clerk(Fault("create", action, skip=10)), more=LIMITS) as env:
+        refused(env.work.run(), advice, code=3)
+        verdict = env.verdict(connections=4, finished=False)
+        assert verdict.holds, verdict.table()
+        assert (verdict.states["sent"], verdict.states["queued"]) == (10, 50)
 
 
 NO_LIST: dict[str, Action] = {
     "503": Answer(503),
+    "a page of a CDN": Answer(403, "<html>Checking your browser</html>"),
     "closed": Drop(),
     "reset": Reset(),
     "half an answer": Truncate(),
@@ -226,7 +285,8 @@ def test_a_run_says_what_it_waits_for(tmp_path: Path) -> None:
         process.terminate()
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "")
-        assert re.search(r"Waiting 1 s: Clerk's answer cannot be used: 503 Service Unavailable\.", out)
+        assert re.search(r"Waiting 1 s: Clerk's answer cannot be used: 503 Service Unavailable; if that lasts, ", out)
+        assert re.search(r"The run was waiting: Clerk's answer cannot be used: 503", out)
         status = env.work.status()
         assert (status["queued"], status["failed"]) == (3, 0)
 

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.clerk.client import retry_after
+from campaign.clerk.answers import retry_after
 from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
-from campaign.model import SignInToken
+from campaign.model import ClerkUser, SignInToken
 from support.clerk_calls import CALLS, KEY, ask, create, faulty
 from support.servers.clerk import ClerkServer
-from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, refusal
+from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, error_body, refusal
 from support.servers.script import Delay, Drop, Fault, Reset, Silence
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
+    from campaign.clerk.client import Clerk
     from support.servers.script import Action
 
 NOW = datetime(2026, 5, 12, 10, 0, tzinfo=UTC)
@@ -43,32 +44,33 @@ def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
     ("action", "scope", "orphan"),
     [
         (refusal(429, "too_many_requests", retry_after=3), Scope.CLERK, False),
-        (Answer(500, "<html>oops</html>"), Scope.RECIPIENT, True),
-        (Answer(502, "<html>bad gateway</html>", done=True), Scope.RECIPIENT, True),
-        (Answer(503, ""), Scope.RECIPIENT, True),
-        (Answer(504, "\x00\xff", done=True), Scope.RECIPIENT, True),
+        (Answer(500, "<html>oops</html>"), Scope.CLERK, True),
+        (Answer(502, "<html>bad gateway</html>", done=True), Scope.CLERK, True),
+        (Answer(503, ""), Scope.CLERK, True),
+        (Answer(504, "\x00\xff", done=True), Scope.CLERK, True),
         (refusal(400, "request_body_invalid"), Scope.RECIPIENT, False),
         (refusal(409, "conflict"), Scope.RECIPIENT, False),
-        (Answer(200, ""), Scope.RECIPIENT, True),
-        (Answer(200, "<html>hello</html>"), Scope.RECIPIENT, True),
-        (Answer(200, "[]", content_type="application/json"), Scope.RECIPIENT, True),
-        (Answer(200, "null", content_type="application/json"), Scope.RECIPIENT, True),
-        (Answer(201, '{"id": "sit_1"}', content_type="application/json"), Scope.RECIPIENT, True),
-        (Answer(204, ""), Scope.RECIPIENT, True),
-        (Truncate(), Scope.RECIPIENT, True),
-        (Change(without=("token",)), Scope.RECIPIENT, True),
-        (Change(without=("id",)), Scope.RECIPIENT, True),
-        (Change(without=("user_id",)), Scope.RECIPIENT, True),
-        (Change(fields={"token": ""}), Scope.RECIPIENT, True),
-        (Change(fields={"token": 7}), Scope.RECIPIENT, True),
-        (Change(fields={"id": None}), Scope.RECIPIENT, True),
-        (Change(fields={"token": "a\r\nBcc: b@example.com"}), Scope.RECIPIENT, True),
-        (Change(fields={"token": "tökén"}), Scope.RECIPIENT, True),
-        (Drop(done=True), Scope.RECIPIENT, True),
-        (Drop(), Scope.RECIPIENT, True),
-        (Reset(done=True), Scope.RECIPIENT, True),
-        (Silence(done=True), Scope.RECIPIENT, True),
-        (Delay(5.0), Scope.RECIPIENT, True),
+        (Answer(200, ""), Scope.CLERK, True),
+        (Answer(200, "<html>hello</html>"), Scope.CLERK, True),
+        (Answer(200, "[]", content_type="application/json"), Scope.CLERK, True),
+        (Answer(200, "null", content_type="application/json"), Scope.CLERK, True),
+        (Answer(201, '{"id": "sit_1"}', content_type="application/json"), Scope.CLERK, True),
+        (Answer(204, ""), Scope.CLERK, True),
+        (Truncate(), Scope.CLERK, True),
+        (Change(without=("token",)), Scope.CLERK, True),
+        (Change(without=("id",)), Scope.CLERK, True),
+        (Change(without=("user_id",)), Scope.CLERK, True),
+        (Change(fields={"token": ""}), Scope.CLERK, True),
+        (Change(fields={"token": 7}), Scope.CLERK, True),
+        (Change(fields={"id": None}), Scope.CLERK, True),
+        (Change(fields={"token": "a\r\nBcc: b@example.com"}), Scope.CLERK, True),
+        (Change(fields={"token": "tökén"}), Scope.CLERK, True),
+        (Drop(done=True), Scope.CLERK, True),
+        (Drop(), Scope.CLERK, True),
+        (Reset(done=True), Scope.CLERK, True),
+        (Silence(done=True), Scope.CLERK, True),
+        (Delay(5.0), Scope.CLERK, True),
+        (Answer(403, "<html>Checking your browser</html>"), Scope.CLERK, False),
     ],
     ids=str,
 )
@@ -90,8 +92,10 @@ def test_what_may_work_later(action: Action, scope: Scope, *, orphan: bool, monk
         (refusal(429, "too_many_requests"), None),
         (Answer(429, "", headers={"Retry-After": "soon"}), None),
         (Answer(429, "", headers={"Retry-After": "99999999999999999999"}), 10.0**8),
+        (Answer(503, "", retry_after=120), 120.0),
+        (Answer(403, "<html>Slow down</html>", retry_after=7), 7.0),
     ],
-    ids=["seconds", "none at all", "missing", "nonsense", "huge"],
+    ids=["seconds", "none at all", "missing", "nonsense", "huge", "503", "a page"],
 )
 def test_clerk_says_how_long_to_wait(action: Action, wait: float | None) -> None:
     """A valid `Retry-After` is returned; without one the program chooses the wait."""
@@ -147,8 +151,9 @@ def test_no_retry_after_is_too_odd(value: str) -> None:
     [
         (ClerkScript(users=Users(unknown=("user_ada",))), True),
         (ClerkScript(faults=(Fault("create", refusal(422, "form_param_value_invalid")),)), False),
+        (ClerkScript(faults=(Fault("create", refusal(403, "user_locked")),)), False),
     ],
-    ids=["404", "422"],
+    ids=["404", "422", "403"],
 )
 def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
     """A user whom Clerk does not know is skipped, and one whom it refuses fails, each with Clerk's words."""
@@ -157,7 +162,7 @@ def test_what_will_never_work(script: ClerkScript, *, skip: bool) -> None:
     assert isinstance(outcome, PermanentError)
     assert outcome.skip == skip
     assert outcome.reply is not None
-    assert outcome.reply.enhanced in {"resource_not_found", "form_param_value_invalid"}
+    assert outcome.reply.enhanced in {"resource_not_found", "form_param_value_invalid", "user_locked"}
     assert "The scripted server says" in outcome.reply.text
 
 
@@ -181,6 +186,56 @@ def test_clerk_refuses_us(at: str, action: Action) -> None:
         assert len(server.events("request")) == 1
     assert isinstance(outcome, ServiceRefusesError)
     assert "CLERK_API_URL" in str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("at", "action", "word"),
+    [
+        ("create", refusal(402, "payment_required"), "the plan of your Clerk account"),
+        (
+            "create",
+            Answer(422, error_body("form_param_value_invalid", param_name="expires_in_seconds")),
+            "link.expires_in",
+        ),
+        ("create", refusal(410, "gone"), "upgrade campaign"),
+        ("users", Answer(410, "<html>gone</html>"), "upgrade campaign"),
+        ("revoke", refusal(405, "method_not_allowed"), "upgrade campaign"),
+        ("create", Answer(413, ""), "upgrade campaign"),
+        ("users", refusal(403, "user_locked"), "CLERK_SECRET_KEY"),
+    ],
+    ids=["402", "422 for the lifetime", "410", "410 in HTML", "405", "413", "403 for a list"],
+)
+def test_what_is_the_same_for_every_user(at: str, action: Action, word: str) -> None:
+    """An answer that no user can change stops the run, with a sentence that says what to do."""
+    with faulty(at, action) as server:
+        outcome = ask(server.url, CALLS[at])
+    assert isinstance(outcome, ServiceRefusesError)
+    assert word in str(outcome)
+
+
+def test_a_url_that_is_too_long_is_one_rows_fault() -> None:
+    """A user whose id makes no URL is refused before a call, and 414 for a list means that each is asked for alone."""
+    with ClerkServer() as server:
+        outcome = ask(server.url, lambda clerk: clerk.users_by_id(["user_" + "a" * 70_000]))
+        assert isinstance(outcome, PermanentError)
+        assert "URL too long" in str(outcome)
+        assert server.events("request") == []
+    with faulty("users", Answer(414, "")) as server:
+        found = ask(server.url, CALLS["users"])
+    assert isinstance(found, PermanentError)
+    assert "414" in str(found)
+
+
+def test_no_cookie_is_kept() -> None:
+    """A cookie that Clerk sets is not sent back, so that one call has no effect on another."""
+    with faulty("users", Answer(200, "[]", headers={"Set-Cookie": "__cf=1; Path=/"})) as server:
+
+        async def twice(clerk: Clerk) -> list[ClerkUser]:
+            await clerk.users_by_id(["user_ada"])
+            return await clerk.users_by_id(["user_ada"])
+
+        assert ask(server.url, twice) == []
+        assert [event["cookie"] for event in server.events("request")] == [None, None]
 
 
 def test_the_key_does_not_follow_a_redirect() -> None:

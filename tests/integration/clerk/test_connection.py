@@ -124,3 +124,27 @@ def test_an_address_that_does_not_answer_costs_little(monkeypatch: pytest.Monkey
     with listening, black_hole("::1", port):
         monkeypatch.setattr(socket, "getaddrinfo", addresses)
         asyncio.run(run(listening, port))
+
+
+def test_a_server_that_leaves_as_it_is_called_harms_only_that_call() -> None:
+    """If the server closes a kept connection as a call arrives, that call may have had an effect; the next succeeds."""
+
+    async def run() -> None:
+        listening, url = listening_socket()
+        with listening:
+            async with Clerk(url, "sk_test_1") as clerk:
+                _, theirs = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+
+                async def leave() -> None:
+                    with theirs:
+                        await hear(theirs)
+
+                call = clerk.revoke_sign_in_token("sit_1")
+                outcome, _ = await asyncio.gather(call, leave(), return_exceptions=True)
+                assert isinstance(outcome, TransientError)
+                assert outcome.maybe_applied
+                found, second = await asyncio.gather(clerk.revoke_sign_in_token("sit_1"), answer(listening))
+                second.close()
+                assert found is Revocation.REVOKED
+
+    asyncio.run(run())

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Tolerance (seconds) between the sender's clock and the server's, and for rounding.
 _CLOCKS = 0.05
+#: Who but an operator may leave an end state: a changed CSV, and the circuit breaker after a refusal of the sender.
+_ALSO_LEAVES = {"skipped": frozenset({"enlist"}), "failed": frozenset({"breaker"})}
 
 
 def intent_first(records: Records) -> Iterator[str | None]:
@@ -109,7 +111,7 @@ def policy_kept(records: Records) -> Iterator[str | None]:
 
 
 def end_states_last(records: Records) -> Iterator[str | None]:
-    """I16: the history has no gaps, and only an operator's command leaves an end state."""
+    """I16: the history has no gaps, and only a command, or the circuit breaker from `failed`, leaves an end state."""
     steps_of = _by_key(records)
     for key, steps in steps_of.items():
         if steps[0].old not in {"queued", "skipped"}:
@@ -118,7 +120,7 @@ def end_states_last(records: Records) -> Iterator[str | None]:
             if before.new != after.old:
                 yield f"{key}: the history jumps from {before.new} to {after.old}"
         for one in steps:
-            by = OPERATORS | {"enlist"} if one.old == "skipped" else OPERATORS
+            by = OPERATORS | _ALSO_LEAVES.get(one.old, frozenset())
             ended = one.old in {"sent", "failed", "uncertain", "skipped"} and one.actor not in by
             yield f"{key}: {one.actor} took it from {one.old} to {one.new}" if ended else None
     for row in records.rows:

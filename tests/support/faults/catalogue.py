@@ -35,5 +35,5 @@ INVARIANTS: dict[str, tuple[str, str]] = {
     "I13": ("one more run sends nothing and asks for no token", "order.py::nothing_more"),
     "I14": ("with the faults gone nobody stays queued", "order.py::nobody_left"),
     "I15": ("attempts and the gaps between them keep to the policy", "order.py::policy_kept"),
-    "I16": ("the history leaves an end state only by a person's command", "order.py::end_states_last"),
+    "I16": ("a command alone leaves an end state, or `failed` if the sender was refused", "order.py::end_states_last"),
 }  # fmt: skip

@@ -109,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
             stage=stage,
             user_id=subject,
             status=status,
+            cookie=request.headers.get("cookie"),
             fault=type(action).__name__ if action is not None else None,
         )
 

@@ -40,6 +40,8 @@ class SmtpScript:
     data_after_refusal: bool = False
     #: Seconds without a command, between transactions, after which an `idle` fault may apply.
     idle_after: float = 0.2
+    #: Seconds from the 354 to the final dot after which the server hangs up with 421; None: it waits.
+    data_timeout: float | None = None
     #: The query parameter with the token in the links.
     parameter: str = "token"
     #: A folder for each accepted message, unchanged, with its hash as file name; None: no message is kept.

@@ -5,6 +5,7 @@ The script selects the faults; `smtp_replies.py` performs them.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from typing import TYPE_CHECKING
@@ -225,7 +226,11 @@ class Session(Replies):
         if await self.answer("data", "354 End data with <CR><LF>.<CR><LF>", to=to) != 354:
             return
         await self._strike_in_body(to)
-        body = await self.wire.body()
+        try:
+            body = await asyncio.wait_for(self.wire.body(), self.script.data_timeout)
+        except TimeoutError:
+            await self.refuse("body", "421 4.4.2 Timeout waiting for data from client", to=to)
+            self.end()
         action = self.director.choose("dot", to=to, connection=self.number)
         if self.script.submissions is not None and self._reception.open > self.script.submissions:
             action = Reply("432 4.3.2 Concurrent connections limit exceeded")

@@ -9,7 +9,8 @@ import pytest
 from campaign.delivery.circuit_breaker import CircuitBreaker, PauseDomain
 from campaign.delivery.retry import RetryPolicy
 from campaign.errors import TransientError
-from campaign.model import Receipt
+from campaign.model import Delivery, Receipt
+from support.sendlog_helpers import person
 
 POLICY = RetryPolicy(5, timedelta(seconds=30))
 
@@ -17,9 +18,8 @@ POLICY = RetryPolicy(5, timedelta(seconds=30))
 def measures(reply: Receipt, number: int = 20) -> list[object]:
     """Return what the breaker decides after each of `number` deferrals in a row, for a domain that is not paused."""
     breaker = CircuitBreaker(POLICY)
-    return [
-        breaker.refused("d.example", TransientError("later", reply=reply), already_paused=False) for _ in range(number)
-    ]
+    row = Delivery(1, person(1, domain="d.example"), attempts=1, faults=0, generation=1)
+    return [breaker.refused(row, TransientError("later", reply=reply), already_paused=False) for _ in range(number)]
 
 
 @pytest.mark.parametrize(

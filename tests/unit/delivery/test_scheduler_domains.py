@@ -134,7 +134,7 @@ class Deferring:
             return SENT
         self.deferred[delivery.recipient.key] += 1
         error = TransientError("451", reply=LATER)
-        measure = self._breaker.refused(domain, error, already_paused=scheduler.paused_until(domain) > now)
+        measure = self._breaker.refused(delivery, error, already_paused=scheduler.paused_until(domain) > now)
         if isinstance(measure, PauseDomain):
             scheduler.pause_domain(measure.domain, measure.seconds)
         return outcome_of(error, delivery, self._policy, now=now, paused_until=scheduler.paused_until(domain))

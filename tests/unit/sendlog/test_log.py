@@ -212,15 +212,15 @@ def test_a_token_is_revoked_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", END_STATES)
-@pytest.mark.parametrize("actor", ["run", "recovery", "enlist"])
+@pytest.mark.parametrize("actor", ["run", "recovery", "enlist", "breaker"])
 def test_an_end_state_is_left_by_a_command_only(path: Path, state: Status, actor: str) -> None:
-    """Only a command can change a settled row, except that a changed CSV may requeue a skipped one."""
+    """Only a command changes a settled row; but a changed CSV may requeue a skipped, the breaker a failed one."""
     with opened(path) as log:
         enlist(log, people(1))
         working(log, lambda found: _bring(log, found, state))
     with closing(sqlite3.connect(path)) as connection:
         move = "UPDATE delivery SET state = 'queued', actor = ?"
-        if (state, actor) == (Status.SKIPPED, "enlist"):
+        if (state, actor) in {(Status.SKIPPED, "enlist"), (Status.FAILED, "breaker")}:
             assert connection.execute(move, (actor,)).rowcount == 1
         else:
             with pytest.raises(sqlite3.IntegrityError, match="only by a command"):

@@ -97,6 +97,23 @@ def test_a_retried_row_has_all_its_attempts_before_it(path: Path) -> None:
         working(log, again)
 
 
+def test_rows_that_failed_for_no_fault_of_theirs_are_put_back(path: Path) -> None:
+    """Failed rows of this run are queued again with the reason, for another token; rows in other states stay."""
+
+    async def put_back(_: list[Delivery]) -> None:
+        await log.put_back(dict.fromkeys(range(1, len(ALL) + 1), "a daily limit"))
+
+    with opened(path) as log:
+        fill(log, *ALL)
+        working(log, put_back)
+    failed = f"user_{ALL.index(Status.FAILED) + 1}"
+    assert states(path) == {f"user_{n}": "queued" if f"user_{n}" == failed else s for n, s in enumerate(ALL, 1)}
+    assert history(path)[-1] == ("failed", "queued", "breaker")
+    (row,) = table(path, "SELECT reason, token_id, faults, not_before FROM delivery WHERE actor = 'breaker'")
+    assert row == {"reason": "a daily limit", "token_id": None, "faults": 0, "not_before": 0.0}
+    assert len(table(path, "SELECT 1 FROM revocation WHERE settled_at IS NULL")) == 1
+
+
 def test_retry_can_be_meant_for_one_address(path: Path) -> None:
     """With an address `retry` moves only its row, ignoring case."""
     with opened(path) as log:

@@ -140,6 +140,16 @@ ROWS = (
         ),
     ),
     Row(
+        "the same permanent refusal for one message after the other, whatever its code: a quota, an unverified sender",
+        "the run stops with exit 3; the refused rows go back to the queue, and the history says so",
+        (
+            "e2e/faults/test_policy.py::test_a_refusal_of_the_sender_costs_no_row",
+            "e2e/faults/test_policy.py::test_refusals_of_mailboxes_stop_nobody",
+            "unit/delivery/test_refusals.py::test_a_dozen_of_each_documented_refusal",
+            "unit/delivery/test_refusals.py::test_a_quota_stops_a_run_to_a_single_domain",
+        ),
+    ),
+    Row(
         "454 throttling, also after the message; 452 4.5.3 or 552 at RCPT",
         "temporary: the run slows down, and nobody is failed for it",
         ("e2e/faults/test_mail_server.py::test_temporary_trouble_passes",),
@@ -176,6 +186,23 @@ ROWS = (
             "e2e/faults/test_mail_server.py::test_fewer_connections_than_configured",
             "integration/smtp/test_pool.py::test_a_server_that_allows_fewer_connections",
             "integration/smtp/test_pool.py::test_one_connection_more_is_tried_later",
+        ),
+    ),
+    Row(
+        "a rate that is slower than the server's time-out for DATA",
+        "a message waits for its turn before its envelope, and takes it at the dot",
+        (
+            "e2e/cli/test_limits.py::test_a_slow_rate_holds_no_server_inside_data",
+            "unit/delivery/test_turnstile.py::test_a_message_passes_a_second_before_its_permit",
+        ),
+    ),
+    Row(
+        "the mail server or Clerk does not work from the start",
+        "the run says when it gives up, and ends after five minutes with exit 3 and the reason; nobody is failed",
+        (
+            "e2e/faults/test_clock.py::test_a_service_that_is_down_from_the_start_is_given_up",
+            "e2e/faults/test_clock.py::test_a_run_that_waits_for_its_server_does_not_give_up",
+            "unit/delivery/test_patience.py::test_a_service_that_never_works_is_given_up_after_five_minutes",
         ),
     ),
     Row(

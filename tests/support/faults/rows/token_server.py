@@ -21,8 +21,10 @@ ROWS = (
     ),
     Row(
         "5xx with a page, an answer that is empty, cut short, endless or lacks the token or its id",
-        "temporary, with a bounded number of tries, and told while the run waits",
+        "Clerk is paused and tried by one call at a time; no row is charged unless it alone fails again and again",
         (
+            "e2e/faults/test_token_server.py::test_an_outage_costs_no_row_an_attempt",
+            "e2e/faults/test_token_server.py::test_an_outage_says_how_long_to_wait",
             "e2e/faults/test_token_server.py::test_an_answer_that_is_lost_leaves_a_possible_orphan",
             "e2e/faults/test_token_server.py::test_a_failed_list_of_users_blames_nobody",
             "e2e/faults/test_token_server.py::test_a_run_says_what_it_waits_for",
@@ -59,7 +61,16 @@ ROWS = (
         ),
     ),
     Row(
-        "404 or 422 for a user",
+        "402, 410, or 422 for the lifetime; the same refusal for every user; a 403 page of something in front of Clerk",
+        "exit 3 with what to do, and nobody is failed; a page is waited for as an outage is",
+        (
+            "e2e/faults/test_token_server.py::test_a_refusal_for_every_user_fails_nobody",
+            "e2e/faults/test_token_server.py::test_a_failed_list_of_users_blames_nobody",
+            "integration/clerk/test_client.py::test_what_is_the_same_for_every_user",
+        ),
+    ),
+    Row(
+        "403, 404 or 422 for a user",
         "that row is skipped or failed with Clerk's words, and the others go on",
         (
             "e2e/faults/test_token_server.py::test_a_user_whom_clerk_will_not_serve",

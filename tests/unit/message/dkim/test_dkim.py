@@ -154,7 +154,8 @@ def test_the_tags_are_those_of_the_standard(keys: dict[str, SigningKey], kind: s
     assert found["a"] == {"rsa2048": "rsa-sha256", "ed25519": "ed25519-sha256"}[kind]
     assert (found["d"], found["s"]) == ("acme.example", "s1")
     assert found["h"].split(":") == [
-        "from", "from", "to", "reply-to", "subject", "date", "message-id", "list-id", "auto-submitted", "mime-version", "content-type",
+        "from", "from", "to", "reply-to", "subject", "date", "message-id", "list-id", "auto-submitted",
+        "mime-version", "content-type",
     ]  # fmt: skip
 
 

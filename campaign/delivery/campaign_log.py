@@ -1,0 +1,32 @@
+"""Hold and open a campaign's send log: `open_log`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from campaign.errors import CampaignError
+from campaign.sendlog import SendLog, discard, held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from campaign.clock import Clock
+    from campaign.config.definition import Definition
+    from campaign.delivery.services import Services
+
+
+@contextmanager
+def open_log(services: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
+    """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
+    with held(services.log):
+        made = not services.log.exists()
+        log, unused = SendLog(services.log, definition.name, clock), False
+        try:
+            yield log
+        finally:
+            with suppress(CampaignError):
+                unused = made and log.is_empty()
+            log.close()
+            if unused:
+                discard(services.log)
