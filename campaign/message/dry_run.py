@@ -48,13 +48,13 @@ def sample_message(
         raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
 
 
-def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
-    """Compose one row's message as a run would, with a dummy token.
+def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> Message:
+    """Return one row's message, composed as a run would, with a dummy token.
 
     Raises:
         TemplateError: the message cannot be composed; the text names the CSV file and the line.
     """
-    sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
+    return sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
 def checked_rows(

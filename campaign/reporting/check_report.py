@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from campaign.compliance.content import ContentReview
+from campaign.compliance.finding import Severity
+from campaign.compliance.sender import review_sender
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
@@ -15,10 +18,12 @@ from campaign.recipients import read_recipients
 from campaign.reporting.summary import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from campaign.compliance.finding import Finding
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.message.dkim.key import SigningKey
 
 #: At most this many problems or warnings are listed; the others are only counted.
 _MAX_LISTED = 20
@@ -33,16 +38,42 @@ class CheckReport:
     problems: list[str] = field(default_factory=list)
     #: These do not prevent a run.
     warnings: list[str] = field(default_factory=list)
+    #: What could not be seen from here, and why.
+    not_checked: list[str] = field(default_factory=list)
+    #: What was asked for and is right.
+    passed: list[str] = field(default_factory=list)
     #: The DKIM domain and the DNS record to publish.
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
     templates: list[str] = field(default_factory=list)
     recipients: int = 0
     skipped: int = 0
+    #: The size of the largest message in bytes.
+    largest: int = 0
+    #: The links of the first message, with the token of a check.
+    links: tuple[str, ...] = ()
+    #: The key that signs the mails; None if they are not signed here.
+    key: SigningKey | None = None
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Sort findings into the lists by their severity."""
+        lists = {
+            Severity.PROBLEM: self.problems,
+            Severity.WARNING: self.warnings,
+            Severity.NOT_CHECKED: self.not_checked,
+            Severity.PASSED: self.passed,
+        }
+        for finding in findings:
+            lists[finding.severity].append(str(finding))
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that `campaign check` prints."""
-        for kind, found in (("problem", self.problems), ("warning", self.warnings)):
+        for kind, found in (
+            (Severity.PROBLEM, self.problems),
+            (Severity.WARNING, self.warnings),
+            (Severity.NOT_CHECKED, self.not_checked),
+            (Severity.PASSED, self.passed),
+        ):
             for line in found[:_MAX_LISTED]:
                 yield f"{kind}: {line}"
             if len(found) > _MAX_LISTED:
@@ -82,24 +113,25 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         )
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
-        _examine_signing(found, settings())
+        found.key = _examine_signing(found, settings())
     except CampaignError as error:
         found.problems += str(error).splitlines()
+    found.add(review_sender(definition, found.key))
     return found
 
 
-def _examine_signing(found: CheckReport, settings: Settings) -> None:
+def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | None:
     definition = found.definition
     key = key_of(definition, settings, sandbox=settings.smtp is None)
     if definition.dkim is None:
         if settings.dkim_key is not None:
             found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, but the campaign has no [dkim].")
-        return
+        return None
     if key is None:
         found.warnings.append(
             str(Problem(definition.path, f"{UNSIGNED}; the sandbox does not need it, but a real run does"))
         )
-        return
+        return None
     if key.doubt:
         found.warnings.append(f"CAMPAIGN_DKIM_KEY: {settings.dkim_key}: {key.doubt}")
     section = definition.dkim
@@ -108,10 +140,12 @@ def _examine_signing(found: CheckReport, settings: Settings) -> None:
         f"{section.selector}._domainkey.{section.domain}",
         key.record,
     ]
+    return key
 
 
 def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
     section = found.definition.recipients
+    content = ContentReview(found.definition)
     keys: dict[str, int] = {}
     addresses: dict[str, int] = {}
     for row in read_recipients(section.file, section, needs_user_id=needs_user_id(found.definition)):
@@ -133,9 +167,11 @@ def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
         found.recipients += 1
         if template is not None:
             try:
-                compose_row(template, row, found.definition)
+                content.note(row.line, compose_row(template, row, found.definition))
             except TemplateError as error:
                 found.problems += str(error).splitlines()
+    found.largest, found.links = content.largest, content.links
+    found.add(content.findings(found.templates))
     if not found.recipients:
         found.problems.append(
             str(Problem(section.file, "no row can be mailed; fix the rows, or name another CSV with --recipients"))
