@@ -73,7 +73,8 @@ class ContentReview:
         Args:
             files: the template files, in which the places are looked for.
         """
-        sources = {file: _text_of(Path(file)) for file in files}
+        # link.url stands in the campaign file
+        sources = {file: _text_of(Path(file)) for file in (*files, str(self._definition.path))}
         found = [
             warning(f"{flaw.text}{self._in_rows(rows)}", flaw.rule, flaw.advice, self._place(flaw, sources))
             for flaw, rows in sorted(self._flaws.items())
