@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 
-from campaign.cli.group import DONE, FILE, RECIPIENTS, WRONG_INPUT, commands, definition_of, say, settings_of
+import click
+
+from campaign.cli.group import DONE, FILE, RECIPIENTS, WRONG_INPUT, awaited, commands, definition_of, say, settings_of
 
 
 @commands.command()
 @FILE
 @RECIPIENTS
-def check(file: Path, recipients: Path | None) -> None:
+@click.option("--online", is_flag=True, help="Also ask the DNS, log in to the mail server and open the landing page.")
+@click.option("--resolver", metavar="ADDRESS", help="With --online: the DNS server to ask; by default the system's.")
+def check(file: Path, recipients: Path | None, resolver: str | None, *, online: bool) -> None:
     """Find every problem of a campaign; nothing is sent.
 
-    All rows are rendered with a dummy token. Neither Clerk nor the mail server is asked.
+    All rows are rendered with a dummy token. Clerk is not asked, nor anybody else without --online.
     """
     from campaign.reporting.check_report import check_campaign  # noqa: PLC0415
 
+    if resolver is not None and not online:
+        raise click.UsageError("--resolver needs --online")
     report = check_campaign(definition_of(file, recipients), lambda: settings_of(file))
+    if online:
+        from campaign.reporting.online_check import check_online  # noqa: PLC0415
+
+        awaited(check_online(report, lambda: settings_of(file), resolver=resolver))
     say(report.lines())
     raise SystemExit(WRONG_INPUT if report.problems else DONE)

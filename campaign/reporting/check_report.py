@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from campaign.compliance.content import ContentReview
+from campaign.compliance.finding import Severity
+from campaign.compliance.sender import review_sender
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
@@ -17,10 +20,12 @@ from campaign.recipients import read_recipients
 from campaign.reporting.summary import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from campaign.compliance.finding import Finding
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.message.dkim.key import SigningKey
     from campaign.model import Recipient
 
 #: At most this many problems or warnings are listed; the others are only counted.
@@ -36,6 +41,10 @@ class CheckReport:
     problems: list[str] = field(default_factory=list)
     #: These do not prevent a run.
     warnings: list[str] = field(default_factory=list)
+    #: What could not be seen from here, and why.
+    not_checked: list[str] = field(default_factory=list)
+    #: What was asked for and is right.
+    passed: list[str] = field(default_factory=list)
     #: The DKIM domain and the DNS record to publish.
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
@@ -44,10 +53,32 @@ class CheckReport:
     links: str = ""
     recipients: int = 0
     skipped: int = 0
+    #: The size of the largest message in bytes.
+    largest: int = 0
+    #: The links of the first message, with the token of a check.
+    first_links: tuple[str, ...] = ()
+    #: The key that signs the mails; None if they are not signed here.
+    key: SigningKey | None = None
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Sort findings into the lists by their severity."""
+        lists = {
+            Severity.PROBLEM: self.problems,
+            Severity.WARNING: self.warnings,
+            Severity.NOT_CHECKED: self.not_checked,
+            Severity.PASSED: self.passed,
+        }
+        for finding in findings:
+            lists[finding.severity].append(str(finding))
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that `campaign check` prints."""
-        for kind, found in (("problem", self.problems), ("warning", self.warnings)):
+        for kind, found in (
+            (Severity.PROBLEM, self.problems),
+            (Severity.WARNING, self.warnings),
+            (Severity.NOT_CHECKED, self.not_checked),
+            (Severity.PASSED, self.passed),
+        ):
             for line in found[:_MAX_LISTED]:
                 yield f"{kind}: {line}"
             if len(found) > _MAX_LISTED:
@@ -85,9 +116,10 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         )
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
-        _examine_signing(found, settings())
+        found.key = _examine_signing(found, settings())
     except CampaignError as error:
         found.problems += str(error).splitlines()
+    found.add(review_sender(definition, found.key))
     try:
         _examine_rows(found, template)
     except CampaignError as error:
@@ -95,18 +127,18 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     return found
 
 
-def _examine_signing(found: CheckReport, settings: Settings) -> None:
+def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | None:
     definition = found.definition
     key = key_of(definition, settings, sandbox=settings.smtp is None)
     if definition.dkim is None:
         if settings.dkim_key is not None:
             found.signing.append("DKIM: nothing is signed; CAMPAIGN_DKIM_KEY is set, but the campaign has no [dkim].")
-        return
+        return None
     if key is None:
         found.warnings.append(
             str(Problem(definition.path, f"{UNSIGNED}; the sandbox does not need it, but a real run does"))
         )
-        return
+        return None
     if key.doubt:
         found.warnings.append(f"CAMPAIGN_DKIM_KEY: {settings.dkim_key}: {key.doubt}")
     section = definition.dkim
@@ -115,6 +147,7 @@ def _examine_signing(found: CheckReport, settings: Settings) -> None:
         f"{section.selector}._domainkey.{section.domain}",
         key.record,
     ]
+    return key
 
 
 def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
@@ -142,6 +175,7 @@ class _Rows:
         self._skipped = RowGroups(file)
         self._shared = RowGroups(file)
         self._warnings = MessageWarnings(template, file) if template else None
+        self._content = ContentReview(found.definition)
         #: The line of each key, and of each address.
         self._keys: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -170,6 +204,8 @@ class _Rows:
         if self._warnings:
             self._found.warnings += self._warnings.lines()
             self._found.links = self._warnings.paths
+        self._found.largest, self._found.first_links = self._content.largest, self._content.links
+        self._found.add(self._content.findings(self._found.templates))
         self._found.warnings += self._shared.lines()
         self._found.warnings += self._skipped.lines()
 
@@ -186,6 +222,7 @@ class _Rows:
             return False
         self._faults.note_success()
         self._warnings.examine(row, message)
+        self._content.note(row.line, message)
         return True
 
     def _skip(self, reason: str, line: int) -> None:

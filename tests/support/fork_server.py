@@ -156,7 +156,7 @@ def end_of(child: int, timeout: float) -> int | None:
 
 def preload() -> None:
     """Import all modules that a command may need, so that the children need not."""
-    late = ("httpx", "httpcore", "anyio._backends._asyncio", "css_inline", "uvloop")
+    late = ("httpx", "httpcore", "anyio._backends._asyncio", "css_inline", "dns.asyncresolver", "uvloop")
     ours = pkgutil.walk_packages([str(ROOT / "campaign")], "campaign.")
     for name in (*late, *(found.name for found in ours)):
         if not name.endswith((".__main__", ".ship_clerk_js")):

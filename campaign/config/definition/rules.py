@@ -233,16 +233,18 @@ def signing_domain(text: str) -> str:
 def aligned(domain: str, sender: str, *, selector: str) -> str:
     """Return the domain that signs a sender's mail; if `domain` is empty, it is the sender's own domain.
 
+    DMARC's relaxed alignment (RFC 9989 §4.4.1) asks for the same organisation. Without the DNS that is certain only if
+    one of the two domains is at or below the other.
+
     Raises:
         ValueError: the domain is not aligned with the sender's (DMARC), or the key's name is too long for the DNS.
     """
     own = sender.rpartition("@")[2].rstrip(">")
     domain = domain or signing_domain(own)
-    if not f".{own}".endswith(f".{domain}"):
-        # DMARC's relaxed alignment, RFC 7489 §3.1.1
+    if not (f".{own}".endswith(f".{domain}") or f".{domain}".endswith(f".{own}")):
         raise ValueError(
-            f"must be the domain of [email] from or a parent of it: DMARC does not count a signature by {domain} for"
-            f' this sender; write domain = "{own}", or leave it out'
+            "must be the domain of [email] from, a parent or a subdomain of it: DMARC does not count a signature by"
+            f' {domain} for this sender; write domain = "{own}", or leave it out'
         )
     if len(f"{selector}._domainkey.{domain}") > _MAX_NAME_LENGTH:
         raise ValueError(f"{selector}._domainkey.{domain} is too long for a DNS name; choose a shorter selector")

@@ -113,4 +113,12 @@ ROWS = (
             "integration/smtp/test_network.py::test_too_few_file_descriptors",
         ),
     ),
+    Row(
+        "the DNS is silent, fails or refuses while `check --online` asks it",
+        "a sentence says what is not checked; it never counts as passed, and what needs no DNS is checked all the same",
+        (
+            "e2e/cli/test_online_check.py::test_a_broken_dns_is_said_and_nothing_passes_for_it",
+            "integration/compliance/test_lookup.py::test_a_dns_that_gives_no_answer",
+        ),
+    ),
 )

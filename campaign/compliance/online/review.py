@@ -1,0 +1,86 @@
+"""Check what only the network can tell: DNS records, mail server, landing page: `review_online`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from campaign.compliance.finding import not_checked
+from campaign.compliance.online.dkim_record import review_dkim
+from campaign.compliance.online.dmarc import review_dmarc
+from campaign.compliance.online.landing_page import review_pages
+from campaign.compliance.online.mail_exchange import review_mx
+from campaign.compliance.online.relay import review_relay
+from campaign.compliance.online.spf import review_spf
+from campaign.compliance.sender import domain_of, envelope_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from campaign.compliance.finding import Finding
+    from campaign.compliance.online.lookup import Dns
+    from campaign.config.definition import Definition
+    from campaign.config.settings import SmtpServer
+    from campaign.message.dkim.key import SigningKey
+    from campaign.smtp import Connector
+
+#: What receivers look at and nobody can see from here.
+_HIDDEN = (
+    not_checked(
+        "PTR record of the addresses that the mail server sends from, and whether SPF lists them",
+        "Google, Yahoo and Apple, sender guidelines",
+        "ask its operator, or look at Authentication-Results of a test mail",
+    ),
+    not_checked(
+        "Reputation of domain and addresses, and the rate of complaints, which must stay below 0.1 %",
+        "Google and Yahoo, sender guidelines",
+        "look at Google Postmaster Tools and at Yahoo Sender Hub",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked online."""
+
+    definition: Definition
+    #: The mail server, and what opens a session with it; None if the campaign would run in the sandbox.
+    relay: tuple[SmtpServer, Connector] | None
+    #: The key that signs the mails; None if they are not signed here.
+    key: SigningKey | None
+    #: The size of the largest message in bytes.
+    largest: int
+    #: The links of one message.
+    links: tuple[str, ...]
+
+
+async def review_online(subject: Subject, dns: Dns) -> list[Finding]:
+    """Return the findings in the order of a mail's way: sender's domain, mail server, landing page.
+
+    All are asked for at once. Nothing is sent, and no token is requested or spent.
+    """
+    definition = subject.definition
+    email = definition.email
+    sender, envelope = domain_of(email.sender), envelope_domain(definition)
+    signing = definition.dkim.domain if definition.dkim else None
+    checks: list[Coroutine[Any, Any, list[Finding]]] = [
+        review_spf(dns, envelope),
+        review_dkim(dns, definition.dkim, subject.key),
+        review_dmarc(dns, sender, signing, envelope),
+        review_mx(dns, "From", sender),
+    ]
+    if email.reply_to is not None and (reply := domain_of(email.reply_to)) != sender:
+        checks.append(review_mx(dns, "Reply-To", reply))
+    if subject.relay is not None:
+        server, connector = subject.relay
+        checks.append(review_relay(connector, server, subject.largest))
+    if definition.link is not None:
+        checks.append(review_pages(subject.links, definition.link.parameter))
+    # A check of the unsubscribe endpoint, with a token of a test, goes here.
+    found = [finding for findings in await asyncio.gather(*checks) for finding in findings]
+    if subject.relay is None:
+        advice = "set CAMPAIGN_SMTP_URL"
+        found.append(not_checked("Mail server: the campaign would run in the sandbox", "RFC 5321", advice))
+    return [*found, *_HIDDEN]

@@ -1,0 +1,88 @@
+"""Run a web server with a few pages, with or without TLS, that records each request: `PageServer`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from support.servers.background import Background
+from support.servers.certificates import identity
+from support.servers.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from support.servers.certificates import Certificate
+
+
+class PageService:
+    """A web server in a running event loop."""
+
+    def __init__(self, pages: Mapping[str, str], certificate: Certificate | None, record: Record) -> None:
+        self._pages = pages
+        self._context = identity(certificate).context if certificate else None
+        self._record = record
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.errors: list[BaseException] = []
+        self.facts: dict[str, str] = {}
+
+    async def start(self, port: int) -> int:
+        """Listen on 127.0.0.1 and return the port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self._context)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close all connections, then return."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            method, target, _ = head.split("\r\n", 1)[0].split(" ")
+            self._record.write("request", method=method, target=target, head=head)
+            answer = self._pages.get(target.partition("?")[0], "200 OK")
+            if answer == "silence":
+                await reader.read()
+                return
+            status, _, location = answer.partition(" -> ")
+            more = f"Location: {location}\r\n" if location else ""
+            writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nOK".encode())
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+
+class PageServer(Background):
+    """A web server in a thread: `with PageServer({"/gone": "404 Not Found"}) as server: server.url`.
+
+    Args:
+        pages: the status line of each path, as `302 Found -> https://…`, or `silence`; every other path answers 200.
+        certificate: of the TLS; None for http.
+    """
+
+    def __init__(self, pages: Mapping[str, str] | None = None, *, certificate: Certificate | None = None) -> None:
+        log = Record(None, server="page")
+        self._scheme = "https" if certificate else "http"
+        self._certificate = certificate
+        super().__init__(PageService(pages or {}, certificate, log), log)
+
+    @property
+    def url(self) -> str:
+        """The origin."""
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate authority to trust, as PEM."""
+        assert self._certificate is not None
+        return identity(self._certificate).authority
