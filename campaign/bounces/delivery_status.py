@@ -35,14 +35,17 @@ _RECIPIENT_FIELDS = ("Final-Recipient", "Original-Recipient", "Action", "Status"
 def read_status(part: MailPart, tags: TagCandidates) -> tuple[RecipientReport, ...]:
     """Return what the notification says about each recipient, and add its envelope id to the tags.
 
-    The result is empty if the part contains no block about a recipient.
+    The result is empty if the part contains no block about a recipient. Of a notification about more than 20
+    recipients the rest counts as one that is not understood.
     """
-    blocks = part.blocks(1 + _MAX_RECIPIENTS)
+    blocks = part.blocks(2 + _MAX_RECIPIENTS)
     for block in blocks:
         for value in block.all("Original-Envelope-Id"):
             tags.add_envelope_id(value)
-    found = (_read_recipient(block) for block in blocks)
-    return tuple(one for one in found if one is not None)
+    found = [one for block in blocks if (one := _read_recipient(block)) is not None]
+    if len(found) > _MAX_RECIPIENTS:
+        found[_MAX_RECIPIENTS:] = [RecipientReport(Kind.NOT_UNDERSTOOD)]
+    return tuple(found)
 
 
 def _read_recipient(block: Headers) -> RecipientReport | None:

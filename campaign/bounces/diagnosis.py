@@ -14,6 +14,8 @@ _CODE = re.compile(r"(?<![\w.#])([245]\d\d)(?=[\s\-]|\Z)")
 _LINK = re.compile(r"\b(?:[a-z][a-z0-9+.-]{1,20}://|www\.)\S+", re.IGNORECASE)
 # A bounce tag has 28 letters, an unsubscribe token 34, a sign-in token hundreds.
 _TOKEN = re.compile(r"[A-Za-z0-9_=-]{28,}")
+# qmail ends its own reasons with the status code, as in `(#5.1.1)`.
+_QMAIL_CODE = re.compile(r"\s*\(#[245](?:\.\d{1,3}){2}\)")
 #: Characters of a diagnosis that are looked at.
 _MAX_DIAGNOSIS = 2000
 _MAX_STATUSES = 5
@@ -38,7 +40,7 @@ def read_diagnosis(text: str) -> Diagnosis:
     code = _CODE.search(text)
     statuses = tuple(dict.fromkeys(STATUS.findall(text)))[:_MAX_STATUSES]
     start = code.end() if code is not None and not code.start() else 0
-    return Diagnosis(int(code[1]) if code else 0, statuses, safe_words(text[start:].lstrip(" -")))
+    return Diagnosis(int(code[1]) if code else 0, statuses, safe_words(_QMAIL_CODE.sub("", text[start:].lstrip(" -"))))
 
 
 def safe_words(text: str) -> str:

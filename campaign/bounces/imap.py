@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import ServiceRefusesError
-from campaign.words import receipt
+from campaign.words import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -153,10 +153,8 @@ def _sentence(server: ImapServer, error: Exception) -> str:
         said = f"cannot be reached: {error.strerror or error}"
     else:
         # A server may quote the command that it refuses, and with it the password.
-        words = _words(error.args)
-        for secret in (_sasl_plain(server), server.password.encode()):
-            words = words.replace(base64.b64encode(secret).decode("ascii"), "…").replace(secret.decode(), "…")
-        said = f"refuses: {receipt(0, words).text}"
+        secrets = (server.password, base64.b64encode(_sasl_plain(server)).decode("ascii"))
+        said = f"refuses: {redacted(_words(error.args), secrets)}"
     return f"the IMAP server {server.label} {said}. Check CAMPAIGN_IMAP_URL"
 
 

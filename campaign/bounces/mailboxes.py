@@ -54,7 +54,7 @@ def read_mails(source: str | ImapServer) -> Generator[StoredMail, None, None]:
     if isinstance(source, ImapServer):
         mails = fetch_mails(source, MAX_MAIL)
     elif source == STANDARD_INPUT:
-        mails = _standard_input(sys.stdin.buffer)
+        mails = _standard_input()
     else:
         mails = _stored(Path(source))
     with closing(mails):
@@ -141,7 +141,10 @@ def _require_unchanged(path: Path, before: os.stat_result, *, grown: bool) -> No
         )
 
 
-def _standard_input(file: IO[bytes]) -> Generator[bytes, None, None]:
+def _standard_input() -> Generator[bytes, None, None]:
+    if sys.stdin is None:
+        raise CannotStartError("standard input is closed; pipe a mail or an mbox into the command")
+    file = sys.stdin.buffer
     if file.isatty():
         raise CannotStartError("standard input is a terminal; pipe a mail or an mbox into the command")
     first = file.readline(_MAX_LINE)

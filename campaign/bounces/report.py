@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from campaign.config.address import normalise_address
@@ -73,8 +73,9 @@ class Report:
 
     #: For a report about several recipients that of the one who fared best.
     kind: Kind
-    #: What may be a bounce tag, in lower case; only a tag that verifies shows which message the report is about.
-    tags: tuple[str, ...] = ()
+    #: What may be a bounce tag, in lower case; only a tag that verifies shows which message the report is about. Who
+    #: knows a true one can forge a report, so `repr` leaves it out.
+    tags: tuple[str, ...] = field(default=(), repr=False)
     #: The recipients that the report names, with what happened to each.
     recipients: tuple[RecipientReport, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 from email.message import Message
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,11 @@ def second_opinion(headers: Headers, content_type: str, parts: list[MailPart]) -
         from flufl.bounce import all_failures  # noqa: PLC0415 - an extra
     except ImportError:
         return ()
+    # It logs a traceback, with the mail's words, when a detector stumbles over a malformed mail.
+    logging.getLogger("flufl.bounce").disabled = True
     try:
         temporary, permanent = all_failures(_as_message(headers, content_type, parts))
-    except Exception:  # noqa: BLE001 - a detector stumbled over a malformed mail
+    except Exception:  # noqa: BLE001 - whatever a detector raises
         return ()
     text = "\n".join(part.text[:_MAX_TEXT] for part in parts if part.type == "text/plain")
     text = text[: returned.start()] if (returned := _RETURNED.search(text)) else text

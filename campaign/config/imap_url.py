@@ -9,6 +9,9 @@ from campaign.config.server_url import host_and_port, is_loopback, login, servic
 
 _EXAMPLE = "write it like imaps://user:password@imap.example.com/INBOX"
 
+#: RFC 8314 §3.2: STARTTLS at 143, TLS from the first byte at 993.
+_STARTTLS_PORT = 143
+
 
 @dataclass(frozen=True, slots=True)
 class ImapServer:
@@ -50,6 +53,8 @@ def parse_imap_url(url: str) -> ImapServer:
         raise ValueError(f"the user and the password are missing; {_EXAMPLE}")
     if password is None:
         raise ValueError(f"give a user and a password; {_EXAMPLE}")
+    if port == _STARTTLS_PORT and parts.scheme == "imaps":
+        raise ValueError("port 143 begins with STARTTLS, and imaps:// with TLS; write port 993, or leave the port out")
     if parts.scheme == "imap" and not is_loopback(host):
         raise ValueError("imap:// would send the password unencrypted; write imaps://")
     return ImapServer(

@@ -170,6 +170,12 @@ def test_empty_standard_input_is_no_mail(monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(read_mails("-")) == []
 
 
+def test_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without a standard input gets a sentence."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed; pipe a mail or an mbox" in refusal("-")
+
+
 def test_a_terminal_is_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal as standard input is refused instead of waiting for someone to type a mail."""
     leader, follower = os.openpty()

@@ -149,6 +149,23 @@ def test_a_report_about_several_is_narrowed_to_one() -> None:
     assert report.about("ada@example.com") == report
 
 
+def test_a_report_about_very_many_is_no_hard_bounce() -> None:
+    """Of a report about more recipients than are read, the rest may have fared better: it is no hard bounce."""
+    block = b"Final-Recipient: rfc822; %d@example.com\nAction: failed\nStatus: 5.1.1\n\n"
+    head, _, _ = mail_named("postfix-unknown-user").partition(b"Final-Recipient")
+    assert parse_report(head + b"".join(block % number for number in range(20))).kind is Kind.HARD
+    report = parse_report(head + b"".join(block % number for number in range(21)))
+    assert report.kind is Kind.NOT_UNDERSTOOD
+    assert report.about("7@example.com").kind is Kind.HARD
+
+
+def test_a_tag_is_not_shown() -> None:
+    """No representation of a report shows its tags: who knows one can forge a report."""
+    report = parse_report(mail_named("postfix-unknown-user"))
+    assert report.tags == (TAG,)
+    assert TAG not in f"{report!r} {report}"
+
+
 def test_a_report_about_one_holds_for_whom_it_was_forwarded_from() -> None:
     """A report with one recipient is about our recipient even if the address was forwarded elsewhere."""
     report = Report(Kind.HARD, (TAG,), (RecipientReport(Kind.HARD, final="old@example.net"),))
@@ -159,6 +176,7 @@ def test_a_report_about_one_holds_for_whom_it_was_forwarded_from() -> None:
     ("said", "words"),
     [
         ("smtp; 550 5.1.1 see https://mx.example.com/?token=abc for more", "see … for more"),
+        ("smtp; 550 no such user (#5.1.1)", "no such user"),
         ("smtp; 550 5.1.1 see www.example.com/a", "see …"),
         (f"smtp; 550 5.1.1 <bounces+{TAG}@acme.example> unknown", "<bounces+…@acme.example> unknown"),
         ("smtp; 550 5.1.1 eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzaXQi unknown", "….eyJzaXQi unknown"),

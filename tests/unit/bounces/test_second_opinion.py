@@ -27,3 +27,10 @@ def test_without_the_extra_they_are_not_understood(name: str, monkeypatch: pytes
     expected = Kind.NOT_UNDERSTOOD if name in {*OWN_FORMATS, "qmail-remote-no-code"} else before.kind
     assert parse_report(mail_named(name)).kind is expected
     assert missing() == "Bounces in mail servers' own formats need flufl.bounce; type: pip install 'campaign[bounces]'"
+
+
+def test_the_library_stumbles_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """A mail over which a detector stumbles is not understood, and its traceback is not logged."""
+    report = parse_report(b"X-Failed-Recipients:\nSubject: Failure\n\nNothing known, and no sender\n")
+    assert report.kind is Kind.NOT_UNDERSTOOD
+    assert caplog.records == []
