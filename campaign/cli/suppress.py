@@ -117,8 +117,9 @@ def _opened(*, sandbox: bool) -> SuppressionList:
     from campaign.delivery.services import log_path  # noqa: PLC0415
     from campaign.sendlog import SuppressionList  # noqa: PLC0415
 
-    path = log_path(settings_of(), None, asked=sandbox)
-    if not path.exists():
+    settings = settings_of()
+    path = log_path(settings, None, asked=sandbox)
+    if settings.log is None and not path.exists():
         raise SendLogUnusableError(
             f"the send log {path} does not exist; go to the folder of the campaign, or set CAMPAIGN_LOG to its send log"
         )

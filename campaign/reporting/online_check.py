@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from campaign.compliance.online.lookup import Dns
-from campaign.compliance.online.review import Subject, review_online
+from campaign.compliance.online.review import OnlineSubject, review_online
 from campaign.delivery.mail_server import connector_to
 from campaign.errors import SettingsError
 from campaign.message.mime.headers import split_mailbox
@@ -35,4 +35,6 @@ async def check_online(report: CheckReport, settings: Callable[[], Settings], *,
         if found.smtp is not None:
             sender = split_mailbox(definition.email.sender)[1]
             relay = found.smtp, connector_to(found.smtp, found, sender=sender)
-    report.add(await review_online(Subject(definition, relay, report.key, report.largest, report.first_links), dns))
+    report.add(
+        await review_online(OnlineSubject(definition, relay, report.key, report.largest, report.first_links), dns)
+    )

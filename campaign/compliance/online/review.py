@@ -42,7 +42,7 @@ _HIDDEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class OnlineSubject:
     """What is checked online."""
 
     definition: Definition
@@ -56,7 +56,7 @@ class Subject:
     links: tuple[str, ...]
 
 
-async def review_online(subject: Subject, dns: Dns) -> list[Finding]:
+async def review_online(subject: OnlineSubject, dns: Dns) -> list[Finding]:
     """Return the findings in the order of a mail's way: sender's domain, mail server, landing page.
 
     All are asked for at once. Nothing is sent, and no token is requested or spent.

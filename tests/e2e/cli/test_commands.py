@@ -22,7 +22,7 @@ from support.servers.smtp_script import SmtpScript
 if TYPE_CHECKING:
     from pathlib import Path
 
-STATES = ["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"]
+STATES = ["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"]
 FIELDS = [
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
 ]  # fmt: skip
@@ -151,11 +151,13 @@ def test_check_renders_every_row_and_asks_nobody(tmp_path: Path) -> None:
         warnings = [line.partition("warning: ")[2] for line in lines]
         assert [line.split(": ")[0] for line in warnings] == [
             "campaign.toml",
+            "campaign.toml",
             "people.csv:5",
             "people.csv:3",
             "people.csv:4",
         ]
         assert "[limits] messages" in warnings[0]
+        assert "no unsubscribe link" in warnings[1]
         assert "2 emails can be rendered, 2 rows skipped" in done.stdout
         assert env.silent
         assert sorted(tmp_path.iterdir()) == before

@@ -25,7 +25,7 @@ KEY = "s1._domainkey.acme.example"
 SMTP = SmtpScript(
     tls="starttls", credentials=("acme", "p4ssw0rd"), capabilities=("PIPELINING", "8BITMIME", "DSN"), auth_required=True
 )
-MORE = '[dkim]\nselector = "s1"\n[limits]\nmessages = "14/second"\n'
+MORE = '[dkim]\nselector = "s1"\n[limits]\nmessages = "14/second"\n' + '[unsubscribe]\nnone = "transactional"\n'
 #: What nobody can see from here.
 HIDDEN = 2
 

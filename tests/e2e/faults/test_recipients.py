@@ -150,7 +150,8 @@ def test_a_row_that_cannot_be_mailed_costs_itself_alone(tmp_path: Path) -> None:
         for number, (reason, words) in enumerate(zip(reasons, ROWS.values(), strict=True), start=2):
             assert reason.startswith(f"line {number}: ")
             assert words in reason
-            assert f"line {number}" in done.stdout, "reasons that differ in numbers only are one line of the table"
+        told = [number for number in range(2, len(ROWS) + 2) if f"line {number}" in done.stdout]
+        assert len(told) >= 8, "the table at the end tells the first causes, and counts the others"
 
 
 def test_the_same_person_and_the_same_address_twice(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def warnings(folder: Path, html: str, rows: list[dict[str, str]], subject: str =
     """Return the warnings of `check` about a campaign without a link."""
     (folder / "campaign.toml").write_text(
         'name = "x"\n[recipients]\nfile = "p.csv"\nkey = "email"\n[email]\nfrom = "hello@acme.example"\n'
-        f'subject = \'{subject}\'\nhtml = "email.html"\n[limits]\nmessages = "14/second"\n',
+        f"subject = '{subject}'\nhtml = \"email.html\"\n[limits]\n"
+        'messages = "14/second"\n[unsubscribe]\nnone = "transactional"\n',
         encoding="utf-8",
     )
     (folder / "email.html").write_text(html, encoding="utf-8")

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from campaign.compliance.finding import Finding
 
 
-def found(folder: Path, sender: str, reply_to: str = "", kind: str = "") -> list[Finding]:
+def found(folder: Path, sender: str, reply_to: str = "", kind: str = "", *, leave: bool = True) -> list[Finding]:
     """Return the findings about a campaign with this sender and kind of key."""
     (folder / "email.html").write_text("<p>Hello</p>", encoding="utf-8")
     reply = f'reply_to = "{reply_to}"\n' if reply_to else ""
     (folder / "campaign.toml").write_text(
         f'name = "x"\n[recipients]\nfile = "p.csv"\n[email]\nfrom = "{sender}"\n{reply}subject = "S"\n'
-        'html = "email.html"\n[dkim]\nselector = "s1"\n',
+        'html = "email.html"\n[dkim]\nselector = "s1"\n' + ('[unsubscribe]\nnone = "transactional"\n' if leave else ""),
         encoding="utf-8",
     )
     definition = load_definition(folder / "campaign.toml")
@@ -52,3 +52,10 @@ def test_an_ed25519_signature_alone_is_a_warning(tmp_path: Path) -> None:
     assert str(one).startswith(f"{tmp_path / 'campaign.toml'}:8: [dkim]: ")
     assert "RFC 8463" in str(one)
     assert "openssl genpkey -algorithm RSA" in str(one)
+
+
+def test_mails_without_a_way_to_say_no_are_a_warning(tmp_path: Path) -> None:
+    """A campaign without `[unsubscribe]` is told what to add."""
+    (one,) = found(tmp_path, "hello@acme.example", leave=False)
+    assert one.severity is Severity.WARNING
+    assert 'add [unsubscribe] with url = "https://mail.acme.example/u", or with none = "transactional"' in str(one)
