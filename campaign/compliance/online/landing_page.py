@@ -89,9 +89,9 @@ def _unreachable(name: str, error: Exception) -> Finding:
 
 
 def _without(link: str, parameter: str) -> str:
-    """Return a link without the token and without its fragment, which no server gets."""
+    """Return a link without the token, the hint and its fragment, which no server gets."""
     parts = urlsplit(link)
-    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != parameter]
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in {parameter, _HINT}]
     return urlunsplit(parts._replace(query=urlencode(query), fragment=""))
 
 
