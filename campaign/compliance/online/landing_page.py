@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 15.0
 #: Pages that are opened.
 _MAX_PAGES = 5
+#: The query parameter with the recipient's masked address.
+_HINT = "hint"
 _RULE = "RFC 9110 §15; the page behind the link"
 #: Answers of a page that is there, though not for a program such as this one.
 _NOT_FOR_PROGRAMS = frozenset({401, 403, 405, 406, 429})
