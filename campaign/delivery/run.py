@@ -24,6 +24,7 @@ from campaign.delivery.services import needs_clerk, needs_user_id, open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
+from campaign.delivery.waiting import Waiting
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
@@ -173,7 +174,7 @@ async def _send(
     patience: Patience,
 ) -> Result:
     """Put the parts together and run them."""
-    wait_now = _Wait(observer, clock)
+    waiting = Waiting(observer, clock)
     definition, services, limits = plan.definition, plan.services, plan.definition.limits
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     with_clerk = needs_clerk(definition)
@@ -212,7 +213,7 @@ async def _send(
             users=tokens.users if tokens else None,
             wait=wait,
             limit=limit,
-            on_wait=wait_now.began,
+            on_wait=waiting.began,
         )
         pipeline = Pipeline(
             log,
@@ -228,39 +229,17 @@ async def _send(
         def stop() -> None:
             connecting = f"the mail server {services.smtp.label} has not answered yet" if pipeline.is_connecting else ""
             pipeline.stop()
-            wait_now.stop(connecting)
+            waiting.stop(connecting)
             observer.stopping()
 
         with caught(stop) as signals:
             await pipeline.run()
-        waited_for = wait_now.stopped_in or scheduler.paused_why
+        waited_for = waiting.stopped_in or scheduler.paused_why
         if signals and waited_for:
-            wait_now.tell(waited_for)
+            waiting.tell(waited_for)
     return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for)
 
 
-class _Wait:
-    """Tells the observer what the run waits for, and keeps it if a signal ends the run meanwhile."""
-
-    def __init__(self, observer: Observer, clock: Clock) -> None:
-        self._observer = observer
-        self._clock = clock
-        self._why, self._until = "", 0.0
-        #: What the run waited for when it was told to stop; empty if it did not wait.
-        self.stopped_in = ""
-
-    def began(self, why: str, until: float) -> None:
-        self._why, self._until = why, until
-        self._observer.waiting(why, until - self._clock.now())
-
-    def stop(self, connecting: str) -> None:
-        if why := connecting or (self._why if self._until > self._clock.now() else ""):
-            self.tell(why)
-
-    def tell(self, why: str) -> None:
-        if not self.stopped_in:
-            self.stopped_in = why
-            self._observer.notice(f"The run was waiting: {why}")
 
 
 @asynccontextmanager
