@@ -152,6 +152,11 @@ class RateLimiter:
         return self._paused_until
 
     @property
+    def is_limited(self) -> bool:
+        """Whether a rate is kept at present, a declared or a lowered one."""
+        return bool(self._windows)
+
+    @property
     def is_paused(self) -> bool:
         """Whether the service is paused."""
         return self._paused_until > self._clock.now()

@@ -52,7 +52,7 @@ class Turnstile:
         Raises:
             TransientError: see `raise_if_paused`.
         """
-        if self._limiter.per_second is None and not self._limiter.is_paused:
+        if not self._limiter.is_limited and not self._limiter.is_paused:
             self._passed.add(number)
             return
         self.waiting += 1
