@@ -240,8 +240,6 @@ async def _send(
     return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for)
 
 
-
-
 @asynccontextmanager
 async def _token_issuer(
     plan: Plan,
