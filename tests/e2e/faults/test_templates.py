@@ -261,16 +261,6 @@ def test_data_is_text_and_nothing_else(tmp_path: Path) -> None:
         mail, note = found[person["email"]], person["note"]
         wanted = ["From", "To", "Subject", "Date", "Message-ID", "List-Id", "Auto-Submitted"]
         wanted += ["MIME-Version", "Content-Type"]
-            "From",
-            "To",
-            "Subject",
-            "Date",
-            "Message-ID",
-            "List-Id",
-            "Auto-Submitted",
-            "MIME-Version",
-            "Content-Type",
-        ]
         ours = [name for name in mail if not name.startswith(("X-", "Return-", "Delivered-", "Received"))]
         assert [name for name in ours if name != "Content-Transfer-Encoding"] == wanted
         assert mail["Subject"].split() == f"Hello {note[:200]}".split()
