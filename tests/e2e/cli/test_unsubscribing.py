@@ -16,6 +16,7 @@ import pytest
 from support.dkim_keys import verifies, write_key
 from support.environment import environment
 from support.servers.smtp_script import SmtpScript
+from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,3 +226,27 @@ def test_a_campaign_without_links_is_not_served(tmp_path: Path) -> None:
         done = env.work.campaign("serve", "campaign.toml")
         assert done.returncode == 2
         assert 'add [unsubscribe] with url = "https://mail.acme.example/u"' in done.stderr
+
+
+def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
+    """The link opens the page of `serve` from the inbox; its button suppresses, and the next run skips the person."""
+    work = Workspace(tmp_path).write(2, html=HTML, text=TEXT, more=SECTION)
+    assert work.campaign("run", "campaign.toml").returncode == 0
+    process = work.start("sandbox", "--port", "0", "--smtp-port", "0")
+    try:
+        assert process.stdout is not None
+        url = next(line.split()[-1] for line in process.stdout if line.startswith("Inbox: "))
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            (link,) = re.findall(rf'href="({url}/u/[A-Za-z0-9_-]{{34}})"', client.get("/__inbox/mails/1").text)
+            assert '<form method="post">' in client.get(link).text
+            assert work.campaign("suppress", "list", "--sandbox").stdout.count("\n") == 1
+            assert "You are unsubscribed" in client.post(link).text
+            assert "unsubscribe" not in client.get(link[:-1] + "!").text, "another address is a page of the site"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    text = work.file.read_text(encoding="utf-8").replace('name = "trial"', 'name = "second"')
+    work.file.write_text(text, encoding="utf-8")
+    done = work.campaign("run", "campaign.toml")
+    assert "1 recipient skipped, because the address is suppressed" in done.stdout
+    assert "suppressed: unsubscribed" in done.stdout
