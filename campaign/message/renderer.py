@@ -20,6 +20,7 @@ from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
 from campaign.message.mime.headers import one_line
 from campaign.message.template_errors import explained
+from campaign.message.template_folder import TemplateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +58,7 @@ class Renderer:
 
     def __init__(self, definition: Definition) -> None:
         email, link = definition.email, definition.link
-        self._folder = templates.TemplateFolder(definition.path.parent)
+        self._folder = TemplateFolder(definition.path.parent)
         self._names = templates.Names()
         self._ours = _OURS if link else frozenset()
         self._html = self._compiled(
