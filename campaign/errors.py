@@ -6,6 +6,7 @@ CampaignError                     str() is a sentence for the operator
 │   ├── DefinitionError           the campaign file
 │   ├── RecipientsError           the CSV
 │   ├── TemplateError             a template, or a row that it cannot render
+│   │   └── AttachmentError       a row's file is missing or cannot be attached; only that row is skipped
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
@@ -54,6 +55,10 @@ class RecipientsError(CannotStartError):
 
 class TemplateError(CannotStartError):
     """A template is missing or malformed, or cannot be rendered for a row."""
+
+
+class AttachmentError(TemplateError):
+    """A file of a row is missing or cannot be attached; the row is skipped and the run goes on."""
 
 
 class SendLogUnusableError(CannotStartError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import TemplateError
+from campaign.errors import AttachmentError, TemplateError
 from campaign.model import Recipient
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def sample_message(
     """Return the message that a recipient would get, with a dummy token.
 
     Raises:
-        TemplateError: the message cannot be rendered; the text names the CSV file and the line.
+        AttachmentError: a file of the row cannot be attached; the text names the CSV file and the line.
+        TemplateError: the message cannot be rendered; likewise.
     """
     try:
         return template.compose(
@@ -44,17 +45,21 @@ def sample_message(
             token=token if definition.link else None,
             eight_bit=eight_bit,
         )
+    except AttachmentError as error:
+        raise AttachmentError(f"{definition.recipients.file}:{recipient.line}: skipped: {error}") from None
     except TemplateError as error:
         raise TemplateError(f"{definition.recipients.file}:{recipient.line}: {error}") from None
 
 
-def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> None:
-    """Compose one row's message as a run would, with a dummy token.
+def compose_row(template: MessageTemplate, recipient: Recipient, definition: Definition) -> Message:
+    """Return one row's message, composed as a run would, with a dummy token.
 
     Raises:
-        TemplateError: the message cannot be composed; the text names the CSV file and the line.
+        AttachmentError: a file of the row cannot be attached, so a run would skip the row; the text names the CSV file
+            and the line.
+        TemplateError: the message cannot be composed; likewise.
     """
-    sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
+    return sample_message(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
 def checked_rows(

@@ -15,9 +15,11 @@ from campaign.message import link_arrival, templates
 from campaign.message.html.css import inline_css
 from campaign.message.html.escaping import with_escaping
 from campaign.message.html.text import text_of
+from campaign.message.image_use import images_named
 from campaign.message.link_use import check_link_use
 from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
+from campaign.message.mime.file_part import content_id
 from campaign.message.mime.headers import one_line
 from campaign.message.template_errors import explained
 from campaign.message.template_folder import TemplateFolder
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _NO_TOKEN = "..."  # noqa: S105 - it is none
 #: Variables that the body templates get in addition to the columns.
 _OURS = frozenset({"link", "link_to"})
+#: The function that the HTML calls for the address of an inline image.
+_CID = "cid"
 
 
 class Rendered(NamedTuple):
@@ -47,6 +51,8 @@ class Rendered(NamedTuple):
     text: str
     #: The links that carry the token.
     links: tuple[str, ...]
+    #: The files of the images that the HTML shows with `cid`.
+    images: tuple[str, ...]
 
 
 class Renderer:
@@ -60,6 +66,9 @@ class Renderer:
         email, link = definition.email, definition.link
         self._folder = TemplateFolder(definition.path.parent)
         self._names = templates.Names()
+        self._domain = email.sender.rpartition("@")[2].rstrip(">")
+        #: The images that the templates name as plain text, each with the place (`file:line`) of its first use.
+        self.images: dict[str, str] = {}
         self._ours = _OURS if link else frozenset()
         self._html = self._compiled(
             templates.environment(self._folder, prepare=with_escaping, autoescape=True), email.html
@@ -98,6 +107,7 @@ class Renderer:
         trees = templates.load(env, self._folder, name)
         for each, tree in trees.items():
             self._names.add(self._folder.path_of(each), tree)
+            self.images = images_named(tree, self._folder.path_of(each)) | self.images
         if self._ours:
             check_link_use({self._folder.path_of(each): tree for each, tree in trees.items()})
         if self._ours and not any(self._ours & templates.names_used(tree).keys() for tree in trees.values()):
@@ -114,7 +124,7 @@ class Renderer:
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._names.outside(ours=self._ours)
+        return self._names.outside(ours=self._ours | {_CID})
 
     def render(self, variables: Mapping[str, Any], token: str | None) -> Rendered:
         """Return the rendered texts for one recipient.
@@ -144,15 +154,25 @@ class Renderer:
         try:
             context, links = self._context(variables, token or "")
             subject = one_line(templates.render(self._subject, context))
+            images: list[str] = []
+            context[_CID] = partial(self._cid, images)
             html = templates.render(self._html, context)
             html = with_newlines(inline_css(html) if finish else html)
-            text = None if self._text is None else with_newlines(templates.render(self._text, context))
+            text = None
+            if self._text is not None:
+                context[_CID] = _no_cid
+                text = with_newlines(templates.render(self._text, context))
             if text is None and finish:
                 text = text_of(html)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables) from None
         arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
-        return Rendered(subject, html, text or "", arrived)
+        return Rendered(subject, html, text or "", arrived, tuple(images))
+
+    def _cid(self, images: list[str], name: object) -> str:
+        """Return the URL of an inline image (RFC 2392 §2), and add its file to `images`."""
+        images.append(str(name))
+        return f"cid:{content_id(str(name), self._domain)}"
 
     def _arrived(self, html: str, text: str | None, links: list[str], token: str) -> tuple[str, ...]:
         """Return the links that stand unchanged in the HTML; `text` is None if it was not rendered yet.
@@ -205,12 +225,13 @@ class Renderer:
             context, _ = self._context(variables, _NO_TOKEN)
         except TemplateError as again:
             return again
+        body = context | {_CID: partial(self._cid, [])}
         steps: list[tuple[Template, Callable[[], object]]] = [
-            (template, partial(templates.render, template, context))
+            (template, partial(templates.render, template, context if template is self._subject else body))
             for template in (self._subject, self._html, self._text)
             if template is not None
         ]
-        steps.append((self._html, lambda: inline_css(templates.render(self._html, context))))
+        steps.append((self._html, lambda: inline_css(templates.render(self._html, body))))
         for template, step in steps:
             try:
                 step()
@@ -220,3 +241,8 @@ class Renderer:
             f"{self._html.filename}: The HTML cannot be converted to a text part ({type(error).__name__}); "
             "give one with `text` in the campaign file."
         )
+
+
+def _no_cid(_name: object) -> str:
+    """Return nothing: a text shows no image."""
+    return ""

@@ -16,7 +16,7 @@ _MAX_LISTED = 12
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '([^']+)'")
 #: Names of the templates that are fields of the campaign file; error texts give no line for them.
-_FIELDS = ("email.subject", "link.url")
+_FIELDS = ("email.subject", "link.url", "email.attachments.path", "email.attachments.name")
 
 
 def explained(error: Exception, variables: Mapping[str, object], where: str) -> TemplateError:

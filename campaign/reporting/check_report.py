@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
-from campaign.errors import CampaignError, Problem, TemplateError
+from campaign.errors import AttachmentError, CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, key_of
 from campaign.message.dry_run import compose_row
@@ -37,6 +38,10 @@ class CheckReport:
     signing: list[str] = field(default_factory=list)
     #: The template files that were read.
     templates: list[str] = field(default_factory=list)
+    #: The attachments and images that go with every mail.
+    files: list[str] = field(default_factory=list)
+    #: The bytes of the files of the mail with the largest files, and its line in the CSV.
+    largest_files: tuple[int, int] = (0, 0)
     recipients: int = 0
     skipped: int = 0
 
@@ -49,6 +54,11 @@ class CheckReport:
                 yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
         if self.templates:
             yield f"templates: {', '.join(self.templates)}"
+        if self.files:
+            yield f"files: {', '.join(self.files)}"
+        size, row = self.largest_files
+        if size:
+            yield f"files: at most {size_text(size)} in a mail, on line {row} of the CSV"
         yield from self.signing
         name = self.definition.name
         if self.problems:
@@ -69,6 +79,7 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     try:
         template: MessageTemplate | None = MessageTemplate.load(definition)
         found.templates = template.files if template else []
+        found.files = list(map(str, template.shared_files)) if template else []
     except CampaignError as error:
         template = None
         found.problems += str(error).splitlines()
@@ -130,12 +141,19 @@ def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
             text = f"line {addresses[address]} has the same address under another {section.key}; both are mailed"
             found.warnings.append(str(Problem(section.file, text, row.line)))
         addresses.setdefault(address, row.line)
-        found.recipients += 1
         if template is not None:
             try:
-                compose_row(template, row, found.definition)
+                message = compose_row(template, row, found.definition)
+            except AttachmentError as error:
+                found.skipped += 1
+                found.warnings.append(str(error))
+                continue
             except TemplateError as error:
                 found.problems += str(error).splitlines()
+            else:
+                size = sum(file.size for file in message.files)
+                found.largest_files = max(found.largest_files, (size, row.line), key=lambda each: each[0])
+        found.recipients += 1
     if not found.recipients:
         found.problems.append(
             str(Problem(section.file, "no row can be mailed; fix the rows, or name another CSV with --recipients"))
