@@ -7,11 +7,14 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateNotFound
+from jinja2 import Environment, TemplateNotFound, TemplateSyntaxError
 
 from campaign.errors import TemplateError
+from campaign.message.html.mjml import compile_mjml
+from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 #: At most this many files are searched for a name similar to a missing template.
@@ -29,8 +32,10 @@ class TemplateFolder:
         self._root = root
         self._inside = root.resolve()
         self._sealed = False
-        #: The text of each template that was read, by name.
+        #: The text of each template that was read, by name; of an MJML template, the HTML that it was compiled to.
         self.sources: dict[str, str] = {}
+        #: The lines in the file of the lines of each compiled template, by path; see `html.mjml.source_line`.
+        self.lines: dict[str, Sequence[int]] = {}
 
     def name_of(self, path: Path) -> str:
         """Return the template name of a file, given by its path or relative to the folder.
@@ -57,7 +62,7 @@ class TemplateFolder:
 
         Raises:
             TemplateNotFound: the file does not exist, or the folder is sealed.
-            TemplateError: the file is outside the folder, cannot be read, or is not UTF-8.
+            TemplateError: the file is outside the folder, cannot be read, or is not UTF-8 or not MJML.
         """
         if name not in self.sources:
             path = self._root / name
@@ -65,8 +70,19 @@ class TemplateFolder:
                 raise TemplateError(f"{path}: A template must be in the campaign's folder, {self._root}.")
             if self._sealed or not path.is_file():
                 raise TemplateNotFound(name)
-            self.sources[name] = _read(path)
+            source = _read(path)
+            self.sources[name] = self._compiled(name, source) if name.lower().endswith(".mjml") else source
         return self.sources[name]
+
+    def _compiled(self, name: str, source: str) -> str:
+        env, where = Environment(), self.path_of(name)  # noqa: S701 - it only finds the tags
+        try:
+            env.parse(source, filename=where)
+        except TemplateSyntaxError as error:
+            raise TemplateError(f"{located(where, error.lineno)}: {sentence(error.message)}") from None
+        compiled = compile_mjml(env, source, where)
+        self.lines[where] = compiled.lines
+        return compiled.html
 
     def nearest(self, name: str) -> str:
         """Return a hint for an error text: the file with the most similar name, or else the folder that is searched."""

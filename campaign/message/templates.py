@@ -6,6 +6,7 @@ Errors in a template name its file and line.
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError, meta, nodes
@@ -16,10 +17,11 @@ from campaign.errors import TemplateError
 from campaign.message import filters
 from campaign.message.filters import shown
 from campaign.message.html import escaping as guards
+from campaign.message.html.mjml import source_line
 from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -44,6 +46,21 @@ class _Loader(BaseLoader):
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
+    #: The lines in the file of the lines of each compiled template, by path.
+    lines: Mapping[str, Sequence[int]] = MappingProxyType({})
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        try:
+            tree = super()._parse(source, name, filename)
+        except TemplateSyntaxError as error:
+            error.lineno = source_line(self.lines, filename or "", error.lineno)
+            raise
+        if filename is not None and filename in self.lines:
+            for node in (tree, *tree.find_all(nodes.Node)):
+                if node.lineno:
+                    node.lineno = source_line(self.lines, filename, node.lineno)
+        return tree
+
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - a template can name any object
         # `row.price` is the most common case; and a column called `items` must win over the dict method.
         if type(obj) is dict and attribute in obj:
@@ -74,6 +91,8 @@ def environment(
         cache_size=-1,
         auto_reload=False,
     )
+    if folder:
+        made.lines = folder.lines
     made.filters |= {"number": filters.number, "money": filters.money} | guards.FILTERS
     return made
 

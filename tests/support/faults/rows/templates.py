@@ -90,4 +90,13 @@ ROWS = (
         ),
         "the instant between two readings cannot be met from outside",
     ),
+    Row(
+        "MJML with an element that it does not know, or a variable where it computes",
+        "found before the first token, with the line in the MJML",
+        (
+            "unit/message/html/test_mjml.py::test_what_is_wrong_is_told_with_its_line",
+            "unit/message/test_mjml_message.py::test_an_error_names_the_line_in_the_mjml",
+        ),
+        "it fails as any template does that cannot be compiled",
+    ),
 )
