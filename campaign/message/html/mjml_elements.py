@@ -1,6 +1,6 @@
 """Find where the pieces of an MJML document stand, and refuse elements that MJML does not know: `read_elements`.
 
-mrml leaves an unknown element out, and what is in it, without a word.
+mrml leaves an unknown element out, with what is in it, and an unknown attribute, without a word.
 """
 
 from __future__ import annotations
@@ -50,6 +50,31 @@ _REFUSED = {
     "mj-html-attributes": "write the attributes in mj-raw instead",
 }
 _KNOWN = frozenset().union(*_CHILDREN.values())
+
+_SIDES = ("top", "right", "bottom", "left")
+#: The attributes of all elements (the same source); a name that is nearly one of these is a misspelt one.
+_ATTRIBUTES = frozenset(
+    {
+        *("align", "alt", "border", "border-radius", "border-style", "border-width", "cellpadding", "cellspacing"),
+        *("background", "background-color", "background-height", "background-position", "background-position-x"),
+        *("background-position-y", "background-repeat", "background-size", "background-url", "background-width"),
+        *("base-url", "color", "container-background-color", "css-class", "dir", "direction", "fluid-on-mobile"),
+        *("font-family", "font-size", "font-style", "font-weight", "full-width", "hamburger", "height", "href"),
+        *("ico-align", "ico-close", "ico-color", "ico-font-family", "ico-font-size", "ico-line-height", "ico-open"),
+        *("ico-padding", "ico-text-decoration", "ico-text-transform", "icon-align", "icon-height", "icon-padding"),
+        *("icon-position", "icon-size", "icon-unwrapped-alt", "icon-unwrapped-url", "icon-width", "icon-wrapped-alt"),
+        *("icon-wrapped-url", "inline", "inner-background-color", "inner-border", "inner-border-radius"),
+        *("inner-padding", "lang", "left-icon", "letter-spacing", "line-height", "max-width", "mj-class", "mode"),
+        *("name", "owa", "padding", "rel", "right-icon", "role", "sizes", "src", "srcset", "table-layout", "target"),
+        *("tb-border", "tb-border-radius", "tb-hover-border-color", "tb-selected-border-color", "tb-width"),
+        *("text-align", "text-decoration", "text-padding", "text-transform", "thumbnails", "thumbnails-src", "title"),
+        *("usemap", "vertical-align", "width"),
+        *(f"{kind}-{side}" for kind in ("border", "ico-padding", "inner-border", "padding") for side in _SIDES),
+    }
+)
+_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')")
+#: How alike a misspelt name is to the right one, from 0 to 1.
+_NEARLY = 0.8
 
 _PIECE = re.compile(
     r"<!--.*?-->|<(?P<end>/?)(?P<name>[A-Za-z][\w-]*)(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*?)(?P<empty>/?)>",
@@ -170,6 +195,7 @@ class _Document:
             self._open.pop()
             return end
         _check(name, self._around, start)
+        _check_attributes(name, found)
         if found["empty"]:
             return end
         if name in _ENDING and self._around != "mj-attributes":
@@ -184,3 +210,14 @@ class _Document:
         self.spans.append(MjmlSpan(MjmlPlace.CONTENT, begin, end.start(), name))
         self.spans.append(MjmlSpan(MjmlPlace.TAG, end.start(), end.end(), name))
         return end.end()
+
+
+def _check_attributes(element: str, found: re.Match[str]) -> None:
+    for attribute in _ATTRIBUTE.finditer(found["attributes"]):
+        name = attribute[1]
+        near = get_close_matches(name, sorted(_ATTRIBUTES), n=1, cutoff=_NEARLY)
+        if near and name not in _ATTRIBUTES:
+            raise MjmlError(
+                f"{name} is not an attribute of <{element}>; did you mean {near[0]}?",
+                found.start("attributes") + attribute.start(),
+            )

@@ -129,6 +129,11 @@ def test_every_tag_knows_its_line() -> None:
     ("source", "line", "words"),
     [
         (BODY % "<mj-txt>Hello</mj-txt>", 5, "<mj-txt> is not an element of MJML; did you mean <mj-text>?"),
+        (
+            BODY % '<mj-text\n colour="red">Hello</mj-text>',
+            6,
+            "colour is not an attribute of <mj-text>; did you mean color?",
+        ),
         (BODY % "<p>Hello</p>", 5, "put HTML into <mj-text> or <mj-raw>"),
         (BODY % "<mj-unheard></mj-unheard>", 5, "not an element of MJML"),
         (BODY % "Hello", 5, "'Hello' stands between two elements"),
