@@ -5,8 +5,8 @@ CampaignError                     str() is a sentence for the operator
 │   ├── SettingsError             the environment
 │   ├── DefinitionError           the campaign file
 │   ├── RecipientsError           the CSV
-│   ├── TemplateError             a template
-│   │   └── RowError              a row's values, which a template cannot render: skip the row
+│   ├── TemplateError             a template, or a file for all recipients
+│   │   └── RowError              a row's values or files, which make its message impossible: skip the row
 │   │       └── RowTooLargeError  a row whose mail would be too large, or take too much work
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
@@ -55,11 +55,11 @@ class RecipientsError(CannotStartError):
 
 
 class TemplateError(CannotStartError):
-    """A template is missing or malformed, or cannot be rendered whatever the row: the run stops."""
+    """A template or a file for all is missing or wrong, or cannot be rendered whatever the row: the run stops."""
 
 
 class RowError(TemplateError):
-    """One row's values make its message impossible; the other rows are not concerned, so this one is skipped."""
+    """One row's values or files make its message impossible; it does not concern the others, so this row is skipped."""
 
 
 class RowTooLargeError(RowError):

@@ -47,8 +47,9 @@ def _rendered(definition: Definition, address: str | None) -> Message:
 
 
 def _as_text(message: Message) -> str:
-    """Return the decoded headers and the text part."""
-    parsed = message_from_bytes(message.data, policy=policy.default)
+    """Return the decoded headers, the files and the text part."""
+    parsed = message_from_bytes(message.pieces[0].partition(b"\r\n\r\n")[0], policy=policy.default)
     shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
     headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]
-    return "\n".join([*headers, "", message.text])
+    files = [f"{'Image' if file.inline else 'Attached'}: {file}" for file in message.files]
+    return "\n".join([*headers, *files, "", message.text])

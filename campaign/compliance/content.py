@@ -56,7 +56,7 @@ class ContentReview:
         if not self._rows:
             self.links = message.links
         self._rows += 1
-        self.largest = max(self.largest, len(message.data))
+        self.largest = max(self.largest, message.size)
         columns = width(message.subject)
         if columns > SUBJECT_WIDTH:
             self._widest = max(self._widest, columns)

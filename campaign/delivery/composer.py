@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from campaign.delivery.attempt import Attempt
     from campaign.message import MessageTemplate
     from campaign.message.dkim.signer import Signer
-    from campaign.model import Delivery
+    from campaign.model import Delivery, Recipient
     from campaign.tags import Tags
 
 
@@ -58,15 +58,27 @@ class Composer:
         self._identity = identity
         self._clock = clock
 
-    async def compose(self, attempt: Attempt, *, eight_bit: bool) -> tuple[Envelope, bytes]:
-        """Return the envelope and the message of an attempt, and set the attempt's Message-ID.
+    def require_files(self, attempt: Attempt) -> None:
+        """Check that the attachments of an attempt are there, before a token is issued for it.
+
+        Raises:
+            PermanentError: a file is missing or cannot be attached; the row is skipped.
+        """
+        recipient = attempt.delivery.recipient
+        try:
+            self._template.require_files(recipient.variables)
+        except TemplateError as error:
+            raise _refusal(error, recipient) from None
+
+    async def compose(self, attempt: Attempt, *, eight_bit: bool) -> tuple[Envelope, tuple[bytes, ...]]:
+        """Return the envelope and the message of an attempt, in pieces, and set the attempt's Message-ID.
 
         Args:
             attempt: already has its token if the campaign has a link.
             eight_bit: whether the mail server accepts 8-bit bodies (8BITMIME).
 
         Raises:
-            PermanentError: the message cannot be rendered for this row.
+            PermanentError: the message cannot be rendered for this row, or a file of the row cannot be attached.
         """
         delivery, identity = attempt.delivery, self._identity
         # RFC 6376 §5.3: sign a 7-bit message, because a relay that converts 8-bit to 7-bit breaks the signature
@@ -85,9 +97,12 @@ class Composer:
                 eight_bit=eight_bit,
             )
         except TemplateError as error:
-            reason = f"line {delivery.recipient.line}: {error}"
-            raise PermanentError(reason, skip=isinstance(error, RowError)) from None
-        data = await self._signer.sign(message.data) if self._signer else message.data
+            raise _refusal(error, delivery.recipient) from None
+        pieces = await self._signer.sign(message.pieces) if self._signer else message.pieces
         secret = attempt.token.token if attempt.token else ""
         return_path, recipient = identity.return_path(delivery), delivery.recipient.email
-        return Envelope(return_path, recipient, len(data), eight_bit, secret), data
+        return Envelope(return_path, recipient, sum(map(len, pieces)), eight_bit, secret), pieces
+
+
+def _refusal(error: TemplateError, recipient: Recipient) -> PermanentError:
+    return PermanentError(f"line {recipient.line}: {error}", skip=isinstance(error, RowError))

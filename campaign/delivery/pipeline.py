@@ -73,6 +73,7 @@ class Pipeline:
         attempt = Attempt(delivery)
         try:
             self._scheduler.raise_if_paused(delivery)
+            self._composer.require_files(attempt)
             if self._tokens:
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
                 self._failures.token_issued(attempt)

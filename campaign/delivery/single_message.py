@@ -76,8 +76,9 @@ async def send_test(
                         token=token if definition.link else None,
                         unsubscribe=SAMPLE_UNSUBSCRIBE,
                     )
-                    data = await signer.sign(message.data) if signer else message.data
-                    receipt = await pool.send(Envelope(sender, address, len(data), secret=token), data, _nothing_to_log)
+                    pieces = await signer.sign(message.pieces) if signer else message.pieces
+                    envelope = Envelope(sender, address, sum(map(len, pieces)), secret=token)
+                    receipt = await pool.send(envelope, pieces, _nothing_to_log)
         return receipt, services
 
 

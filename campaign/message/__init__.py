@@ -1,15 +1,18 @@
 """Compile a campaign's message once and compose it for each recipient: `MessageTemplate`.
 
-`renderer.py` renders the subject and the bodies; `mime/mime_template.py` builds the MIME structure.
+`renderer.py` renders the subject and the bodies, `attachments.py` reads the files; `mime/mime_template.py` builds the
+MIME structure.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from campaign.errors import DefinitionError
+from campaign.message.attachments import Attachments, MailFile
 from campaign.message.mime.headers import split_mailbox
 from campaign.message.mime.mime_template import MimeTemplate
 from campaign.message.renderer import LinkData, Renderer
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 class Message:
     """One recipient's email."""
 
-    #: The whole message with CRLF line ends, not dot-stuffed; no line is longer than 998 bytes.
-    data: bytes = field(repr=False)
+    #: The whole message in pieces, with CRLF line ends, not dot-stuffed; no line is longer than 998 bytes. Each piece
+    #: ends with a line. Messages with the same attachment share its piece, since it can have megabytes.
+    pieces: tuple[bytes, ...] = field(repr=False)
     subject: str
     #: The rendered bodies, with newlines as line breaks.
     html: str = field(repr=False)
@@ -38,24 +42,47 @@ class Message:
     links: tuple[str, ...] = field(repr=False)
     #: Those of them that `link_to` made.
     made_links: tuple[str, ...] = field(repr=False)
+    #: The inline images, then the attachments.
+    files: tuple[MailFile, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The whole message in one piece."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the whole message."""
+        return sum(map(len, self.pieces))
 
 
 class MessageTemplate:
     """A campaign's compiled message; everything that is the same for all recipients is computed once."""
 
-    def __init__(self, renderer: Renderer, mime: MimeTemplate, unsubscribe: UnsubscribeLink | None = None) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        mime: MimeTemplate,
+        attachments: Attachments,
+        unsubscribe: UnsubscribeLink | None = None,
+    ) -> None:
         self._renderer = renderer
         self._mime = mime
+        self._attachments = attachments
         self._unsubscribe = unsubscribe
-        #: A hash of the templates, subject, sender, Reply-To and link: it changes when the mails would change.
+        #: A hash of the templates, subject, sender, Reply-To, link and the files that are the same for all recipients:
+        #: it changes when the mails would change.
         self.fingerprint = renderer.fingerprint
+        if attachments.fingerprint:
+            self.fingerprint = sha256(f"{renderer.fingerprint} {attachments.fingerprint}".encode()).hexdigest()
 
     @classmethod
     def load(cls, definition: Definition) -> Self:
         """Return the compiled message of a campaign.
 
         Raises:
-            TemplateError: a template is missing or malformed, or does not use the link; the text names file and line.
+            TemplateError: a template is missing or malformed, or does not use the link, or a file that is the same for
+                all recipients cannot be attached; the text names file and line.
             DefinitionError: the sender or the Reply-To is not valid in a header.
         """
         renderer = Renderer(definition)
@@ -71,7 +98,9 @@ class MessageTemplate:
             )
         except ValueError as error:
             raise DefinitionError(f"{definition.path}: {error}") from None
-        return cls(renderer, mime, unsubscribe)
+        domain = split_mailbox(definition.email.sender)[1].rpartition("@")[2]
+        attachments = Attachments(definition, mime.delimiters, domain=domain, images=renderer.images)
+        return cls(renderer, mime, attachments, unsubscribe)
 
     @property
     def files(self) -> list[str]:
@@ -83,9 +112,14 @@ class MessageTemplate:
         """The templates as they were written: files, and fields of the campaign file."""
         return self._renderer.parts
 
+    @property
+    def shared_files(self) -> list[MailFile]:
+        """The images and attachments that are the same for all recipients."""
+        return self._attachments.shared
+
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._renderer.variables_used()
+        return {**self._attachments.names_used(), **self._renderer.variables_used()}
 
     def compose(
         self,
@@ -112,13 +146,14 @@ class MessageTemplate:
         Raises:
             TemplateError: a template is wrong, or the rendered message does not contain a link; the text names the
                 template's file and line and never contains the token.
-            RowError: only these variables or this address make the message impossible.
+            RowError: only these variables, this address or a file of this recipient make the message impossible.
             ValueError: the Message-ID is malformed, or a token is missing.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
         data = LinkData(token, email, unsubscribe_link)
-        subject, html, text, links, made_links = self._renderer.render(variables, data)
-        mail = self._mime.fill(
+        subject, html, text, links, made_links, images = self._renderer.render(variables, data)
+        files = self._attachments.of(variables, images)
+        pieces = self._mime.fill(
             to=email,
             subject=subject,
             date=date,
@@ -127,8 +162,18 @@ class MessageTemplate:
             html=html,
             eight_bit=eight_bit,
             unsubscribe=fields,
+            images=[file.part for file in files.images],
+            attachments=[file.part for file in files.attachments],
         )
-        return Message(mail, subject, html, text, links, made_links)
+        return Message(pieces, subject, html, text, links, made_links, (*files.images, *files.attachments))
+
+    def require_files(self, variables: Mapping[str, Any]) -> None:
+        """Check that one recipient's attachments are there, without reading them.
+
+        Raises:
+            RowError, TemplateError: see `compose`.
+        """
+        self._attachments.require(variables)
 
     def check(
         self,
@@ -143,12 +188,14 @@ class MessageTemplate:
         """Render one recipient's templates and headers as `compose` does, at half its cost.
 
         It skips steps that seldom fail: it does not inline CSS, make a text part from the HTML, or encode the bodies.
+        It looks for no file of the recipient: a row without its file is skipped when its turn comes.
 
         Raises:
             TemplateError, ValueError: see `compose`.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
         subject = self._renderer.check(variables, LinkData(token, email, unsubscribe_link))
+        self._attachments.render(variables)
         self._mime.headers(to=email, subject=subject, date=date, message_id=message_id, unsubscribe=fields)
 
     def _unsubscribe_parts(self, token: str | None) -> tuple[str | None, bytes]:

@@ -74,7 +74,7 @@ def sample_message(
     """Return the message that a recipient would get, with a dummy token.
 
     Raises:
-        TemplateError: the message cannot be rendered; the text names the CSV file and the line.
+        TemplateError: the message cannot be composed; the text names the CSV file and the line.
     """
     try:
         return _composed(template, recipient, definition, token=token, eight_bit=eight_bit)
@@ -87,7 +87,7 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
 
     Raises:
         TemplateError: the message cannot be composed.
-        RowError: the row's values are why.
+        RowError: the row's values or files are why.
     """
     return _composed(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 

@@ -1,15 +1,17 @@
-"""Check that the links of a rendered message arrive whole: `arrived`, `misplaced`, `only_links_hold`."""
+"""Check that the links of a rendered message arrive whole: `check_sign_in_link`, `check_unsubscribe_link`."""
 
 from __future__ import annotations
 
 import re
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import escape
 
+from campaign.errors import TemplateError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: If one of these directly precedes a link, the link is part of a query, a path or a word.
 _INSIDE = frozenset("=/?&#%@" + ascii_letters + digits)
@@ -22,6 +24,65 @@ _ELEMENT = re.compile(r"<([a-zA-Z][^\s/>]*)")
 _OPENED = frozenset({"base", "link"})
 #: What may follow a link in text: punctuation that a mail program does not take for a part of it, and then an end.
 _TEXT_END = re.compile(r"[.,;:!?)\]}>'\"*_|]*(?:\s|\Z|<|&(?!amp;)|[^\x00-\x7f])")
+
+
+class Bodies(NamedTuple):
+    """The rendered bodies of a message, and the files that they were made from."""
+
+    html: str
+    #: None if it was not rendered yet.
+    text: str | None
+    html_file: str
+    #: The HTML's if the text is made from it.
+    text_file: str
+
+
+def check_sign_in_link(bodies: Bodies, links: Sequence[str], token: str) -> tuple[str, ...]:
+    """Return the links that stand unchanged in the HTML.
+
+    Args:
+        bodies: the rendered bodies.
+        links: all links with the token that the templates were given.
+        token: the token.
+
+    Raises:
+        TemplateError: the HTML or the text contains no link, or the token stands outside the links.
+    """
+    html, text = bodies.html, bodies.text
+    found = arrived(html, links)
+    if not found:
+        raise TemplateError(f"{bodies.html_file}: The HTML does not contain the sign-in link unchanged.")
+    if text is not None and not any(link in text for link in found):
+        raise TemplateError(f"{bodies.text_file}: The text part does not contain the sign-in link unchanged.")
+    forms = [form for link in links for form in in_html(link)]
+    for body, allowed, file in ((html, forms, bodies.html_file), (text, links, bodies.text_file)):
+        if body is None:
+            continue
+        if wrong := misplaced(body, allowed, html=body is html):
+            raise TemplateError(
+                f"{file}: The sign-in link {wrong}; put {{{{ link }}}} there alone. Parameters belong into link.url."
+            )
+        if not only_links_hold(token, body, allowed):
+            raise TemplateError(
+                f"{file}: The sign-in link is inside another address or is changed, so the token would go elsewhere; "
+                "put {{ link }} there alone."
+            )
+    return found
+
+
+def check_unsubscribe_link(bodies: Bodies, link: str) -> None:
+    """Check that the unsubscribe link stands whole in both parts.
+
+    Raises:
+        TemplateError: it does not.
+    """
+    in_text = bodies.text is None or link in bodies.text
+    if (found := arrived(bodies.html, [link])) and in_text:
+        return
+    raise TemplateError(
+        f"{bodies.text_file if found else bodies.html_file}: The {'text part' if found else 'HTML'} does not contain "
+        "the unsubscribe link unchanged; put {{ unsubscribe }} there alone."
+    )
 
 
 def arrived(html: str, links: Iterable[str]) -> tuple[str, ...]:

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import nodes
 
 from campaign.errors import RowError, TemplateError
-from campaign.message import link_arrival, templates
+from campaign.message import templates
 from campaign.message.html.css import inline_css
 from campaign.message.html.escaping import with_escaping
 from campaign.message.html.text import text_of
+from campaign.message.image_use import CID, cid_into, images_named, no_cid
+from campaign.message.link_arrival import Bodies, check_sign_in_link, check_unsubscribe_link
 from campaign.message.link_use import check_link_use
 from campaign.message.links import LinkBuilder
 from campaign.message.mime.bodies import with_newlines
 from campaign.message.mime.headers import one_line
 from campaign.message.template_errors import explained, located
+from campaign.message.template_folder import TemplateFolder
 from campaign.message.template_names import Names, names_used
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ class Rendered(NamedTuple):
     links: tuple[str, ...]
     #: Those of them that `link_to` made.
     made_links: tuple[str, ...]
+    #: The files of the images that the HTML shows with `cid`.
+    images: tuple[str, ...]
 
 
 class Renderer:
@@ -84,10 +89,13 @@ class Renderer:
 
     def __init__(self, definition: Definition) -> None:
         email, link = definition.email, definition.link
-        self._folder = templates.TemplateFolder(definition.path.parent)
+        self._folder = TemplateFolder(definition.path.parent)
         self._names = Names()
         #: Every template that the messages are made of.
         self.parts: list[TemplatePart] = []
+        self._domain = email.sender.rpartition("@")[2].rstrip(">")
+        #: The images that the templates name as plain text, each with the place (`file:line`) of its first use.
+        self.images: dict[str, str] = {}
         self._ours = _OURS if link else frozenset()
         self._has_unsubscribe = definition.unsubscribe is not None and definition.unsubscribe.url is not None
         self._html = self._compiled(
@@ -132,8 +140,9 @@ class Renderer:
         for each, tree in trees.items():
             where = self._folder.path_of(each)
             self._names.add(where, tree)
+            self.images = images_named(tree, where) | self.images
             if where not in {part.where for part in self.parts}:
-                self.parts.append(TemplatePart(where, self._folder.read(each), tree))
+                self.parts.append(TemplatePart(where, self._folder.written[each], tree))
         if self._ours:
             check_link_use({self._folder.path_of(each): tree for each, tree in trees.items()})
         if self._ours and not any(self._ours & names_used(tree).keys() for tree in trees.values()):
@@ -166,7 +175,8 @@ class Renderer:
 
     def variables_used(self) -> Mapping[str, str]:
         """Return the columns that the templates expect, each with the place (`file:line`) of its first use."""
-        return self._names.outside(ours=self._ours | ({_UNSUBSCRIBE} if self._has_unsubscribe else frozenset()))
+        ours = self._ours | {CID} | ({_UNSUBSCRIBE} if self._has_unsubscribe else frozenset())
+        return self._names.outside(ours=ours)
 
     def render(self, variables: Mapping[str, Any], data: LinkData) -> Rendered:
         """Return the rendered texts for one recipient.
@@ -197,58 +207,25 @@ class Renderer:
         try:
             context, links = self._context(variables, data)
             subject = one_line(templates.render(self._subject, context))
+            images: list[str] = []
+            context[CID] = cid_into(images, self._domain)
             html = templates.render(self._html, context)
             html = with_newlines(inline_css(html) if finish else html)
-            text = None if self._text is None else with_newlines(templates.render(self._text, context))
+            text = None
+            if self._text is not None:
+                context[CID] = no_cid
+                text = with_newlines(templates.render(self._text, context))
             if text is None and finish:
                 text = text_of(html)
         except Exception as error:  # noqa: BLE001 - a template can raise anything
             raise self._explained(error, variables, data) from None
-        arrived = self._arrived(html, text, links, token) if self._link is not None and token else ()
+        text_source = self._html if self._text is None else self._text
+        bodies = Bodies(html, text, str(self._html.filename), str(text_source.filename))
+        arrived = check_sign_in_link(bodies, links, token) if self._link is not None and token else ()
         if data.unsubscribe:
-            self._check_unsubscribe(html, text, data.unsubscribe)
-        return Rendered(subject, html, text or "", arrived, tuple(link for link in arrived if link != links[0]))
-
-    def _check_unsubscribe(self, html: str, text: str | None, link: str) -> None:
-        """Raise TemplateError unless the unsubscribe link stands whole in both parts."""
-        found = link_arrival.arrived(html, [link])
-        text_source = self._html if self._text is None else self._text
-        missing = None if found else self._html
-        if text is not None and link not in text:
-            missing = missing or text_source
-        if missing is not None:
-            raise TemplateError(
-                f"{missing.filename}: The {'HTML' if missing is self._html and not found else 'text part'} does not "
-                "contain the unsubscribe link unchanged; put {{ unsubscribe }} there alone."
-            )
-
-    def _arrived(self, html: str, text: str | None, links: list[str], token: str) -> tuple[str, ...]:
-        """Return the links that stand unchanged in the HTML; `text` is None if it was not rendered yet.
-
-        Raises:
-            TemplateError: the HTML or the text contains no link, or the token stands outside the links.
-        """
-        arrived = link_arrival.arrived(html, links)
-        text_source = self._html if self._text is None else self._text
-        if not arrived:
-            raise TemplateError(f"{self._html.filename}: The HTML does not contain the sign-in link unchanged.")
-        if text is not None and not any(link in text for link in arrived):
-            raise TemplateError(f"{text_source.filename}: The text part does not contain the sign-in link unchanged.")
-        forms = [form for link in links for form in link_arrival.in_html(link)]
-        for body, allowed, template in ((html, forms, self._html), (text, links, text_source)):
-            if body is None:
-                continue
-            if wrong := link_arrival.misplaced(body, allowed, html=body is html):
-                raise TemplateError(
-                    f"{template.filename}: The sign-in link {wrong}; put {{{{ link }}}} there alone. Parameters "
-                    "belong into link.url."
-                )
-            if not link_arrival.only_links_hold(token, body, allowed):
-                raise TemplateError(
-                    f"{template.filename}: The sign-in link is inside another address or is changed, so the "
-                    "token would go elsewhere; put {{ link }} there alone."
-                )
-        return arrived
+            check_unsubscribe_link(bodies, data.unsubscribe)
+        made = tuple(link for link in arrived if link != links[0])
+        return Rendered(subject, html, text or "", arrived, made, tuple(images))
 
     def _context(self, variables: Mapping[str, Any], data: LinkData) -> tuple[dict[str, Any], list[str]]:
         """Return the variables of the templates, and a list that collects every link with the token."""
@@ -276,17 +253,19 @@ class Renderer:
             context, _ = self._context(variables, LinkData(_NO_TOKEN, "", data.unsubscribe))
         except TemplateError as again:
             return again
+        body = context | {CID: cid_into([], self._domain)}
         steps: list[tuple[Template, Callable[[], object]]] = [
-            (template, partial(templates.render, template, context))
+            (template, partial(templates.render, template, context if template is self._subject else body))
             for template in (self._subject, self._html, self._text)
             if template is not None
         ]
-        steps.append((self._html, lambda: inline_css(templates.render(self._html, context))))
+        steps.append((self._html, lambda: inline_css(templates.render(self._html, body))))
         for template, step in steps:
             try:
                 step()
             except Exception as again:  # noqa: BLE001 - a template can raise anything
-                return explained(again, context, str(template.filename))
+                known = context if template is self._subject else body
+                return explained(again, known, str(template.filename))
         return RowError(
             f"{self._html.filename}: The HTML cannot be converted to a text part ({type(error).__name__}); "
             "give one with `text` in the campaign file."

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from jinja2 import nodes
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.runtime import markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import pass_eval_context
 
 from campaign.message.filters import is_number
+from campaign.message.html.mjml import source_line
 from campaign.message.template_errors import calculates_with_text
 from campaign.message.work_limit import WorkLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jinja2.nodes import EvalContext
     from jinja2.runtime import Context
@@ -32,6 +34,8 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
 
     # An intercepted operator is not computed while compiling, either (jinja2.nodes.BinExpr.as_const).
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    #: The lines in the file of the lines of each compiled template, by path.
+    lines: Mapping[str, Sequence[int]] = MappingProxyType({})
 
     def __init__(self, *, finalize: Callable[[object], str] | None = None, **options: Any) -> None:  # noqa: ANN401 - Jinja's
         self.work = work = WorkLimit()
@@ -74,7 +78,15 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = super()._parse(source, name, filename)
+        try:
+            tree = super()._parse(source, name, filename)
+        except TemplateSyntaxError as error:
+            error.lineno = source_line(self.lines, filename or "", error.lineno)
+            raise
+        if filename is not None and filename in self.lines:
+            for node in (tree, *tree.find_all(nodes.Node)):
+                if node.lineno:
+                    node.lineno = source_line(self.lines, filename, node.lineno)
         # Columns are in NFC; an editor may write `é` as two characters, which look the same.
         for name_node in tree.find_all(nodes.Name):
             name_node.name = normalize("NFC", name_node.name)

@@ -24,7 +24,7 @@ _WITH_TEXT = re.compile(
     re.IGNORECASE,
 )
 #: Names of the templates that are fields of the campaign file; error texts give no line for them.
-_FIELDS = ("email.subject", "link.url")
+_FIELDS = ("email.subject", "link.url", "email.attachments.path", "email.attachments.name")
 
 
 def explained(  # noqa: C901 - one branch for each kind of error

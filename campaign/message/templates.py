@@ -6,8 +6,6 @@ Errors in a template name its file and line.
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
-from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError, nodes
@@ -22,74 +20,16 @@ from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from jinja2 import Environment
 
+    from campaign.message.template_folder import TemplateFolder
+
     Prepare = Callable[[Environment, str, str], str]
 
-#: At most this many files are searched for a name similar to a missing template.
-_MAX_FILES_WALKED = 1000
 #: The endings of files that a template may include. Others in the folder may hold keys, settings or recipients.
 _INCLUDABLE = frozenset({".html", ".htm", ".txt", ".css", ".j2", ".jinja", ".jinja2", ".mjml", ".md", ".svg"})
 _REFERENCES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
-
-
-class TemplateFolder:
-    """Reads templates from a campaign's folder.
-
-    Each file is read once. A name that leads out of the folder, directly or by a symbolic link, is refused. After
-    `seal` no file is read, so that editing a template during a run cannot change the remaining mails.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._inside = root.resolve()
-        self._sealed = False
-        #: The text of each template that was read, by name.
-        self.sources: dict[str, str] = {}
-
-    def name_of(self, path: Path) -> str:
-        """Return the template name of a file, given by its path or relative to the folder.
-
-        Raises:
-            TemplateError: the file is outside the folder.
-        """
-        given = path.is_absolute() or path.is_relative_to(self._root)
-        name = os.path.relpath(path if given else self._root / path, self._root)
-        if name.startswith(os.pardir):
-            raise TemplateError(f"{path}: A template must be in the campaign's folder, {self._root}.")
-        return name.replace(os.sep, "/")
-
-    def path_of(self, name: str) -> str:
-        """Return the path of a template for error texts."""
-        return str(self._root / name)
-
-    def seal(self) -> None:
-        """Stop reading files: only templates that were read before can be used."""
-        self._sealed = True
-
-    def read(self, name: str) -> str:
-        """Return the source of a template.
-
-        Raises:
-            TemplateNotFound: the file does not exist, or the folder is sealed.
-            TemplateError: the file is outside the folder, cannot be read, or is not UTF-8.
-        """
-        if name not in self.sources:
-            path = self._root / name
-            if not path.resolve().is_relative_to(self._inside):
-                raise TemplateError(f"{path}: A template must be in the campaign's folder, {self._root}.")
-            if self._sealed or not path.is_file():
-                raise TemplateNotFound(name)
-            self.sources[name] = _read(path)
-        return self.sources[name]
-
-    def nearest(self, name: str) -> str:
-        """Return a hint for an error text: the file with the most similar name, or else the folder that is searched."""
-        known = [self.name_of(path) for path in islice(self._root.rglob("*.*"), _MAX_FILES_WALKED)]
-        found = get_close_matches(name, known, n=1)
-        return f"did you mean {found[0]}?" if found else f"campaign looks for templates in {self._root}."
 
 
 class _Loader(BaseLoader):
@@ -101,15 +41,6 @@ class _Loader(BaseLoader):
         source, where = self._folder.read(template), self._folder.path_of(template)
         parse(environment, source, where)
         return self._prepare(environment, source, where), where, lambda: True
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path}: The template is not UTF-8 ({error.reason}); save it as UTF-8.") from None
-    except OSError as error:
-        raise TemplateError(f"{path}: The template cannot be read: {error.strerror}.") from None
 
 
 def environment(
@@ -135,6 +66,8 @@ def environment(
         cache_size=-1,
         auto_reload=False,
     )
+    if folder:
+        made.lines = folder.lines
     made.filters |= {"number": filters.number, "money": filters.money} | guards.FILTERS
     return made
 

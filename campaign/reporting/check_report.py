@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from campaign.compliance.content import ContentReview
 from campaign.compliance.finding import Severity
 from campaign.compliance.sender import review_sender
+from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
 from campaign.message import MessageTemplate
@@ -51,6 +52,10 @@ class CheckReport:
     templates: list[str] = field(default_factory=list)
     #: Where the links lead that `link_to` makes from columns; empty if there is none.
     links: str = ""
+    #: The attachments and images that go with every mail.
+    files: list[str] = field(default_factory=list)
+    #: The bytes of the files of the mail with the largest files, and its line in the CSV.
+    largest_files: tuple[int, int] = (0, 0)
     recipients: int = 0
     skipped: int = 0
     #: The size of the largest message in bytes.
@@ -87,6 +92,11 @@ class CheckReport:
             yield f"templates: {', '.join(self.templates)}"
         if self.links:
             yield f"links: {self.links}"
+        if self.files:
+            yield f"files: {', '.join(self.files)}"
+        size, row = self.largest_files
+        if size:
+            yield f"files: at most {size_text(size)} in a mail, on line {row} of the CSV"
         yield from self.signing
         name = self.definition.name
         if self.problems:
@@ -107,6 +117,7 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     try:
         template: MessageTemplate | None = MessageTemplate.load(definition)
         found.templates = template.files if template else []
+        found.files = list(map(str, template.shared_files)) if template else []
     except CampaignError as error:
         template = None
         found.problems += str(error).splitlines()
@@ -223,6 +234,8 @@ class _Rows:
         self._faults.note_success()
         self._warnings.examine(row, message)
         self._content.note(row.line, message)
+        size = sum(file.size for file in message.files)
+        self._found.largest_files = max(self._found.largest_files, (size, row.line), key=lambda each: each[0])
         return True
 
     def _skip(self, reason: str, line: int) -> None:

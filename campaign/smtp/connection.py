@@ -18,7 +18,7 @@ from campaign.smtp.reply_codes import (
     classify_reply,
 )
 from campaign.smtp.socket_probe import SocketProbe
-from campaign.smtp.terms import opening_of, stuffed
+from campaign.smtp.terms import blocks_of, opening_of
 from campaign.smtp.timer import Timer
 from campaign.words import receipt, redacted
 
@@ -90,18 +90,23 @@ class Connection(asyncio.Protocol):
                     raise ConnectionSpentError.by_reply(stage, self._receipt(reply))
                 await self._leave(stage, reply, waits_for_message=replies[-1].code == _START_INPUT)
 
-    async def body(self, message: bytes) -> None:
+    async def body(self, *message: bytes) -> None:
         """Write the message, dot-stuffed (RFC 5321 §4.5.2), without the final dot; wait while the buffer is full.
+
+        Args:
+            message: one or more pieces, each of which ends with CRLF.
 
         Raises:
             ConnectionSpentError: the connection was used before, and ended with 421; the message was not sent.
             TransientError: the connection ended; the message was not sent.
         """
-        if self._ended is None:
-            self._transport.write(stuffed(message))
-            self._deadline.set(self._timeouts.body)
-            await self._writable.wait()
-            self._deadline.lift()
+        # a block at a time: the buffer holds no more, and each block has a timeout (RFC 5321 §4.5.3.2.5)
+        for block in blocks_of(message):
+            if self._ended is None:
+                self._transport.write(block)
+                self._deadline.set(self._timeouts.body)
+                await self._writable.wait()
+                self._deadline.lift()
         if self._ended is not None:
             raise self._lost("during the message")
 

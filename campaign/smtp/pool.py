@@ -111,12 +111,12 @@ class Pool:
             self._dialing += 1
             self._admit(await self._connect())
 
-    async def send(self, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
+    async def send(self, envelope: Envelope, message: bytes | tuple[bytes, ...], intent: Intent) -> Receipt:
         """Send one message and return the server's receipt.
 
         Args:
             envelope: sender, recipient and size.
-            message: the message with CRLF line ends, not dot-stuffed.
+            message: the message with CRLF line ends, not dot-stuffed; or its pieces, each of which ends with CRLF.
             intent: awaited after the message is written and before the final dot; again if the message is sent again,
                 because the server's limit of messages, connections or speed was met: it was not accepted then.
 
@@ -128,11 +128,12 @@ class Pool:
             raise PermanentError(
                 f"the message has {envelope.size} bytes, but the server accepts at most {self._features.size}"
             )
+        pieces = (message,) if isinstance(message, bytes) else message
         error: TransientError | None = None
         for _ in range(self._limit + _MAX_REPETITIONS):
             connection = await self._acquire(first=error is not None)
             try:
-                return await self._transact(connection, envelope, message, intent)
+                return await self._transact(connection, envelope, pieces, intent)
             except ConnectionSpentError as spent:
                 error = TransientError(spent.reason, scope=Scope.SERVER, reply=spent.reply)
                 self._meets_limit(connection, error)
@@ -145,7 +146,9 @@ class Pool:
         assert error is not None  # noqa: S101 - the loop ends only after an error
         raise error
 
-    async def _transact(self, connection: Connection, envelope: Envelope, message: bytes, intent: Intent) -> Receipt:
+    async def _transact(
+        self, connection: Connection, envelope: Envelope, message: tuple[bytes, ...], intent: Intent
+    ) -> Receipt:
         # RFC 6152 §3: without 8BITMIME no 8-bit text; servers behind one name may offer different extensions
         if envelope.eight_bit and not connection.features.eight_bit:
             raise TransientError(
@@ -154,7 +157,7 @@ class Pool:
             )
         began = self._clock.now()
         await connection.envelope(envelope)
-        await connection.body(message)
+        await connection.body(*message)
         asked = self._clock.now()
         await intent()
         durable = self._clock.now()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Bytes that are written to the socket at once; nearly every message without attachments is smaller.
+_BLOCK_SIZE = 1 << 18
 
 
 class Envelope(NamedTuple):
@@ -52,7 +58,7 @@ class Timeouts:
     #: From dialing to the login, all steps together.
     login: float = 120.0
     command: float = 300.0
-    #: For writing the body to the socket.
+    #: For writing a block of the body to the socket.
     body: float = 180.0
     #: For the reply to the final dot; long, so that few rows become `uncertain`.
     dot: float = 600.0
@@ -76,3 +82,11 @@ def stuffed(message: bytes) -> bytes:
         message = b"." + message
     # `rfind` searches for the CR, which is rare, and takes a third of the time of a search from the beginning
     return message.replace(b"\r\n.", b"\r\n..") if message.rfind(b"\r\n.") >= 0 else message
+
+
+def blocks_of(message: Iterable[bytes]) -> Iterator[memoryview]:
+    """Yield the pieces of a message, each of which ends with CRLF, dot-stuffed and in blocks of at most 256 kB."""
+    for piece in message:
+        data = memoryview(stuffed(piece))
+        for begin in range(0, len(data), _BLOCK_SIZE):
+            yield data[begin : begin + _BLOCK_SIZE]

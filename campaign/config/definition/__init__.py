@@ -10,6 +10,8 @@ from pydantic import ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from campaign.config.definition import rules
+from campaign.config.definition.attachment_section import AttachmentSection
+from campaign.config.definition.section import Section
 from campaign.config.definition.sections import (
     DkimSection,
     EmailSection,
@@ -17,7 +19,6 @@ from campaign.config.definition.sections import (
     LinkSection,
     RecipientsSection,
     RetrySection,
-    Section,
 )
 from campaign.config.definition.toml_file import problems_of, read_toml
 from campaign.config.definition.unsubscribe import UnsubscribeSection
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "AttachmentSection",
     "Definition",
     "DkimSection",
     "EmailSection",
@@ -102,6 +104,7 @@ class Definition(_CampaignFile):
 #: The keys of each section.
 _KNOWN: Mapping[tuple[str, ...], list[str]] = {
     (): list(_CampaignFile.model_fields),
+    ("email", "attachments"): list(AttachmentSection.model_fields),
     **{
         (name,): [field.alias or key for key, field in section.model_fields.items()]
         for name, section in (
@@ -125,6 +128,7 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("email", "from"): 'from = "Acme <hello@acme.example>"',
     ("email", "subject"): 'subject = "You\'re in"',
     ("email", "html"): 'html = "email.html"',
+    ("email", "attachments", "path"): 'path = "terms.pdf"',
     ("link", "url"): 'url = "https://acme.example/welcome"',
     ("link", "expires_in"): 'expires_in = "48h"',
     ("unsubscribe", "url"): 'url = "https://mail.acme.example/u"',

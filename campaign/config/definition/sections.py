@@ -7,23 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from campaign.config.definition import rules
+from campaign.config.definition.attachment_section import AttachmentSections  # noqa: TC001 - pydantic reads it
+from campaign.config.definition.section import Section
 from campaign.config.duration import parse_duration
+from campaign.config.size import parse_size
 from campaign.model import Rate
 
 #: Variables that the program provides to templates; neither a group nor a column may have these names.
-RESERVED = frozenset({"link", "link_to", "self", "unsubscribe"})
+RESERVED = frozenset({"cid", "link", "link_to", "self", "unsubscribe"})
 
+#: No large provider takes more.
+_MAX_ATTACHMENTS = 100_000_000
 _RATE_NEEDED = 'must be a rate such as "14/second", or a list of rates'
 
 
@@ -48,8 +45,14 @@ def _template(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any va
     return rules.template_path(info.context, value) if info.context and isinstance(value, str) else value
 
 
+def _size(value: Any) -> Any:  # noqa: ANN401 - any value from the file
+    return parse_size(value) if isinstance(value, str) else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Rates = Annotated[tuple[Rate, ...], BeforeValidator(_rates)]
+#: Bytes.
+Size = Annotated[int, BeforeValidator(_size)]
 #: Paths are relative to the folder that is the context of the validation.
 CsvPath = Annotated[Path, BeforeValidator(_csv)]
 
@@ -61,14 +64,6 @@ def _verify_address(value: object) -> object:
 
 
 TemplatePath = Annotated[Path, BeforeValidator(_template)]
-
-
-class Section(BaseModel):
-    """A table of the campaign file; other keys than its fields are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_by_name=True
-    )
 
 
 class RecipientsSection(Section):
@@ -129,6 +124,8 @@ class EmailSection(Section):
     html: TemplatePath
     #: The template of the text part; None: the text part is made from the HTML.
     text: TemplatePath | None = None
+    #: The files that go with each mail.
+    attachments: AttachmentSections = ()
 
     @field_validator("sender", "reply_to")
     @classmethod
@@ -234,6 +231,15 @@ class LimitsSection(Section):
     connections: int = 10
     #: Rates for single recipient domains; the keys are lower-case A-labels.
     domains: Mapping[str, Rates] = Field(default_factory=dict)
+    #: Bytes of the attachments and inline images of one mail, encoded; Postfix's default for a whole mail is 10.24 MB.
+    attachments: Size = 10_000_000
+
+    @field_validator("attachments")
+    @classmethod
+    def _is_size(cls, size: int) -> int:
+        if not 1 <= size <= _MAX_ATTACHMENTS:
+            raise ValueError('must be from "1 B" to "100 MB"; most mail servers take 10 to 25 MB')
+        return size
 
     @field_validator("connections")
     @classmethod

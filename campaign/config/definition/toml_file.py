@@ -6,6 +6,7 @@ import difflib
 import re
 import shlex
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import DefinitionError, Problem
@@ -82,6 +83,15 @@ def line_of(text: str, location: Iterable[str | int]) -> int | None:
     return found
 
 
+def place_of(path: Path, location: Iterable[str | int]) -> str:
+    """Return `file:line` of an entry for an error text, or only the file if its line is not known."""
+    try:
+        line = line_of(path.read_text("utf-8-sig"), location)
+    except (OSError, ValueError):
+        line = None
+    return f"{path}:{line}" if line else f"{path}"
+
+
 def problems_of(
     path: Path,
     text: str,
@@ -114,7 +124,8 @@ def _sentence(
     known: Mapping[tuple[str, ...], Iterable[str]],
     examples: Mapping[tuple[str, ...], str],
 ) -> str:
-    location = tuple(str(part) for part in fault["loc"])
+    # the number of an entry of `[[section]]` is told by its line
+    location = tuple(part for part in fault["loc"] if isinstance(part, str))
     *sections, key = location or ("the file",)
     name = f"[{'.'.join(sections)}] {key}" if sections else key
     match fault["type"]:
@@ -134,8 +145,12 @@ def _sentence(
 
 
 def _entries(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield line and path of every header and every `key =`, except inside multi-line strings."""
+    """Yield line and path of every header and every `key =`, except inside multi-line strings.
+
+    The path of an entry of `[[section]]` goes on with its number, counted from 0.
+    """
     section: tuple[str, ...] = ()
+    counts: Counter[tuple[str, ...]] = Counter()
     quote: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         inside = quote
@@ -148,6 +163,10 @@ def _entries(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
             continue
         if header := _HEADER.fullmatch(line):
             section = _parts(header[1])
+            if line.lstrip().startswith("[["):
+                name = section
+                section = (*name, str(counts[name]))
+                counts[name] += 1
             yield number, section
         elif entry := _ENTRY.match(line):
             yield number, section + _parts(entry[1])

@@ -9,7 +9,7 @@ from pydantic import field_validator, model_validator
 
 from campaign.config.address import normalise_address
 from campaign.config.definition import rules
-from campaign.config.definition.sections import Section
+from campaign.config.definition.section import Section
 from campaign.config.server_url import host_and_port, is_loopback
 
 #: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Headers to sign if the message has them; RFC 6376 §5.4.1.
 _SIGNED = (
@@ -59,7 +62,7 @@ class DkimField:
         #: The field up to the names of the signed headers, as it is sent and in its canonical form.
         self._begun: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
 
-    def draft(self, message: bytes, at: int) -> Draft:
+    def draft(self, message: bytes, at: int, *, rest: Sequence[bytes] = ()) -> Draft:
         """Return the field for a message that is sent unchanged, in 7-bit (RFC 6376 §5.3).
 
         `h=` lists From once more than the message has it, so that no second From can be added (§5.4, §8.15).
@@ -67,6 +70,7 @@ class DkimField:
         Args:
             message: headers, an empty line, a body, with CRLF line ends.
             at: seconds since the epoch.
+            rest: further pieces of the body, each of which ends with a line that is not empty.
 
         Raises:
             ValueError: the message has no body, or no From.
@@ -79,10 +83,13 @@ class DkimField:
         if names not in self._begun:
             self._begun = {names: self._begin(names)}
         written, canonical = self._begun[names]
-        body_hash = b2a_base64(sha256(_simple_body(body)).digest(), newline=False)
-        rest = b"t=%d; bh=%b;" % (at, body_hash)
-        signed = [*map(headers.__getitem__, names), b"%b %b b=" % (canonical, rest)]
-        return Draft(b"%b\r\n %b\r\n b=" % (written, rest), b"\r\n".join(signed))
+        # a body whose last line is not empty is canonical as it is
+        digest = sha256(body if rest else _simple_body(body))
+        for piece in rest:
+            digest.update(piece)
+        tags = b"t=%d; bh=%b;" % (at, b2a_base64(digest.digest(), newline=False))
+        signed = [*map(headers.__getitem__, names), b"%b %b b=" % (canonical, tags)]
+        return Draft(b"%b\r\n %b\r\n b=" % (written, tags), b"\r\n".join(signed))
 
     def _begin(self, names: tuple[bytes, ...]) -> tuple[bytes, bytes]:
         *listed, last = (b"from", *names)

@@ -55,15 +55,16 @@ class Signer:
         self._others = min(_processors() - 1, _MAX_MORE_THREADS) if key.is_slow else 0
         self._threads = ThreadPoolExecutor(max(self._others, 1), "dkim")
 
-    async def sign(self, message: bytes) -> bytes:
-        """Return a message, which has 7-bit lines that end with CRLF, with its DKIM-Signature in front."""
-        draft = self._field.draft(message, int(self._clock.now()))
+    async def sign(self, message: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return a message with its DKIM-Signature in front; it is in pieces that end with lines, in 7-bit."""
+        first, *rest = message
+        draft = self._field.draft(first, int(self._clock.now()), rest=rest)
         loop = asyncio.get_running_loop()
         signature: asyncio.Future[bytes] = loop.create_future()
         self._waiting.append((draft.data, signature))
         if len(self._waiting) == 1:
             loop.call_soon(self._sign_all, loop)
-        return signed(draft, await signature, message)
+        return (signed(draft, await signature, first), *rest)
 
     def close(self) -> None:
         """End the threads."""

@@ -12,6 +12,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from campaign.errors import RowError, TemplateError
 from campaign.message.filters import shown
+from campaign.message.html.mjml import source_line
 from campaign.message.html.parsed_template import HtmlContext, parse_template
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def with_escaping(env: Environment, source: str, where: str) -> str:
     Raises:
         TemplateError: data stands in a place where no check can make it safe.
     """
-    parts = parse_template(env, source)
+    parts = _parsed(env, source, where)
     marks: list[tuple[int, str]] = []
     for tag in parts.tags:
         if tag.kind == "expression" and tag.place in _OUT_OF_PLACE:
@@ -110,6 +111,14 @@ def with_escaping(env: Environment, source: str, where: str) -> str:
     for position, text in sorted(marks, reverse=True):
         done = done[:position] + text + done[position:]
     return done
+
+
+def _parsed(env: Environment, source: str, where: str) -> ParsedTemplate:
+    """Return the Jinja tags of a source, each with its line in the file, which MJML compiles to other lines."""
+    parts = parse_template(env, source)
+    for tag in parts.tags:
+        tag.line = source_line(getattr(env, "lines", {}), where, tag.line)
+    return parts
 
 
 def _filtered(env: Environment, parts: ParsedTemplate, tag: Tag) -> list[tuple[int, str]]:

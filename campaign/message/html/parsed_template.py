@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_NEWLINE = re.compile(r"\r\n|\r")
+#: Line breaks that become newlines, as Jinja does it.
+NEWLINE = re.compile(r"\r\n|\r")
 _BEGINNINGS = {"variable_begin": "expression", "block_begin": "statement", "comment_begin": "comment"}
 
 
@@ -94,8 +95,8 @@ class ParsedTemplate:
 
 def parse_template(env: Environment, source: str) -> ParsedTemplate:
     """Return the Jinja tags of a source with their places; the source must have no syntax errors."""
-    source = _NEWLINE.sub("\n", source)
-    tags = _tags(env, source)
+    source = NEWLINE.sub("\n", source)
+    tags = jinja_tags(env, source)
     scanner = _Scanner(source)
     position = 0
     for tag in tags:
@@ -106,7 +107,8 @@ def parse_template(env: Environment, source: str) -> ParsedTemplate:
     return ParsedTemplate(source, tags, scanner.values)
 
 
-def _tags(env: Environment, source: str) -> list[Tag]:
+def jinja_tags(env: Environment, source: str) -> list[Tag]:
+    """Return the Jinja tags of a source in their order; their places are not known yet."""
     tags: list[Tag] = []
     position = 0
     for _, token, text in env.lexer.tokeniter(source, None):

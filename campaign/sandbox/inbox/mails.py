@@ -6,17 +6,17 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
 from starlette.routing import Route
 
 from campaign.sandbox.inbox.links import Links
-from campaign.sandbox.inbox.pages import Place, frame, is_ours, number_in, unchanged
+from campaign.sandbox.inbox.pages import Place, download, frame, is_ours, number_in, unchanged
 from campaign.sandbox.inbox.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from campaign.sandbox.inbox.pages import Pages
     from campaign.sandbox.mailbox import Mail
@@ -86,7 +86,7 @@ class Mails:
 
     def source(self, _: Request, mail: Mail, content: bytes) -> Response:
         """Return the raw mail as a download."""
-        return _download(content, f"mail-{mail.number}.eml", "message/rfc822")
+        return download(content, f"mail-{mail.number}.eml", "message/rfc822")
 
     def part(self, request: Request, mail: Mail, content: bytes) -> Response:
         """Return an attachment of a mail as a download."""
@@ -94,7 +94,7 @@ class Mails:
         if letter is None or not 1 <= number <= len(letter.attachments):
             return self._pages.sentence(404, "No such part", f"Mail {mail.number} has no attachment {number}.")
         attachment = letter.attachments[number - 1]
-        return _download(attachment.content, attachment.name, "application/octet-stream")
+        return download(attachment.content, attachment.name, "application/octet-stream")
 
     def tokens(self, request: Request, mail: Mail, content: bytes) -> Response:
         """Return only the status of the mail's tokens, for an open page that polls for changes."""
@@ -177,14 +177,3 @@ class Mails:
 
 def _site(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
-
-
-def _download(content: bytes, name: str, media_type: str) -> Response:
-    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._- ") else "_" for letter in name)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{plain}"',
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    return Response(content, headers=headers, media_type=media_type)

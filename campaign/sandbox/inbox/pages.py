@@ -149,6 +149,18 @@ def frame(html: str, *, images: bool) -> HTMLResponse:
     return HTMLResponse(html, headers=FRAME | {"Content-Security-Policy": policy})
 
 
+def download(content: bytes, name: str, media_type: str) -> Response:
+    """Return a file that the browser saves and does not show."""
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._- ") else "_" for letter in name)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{plain}"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response(content, headers=headers, media_type=media_type)
+
+
 def is_ours(request: Request) -> bool:
     """Return whether the form request comes from these pages, not from another site in the same browser (CSRF)."""
     site = request.headers.get("sec-fetch-site")

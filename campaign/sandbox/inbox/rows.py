@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from campaign.sandbox.app import LoopbackOnly
-from campaign.sandbox.inbox.pages import Pages, Place, frame, number_in
+from campaign.sandbox.inbox.letter import read_letter
+from campaign.sandbox.inbox.pages import Pages, Place, download, frame, number_in
 from campaign.sandbox.inbox.reading import Reading
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ def preview_app(rows: Rows) -> ASGIApp:
         shown = "" if content is None else Reading.of(content, Place.of(request), base="").framed
         return frame(shown, images="images" in request.query_params)
 
+    def part(request: Request) -> Response:
+        found, number = rows.row(request.path_params["number"]), request.path_params["part"]
+        content = None if isinstance(found, str) else found.content
+        return _part(content, number) or pages.sentence(
+            404, "No such part", f"The mail of this row has no attachment {number}."
+        )
+
     def find(request: Request) -> Response:
         address = request.query_params.get("address", "").strip()
         number = number_in(request.query_params.get("after"))
@@ -98,7 +106,17 @@ def preview_app(rows: Rows) -> ASGIApp:
         Route("/", start),
         Route("/rows/{number:int}", row),
         Route("/rows/{number:int}/html", html),
+        Route("/rows/{number:int}/parts/{part:int}", part),
         Route("/find", find),
         pages.files(),
     ]
     return LoopbackOnly(Starlette(routes=routes))
+
+
+def _part(content: bytes | None, number: int) -> Response | None:
+    """Return an attachment of a mail as a download; None if there is none."""
+    letter = None if content is None else read_letter(content)
+    if letter is None or not 1 <= number <= len(letter.attachments):
+        return None
+    attachment = letter.attachments[number - 1]
+    return download(attachment.content, attachment.name, "application/octet-stream")

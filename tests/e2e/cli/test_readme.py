@@ -12,7 +12,7 @@ import click
 import pytest
 
 from campaign.cli.group import commands as cli
-from campaign.config.definition import DkimSection, RecipientsSection, load_definition
+from campaign.config.definition import AttachmentSection, DkimSection, LimitsSection, RecipientsSection, load_definition
 from campaign.config.duration import parse_duration
 from campaign.config.settings import Settings
 from campaign.model import Status
@@ -125,8 +125,15 @@ def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
     assert definition.limits.messages
     assert definition.limits.domains
     required, _, signing = text.partition("# [dkim]")
+    known = RecipientsSection.model_fields | AttachmentSection.model_fields | LimitsSection.model_fields
     for key in re.findall(r"^# (\w+) = ", required, re.MULTILINE):
-        assert key in RecipientsSection.model_fields
+        assert key in known
+    shown = re.search(r"^# \[\[email\.attachments\]\].*?\n\n", text, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    attachment = re.sub("^# ", "", shown[0], flags=re.MULTILINE)
+    (tmp_path / "campaign.toml").write_text(text.replace(shown[0], attachment), encoding="utf-8")
+    (attached,) = load_definition(tmp_path / "campaign.toml").email.attachments
+    assert attached.model_fields_set == AttachmentSection.model_fields.keys()
     section = signing.replace("\n# ", "\n")
     (tmp_path / "campaign.toml").write_text(f"{required}[dkim]{section}", encoding="utf-8")
     assert load_definition(tmp_path / "campaign.toml").dkim == DkimSection(selector="s1", domain="acme.example")

@@ -150,3 +150,22 @@ def test_no_other_host_reads_the_preview(campaign: Workspace) -> None:
             return await client.get("/rows/1", headers={"Host": "evil.example"})
 
     assert asyncio.run(serve()).status_code == 421
+
+
+def test_the_files_of_a_mail_are_shown(campaign: Workspace) -> None:
+    """The preview lists the attachments of a row for download, and shows the images that go with the mail."""
+    (campaign.folder / "logo.png").write_bytes(b"\x89PNG")
+    (campaign.folder / "0.pdf").write_bytes(b"%PDF of Name 0")
+    html = '<img src="{{ cid("logo.png") }}"><a href="{{ link }}">in</a>'
+    campaign.write(2, html=html, more='[[email.attachments]]\npath = "{{ user_id[5:] }}.pdf"\n')
+    first, shown, image, own, none, second = ask(
+        rows_of(campaign),
+        *("/rows/1", "/rows/1/html", "/rows/1/parts/1", "/rows/1/parts/2", "/rows/1/parts/3", "/rows/2"),
+    )
+    assert "0.pdf" in first.text
+    assert "application/pdf, 14 B" in first.text
+    assert "image/png, 4 B, in the HTML" in first.text
+    assert 'src="data:image/png;base64,iVBORw=="' in shown.text
+    assert (image.content, own.content, none.status_code) == (b"\x89PNG", b"%PDF of Name 0", 404)
+    assert "attachment" in own.headers["Content-Disposition"]
+    assert "1.pdf: The file to attach does not exist" in unescape(second.text)

@@ -196,6 +196,27 @@ def test_a_server_that_stops_reading_is_left() -> None:
     asyncio.run(run())
 
 
+def test_a_large_message_is_written_in_blocks() -> None:
+    """A message in pieces arrives as one, dot-stuffed, and the write buffer holds no more of it than a block."""
+    pieces = (b"Subject: x\r\n\r\n", b".\r\n" * 1_000_000, b".end\r\n")
+
+    async def run() -> tuple[bytes, int]:
+        loop, got, most = asyncio.get_running_loop(), bytearray(), 0
+        wanted = sum(map(len, pieces)) + 1_000_001
+        async with at_354(Timeouts()) as (connection, theirs):
+            theirs.recv(65536)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(connection.body(*pieces))
+                while len(got) < wanted:
+                    got += await loop.sock_recv(theirs, 1 << 20)
+                    most = max(most, connection._transport.get_write_buffer_size())  # noqa: SLF001 - what it holds
+        return bytes(got), most
+
+    got, most = asyncio.run(run())
+    assert got == b"".join(pieces).replace(b"\r\n.", b"\r\n..")
+    assert 0 < most <= 1 << 19
+
+
 @pytest.mark.parametrize("last_words", [b"", b"421 4.3.2 shutting down\r\n", b"250 by the way\r\n", b"nonsense\r\n"])
 def test_a_connection_that_ends_amid_the_message_gets_no_dot(last_words: bytes) -> None:
     """If the server closes or replies before the final dot, no dot is written, and its last words are kept."""

@@ -164,7 +164,13 @@ attempts = 0
         (1, 'unknown key "nmae" in a campaign file; did you mean "name"?'),
         (4, 'unknown key "kye" in [recipients]; did you mean "key"?'),
         (5, '[email] from is missing; add from = "Acme <hello@acme.example>".'),
-        (6, 'unknown key "sender" in [email]; the possible keys are from, reply_to, bounces, subject, html, text.'),
+        (
+            6,
+            (
+                'unknown key "sender" in [email]; '
+                "the possible keys are from, reply_to, bounces, subject, html, text, attachments."
+            ),
+        ),
         (7, "[email] subject: must be one line of text, and not empty."),
         (10, f"[email] html: the template {folder}/missing.html does not exist; create it, or correct the name."),
         (12, "[link] url: "),

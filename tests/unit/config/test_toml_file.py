@@ -50,7 +50,8 @@ def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch:
 
 
 def test_an_entry_is_found_however_it_is_written() -> None:
-    """The line of a key is found below a header, as a dotted or quoted key, and in an inline table."""
-    text = '# x\na.b = 1\n["c".d]\n e = """\nf = 1\n"""\n"f g" = 2\n[h]\ni = { j = 1 }\n[[k]]\nl = 1'
-    expected = {"a.b": 2, "c.d": 3, "c.d.e": 4, "c.d.f g": 7, "c.d.f": 3, "h.i.j": 9, "k": 10, "k.l": 11, "m": None}
+    """The line of a key is found below a header, as a dotted or quoted key, in inline and repeated tables."""
+    text = '# x\na.b = 1\n["c".d]\n e = """\nf = 1\n"""\n"f g" = 2\n[h]\ni = { j = 1 }\n[[k]]\nl = 1\n[[k]]\nl = 2'
+    expected = {"a.b": 2, "c.d": 3, "c.d.e": 4, "c.d.f g": 7, "c.d.f": 3, "h.i.j": 9, "k": 10, "m": None}
+    expected |= {"k.0": 10, "k.0.l": 11, "k.1.l": 13, "k.1.m": 12}
     assert {name: line_of(text, name.split(".")) for name in expected} == expected

@@ -78,6 +78,7 @@ def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as
         "subject": "Hello {{ name }}",
         "html": folder / "email.html",
         "text": folder / "email.txt",
+        "attachments": (),
     }
     link: dict[str, Any] = {
         "url": "https://acme.example/welcome",

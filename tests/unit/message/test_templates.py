@@ -10,22 +10,23 @@ import pytest
 from campaign.errors import TemplateError
 from campaign.message import templates
 from campaign.message.template_errors import explained
+from campaign.message.template_folder import TemplateFolder
 from campaign.message.template_names import Names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def load(folder: Path, name: str = "a.html", *, autoescape: bool = True) -> templates.TemplateFolder:
+def load(folder: Path, name: str = "a.html", *, autoescape: bool = True) -> TemplateFolder:
     """Load a template and everything that it includes, and return the folder."""
-    found = templates.TemplateFolder(folder)
+    found = TemplateFolder(folder)
     templates.load(templates.environment(found, autoescape=autoescape), found, name)
     return found
 
 
 def rendered(folder: Path, name: str = "a.html", *, autoescape: bool = True, **variables: Any) -> str:  # noqa: ANN401 - cells
     """Return what a template renders."""
-    env = templates.environment(templates.TemplateFolder(folder), autoescape=autoescape)
+    env = templates.environment(TemplateFolder(folder), autoescape=autoescape)
     return templates.render(env.get_template(name), {**env.globals, **variables})
 
 
@@ -168,7 +169,7 @@ def test_what_may_be_missing_may_be_missing(tmp_path: Path) -> None:
 def test_after_sealing_nothing_is_read(tmp_path: Path) -> None:
     """Each template is read once; a file that changes or appears later has no effect."""
     (tmp_path / "a.html").write_text("{{ x }}{% include 'b.html' ignore missing %}", "utf-8")
-    folder = templates.TemplateFolder(tmp_path)
+    folder = TemplateFolder(tmp_path)
     env = templates.environment(folder)
     templates.load(env, folder, "a.html")
     folder.seal()

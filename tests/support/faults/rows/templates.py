@@ -79,4 +79,42 @@ ROWS = (
             "unit/message/test_message.py::test_a_message_without_its_token_is_a_mistake",
         ),
     ),
+    Row(
+        "a file to attach is missing, empty by name, a pipe, a folder or too large for a row",
+        "that row is skipped with the reason, before a token is asked for it; nothing hangs; `check` lists it; if the "
+        "file is for all, nothing begins",
+        (
+            "e2e/faults/test_attachments.py::test_each_gets_the_own_invoice_and_who_has_none_is_skipped",
+            "e2e/faults/test_attachments.py::test_a_file_for_all_that_is_missing_stops_the_run",
+            "unit/message/test_attachments.py::test_an_optional_file_may_be_missing",
+            "unit/message/test_attached_files.py::test_any_other_file_is_refused",
+        ),
+    ),
+    Row(
+        "data or a symbolic link that leads to a file outside the folder, a key, the settings, the CSV or the send log",
+        "it is not attached; the row is skipped",
+        (
+            "unit/message/test_attachments.py::test_data_leads_to_no_other_file",
+            "unit/message/test_attached_files.py::test_any_other_file_is_refused",
+        ),
+        "what may be attached is decided in one place, which has tests of its own",
+    ),
+    Row(
+        "an attached file changes or grows between `check`, the start and the mail",
+        "a file for all is read once; another one is read as it is then, and never more of it than allowed",
+        (
+            "unit/message/test_attachments.py::test_a_shared_file_is_read_once",
+            "unit/message/test_attached_files.py::test_a_file_that_grows_is_cut_off",
+        ),
+        "the instant between two readings cannot be met from outside",
+    ),
+    Row(
+        "MJML with an element that it does not know, or a variable where it computes",
+        "found before the first token, with the line in the MJML",
+        (
+            "unit/message/html/test_mjml.py::test_what_is_wrong_is_told_with_its_line",
+            "unit/message/test_mjml_message.py::test_an_error_names_the_line_in_the_mjml",
+        ),
+        "it fails as any template does that cannot be compiled",
+    ),
 )

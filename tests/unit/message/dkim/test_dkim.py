@@ -59,7 +59,7 @@ def skeleton(reply_to: str | None) -> MimeTemplate:
 
 def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, reply_to: str | None = None) -> bytes:
     """Return a message composed by the program."""
-    return skeleton(reply_to).fill(
+    (message,) = skeleton(reply_to).fill(
         to="ana@example.com",
         subject=subject or "Hello",
         date=datetime(2025, 3, 1, 12, 30, 45, tzinfo=UTC),
@@ -68,6 +68,7 @@ def composed(subject: str = "Hello", text: str = "text", html: str = "<p>", *, r
         html=html,
         eight_bit=False,
     )
+    return message
 
 
 def sign(key: SigningKey, message: bytes, *, domain: str = "acme.example", selector: str = "s1") -> bytes:
@@ -200,23 +201,40 @@ def test_many_are_signed_at_once(keys: dict[str, SigningKey], kind: str, number:
     key, clock = keys[kind], SystemClock()
     began = int(clock.now())
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[tuple[bytes, ...] | BaseException]:
         signer = Signer(key, SECTION, clock)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(signer.sign(composed(f"Number {each}"))) for each in range(number)]
+            tasks = [group.create_task(signer.sign((composed(f"Number {each}"),))) for each in range(number)]
             await clock.sleep(0)
             tasks[3].cancel()
         signer.close()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    for each, done in enumerate(asyncio.run(run())):
+    for each, outcome in enumerate(asyncio.run(run())):
         if each == 3:
-            assert isinstance(done, asyncio.CancelledError)
+            assert isinstance(outcome, asyncio.CancelledError)
             continue
-        assert isinstance(done, bytes)
+        assert isinstance(outcome, tuple)
+        (done,) = outcome
         assert f"Subject: Number {each}\r\n".encode() in done
         assert verifies(done, {NAME: key.record})
         assert began <= int(tags(done)["t"]) <= clock.now()
+
+
+@pytest.mark.parametrize("end", [b"last line\r\n", b"--=_1--\r\n"])
+def test_a_message_in_pieces_is_signed_as_a_whole(keys: dict[str, SigningKey], end: bytes) -> None:
+    """The signature of a message in pieces is valid for the whole message, and the later pieces are not copied."""
+    pieces = (composed() + b"\r\n\r\n", b"--=_1\r\n\r\neA==\r\n", end)
+
+    async def run() -> tuple[bytes, ...]:
+        signer = Signer(keys["ed25519"], SECTION, SystemClock())
+        done = await signer.sign(pieces)
+        signer.close()
+        return done
+
+    done = asyncio.run(run())
+    assert all(after is before for after, before in zip(done[1:], pieces[1:], strict=True))
+    assert verifies(b"".join(done), {NAME: keys["ed25519"].record})
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "ed25519"])
@@ -226,9 +244,9 @@ def test_a_fault_of_the_key_reaches_whoever_waits(keys: dict[str, SigningKey], k
     def fail(octets: bytes) -> bytes:
         raise OSError(octets)
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[tuple[bytes, ...] | BaseException]:
         signer = Signer(replace(keys[kind], sign=fail), SECTION, SystemClock())
-        outcomes = await asyncio.gather(*(signer.sign(composed()) for _ in range(5)), return_exceptions=True)
+        outcomes = await asyncio.gather(*(signer.sign((composed(),)) for _ in range(5)), return_exceptions=True)
         signer.close()
         return outcomes
 

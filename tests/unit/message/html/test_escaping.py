@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from campaign.errors import TemplateError
 from campaign.message import templates
 from campaign.message.html.escaping import with_escaping
+from campaign.message.template_folder import TemplateFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +179,7 @@ def test_included_templates_are_guarded_too(tmp_path: Path) -> None:
     """An included template is escaped like the template that includes it."""
     (tmp_path / "a.html").write_text("{% include 'part.txt' %}", "utf-8")
     (tmp_path / "part.txt").write_text('<a href="{{ x }}">', "utf-8")
-    folder = templates.TemplateFolder(tmp_path)
+    folder = TemplateFolder(tmp_path)
     env = templates.environment(folder, prepare=with_escaping, autoescape=True)
     with pytest.raises(TemplateError, match="is not an address"):
         templates.render(env.get_template("a.html"), {"x": "javascript:x"})

@@ -22,7 +22,7 @@ SKELETON = MimeTemplate(
 
 def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight_bit: bool = False) -> bytes:
     """Fill the MIME template and return the message."""
-    return SKELETON.fill(
+    (message,) = SKELETON.fill(
         to="ana@example.com",
         subject=subject,
         date=datetime(2025, 3, 1, 12, 30, 45, tzinfo=UTC),
@@ -31,6 +31,7 @@ def fill(*, subject: str = "Hello", text: str = "text", html: str = "<p>", eight
         html=html,
         eight_bit=eight_bit,
     )
+    return message
 
 
 @pytest.mark.parametrize(
