@@ -39,7 +39,11 @@ class Identity:
         if self.bounces is None:
             return self.sender
         mailbox, _, domain = self.bounces.rpartition("@")
-        return f"{mailbox}+{self.tags.bounce_tag(delivery.id, delivery.generation)}@{domain}"
+        return f"{mailbox}+{self.bounce_tag(delivery)}@{domain}"
+
+    def bounce_tag(self, delivery: Delivery) -> str:
+        """Return the tag of a message, which is its envelope id, too."""
+        return self.tags.bounce_tag(delivery.id, delivery.generation)
 
 
 class Composer:
@@ -101,7 +105,8 @@ class Composer:
         pieces = await self._signer.sign(message.pieces) if self._signer else message.pieces
         secret = attempt.token.token if attempt.token else ""
         return_path, recipient = identity.return_path(delivery), delivery.recipient.email
-        return Envelope(return_path, recipient, sum(map(len, pieces)), eight_bit, secret), pieces
+        size, tag = sum(map(len, pieces)), identity.bounce_tag(delivery)
+        return Envelope(return_path, recipient, size, eight_bit, secret, tag), pieces
 
 
 def _refusal(error: TemplateError, recipient: Recipient) -> PermanentError:

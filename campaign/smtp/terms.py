@@ -23,6 +23,8 @@ class Envelope(NamedTuple):
     eight_bit: bool = False
     #: The token in the message: no piece of it is kept of the server's words.
     secret: str = ""
+    #: The envelope id, which a bounce brings back (RFC 3461 §4.4): ASCII letters and digits; empty for none.
+    envelope_id: str = ""
 
     def __repr__(self) -> str:
         """Return the envelope as it stands in tracebacks, without the token."""
@@ -73,6 +75,8 @@ def opening_of(envelope: Envelope, features: Features) -> tuple[bytes, bytes, by
         mail += b" BODY=8BITMIME"
     if features.dsn:
         mail += b" RET=HDRS"  # RFC 3461 §4.3: a bounce brings back the headers only, not the sign-in link
+        if envelope.envelope_id:
+            mail += b" ENVID=%b" % envelope.envelope_id.encode()
     return mail + b"\r\n", b"RCPT TO:<%b>\r\n" % envelope.recipient.encode(), b"DATA\r\n"
 
 

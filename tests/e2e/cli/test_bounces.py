@@ -168,3 +168,12 @@ def test_a_wrong_source_is_refused(tmp_path: Path) -> None:
         assert (done.returncode, "nowhere does not exist" in done.stderr) == (2, True)
         done = env.work.campaign("bounces", "campaign.toml")
         assert (done.returncode, "CAMPAIGN_IMAP_URL is not set" in done.stderr) == (2, True)
+
+
+def test_the_tag_is_the_envelope_id_too(tmp_path: Path) -> None:
+    """Where the server offers DSN, a bounce brings back the headers only and the tag, whatever the return path is."""
+    script = SmtpScript(capabilities=("PIPELINING", "8BITMIME", "DSN"))
+    with mailed(tmp_path, smtp=script) as env:
+        options = {event["rcpt"][0]: event["options"].split() for event in env.accepted}
+        for address, words in options.items():
+            assert {"RET=HDRS", f"ENVID={tag_of(env, address)}"} <= set(words)
