@@ -246,11 +246,13 @@ class Scheduler:
     async def _something_comes(self) -> bool:
         """Wait until something may be due; return False if nothing ever will be in this run."""
         now = self._clock.now()
+        # before the log is read: a row that comes back meanwhile is not yet in what was read
+        under_way = bool(self._under_way)
         due = await self._next_due()
         if due is not None and due <= now:
             for queue in self._all_queues():
                 queue.exhausted = False
-        elif self._under_way:
+        elif under_way or self._under_way:
             await self._until(now + _MAX_RATE_WAIT_S if due is None else due)
         elif due is None or (not self._wait and due > now + _MAX_WAIT_S):
             return False

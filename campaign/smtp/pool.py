@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: A message is sent again at most this often, beyond once for each connection, because the server's limits were met.
 _MAX_REPETITIONS = 8
+#: Seconds in which the server may still count connections that were closed because it wants fewer, and between two
+#: tries of a message meanwhile.
+_CLOSING_S, _BETWEEN_TRIES_S = 1.0, 0.1
 
 
 class Connects(Protocol):
@@ -75,6 +78,8 @@ class Pool:
         self._open: set[Connection] = set()
         self._dialing = 0
         self._closing = False
+        #: Until when the server may still count a connection that was closed because it wants fewer.
+        self._closing_until = 0.0
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
 
@@ -143,6 +148,8 @@ class Pool:
                 error = refusal
             finally:
                 self._release(connection)
+            if error.reply is not None and is_too_many_connections(error.reply):
+                await self._clock.sleep(_BETWEEN_TRIES_S)
         assert error is not None  # noqa: S101 - the loop ends only after an error
         raise error
 
@@ -172,11 +179,14 @@ class Pool:
         if is_too_fast(error.reply) and self._on_too_fast:
             self._on_too_fast(error.reason)
             return True
-        if is_too_many_connections(error.reply) and self.open > 1:
+        if not is_too_many_connections(error.reply):
+            return False
+        now = self._clock.now()
+        if self.open > 1:
             connection.quit()
             self._quota.lower(to=self.open - 1)
-            return True
-        return False
+            self._closing_until = now + _CLOSING_S
+        return now < self._closing_until
 
     # -- assigning connections to messages -----------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from support.scheduler_harness import SENT, SchedulerHarness, again, names
 from support.sendlog_helpers import person, states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from campaign.model import Delivery, Outcome, Recipient
@@ -216,3 +216,34 @@ def test_a_row_that_waits_to_be_handed_out_is_not_read_again(path: Path) -> None
         run.log.close()
     assert sorted(handed_out) == names(8)[2:]
     assert set(states(path).values()) == {"sent"}
+
+
+def test_a_row_that_comes_back_as_the_end_is_looked_for_does_not_end_the_run(path: Path) -> None:
+    """If the last message in progress is deferred while the log is asked for the next due row, the run waits for it."""
+    run = SchedulerHarness(path, [person(1)], connections=1)
+    asked = run.log.next_due
+
+    async def play() -> None:
+        async with run.log, asyncio.TaskGroup() as group:
+            first = await run.scheduler.next(group)
+            assert first is not None
+            first = await run.log.issuing(first, user_id="", expires_in=timedelta(hours=1))
+
+            async def next_due(after: float, *, without: Sequence[str] = ()) -> float | None:
+                due = await asked(after, without=without)
+                run.log.next_due = asked  # type: ignore[method-assign]
+                await run.log.settle(first, again(0.5))
+                run.scheduler.settled(first, again(0.5))
+                return due
+
+            run.log.next_due = next_due  # type: ignore[method-assign]
+            running = asyncio.ensure_future(run.scheduler.next(group))  # noqa: TID251 - what the clock is moved for
+            await run.clock.play(running, work=lambda: (run.log.busy, run.log.calls))
+            found = running.result()
+            assert found is not None
+            assert found.recipient.key == "user_1"
+
+    try:
+        asyncio.run(play())
+    finally:
+        run.log.close()
