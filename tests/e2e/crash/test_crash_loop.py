@@ -28,6 +28,7 @@ def test_the_promise_holds_under_faults_and_kills(
     assert verdict.states["sent"] > 140
 
 
+@pytest.mark.long
 def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
     """A run without a link and without a rate, at a fast server, keeps every invariant despite kills and faults."""
     scenario = Scenario(recipients=400, seed=3, link=False, trouble=0.1)

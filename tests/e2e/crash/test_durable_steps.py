@@ -85,7 +85,11 @@ def state_of(log: Path) -> str | None:
     return None if row is None else str(row[0])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.step}-{case.moment}-{case.after}")
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case.step == "sending" else pytest.mark.long) for case in CASES],
+    ids=lambda case: f"{case.step}-{case.moment}-{case.after}",
+)
 def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
     """After the kill the row has exactly the specified state, and the restart handles it as specified."""
     refusal: Action = Reply("550 5.1.1 No such user")
