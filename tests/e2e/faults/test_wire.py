@@ -79,8 +79,8 @@ def test_a_connection_that_lies_idle(tmp_path: Path) -> None:
     """Whatever arrives between two messages, each mail gets its own reply and no row loses an attempt."""
     actions = (Reply("421 4.4.2 Idle", close=True), Raw("250 hello?\r\n"), Drop(), Reset())
     people = [{"user_id": f"user_{n}", "email": f"u{n}@d.example", "first_name": "Ada"} for n in range(8)]
-    smtp = SmtpScript(faults=tuple(Fault("idle", action, times=1) for action in actions), idle_after=0.06)
-    with environment(tmp_path, people, smtp=smtp, more=f'{LIMITS}[limits.domains]\n"d.example" = "4/second"\n') as env:
+    smtp = SmtpScript(faults=tuple(Fault("idle", action, times=1) for action in actions), idle_after=0.18)
+    with environment(tmp_path, people, smtp=smtp, more=f'{LIMITS}[limits.domains]\n"d.example" = "3/second"\n') as env:
         done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (0, "")
         verdict = env.verdict(connections=4)
