@@ -55,7 +55,9 @@ def test_a_file_of_the_folder_is_read(root: Path, name: str) -> None:
     ("name", "words"),
     [
         *((name, "not the path of a visible file") for name in ("../secret.pdf", "/etc/passwd", "out.pdf", "", " ")),
-        *((name, "not the path of a visible file") for name in ("up/secret.pdf", ".env", "hidden.pdf", "loop.pdf")),
+        *((name, "not the path of a visible file") for name in ("up/secret.pdf", ".env", "hidden.pdf")),
+        # Python 3.13 follows symbolic links that lead in a circle only when it opens the file
+        ("loop.pdf", "not the path of a visible file|Too many levels of symbolic links"),
         *(
             (name, "not the path of a visible file")
             for name in (".hidden/a.pdf", "a\\b", "a\nb", "a\0b", "{{/../.env}}")
