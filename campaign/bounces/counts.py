@@ -10,7 +10,7 @@ from campaign.bounces.report import Kind
 if TYPE_CHECKING:
     from campaign.bounces.report import Report
 
-#: The kinds of mail that change nothing, whoever they are about.
+#: Kinds of mail for which nothing is changed in the send log.
 _NO_ACTION = frozenset({Kind.DELAYED, Kind.DELIVERED, Kind.NOTICE, Kind.AUTO_REPLY, Kind.NOT_A_REPORT})
 
 
@@ -61,7 +61,7 @@ class Counts:
         return [
             ("bounced", self.bounced, "the address does not exist or is disabled; suppressed for all lists"),
             ("soft", self.soft, "returned for now: mailbox full, or the server could not be reached"),
-            ("rejected", self.rejected, "returned because of the sender or the message; nobody is suppressed"),
+            ("rejected", self.rejected, "refused because of the sender or the message; no address is suppressed"),
             ("complaints", self.complaints, "marked as spam; suppressed for all lists"),
             ("not ours", self.not_ours, "about a message without a tag of this send log"),
             ("forged", self.forged, "the tag is not one of this send log"),

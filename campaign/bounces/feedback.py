@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: The content type of the part with the fields, RFC 5965 §2.
 FEEDBACK_TYPE = "message/feedback-report"
-# RFC 6430: the recipient says that it is no spam. RFC 6591: a check of SPF, DKIM or DMARC failed, and nobody
+# RFC 6430: the recipient marked the message as not spam. RFC 6591: SPF, DKIM or DMARC failed; no recipient
 # complained. Each other type, also an unknown one (RFC 5965 §7.3, `other`), comes from a person who objects.
 _NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})
 _MAX_RECIPIENTS = 20

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     HARD = "hard"
     #: Returned for another reason that lies with the recipient or the way there (5.2.2, 4.x, no status).
     SOFT = "soft"
-    #: Returned for what the sender or the message is (5.6.x, 5.7.x): suppress nobody.
+    #: Refused because of the sender or the message (5.6.x, 5.7.x): suppress no address.
     REJECTED = "rejected"
     #: The recipient marked the message as abuse (RFC 5965): suppress the address for all lists.
     COMPLAINT = "complaint"
@@ -106,8 +106,8 @@ class Report:
     def about(self, address: str) -> Report:
         """Return the part of a report that names this address; the whole report if no part does.
 
-        A campaign's message has one recipient. A report about several comes from a server that expanded an alias or a
-        list, or from a mailing of somebody else.
+        A message of a campaign has one recipient. A report about several comes from a server that expanded an alias or
+        a list, or is about a message that this program did not send.
         """
         wanted = normal_form(address)
         own = tuple(one for one in self.recipients if wanted in {normal_form(one.original), normal_form(one.final)})

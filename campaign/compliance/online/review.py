@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from campaign.message.dkim.key import SigningKey
     from campaign.smtp import Connector
 
-#: What receivers look at and nobody can see from here.
+#: What receivers check and this program cannot.
 _HIDDEN = (
     not_checked(
         "PTR record of the addresses that the mail server sends from, and whether SPF lists them",
