@@ -84,7 +84,7 @@ def test_a_refusal_of_the_sender_costs_no_row(refusal: Refusal, tmp_path: Path) 
         assert (verdict.states["sent"], verdict.states["queued"]) == (20, 80)
         steps = [step for step in read_log_file(env.work.log, "trial").transitions if step.actor == "breaker"]
         assert {(step.old, step.new) for step in steps} == {("failed", "queued")}
-        assert 11 <= len(steps) <= 15, "a dozen and what was under way had failed, as the history says"
+        assert 11 <= len(steps) <= 13, "a dozen had failed, and one on the other connection, as the history says"
         assert all("not this recipient's fault" in step.reason for step in steps)
         assert len(table_of(env.work.log, "revocation")) < 30, "few tokens were spent"
         lasting.unlink()

@@ -218,7 +218,7 @@ def test_a_url_that_is_too_long_is_one_rows_fault() -> None:
     with ClerkServer() as server:
         outcome = ask(server.url, lambda clerk: clerk.users_by_id(["user_" + "a" * 70_000]))
         assert isinstance(outcome, PermanentError)
-        assert "too long" in str(outcome)
+        assert "URL component 'query' too long" in str(outcome)
         assert server.events("request") == []
     with faulty("users", Answer(414, "")) as server:
         found = ask(server.url, CALLS["users"])
