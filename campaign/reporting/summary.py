@@ -132,6 +132,8 @@ def _told(cause: Cause) -> str:
     """Return a cause as the table shows it: `50 times: mailbox full (ada@example.com, bob@example.com, …)`."""
     if cause.number == 1:
         return cause.words
+    if not cause.named:  # the same for all rows of the state, such as a mail server that cannot be reached
+        return f"{cause.number:,} times: {cause.words}"
     more = ", …" if cause.number > len(cause.named) else ""
     return f"{cause.number:,} times: {cause.words} ({', '.join(cause.named)}{more})"
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from campaign.model import Status, Summary
-from campaign.reporting.causes import causes
+from campaign.reporting.causes import Cause, causes
 from campaign.reporting.progress import as_text
 from campaign.reporting.summary import table
 from campaign.sendlog import Explanation, Whose
-
-if TYPE_CHECKING:
-    from campaign.reporting.causes import Cause
 
 
 def found(*reasons: str, state: Status = Status.FAILED) -> list[Cause]:
@@ -95,3 +90,10 @@ def test_a_reason_cannot_steer_the_terminal() -> None:
     shown = as_text(table(Summary("trial", {Status.FAILED: 2}), found(*["[red]\x1b[31m full"] * 2)))
     assert "\x1b" not in shown
     assert "[red] [31m full" in shown
+
+
+def test_a_cause_of_a_whole_state_names_no_rows() -> None:
+    """What holds for all queued rows, such as a server that cannot be reached, ends with its words."""
+    queued = Cause(Status.QUEUED, "the mail server cannot be reached", 14)
+    lines = as_text(table(Summary("trial", {Status.QUEUED: 14}), [queued])).splitlines()
+    assert lines[2].strip() == "14 times: the mail server cannot be reached"
