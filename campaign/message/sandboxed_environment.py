@@ -42,7 +42,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
 
         def printed(value: object) -> object:
             if isinstance(value, str):
-                work.spend(len(value))
+                work.printed(value)
             return finalize(value) if finalize else value
 
         super().__init__(finalize=printed, **options)

@@ -6,6 +6,7 @@ Work is counted in steps and not in seconds, so that the same row gives the same
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from campaign.errors import RowTooLargeError
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 #: Characters that a rendered template, or a text that it makes on the way, may have. Mail servers take 10 to 50 MB.
 MAX_CHARS = 10_000_000
-#: Steps that the rendering of a template may take: passes through loops, printed values and calls.
+#: Steps that the rendering of a template may take: passes through loops, calls and long values that are printed.
 MAX_STEPS = 500_000
 #: Steps that a call of a macro or function takes.
 _STEPS_PER_CALL = 5
 #: Characters that can be copied in the time of one step.
 _CHARS_PER_STEP = 50
+#: A compiled template yields its text in parts; so many are counted at once.
+_PARTS_COUNTED_AT_ONCE = 64
 #: Bits of a whole number: no amount or id has as many, and a power or a product could fill the memory with them.
 _MAX_BITS = 10_000
 _WIDE = re.compile(r"[0-9]{8}")
@@ -34,15 +37,16 @@ class WorkLimit:
 
     def __init__(self) -> None:
         self._left = MAX_STEPS
+        self._room = MAX_CHARS
 
     def joined(self, parts: Generator[str]) -> str:
         """Begin to count, and return the text that a compiled template yields in parts."""
-        self._left = MAX_STEPS
+        self._left, self._room = MAX_STEPS, MAX_CHARS
         done: list[str] = []
         size = 0
-        for part in parts:
-            done.append(part)
-            size += len(part)
+        while some := list(islice(parts, _PARTS_COUNTED_AT_ONCE)):
+            done += some
+            size += sum(map(len, some))
             if size > MAX_CHARS:
                 # raised inside the template, so that the traceback has its line
                 parts.throw(_too_large())
@@ -52,6 +56,12 @@ class WorkLimit:
         """Count a call."""
         self._left -= _STEPS_PER_CALL
         self.spend()
+
+    def printed(self, text: str) -> None:
+        """Count a text that is printed; a short one costs no more than the pass of the loop around it."""
+        if len(text) > _CHARS_PER_STEP:
+            self._room -= len(text)
+            self.spend(len(text) if self._room >= 0 else MAX_CHARS + 1)
 
     def spend(self, chars: int = 0) -> None:
         """Count a step that makes a text of `chars` characters."""
