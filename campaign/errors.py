@@ -14,6 +14,7 @@ CampaignError                     str() is a sentence for the operator
 ├── SendLogError                  the send log cannot be written: stop the run        exit 1
 └── DeliveryError                 one attempt failed; the pipeline catches these
     ├── TransientError            not sent; it may work later
+    ├── DeferredError             not sent: it is not its time yet, which is nobody's fault
     ├── PermanentError            not sent; it will not work later
     └── UncertainError            may have been sent: the server's reply was lost
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from campaign.model import Receipt
+    from campaign.model import Receipt, Waiting
 
 
 class CampaignError(Exception):
@@ -131,16 +132,34 @@ class TransientError(DeliveryError):
         self.maybe_applied = maybe_applied
 
 
+class DeferredError(DeliveryError):
+    """Nothing was sent, since it is not its time yet: the row waits, and no attempt is used up.
+
+    Attributes:
+        until: the instant (seconds since the epoch) at which the row is due again.
+        waiting: what it waits for.
+    """
+
+    def __init__(self, reason: str, *, until: float, waiting: Waiting) -> None:
+        super().__init__(reason)
+        self.until = until
+        self.waiting = waiting
+
+
 class PermanentError(DeliveryError):
     """Nothing was sent, and it will not work later.
 
     Attributes:
         skip: the row goes to `skipped` (unknown or banned user, other address), not to `failed`.
+        ends_sequence: its person has come back or said no: the later steps are skipped with the same reason.
     """
 
-    def __init__(self, reason: str, *, skip: bool = False, reply: Receipt | None = None) -> None:
+    def __init__(
+        self, reason: str, *, skip: bool = False, ends_sequence: bool = False, reply: Receipt | None = None
+    ) -> None:
         super().__init__(reason, reply=reply)
         self.skip = skip
+        self.ends_sequence = ends_sequence
 
 
 class UncertainError(DeliveryError):

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 #: The longest wait of a row or a service before its next attempt.
 LONGEST_WAIT = timedelta(hours=1)
-_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day)s?\s*")
+#: The `not_before` of a row that no instant makes due (seconds since the epoch, the year 9999): something must happen.
+NEVER = 253_370_764_800.0
+_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(?:(\d{1,6})\s*)?(second|minute|hour|day|week)s?\s*")
 _UNITS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
 }
 
 
@@ -45,6 +48,28 @@ class Status(StrEnum):
     BOUNCED = "bounced"
 
 
+class Waiting(StrEnum):
+    """What a queued row waits for, which `log` and `status` show; a row that is simply next waits for nothing."""
+
+    NOTHING = ""
+    #: Its next attempt, after a temporary fault.
+    RETRY = "retry"
+    #: Its due time.
+    DUE = "due"
+    #: The hours and days at which its recipient may be mailed.
+    WINDOW = "window"
+    #: The step before it, which is not sent yet.
+    STEP = "step"
+    #: A batch that takes it up.
+    BATCH = "batch"
+    #: Its recipient's share: too many mails went to this address lately.
+    CAP = "cap"
+    #: The campaign's daily quota.
+    QUOTA = "quota"
+    #: The site's answer whether the mail is still wanted.
+    RECHECK = "recheck"
+
+
 class Recipient(NamedTuple):
     """A person who gets the email, with the data from the CSV."""
 
@@ -58,6 +83,10 @@ class Recipient(NamedTuple):
     variables: Mapping[str, Any]
     #: The physical line of the CSV on which the (first) row begins, counted from 1.
     line: int
+    #: When the first step is due (seconds since the epoch); 0 is at once.
+    due_at: float = 0.0
+    #: The row's place by the column `order`: smaller ones come first.
+    position: float = 0.0
 
     @property
     def domain(self) -> str:
@@ -125,6 +154,48 @@ class Delivery(NamedTuple):
     faults: int
     #: Goes up with each requested token and each resend. It is part of the Message-ID, so a new message has a new one.
     generation: int
+    #: The step's name; empty in a campaign without `[[steps]]`.
+    step: str = ""
+    #: The step's number, from 0.
+    step_number: int = 0
+    #: The number of the batch that took the row up.
+    batch: int = 0
+    #: When it is due by the schedule (seconds since the epoch); 0 if that is not known yet, or at once.
+    due_at: float = 0.0
+
+
+class Deferral(NamedTuple):
+    """Until when a queued row waits, and for what."""
+
+    #: Seconds since the epoch.
+    not_before: float
+    waiting: Waiting
+    reason: str
+    #: When it is due by the schedule (seconds since the epoch); 0 if that is not known yet, or at once.
+    due_at: float = 0.0
+
+
+class EarlierStep(NamedTuple):
+    """An earlier step of a claimed row's key."""
+
+    step: str
+    status: Status
+    #: When its intent to send became durable (seconds since the epoch); None if it never did.
+    sent_at: float | None
+    token_id: str | None
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The recipients that one run takes up."""
+
+    #: Counted from 1, in each campaign.
+    number: int
+    #: Seconds since the epoch.
+    at: float
+    #: The recipients that had never been tried.
+    size: int
 
 
 class Receipt(NamedTuple):
@@ -155,6 +226,10 @@ class Outcome(NamedTuple):
     faults: int | None = None
     #: Seconds since the epoch; for `queued` only.
     not_before: float = 0.0
+    #: What the row waits for; for `queued` only.
+    waiting: Waiting = Waiting.RETRY
+    #: The later steps of the key are skipped with the same reason; for `skipped` only.
+    ends_sequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +273,10 @@ class Summary:
     counts: Mapping[Status, int]
     #: The counts of only the rows in the CSV read last.
     here: Mapping[Status, int] = field(default_factory=dict)
+    #: What the queued rows of the CSV read last wait for, in numbers of rows.
+    waiting: Mapping[Waiting, int] = field(default_factory=dict)
+    #: The earliest instant at which a waiting row becomes due by itself (seconds since the epoch); None if none does.
+    next_due: float | None = None
     #: Queued rows of earlier CSVs that the CSV read last does not contain.
     elsewhere: int = 0
     #: Unexpired tokens that may exist at Clerk although their ids are unknown, and when the last of them expires.

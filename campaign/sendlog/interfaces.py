@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import date, timedelta
+    from zoneinfo import ZoneInfo
 
     from campaign.model import (
+        Batch,
+        Deferral,
         Delivery,
+        EarlierStep,
         InvalidRow,
         Outcome,
         Rate,
@@ -42,8 +46,38 @@ class PreparationLog(Protocol):
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
         ...
 
-    def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:
-        """Write every row of a CSV as `queued` or `skipped`, all of them or none."""
+    def enlist(
+        self,
+        rows: Callable[[], Iterable[Recipient | InvalidRow]],
+        *,
+        source: str,
+        digest: str,
+        steps: Sequence[str] = ("",),
+        in_batches: bool = False,
+    ) -> Enlistment:
+        """Write every row of a CSV as `queued` or `skipped`, one for each step, all of them or none.
+
+        A later step waits for the one before it; with `in_batches`, the first one for `take_batch`.
+        """
+        ...
+
+    def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
+        """Let at most `limit` recipients that were never tried become due, as a new batch; None if there are none.
+
+        What earlier batches left comes first, and does not count.
+        """
+        ...
+
+    def release_steps(self) -> int:
+        """Make each step due whose step before is sent meanwhile; return the number of rows."""
+        ...
+
+    def note_cap(self, rate: Rate | None) -> None:
+        """Set how many mails one address may get, of all campaigns of the log."""
+        ...
+
+    def sent_by_day(self, zone: ZoneInfo) -> Mapping[date, int]:
+        """Return the days on which this campaign's log sent mail, each with the number of messages."""
         ...
 
     def note_templates(self, fingerprint: str) -> None:
@@ -76,6 +110,22 @@ class RunLog(Protocol):
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` after an instant, or None if no row has a later one."""
+        ...
+
+    async def put_off(self, rows: Mapping[int, Deferral]) -> None:
+        """Record until when queued rows wait, by their ids; no attempt is used up, and the history gets no entry."""
+        ...
+
+    async def skip(self, rows: Mapping[int, str], *, ends_sequence: bool) -> None:
+        """Set queued rows to `skipped`, with the reason of each; with `ends_sequence` the later steps of their keys, too."""
+        ...
+
+    async def earlier_steps(self, ids: Sequence[int]) -> Mapping[int, tuple[EarlierStep, ...]]:
+        """Return the earlier steps of the keys of these rows, in their order."""
+        ...
+
+    async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
+        """Record that an earlier step's token must be revoked; return Clerk's answer, a `Revocation`, if it is known."""
         ...
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
@@ -131,7 +181,7 @@ class OperatorLog(Protocol):
         ...
 
     def skip(self, key: str, *, reason: str) -> int:
-        """Set the row with this key to `skipped`, also beside a run; return 0 if it was or may have been sent."""
+        """Set the rows of all steps with this key to `skipped`, also beside a run; return 0 if it was or may have been sent."""
         ...
 
     def state_of(self, key: str) -> Status | None:
