@@ -189,7 +189,7 @@ def _compared(left: object, operators: Sequence[str], values: Sequence[object]) 
     """
     holds = True
     for name, right in zip(operators, values, strict=True):
-        if name in {"in", "notin"}:
+        if name.removeprefix("not") == "in":
             holds = holds and _is_in(left, right) == (name == "in")
         else:
             _require_one_kind(left, right)

@@ -143,9 +143,9 @@ def test_the_work_is_counted_for_each_row() -> None:
         ("plan == 'x' }} {% for %}", "is not expected here"),
         ("{{ plan == 'pro' }}", "write an expression, such as"),
         ("plan == 'pro' && total", "Unexpected char '&'"),
-        ("total | numbr > 3", "There is no filter numbr; did you mean number?"),
-        ("(total | numbr if plan == 'x' else 3) == 3", "There is no filter numbr; did you mean number?"),
-        ("plan is strng", "There is no test strng; did you mean string?"),
+        ("total | nummer > 3", "There is no filter nummer; did you mean number?"),
+        ("(total | nummer if plan == 'x' else 3) == 3", "There is no filter nummer; did you mean number?"),
+        ("plan is stringy", "There is no test stringy; did you mean string?"),
         ("plan | money == '3'", "There is no filter money; "),
     ],
 )
