@@ -136,11 +136,16 @@ class PermanentError(DeliveryError):
 
     Attributes:
         skip: the row goes to `skipped` (unknown or banned user, other address), not to `failed`.
+        about_address: the reply answers RCPT, the command that names the recipient's address. A reply to another
+            command may have the same code and concern the sender.
     """
 
-    def __init__(self, reason: str, *, skip: bool = False, reply: Receipt | None = None) -> None:
+    def __init__(
+        self, reason: str, *, skip: bool = False, about_address: bool = False, reply: Receipt | None = None
+    ) -> None:
         super().__init__(reason, reply=reply)
         self.skip = skip
+        self.about_address = about_address
 
 
 class UncertainError(DeliveryError):

@@ -155,6 +155,8 @@ class Outcome(NamedTuple):
     faults: int | None = None
     #: Seconds since the epoch; for `queued` only.
     not_before: float = 0.0
+    #: Why the address gets no mail of any list from now on; empty if it may get some.
+    suppress: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from queue import Empty, SimpleQueue
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -50,22 +49,12 @@ class GroupCommit:
         path: the log's path, for the error message.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
-        withdrawn: the statement that returns those of the rows `:ids` that an operator has taken from the run, if that
-            is possible. Such a row may stay unchanged; the future of its write has the result False.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        path: str,
-        statements: Mapping[str, str],
-        *,
-        withdrawn: str | None = None,
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, statements: Mapping[str, str]) -> None:
         self._connection = connection
         self._path = path
         self._statements = statements
-        self._withdrawn = withdrawn
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
@@ -78,8 +67,8 @@ class GroupCommit:
         *,
         urgent: bool = True,
         refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
-    ) -> asyncio.Future[bool]:
-        """Return a future that is done when the rows are on the disk; its result is False if the row was withdrawn.
+    ) -> asyncio.Future[None]:
+        """Return a future that is done when the rows are on the disk.
 
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
@@ -90,7 +79,7 @@ class GroupCommit:
             Exception: (in the future) what `refusal` returned.
             SendLogError: (in the future) the log cannot be written any longer.
         """
-        future: asyncio.Future[bool] = self._loop.create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.put(_Write(future, rows, refusal, urgent=urgent))
         return future
 
@@ -144,34 +133,18 @@ class GroupCommit:
             self._connection.execute("BEGIN IMMEDIATE")
             refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
             written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
-            gone = {
-                number
-                for name in self._statements
-                for number in self._run(name, [write.rows[name] for write in written if name in write.rows])
-            }
-            results = [
-                write.action(self._connection)
-                if write.action
-                else not gone or gone.isdisjoint(row["id"] for row in write.rows.values())
-                for write in batch
-            ]
+            for name in self._statements:
+                self._run(name, [write.rows[name] for write in written if name in write.rows])
+            results = [write.action(self._connection) if write.action else None for write in batch]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
         return list(zip(refusals, results, strict=True))
 
-    def _run(self, name: str, rows: list[Mapping[str, object]]) -> Collection[object]:
-        """Execute a statement for all rows; return the ids of those that an operator has withdrawn."""
-        if not rows or (changed := self._connection.executemany(self._statements[name], rows).rowcount) == len(rows):
-            return ()
-        gone = set()
-        if self._withdrawn:
-            ids = json.dumps([row["id"] for row in rows])
-            gone = {row[0] for row in self._connection.execute(self._withdrawn, {"ids": ids})}
-        if changed + len(gone) != len(rows):
+    def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
+        if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
             raise SendLogError(f"rows are not in the expected state ({name})")
-        return gone
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(

@@ -99,7 +99,7 @@ class RunLog(Protocol):
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, with `revoke`, that its token must be revoked."""
+        """Record an attempt's outcome, with `revoke` that its token must be revoked, and what it suppresses."""
         ...
 
     async def put_back(self, reasons: Mapping[int, str]) -> None:

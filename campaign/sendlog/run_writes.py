@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import PermanentError, SendLogError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from campaign.model import Delivery, Outcome, SignInToken
     from campaign.sendlog.queue_cursor import QueueCursor
 
+    #: Looks into the log within a step's transaction; an error means that the step is not written.
+    _Refusal = Callable[[sqlite3.Connection], PermanentError | None]
+
 T = TypeVar("T")
 
 #: The statements for the steps of a delivery, in the order in which one row goes through them.
@@ -30,6 +34,7 @@ _STATEMENTS = {
     "sending": SQL.sending,
     "settle": SQL.settle,
     "revoke_token": SQL.revoke_token,
+    "suppress": SQL.suppress_refused,
     "count_orphan": SQL.count_orphan,
 }
 
@@ -41,7 +46,7 @@ class RunWrites(CampaignConnection):
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, withdrawn=SQL.withdrawn)
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,7 +86,7 @@ class RunWrites(CampaignConnection):
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        _must_be_ours(await self._running.write({"issuing": row}, refusal=self._suppression(delivery)))
+        await self._running.write({"issuing": row}, refusal=self._obstacle(delivery))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -113,10 +118,10 @@ class RunWrites(CampaignConnection):
             "server": server,
             "now": self._clock.now(),
         }
-        _must_be_ours(await self._running.write({"sending": row}, refusal=self._suppression(delivery)))
+        await self._running.write({"sending": row}, refusal=self._obstacle(delivery))
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
+        """Record an attempt's outcome with, in the same transaction, what follows for its token and the address.
 
         Args:
             delivery: the row.
@@ -143,17 +148,27 @@ class RunWrites(CampaignConnection):
             rows["revoke_token"] = self._arguments(id=delivery.id, token_id=revoke.id, now=now)
         if outcome.possible_orphan:
             rows["count_orphan"] = {"id": delivery.id, "now": now}
-        await self._running.write(rows, urgent=outcome.status is not Status.SENT)
+        if outcome.suppress:
+            rows["suppress"] = {"id": delivery.id, "reason": outcome.suppress, "now": now}
+        with suppress(PermanentError):
+            await self._running.write(rows, urgent=outcome.status is not Status.SENT, refusal=_withdrawal(delivery))
 
     async def put_back(self, reasons: Mapping[int, str]) -> None:
         """Queue rows again that failed in this run for no fault of theirs; the history keeps both steps.
+
+        A suppression that such a row's refusal has made is lifted.
 
         Args:
             reasons: why, by the row's id. A row that did not fail is left as it is.
         """
         now = self._clock.now()
         rows = [{"id": number, "reason": reason, "now": now} for number, reason in reasons.items()]
-        await self._write(lambda connection: connection.executemany(SQL.put_back, rows))
+
+        def put_back(connection: sqlite3.Connection) -> None:
+            connection.executemany(SQL.lift_refusal, rows)
+            connection.executemany(SQL.put_back, rows)
+
+        await self._write(put_back)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Record that the oldest pending revocations, at most `limit`, are tried now.
@@ -181,10 +196,13 @@ class RunWrites(CampaignConnection):
             raise SendLogError(f"the send log {self.path} is closed")
         return self._writer
 
-    def _suppression(self, delivery: Delivery) -> Callable[[sqlite3.Connection], Exception | None]:
-        """Return what looks the recipient's address up, in the transaction of the step that it may refuse."""
+    def _obstacle(self, delivery: Delivery) -> _Refusal:
+        """Return what looks up, in the transaction of a step, whether the row was skipped or its address suppressed."""
+        withdrawal = _withdrawal(delivery)
 
-        def refusal(connection: sqlite3.Connection) -> Exception | None:
+        def refusal(connection: sqlite3.Connection) -> PermanentError | None:
+            if withdrawn := withdrawal(connection):
+                return withdrawn
             found = suppression_of(connection, delivery.recipient.email, self._list)
             return PermanentError(str(found), skip=True) if found else None
 
@@ -194,6 +212,12 @@ class RunWrites(CampaignConnection):
         return self._running.submit(write)
 
 
-def _must_be_ours(written: bool) -> None:
-    if not written:
-        raise PermanentError("an operator skipped it", skip=True)
+def _withdrawal(delivery: Delivery) -> _Refusal:
+    """Return what looks up, in the transaction of a step, whether an operator has skipped the row."""
+
+    def refusal(connection: sqlite3.Connection) -> PermanentError | None:
+        if connection.execute(SQL.withdrawn, {"id": delivery.id}).fetchone():
+            return PermanentError("an operator skipped it", skip=True)
+        return None
+
+    return refusal
