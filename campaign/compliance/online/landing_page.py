@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 15.0
 #: Pages that are opened.
 _MAX_PAGES = 5
-#: The query parameter with the recipient's masked address.
-_HINT = "hint"
+#: The query parameters with the recipient's masked address, and with the path that the page goes to.
+_ADDED = {"hint", "next"}
 _RULE = "RFC 9110 §15; the page behind the link"
 #: Answers of a page that is there, though not for a program such as this one.
 _NOT_FOR_PROGRAMS = frozenset({401, 403, 405, 406, 429})
@@ -91,9 +91,9 @@ def _unreachable(name: str, error: Exception) -> Finding:
 
 
 def _without(link: str, parameter: str) -> str:
-    """Return a link without the token, the hint and its fragment, which no server gets."""
+    """Return a link without the token, the hint, the path behind it, and its fragment, which no server gets."""
     parts = urlsplit(link)
-    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in {parameter, _HINT}]
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in {parameter, *_ADDED}]
     return urlunsplit(parts._replace(query=urlencode(query), fragment=""))
 
 

@@ -174,6 +174,7 @@ class LinkSection(Section):
     @classmethod
     def _is_url(cls, url: str) -> str:
         rules.link_host(url)
+        rules.refuse_next(url)
         return url
 
     @field_validator("hint")
