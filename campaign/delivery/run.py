@@ -148,6 +148,8 @@ def _enlist(log: PreparationLog, definition: Definition, template: MessageTempla
     section = definition.recipients
     with_id = needs_user_id(definition)
     reading = section.model_dump_json(exclude={"file", "verify_address"})
+    if definition.link and definition.link.org_id:
+        reading += definition.link.org_id
     enlistment = log.enlist(
         lambda: checked_rows(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
         source=str(section.file.resolve()),
@@ -270,5 +272,5 @@ async def _token_issuer(
             limiter=limiter,
             concurrency=concurrency,
             clock=clock,
-            expires_in=definition.link.expires_in,
+            link=definition.link,
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import RowError, RowTooLargeError, TemplateError
+from campaign.errors import RecipientsError, RowError, RowTooLargeError, TemplateError
 from campaign.message.row_groups import RowGroups
 from campaign.model import InvalidRow, Recipient
+from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,7 +89,9 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
     Raises:
         TemplateError: the message cannot be composed.
         RowError: the row's values or files are why.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
+    _check_organization(recipient, definition)
     return _composed(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
@@ -101,6 +104,7 @@ def checked_rows(
 
     Raises:
         TemplateError: a template cannot be rendered; the text has the number of rows and the first lines.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
     token = _SAMPLE_TOKEN if definition.link else None
     date = instant(SystemClock().now() // 1)
@@ -109,6 +113,7 @@ def checked_rows(
         checked: Recipient | InvalidRow | None = row
         if isinstance(row, Recipient):
             try:
+                _check_organization(row, definition)
                 template.check(
                     row.variables,
                     email=row.email,
@@ -127,6 +132,21 @@ def checked_rows(
             yield checked
     for line in faults.of_templates.lines():
         raise TemplateError(f"{line}\nNothing was sent. `campaign check` lists all problems.")
+
+
+def _check_organization(recipient: Recipient, definition: Definition) -> None:
+    """Check the organization that the token of a row opens.
+
+    Raises:
+        RecipientsError: the CSV has no such column.
+        RowError: the row does not name one organization.
+    """
+    if definition.link is None or definition.link.org_id is None:
+        return
+    try:
+        organization_of(recipient, definition.link.org_id)
+    except RecipientsError as error:
+        raise RecipientsError(f"{definition.recipients.file}: {error}") from None
 
 
 def _composed(

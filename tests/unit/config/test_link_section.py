@@ -141,3 +141,11 @@ def test_the_path_behind_the_link_has_a_place(url: str) -> None:
     sentence = refusal(url=url)
     assert sentence.startswith("url: ")
     assert sentence.endswith('remove it, and write {{ link_to("/cart") }} in the templates')
+
+
+def test_the_organization_is_a_column() -> None:
+    """`org_id` names a column; an empty name is refused."""
+    assert link().org_id is None
+    assert link(org_id=" Org ID ").org_id == "Org ID"
+    for wrong in ("", " ", "a\nb", 7):
+        assert refusal(org_id=wrong).startswith("org_id: ")
