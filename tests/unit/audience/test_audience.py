@@ -129,12 +129,12 @@ def test_missing_columns_are_named_with_their_keys_and_lines(tmp_path: Path) -> 
         selected(
             tmp_path,
             ROWS,
-            recipients='order = "plase in line"',
+            recipients='order = "plce in line"',
             schedule='[schedule]\ndue = "left_in + 1h"\ndefault_zone = "UTC"',
             more='[locales]\ncolumn = "language"\ndefault = "en"',
         )
     assert {line.replace(f"{tmp_path}/", "").partition("; ")[0] for line in str(caught.value).splitlines()} == {
-        "carts.toml:6: [recipients] order: there is no column plase_in_line in carts.csv",
+        "carts.toml:6: [recipients] order: there is no column plce_in_line in carts.csv",
         "carts.toml:8: [schedule] due: there is no column left_in in carts.csv",
         "carts.toml:15: [locales] column: there is no column language in carts.csv",
     }
