@@ -149,6 +149,8 @@ def _enlist(log: PreparationLog, definition: Definition, messages: CampaignMessa
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
     reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    if definition.link and definition.link.org_id:
+        reading += definition.link.org_id
     enlistment = log.enlist(
         lambda: checked_rows(
             audience.select(read_recipients(section.file, section, needs_user_id=with_id)), messages, section.file
@@ -275,5 +277,5 @@ async def _token_issuer(
             limiter=limiter,
             concurrency=concurrency,
             clock=clock,
-            expires_in=definition.link.expires_in,
+            link=definition.link,
         )
