@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
-from campaign.clock import SystemClock, instant
+from campaign.clock import instant
 from campaign.delivery.mail_server import connector_to
 from campaign.delivery.services import needs_user_id, open_services
 from campaign.errors import RecipientsError, ServiceRefusesError, UncertainError
@@ -59,11 +59,11 @@ async def send_test(
         ValueError: the address is not one plain mailbox.
     """
     address = normalise_address(to)
-    template, recipient, clock = MessageTemplate.load(definition), sample_recipient(definition), SystemClock()
+    template, recipient = MessageTemplate.load(definition), sample_recipient(definition)
     sender = split_mailbox(definition.email.sender)[1]
     sample_message(template, recipient, definition)  # find errors before a token is issued
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        connector = connector_to(services.smtp, settings, sender=sender)
+        connector, clock = connector_to(services.smtp, settings, sender=sender), services.clock
         with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
             async with Pool(connector, limit=1, clock=clock) as pool:
                 await pool.warm_up()
