@@ -7,7 +7,8 @@ CampaignError                     str() is a sentence for the operator
 │   ├── RecipientsError           the CSV
 │   ├── TemplateError             a template, or a file for all recipients
 │   │   └── RowError              a row's values or files, which make its message impossible: skip the row
-│   │       └── RowTooLargeError  a row whose mail would be too large, or take too much work
+│   │       ├── RowTooLargeError  a row whose mail would be too large, or take too much work
+│   │       └── ScheduleError     a row's time or zone that cannot be read
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
@@ -65,6 +66,10 @@ class RowError(TemplateError):
 
 class RowTooLargeError(RowError):
     """The rendering of one row passes the limit of size or work; if several do in sequence, the template is why."""
+
+
+class ScheduleError(RowError):
+    """A time or a zone of one row cannot be read; the sentence names the column, and what to write."""
 
 
 class SendLogUnusableError(CannotStartError):

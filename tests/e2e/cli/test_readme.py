@@ -13,7 +13,7 @@ import pytest
 
 from campaign.cli.group import commands as cli
 from campaign.config.definition import AttachmentSection, DkimSection, LimitsSection, RecipientsSection, load_definition
-from campaign.config.duration import parse_duration
+from campaign.schedule.duration import parse_duration
 from campaign.config.settings import Settings
 from campaign.model import Status
 from support import ROOT
