@@ -10,14 +10,14 @@ from campaign.schedule.zones import offset_s
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from campaign.schedule import Window
+    from campaign.schedule import WeeklyWindow
 
 #: A link that lives no longer (seconds) is to be used at once, whatever the hour: a sign-in code, not an invitation.
 AT_ONCE_S = 7_200.0
 _DAY_S = 86_400
 
 
-def closes_at(window: Window, at: float, zone: ZoneInfo) -> float | None:
+def closes_at(window: WeeklyWindow, at: float, zone: ZoneInfo) -> float | None:
     """Return when a window that is open at an instant closes next (seconds since the epoch); None: not in a week."""
     for _ in range(9 * len(window.hours)):
         local = datetime.fromtimestamp(at, zone)
@@ -31,7 +31,7 @@ def closes_at(window: Window, at: float, zone: ZoneInfo) -> float | None:
     return None
 
 
-def dies_closed(window: Window, at: float, life: float, zone: ZoneInfo) -> float | None:
+def dies_closed(window: WeeklyWindow, at: float, life: float, zone: ZoneInfo) -> float | None:
     """Return the life (seconds) with which a link would reach the next opening, if it expires shortly before it.
 
     The mail goes out at `at`, within the window. A link that expires within the same opening gives its reader all of

@@ -69,15 +69,15 @@ class RecipientCap:
         self._taken.setdefault(address, deque(maxlen=self._count)).append(at)
 
 
-def run_of(batch: int, start: float, zone: tzinfo) -> float:
+def run_of(batch: int, start: float, zone: tzinfo | None) -> float:
     """Return when a batch is taken up (seconds since the epoch): one run a day, at the time of day of the first.
 
     Args:
         batch: counted from 0.
         start: the first run.
-        zone: whose time of day it is.
+        zone: whose time of day it is; None: this machine's.
     """
     if not batch:
         return start
-    first = datetime.fromtimestamp(start, zone).replace(tzinfo=None)
-    return instant_of(first + timedelta(days=batch), zone)
+    first = datetime.fromtimestamp(start, zone).replace(tzinfo=None) + timedelta(days=batch)
+    return first.timestamp() if zone is None else instant_of(first, zone)

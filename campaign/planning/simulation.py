@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from campaign.delivery.rate_limiter import Window as RateWindow
 from campaign.errors import ScheduleError
 from campaign.planning.link_life import dies_closed
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from zoneinfo import ZoneInfo
 
-    from campaign.model import Rate
+    from campaign.delivery.rate_limiter import Window
     from campaign.planning.quotas import DailyRamp, RecipientCap
     from campaign.planning.tally import Tally
     from campaign.schedule import Schedule
@@ -41,10 +40,10 @@ class CampaignModel:
 
     #: By the step's number and the locale.
     steps: Mapping[tuple[int, str], StepModel]
-    #: The rates of all messages, and of the tokens that they carry.
-    rates: Sequence[Rate] = ()
-    #: The rates of recipient domains.
-    domains: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
+    #: The rates of all messages, and of the tokens that they carry, with what was spent of them.
+    rates: Sequence[Window] = ()
+    #: Those of recipient domains.
+    domains: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     ramp: DailyRamp | None = None
     cap: RecipientCap | None = None
 
@@ -71,7 +70,7 @@ class _Lane:
     __slots__ = ("domain", "model", "number", "open_minute", "rows", "step", "version", "zone")
 
     def __init__(
-        self, number: int, step: int, model: StepModel, zone: ZoneInfo | None, domain: Sequence[RateWindow]
+        self, number: int, step: int, model: StepModel, zone: ZoneInfo | None, domain: Sequence[Window]
     ) -> None:
         self.number = number
         self.step = step
@@ -109,8 +108,6 @@ class SimulatedQueue:
         self._model = model
         self._tally = tally
         self._start = self._now = start
-        self._rates = [RateWindow(rate) for rate in model.rates]
-        self._domains = {domain: [RateWindow(rate) for rate in rates] for domain, rates in model.domains.items()}
         self._lanes: dict[tuple[int, str, str, str], _Lane] = {}
         #: (ready at, rank of the first row, lane's number, lane's version, lane)
         self._ready: list[tuple[float, int, int, int, _Lane]] = []
@@ -132,11 +129,11 @@ class SimulatedQueue:
             except ScheduleError as error:
                 self._tally.unreadable.add(person.line, why=str(error))
                 return
-        limited = person.domain if person.domain in self._domains else ""
+        limited = person.domain if person.domain in self._model.domains else ""
         key = (step, person.locale, zone.key if zone else "", limited)
         lane = self._lanes.get(key)
         if lane is None:
-            windows = self._domains.get(limited, ())
+            windows = self._model.domains.get(limited, ())
             lane = self._lanes[key] = _Lane(len(self._lanes), step, model, zone, windows)
         heapq.heappush(lane.rows, (not_before, rank, person))
         if lane.rows[0][2] is person:
@@ -145,14 +142,21 @@ class SimulatedQueue:
     def run(self, *, until: float) -> None:
         """Send row after row, until nothing is left or the next one would go out after an instant."""
         while self._ready:
-            ready_at, _, _, version, lane = heapq.heappop(self._ready)
-            if version != lane.version:
-                continue
-            at = self._permit_at(max(self._now, ready_at))
-            if at > until:
-                self._tally.beyond += len(lane.rows)
-                continue
-            self._try(lane, at)
+            ready_at, _, _, version, lane = self._ready[0]
+            if version == lane.version:
+                if max(self._now, ready_at) > until:
+                    return
+                at = self._permit_at(max(self._now, ready_at))
+                if at > until:
+                    return
+                heapq.heappop(self._ready)
+                self._try(lane, at)
+            else:
+                heapq.heappop(self._ready)
+
+    def __len__(self) -> int:
+        """Return the number of rows that wait."""
+        return sum(len(lane.rows) for lane in self._lanes.values())
 
     def _try(self, lane: _Lane, at: float) -> None:
         """Send a lane's first row at an instant, or find out until when it waits."""
@@ -177,7 +181,7 @@ class SimulatedQueue:
 
     def _send(self, lane: _Lane, person: Person, rank: int, at: float) -> None:
         self._now = at
-        for window in (*self._rates, *lane.domain):
+        for window in (*self._model.rates, *lane.domain):
             window.take(at)
         if self._model.ramp:
             self._model.ramp.take()
@@ -202,7 +206,7 @@ class SimulatedQueue:
 
     def _permit_at(self, at: float) -> float:
         """Return the first instant from `at` on at which the rates and the ramp allow a message."""
-        for window in self._rates:
+        for window in self._model.rates:
             at = max(at, window.next_permit_at(at))
         return self._model.ramp.next_at(at) if self._model.ramp else at
 
