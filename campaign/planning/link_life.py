@@ -1,4 +1,4 @@
-"""Find links that expire while their reader is asleep: `dies_closed`, by the window in which mail may go out."""
+"""Find links that expire before their reader's hours begin again: `life_needed`, `closes_at`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from campaign.schedule import WeeklyWindow
 
-#: A link that lives no longer (seconds) is to be used at once, whatever the hour: a sign-in code, not an invitation.
+#: A reader's fair chance, in seconds: this much of a link's life within the hours. A link that lives no longer is to be
+#: used at once, whatever the hour: a code, not an invitation.
 AT_ONCE_S = 7_200.0
-_DAY_S = 86_400
 
 
 def closes_at(window: WeeklyWindow, at: float, zone: ZoneInfo) -> float | None:
@@ -31,23 +31,21 @@ def closes_at(window: WeeklyWindow, at: float, zone: ZoneInfo) -> float | None:
     return None
 
 
-def dies_closed(window: WeeklyWindow, at: float, life: float, zone: ZoneInfo) -> float | None:
-    """Return the life (seconds) with which a link would reach the next opening, if it expires shortly before it.
+def life_needed(window: WeeklyWindow, at: float, life: float, zone: ZoneInfo, *, closing: float | None) -> float:
+    """Return the life (seconds) that a link would need, if it expires before its reader had a fair chance; else 0.
 
-    The mail goes out at `at`, within the window. A link that expires within the same opening gives its reader all of
-    its life, and one that is still good at the next opening gives the rest of it then. In between, a reader who looks
-    the next morning finds a dead link. Links for use at once (`AT_ONCE_S`) are not meant to last until then.
+    The reader may use the link until the window closes, and again from its next opening on. A link that expires in
+    between is too short if less than `AT_ONCE_S` of its life fall into the window: mailed at 19:00, a link of 10 hours
+    is dead at 9:00. A link that lives no longer than that is for use at once, and is never too short.
 
     Args:
-        window: the hours and days of the recipient.
-        at: when the mail goes out (seconds since the epoch).
+        window: the hours and days of the reader.
+        at: when the mail goes out (seconds since the epoch); the window is open then.
         life: of the link, in seconds.
-        zone: the recipient's.
+        zone: the reader's.
+        closing: when the window closes, from `closes_at`.
     """
-    if life <= AT_ONCE_S:
-        return None
-    closing = closes_at(window, at, zone)
-    if closing is None or at + life < closing:
-        return None
+    if life <= AT_ONCE_S or closing is None or at + life < closing or closing - at >= AT_ONCE_S:
+        return 0.0
     opening = window.next_open(closing, zone)
-    return opening - at if at + life <= opening else None
+    return opening - at if at + life <= opening else 0.0

@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import ScheduleError
-from campaign.planning.link_life import dies_closed
+from campaign.planning.link_life import closes_at, life_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class Person:
 class _Lane:
     """Rows that one window, zone and domain limit holds back together."""
 
-    __slots__ = ("domain", "model", "number", "open_minute", "rows", "step", "version", "zone")
+    __slots__ = ("closing", "domain", "model", "number", "open_minute", "rows", "step", "version", "zone")
 
     def __init__(
         self, number: int, step: int, model: StepModel, zone: ZoneInfo | None, domain: Sequence[Window]
@@ -83,6 +83,8 @@ class _Lane:
         self.version = 0
         #: The last minute (since the epoch) that was found open: hours begin and end on full minutes.
         self.open_minute = -1
+        #: When the window closes after the last message (seconds since the epoch); None: not in a week.
+        self.closing: float | None = 0.0
 
     def next_open(self, at: float) -> float:
         """Return the first instant from `at` on within the window."""
@@ -93,6 +95,15 @@ class _Lane:
         if opening == at:
             self.open_minute = int(at // 60)
         return opening
+
+    def link_life_needed(self, at: float) -> float:
+        """Return the life that the link of a mail at an instant would need; 0 if its life is long enough."""
+        window, life = self.model.schedule.window, self.model.link_life
+        if window is None or self.zone is None or life is None:
+            return 0.0
+        if self.closing is not None and at >= self.closing:
+            self.closing = closes_at(window, at, self.zone)
+        return life_needed(window, at, life, self.zone, closing=self.closing)
 
 
 class SimulatedQueue:
@@ -188,15 +199,12 @@ class SimulatedQueue:
         if self._model.cap:
             self._model.cap.take(person.address, at)
         self._tally.send(at, lane.step, person.line)
-        model = lane.model
-        if model.link_life is not None and model.schedule.window is not None and lane.zone is not None:
-            needed = dies_closed(model.schedule.window, at, model.link_life, lane.zone)
-            if needed is not None:
-                self._tally.short_links.add(person.line, at=at)
-                self._tally.needed_life = max(self._tally.needed_life, needed)
+        if needed := lane.link_life_needed(at):
+            self._tally.short_links.add(person.line, at=at)
+            self._tally.needed_life = max(self._tally.needed_life, needed)
         following = self._model.steps.get((lane.step + 1, person.locale))
         if following is not None:
-            person.sent[model.name] = at
+            person.sent[lane.model.name] = at
             try:
                 due = following.schedule.due_at(person.variables, person.sent)
             except ScheduleError as error:

@@ -82,9 +82,9 @@ def warnings(plan: Forecast) -> list[str]:
         at = moment(plan.local(tally.short_links.at))
         hours = ceil(tally.needed_life / 3600)
         found.append(
-            f"{number(tally.short_links.number, 'link')} would expire before their reader's hours begin again, the "
-            f'first for line {tally.short_links.first:,} of {file} (mailed on {at}): with expires_in = "{hours}h" all '
-            "would last until then."
+            f"{number(tally.short_links.number, 'link')} would expire before their reader's hours begin again, and be "
+            f"good for less than 2 hours of them, the first for line {tally.short_links.first:,} of {file} (mailed on "
+            f'{at}): with expires_in = "{hours}h" all would last until then.'
         )
     if tally.beyond:
         found.append(f"{number(tally.beyond, 'email')} would not be sent within ten years.")
