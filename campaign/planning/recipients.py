@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from campaign.audience import Audience
 from campaign.delivery.services import needs_user_id
 from campaign.errors import ScheduleError
 from campaign.model import NEVER, InvalidRow, Status
@@ -69,10 +70,10 @@ def waiting_people(
         steps: by number and locale.
         log: the campaign's log; None if there is none yet.
         counts: is told what the rows are.
-        tally: is told of times that cannot be read.
+        tally: is told of rows that cannot be mailed.
 
     Raises:
-        RecipientsError: the CSV cannot be read.
+        RecipientsError, TemplateError: the CSV or `where` cannot be read.
         SendLogUnusableError: the log cannot be read.
     """
     known = _known(definition, log)
@@ -80,9 +81,11 @@ def waiting_people(
     columns = {column for step in steps.values() for column in step.schedule.columns}
     names = definition.step_names
     seen: set[str] = set()
-    for row in _rows(definition):
+    section, audience = definition.recipients, Audience(definition)
+    rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    for row in audience.select(rows):
         if isinstance(row, InvalidRow):
-            counts.left_out["invalid"] += 1
+            tally.invalid.add(row.line, why=row.reason)
             continue
         if row.key in seen:
             counts.left_out["a row with the same key comes first"] += 1
@@ -105,17 +108,14 @@ def waiting_people(
             if model.schedule.until:
                 model.schedule.until_at(person.variables, person.sent)
         except ScheduleError as error:
-            tally.unreadable.add(row.line, why=str(error))
+            tally.invalid.add(row.line, why=str(error))
             continue
         if mine is not None and mine.not_before < NEVER:
             due = max(due, mine.not_before)
         in_no_batch = step == 0 and (mine is None or mine.batch is None)
         yield WaitingPerson(person, step, due, row.position, in_no_batch)
-
-
-def _rows(definition: Definition) -> Iterator[Recipient | InvalidRow]:
-    section = definition.recipients
-    yield from read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    if audience.outside:
+        counts.left_out["outside `where`"] = audience.outside
 
 
 def _known(definition: Definition, log: QueueReader | None) -> dict[str, dict[str, Progress]]:

@@ -138,7 +138,7 @@ class SimulatedQueue:
             try:
                 zone = model.schedule.zone_of(person.variables)
             except ScheduleError as error:
-                self._tally.unreadable.add(person.line, why=str(error))
+                self._tally.invalid.add(person.line, why=str(error))
                 return
         limited = person.domain if person.domain in self._model.domains else ""
         key = (step, person.locale, zone.key if zone else "", limited)
@@ -208,7 +208,7 @@ class SimulatedQueue:
             try:
                 due = following.schedule.due_at(person.variables, person.sent)
             except ScheduleError as error:
-                self._tally.unreadable.add(person.line, why=str(error))
+                self._tally.invalid.add(person.line, why=str(error))
                 return
             self.add(person, lane.step + 1, not_before=max(due, at), rank=rank)
 

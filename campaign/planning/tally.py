@@ -40,8 +40,8 @@ class Tally:
     #: Rows that are too late at the beginning already, and those that become too late before their turn.
     stale: Lines = field(default_factory=Lines)
     too_late: Lines = field(default_factory=Lines)
-    #: Rows with a time or a zone that cannot be read.
-    unreadable: Lines = field(default_factory=Lines)
+    #: Rows that cannot be mailed, and why: an address, a time or a zone that cannot be read.
+    invalid: Lines = field(default_factory=Lines)
     #: Mails whose link expires shortly before their reader's hours begin again, and the life that would reach them.
     short_links: Lines = field(default_factory=Lines)
     needed_life: float = 0.0

@@ -64,9 +64,8 @@ def warnings(plan: Forecast) -> list[str]:
     """Return what the operator may want to change."""
     tally, file = plan.tally, plan.definition.recipients.file
     found = []
-    if tally.unreadable.number:
-        why = tally.unreadable.why
-        found.append(f"{file}:{tally.unreadable.first}: {why} {_rows(tally.unreadable.number)} cannot be planned.")
+    if (invalid := tally.invalid).number:
+        found.append(f"{file}:{invalid.first}: {invalid.why} {_rows(invalid.number)} cannot be mailed.")
     if tally.stale.number:
         found.append(
             f"{_rows(tally.stale.number)} are too late already, the first on line {tally.stale.first:,} of {file}."

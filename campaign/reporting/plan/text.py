@@ -94,7 +94,7 @@ def plan_object(plan: Forecast, *, days: int | None) -> dict[str, Any]:
         ],
         "later": plan.messages - sum(hour.messages for hour in hours),
         "left_out": dict(plan.csv.left_out),
-        "unreadable": {"rows": tally.unreadable.number, "first_line": tally.unreadable.first or None},
+        "invalid": {"rows": tally.invalid.number, "first_line": tally.invalid.first or None},
         "too_late_already": {"messages": tally.stale.number, "first_line": tally.stale.first or None},
         "too_late": {"messages": tally.too_late.number, "first_line": tally.too_late.first or None},
         "short_links": {"messages": tally.short_links.number, "first_line": tally.short_links.first or None},
