@@ -10,8 +10,8 @@ from campaign.model import Status
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.delivery.services import Services
-    from campaign.model import Delivery, Outcome, Recovered, Summary
-    from campaign.sendlog import Enlistment
+    from campaign.model import Delivery, Outcome
+    from campaign.sendlog import Enlistment, Recovered, Summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.delivery.observer import Plan
-    from campaign.model import Summary
     from campaign.reporting.causes import Cause
+    from campaign.sendlog import Summary
 
 #: The meaning of each state, as the closing table shows it.
 MEANING = {

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
+from campaign.sendlog.counts import summary
 from campaign.sendlog.files import open_for_reading
-from campaign.sendlog.reading import Whose, summary
+from campaign.sendlog.reading import Whose
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from campaign.model import Summary
+    from campaign.sendlog.counts import Summary
 
 
 class Calls(NamedTuple):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from campaign.config.definition import Definition
-    from campaign.model import Rate, Summary
+    from campaign.model import Rate
+    from campaign.sendlog import Summary
     from campaign.sendlog.aggregates import Aggregates, Domain
 
 #: Slots are wide enough for this many events at the limit, so that one event more or less hardly shows.

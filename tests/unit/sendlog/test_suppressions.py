@@ -19,6 +19,7 @@ from support.sendlog_helpers import (
     enlist,
     history,
     issue,
+    make_schema_3,
     opened,
     people,
     person,
@@ -202,7 +203,9 @@ def test_a_log_of_the_second_version_is_migrated(path: Path) -> None:
         enlist(log, people(3))
         working(log, lambda rows: bring_all(log, rows))
     before = table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")
+    before[0][2]["batch"] = None  # it was never tried
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        make_schema_3(connection)
         for name in ("tag_key", "campaign_list", "suppression", "report", "soft_bounce"):
             connection.execute(f"DROP TABLE {name}")
         connection.execute("DROP INDEX history_resent")
@@ -211,7 +214,7 @@ def test_a_log_of_the_second_version_is_migrated(path: Path) -> None:
         assert log.summary()[Status.SENT] == 1
     assert (table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")) == before
     assert table(path, schema) == table(fresh, schema)
-    for name in ("delivery", "suppression", "tag_key", "campaign_list"):
+    for name in ("delivery", "campaign", "batch", "suppression", "tag_key", "campaign_list"):
         columns = f"SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('{name}')"  # noqa: S608
         assert table(path, columns) == table(fresh, columns)
 
