@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from campaign.errors import DeliveryError, PermanentError, Scope, TransientError, UncertainError
+from campaign.errors import DeferredError, DeliveryError, PermanentError, Scope, TransientError, UncertainError
 from campaign.model import LONGEST_WAIT, Outcome, Status
 
 if TYPE_CHECKING:
@@ -95,7 +95,10 @@ def outcome_of(
         case UncertainError():
             return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
         case PermanentError():
-            return Outcome(Status.SKIPPED if error.skip else Status.FAILED, error.reason, reply=error.reply)
+            state = Status.SKIPPED if error.skip else Status.FAILED
+            return Outcome(state, error.reason, reply=error.reply, ends_sequence=error.ends_sequence)
+        case DeferredError():
+            return Outcome(Status.QUEUED, error.reason, not_before=error.until, waiting=error.waiting)
         case TransientError(scope=Scope.RECIPIENT):
             faults = delivery.faults + 1
             if faults >= policy.attempts:

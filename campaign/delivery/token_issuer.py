@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from campaign.delivery.semaphore import ResizableSemaphore
 from campaign.errors import Scope, ServiceRefusesError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import timedelta
+    from collections.abc import Callable, Sequence
 
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.revoker import TokenRevoker
     from campaign.delivery.user_directory import UserDirectory
-    from campaign.model import Recipient, SignInToken
+    from campaign.model import Delivery, Recipient, SignInToken
     from campaign.sendlog import RunLog
 
 #: Do not send a token that has lost more than this share of its lifetime in the queue: the recipient needs the rest.
-_MAX_SHARE_OF_LIFE_SPENT = 0.25
+MAX_SHARE_OF_LIFE_SPENT = 0.25
 
 
 class TokenIssuer:
@@ -37,7 +37,7 @@ class TokenIssuer:
         limiter: Clerk's rate limiter.
         concurrency: sets the limit of concurrent calls from the time that a call takes, which it is told.
         clock: the time.
-        expires_in: the lifetime of a token.
+        lifetime_of: the lifetime of a delivery's token; None: its mail has no link.
     """
 
     def __init__(
@@ -50,25 +50,35 @@ class TokenIssuer:
         limiter: RateLimiter,
         concurrency: Concurrency,
         clock: Clock,
-        expires_in: timedelta,
+        lifetime_of: Callable[[Delivery], timedelta | None],
     ) -> None:
         self._clerk = clerk
-        #: The scheduler has it fetch each page's users before their deliveries begin.
-        self.users = users
+        self._users = users
         #: Revokes the tokens that no accepted message carries.
         self.revoker = revoker
         self._log = log
         self._limiter = limiter
         self._concurrency = concurrency
         self._clock = clock
-        self._expires_in = expires_in
+        #: The lifetime of a delivery's token; None: its mail has no link.
+        self.lifetime_of = lifetime_of
         self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
+
+    @property
+    def read_ahead(self) -> int:
+        """The scheduler reads the next page when fewer rows than this are left."""
+        return self._users.read_ahead if self._users else 1
+
+    async def prepare(self, page: Sequence[Delivery]) -> None:
+        """Ask for the users of a page's rows before their deliveries begin."""
+        if self._users:
+            await self._users.fetch([delivery.recipient for delivery in page if self.lifetime_of(delivery)])
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
         """Issue the attempt's token; write `issuing` to the log before the call and the token's id after it.
 
         Args:
-            attempt: has no token yet.
+            attempt: has no token yet; its mail has a link.
             raise_if_aborted: called right before the log's write and the call, so that an aborted run requests no
                 more tokens.
 
@@ -76,15 +86,16 @@ class TokenIssuer:
             DeliveryError: no token for this recipient, now or ever; see `Clerk.create_sign_in_token`.
             ServiceRefusesError: Clerk refuses all requests, or issued a token for another user.
         """
-        user_id = await self._user_id_of(attempt.delivery.recipient)
+        lifetime = self.lifetime_of(attempt.delivery) or timedelta()
+        user_id = attempt.user_id or await self._user_id_of(attempt.delivery.recipient)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
-            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=self._expires_in)
+            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=lifetime)
             permit.used()
             attempt.token_asked_at = self._clock.now()
-            attempt.token = token = await self._request(user_id)
+            attempt.token = token = await self._request(user_id, lifetime)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
@@ -95,19 +106,20 @@ class TokenIssuer:
 
     def raise_if_stale(self, attempt: Attempt) -> None:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
+        lifetime = self.lifetime_of(attempt.delivery) if attempt.token else None
         age = self._clock.now() - attempt.token_asked_at
-        if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
+        if lifetime and age > lifetime.total_seconds() * MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
             )
 
-    async def _request(self, user_id: str) -> SignInToken:
+    async def _request(self, user_id: str, lifetime: timedelta) -> SignInToken:
         """Return a new token; after a fault of Clerk, calls are made one at a time until one succeeds.
 
         A call whose answer is lost may leave a token with an unknown id. So an outage leaves few of them.
         """
         try:
-            token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in)
+            token = await self._clerk.create_sign_in_token(user_id, expires_in=lifetime)
         except TransientError as error:
             self._concurrency.probes_clerk = self._concurrency.probes_clerk or error.scope is Scope.CLERK
             raise
@@ -115,6 +127,6 @@ class TokenIssuer:
         return token
 
     async def _user_id_of(self, recipient: Recipient) -> str:
-        if self.users is None:
+        if self._users is None:
             return recipient.user_id or ""
-        return await self.users.user_id_of(recipient)
+        return (await self._users.user_of(recipient)).id

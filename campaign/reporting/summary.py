@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from campaign.model import Status
+from campaign.reporting.later import later
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -157,7 +158,11 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             ),
         ),
         (summary[Status.FAILED], "recipient", f"{{}} failed. To queue them again: campaign retry {command}."),
-        (summary[Status.QUEUED] - summary.elsewhere, "recipient", f"{{}} queued. To send: campaign run {run}."),
+        (
+            summary[Status.QUEUED] - summary.elsewhere - later(summary),
+            "recipient",
+            f"{{}} queued. To send: campaign run {run}.",
+        ),
         (
             summary.elsewhere,
             "recipient",
