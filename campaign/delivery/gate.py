@@ -18,7 +18,7 @@ from campaign.delivery.user_directory import UserDirectory
 from campaign.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from datetime import timedelta
 
     from campaign.clock import Clock
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.retry import RetryPolicy
     from campaign.delivery.services import Services
+    from campaign.message.variants import CampaignMessages
     from campaign.model import Delivery
     from campaign.sendlog import SendLog
 
@@ -48,6 +49,7 @@ class GateParts:
     """What the gate of a run is made of."""
 
     definition: Definition
+    messages: CampaignMessages
     services: Services
     settings: Settings
     observer: Observer
@@ -130,14 +132,15 @@ async def _clerk_parts(
         return None, None
     from campaign.clerk.client import Clerk  # noqa: PLC0415 - a campaign without a link starts sooner without httpx
 
-    section, lifetimes = definition.recipients, _lifetimes(definition)
+    section, messages = definition.recipients, parts.messages
     clerk = await stack.enter_async_context(Clerk(parts.services.clerk_url, parts.services.clerk_key))
     by_address = section.lookup == "email"
     users = UserDirectory(clerk, limiter, by_address=by_address, verify=section.verify_address, clock=parts.clock)
     revoker = TokenRevoker(log, clerk, limiter, Backoff(parts.policy), parts.clock)
 
     def lifetime_of(delivery: Delivery) -> timedelta | None:
-        return lifetimes[delivery.step, definition.locale_of(delivery.recipient.variables)]
+        link = messages.of(delivery.step, delivery.recipient.variables).definition.link
+        return link.expires_in if link else None
 
     tokens = TokenIssuer(
         clerk,
@@ -151,17 +154,13 @@ async def _clerk_parts(
     )
     if not any(definition.variant(step).unless for step in definition.step_names):
         return tokens, None
-    shortest = {
-        step: min((life for (name, _), life in lifetimes.items() if name == step and life), default=None)
-        for step in definition.step_names
-    }
-    known = {step: life for step, life in shortest.items() if life}
-    return tokens, ComeBack(log, revoker, users, lifetimes=known, clock=parts.clock)
+    return tokens, ComeBack(log, revoker, users, lifetimes=_shortest_lifetimes(messages), clock=parts.clock)
 
 
-def _lifetimes(definition: Definition) -> Mapping[tuple[str, str], timedelta | None]:
-    """Return how long a token lives, by step and locale; None: no link."""
-    variants = (
-        definition.variant(step, locale) for step in definition.step_names for locale in definition.locale_names
-    )
-    return {(each.step, each.locale): each.link.expires_in if each.link else None for each in variants}
+def _shortest_lifetimes(messages: CampaignMessages) -> dict[str, timedelta]:
+    """Return how long the token of each step with a link lives at least, whatever the locale."""
+    found: dict[str, timedelta] = {}
+    for variant in messages:
+        if link := variant.definition.link:
+            found[variant.step] = min(found.get(variant.step, link.expires_in), link.expires_in)
+    return found

@@ -30,6 +30,8 @@ class Plan:
     #: Recipients that are skipped now, because their addresses are suppressed.
     suppressed: int
     summary: Summary
+    #: How many rows are outside `[recipients] where`, as a sentence; empty if none is, or the CSV was not read again.
+    outside: str = ""
     #: The most recipients that were never tried; None for all.
     limit: int | None = None
     #: The run stays for what becomes due until this instant (seconds since the epoch).

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.audience import Audience
 from campaign.clock import instant
 from campaign.delivery.observer import Plan
 from campaign.delivery.services import needs_user_id
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.delivery.services import Services
-    from campaign.message import MessageTemplate
+    from campaign.message.variants import CampaignMessages
     from campaign.model import InvalidRow, Recipient
     from campaign.sendlog import PreparationLog
 
@@ -30,7 +31,7 @@ _MAX_CLOCK_DIFFERENCE_S = 60.0
 def prepare(
     log: PreparationLog,
     definition: Definition,
-    template: MessageTemplate,
+    messages: CampaignMessages,
     services: Services,
     *,
     limit: int | None,
@@ -41,7 +42,7 @@ def prepare(
     Args:
         log: the send log, held.
         definition: the campaign file.
-        template: renders the rows.
+        messages: render the rows.
         services: for the plan.
         limit: the most new recipients of this run; None for all.
         stays_until: the run stays for what becomes due until this instant (seconds since the epoch).
@@ -52,13 +53,14 @@ def prepare(
     """
     _require_own_name(log, definition)
     recovered = log.recover()
-    section = definition.recipients
+    section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
     reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
     bytes_before = fingerprint(section.file)
 
     def rows() -> Iterator[Recipient | InvalidRow]:
-        yield from checked_rows(read_recipients(section.file, section, needs_user_id=with_id), template, definition)
+        read = read_recipients(section.file, section, needs_user_id=with_id)
+        yield from checked_rows(audience.select(read), messages, section.file)
         if fingerprint(section.file) != bytes_before:
             raise RecipientsError(
                 f"{section.file}: the file changed while it was read, so nothing was enlisted or sent. Write a new CSV "
@@ -68,17 +70,28 @@ def prepare(
     enlistment = log.enlist(
         rows,
         source=str(section.file.resolve()),
-        digest=f"{bytes_before} {template.fingerprint} {with_id} {reading}",
+        digest=f"{bytes_before} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
         steps=definition.step_names,
         in_batches=limit is not None,
     )
-    changed = log.templates not in {"", template.fingerprint}
-    log.note_templates(template.fingerprint)
+    changed = log.templates not in {"", messages.fingerprint}
+    log.note_templates(messages.fingerprint)
     log.note_list(definition.mailing_list)
     log.note_cap(definition.limits.per_recipient)
     suppressed = log.skip_suppressed()
     log.release_steps()
-    return Plan(definition, services, recovered, enlistment, changed, suppressed, log.summary(), limit, stays_until)
+    return Plan(
+        definition,
+        services,
+        recovered,
+        enlistment,
+        changed,
+        suppressed,
+        log.summary(),
+        outside=audience.sentence,
+        limit=limit,
+        stays_until=stays_until,
+    )
 
 
 def clock_notice(log: PreparationLog, clock: Clock) -> str:

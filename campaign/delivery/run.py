@@ -25,9 +25,9 @@ from campaign.delivery.scheduler import Scheduler
 from campaign.delivery.services import needs_clerk, open_services
 from campaign.delivery.signals import caught
 from campaign.errors import CampaignError, SendLogError, first_error
-from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.variants import CampaignMessages
 from campaign.model import LONGEST_WAIT, Status
 from campaign.smtp import Pool
 
@@ -103,7 +103,7 @@ async def _run(
 ) -> Result:
     clock, longest_wait = SystemClock(), LONGEST_WAIT.total_seconds() if wait else 0.0
     limit = definition.recipients.batch if limit is None else limit
-    template = MessageTemplate.load(definition)
+    messages = CampaignMessages.load(definition)
     async with open_services(definition, settings, sandbox=sandbox) as services:
         observer.opened(services)
         with (
@@ -114,7 +114,7 @@ async def _run(
                 observer.notice(UNSIGNED)
             if told := clock_notice(log, clock):
                 observer.notice(told)
-            plan = prepare(log, definition, template, services, limit=limit, stays_until=clock.now() + longest_wait)
+            plan = prepare(log, definition, messages, services, limit=limit, stays_until=clock.now() + longest_wait)
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
@@ -123,7 +123,7 @@ async def _run(
                 return await _send(
                     log,
                     plan,
-                    template,
+                    messages,
                     settings,
                     observer,
                     signer=signer,
@@ -142,7 +142,7 @@ async def _run(
 async def _send(
     log: SendLog,
     plan: Plan,
-    template: MessageTemplate,
+    messages: CampaignMessages,
     settings: Settings,
     observer: Observer,
     *,
@@ -169,10 +169,10 @@ async def _send(
     )
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
-    parts = GateParts(definition, services, settings, observer, clock, policy, limiters.clerk, concurrency)
+    parts = GateParts(definition, messages, services, settings, observer, clock, policy, limiters.clerk, concurrency)
     ramp = ramp_of(definition, log, clock)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(sender, definition.email.bounces, definition.mailing_list, log.message_key, log.tags)
+    identity = Identity(definition.mailing_list, log.message_key, log.tags)
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,
@@ -197,7 +197,7 @@ async def _send(
             log,
             scheduler,
             tokens=gate.tokens,
-            composer=Composer(template, signer, identity=identity, clock=clock),
+            composer=Composer(messages, signer, identity=identity, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
             server=services.smtp.label,
