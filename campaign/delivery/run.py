@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.delivery.sandbox_time import Simulation
     from campaign.message.dkim.signer import Signer
     from campaign.model import Batch
     from campaign.sendlog import SendLog
@@ -49,6 +51,7 @@ async def run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool = False,
+    simulation: Simulation | None = None,
 ) -> Result:
     """Run a campaign, or resume it.
 
@@ -60,6 +63,7 @@ async def run(
         wait: stay for what becomes due later.
         limit: the most new recipients to send to; None for `[recipients] batch`, or else all.
         wait_for_server: wait without an end for services that do not work from the start.
+        simulation: the time that the sandbox shows; the run then stays to its end, whatever becomes due days later.
 
     Raises:
         CannotStartError: input or settings are wrong.
@@ -77,6 +81,7 @@ async def run(
             wait=wait,
             limit=limit,
             wait_for_server=wait_for_server,
+            simulation=simulation,
         )
     except BaseExceptionGroup as group:
         error = first_error(group)
@@ -100,11 +105,13 @@ async def _run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool,
+    simulation: Simulation | None,
 ) -> Result:
-    clock, longest_wait = SystemClock(), LONGEST_WAIT.total_seconds() if wait else 0.0
+    longest_wait = (inf if simulation else LONGEST_WAIT.total_seconds()) if wait else 0.0
     limit = definition.recipients.batch if limit is None else limit
     messages = CampaignMessages.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox) as services:
+    async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
+        clock = services.clock
         observer.opened(services)
         with (
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
@@ -120,18 +127,20 @@ async def _run(
                 return Result(plan.summary, interrupted=not goes_on, services=services)
             batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
             try:
-                return await _send(
-                    log,
-                    plan,
-                    messages,
-                    settings,
-                    observer,
-                    signer=signer,
-                    clock=clock,
-                    longest_wait=longest_wait,
-                    batch=batch,
-                    patience=Patience(clock, is_endless=wait_for_server),
-                )
+                with services.time_passes():
+                    return await _send(
+                        log,
+                        plan,
+                        messages,
+                        settings,
+                        observer,
+                        signer=signer,
+                        clock=clock,
+                        longest_wait=longest_wait,
+                        batch=batch,
+                        # a network is as slow in a simulation
+                        patience=Patience(SystemClock(), is_endless=wait_for_server),
+                    )
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):

@@ -131,7 +131,9 @@ class UserDirectory:
 
     async def _users_of(self, name: str, *, max_age: float) -> list[ClerkUser]:
         batch = self._batches.pop(name, None)
-        is_old = batch is not None and batch.at is not None and batch.at < self._clock.now() - max_age
+        is_old = (
+            batch is not None and batch.at is not None and (self._clock.now() - batch.at) / self._clock.speed > max_age
+        )
         if batch is None or batch.failed or is_old:
             # callers that waited for a failed call get its error; a later caller repeats it for all users left in it
             others = [other for other, found in self._batches.items() if found is batch]

@@ -3,6 +3,9 @@
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
 
+-- name: latest_instant
+SELECT coalesce(max(at), 0) FROM history;
+
 -- name: add_campaign
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
