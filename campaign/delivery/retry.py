@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from campaign.delivery.refusals import refuses_address
 from campaign.errors import DeferredError, DeliveryError, PermanentError, Scope, TransientError, UncertainError
 from campaign.model import LONGEST_WAIT, Outcome, Status
 
@@ -94,9 +95,10 @@ def outcome_of(
     match error:
         case UncertainError():
             return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
+        case PermanentError(skip=True):
+            return Outcome(Status.SKIPPED, error.reason, reply=error.reply, ends_sequence=error.ends_sequence)
         case PermanentError():
-            state = Status.SKIPPED if error.skip else Status.FAILED
-            return Outcome(state, error.reason, reply=error.reply, ends_sequence=error.ends_sequence)
+            return Outcome(Status.FAILED, error.reason, reply=error.reply, suppress=_why_suppress(error))
         case DeferredError():
             return Outcome(Status.QUEUED, error.reason, not_before=error.until, waiting=error.waiting)
         case TransientError(scope=Scope.RECIPIENT):
@@ -124,3 +126,9 @@ def outcome_of(
         faults=faults,
         not_before=not_before,
     )
+
+
+def _why_suppress(error: PermanentError) -> str:
+    if error.reply is None or not error.about_address or not refuses_address(error.reply):
+        return ""
+    return f"refused with {error.reply.enhanced}"

@@ -341,9 +341,8 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
 UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 
 -- name: withdrawn
--- Of these rows, those that an operator skipped while a run had claimed them.
-SELECT id FROM delivery
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing');
+-- Whether an operator skipped the row while a run had claimed it.
+SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
@@ -493,6 +492,19 @@ INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list
 
 -- name: suppressed
 SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
+
+-- name: suppress_refused
+-- An address with a suppression keeps it: the update changes nothing, but counts as the one changed row.
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+SELECT lower(email), '', :reason, :now, campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+WHERE delivery.id = :id
+ON CONFLICT (address, list) DO UPDATE SET at = at;
+
+-- name: lift_refusal
+-- The suppression that the row's own refusal has made.
+DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (address, campaign, key) = (
+    SELECT lower(email), campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+    WHERE delivery.id = :id AND state = 'failed' AND actor = 'run');
 
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
