@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from campaign.clock import Clock
-    from campaign.config.definition import Definition
+    from campaign.config.definition import Definition, LinkSection
     from campaign.config.settings import Settings
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.observer import Observer
@@ -138,9 +138,8 @@ async def _clerk_parts(
     users = UserDirectory(clerk, limiter, by_address=by_address, verify=section.verify_address, clock=parts.clock)
     revoker = TokenRevoker(log, clerk, limiter, Backoff(parts.policy), parts.clock)
 
-    def lifetime_of(delivery: Delivery) -> timedelta | None:
-        link = messages.of(delivery.step, delivery.recipient.variables).definition.link
-        return link.expires_in if link else None
+    def link_of(delivery: Delivery) -> LinkSection | None:
+        return messages.of(delivery.step, delivery.recipient.variables).definition.link
 
     tokens = TokenIssuer(
         clerk,
@@ -150,7 +149,7 @@ async def _clerk_parts(
         limiter=limiter,
         concurrency=parts.concurrency,
         clock=parts.clock,
-        lifetime_of=lifetime_of,
+        link_of=link_of,
     )
     if not any(definition.variant(step).unless for step in definition.step_names):
         return tokens, None

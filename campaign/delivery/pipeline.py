@@ -77,7 +77,7 @@ class Pipeline:
             if self._gate:
                 await self._gate.require(attempt)
             self._composer.require_files(attempt)
-            if self._tokens and self._tokens.lifetime_of(attempt.delivery):
+            if self._tokens and self._tokens.link_of(attempt.delivery):
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
                 self._failures.token_issued(attempt)
             envelope, message = await self._composer.compose(attempt, eight_bit=self._pool.eight_bit)

@@ -56,6 +56,7 @@ def prepare(
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
     reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    reading += "".join(each.link.org_id for each in definition.variants if each.link and each.link.org_id)
     bytes_before = fingerprint(section.file)
 
     def rows() -> Iterator[Recipient | InvalidRow]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from campaign.delivery.semaphore import ResizableSemaphore
-from campaign.errors import Scope, ServiceRefusesError, TransientError
+from campaign.errors import PermanentError, RecipientsError, RowError, Scope, ServiceRefusesError, TransientError
+from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
+    from campaign.config.definition import LinkSection
     from campaign.delivery.attempt import Attempt
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.rate_limiter import RateLimiter
@@ -37,7 +39,7 @@ class TokenIssuer:
         limiter: Clerk's rate limiter.
         concurrency: sets the limit of concurrent calls from the time that a call takes, which it is told.
         clock: the time.
-        lifetime_of: the lifetime of a delivery's token; None: its mail has no link.
+        link_of: the link of a delivery's step and locale: its token's lifetime and organization; None: no link.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class TokenIssuer:
         limiter: RateLimiter,
         concurrency: Concurrency,
         clock: Clock,
-        lifetime_of: Callable[[Delivery], timedelta | None],
+        link_of: Callable[[Delivery], LinkSection | None],
     ) -> None:
         self._clerk = clerk
         self._users = users
@@ -60,8 +62,8 @@ class TokenIssuer:
         self._limiter = limiter
         self._concurrency = concurrency
         self._clock = clock
-        #: The lifetime of a delivery's token; None: its mail has no link.
-        self.lifetime_of = lifetime_of
+        #: The link of a delivery's step and locale; None: its mail has no link.
+        self.link_of = link_of
         self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
 
     @property
@@ -72,7 +74,7 @@ class TokenIssuer:
     async def prepare(self, page: Sequence[Delivery]) -> None:
         """Ask for the users of a page's rows before their deliveries begin."""
         if self._users:
-            await self._users.fetch([delivery.recipient for delivery in page if self.lifetime_of(delivery)])
+            await self._users.fetch([delivery.recipient for delivery in page if self.link_of(delivery)])
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
         """Issue the attempt's token; write `issuing` to the log before the call and the token's id after it.
@@ -86,16 +88,19 @@ class TokenIssuer:
             DeliveryError: no token for this recipient, now or ever; see `Clerk.create_sign_in_token`.
             ServiceRefusesError: Clerk refuses all requests, or issued a token for another user.
         """
-        lifetime = self.lifetime_of(attempt.delivery) or timedelta()
-        user_id = attempt.user_id or await self._user_id_of(attempt.delivery.recipient)
+        recipient = attempt.delivery.recipient
+        link = self.link_of(attempt.delivery)
+        assert link is not None  # noqa: S101 - the caller has looked
+        org_id = _organization_of(recipient, link)
+        user_id = attempt.user_id or await self._user_id_of(recipient)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
-            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=lifetime)
+            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=link.expires_in)
             permit.used()
             attempt.token_asked_at = self._clock.now()
-            attempt.token = token = await self._request(user_id, lifetime)
+            attempt.token = token = await self._request(user_id, link.expires_in, org_id)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
@@ -106,21 +111,21 @@ class TokenIssuer:
 
     def raise_if_stale(self, attempt: Attempt) -> None:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
-        lifetime = self.lifetime_of(attempt.delivery) if attempt.token else None
+        link = self.link_of(attempt.delivery) if attempt.token else None
         # in the machine's seconds: a simulation (`run --speed`) is about the schedule, not about this machine's pace
         age = (self._clock.now() - attempt.token_asked_at) / self._clock.speed
-        if lifetime and age > lifetime.total_seconds() * MAX_SHARE_OF_LIFE_SPENT:
+        if link and age > link.expires_in.total_seconds() * MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
             )
 
-    async def _request(self, user_id: str, lifetime: timedelta) -> SignInToken:
+    async def _request(self, user_id: str, lifetime: timedelta, org_id: str | None) -> SignInToken:
         """Return a new token; after a fault of Clerk, calls are made one at a time until one succeeds.
 
         A call whose answer is lost may leave a token with an unknown id. So an outage leaves few of them.
         """
         try:
-            token = await self._clerk.create_sign_in_token(user_id, expires_in=lifetime)
+            token = await self._clerk.create_sign_in_token(user_id, expires_in=lifetime, org_id=org_id)
         except TransientError as error:
             self._concurrency.probes_clerk = self._concurrency.probes_clerk or error.scope is Scope.CLERK
             raise
@@ -131,3 +136,12 @@ class TokenIssuer:
         if self._users is None:
             return recipient.user_id or ""
         return (await self._users.user_of(recipient)).id
+
+
+def _organization_of(recipient: Recipient, link: LinkSection) -> str | None:
+    if link.org_id is None:
+        return None
+    try:
+        return organization_of(recipient, link.org_id)
+    except (RecipientsError, RowError) as error:  # the row was enlisted before the campaign file named the column
+        raise PermanentError(f"line {recipient.line}: {error}", skip=True) from None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import RowError, RowTooLargeError, TemplateError
+from campaign.errors import RecipientsError, RowError, RowTooLargeError, TemplateError
 from campaign.message.row_groups import RowGroups
 from campaign.model import InvalidRow, Recipient
+from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,7 +91,9 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
     Raises:
         TemplateError: the message cannot be composed.
         RowError: the row's values or files are why.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
+    _check_organization(recipient, definition)
     return _composed(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
@@ -109,6 +112,7 @@ def checked_rows(
 
     Raises:
         TemplateError: a template cannot be rendered; the text has the number of rows and the first lines.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
     date = instant(SystemClock().now() // 1)
     faults = RowFaults(file)
@@ -129,9 +133,14 @@ def checked_rows(
 
 
 def _fault_of(row: Recipient, messages: CampaignMessages, date: datetime) -> TemplateError | None:
-    """Return why one of a row's messages cannot be rendered, or None."""
+    """Return why one of a row's messages cannot be rendered, or None.
+
+    Raises:
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
+    """
     for variant in messages.of_row(row.variables):
         try:
+            _check_organization(row, variant.definition)
             variant.template.check(
                 row.variables,
                 email=row.email,
@@ -143,6 +152,21 @@ def _fault_of(row: Recipient, messages: CampaignMessages, date: datetime) -> Tem
         except TemplateError as error:
             return messages.fault(variant, error)
     return None
+
+
+def _check_organization(recipient: Recipient, definition: Definition) -> None:
+    """Check the organization that the token of a row opens.
+
+    Raises:
+        RecipientsError: the CSV has no such column.
+        RowError: the row does not name one organization.
+    """
+    if definition.link is None or definition.link.org_id is None:
+        return
+    try:
+        organization_of(recipient, definition.link.org_id)
+    except RecipientsError as error:
+        raise RecipientsError(f"{definition.recipients.file}: {error}") from None
 
 
 def _composed(

@@ -31,6 +31,8 @@ class StoredToken:
 
     id: str
     user_id: str
+    #: The organization that the token opens; None for none.
+    org_id: str | None
     status: TokenStatus
     created_at: int
     updated_at: int
@@ -47,18 +49,20 @@ class TokenStore:
         self._database = database
         self._keys = keys
 
-    def create(self, user_id: str, *, seconds: int) -> tuple[StoredToken, str] | None:
+    def create(self, user_id: str, *, seconds: int, org_id: str | None = None) -> tuple[StoredToken, str] | None:
         """Return a new token that expires after `seconds`, and its JWT; None if there is no such user."""
         moment = self._database.now()
         expires_at = moment + seconds * 1000
-        token = StoredToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, expires_at, expired=False)
+        token = StoredToken(
+            new_id("sit"), user_id, org_id, TokenStatus.PENDING, moment, moment, expires_at, expired=False
+        )
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)).fetchone() is None:
                 return None
             connection.execute(
-                "INSERT INTO sign_in_tokens (id, user_id, status, created_at, updated_at, expires_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (token.id, user_id, token.status, moment, moment, token.expires_at),
+                "INSERT INTO sign_in_tokens (id, user_id, org_id, status, created_at, updated_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (token.id, user_id, org_id, token.status, moment, moment, token.expires_at),
             )
         claims = {
             "eid": user_id,
@@ -67,7 +71,7 @@ class TokenStore:
             "iid": self._keys.instance,
             "sid": token.id,
             "st": "sign_in_token",
-        }
+        } | ({"org_id": org_id} if org_id else {})
         return token, self._keys.sign(claims, cat="cl_B7d4PD222AAA")
 
     def id_in(self, ticket: str) -> str | None:
@@ -126,6 +130,7 @@ class TokenStore:
         return StoredToken(
             row["id"],
             row["user_id"],
+            row["org_id"],
             status,
             row["created_at"],
             row["updated_at"],

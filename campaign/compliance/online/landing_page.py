@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Pages that are opened.
 _MAX_PAGES = 5
-#: The query parameter with the recipient's masked address.
-_HINT = "hint"
+#: The query parameters with the recipient's masked address, and with the path that the page goes to.
+_ADDED = {"hint", "next"}
 _RULE = "RFC 9110 §15; the page behind the link"
 _SILENCE = Silence(_RULE, setting="link.url", start="the web server", otherwise="open it in a browser")
 #: Answers of a page that is there, though not for a program such as this one.
@@ -61,7 +61,7 @@ async def _review(page: str) -> Finding:
 
 
 def _without(link: str, parameter: str) -> str:
-    """Return a link without the token, the hint and its fragment, which no server gets."""
+    """Return a link without the token, the hint, the path behind it, and its fragment, which no server gets."""
     parts = urlsplit(link)
-    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in {parameter, _HINT}]
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in {parameter, *_ADDED}]
     return urlunsplit(parts._replace(query=urlencode(query), fragment=""))
