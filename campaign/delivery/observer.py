@@ -72,7 +72,7 @@ class Result:
     services: Services
     #: What it waited for when it ended with rows still queued; empty if it did not wait.
     waited_for: str = ""
-    #: The recipients that the run took up; None if there was none that had never been tried.
+    #: The recipients that a run with a limit took up; None if all of them had been tried before.
     batch: Batch | None = None
 
 

@@ -126,6 +126,7 @@ async def _run(
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
             batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
+            batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
                     return await _send(

@@ -19,7 +19,7 @@ _FOR = {
     Waiting.RETRY: "for their next attempt",
     Waiting.DUE: "for their due time",
     Waiting.WINDOW: "for the hours and days at which they may be mailed",
-    Waiting.STEP: "for the step before, which is not sent",
+    Waiting.STEP: "for the step before",
     Waiting.BATCH: "for a later batch",
     Waiting.CAP: "because their address had its share of mails (limits.per_recipient)",
     Waiting.QUOTA: "for a quota",

@@ -150,7 +150,7 @@ class RunReport:
                 self._progress.advance(self._progress.task_ids[0])
         elif self._clock.now() - self._said >= _INTERVAL_S:
             self._said = self._clock.now()
-            self._out.print(f"{self.done:,} of {self.total:,}: {self._line()}")
+            self._out.print(f"{self.done:,} of {max(self.done, self.total):,}: {self._line()}")
 
     def waiting(self, why: str, seconds: float) -> None:
         """Print once why nothing is sent, if the wait is at least 1 second."""
@@ -181,7 +181,7 @@ class RunReport:
         """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
         if result.batch:
-            self._print(f"Batch {result.batch.number}: {number(result.batch.size, 'recipient')} never tried before.")
+            self._print(f"Batch {result.batch.number}: {number(result.batch.size, 'new recipient')}.")
         if self.tally:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
@@ -217,7 +217,7 @@ class RunReport:
 
     def _line(self) -> str:
         rate = self.done / max(self._clock.now() - self._began, 1e-3)
-        left = f", {span((self.total - self.done) / rate)} left" if rate else ""
+        left = f", {span((self.total - self.done) / rate)} left" if rate and self.done < self.total else ""
         ends = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
         counts = ", ".join(
             f"{self.tally[status]:,} {status}" for status in ends if self.tally[status] or status == "sent"

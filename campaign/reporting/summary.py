@@ -9,6 +9,7 @@ from rich.table import Table
 
 from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
+from campaign.reporting.causes import MAX_NAMED
 from campaign.reporting.later import later
 from campaign.words import printable
 
@@ -149,7 +150,7 @@ def _told(cause: Cause) -> str:
         return cause.words
     if not cause.named:  # the same for all rows of the state, such as a mail server that cannot be reached
         return f"{cause.number:,} times: {cause.words}"
-    more = ", …" if cause.number > len(cause.named) else ""
+    more = ", …" if cause.number > len(cause.named) >= MAX_NAMED else ""
     return f"{cause.number:,} times: {cause.words} ({', '.join(cause.named)}{more})"
 
 
