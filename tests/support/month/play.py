@@ -190,12 +190,12 @@ class Month:
         token_of = {event["user_id"]: event["id"] for event in self._clerk.record.events("token")}
         for cart in self.carts:
             if cart.active_at is not None and cart.active_at <= now:
-                self._clerk.note_active(cart.user_id, cart.active_at)
+                self._clerk.see(cart.user_id, last_active_at=cart.active_at)
             first = self._sent.get((cart.key, "first"))
             if first is None or cart.clicks_after is None or first + cart.clicks_after > now:
                 continue
             if (cart.key, "second") not in self._sent and self._clerk.use(token_of[cart.user_id]):
-                self._clerk.note_active(cart.user_id, max(first + cart.clicks_after, cart.active_at or 0.0))
+                self._clerk.see(cart.user_id, last_sign_in_at=first + cart.clicks_after)
 
     def _run_and_kill(self, space: ForkingWorkspace, ahead: float, after: float, accepted: int) -> None:
         """Start a run, and kill it after some seconds, or as soon as so many messages in all were accepted."""

@@ -79,13 +79,13 @@ class ClerkServer(Background):
         """The value for CLERK_API_URL."""
         return f"http://127.0.0.1:{self.port}"
 
-    def note_active(self, user_id: str, at: float) -> None:
-        """Set when a user was last active (seconds since the epoch)."""
-        self._clerk.api.users.active_at[user_id] = at
-
     def use(self, token_id: str) -> bool:
         """Sign in with a token, which uses it up; return whether that succeeded."""
         return self._clerk.api.use(token_id)
+
+    def see(self, user_id: str, **when: float) -> None:
+        """Let a user be seen: `last_sign_in_at`, `last_active_at`, in seconds since the epoch."""
+        self._clerk.api.users.seen[user_id] = {name: int(at * 1000) for name, at in when.items()}
 
 
 if __name__ == "__main__":

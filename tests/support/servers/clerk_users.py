@@ -56,10 +56,8 @@ def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
         }
         for number, address in enumerate(users.addresses(user_id))
     ]
-    active_at = users.active_at.get(user_id)
     return {
         **dict.fromkeys(_NOTHING),
-        "last_active_at": None if active_at is None else round(active_at * 1000),
         **dict.fromkeys(_FALSE, False),
         **{name: [] for name in _LISTS},
         "id": user_id,
@@ -72,4 +70,5 @@ def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
         "delete_self_enabled": True,
         "created_at": _BORN,
         "updated_at": _BORN,
+        **users.seen.get(user_id, {}),
     }
