@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from campaign.compliance.content import ContentReview
 from campaign.compliance.finding import Severity
 from campaign.compliance.sender import review_sender
+from campaign.config.definition.timing_warnings import timing_warnings
+from campaign.config.recheck_key import recheck_key_of
 from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem, TemplateError
@@ -127,15 +129,29 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         )
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
-        found.key = _examine_signing(found, settings())
+        given = settings()
     except CampaignError as error:
         found.problems += str(error).splitlines()
+    else:
+        _examine_keys(found, given)
+    found.warnings += map(str, timing_warnings(definition))
     found.add(review_sender(definition, found.key))
     try:
         _examine_rows(found, template)
     except CampaignError as error:
         found.problems += str(error).splitlines()
     return found
+
+
+def _examine_keys(found: CheckReport, settings: Settings) -> None:
+    try:
+        found.key = _examine_signing(found, settings)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    try:
+        recheck_key_of(found.definition, settings)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
 
 
 def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | None:
