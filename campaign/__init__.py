@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from campaign.errors import CampaignError
     from campaign.library import CheckReport, Observer, Result, Settings, check, run, status
-    from campaign.model import Status, Summary
+    from campaign.model import Status
+    from campaign.sendlog import Summary
 
 __all__ = [
     "CampaignError",
@@ -26,7 +27,7 @@ __all__ = [
     "status",
 ]
 
-_HOMES = {"CampaignError": "campaign.errors", "Status": "campaign.model", "Summary": "campaign.model"}
+_HOMES = {"CampaignError": "campaign.errors", "Status": "campaign.model", "Summary": "campaign.sendlog"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of `__all__` (PEP 562)

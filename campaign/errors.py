@@ -157,14 +157,23 @@ class PermanentError(DeliveryError):
     Attributes:
         skip: the row goes to `skipped` (unknown or banned user, other address), not to `failed`.
         ends_sequence: its person has come back or said no: the later steps are skipped with the same reason.
+        about_address: the reply answers RCPT, the command that names the recipient's address. A reply to another
+            command may have the same code and concern the sender.
     """
 
     def __init__(
-        self, reason: str, *, skip: bool = False, ends_sequence: bool = False, reply: Receipt | None = None
+        self,
+        reason: str,
+        *,
+        skip: bool = False,
+        ends_sequence: bool = False,
+        about_address: bool = False,
+        reply: Receipt | None = None,
     ) -> None:
         super().__init__(reason, reply=reply)
         self.skip = skip
         self.ends_sequence = ends_sequence
+        self.about_address = about_address
 
 
 class UncertainError(DeliveryError):

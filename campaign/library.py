@@ -15,7 +15,7 @@ from campaign.reporting.check_report import CheckReport, check_campaign
 from campaign.sendlog import LogReader
 
 if TYPE_CHECKING:
-    from campaign.model import Summary
+    from campaign.sendlog import Summary
 
 __all__ = ["CheckReport", "Observer", "Result", "Settings", "check", "run", "status"]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 
 #: The longest wait of a row or a service before its next attempt.
@@ -230,6 +229,8 @@ class Outcome(NamedTuple):
     waiting: Waiting = Waiting.RETRY
     #: The later steps of the key are skipped with the same reason; for `skipped` only.
     ends_sequence: bool = False
+    #: Why the address gets no mail of any list from now on; empty if it may get some.
+    suppress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,47 +264,3 @@ class Rate:
             if not rest:
                 return f"{self.count}/{name}" if number == 1 else f"{self.count}/{number} {name}s"
         return f"{self.count}/{self.period.total_seconds():g} seconds"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The counts of a campaign, as `campaign status` shows them."""
-
-    campaign: str
-    counts: Mapping[Status, int]
-    #: The counts of only the rows in the CSV read last.
-    here: Mapping[Status, int] = field(default_factory=dict)
-    #: What the queued rows of the CSV read last wait for, in numbers of rows.
-    waiting: Mapping[Waiting, int] = field(default_factory=dict)
-    #: The earliest instant at which a waiting row becomes due by itself (seconds since the epoch); None if none does.
-    next_due: float | None = None
-    #: Queued rows of earlier CSVs that the CSV read last does not contain.
-    elsewhere: int = 0
-    #: Unexpired tokens that may exist at Clerk although their ids are unknown, and when the last of them expires.
-    orphans: int = 0
-    orphans_until: datetime | None = None
-    #: Tokens whose revocation Clerk has not confirmed yet.
-    revocations: int = 0
-    #: Tokens that had been used before the revocation, although no message that may have arrived carries them.
-    used_before_revoked: int = 0
-
-    @property
-    def recipients(self) -> int:
-        """The number of rows in the send log."""
-        return sum(self.counts.values())
-
-    def __getitem__(self, status: Status) -> int:
-        """Return the number of recipients in a state."""
-        return self.counts.get(status, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """How many rows a crashed run left in `issuing` or `sending`, and what `recover` did with them."""
-
-    #: `issuing` without a token id: now `queued`; a token with an unknown id may exist.
-    orphans: int
-    #: `issuing` with a token id: now `queued`, and the token will be revoked.
-    revocations: int
-    #: `sending`: now `uncertain`.
-    uncertain: int

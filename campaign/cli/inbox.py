@@ -87,18 +87,27 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
                 return
 
 
-async def serve_preview(load: Callable[[], Definition], *, email: str | None, say: Callable[[str], None]) -> None:
+async def serve_preview(
+    load: Callable[[], Definition],
+    *,
+    email: str | None,
+    step: str | None,
+    locale: str | None,
+    say: Callable[[str], None],
+) -> None:
     """Serve a preview of a campaign's mails on a free port until Ctrl-C, and open it in the browser.
 
     Args:
         load: reads the campaign file.
         email: the address of the recipient to show first; by default the first row.
+        step: the step to show; by default the first.
+        locale: the locale to show; by default each row's own.
         say: called with the URL.
 
     Raises:
         CannotStartError: the campaign file or the CSV is wrong, or no row has the address.
     """
-    with closing(CampaignRows(load)) as rows:
+    with closing(CampaignRows(load, step=step, locale=locale)) as rows:
         number = rows.find(email, after=0, exact=True) if email else 1
         if isinstance(number, str):
             raise RecipientsError(number)

@@ -10,8 +10,8 @@ from campaign.model import Status
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.delivery.services import Services
-    from campaign.model import Delivery, Outcome, Recovered, Summary
-    from campaign.sendlog import Enlistment
+    from campaign.model import Delivery, Outcome
+    from campaign.sendlog import Enlistment, Recovered, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Plan:
     #: Recipients that are skipped now, because their addresses are suppressed.
     suppressed: int
     summary: Summary
+    #: How many rows are outside `[recipients] where`, as a sentence; empty if none is, or the CSV was not read again.
+    outside: str = ""
 
     @property
     def to_send(self) -> int:

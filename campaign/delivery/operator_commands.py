@@ -126,7 +126,7 @@ def skip_rows(
         reader.require(definition.name)
     with closing(SendLog(path, definition.name, SystemClock())) as log:
         if key is not None:
-            return log.skip(key, reason=reason), log.state_of(key)
+            return log.skip_key(key, reason=reason), log.state_of(key)
         section = definition.recipients
         rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
         return log.skip_missing((row.key for row in rows), reason=reason), None

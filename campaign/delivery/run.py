@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from campaign.audience import Audience
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import open_log
 from campaign.delivery.composer import Composer, Identity
@@ -26,10 +27,10 @@ from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
 from campaign.delivery.waiting import Waiting
 from campaign.errors import CampaignError, SendLogError, first_error
-from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.variants import CampaignMessages
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.smtp import Pool
@@ -107,7 +108,7 @@ async def _run(
     wait_for_server: bool,
 ) -> Result:
     clock = SystemClock()
-    template = MessageTemplate.load(definition)
+    messages = CampaignMessages.load(definition)
     async with open_services(definition, settings, sandbox=sandbox) as services:
         observer.opened(services)
         with (
@@ -116,7 +117,7 @@ async def _run(
         ):
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
-            plan = _enlist(log, definition, template, services)
+            plan = _enlist(log, definition, messages, services)
             if not plan.to_send and not plan.summary.revocations:
                 observer.confirm(plan)
                 return Result(plan.summary, interrupted=False, services=services)
@@ -126,7 +127,7 @@ async def _run(
                 return await _send(
                     log,
                     plan,
-                    template,
+                    messages,
                     settings,
                     observer,
                     signer=signer,
@@ -142,28 +143,34 @@ async def _run(
                 raise
 
 
-def _enlist(log: PreparationLog, definition: Definition, template: MessageTemplate, services: Services) -> Plan:
+def _enlist(log: PreparationLog, definition: Definition, messages: CampaignMessages, services: Services) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
     recovered = log.recover()
-    section = definition.recipients
+    section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
-    reading = section.model_dump_json(exclude={"file", "verify_address"})
+    reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    if definition.link and definition.link.org_id:
+        reading += definition.link.org_id
     enlistment = log.enlist(
-        lambda: checked_rows(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
+        lambda: checked_rows(
+            audience.select(read_recipients(section.file, section, needs_user_id=with_id)), messages, section.file
+        ),
         source=str(section.file.resolve()),
-        digest=f"{fingerprint(section.file)} {template.fingerprint} {with_id} {reading}",
+        digest=f"{fingerprint(section.file)} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
     )
-    changed = log.templates not in {"", template.fingerprint}
-    log.note_templates(template.fingerprint)
+    changed = log.templates not in {"", messages.fingerprint}
+    log.note_templates(messages.fingerprint)
     log.note_list(definition.mailing_list)
     suppressed = log.skip_suppressed()
-    return Plan(definition, services, recovered, enlistment, changed, suppressed, log.summary())
+    return Plan(
+        definition, services, recovered, enlistment, changed, suppressed, log.summary(), outside=audience.sentence
+    )
 
 
 async def _send(
     log: SendLog,
     plan: Plan,
-    template: MessageTemplate,
+    messages: CampaignMessages,
     settings: Settings,
     observer: Observer,
     *,
@@ -191,7 +198,7 @@ async def _send(
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(sender, definition.email.bounces, definition.mailing_list, log.message_key, log.tags)
+    identity = Identity(definition.mailing_list, log.message_key, log.tags)
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,
@@ -219,7 +226,7 @@ async def _send(
             log,
             scheduler,
             tokens=tokens,
-            composer=Composer(template, signer, identity=identity, clock=clock),
+            composer=Composer(messages, signer, identity=identity, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
             server=services.smtp.label,
@@ -270,5 +277,5 @@ async def _token_issuer(
             limiter=limiter,
             concurrency=concurrency,
             clock=clock,
-            expires_in=definition.link.expires_in,
+            link=definition.link,
         )

@@ -15,7 +15,8 @@ from campaign.words import printable
 if TYPE_CHECKING:
     from campaign.delivery.observer import Observer, Plan
     from campaign.delivery.services import Services
-    from campaign.model import Delivery, Outcome, Summary
+    from campaign.model import Delivery, Outcome
+    from campaign.sendlog import Summary
 
 LOG = logging.getLogger("campaign.run")
 LOG.addHandler(logging.NullHandler())

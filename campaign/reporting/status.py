@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
-    from campaign.model import Summary
+    from campaign.sendlog import Summary
 
 
 def statuses(

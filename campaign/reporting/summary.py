@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.delivery.observer import Plan
-    from campaign.model import Summary
     from campaign.reporting.causes import Cause
+    from campaign.sendlog import Summary
 
 #: The meaning of each state, as the closing table shows it.
 MEANING = {
@@ -57,6 +57,7 @@ def changes(plan: Plan) -> list[str]:
     """Return one sentence for each difference from the last run and each kind of CSV row that is not used."""
     enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
     section = plan.definition.recipients
+    inside = " inside `where`" if section.where else ""
     new = enlistment.added if has_earlier_run(plan) else 0
     sentences = [
         (recovered.uncertain, "message", "The last run was interrupted. {} may or may not have been sent."),
@@ -95,10 +96,12 @@ def changes(plan: Plan) -> list[str]:
         (
             summary.elsewhere,
             "recipient",
-            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row.",
+            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row{inside}.",
         ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+    if plan.outside:
+        lines.insert(0, f"{section.file}: {plan.outside}")
     if plan.definition.unsubscribe is None:
         lines.append(
             "The mails have no unsubscribe link, which mail providers ask bulk senders for: add [unsubscribe] with a "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The schema version: raised with each change of `schema.sql` that older files lack.
-_VERSION = 2
+_VERSION = 3
 
 #: Seconds that a statement waits for another process's lock (`campaign run` beside `campaign sandbox`).
 _BUSY_TIMEOUT_S = 30.0

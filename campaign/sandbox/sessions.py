@@ -25,6 +25,8 @@ class Session:
     id: str
     browser_id: str
     user_id: str
+    #: The organization that is open in it; None for none.
+    org_id: str | None
     #: `active`, `ended` or `removed`.
     status: str
     created_at: int
@@ -69,15 +71,15 @@ class Sessions:
         )
         return None if row is None else _session(row)
 
-    def begin(self, browser_id: str, user_id: str) -> Session:
-        """Start a session of the user in the browser, and return it."""
-        moment = now()
-        session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME_MS)
+    def begin(self, browser_id: str, user_id: str, org_id: str | None = None) -> Session:
+        """Start a session of the user in the browser, with this organization open, and return it."""
+        moment, end = now(), now() + _LIFETIME_MS
+        session = Session(new_id("sess"), browser_id, user_id, org_id, "active", moment, moment, moment, end)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO sessions (id, browser_id, user_id, status, created_at, updated_at,"
-                " last_active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (session.id, browser_id, user_id, session.status, moment, moment, moment, session.expires_at),
+                "INSERT INTO sessions (id, browser_id, user_id, org_id, status, created_at, updated_at,"
+                " last_active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (session.id, browser_id, user_id, org_id, session.status, moment, moment, moment, end),
             )
             connection.execute("UPDATE users SET last_sign_in_at = ? WHERE id = ?", (moment, user_id))
         return session
@@ -102,6 +104,7 @@ def _session(row: sqlite3.Row) -> Session:
         row["id"],
         row["browser_id"],
         row["user_id"],
+        row["org_id"],
         row["status"],
         row["created_at"],
         row["updated_at"],

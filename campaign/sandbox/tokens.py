@@ -32,6 +32,8 @@ class StoredToken:
 
     id: str
     user_id: str
+    #: The organization that the token opens; None for none.
+    org_id: str | None
     status: TokenStatus
     created_at: int
     updated_at: int
@@ -50,17 +52,19 @@ class TokenStore:
         self._database = database
         self._keys = keys
 
-    def create(self, user_id: str, *, seconds: int) -> tuple[StoredToken, str] | None:
+    def create(self, user_id: str, *, seconds: int, org_id: str | None = None) -> tuple[StoredToken, str] | None:
         """Return a new token that expires after `seconds`, and its JWT; None if there is no such user."""
         moment = now()
-        token = StoredToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
+        token = StoredToken(
+            new_id("sit"), user_id, org_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000
+        )
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)).fetchone() is None:
                 return None
             connection.execute(
-                "INSERT INTO sign_in_tokens (id, user_id, status, created_at, updated_at, expires_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (token.id, user_id, token.status, moment, moment, token.expires_at),
+                "INSERT INTO sign_in_tokens (id, user_id, org_id, status, created_at, updated_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (token.id, user_id, org_id, token.status, moment, moment, token.expires_at),
             )
         claims = {
             "eid": user_id,
@@ -69,7 +73,7 @@ class TokenStore:
             "iid": self._keys.instance,
             "sid": token.id,
             "st": "sign_in_token",
-        }
+        } | ({"org_id": org_id} if org_id else {})
         return token, self._keys.sign(claims, cat="cl_B7d4PD222AAA")
 
     def id_in(self, ticket: str) -> str | None:
@@ -128,6 +132,7 @@ def _token(row: sqlite3.Row) -> StoredToken:
     return StoredToken(
         row["id"],
         row["user_id"],
+        row["org_id"],
         TokenStatus(row["status"]),
         row["created_at"],
         row["updated_at"],

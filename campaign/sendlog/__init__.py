@@ -1,5 +1,6 @@
 """The durable send log in SQLite, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
+from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import discard, held
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
@@ -11,16 +12,19 @@ from campaign.sendlog.suppressions import Suppression, SuppressionList
 
 __all__ = [
     "FIELDS",
+    "BatchCounts",
     "Enlistment",
     "Explanation",
     "LogReader",
     "OperatorLog",
     "PreparationLog",
     "QueueCursor",
+    "Recovered",
     "ReturnedMail",
     "ReturnedMessage",
     "RunLog",
     "SendLog",
+    "Summary",
     "Suppression",
     "SuppressionList",
     "Whose",

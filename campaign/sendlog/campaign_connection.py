@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
+from campaign.sendlog.counts import summary
 from campaign.sendlog.files import is_damage, open_for_writing, sentences
-from campaign.sendlog.reading import summary
 from campaign.sendlog.shared_log import tags_of
 from campaign.sendlog.statements import SQL
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.clock import Clock
-    from campaign.model import Summary
+    from campaign.model import Rate
+    from campaign.sendlog.counts import Summary
 
 
 class CampaignConnection:
@@ -45,6 +46,10 @@ class CampaignConnection:
             self._connection.close()
             raise
         self._enlistment = 0
+        #: The batch that this process enlisted; None if there is none.
+        self._batch: int | None = None
+        #: How many mails one address may get.
+        self._cap: Rate | None = None
         self._list = campaign
 
     def close(self) -> None:

@@ -10,11 +10,11 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.model import InvalidRow, Recipient
+from campaign.model import NEVER, InvalidRow, Recipient, Status, Waiting
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: A row's variables as JSON. The digest covers this text, so a new format would make every row count as changed.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -22,13 +22,27 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ROWS_PER_INSERT = 500
 
 
-class _Record(NamedTuple):
-    """A new row of the table `delivery`: the columns of the statement `add_deliveries`, in its order."""
+class EnlistmentTerms(NamedTuple):
+    """What all rows of one CSV have in common."""
 
     campaign: int
+    #: The number of this enlistment.
     enlistment: int
+    #: The CSV's path.
     source: str
     now: float
+    #: The names of the steps in their order; one empty name in a campaign without steps.
+    steps: Sequence[str] = ("",)
+    #: The batch of new recipients; None if they wait for `take_batch`.
+    batch: int | None = None
+    #: The steps are others than at the last enlistment, so no row can be taken for new.
+    has_new_steps: bool = False
+
+
+class _Record(NamedTuple):
+    """A new row of the table `delivery`: the columns of the statement `add_deliveries` after the common ones."""
+
+    actor: str
     key: str
     line: int
     email: str
@@ -39,7 +53,26 @@ class _Record(NamedTuple):
     slot: str = ""
     state: str = "queued"
     reason: str = ""
-    actor: str = "enlist"
+    step: str = ""
+    step_number: int = 0
+    batch: int | None = None
+    position: float = 0.0
+    due_at: float = 0.0
+    not_before: float = 0.0
+    waiting: str = ""
+
+
+class _Known(NamedTuple):
+    """A row of the table `delivery` as it was: the columns of the statement `known_keys` after key and step."""
+
+    id: int
+    enlistment: int
+    state: str
+    digest: bytes
+    line: int
+    step_number: int
+    actor: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -67,26 +100,24 @@ class Enlistment:
 class Enlister:
     """Writes one CSV's rows to the log, within a transaction that the caller opened."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, *, campaign: int, enlistment: int, source: str, now: float
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, terms: EnlistmentTerms) -> None:
         self._connection = connection
-        self._campaign = campaign
-        self._enlistment = enlistment
-        self._source = source
-        self._common = (campaign, enlistment, source, now)
+        self._terms = terms
+        self._enlistment = terms.enlistment
+        self._first, *later = terms.steps
+        self._later_steps = tuple(enumerate(later, 1))
         #: No key was in the log so far. While this holds, insert without a search: the unique index reports the first
         #: known key.
-        self._all_new = True
+        self._all_new = not terms.has_new_steps
         self.result = Enlistment()
 
     def enlist(self, rows: Iterable[Recipient | InvalidRow]) -> None:
         """Add or update every row; rows of this CSV that were invalid before are removed first and checked again."""
-        self._connection.execute(SQL.forget_unmailable, {"campaign": self._campaign, "source": self._source})
+        arguments = self._arguments()
+        self._connection.execute(SQL.forget_unmailable, arguments)
         iterator = iter(rows)
-        while chunk := list(islice(iterator, _ROWS_PER_INSERT)):
+        while chunk := list(islice(iterator, _ROWS_PER_INSERT // len(self._terms.steps) or 1)):
             self._enlist_chunk(chunk)
-        arguments = {"campaign": self._campaign, "enlistment": self._enlistment, "now": self._common[-1]}
         self._connection.execute(SQL.requeue_returned, arguments)
         counted = self._connection.execute(SQL.count_shared_addresses, arguments)
         self.result.shared_addresses = counted.fetchone()[0]
@@ -106,8 +137,10 @@ class Enlister:
 
     def _added(self, records: list[_Record]) -> bool:
         """Insert all rows and return True; insert none and return False if the table has one of their keys."""
+        if self._later_steps:
+            records = [each for record in records for each in self._all_steps(record)]
         try:
-            self._connection.execute(_adding(len(records)), list(chain.from_iterable(records)))
+            self._insert(records)
         except sqlite3.IntegrityError:
             return False
         return True
@@ -121,55 +154,106 @@ class Enlister:
                 self.result.invalid += 1
                 new.append(record)
                 continue
-            before = known.get(row.key)
-            if before is None:
-                self.result.recipients += 1
-                self.result.added += 1
-                new.append(record)
-                known[row.key] = (0, self._enlistment, "queued", record.digest, row.line)
-            elif before[1] == self._enlistment:
+            before = known.get(row.key, {})
+            line = next((each.line for each in before.values() if each.enlistment == self._enlistment), None)
+            if line is not None:
                 self.result.duplicates += 1
-                new.append(self._unmailable(row, f"duplicate: line {before[4]} has the same key"))
-            else:
-                self.result.recipients += 1
-                self._update(record, before)
-                known[row.key] = (before[0], self._enlistment, before[2], record.digest, row.line)
-        self._connection.executemany(_adding(1), new)
+                new.append(self._unmailable(row, f"duplicate: line {line} has the same key"))
+                continue
+            self.result.recipients += 1
+            self.result.added += not before
+            new += self._update(record, before)
+            known[row.key] = {"": _Known(0, self._enlistment, "queued", record.digest, row.line, 0, "enlist", "")}
+        for each in new:
+            self._insert([each])
 
-    def _known(self, keys: list[str]) -> dict[str, tuple[int, int, str, bytes, int]]:
-        arguments = {"campaign": self._campaign, "keys": json.dumps(keys)}
-        rows = self._connection.execute(SQL.known_keys, arguments)
-        return {row[0]: tuple(row[1:]) for row in rows}
+    def _known(self, keys: list[str]) -> dict[str, dict[str, _Known]]:
+        """Return the rows of some keys, by key and step."""
+        arguments = {"campaign": self._terms.campaign, "keys": json.dumps(keys)}
+        found: dict[str, dict[str, _Known]] = {}
+        for key, step, *rest in self._connection.execute(SQL.known_keys, arguments):
+            found.setdefault(key, {})[step] = _Known(*rest)
+        return found
 
-    def _update(self, record: _Record, before: tuple[int, int, str, bytes, int]) -> None:
-        number, _, state, digest, _ = before
-        if digest != record.digest and state in {"queued", "failed", "skipped"}:
-            self.result.changed += 1
-            arguments = record._asdict() | {"id": number}
+    def _update(self, record: _Record, before: dict[str, _Known]) -> list[_Record]:
+        """Write a recipient's new data to the rows of its steps; return the rows that are to be added."""
+        new = []
+        changed = late = False
+        skipped = next((each for each in before.values() if each.state == "skipped" and each.actor == "skip"), None)
+        for each in self._all_steps(record):
+            if each.step not in before:
+                # a recipient that an operator skipped gets nothing more, also of a step that is new in the file
+                new.append(_skipped_like(each, skipped) if skipped else each)
+                continue
+            row = before[each.step]
+            if row.digest == each.digest or row.state not in {"queued", "failed", "skipped"}:
+                late = late or row.digest != each.digest
+                self._connection.execute(SQL.touch_delivery, self._arguments(id=row.id, **each._asdict()))
+                continue
+            changed = True
+            arguments = self._arguments(id=row.id, **each._asdict())
             self._connection.execute(SQL.change_delivery, arguments)
-            if state == "skipped":
+            if row.state == "skipped":
                 self._connection.execute(SQL.requeue_changed, arguments)
-            return
-        self.result.changed_late += digest != record.digest
-        arguments = {"id": number, "enlistment": self._enlistment, "line": record.line, "source": self._source}
-        self._connection.execute(SQL.touch_delivery, arguments)
+        self.result.changed += changed
+        self.result.changed_late += late and not changed
+        return new
+
+    def _insert(self, records: list[_Record]) -> None:
+        terms = self._terms
+        common = (terms.campaign, terms.enlistment, terms.source, terms.now)
+        self._connection.execute(_adding(len(records)), [*common, *chain.from_iterable(records)])
+
+    def _arguments(self, **more: object) -> dict[str, object]:
+        terms = self._terms
+        return {
+            "campaign": terms.campaign,
+            "enlistment": terms.enlistment,
+            "source": terms.source,
+            "now": terms.now,
+            "in_batches": terms.batch is None,
+            "never": NEVER,
+        } | more
 
     def _record(self, row: Recipient) -> _Record:
+        """Return the row of a recipient's first step."""
         variables = _encode(row.variables)
         content = "\0".join((row.email, row.user_id or "", variables))
         domain = row.email.rpartition("@")[2].lower()
         digest = hashlib.blake2b(content.encode(), digest_size=12).digest()
-        return _Record(*self._common, row.key, row.line, row.email, row.user_id, domain, variables, digest)
+        batch, not_before, waiting = self._terms.batch, row.due_at, ""
+        if batch is None:
+            not_before, waiting = NEVER, Waiting.BATCH
+        elif not_before > self._terms.now:
+            waiting = Waiting.DUE
+        return _Record(
+            "enlist", row.key, row.line, row.email, row.user_id, domain, variables, digest, "", "queued", "",
+            self._first, 0, batch, row.position, row.due_at, not_before, waiting,
+        )  # fmt: skip
+
+    def _all_steps(self, record: _Record) -> Iterable[_Record]:
+        """Yield the rows of all steps of a recipient, given that of the first; a later one waits for the one before."""
+        yield record
+        if record.slot or not self._later_steps:
+            return
+        later = record._replace(batch=None, due_at=0.0, not_before=NEVER, waiting=Waiting.STEP)
+        for number, step in self._later_steps:
+            yield later._replace(step=step, step_number=number)
 
     def _unmailable(self, row: Recipient | InvalidRow, reason: str) -> _Record:
-        slot, reason = f"line {row.line} of {self._source}", f"line {row.line}: {reason}"
+        slot, reason = f"line {row.line} of {self._terms.source}", f"line {row.line}: {reason}"
         return _Record(
-            *self._common, row.key, row.line, row.email, row.user_id, slot=slot, state="skipped", reason=reason
-        )
+            "enlist", row.key, row.line, row.email, row.user_id, slot=slot, state=Status.SKIPPED, reason=reason,
+            step=self._first,
+        )  # fmt: skip
+
+
+def _skipped_like(record: _Record, row: _Known) -> _Record:
+    return record._replace(state=row.state, actor=row.actor, reason=row.reason, not_before=0.0, waiting="")
 
 
 @lru_cache(maxsize=3)
 def _adding(number: int) -> str:
     """Return the INSERT for `number` rows. The cache has room for a full chunk, the last chunk and a single row."""
-    row = ", ".join("?" * len(_Record._fields))
+    row = ", ".join(["?1", "?2", "?3", "?4", *"?" * len(_Record._fields)])
     return str(SQL.add_deliveries).replace("(:row)", ", ".join([f"({row})"] * number))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 #: "CAMP" in the header of the database file, so that other programs' databases are recognised.
 APPLICATION_ID = 0x43414D50
 #: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
-VERSION = 3
+VERSION = 4
+#: Before this version the tables had no steps and no batches.
+_FIRST_WITH_STEPS = 4
 #: Seconds to wait for another process's lock, such as that of a backup.
 _LOCK_TIMEOUT_S = 10.0
 #: The endings of the log's own file, of SQLite's files beside it, and of the lock.
@@ -127,7 +129,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
         try:
-            _check_identity(connection, path)
+            if _check_identity(connection, path) < _FIRST_WITH_STEPS:
+                _execute(connection, SQL.seen_as_4)
         except BaseException:
             connection.close()
             raise
@@ -198,7 +201,8 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
             statement = ""
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+def _check_identity(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the log's schema."""
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise SendLogUnusableError(f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file")
     version = _pragma(connection, "user_version")
@@ -207,6 +211,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
             f"the send log {path} was written by a newer version of campaign (its schema is {version}, this "
             f"version supports {VERSION}); upgrade campaign, or set CAMPAIGN_LOG to another file"
         )
+    return version
 
 
 @contextmanager

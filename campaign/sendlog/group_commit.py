@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from queue import Empty, SimpleQueue
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -30,7 +29,9 @@ class _Write(NamedTuple):
     rows: Mapping[str, Mapping[str, object]]
     #: Called in the transaction; if it returns an error, the rows are not written, and the future gets the error.
     refusal: Callable[[sqlite3.Connection], Exception | None] | None = None
-    #: Called after all rows of the transaction are written; the future gets its result.
+    #: Called after all rows of the transaction are written.
+    follow_up: Callable[[sqlite3.Connection], object] | None = None
+    #: Called after them; the future gets its result.
     action: Callable[[sqlite3.Connection], object] | None = None
     urgent: bool = True
 
@@ -50,8 +51,7 @@ class GroupCommit:
         path: the log's path, for the error message.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
-        withdrawn: the statement that returns those of the rows `:ids` that an operator has taken from the run, if that
-            is possible. Such a row may stay unchanged; the future of its write has the result False.
+        is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class GroupCommit:
         path: str,
         statements: Mapping[str, str],
         *,
-        withdrawn: str | None = None,
+        is_sequential: bool = False,
     ) -> None:
         self._connection = connection
         self._path = path
         self._statements = statements
-        self._withdrawn = withdrawn
+        self._is_sequential = is_sequential
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
@@ -78,20 +78,22 @@ class GroupCommit:
         *,
         urgent: bool = True,
         refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
-    ) -> asyncio.Future[bool]:
-        """Return a future that is done when the rows are on the disk; its result is False if the row was withdrawn.
+        follow_up: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> asyncio.Future[None]:
+        """Return a future that is done when the rows are on the disk.
 
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
             urgent: False lets the write wait a few milliseconds for others.
             refusal: looks into the log within the transaction; the rows are not written if it returns an error.
+            follow_up: changes other rows in the same transaction, after these.
 
         Raises:
             Exception: (in the future) what `refusal` returned.
             SendLogError: (in the future) the log cannot be written any longer.
         """
-        future: asyncio.Future[bool] = self._loop.create_future()
-        self._waiting.put(_Write(future, rows, refusal, urgent=urgent))
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent))
         return future
 
     def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
@@ -142,36 +144,29 @@ class GroupCommit:
             return []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
-            written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
-            gone = {
-                number
-                for name in self._statements
-                for number in self._run(name, [write.rows[name] for write in written if name in write.rows])
-            }
-            results = [
-                write.action(self._connection)
-                if write.action
-                else not gone or gone.isdisjoint(row["id"] for row in write.rows.values())
-                for write in batch
-            ]
+            parts = [[write] for write in batch] if self._is_sequential else [batch]
+            results = [result for part in parts for result in self._execute(part)]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
+        return results
+
+    def _execute(self, batch: list[_Write]) -> list[_Result]:
+        """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
+        refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
+        for name in self._statements:
+            self._run(name, [write.rows[name] for write in written if name in write.rows])
+        for write in written:
+            if write.follow_up:
+                write.follow_up(self._connection)
+        results = [write.action(self._connection) if write.action else None for write in batch]
         return list(zip(refusals, results, strict=True))
 
-    def _run(self, name: str, rows: list[Mapping[str, object]]) -> Collection[object]:
-        """Execute a statement for all rows; return the ids of those that an operator has withdrawn."""
-        if not rows or (changed := self._connection.executemany(self._statements[name], rows).rowcount) == len(rows):
-            return ()
-        gone = set()
-        if self._withdrawn:
-            ids = json.dumps([row["id"] for row in rows])
-            gone = {row[0] for row in self._connection.execute(self._withdrawn, {"ids": ids})}
-        if changed + len(gone) != len(rows):
+    def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
+        if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
             raise SendLogError(f"rows are not in the expected state ({name})")
-        return gone
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(

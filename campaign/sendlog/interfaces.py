@@ -22,11 +22,10 @@ if TYPE_CHECKING:
         Outcome,
         Rate,
         Recipient,
-        Recovered,
         SignInToken,
         Status,
-        Summary,
     )
+    from campaign.sendlog.counts import Recovered, Summary
     from campaign.sendlog.enlisting import Enlistment
     from campaign.sendlog.queue_cursor import QueueCursor
     from campaign.tags import Tags
@@ -64,7 +63,7 @@ class PreparationLog(Protocol):
     def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
         """Let at most `limit` recipients that were never tried become due, as a new batch; None if there are none.
 
-        What earlier batches left comes first, and does not count.
+        What earlier batches left comes first, and does not count. It is called after `enlist`, in every run.
         """
         ...
 
@@ -117,7 +116,10 @@ class RunLog(Protocol):
         ...
 
     async def skip(self, rows: Mapping[int, str], *, ends_sequence: bool) -> None:
-        """Set queued rows to `skipped`, with the reason of each; with `ends_sequence` the later steps of their keys, too."""
+        """Set queued rows to `skipped`, with the reason of each.
+
+        With `ends_sequence` the later steps of their keys are skipped with the same reason.
+        """
         ...
 
     async def earlier_steps(self, ids: Sequence[int]) -> Mapping[int, tuple[EarlierStep, ...]]:
@@ -125,7 +127,18 @@ class RunLog(Protocol):
         ...
 
     async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
-        """Record that an earlier step's token must be revoked; return Clerk's answer, a `Revocation`, if it is known."""
+        """Record that an earlier step's token must be revoked.
+
+        Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask.
+        """
+        ...
+
+    async def try_revocation(self, token_id: str) -> bool:
+        """Record that this revocation is tried now; return whether an earlier try may have revoked the token."""
+        ...
+
+    async def note_quota(self, why: str, until: float) -> None:
+        """Record that a quota is spent, and until when (seconds since the epoch): `status` says it beside the run."""
         ...
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
@@ -133,6 +146,7 @@ class RunLog(Protocol):
 
         Raises:
             PermanentError: the address is suppressed.
+            DeferredError: the address has had its share of mails lately.
         """
         ...
 
@@ -145,11 +159,15 @@ class RunLog(Protocol):
 
         Raises:
             PermanentError: the address is suppressed.
+            DeferredError: the address has had its share of mails lately.
         """
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, with `revoke`, that its token must be revoked."""
+        """Record an attempt's outcome, with `revoke` that its token must be revoked, and what it suppresses.
+
+        A row that is `sent` makes the next step of its key due.
+        """
         ...
 
     async def put_back(self, reasons: Mapping[int, str]) -> None:
@@ -180,8 +198,11 @@ class OperatorLog(Protocol):
         """Put failed or skipped rows back to `queued`; return the number of rows."""
         ...
 
-    def skip(self, key: str, *, reason: str) -> int:
-        """Set the rows of all steps with this key to `skipped`, also beside a run; return 0 if it was or may have been sent."""
+    def skip_key(self, key: str, *, reason: str) -> int:
+        """Set the rows of all steps with this key to `skipped`, also beside a run.
+
+        Return the number of rows: 0 if all of them were or may have been sent.
+        """
         ...
 
     def state_of(self, key: str) -> Status | None:

@@ -106,3 +106,47 @@ CREATE TABLE soft_bounce (
     campaign_id INTEGER NOT NULL,
     PRIMARY KEY (address, campaign_id)
 ) STRICT, WITHOUT ROWID;
+
+-- name: to_4
+ALTER TABLE campaign ADD COLUMN steps TEXT NOT NULL DEFAULT '[""]';
+ALTER TABLE campaign ADD COLUMN quota TEXT NOT NULL DEFAULT '';
+ALTER TABLE campaign ADD COLUMN quota_until REAL NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN step TEXT NOT NULL DEFAULT '';
+ALTER TABLE delivery ADD COLUMN step_number INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN batch INTEGER;
+ALTER TABLE delivery ADD COLUMN position REAL NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
+ALTER TABLE delivery ADD COLUMN sent_at REAL;
+DROP INDEX delivery_identity;
+DROP INDEX delivery_queue;
+CREATE TABLE batch (
+    campaign_id INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    at          REAL NOT NULL,
+    size        INTEGER NOT NULL,
+    is_limited  INTEGER NOT NULL,
+    PRIMARY KEY (campaign_id, number)
+) STRICT, WITHOUT ROWID;
+UPDATE delivery SET sent_at = intent.at
+FROM (SELECT delivery_id, max(at) AS at FROM history WHERE new_state = 'sending' GROUP BY delivery_id) AS intent
+WHERE delivery.id = intent.delivery_id;
+UPDATE delivery SET waiting = 'retry' WHERE state = 'queued' AND not_before > 0;
+-- The rows that were tried are the first batch; the others are in none yet, so that `--limit` counts them.
+UPDATE delivery SET batch = 1
+WHERE slot = '' AND (attempts > 0 OR faults > 0 OR state IN ('issuing', 'sending', 'sent', 'failed', 'uncertain', 'bounced'));
+INSERT INTO batch (campaign_id, number, at, size, is_limited)
+SELECT campaign_id, 1, coalesce(min(sent_at), min(updated_at)), count(*), 1 FROM delivery WHERE batch = 1
+GROUP BY campaign_id;
+CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);
+CREATE INDEX delivery_queue ON delivery
+    (campaign_id, state, enlistment, not_before, id, step_number, batch, waiting);
+
+-- name: seen_as_4
+-- A reader changes nothing in an older log: it sees the tables through these views.
+CREATE TEMP VIEW campaign AS SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until FROM main.campaign;
+CREATE TEMP VIEW delivery AS
+SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS due_at,
+    iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at
+FROM main.delivery;
+CREATE TEMP TABLE batch (campaign_id INTEGER, number INTEGER, at REAL, size INTEGER, is_limited INTEGER);

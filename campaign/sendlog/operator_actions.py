@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from campaign.model import Status
+from campaign.model import NEVER, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.statements import SQL
 
@@ -24,20 +24,26 @@ class OperatorActions(CampaignConnection):
             return connection.execute(SQL.anybody).fetchone() is None
 
     def retry(self, *, state: Status = Status.FAILED, email: str | None = None) -> int:
-        """Put failed (or skipped) rows back to `queued`, with no faults counted; return the number of rows."""
+        """Put failed (or skipped) rows back to `queued`, with no faults counted; return the number of rows.
+
+        A later step then waits for the step before it, unless that is sent.
+        """
         with self._transaction() as connection:
-            return connection.execute(SQL.retry, self._arguments(state=state, email=email)).rowcount
+            number = connection.execute(SQL.retry, self._arguments(state=state, email=email)).rowcount
+            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            return number
 
-    def skip(self, key: str, *, reason: str) -> int:
-        """Set the row with this key to `skipped`, unless its message was or may have been sent; return 1 or 0.
+    def skip_key(self, key: str, *, reason: str) -> int:
+        """Set the rows of all steps with this key to `skipped`, unless their messages were or may have been sent.
 
-        It may be called beside a run: a row that the run has claimed and not begun is skipped, too.
+        It may be called beside a run: a row that the run has claimed and not begun is skipped, too. Return the number
+        of rows.
         """
         with self._transaction() as connection:
             return connection.execute(SQL.skip_key, self._arguments(key=key, reason=reason)).rowcount
 
     def state_of(self, key: str) -> Status | None:
-        """Return the state of the row with this key, or None."""
+        """Return the state of the row with this key, or None; of several steps, the one under way, else the last."""
         with self._transaction() as connection:
             row = connection.execute(SQL.state_of_key, self._arguments(key=key)).fetchone()
         return Status(row[0]) if row else None
@@ -77,7 +83,9 @@ class OperatorActions(CampaignConnection):
         """
         with self._transaction() as connection:
             arrived = connection.execute(SQL.keep_arrived, self._arguments(email=email)).rowcount
-            return connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount, arrived
+            queued = connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount
+            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            return queued, arrived
 
     def count_live_links(self) -> int:
         """Return how many tokens of the campaign may still be used to sign in."""
@@ -103,11 +111,14 @@ class OperatorActions(CampaignConnection):
     def resend(self, *, email: str | None) -> int:
         """Put sent rows back to `queued`: those of an address, or those whose token was revoked.
 
-        A row stays `sent` until Clerk has answered the revocation of its token. The new message has a new token and a
-        new Message-ID. Return the number of rows.
+        Of the steps of a key it is the latest one that was sent; the next step waits for it. A row stays `sent` until
+        Clerk has answered the revocation of its token. The new message has a new token and a new Message-ID. Return
+        the number of rows.
         """
         with self._transaction() as connection:
-            return connection.execute(SQL.resend, self._arguments(email=email)).rowcount
+            number = connection.execute(SQL.resend, self._arguments(email=email)).rowcount
+            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            return number
 
     def revoke_everything(self) -> int:
         """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from campaign.model import LONGEST_WAIT, Recovered, Status
+from campaign.model import LONGEST_WAIT, NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.enlisting import Enlister, Enlistment
+from campaign.sendlog.counts import FIRST_INSTANT, Recovered
+from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date
+    from zoneinfo import ZoneInfo
 
     from campaign.model import InvalidRow, Rate, Recipient
 
@@ -33,27 +40,130 @@ class Preparation(CampaignConnection):
             connection.execute(SQL.recover_put_off, latest)
         return Recovered(orphans, revocations, uncertain)
 
-    def enlist(self, rows: Callable[[], Iterable[Recipient | InvalidRow]], *, source: str, digest: str) -> Enlistment:
-        """Write every row of a CSV as `queued` or `skipped`, all of them or none.
+    def enlist(
+        self,
+        rows: Callable[[], Iterable[Recipient | InvalidRow]],
+        *,
+        source: str,
+        digest: str,
+        steps: Sequence[str] = ("",),
+        in_batches: bool = False,
+    ) -> Enlistment:
+        """Write every row of a CSV as `queued` or `skipped`, one for each step, all of them or none.
 
         Args:
             rows: opens the CSV; not called if the CSV is the one enlisted last.
             source: the CSV's path.
             digest: the fingerprint of the CSV's bytes, the templates and the way it is read.
+            steps: the names of the steps in their order. The first step takes over the rows of a campaign that had
+                no steps, and the other way round, so that nobody gets that mail again.
+            in_batches: new recipients wait for `take_batch`; otherwise they are a batch of their own.
         """
         found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
-        _, _, _, last_source, last_digest, self._enlistment = found
-        if (last_source, last_digest) == (source, digest):
+        _, _, _, last_source, last_digest, self._enlistment, last_steps = found
+        names = json.dumps(list(steps), ensure_ascii=False)
+        if (last_source, last_digest, last_steps) == (source, digest, names):
             return Enlistment(unchanged=True)
         with self._transaction() as connection:
-            number = self._enlistment + 1
-            enlister = Enlister(
-                connection, campaign=self._campaign, enlistment=number, source=source, now=self._clock.now()
-            )
+            number, now = self._enlistment + 1, self._clock.now()
+            batch = None if in_batches else self._last_batch(connection) + 1
+            if last_steps != names:
+                self._rename_first_step(connection, json.loads(last_steps)[0], steps[0])
+            is_changed = last_steps != names and self._enlistment > 0
+            terms = EnlistmentTerms(self._campaign, number, source, now, steps, batch, is_changed)
+            enlister = Enlister(connection, terms)
             enlister.enlist(rows())
-            connection.execute(SQL.note_source, self._arguments(source=source, source_digest=digest, enlistment=number))
+            if batch is not None and enlister.result.added:
+                size = {"number": batch, "size": enlister.result.added, "is_limited": False}
+                connection.execute(SQL.add_batch, self._arguments(**size))
+                self._batch = batch
+            connection.execute(
+                SQL.note_source, self._arguments(source=source, source_digest=digest, enlistment=number, steps=names)
+            )
         self._enlistment = number
         return enlister.result
+
+    def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
+        """Let at most `limit` recipients that were never tried become due, as a new batch.
+
+        What earlier batches left comes first, and does not count. With a limit, the recipients that a run without one
+        did not come to are taken back, so that they count.
+
+        Args:
+            limit: the most recipients; None for all.
+            by_position: in the order of `Recipient.position` instead of the CSV's.
+
+        Returns:
+            The batch, or None if there is no such recipient.
+        """
+        with self._transaction() as connection:
+            if limit is not None:
+                self._take_back(connection)
+                self._batch = None
+            number = self._last_batch(connection) + 1 if self._batch is None else self._batch
+            arguments = self._arguments(
+                enlistment=self._enlistment, number=number, first_instant=FIRST_INSTANT, limit=limit
+            )
+            connection.execute(SQL.leftovers_first, arguments)
+            if limit is None and not by_position:
+                size = connection.execute(SQL.take_rest, arguments).rowcount
+            else:
+                size = self._take_in_order(connection, arguments, by_position=by_position)
+            if size:
+                connection.execute(SQL.add_batch, arguments | {"size": size, "is_limited": limit is not None})
+            found = connection.execute(SQL.find_batch, arguments).fetchone()
+        return Batch(*found) if found else None
+
+    def _take_in_order(self, connection: sqlite3.Connection, arguments: dict[str, object], *, by_position: bool) -> int:
+        """Give the batch's rows their ranks, after those that earlier batches left; return how many it did not have."""
+        rank = connection.execute(SQL.last_rank, arguments).fetchone()[0]
+        pick = SQL.pick_batch_by_position if by_position else SQL.pick_batch
+        limit = -1 if arguments["limit"] is None else arguments["limit"]
+        rows = connection.execute(pick, arguments | {"limit": limit}).fetchall()
+        ranked = enumerate((row[0] for row in rows), int(rank) + 1)
+        connection.executemany(SQL.take_row, (arguments | {"id": each, "rank": place} for place, each in ranked))
+        return sum(is_new for _, is_new in rows)
+
+    def _take_back(self, connection: sqlite3.Connection) -> None:
+        arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
+        rows = connection.execute(SQL.to_take_back, arguments).fetchall()
+        if not rows:
+            return
+        connection.execute(SQL.take_back, arguments | {"ids": json.dumps([row[0] for row in rows])})
+        for number, taken in Counter(row[1] for row in rows).items():
+            connection.execute(SQL.shrink_batch, arguments | {"number": number, "taken": taken})
+        connection.execute(SQL.drop_empty_batches, arguments)
+
+    def _rename_first_step(self, connection: sqlite3.Connection, before: str, now: str) -> None:
+        if "" in {before, now}:
+            connection.execute(SQL.rename_first_step, self._arguments(before=before, after=now))
+
+    def _last_batch(self, connection: sqlite3.Connection) -> int:
+        return int(connection.execute(SQL.last_batch, self._arguments()).fetchone()[0])
+
+    def release_steps(self) -> int:
+        """Make each step due whose step before is sent meanwhile, and let the others wait; return how many are due."""
+        with self._transaction() as connection:
+            arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
+            connection.execute(SQL.hold_steps, arguments)
+            return connection.execute(SQL.release_steps, arguments).rowcount
+
+    def note_cap(self, rate: Rate | None) -> None:
+        """Set how many mails one address may get, of all campaigns of the log; None for any number."""
+        self._cap = rate
+        if rate is not None:
+            with self._transaction() as connection:
+                connection.execute(SQL.index_addresses)
+
+    def sent_by_day(self, zone: ZoneInfo) -> Mapping[date, int]:
+        """Return the days, in a zone, on which the log sent mail of any campaign, each with the number of messages.
+
+        A message counts from its intent, as in `spent`, and an attempt that was refused counts as well.
+        """
+        days: Counter[date] = Counter()
+        for at, number in self._connection.execute(SQL.sent_by_quarter):
+            days[datetime.fromtimestamp(at, UTC).astimezone(zone).date()] += number
+        return days
 
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""

@@ -1,13 +1,14 @@
 -- The send log's statements, by name. Instants are parameters: no statement reads the current time.
 
 -- name: find_campaign
-SELECT id, message_key, templates, source, source_digest, enlistment FROM campaign WHERE name = :name;
+SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
 
 -- name: add_campaign
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
 -- name: note_source
-UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment WHERE id = :campaign;
+UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps
+WHERE id = :campaign;
 
 -- name: note_templates
 UPDATE campaign SET templates = :templates WHERE id = :campaign;
@@ -18,34 +19,133 @@ DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :
 -- name: add_deliveries
 -- The caller repeats the group of values for each row: one INSERT for many rows takes half the time.
 INSERT INTO delivery
-    (campaign_id, enlistment, source, updated_at, key, line, email, user_id, domain, variables, digest, slot, state, reason,
-     actor)
+    (campaign_id, enlistment, source, updated_at, actor, key, line, email, user_id, domain, variables, digest, slot, state,
+     reason, step, step_number, batch, position, due_at, not_before, waiting)
 VALUES (:row);
 
 -- name: known_keys
-SELECT key, id, enlistment, state, digest, line FROM delivery
+SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
 WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT value FROM json_each(:keys));
 
 -- name: touch_delivery
-UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source WHERE id = :id;
+-- A row that waits for its due time is due at the new one; of a later step, the run works it out again.
+UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
+    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0) ELSE not_before END
+WHERE id = :id;
 
 -- name: change_delivery
-UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, email = :email, domain = :domain,
-    user_id = :user_id, variables = :variables, digest = :digest
+UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
+    email = :email, domain = :domain, user_id = :user_id, variables = :variables, digest = :digest,
+    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0) ELSE not_before END
 WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
-UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
+        WHEN due_at > :now THEN 'due' ELSE '' END
 WHERE id = :id AND state = 'skipped' AND actor <> 'skip';
 
 -- name: requeue_returned
-UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', not_before = 0, updated_at = :now
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
+        WHEN due_at > :now THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
-    SELECT 1 FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment AND slot = ''
+    SELECT 1 FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment AND slot = '' AND step_number = 0
     GROUP BY lower(email) HAVING count(*) > 1);
+
+-- name: rename_first_step
+UPDATE OR IGNORE delivery SET step = :after WHERE campaign_id = :campaign AND step = :before AND step_number = 0;
+
+-- name: last_batch
+SELECT coalesce(max(number), 0) FROM batch WHERE campaign_id = :campaign;
+
+-- name: add_batch
+INSERT INTO batch (campaign_id, number, at, size, is_limited) VALUES (:campaign, :number, :now, :size, :is_limited)
+ON CONFLICT DO UPDATE SET size = size + excluded.size;
+
+-- name: find_batch
+SELECT number, at, size FROM batch WHERE campaign_id = :campaign AND number = :number;
+
+-- name: to_take_back
+-- The rows that no limited batch has taken up and that were never tried, though a run without a limit let them be due.
+SELECT id, batch FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND attempts = 0
+  AND (batch IN (SELECT number FROM batch WHERE campaign_id = :campaign AND NOT is_limited)
+       OR (batch IS NULL AND not_before < :never));
+
+-- name: take_back
+UPDATE delivery SET batch = NULL, not_before = :never, waiting = 'batch' WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: shrink_batch
+UPDATE batch SET size = size - :taken WHERE campaign_id = :campaign AND number = :number;
+
+-- name: drop_empty_batches
+DELETE FROM batch WHERE campaign_id = :campaign AND size <= 0;
+
+-- name: leftovers_first
+UPDATE delivery SET not_before = 0
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND not_before >= :first_instant AND not_before <= :now AND batch IS NOT NULL AND batch <> :number;
+
+-- name: last_rank
+SELECT coalesce(max(not_before), 0) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before < :first_instant;
+
+-- name: pick_batch
+SELECT id, batch IS NULL FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
+  AND (batch IS NULL OR batch = :number)
+ORDER BY not_before, id LIMIT :limit;
+
+-- name: pick_batch_by_position
+SELECT id, batch IS NULL FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
+  AND (batch IS NULL OR batch = :number)
+ORDER BY position, id LIMIT :limit;
+
+-- name: take_row
+UPDATE delivery SET batch = :number, not_before = max(:rank, due_at), waiting = iif(due_at > :now, 'due', '') WHERE id = :id;
+
+-- name: take_rest
+UPDATE delivery SET batch = :number,
+    not_before = iif(waiting IN ('', 'due', 'batch'), due_at, not_before),
+    waiting = CASE WHEN waiting NOT IN ('', 'due', 'batch') THEN waiting WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND batch IS NULL;
+
+-- name: release_steps
+UPDATE delivery SET not_before = 0, waiting = 'due', batch = coalesce(before.batch, delivery.batch)
+FROM delivery AS before
+WHERE delivery.campaign_id = :campaign AND delivery.state = 'queued' AND delivery.enlistment = :enlistment
+  AND delivery.not_before = :never AND delivery.waiting = 'step'
+  AND before.campaign_id = delivery.campaign_id AND before.key = delivery.key AND before.slot = ''
+  AND before.enlistment = delivery.enlistment AND before.step_number = delivery.step_number - 1 AND before.state = 'sent';
+
+-- name: hold_steps
+-- A later step waits for the one before it, also when that one is to be sent again.
+UPDATE delivery SET not_before = :never, waiting = 'step'
+WHERE campaign_id = :campaign AND state = 'queued' AND step_number > 0 AND waiting <> 'step' AND NOT EXISTS (
+    SELECT 1 FROM delivery AS before
+    WHERE before.campaign_id = delivery.campaign_id AND before.key = delivery.key AND before.slot = ''
+      AND before.enlistment = delivery.enlistment AND before.step_number = delivery.step_number - 1
+      AND before.state = 'sent');
+
+-- name: index_addresses
+-- For the frequency cap only: a campaign without one does not pay for it.
+CREATE INDEX IF NOT EXISTS delivery_address ON delivery (lower(email), sent_at) WHERE sent_at IS NOT NULL;
+
+-- name: sent_by_quarter
+-- Every zone's midnight is at a quarter of an hour.
+SELECT CAST(at / 900 AS INTEGER) * 900, count(*) FROM history WHERE new_state = 'sending' GROUP BY 1 ORDER BY 1;
+
+-- name: note_quota
+UPDATE campaign SET quota = :quota, quota_until = :until WHERE id = :campaign;
 
 -- name: recover_unnamed
 INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
@@ -58,7 +158,7 @@ SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND
 
 -- name: recover_issuing
 UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while it requested a token',
-    token_id = NULL, not_before = 0, updated_at = :now
+    token_id = NULL, not_before = 0, waiting = '', updated_at = :now
 WHERE state = 'issuing';
 
 -- name: recover_sending
@@ -67,17 +167,22 @@ UPDATE delivery SET state = 'uncertain', actor = 'recovery',
 WHERE state = 'sending';
 
 -- name: recover_put_off
-UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest;
+-- Only waits that a clock measured: a row may be due by its schedule, or have no instant at all, however far ahead.
+UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest AND waiting IN ('', 'retry');
 
 -- name: claim
 -- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. A single
 -- search for both would start at the first row with that `not_before`.
-SELECT id, key, email, user_id, line, variables, attempts, faults, generation, not_before FROM delivery
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+    due_at, not_before
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
   AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
 UNION ALL
-SELECT id, key, email, user_id, line, variables, attempts, faults, generation, not_before FROM delivery
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+    due_at, not_before
+FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
   AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
@@ -86,13 +191,63 @@ ORDER BY not_before, id LIMIT :limit;
 -- name: next_due
 SELECT not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
-  AND domain NOT IN (SELECT value FROM json_each(:domains))
+  AND not_before < :never AND domain NOT IN (SELECT value FROM json_each(:domains))
 ORDER BY not_before LIMIT 1;
+
+-- name: put_off
+-- No change of state, so the history gets no entry.
+UPDATE delivery SET not_before = :not_before, waiting = :waiting, reason = :reason,
+    due_at = iif(:due_at = 0, due_at, :due_at)
+WHERE id = :id AND state = 'queued';
+
+-- name: skip_row
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = :reason, waiting = '', updated_at = :now
+WHERE id = :id AND state = 'queued';
+
+-- name: end_sequence
+-- The later steps of a row that was skipped.
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = this.reason, waiting = '', updated_at = :now
+FROM delivery AS this
+WHERE this.id = :id AND this.state = 'skipped' AND delivery.campaign_id = this.campaign_id AND delivery.key = this.key
+  AND delivery.slot = '' AND delivery.step_number > this.step_number AND delivery.state = 'queued';
+
+-- name: release_next
+UPDATE delivery SET not_before = :at, waiting = 'due', batch = coalesce(this.batch, delivery.batch)
+FROM delivery AS this
+WHERE this.id = :id AND this.state = 'sent' AND delivery.campaign_id = this.campaign_id AND delivery.key = this.key
+  AND delivery.slot = '' AND delivery.enlistment = this.enlistment AND delivery.step_number = this.step_number + 1
+  AND delivery.state = 'queued' AND delivery.waiting = 'step';
+
+-- name: earlier_steps
+SELECT later.id, earlier.step, earlier.state, earlier.sent_at, earlier.token_id, earlier.user_id
+FROM delivery AS later CROSS JOIN delivery AS earlier
+WHERE later.id IN (SELECT value FROM json_each(:ids)) AND earlier.campaign_id = later.campaign_id
+  AND earlier.key = later.key AND earlier.slot = '' AND earlier.enlistment = later.enlistment
+  AND earlier.step_number < later.step_number
+ORDER BY later.id, earlier.step_number;
+
+-- name: ask_revocation
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND token_id = :token_id;
+
+-- name: outcome_of_revocation
+SELECT outcome FROM revocation WHERE token_id = :token_id;
+
+-- name: try_revocation
+UPDATE revocation SET unanswered = unanswered + 1 WHERE token_id = :token_id AND settled_at IS NULL
+RETURNING unanswered > 1;
+
+-- name: capped_until
+-- When the oldest of the mails that fill an address's share leaves the period.
+SELECT sent_at + :period FROM delivery
+WHERE lower(email) = :address AND sent_at > :since AND state IN ('sending', 'sent', 'uncertain', 'bounced') AND id <> :id
+ORDER BY sent_at DESC LIMIT 1 OFFSET :count - 1;
 
 -- name: issuing
 UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
     user_id = :user_id, token_id = NULL, token_at = NULL, token_expires_at = :expires_at, message_id = NULL,
-    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = :now
+    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', waiting = '', updated_at = :now
 WHERE id = :id AND state = 'queued';
 
 -- name: issued
@@ -100,17 +255,18 @@ UPDATE delivery SET token_id = :token_id, token_at = :now WHERE id = :id AND sta
 
 -- name: sending
 UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
-    code = NULL, enhanced = NULL, reply = NULL, reason = '', updated_at = :now
+    code = NULL, enhanced = NULL, reply = NULL, reason = '', waiting = '', sent_at = :now, updated_at = :now
 WHERE id = :id AND state = :state;
 
 -- name: settle
 UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :code, enhanced = :enhanced, reply = :reply,
     faults = coalesce(:faults, faults), token_id = iif(:state = 'queued', NULL, token_id), not_before = :not_before,
-    updated_at = :now
+    waiting = iif(:state = 'queued', :waiting, ''), updated_at = :now
 WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
 
 -- name: put_back
-UPDATE delivery SET state = 'queued', actor = 'breaker', reason = :reason, not_before = 0, token_id = NULL, updated_at = :now
+UPDATE delivery SET state = 'queued', actor = 'breaker', reason = :reason, not_before = 0, waiting = '', token_id = NULL,
+    updated_at = :now
 WHERE id = :id AND state = 'failed' AND actor = 'run';
 
 -- name: revoke_token
@@ -132,7 +288,8 @@ RETURNING token_id, unanswered > 1;
 UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT value FROM json_each(:tokens));
 
 -- name: settle_revocation
-UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :token_id;
+-- The first answer stands: another one to the same token says nothing more.
+UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :token_id AND settled_at IS NULL;
 
 -- name: spent
 SELECT max(at), count(*) FROM history WHERE new_state = :state AND at > :since GROUP BY CAST(at / :piece AS INTEGER) ORDER BY 1;
@@ -143,17 +300,19 @@ WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :
 GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 
 -- name: retry
-UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, token_id = NULL,
-    updated_at = :now
+UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
+    token_id = NULL, updated_at = :now
 WHERE campaign_id = :campaign AND slot = '' AND state = :state
   AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
 
 -- name: skip_key
-UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, waiting = '', updated_at = :now
 WHERE campaign_id = :campaign AND key = :key AND slot = '' AND state IN ('queued', 'failed', 'skipped');
 
 -- name: state_of_key
-SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot = '';
+-- Of several steps, the one under way; otherwise the last one.
+SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot = ''
+ORDER BY state IN ('issuing', 'sending') DESC, step_number DESC LIMIT 1;
 
 -- name: make_present
 CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -166,16 +325,15 @@ SELECT id FROM delivery
 WHERE campaign_id = :campaign AND slot = '' AND state = 'queued' AND key NOT IN (SELECT key FROM present);
 
 -- name: skip_missing
-UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
 
 -- name: forget_source
 UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 
 -- name: withdrawn
--- Of these rows, those that an operator skipped while a run had claimed them.
-SELECT id FROM delivery
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing');
+-- Whether an operator skipped the row while a run had claimed it.
+SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
@@ -195,7 +353,7 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 
 -- name: resend_uncertain
 UPDATE delivery SET state = 'queued', actor = 'resolve', reason = 'to be sent again by an operator', faults = 0,
-    not_before = 0, token_id = NULL, generation = generation + 1, updated_at = :now
+    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
 WHERE campaign_id = :campaign AND state = 'uncertain'
   AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL))
   AND (:email IS NULL OR lower(email) = lower(:email));
@@ -215,11 +373,16 @@ SELECT state, count(*) FROM delivery
 WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email) GROUP BY state;
 
 -- name: count_resendable
--- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it.
+-- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it. Of the
+-- steps of a key, the latest one that went out.
 SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
     token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS NOT 'used'),
-    lower(email) = lower(:email));
+    lower(email) = lower(:email))
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS later
+    WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
+      AND later.step_number > delivery.step_number AND later.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced'));
 
 -- name: revoke_resendable
 INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
@@ -228,11 +391,15 @@ WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lo
 
 -- name: resend
 UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
-    not_before = 0, token_id = NULL, generation = generation + 1, updated_at = :now
+    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
 WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
     token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
     lower(email) = lower(:email)
-        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)));
+        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)))
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS later
+    WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
+      AND later.step_number > delivery.step_number AND later.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced'));
 
 -- name: counts
 SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY state;
@@ -242,6 +409,27 @@ SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign AND enlistmen
 
 -- name: count_elsewhere
 SELECT count(*) FROM delivery WHERE campaign_id = :campaign AND state = 'queued' AND enlistment <> :enlistment;
+
+-- name: counts_of_steps
+SELECT step, state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY step, state;
+
+-- name: waiting_here
+SELECT waiting, count(*), min(not_before) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :now GROUP BY waiting;
+
+-- name: count_due
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before <= :now;
+
+-- name: steps_and_quota
+SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
+
+-- name: batches
+SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
+
+-- name: counts_of_batches
+SELECT batch, state, count(*) FROM delivery
+WHERE campaign_id = :campaign AND step_number = 0 AND batch >= :first GROUP BY batch, state;
 
 -- name: count_orphans
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
@@ -266,11 +454,13 @@ SELECT state, reason, line, email, key, user_id FROM delivery
 WHERE campaign_id = :campaign AND enlistment = :enlistment AND reason <> '' ORDER BY id;
 
 -- name: rows
-SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at FROM delivery
-WHERE campaign_id = :campaign AND (:state IS NULL OR state = :state) ORDER BY id;
+SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
+    step, batch, due_at, waiting, not_before
+FROM delivery WHERE campaign_id = :campaign AND (:state IS NULL OR state = :state) ORDER BY id;
 
 -- name: row_of_message
-SELECT campaign.name, key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at
+SELECT campaign.name, key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
+    step, batch, due_at, waiting, not_before
 FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
 WHERE delivery.id = coalesce(
     (SELECT id FROM delivery WHERE message_id = :message_id),
@@ -294,11 +484,24 @@ INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list
 -- name: suppressed
 SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
 
+-- name: suppress_refused
+-- An address with a suppression keeps it: the update changes nothing, but counts as the one changed row.
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+SELECT lower(email), '', :reason, :now, campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+WHERE delivery.id = :id
+ON CONFLICT (address, list) DO UPDATE SET at = at;
+
+-- name: lift_refusal
+-- The suppression that the row's own refusal has made.
+DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (address, campaign, key) = (
+    SELECT lower(email), campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+    WHERE delivery.id = :id AND state = 'failed' AND actor = 'run');
+
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
 
 -- name: skip_suppressed
-UPDATE delivery SET state = 'skipped', actor = 'enlist', updated_at = :now, reason = (
+UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
     SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment

@@ -38,8 +38,8 @@ class QueueCursor:
         If the page has fewer rows than `limit`, the cursor moves after all rows that are due at `now`.
         """
         deliveries = [
-            Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), attempts, faults, generation)
-            for number, key, email, user_id, line, variables, attempts, faults, generation, _ in rows
+            Delivery(number, Recipient(key, email, user_id, json.loads(variables), line), *rest)
+            for number, key, email, user_id, line, variables, *rest, _ in rows
         ]
         self.after = (rows[-1][-1], deliveries[-1].id) if len(rows) == limit else (now, _LAST_ID)
         return deliveries

@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from campaign.clock import instant
 from campaign.errors import SendLogUnusableError
-from campaign.model import Status, Summary
+from campaign.model import NEVER, Status
+from campaign.sendlog.counts import FIRST_INSTANT, BatchCounts, Summary, batches, summary
 from campaign.sendlog.files import open_for_reading, sentences
 from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
 #: The columns of `campaign log`, in this order.
 FIELDS = (
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
+    "step", "batch", "due_at", "waiting", "not_before",
 )  # fmt: skip
+
+
+_STATE = FIELDS.index("state")
 
 
 class Whose(NamedTuple):
@@ -66,6 +70,14 @@ class LogReader:
         with sentences(self.path):
             return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
+    def batches(self, name: str, *, limit: int) -> list[BatchCounts]:
+        """Return a campaign's last batches, at most `limit`, oldest first, each with the states of its recipients."""
+        found = self._find(name)
+        if found is None:
+            return []
+        with sentences(self.path):
+            return batches(self._connection, campaign=found[0], limit=limit)
+
     def explanations(self, name: str) -> Iterator[Explanation]:
         """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""
         if found := self._find(name):
@@ -74,7 +86,7 @@ class LogReader:
                 yield Explanation(Status(state), reason, Whose(*whose), line)
 
     def recipients(self, name: str, *, state: Status | None = None) -> Generator[dict[str, Any], None, None]:
-        """Yield one record of `FIELDS` per recipient, in the order of the CSV; `updated_at` in ISO 8601, UTC."""
+        """Yield one record of `FIELDS` per recipient and step, in the order of the CSV; instants in ISO 8601, UTC."""
         for row in self._rows(SQL.rows, {"campaign": self._campaign(name), "state": state}):
             yield _record(row)
 
@@ -109,26 +121,15 @@ class LogReader:
             yield from self._connection.execute(statement, arguments or {})
 
 
-def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
-    """Return a campaign's counts, read through the given connection."""
-    arguments = {"campaign": campaign, "enlistment": enlistment, "now": now}
-    counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
-    orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()
-    pending, used = connection.execute(SQL.count_revocations, arguments).fetchone()
-    return Summary(
-        name,
-        counts,
-        here={Status(state): number for state, number in connection.execute(SQL.counts_here, arguments)},
-        elsewhere=connection.execute(SQL.count_elsewhere, arguments).fetchone()[0],
-        orphans=orphans,
-        orphans_until=instant(until) if until else None,
-        revocations=pending,
-        used_before_revoked=used,
-    )
-
-
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:
-    *values, code, enhanced, reply, updated_at = row
+    """Return one record; an instant is in ISO 8601, or None if there is none or nobody knows it."""
+    *values, code, enhanced, reply, updated_at, step, batch, due_at, waiting, not_before = row
     words = " ".join(part for part in (enhanced, reply) if part)
-    values += [code, words or None, instant(updated_at).isoformat(timespec="milliseconds")]
+    is_queued = values[_STATE] == Status.QUEUED
+    values += [code, words or None, _iso(updated_at), step, batch, _iso(due_at)]
+    values += [waiting or None, _iso(not_before)] if is_queued else [None, None]
     return dict(zip(FIELDS, values, strict=True))
+
+
+def _iso(seconds: float) -> str | None:
+    return instant(seconds).isoformat(timespec="milliseconds") if FIRST_INSTANT <= seconds < NEVER else None

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from campaign.errors import PermanentError, SendLogError
-from campaign.model import Status
+from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
+from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
 from campaign.sendlog.statements import SQL
-from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
-    from campaign.model import Delivery, Outcome, SignInToken
+    from campaign.model import Deferral, Delivery, Outcome, SignInToken
+    from campaign.sendlog.obstacles import Obstacle
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
+
+#: A row that becomes due now is due a moment later: a cursor may have passed over all rows that are due now.
+_AFTER_CURSORS_S = 0.001
 
 #: The statements for the steps of a delivery, in the order in which one row goes through them.
 _STATEMENTS = {
@@ -30,6 +35,7 @@ _STATEMENTS = {
     "sending": SQL.sending,
     "settle": SQL.settle,
     "revoke_token": SQL.revoke_token,
+    "suppress": SQL.suppress_refused,
     "count_orphan": SQL.count_orphan,
 }
 
@@ -41,7 +47,7 @@ class RunWrites(CampaignConnection):
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, withdrawn=SQL.withdrawn)
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, is_sequential=self._cap is not None)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -68,7 +74,9 @@ class RunWrites(CampaignConnection):
             after: the instant.
             without: leave out the rows of these domains.
         """
-        arguments = self._arguments(enlistment=self._enlistment, after=after, domains=json.dumps(list(without)))
+        arguments = self._arguments(
+            enlistment=self._enlistment, after=after, never=NEVER, domains=json.dumps(list(without))
+        )
         row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
         return row[0] if row else None
 
@@ -77,11 +85,12 @@ class RunWrites(CampaignConnection):
 
         Raises:
             PermanentError: the address is suppressed, or an operator has skipped the row.
+            DeferredError: the address has had its share of mails lately.
         """
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        _must_be_ours(await self._running.write({"issuing": row}, refusal=self._suppression(delivery)))
+        await self._running.write({"issuing": row}, refusal=self._obstacle(delivery))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -101,6 +110,7 @@ class RunWrites(CampaignConnection):
 
         Raises:
             PermanentError: the address is suppressed, or an operator has skipped the row.
+            DeferredError: the address has had its share of mails lately.
         """
         attempt, state = delivery.attempts, Status.ISSUING
         if not with_token:
@@ -113,13 +123,13 @@ class RunWrites(CampaignConnection):
             "server": server,
             "now": self._clock.now(),
         }
-        _must_be_ours(await self._running.write({"sending": row}, refusal=self._suppression(delivery)))
+        await self._running.write({"sending": row}, refusal=self._obstacle(delivery))
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
+        """Record an attempt's outcome with, in the same transaction, what follows for its token and the address.
 
         Args:
-            delivery: the row.
+            delivery: the row. If it is `sent`, the next step of its key becomes due.
             outcome: the row's next state; `queued` clears the token's id, because the next attempt gets a new token. A
                 row that an operator has skipped meanwhile stays skipped.
             revoke: the token to revoke, because no accepted message carries it.
@@ -136,6 +146,7 @@ class RunWrites(CampaignConnection):
                 "reply": text,
                 "faults": outcome.faults,
                 "not_before": outcome.not_before,
+                "waiting": outcome.waiting,
                 "now": now,
             }
         }
@@ -143,17 +154,63 @@ class RunWrites(CampaignConnection):
             rows["revoke_token"] = self._arguments(id=delivery.id, token_id=revoke.id, now=now)
         if outcome.possible_orphan:
             rows["count_orphan"] = {"id": delivery.id, "now": now}
-        await self._running.write(rows, urgent=outcome.status is not Status.SENT)
+        if outcome.suppress:
+            rows["suppress"] = {"id": delivery.id, "reason": outcome.suppress, "now": now}
+        with suppress(PermanentError):
+            await self._running.write(
+                rows,
+                urgent=outcome.status is not Status.SENT,
+                refusal=withdrawal_of(delivery),
+                follow_up=self._follow_up(delivery, outcome, now),
+            )
+
+    async def put_off(self, rows: Mapping[int, Deferral]) -> None:
+        """Record until when queued rows wait, by their ids; no attempt is used up, and the history gets no entry.
+
+        A row that is not queued any more, because an operator has skipped it, is left as it is.
+        """
+        changes = [{"id": number} | deferral._asdict() for number, deferral in rows.items()]
+        await self._write(lambda connection: connection.executemany(SQL.put_off, changes))
+
+    async def skip(self, rows: Mapping[int, str], *, ends_sequence: bool) -> None:
+        """Set queued rows to `skipped`, with the reason of each.
+
+        With `ends_sequence` the later steps of their keys are skipped with the same reason.
+        """
+        changes = [self._arguments(id=number, reason=reason) for number, reason in rows.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(SQL.skip_row, changes)
+            if ends_sequence:
+                connection.executemany(SQL.end_sequence, changes)
+
+        await self._write(write)
+
+    async def earlier_steps(self, ids: Sequence[int]) -> Mapping[int, tuple[EarlierStep, ...]]:
+        """Return the earlier steps of the keys of these rows, in their order; a first step has none."""
+        arguments = {"ids": json.dumps(list(ids))}
+        rows = await self._write(lambda connection: connection.execute(SQL.earlier_steps, arguments).fetchall())
+        found: dict[int, tuple[EarlierStep, ...]] = dict.fromkeys(ids, ())
+        for number, step, state, *rest in rows:
+            found[number] += (EarlierStep(step, Status(state), *rest),)
+        return found
 
     async def put_back(self, reasons: Mapping[int, str]) -> None:
         """Queue rows again that failed in this run for no fault of theirs; the history keeps both steps.
+
+        A suppression that such a row's refusal has made is lifted.
 
         Args:
             reasons: why, by the row's id. A row that did not fail is left as it is.
         """
         now = self._clock.now()
         rows = [{"id": number, "reason": reason, "now": now} for number, reason in reasons.items()]
-        await self._write(lambda connection: connection.executemany(SQL.put_back, rows))
+
+        def put_back(connection: sqlite3.Connection) -> None:
+            connection.executemany(SQL.lift_refusal, rows)
+            connection.executemany(SQL.put_back, rows)
+
+        await self._write(put_back)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Record that the oldest pending revocations, at most `limit`, are tried now.
@@ -164,6 +221,26 @@ class RunWrites(CampaignConnection):
         rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
         return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
 
+    async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
+        """Record that the token of another step of this delivery's key must be revoked.
+
+        Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask.
+        """
+        arguments = self._arguments(key=delivery.recipient.key, token_id=token_id)
+
+        def write(connection: sqlite3.Connection) -> str | None:
+            connection.execute(SQL.ask_revocation, arguments)
+            row = connection.execute(SQL.outcome_of_revocation, arguments).fetchone()
+            return row[0] if row else None
+
+        return await self._write(write)
+
+    async def try_revocation(self, token_id: str) -> bool:
+        """Record that this revocation is tried now; return whether an earlier try may have revoked the token."""
+        arguments = {"token_id": token_id}
+        row = await self._write(lambda connection: connection.execute(SQL.try_revocation, arguments).fetchone())
+        return bool(row and row[0])
+
     async def undo_attempt(self, token_ids: Sequence[str]) -> None:
         """Record that the last try of these revocations was not sent, or that Clerk refused it."""
         await self._write(lambda connection: connection.execute(SQL.undo_attempt, {"tokens": json.dumps(token_ids)}))
@@ -173,6 +250,11 @@ class RunWrites(CampaignConnection):
         arguments = self._arguments(token_id=token_id, outcome=outcome)
         await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
 
+    async def note_quota(self, why: str, until: float) -> None:
+        """Record that a quota is spent, and until when (seconds since the epoch): `status` says it beside the run."""
+        arguments = self._arguments(quota=why, until=until)
+        await self._write(lambda connection: connection.execute(SQL.note_quota, arguments))
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     @property
@@ -181,19 +263,20 @@ class RunWrites(CampaignConnection):
             raise SendLogError(f"the send log {self.path} is closed")
         return self._writer
 
-    def _suppression(self, delivery: Delivery) -> Callable[[sqlite3.Connection], Exception | None]:
-        """Return what looks the recipient's address up, in the transaction of the step that it may refuse."""
+    def _obstacle(self, delivery: Delivery) -> Obstacle:
+        return obstacle_to(delivery, self._list, cap=self._cap, now=self._clock.now())
 
-        def refusal(connection: sqlite3.Connection) -> Exception | None:
-            found = suppression_of(connection, delivery.recipient.email, self._list)
-            return PermanentError(str(found), skip=True) if found else None
-
-        return refusal
+    def _follow_up(
+        self, delivery: Delivery, outcome: Outcome, now: float
+    ) -> Callable[[sqlite3.Connection], object] | None:
+        """Return what an outcome means for the later steps of the key, or None if it means nothing for them."""
+        if outcome.status is Status.SENT and delivery.step:
+            arguments = {"id": delivery.id, "at": now + _AFTER_CURSORS_S}
+            return lambda connection: connection.execute(SQL.release_next, arguments)
+        if outcome.ends_sequence:
+            arguments = {"id": delivery.id, "now": now}
+            return lambda connection: connection.execute(SQL.end_sequence, arguments)
+        return None
 
     def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)
-
-
-def _must_be_ours(written: bool) -> None:
-    if not written:
-        raise PermanentError("an operator skipped it", skip=True)

@@ -8,7 +8,10 @@ CREATE TABLE campaign (
     templates      TEXT NOT NULL DEFAULT '',-- fingerprint of the templates of the last run
     source         TEXT NOT NULL DEFAULT '',-- the CSV enlisted last
     source_digest  TEXT NOT NULL DEFAULT '',-- fingerprint of its bytes, the templates and the way it was read
-    enlistment     INTEGER NOT NULL DEFAULT 0
+    enlistment     INTEGER NOT NULL DEFAULT 0,
+    steps          TEXT NOT NULL DEFAULT '[""]', -- JSON: the names of the steps at the last enlistment
+    quota          TEXT NOT NULL DEFAULT '',-- the quota that the last run found spent
+    quota_until    REAL NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -40,11 +43,30 @@ CREATE TABLE delivery (
     code             INTEGER,
     enhanced         TEXT,
     reply            TEXT,
-    updated_at       REAL NOT NULL               -- last change of state; the token's arrival is not one
+    updated_at       REAL NOT NULL,              -- last change of state; the token's arrival is not one
+    step             TEXT NOT NULL DEFAULT '',   -- one row for each step of the key
+    step_number      INTEGER NOT NULL DEFAULT 0, -- from 0
+    batch            INTEGER,                    -- the batch that took the row up; NULL: none yet
+    position         REAL NOT NULL DEFAULT 0,    -- place by the column `order`
+    due_at           REAL NOT NULL DEFAULT 0,    -- by the schedule; 0: at once, or not known yet
+    waiting          TEXT NOT NULL DEFAULT '',   -- what a queued row waits for
+    sent_at          REAL                        -- when the last intent to send became durable
 ) STRICT;
 
-CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot);
-CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id);
+CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);
+-- The last three columns serve counts and batches, which then need not read the rows themselves.
+CREATE INDEX delivery_queue ON delivery
+    (campaign_id, state, enlistment, not_before, id, step_number, batch, waiting);
+
+-- The recipients that one run takes up.
+CREATE TABLE batch (
+    campaign_id INTEGER NOT NULL,
+    number      INTEGER NOT NULL,            -- from 1, in each campaign
+    at          REAL NOT NULL,
+    size        INTEGER NOT NULL,            -- recipients that had never been tried
+    is_limited  INTEGER NOT NULL,            -- 0: whoever was in the CSV; a later run with a limit takes the rest back
+    PRIMARY KEY (campaign_id, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE history (
     id          INTEGER PRIMARY KEY,

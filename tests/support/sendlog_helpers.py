@@ -112,3 +112,17 @@ def history(path: Path) -> list[tuple[str, str, str]]:
     """Return each transition as (from, to, actor)."""
     rows = table(path, "SELECT old_state, new_state, actor FROM history ORDER BY id")
     return [(row["old_state"], row["new_state"], row["actor"]) for row in rows]
+
+
+def make_schema_3(connection: sqlite3.Connection) -> None:
+    """Take from a log what schema 4 added."""
+    for name in ("delivery_identity", "delivery_queue"):
+        connection.execute(f"DROP INDEX {name}")
+    for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at"):
+        connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
+    for name in ("steps", "quota", "quota_until"):
+        connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
+    connection.execute("DROP TABLE batch")
+    connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")
+    connection.execute("CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id)")
+    connection.execute("PRAGMA user_version = 3")

@@ -1,4 +1,4 @@
-"""Check what only the network can tell: DNS records, mail server, landing page: `review_online`."""
+"""Check what only the network can tell: DNS, mail server, landing page, unsubscribe endpoint: `review_online`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from campaign.compliance.online.dkim_record import review_dkim
 from campaign.compliance.online.dmarc import review_dmarc
 from campaign.compliance.online.landing_page import review_pages
 from campaign.compliance.online.mail_exchange import review_mx
+from campaign.compliance.online.one_click import review_one_click
 from campaign.compliance.online.relay import review_relay
 from campaign.compliance.online.spf import review_spf
 from campaign.compliance.sender import domain_of, envelope_domain
@@ -57,9 +58,9 @@ class OnlineSubject:
 
 
 async def review_online(subject: OnlineSubject, dns: Dns) -> list[Finding]:
-    """Return the findings in the order of a mail's way: sender's domain, mail server, landing page.
+    """Return the findings in the order of a mail's way: sender's domain, mail server, landing page, unsubscribe link.
 
-    All are asked for at once. Nothing is sent, and no token is requested or spent.
+    All are asked for at once. Nothing is sent, no token is requested or spent, and nobody is unsubscribed.
     """
     definition = subject.definition
     email = definition.email
@@ -78,7 +79,8 @@ async def review_online(subject: OnlineSubject, dns: Dns) -> list[Finding]:
         checks.append(review_relay(connector, server, subject.largest))
     if definition.link is not None:
         checks.append(review_pages(subject.links, definition.link.parameter))
-    # A check of the unsubscribe endpoint, with a token of a test, goes here.
+    if definition.unsubscribe is not None and definition.unsubscribe.url is not None:
+        checks.append(review_one_click(definition.unsubscribe.url, definition.mailing_list))
     found = [finding for findings in await asyncio.gather(*checks) for finding in findings]
     if subject.relay is None:
         advice = "set CAMPAIGN_SMTP_URL"

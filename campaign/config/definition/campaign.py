@@ -133,6 +133,11 @@ class Definition(CampaignSections):
         """The columns that steps, schedule and locales need, each with the place in the file that names it first."""
         return self._columns
 
+    @property
+    def variants(self) -> list[Definition]:
+        """The campaign as each step and each locale see it, in the order of the file."""
+        return [self.variant(step, locale) for step in self.step_names for locale in self.locale_names]
+
     def variant(self, step: str = "", locale: str = "") -> Definition:
         """Return the campaign as a step and a locale see it; without a name, the first step or the default locale.
 

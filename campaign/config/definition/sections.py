@@ -163,6 +163,8 @@ class LinkSection(Section):
     expires_in: Duration
     #: Hosts (`name` or `name:port`) that `link_to` may lead to; by default the host of `url`.
     hosts: tuple[str, ...] = ()
+    #: The column with the id of the organization that the token opens; None: tokens open none.
+    org_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -179,6 +181,7 @@ class LinkSection(Section):
     @classmethod
     def _is_url(cls, url: str) -> str:
         rules.link_host(url)
+        rules.refuse_next(url)
         return url
 
     @field_validator("hint")
@@ -204,6 +207,13 @@ class LinkSection(Section):
         if not isinstance(hosts, list | tuple) or not hosts or not all(isinstance(host, str) for host in hosts):
             raise ValueError('must be a list of host names, such as ["acme.example", "shop.acme.example"]')
         return tuple(rules.host(host) for host in hosts)
+
+    @field_validator("org_id")
+    @classmethod
+    def _is_column(cls, column: str | None) -> str | None:
+        if column is not None and (not column.strip() or not column.isprintable()):
+            raise ValueError('must be the name of a column, such as "org_id"')
+        return column and column.strip()
 
 
 class DkimSection(Section):

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from campaign.config.definition import Definition
-    from campaign.model import Rate, Summary
-    from campaign.sendlog.aggregates import Aggregates, Domain
+    from campaign.model import Rate
+    from campaign.sendlog import Summary
+    from campaign.sendlog.aggregates import Aggregates, Answers, Domain
 
 #: Slots are wide enough for this many events at the limit, so that one event more or less hardly shows.
 _EVENTS_PER_SLOT = 10
 #: The number of domains in the table: the largest, and those with the most trouble.
 _LARGEST, _TROUBLED = 12, 6
+#: The number of domains in the table of what came back.
+_ANSWERING = 12
 
 
 class Activity(NamedTuple):
@@ -54,6 +57,10 @@ class Figures:
     domains: tuple[Domain, ...]
     #: The number of all domains, including those that are not in `domains`.
     domain_count: int
+    #: What came back: the domains with most of it, the sum over all domains, and the number of domains.
+    answers: tuple[Answers, ...]
+    all_answers: Answers
+    answering: int
     #: Number of attempts → state → recipients.
     attempts: Mapping[int, Mapping[Status, int]]
     #: None if the campaign has no link.
@@ -85,6 +92,7 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
     for tries, state, number in log.attempts():
         attempts[tries][state] = number
     domains, domain_count = log.domains(largest=_LARGEST, troubled=_TROUBLED)
+    answers, all_answers, answering = log.answers(limit=_ANSWERING)
     summary = log.summary()
     return Figures(
         summary=summary,
@@ -96,6 +104,9 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
         replies=replies(log, with_clerk=definition.link is not None),
         domains=tuple(domains),
         domain_count=domain_count,
+        answers=tuple(answers),
+        all_answers=all_answers,
+        answering=answering,
         attempts=attempts,
         tokens=tokens(log, summary, came=calls.clerk.number) if definition.link else None,
     )

@@ -121,6 +121,9 @@ def _context(found: Figures) -> dict[str, Any]:
         "courses": _courses(found, activity) if activity else [],
         "domains": [_domain(domain) for domain in found.domains],
         "domain_note": _domain_note(found),
+        "answers": found.answers,
+        "all_answers": found.all_answers,
+        "other_answering": found.answering - len(found.answers),
         "replies": found.replies,
         "attempts": tried,
         "most_tried": max((number for _, number, _ in tried), default=0),
@@ -211,6 +214,7 @@ def _course(activity: Activity, numbers: LatencyFigures, look: str, name: str) -
 def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[tuple[str, int]]]:
     by_state = {
         Status.SENT: domain.sent,
+        Status.BOUNCED: domain.bounced,
         Status.UNCERTAIN: domain.uncertain,
         Status.FAILED: domain.failed,
         Status.QUEUED: domain.waiting,
@@ -218,6 +222,7 @@ def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[
     }
     cells = [
         ("sent", domain.sent),
+        ("bounced", domain.bounced),
         ("failed", domain.failed),
         ("uncertain", domain.uncertain),
         ("skipped", domain.skipped),

@@ -12,7 +12,7 @@ from campaign.model import Revocation, Status
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from campaign.model import Summary
+    from campaign.sendlog import Summary
     from campaign.sendlog.aggregates import Aggregates
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from campaign.model import Status, Summary
+from campaign.model import Status
 from campaign.reporting.causes import Cause, causes
 from campaign.reporting.progress import as_text
 from campaign.reporting.summary import table
-from campaign.sendlog import Explanation, Whose
+from campaign.sendlog import Explanation, Summary, Whose
 
 
 def found(*reasons: str, state: Status = Status.FAILED) -> list[Cause]:

@@ -17,7 +17,7 @@ from campaign.model import Status
 from campaign.sendlog import LogReader, SendLog, held
 from campaign.sendlog.files import VERSION, open_for_writing
 from support.fake_clock import FakeClock
-from support.sendlog_helpers import bring, enlist, opened, people, table, working
+from support.sendlog_helpers import bring, enlist, make_schema_3, opened, people, table, working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -266,6 +266,7 @@ def test_an_older_log_is_brought_up_to_date(path: Path) -> None:
         columns = table(path, "SELECT * FROM pragma_table_info('revocation')")
         schema = table(path, "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') ORDER BY name")
     with closing(sqlite3.connect(path)) as connection:
+        make_schema_3(connection)
         connection.execute("ALTER TABLE revocation DROP COLUMN unanswered")
         connection.execute("DROP INDEX history_resent")
         for name in ("tag_key", "campaign_list", "suppression", "report", "soft_bounce"):

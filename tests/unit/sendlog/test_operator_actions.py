@@ -135,7 +135,7 @@ def test_a_row_skipped_beside_a_run_stays_skipped(path: Path) -> None:
 
     async def work(deliveries: list[Delivery]) -> None:
         with opened(path) as beside:
-            assert beside.skip("user_2", reason="skipped by hand") == 1
+            assert beside.skip_key("user_2", reason="skipped by hand") == 1
         first, second, third = deliveries
         begun = [log.issuing(row, user_id="u", expires_in=timedelta(hours=1)) for row in deliveries]
         results = await asyncio.gather(*begun, return_exceptions=True)
@@ -305,6 +305,11 @@ def test_each_recipient_is_told(path: Path) -> None:
             "code": 550,
             "reply": "5.1.1 No such user",
             "updated_at": "2025-06-15T15:06:40.000+00:00",
+            "step": "",
+            "batch": 1,
+            "due_at": None,
+            "waiting": None,
+            "not_before": None,
         }
         assert (queued["code"], queued["reply"], queued["message_id"]) == (None, None, None)
         assert [row["key"] for row in reader.recipients("trial", state=Status.FAILED)] == ["user_1"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.model import Outcome, Rate, Recovered, Status
-from campaign.sendlog import QueueCursor
+from campaign.model import Outcome, Rate, Status
+from campaign.sendlog import QueueCursor, Recovered
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import (
     END_STATES,
