@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.delivery.sandbox_time import Simulation
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.sendlog import PreparationLog, SendLog
@@ -55,6 +56,7 @@ async def run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool = False,
+    simulation: Simulation | None = None,
 ) -> Result:
     """Run a campaign, or resume it.
 
@@ -66,6 +68,7 @@ async def run(
         wait: stay for what becomes due later.
         limit: the most recipients to send to; None for all.
         wait_for_server: wait without an end for services that do not work from the start.
+        simulation: the time that the sandbox shows; the run then stays to its end, whatever becomes due days later.
 
     Raises:
         CannotStartError: input or settings are wrong.
@@ -83,6 +86,7 @@ async def run(
             wait=wait,
             limit=limit,
             wait_for_server=wait_for_server,
+            simulation=simulation,
         )
     except BaseExceptionGroup as group:
         error = first_error(group)
@@ -106,10 +110,11 @@ async def _run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool,
+    simulation: Simulation | None,
 ) -> Result:
-    clock = SystemClock()
     messages = CampaignMessages.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox) as services:
+    async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
+        clock = services.clock
         observer.opened(services)
         with (
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
@@ -124,18 +129,20 @@ async def _run(
             if not observer.confirm(plan):
                 return Result(plan.summary, interrupted=True, services=services)
             try:
-                return await _send(
-                    log,
-                    plan,
-                    messages,
-                    settings,
-                    observer,
-                    signer=signer,
-                    clock=clock,
-                    wait=wait,
-                    limit=limit,
-                    patience=Patience(clock, is_endless=wait_for_server),
-                )
+                with services.time_passes():
+                    return await _send(
+                        log,
+                        plan,
+                        messages,
+                        settings,
+                        observer,
+                        signer=signer,
+                        clock=clock,
+                        wait=wait,
+                        limit=limit,
+                        # a network is as slow in a simulation
+                        patience=Patience(SystemClock(), is_endless=wait_for_server),
+                    )
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):

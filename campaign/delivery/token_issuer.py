@@ -98,7 +98,8 @@ class TokenIssuer:
 
     def raise_if_stale(self, attempt: Attempt) -> None:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
-        age = self._clock.now() - attempt.token_asked_at
+        # in the machine's seconds: a simulation (`run --speed`) is about the schedule, not about this machine's pace
+        age = (self._clock.now() - attempt.token_asked_at) / self._clock.speed
         if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE

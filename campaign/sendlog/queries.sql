@@ -3,6 +3,9 @@
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
 
+-- name: latest_instant
+SELECT coalesce(max(at), 0) FROM history;
+
 -- name: add_campaign
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
@@ -298,6 +301,12 @@ SELECT max(at), count(*) FROM history WHERE new_state = :state AND at > :since G
 SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = history.delivery_id
 WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :domain
 GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
+
+-- name: progress
+SELECT key, step, state, sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+
+-- name: suppressed_addresses
+SELECT address FROM suppression WHERE list IN ('', :list);
 
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
