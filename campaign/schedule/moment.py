@@ -50,7 +50,7 @@ class Moment:
         delay = timedelta()
         for sign, duration in _TERM.findall(found[2]):
             try:
-                part = parse_duration(duration)
+                part = parse_duration(duration.strip())
                 delay += part if sign == "+" else -part
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{error} (in {text!r})") from None
