@@ -27,6 +27,9 @@ CAUGHT_BY = {
     "token_id_not_kept": ({"I9"}, 1.0, 0),
     "tokens_mixed_up": ({"I5", "I6"}, 1.0, 0),
     "token_in_the_output": ({"I12"}, 1.0, 0),
+    "suppression_ignored": ({"I18"}, 1.0, 1),
+    "refused_not_suppressed": ({"I18"}, 1.0, 0),
+    "returned_not_suppressed": ({"I19"}, 1.0, 0),
 }
 
 #: Mutants that need neither random faults nor kills, with the invariants that the short form shows violated.
@@ -47,7 +50,7 @@ _CERTAIN = (
 
 def short(folder: Path, *command: str) -> Loop:
     scenario = Scenario(recipients=12, trouble=0.0, verify=False, certain=_CERTAIN, first_delay=0.05)
-    return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False)
+    return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False, beside=0)
 
 
 @pytest.mark.long
