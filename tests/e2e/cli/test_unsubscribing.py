@@ -286,7 +286,8 @@ def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         url = next(line.split()[-1] for line in process.stdout if line.startswith("Inbox: "))
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        # its first page takes a while on a busy machine
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             (link,) = re.findall(rf'href="({url}/u/[A-Za-z0-9_-]{{34}})"', client.get("/__inbox/mails/1").text)
             assert '<form method="post">' in client.get(link).text
             assert work.campaign("suppress", "list", "--sandbox").stdout.count("\n") == 1
