@@ -131,6 +131,8 @@ class Month:
 
     def _instants(self) -> Iterator[float]:
         now = BEGIN
+        while not exported(self.carts, now):
+            now += self.every * HOUR
         while now < BEGIN + self.days * DAY:
             yield now
             now += self.every * HOUR
@@ -176,7 +178,7 @@ class Month:
             if mail in self._sent:
                 raise AssertionError(f"{mail} was mailed twice")
             tick.arrived[mail] = self._sent[mail] = event["wall"] + ahead
-        if tick.is_killed:
+        if tick.is_killed and space.log.exists():
             space.campaign("resolve", "campaign.toml", "--keep")
             tick.taken_as_sent = {
                 (row["key"], row["step"])
