@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.delivery.sandbox_time import latest_instant, shown_instant
 from campaign.delivery.services import sandbox_log
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
@@ -59,9 +60,12 @@ async def serve(
         SettingsError: a live key is set, a port is in use, or the sandbox's folder cannot be used.
     """
     refuse_live_keys(settings)
+    latest = latest_instant(settings.sandbox, sandbox_log(settings))
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
     async with interruption() as asked, serving as sandbox:
         say(f"Sandbox in {settings.sandbox}, reachable only from this machine; nothing leaves it. Ctrl-C ends it.")
+        if latest > SystemClock().now():
+            say(f"It is {shown_instant(latest)} there, where an earlier run ended.")
         say(f"Inbox: {sandbox.clerk_url}\n")
         say("To use it from another program:\n")
         for line in to_export(sandbox):
@@ -182,7 +186,12 @@ async def _served(
     )
     try:
         async with Sandbox(
-            settings.sandbox, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, pages=pages
+            settings.sandbox,
+            port=port,
+            smtp_port=smtp_port,
+            clerk_limits=clerk_limits,
+            pages=pages,
+            begins_at=latest_instant(settings.sandbox, sandbox_log(settings)),
         ) as sandbox:
             yield sandbox
     except SandboxError as error:

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     log: Path | None = Field(default=None, alias="CAMPAIGN_LOG")
     #: The file with the private key that signs the mails of a campaign with `[dkim]`.
     dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
+    recheck_key: SecretStr | None = Field(default=None, alias="CAMPAIGN_RECHECK_KEY")
     #: The folder of the sandbox.
     sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
     #: How long to wait for the reply to the final dot (RFC 5321 §4.5.3.2.6 asks for 10 minutes).

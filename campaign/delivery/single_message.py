@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.audience import Audience
 from campaign.clerk.client import Clerk
-from campaign.clock import SystemClock, instant
+from campaign.clock import instant
 from campaign.delivery.mail_server import connector_to
 from campaign.delivery.services import needs_user_id, open_services
 from campaign.errors import CannotStartError, RecipientsError, ServiceRefusesError, UncertainError
@@ -103,13 +103,13 @@ async def send_test(
         ValueError: the address is not one plain mailbox.
     """
     address = normalise_address(to)
-    recipient, clock = sample_recipient(definition), SystemClock()
+    recipient = sample_recipient(definition)
     definition = variant_for(definition, recipient, step=step, locale=locale)
     template = MessageTemplate.load(definition)
     sender = split_mailbox(definition.email.sender)[1]
     sample_message(template, recipient, definition)  # find errors before a token is issued
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        connector = connector_to(services.smtp, settings, sender=sender)
+        connector, clock = connector_to(services.smtp, settings, sender=sender), services.clock
         with signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer:
             async with Pool(connector, limit=1, clock=clock) as pool:
                 await pool.warm_up()

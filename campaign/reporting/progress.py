@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from campaign.clock import SystemClock
+from campaign.clock import ScaledClock, SystemClock
 from campaign.config.settings import CLERK_API
+from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.reporting.causes import Cause
+from campaign.reporting.later import what_waits
 from campaign.reporting.question import said_yes
-from campaign.reporting.summary import advice, changes, has_earlier_run, number, span, table, where_the_mail_is
+from campaign.reporting.summary import (
+    advice,
+    beginning,
+    changes,
+    has_earlier_run,
+    number,
+    span,
+    table,
+    where_the_mail_is,
+)
 from campaign.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.observer import Plan, Result
@@ -52,20 +64,19 @@ class RunReport:
         out: the console to write to.
         definition: the campaign file.
         settings: the settings, for the first line.
-        limit: the most recipients that the run sends to; None for all.
         assume_yes: do not ask for confirmation before a run with the real services.
     """
 
-    def __init__(
-        self, out: Console, definition: Definition, settings: Settings, *, limit: int | None, assume_yes: bool
-    ) -> None:
+    def __init__(self, out: Console, definition: Definition, settings: Settings, *, assume_yes: bool) -> None:
         self._out = out
         self._file = definition.path
+        self._zone = definition.schedule.default_zone
         self._settings = settings
-        self._limit = limit
         self._assume_yes = assume_yes
         self._clock = SystemClock()
         self._began = self._said = self._waits_until = 0.0
+        #: The time of a run that is not at the present, in the sandbox.
+        self._simulated: Clock | None = None
         self._log_is_new = False
         #: How many recipients the run is to send to.
         self.total = 0
@@ -87,6 +98,9 @@ class RunReport:
                 "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
                 f"their data is in {self._shown(services.maildir.parent)}/.{read}"
             )
+            if isinstance(services.clock, ScaledClock):
+                self._simulated = services.clock
+                self._print(beginning(services))
             return
         self._log_is_new = not services.log.exists()
         read = f"the environment and {dotenv}" if dotenv else "the environment; there is no .env"
@@ -96,12 +110,17 @@ class RunReport:
         """Print what changed and what will be sent; ask for confirmation if the services are real."""
         for line in changes(plan):
             self._print(line)
-        self.total = plan.to_send if self._limit is None else min(plan.to_send, self._limit)
+        self.total = plan.to_send
         name, file = plan.definition.name, plan.definition.recipients.file
-        if not self.total:
+        if not plan.queued:
             self._print(f"{name}: nothing to send, because no recipient of {file} is queued.")
             return True
-        what = f"{self.total:,} of " * (self.total < plan.to_send) + number(plan.to_send, "email")
+        if not self.total and not plan.has_work:
+            self._print(f"{name}: nothing is due now; {number(plan.queued, 'email')} will be later.")
+            return True
+        what = f"{self.total:,} of " * (self.total < plan.queued) + number(plan.queued, "email")
+        if plan.has_more:
+            what = f"{what} now, and what becomes due while it runs,"
         services = plan.services
         through = services.smtp.label
         self._print(f"{name}: {what} from {plan.definition.email.sender} through {through}.")
@@ -135,10 +154,14 @@ class RunReport:
 
     def waiting(self, why: str, seconds: float) -> None:
         """Print once why nothing is sent, if the wait is at least 1 second."""
-        until = self._clock.now() + seconds
-        if seconds >= 1.0 and until > self._waits_until + 1.0:
+        clock = self._simulated or self._clock
+        until = clock.now() + seconds
+        if seconds >= clock.speed and until > self._waits_until + clock.speed:
             self._waits_until = until
-            self._print(f"Waiting {seconds:.0f} s: {why}.")
+            if self._simulated is None:
+                self._print(f"Waiting {seconds:.0f} s: {why}.")
+            else:
+                self._print(f"Waiting until {shown_instant(until)}, {span(seconds / clock.speed)} here: {why}.")
 
     def notice(self, sentence: str) -> None:
         """Print a sentence that the operator should read at once."""
@@ -157,10 +180,14 @@ class RunReport:
     def finished(self, result: Result, causes: list[Cause], *, command: str, run: str) -> None:
         """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
+        if result.batch:
+            self._print(f"Batch {result.batch.number}: {number(result.batch.size, 'recipient')} never tried before.")
         if self.tally:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
+            if self._simulated is not None:
+                self._print(f"In the sandbox it is {shown_instant(self._simulated.now())} now.")
         if result.waited_for and (queued := result.summary.here.get(Status.QUEUED)):
             # this stop's reason, not the one of an earlier try
             causes = [each for each in causes if each.state is not Status.QUEUED]
@@ -168,6 +195,8 @@ class RunReport:
         shown = table(result.summary, causes)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
+            self._print(line)
+        for line in what_waits(result.summary, zone=self._zone, run=run):
             self._print(line)
         if result.services.maildir is not None:
             self._print(where_the_mail_is(result.services.maildir))

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
+from campaign.reporting.later import later
 from campaign.words import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.delivery.observer import Plan
+    from campaign.delivery.services import Services
     from campaign.reporting.causes import Cause
     from campaign.sendlog import Summary
 
@@ -51,6 +54,15 @@ def has_earlier_run(plan: Plan) -> bool:
     """Return whether the send log had recipients of this campaign before this run."""
     new = plan.enlistment
     return plan.summary.recipients > new.added + new.invalid + new.duplicates
+
+
+def beginning(services: Services) -> str:
+    """Return the sentence about a sandbox that is not at the present: what time it is there, and why."""
+    now, speed = shown_instant(services.clock.now()), services.clock.speed
+    if services.is_simulation:
+        passes = f", and time passes {speed:,.6g} times as fast as here" if speed != 1 else ""
+        return f"In the sandbox it is {now}{passes}; the run stays until its last message."
+    return f"In the sandbox it is {now}, where an earlier run ended; --fresh starts afresh in the present."
 
 
 def changes(plan: Plan) -> list[str]:
@@ -160,7 +172,11 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             ),
         ),
         (summary[Status.FAILED], "recipient", f"{{}} failed. To queue them again: campaign retry {command}."),
-        (summary[Status.QUEUED] - summary.elsewhere, "recipient", f"{{}} queued. To send: campaign run {run}."),
+        (
+            summary[Status.QUEUED] - summary.elsewhere - later(summary),
+            "recipient",
+            f"{{}} queued. To send: campaign run {run}.",
+        ),
         (
             summary.elsewhere,
             "recipient",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.database import now
 from campaign.sandbox.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Sessions:
         """Return the id of a new browser; any client that sends this id counts as that browser."""
         browser_id = new_id("dvb")
         with self._database.transaction() as connection:
-            connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, now()))
+            connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, self._database.now()))
         return browser_id
 
     def knows(self, browser_id: str) -> bool:
@@ -67,13 +66,14 @@ class Sessions:
         row = self._database.one(
             "SELECT * FROM sessions WHERE browser_id = ? AND status = 'active' AND expires_at > ? ORDER BY number DESC",
             browser_id,
-            now(),
+            self._database.now(),
         )
         return None if row is None else _session(row)
 
     def begin(self, browser_id: str, user_id: str, org_id: str | None = None) -> Session:
         """Start a session of the user in the browser, with this organization open, and return it."""
-        moment, end = now(), now() + _LIFETIME_MS
+        moment = self._database.now()
+        end = moment + _LIFETIME_MS
         session = Session(new_id("sess"), browser_id, user_id, org_id, "active", moment, moment, moment, end)
         with self._database.transaction() as connection:
             connection.execute(
@@ -86,8 +86,9 @@ class Sessions:
 
     def touch(self, session: Session) -> None:
         """Set the session's last activity to now."""
+        moment = self._database.now()
         with self._database.transaction() as connection:
-            connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (now(), session.id))
+            connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (moment, session.id))
 
     def finish(self, browser_id: str, *, status: str, session_id: str | None = None) -> None:
         """Set the browser's active sessions, or only `session_id`, to `ended` or `removed`."""
@@ -95,7 +96,7 @@ class Sessions:
             connection.execute(
                 "UPDATE sessions SET status = ?1, updated_at = ?2"
                 " WHERE browser_id = ?3 AND status = 'active' AND (?4 IS NULL OR id = ?4)",
-                (status, now(), browser_id, session_id),
+                (status, self._database.now(), browser_id, session_id),
             )
 
 

@@ -78,6 +78,10 @@ class LogReader:
         with sentences(self.path):
             return batches(self._connection, campaign=found[0], limit=limit)
 
+    def latest_instant(self) -> float:
+        """Return when a row's state changed last, in seconds since the epoch; 0 in an empty log."""
+        return float(next(self._rows(SQL.latest_instant))[0])
+
     def explanations(self, name: str) -> Iterator[Explanation]:
         """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""
         if found := self._find(name):
