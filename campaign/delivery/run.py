@@ -30,6 +30,7 @@ from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.unsubscribe import UnsubscribeLink
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.smtp import Pool
@@ -191,7 +192,13 @@ async def _send(
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(sender, definition.email.bounces, definition.mailing_list, log.message_key, log.tags)
+    identity = Identity(
+        sender,
+        bounces=definition.email.bounces,
+        mailing_list=definition.mailing_list if UnsubscribeLink.of(definition) else None,
+        message_key=log.message_key,
+        tags=log.tags,
+    )
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,
