@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from campaign.clock import SystemClock
 from campaign.delivery.rate_limiter import Window
-from campaign.delivery.services import clerk_rates, log_path, sandbox_log
+from campaign.delivery.services import clerk_rates, clock_of, log_path
 from campaign.model import Status
 from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
 from campaign.planning.recipients import CsvCounts, waiting_people
@@ -102,10 +101,8 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool, at: f
         SendLogUnusableError: the log cannot be read.
     """
     path = log_path(settings, definition, asked=sandbox)
-    start, tally, csv = SystemClock().now() if at is None else at, Tally(), CsvCounts()
+    start, tally, csv = clock_of(settings, path).now() if at is None else at, Tally(), CsvCounts()
     with closing(QueueReader(path)) if path.exists() else nullcontext() as log:
-        if at is None and log is not None and path == sandbox_log(settings):
-            start = max(start, log.latest_instant())
         assumed = () if definition.link is None or definition.limits.tokens is not None else clerk_rates(settings)
         model = _model(definition, log, start=start, token_rates=assumed)
         people = waiting_people(definition, model.steps, log, counts=csv, tally=tally)
