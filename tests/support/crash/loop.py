@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from support.crash.bystander import Bystander
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, read_lines, read_log_file, read_people
+from support.crash.records import Records, read_lines, read_log_file, read_people, read_states
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
 from support.servers.smtp import smtp_url
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
@@ -38,23 +39,33 @@ _EARLY = 0.15
 
 
 class Growth:
-    """Counts the acceptances in a growing record, reading each part only once."""
+    """Counts an event in a server's growing record, by default the acceptances, reading each part only once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, event: str = "accept") -> None:
         self._path = path
+        self._event = f'"event": "{event}"'.encode()
         self._read = 0
-        self.accepted = 0
+        self._number = 0
 
     def look(self) -> int:
-        """Return the number of acceptances so far."""
+        """Return how often it happened so far."""
         if not self._path.exists():
             return 0
         with self._path.open("rb") as record:
             record.seek(self._read)
             news = record.read()
         self._read += len(news)
-        self.accepted += news.count(b'"event": "accept"')
-        return self.accepted
+        self._number += news.count(self._event)
+        return self._number
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: the log's rows by state, and what the servers did."""
+
+    states: Counter[str]
+    tokens: int
+    accepted: int
 
 
 @dataclass
@@ -74,9 +85,14 @@ class Loop:
     beside: int = 3
     #: Run once more at the end, to check that nothing is sent then.
     once_more: bool = True
+    #: Instead of `kills` at random moments: one, as soon as this is true of the run's progress.
+    kill_when: Callable[[Progress], bool] | None = None
     killed: int = 0
     frozen: int = 0
     _beside: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:  # noqa: D105
+        self._dice = random.Random(self.scenario.seed * 104_729)  # noqa: S311 - not for secrets
 
     def run(self) -> Verdict:
         """Return the verdict after all kills, the last run and the extra run."""
@@ -101,17 +117,11 @@ class Loop:
             )
             if self.command is not None:
                 sender.command = self.command
-            dice = random.Random(self.scenario.seed * 104_729)  # noqa: S311 - not for secrets
-            bystander = Bystander(sender, smtp.path, dice)
-            if self.beside:
-                bystander.say_no()
-            with ThreadPoolExecutor(1) as beside:
-                happenings = self._happenings(sender, bystander, dice, beside)
-                self._kill_and_resume(sender, Growth(smtp.path), happenings)
-            for done in self._beside:
-                done.result()
-            if self.beside and "not settled" in (said := bystander.read_returned()):
-                raise BrokenRunError(f"a mail came back, and no run has settled it:\n{said}")
+            bystander = Bystander(sender, smtp.path, self._dice)
+            if self.kill_when is None:
+                self._all_runs(sender, bystander, Growth(smtp.path))
+            else:
+                self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
             listed = bystander.listed()
             epilogue = self._epilogue(sender) if self.once_more else None
             rows, status = sender.rows(), sender.status()
@@ -120,6 +130,17 @@ class Loop:
         secret = {"the secret key": key, "the mail server's password": password}
         found = self._collect(sender, epilogue, rows=rows, status=status, recorded=records, secret=secret)
         return check(replace(found, suppressed=bystander.suppressed, listed=listed, returned=bystander.returned))
+
+    def _all_runs(self, sender: Sender, bystander: Bystander, growth: Growth) -> None:
+        """Kill the run and resume it, while people say no and mails come back; then let the program read the rest."""
+        if self.beside:
+            bystander.say_no()
+        with ThreadPoolExecutor(1) as beside:
+            self._kill_and_resume(sender, growth, self._happenings(sender, bystander, beside))
+        for done in self._beside:
+            done.result()
+        if self.beside and "not settled" in (said := bystander.read_returned()):
+            raise BrokenRunError(f"a mail came back, and no run has settled it:\n{said}")
 
     def _kill_and_resume(self, sender: Sender, growth: Growth, happenings: list[_Happening]) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
@@ -136,22 +157,27 @@ class Loop:
             code = sender.run_until(meanwhile)
         self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
 
-    def _happenings(
-        self, sender: Sender, bystander: Bystander, dice: random.Random, beside: ThreadPoolExecutor
-    ) -> list[_Happening]:
+    def _kill_once(self, sender: Sender, tokens: Growth, accepted: Growth, when: Callable[[Progress], bool]) -> None:
+        def now() -> bool:
+            return when(Progress(read_states(sender.log), tokens.look(), accepted.look()))
+
+        if sender.run_until(now) is None:
+            self.killed += 1
+            sender.run_until(_never)
+
+    def _happenings(self, sender: Sender, bystander: Bystander, beside: ThreadPoolExecutor) -> list[_Happening]:
         """Return what happens beside the runs, each with the number of acceptances at which it does, in order."""
 
         def freeze() -> None:
             sender.freeze(self.frozen_for)
             self.frozen += 1
 
-        def in_another_thread(act: Callable[[], None]) -> None:
-            """Start what a kill must not wait for."""
+        def in_another_thread(act: Callable[[], None]) -> None:  # since a kill must not wait for it
             self._beside.append(beside.submit(act))
 
         each: list[Callable[[], None]] = [freeze] * self.freezes
         each += [partial(in_another_thread, act) for act in (bystander.say_no, bystander.return_mails)] * self.beside
-        found = [(dice.uniform(0.05, 0.8) * self.scenario.recipients, happening) for happening in each]
+        found = [(self._dice.uniform(0.05, 0.8) * self.scenario.recipients, happening) for happening in each]
         return sorted(found, key=lambda one: one[0])
 
     def _meanwhile(self, growth: Growth, happenings: list[_Happening]) -> Callable[[], bool]:
