@@ -112,6 +112,8 @@ ALTER TABLE campaign ADD COLUMN steps TEXT NOT NULL DEFAULT '[""]';
 ALTER TABLE campaign ADD COLUMN quota TEXT NOT NULL DEFAULT '';
 ALTER TABLE campaign ADD COLUMN quota_until REAL NOT NULL DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN file TEXT NOT NULL DEFAULT '';
+ALTER TABLE campaign ADD COLUMN holdout REAL NOT NULL DEFAULT 0;
+ALTER TABLE campaign ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN step TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN step_number INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN batch INTEGER;
@@ -142,12 +144,33 @@ GROUP BY campaign_id;
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);
 CREATE INDEX delivery_queue ON delivery
     (campaign_id, state, enlistment, not_before, id, step_number, batch, waiting);
+CREATE TABLE sign_in (
+    campaign_id INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    at          REAL NOT NULL,
+    PRIMARY KEY (campaign_id, key, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE stranger (
+    campaign_id INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    PRIMARY KEY (campaign_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE inquiry (
+    campaign_id INTEGER NOT NULL,
+    began       REAL NOT NULL,
+    ended       REAL NOT NULL,
+    PRIMARY KEY (campaign_id, began)
+) STRICT, WITHOUT ROWID;
 
 -- name: seen_as_4
 -- A reader changes nothing in an older log: it sees the tables through these views.
-CREATE TEMP VIEW campaign AS SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file FROM main.campaign;
+CREATE TEMP VIEW campaign AS
+SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file, 0.0 AS holdout, 0 AS drawn FROM main.campaign;
 CREATE TEMP VIEW delivery AS
 SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS due_at,
     iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at
 FROM main.delivery;
 CREATE TEMP TABLE batch (campaign_id INTEGER, number INTEGER, at REAL, size INTEGER, is_limited INTEGER);
+CREATE TEMP TABLE sign_in (campaign_id INTEGER, key TEXT, at REAL);
+CREATE TEMP TABLE stranger (campaign_id INTEGER, key TEXT);
+CREATE TEMP TABLE inquiry (campaign_id INTEGER, began REAL, ended REAL);

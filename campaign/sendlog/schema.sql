@@ -12,7 +12,9 @@ CREATE TABLE campaign (
     steps          TEXT NOT NULL DEFAULT '[""]', -- JSON: the names of the steps at the last enlistment
     quota          TEXT NOT NULL DEFAULT '',-- the quota that the last run found spent
     quota_until    REAL NOT NULL DEFAULT 0,
-    file           TEXT NOT NULL DEFAULT '' -- the campaign file of the last run
+    file           TEXT NOT NULL DEFAULT '',-- the campaign file of the last run
+    holdout        REAL NOT NULL DEFAULT 0, -- the share that was last held out (percent)
+    drawn          INTEGER NOT NULL DEFAULT 0 -- the enlistment for which the holdout was last drawn
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -147,6 +149,29 @@ CREATE TABLE soft_bounce (
     address     TEXT NOT NULL,
     campaign_id INTEGER NOT NULL,
     PRIMARY KEY (address, campaign_id)
+) STRICT, WITHOUT ROWID;
+
+-- The sign-ins that `campaign results` saw at Clerk, each of them a user's last one at that time. Rows are only added.
+CREATE TABLE sign_in (
+    campaign_id INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    at          REAL NOT NULL,
+    PRIMARY KEY (campaign_id, key, at)
+) STRICT, WITHOUT ROWID;
+
+-- The recipients of whom Clerk had no user when it was asked last; of those held out, whose mail it would have stopped.
+CREATE TABLE stranger (
+    campaign_id INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    PRIMARY KEY (campaign_id, key)
+) STRICT, WITHOUT ROWID;
+
+-- When Clerk was asked about every recipient who was mailed or held out, and not seen to have signed in since.
+CREATE TABLE inquiry (
+    campaign_id INTEGER NOT NULL,
+    began       REAL NOT NULL,
+    ended       REAL NOT NULL,
+    PRIMARY KEY (campaign_id, began)
 ) STRICT, WITHOUT ROWID;
 
 -- A row that is deferred while it is `queued` gets an entry too: it may have a server's reply.

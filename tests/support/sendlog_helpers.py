@@ -127,9 +127,10 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP INDEX {name}")
     for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at"):
         connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
-    for name in ("steps", "quota", "quota_until", "file"):
+    for name in ("steps", "quota", "quota_until", "file", "holdout", "drawn"):
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
-    connection.execute("DROP TABLE batch")
+    for name in ("batch", "sign_in", "stranger", "inquiry"):
+        connection.execute(f"DROP TABLE {name}")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")
     connection.execute("CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id)")
     connection.execute("PRAGMA user_version = 3")

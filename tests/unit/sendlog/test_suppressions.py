@@ -273,7 +273,17 @@ def test_a_log_of_the_second_version_is_migrated(path: Path) -> None:
         assert log.summary()[Status.SENT] == 1
     assert (table(path, "SELECT * FROM delivery"), table(path, "SELECT * FROM history")) == before
     assert table(path, schema) == table(fresh, schema)
-    for name in ("delivery", "campaign", "batch", "suppression", "tag_key", "campaign_list"):
+    for name in (
+        "delivery",
+        "campaign",
+        "batch",
+        "suppression",
+        "tag_key",
+        "campaign_list",
+        "sign_in",
+        "stranger",
+        "inquiry",
+    ):
         columns = f"SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('{name}')"  # noqa: S608
         assert table(path, columns) == table(fresh, columns)
 
