@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from campaign.model import Status, Waiting
+from campaign.sendlog import Holdout
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
@@ -36,6 +37,8 @@ class Plan:
     limit: int | None = None
     #: The run stays for what becomes due until this instant (seconds since the epoch).
     stays_until: float = 0.0
+    #: Who is never mailed, to see what the mail does.
+    holdout: Holdout = field(default_factory=Holdout)
 
     @property
     def queued(self) -> int:

@@ -55,7 +55,7 @@ def prepare(
     recovered = log.recover()
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
-    reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    reading = section.model_dump_json(exclude={"file", "verify_address", "batch", "holdout"})
     reading += "".join(each.link.org_id for each in definition.variants if each.link and each.link.org_id)
     bytes_before = fingerprint(section.file)
 
@@ -80,6 +80,7 @@ def prepare(
     log.note_list(definition.mailing_list)
     log.note_cap(definition.limits.per_recipient)
     suppressed = log.skip_suppressed()
+    holdout = log.hold_out(section.holdout, in_batches=limit is not None)
     log.release_steps()
     return Plan(
         definition,
@@ -92,6 +93,7 @@ def prepare(
         outside=audience.sentence,
         limit=limit,
         stays_until=stays_until,
+        holdout=holdout,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.delivery.observer import Plan
     from campaign.delivery.services import Services
     from campaign.reporting.causes import Cause
-    from campaign.sendlog import Summary
+    from campaign.sendlog import Holdout, Summary
 
 #: The meaning of each state, as the closing table shows it.
 MEANING = {
@@ -113,6 +113,7 @@ def changes(plan: Plan) -> list[str]:
         ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+    lines += holdout_lines(plan.holdout)
     if plan.outside:
         lines.insert(0, f"{section.file}: {plan.outside}")
     if plan.definition.unsubscribe is None:
@@ -122,6 +123,28 @@ def changes(plan: Plan) -> list[str]:
         )
     if plan.templates_changed:
         lines.insert(0, "The templates changed since the last run: recipients that are still queued get the new ones.")
+    return lines
+
+
+def holdout_lines(holdout: Holdout) -> list[str]:
+    """Return how many recipients are held out, and what a change of the share did."""
+    lines = []
+    share = f"{holdout.share:g}%"
+    if holdout.is_changed:
+        line = f"holdout was {holdout.share_before:g}%, {f'and is {share} now' if holdout.share else 'and is gone'}: "
+        if holdout.share > holdout.share_before:
+            line += "whoever was held out before still is"
+        else:
+            line += f"{number(holdout.released, 'recipient')} held out before will be mailed"
+        if holdout.mailed:
+            line += f"; {number(holdout.mailed, 'recipient')} it would hold out got mail before, so they are not"
+        lines.append(f"{line}.")
+    if holdout.share:
+        new = f" ({holdout.added:,} of them new)" if 0 < holdout.added < holdout.held else ""
+        lines.append(
+            f"{number(holdout.held, 'recipient')} held out{new}, about {share}, and never mailed: `campaign results` "
+            "compares them with the others."
+        )
     return lines
 
 

@@ -3,6 +3,7 @@
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.files import discard, held
+from campaign.sendlog.holdout import Holdout
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
@@ -16,6 +17,7 @@ __all__ = [
     "BatchCounts",
     "Enlistment",
     "Explanation",
+    "Holdout",
     "LogReader",
     "OperatorLog",
     "PreparationLog",

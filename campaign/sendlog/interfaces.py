@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from campaign.sendlog.counts import Recovered, Summary
     from campaign.sendlog.enlisting import Enlistment
+    from campaign.sendlog.holdout import Holdout
     from campaign.sendlog.queue_cursor import QueueCursor
     from campaign.tags import Tags
 
@@ -64,6 +65,13 @@ class PreparationLog(Protocol):
         """Let at most `limit` recipients that were never tried become due, as a new batch; None if there are none.
 
         What earlier batches left comes first, and does not count. It is called after `enlist`, in every run.
+        """
+        ...
+
+    def hold_out(self, share: float | None, *, in_batches: bool) -> Holdout:
+        """Set the recipients whose lot is below a share (percent) to `skipped`, unless they were mailed.
+
+        It is called after `enlist`, in every run; those whom a smaller share leaves out are queued again.
         """
         ...
 

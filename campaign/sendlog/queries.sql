@@ -59,7 +59,7 @@ UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at 
     not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
         WHEN due_at > :now THEN 'due' ELSE '' END
-WHERE id = :id AND state = 'skipped' AND actor <> 'skip';
+WHERE id = :id AND state = 'skipped' AND actor NOT IN ('skip', 'holdout');
 
 -- name: requeue_returned
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
@@ -131,6 +131,45 @@ UPDATE delivery SET batch = :number,
     not_before = iif(waiting IN ('', 'due', 'batch'), due_at, not_before),
     waiting = CASE WHEN waiting NOT IN ('', 'due', 'batch') THEN waiting WHEN due_at > :now THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND batch IS NULL;
+
+-- name: last_draw
+SELECT holdout, drawn FROM campaign WHERE id = :campaign;
+
+-- name: note_draw
+UPDATE campaign SET holdout = :percent, drawn = :enlistment WHERE id = :campaign;
+
+-- name: to_hold_out
+-- The queued rows of the keys whose lot is below the share, unless a mail of a step was or may have been sent.
+SELECT id, step_number, batch FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND draw(key) < :share AND NOT EXISTS (
+    SELECT 1 FROM delivery AS other
+    WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
+      AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
+
+-- name: hold_out
+UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
+    updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: to_release
+SELECT id, step_number, batch FROM delivery
+WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND actor = 'holdout'
+  AND draw(key) >= :share;
+
+-- name: release_held_out
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR :in_batches THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches THEN 'batch' WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: count_held_out
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND step_number = 0 AND actor = 'holdout';
+
+-- name: count_mailed_lots
+SELECT count(DISTINCT key) FROM delivery
+WHERE campaign_id = :campaign AND state IN ('sent', 'uncertain', 'bounced') AND enlistment = :enlistment
+  AND draw(key) < :share;
 
 -- name: release_steps
 UPDATE delivery SET not_before = 0, waiting = 'due', batch = coalesce(before.batch, delivery.batch)
@@ -317,7 +356,7 @@ SELECT address FROM suppression WHERE list IN ('', :list);
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
     token_id = NULL, updated_at = :now
-WHERE campaign_id = :campaign AND slot = '' AND state = :state
+WHERE campaign_id = :campaign AND slot = '' AND state = :state AND actor <> 'holdout'
   AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
 
 -- name: skip_key
@@ -576,3 +615,27 @@ SELECT count(soft_bounce.address) FROM (
     SELECT campaign_id FROM delivery WHERE lower(email) = :address AND state IN ('sent', 'uncertain', 'bounced')
     GROUP BY campaign_id ORDER BY max(updated_at) DESC LIMIT 3) AS last
 LEFT JOIN soft_bounce ON soft_bounce.campaign_id = last.campaign_id AND soft_bounce.address = :address;
+
+-- name: people_to_ask
+-- Who was mailed, or perhaps is being mailed, or is held out, and was not seen to have signed in since the last mail.
+SELECT key, user_id, email, first, last FROM (
+    SELECT key, max(user_id) AS user_id, max(email) AS email, min(sent_at) AS first, max(sent_at) AS last FROM delivery
+    WHERE campaign_id = :campaign AND slot = '' AND key > :after
+      AND ((state IN ('sending', 'sent', 'uncertain', 'bounced') AND sent_at IS NOT NULL)
+           OR (state = 'skipped' AND actor = 'holdout' AND step_number = 0))
+    GROUP BY key) AS person
+WHERE last IS NULL OR NOT EXISTS (
+    SELECT 1 FROM sign_in WHERE sign_in.campaign_id = :campaign AND sign_in.key = person.key AND sign_in.at > person.last)
+ORDER BY key LIMIT :limit;
+
+-- name: note_sign_in
+INSERT OR IGNORE INTO sign_in (campaign_id, key, at) VALUES (:campaign, :key, :at);
+
+-- name: note_stranger
+INSERT OR IGNORE INTO stranger (campaign_id, key) VALUES (:campaign, :key);
+
+-- name: forget_stranger
+DELETE FROM stranger WHERE campaign_id = :campaign AND key = :key;
+
+-- name: note_inquiry
+INSERT OR REPLACE INTO inquiry (campaign_id, began, ended) VALUES (:campaign, :began, :now);

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from campaign.config.definition import names, rules
 from campaign.config.definition.attachment_section import AttachmentSections  # noqa: TC001 - pydantic reads it
+from campaign.config.definition.percentage import Percentage  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.section import Section
 from campaign.schedule.duration import parse_duration
 
@@ -66,6 +67,8 @@ class RecipientsSection(Section):
     batch: int | None = None
     #: The column by which batches are filled, the smallest first; None: the order of the file.
     order: str | None = None
+    #: The share of the recipients that is never mailed, in percent; None: all are mailed.
+    holdout: Percentage | None = None
 
     @model_validator(mode="before")
     @classmethod
