@@ -12,6 +12,7 @@ from campaign.sendlog.counts import summary
 from campaign.sendlog.files import open_for_reading
 from campaign.sendlog.reading import Whose
 from campaign.sendlog.returned_mail import FOR_NOW, MARKED_AS_SPAM
+from campaign.sendlog.sign_ins import HeldOut, Inquiry, Mailing, held_out
 from campaign.sendlog.statements import SQL
 from campaign.sendlog.suppressions import UNSUBSCRIBED
 
@@ -237,6 +238,21 @@ class Aggregates:
     def orphans(self) -> int:
         """Return how many tokens with unknown ids may have been issued, including expired ones."""
         return int(self._execute(SQL.orphans, self._arguments).fetchone()[0])
+
+    def mailings(self) -> Iterator[Mailing]:
+        """Yield every message that was or may have been sent; those of a recipient follow each other by step."""
+        yield from map(Mailing.of, self._rows(SQL.mailings))
+
+    def held_out(self) -> list[HeldOut]:
+        """Return the recipients who are held out, and whose turn would have come."""
+        try:
+            return held_out(self._connection, self._arguments["campaign"])
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def inquiries(self) -> list[Inquiry]:
+        """Return when Clerk was asked about all recipients, in order."""
+        return [Inquiry(*row) for row in self._rows(SQL.inquiries)]
 
     def people(self, state: Status, *, limit: int) -> list[Person]:
         """Return the first `limit` rows in a state."""

@@ -126,3 +126,37 @@ WHERE revocation.campaign_id = :campaign AND outcome = 'used'
     AND NOT (delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain'))
     AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)
 ORDER BY revocation.settled_at LIMIT :limit;
+
+-- name: mailings
+-- Every message that was or may have been sent, each with the first sign-in that is known after it and not after the
+-- next step's, and what is known of its link.
+SELECT key, step, batch, state, sent_at,
+    (SELECT min(at) FROM sign_in WHERE sign_in.campaign_id = :campaign AND sign_in.key = mail.key
+        AND at > mail.sent_at AND at <= coalesce(mail.next_at, at)),
+    EXISTS (SELECT 1 FROM stranger WHERE stranger.campaign_id = :campaign AND stranger.key = mail.key),
+    token_id IS NOT NULL, coalesce((SELECT outcome FROM revocation WHERE revocation.token_id = mail.token_id), '')
+FROM (
+    SELECT key, step, step_number, batch, state, sent_at, token_id,
+        lead(sent_at) OVER (PARTITION BY key ORDER BY step_number) AS next_at
+    FROM delivery
+    WHERE campaign_id = :campaign AND slot = '' AND state IN ('sent', 'uncertain', 'bounced') AND sent_at IS NOT NULL
+) AS mail ORDER BY key, step_number;
+
+-- name: queue_order
+-- All recipients in the order in which they are mailed.
+SELECT key, state, actor, batch, sent_at, updated_at,
+    EXISTS (SELECT 1 FROM stranger WHERE stranger.campaign_id = :campaign AND stranger.key = delivery.key)
+FROM delivery WHERE campaign_id = :campaign AND slot = '' AND step_number = 0
+ORDER BY due_at, position, id;
+
+-- name: is_anybody_held_out
+SELECT EXISTS (SELECT 1 FROM delivery WHERE campaign_id = :campaign AND state = 'skipped' AND actor = 'holdout');
+
+-- name: sign_ins_of_held_out
+SELECT sign_in.key, sign_in.at FROM sign_in CROSS JOIN delivery
+    ON delivery.campaign_id = sign_in.campaign_id AND delivery.key = sign_in.key AND delivery.slot = ''
+WHERE sign_in.campaign_id = :campaign AND delivery.step_number = 0 AND delivery.actor = 'holdout'
+ORDER BY sign_in.key, sign_in.at;
+
+-- name: inquiries
+SELECT began, ended FROM inquiry WHERE campaign_id = :campaign ORDER BY began;

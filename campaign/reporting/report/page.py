@@ -12,6 +12,7 @@ from markupsafe import Markup
 from campaign.delivery.services import clock_of, log_path, real_services, sandbox_log
 from campaign.model import Status
 from campaign.reporting.report import charts, units
+from campaign.reporting.report.came_back import came_back
 from campaign.reporting.report.charts import Line, Series, Unit
 from campaign.reporting.report.decisions import Decisions
 from campaign.reporting.report.figures import figures
@@ -81,6 +82,7 @@ def report_page(
         context = _context(found) | {
             "open": decisions.open(),
             "not_mailed": decisions.not_mailed(),
+            "came_back": came_back(log, definition),
             "with_addresses": with_addresses,
             "list_command": f"campaign log {command}",
             "again": f"campaign report {command} --html {shlex.quote(out)} --with-addresses",
