@@ -12,6 +12,7 @@ from campaign.errors import ScheduleError
 from campaign.model import NEVER, InvalidRow, Status
 from campaign.planning.simulation import QueuedPerson
 from campaign.recipients import read_recipients
+from campaign.sendlog.holdout import draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,7 +80,9 @@ def waiting_people(
     known = _known(definition, log)
     suppressed = log.suppressed(definition.mailing_list) if log else frozenset[str]()
     columns = {column for step in steps.values() for column in step.schedule.columns}
-    names = definition.step_names
+    names, share = definition.step_names, (definition.recipients.holdout or 0.0) / 100
+    # before the first run there is no secret yet: who is held out is not known, but about how many
+    secret = (log.draw_key(definition.name) if log else None) or b""
     seen: set[str] = set()
     section, audience = definition.recipients, Audience(definition)
     rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
@@ -92,12 +95,12 @@ def waiting_people(
             continue
         seen.add(row.key)
         counts.recipients += 1
-        if row.email.lower() in suppressed:
-            counts.left_out["suppressed"] += 1
-            continue
         person = _person(row, definition, columns)
         progress = known.get(row.key, {})
         step, reason = _next_step(person, names, progress)
+        if _is_held_out(row.key, progress, share, secret):
+            reason = "held out"
+        reason = "suppressed" if row.email.lower() in suppressed else reason
         if reason:
             counts.left_out[reason] += 1
             continue
@@ -116,6 +119,13 @@ def waiting_people(
         yield WaitingPerson(person, step, due, row.position, in_no_batch)
     if audience.outside:
         counts.left_out["outside `where`"] = audience.outside
+
+
+def _is_held_out(key: str, progress: Mapping[str, Progress], share: float, secret: bytes) -> bool:
+    """Return whether the next run holds a recipient out: by the draw, unless a mail went out before."""
+    if not share or draw(secret, key) >= share:
+        return False
+    return all(each.sent_at is None for each in progress.values())
 
 
 def _known(definition: Definition, log: QueueReader | None) -> dict[str, dict[str, Progress]]:

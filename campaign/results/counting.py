@@ -71,7 +71,7 @@ class Sighting:
 
 
 @dataclass(slots=True)
-class Links:
+class LinkCounts:
     """What is known of the links in the messages, in numbers."""
 
     #: Clerk said so when it was asked to revoke it.
@@ -109,7 +109,7 @@ class Results:
     #: The messages of each day.
     days: dict[date, Arm] = field(default_factory=dict)
     held_out: Arm = field(default_factory=Arm)
-    links: Links = field(default_factory=Links)
+    links: LinkCounts = field(default_factory=LinkCounts)
     #: The recipients whose last message is younger than a window: their numbers can still grow.
     young: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WINDOWS, 0))
     #: The messages that were sent after Clerk was asked.

@@ -348,7 +348,8 @@ WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :
 GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 
 -- name: progress
-SELECT key, step, state, sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+-- Who is held out may be drawn anew by the next run.
+SELECT key, step, iif(state = 'skipped' AND actor = 'holdout', 'queued', state), sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
 
 -- name: suppressed_addresses
 SELECT address FROM suppression WHERE list IN ('', :list);

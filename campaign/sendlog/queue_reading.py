@@ -41,6 +41,11 @@ class QueueReader(LogReader):
             for key, step, state, *rest in self._rows(SQL.progress, {"campaign": found[0]}):
                 yield Progress(key, step, Status(state), *rest)
 
+    def draw_key(self, name: str) -> bytes | None:
+        """Return the secret with which a campaign draws its holdout; None before its first run."""
+        found = self._find(name)
+        return None if found is None else bytes(found[1])
+
     def sent_by_quarter(self) -> list[tuple[float, int]]:
         """Return the messages of all campaigns by quarter of an hour, as (its first instant, number), oldest first."""
         return list(self._rows(SQL.sent_by_quarter))

@@ -40,6 +40,8 @@ def assumptions(plan: Forecast) -> list[str]:
     if definition.recipients.batch:
         at = plan.local(plan.start)
         sentences.append(f"One run a day, at {at:%H:%M}, takes up a batch of {definition.recipients.batch:,}.")
+    if share := definition.recipients.holdout:
+        sentences.append(f"About {share:g}% are held out; who they are, the first run draws.")
     if plan.depends_on_time:
         sentences.append("A run is under way whenever a mail is due.")
     rates = [f"{rate} for messages" for rate in limits.messages]
