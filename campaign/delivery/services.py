@@ -80,13 +80,13 @@ def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bo
 
 
 def needs_clerk(definition: Definition) -> bool:
-    """Return whether the campaign calls Clerk."""
-    return definition.link is not None
+    """Return whether the campaign calls Clerk: a step of it has a link."""
+    return any(variant.link is not None for variant in definition.variants)
 
 
 def needs_user_id(definition: Definition) -> bool:
     """Return whether the CSV must name each recipient's Clerk user."""
-    return definition.link is not None and definition.recipients.lookup is None
+    return needs_clerk(definition) and definition.recipients.lookup is None
 
 
 def log_path(settings: Settings, definition: Definition | None, *, asked: bool) -> Path:
