@@ -98,6 +98,8 @@ class Audience:
         try:
             if not self._is_inside(row):
                 return None
+            if not (self._order or self._schedules):
+                return row
             return row._replace(position=self._position(row.variables), due_at=self._due_at(row.variables))
         except TemplateError as error:
             invalid = self._faults.add(row, error)

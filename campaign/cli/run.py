@@ -74,7 +74,7 @@ def run(
     in_sandbox = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="send")
     if browser and not in_sandbox:
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
-    simulation = simulation_of(at, speed, zone=None, in_sandbox=in_sandbox)
+    simulation = simulation_of(at, speed, zone=definition.schedule.default_zone, in_sandbox=in_sandbox)
     if fresh:
         if not in_sandbox:
             raise CannotStartError("--fresh mails everybody again and is for the sandbox; this would send for real.")

@@ -144,8 +144,14 @@ def real_services(definition: Definition, settings: Settings) -> Services:
             "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
         )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
-    rates = _CLERK_LIVE if key is not None and key.startswith("sk_live_") else _CLERK_TEST
+    rates = clerk_rates(settings)
     return Services(settings.log_of(definition.path), settings.smtp, settings.clerk_api_url, key, rates)
+
+
+def clerk_rates(settings: Settings) -> tuple[Rate, ...]:
+    """Return the rates that Clerk documents for the kind of the secret key; without a key, those of a live one."""
+    key = settings.clerk_secret_key
+    return _CLERK_LIVE if key is None or key.get_secret_value().startswith("sk_live_") else _CLERK_TEST
 
 
 @asynccontextmanager

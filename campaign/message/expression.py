@@ -79,6 +79,7 @@ class Condition:
         #: The columns that the expression uses.
         self.names = frozenset(names_used(tree)) - env.globals.keys()
         self._compiled = Template.from_code(env, env.compile(_checked(tree), filename=where), env.make_globals(None))
+        self._globals = dict(self._compiled.globals)
 
     def _parsed(self, source: str) -> nodes.Template:
         parser = Parser(self._environment, source, state="variable")
@@ -119,7 +120,7 @@ class Condition:
             TemplateError: the expression is why.
         """
         env = self._environment
-        context = env.context_class(env, {**self._compiled.globals, **variables}, self._where, {})
+        context = env.context_class(env, {**self._globals, **variables}, self._where, {})
         try:
             env.work.joined(cast("Generator[str]", self._compiled.root_render_func(context)))
             return _tested(context.vars[_RESULT])
@@ -221,6 +222,8 @@ def _is_in(value: object, whole: object) -> bool:
 
 
 def _require_one_kind(left: object, right: object) -> None:
+    if isinstance(left, str) and isinstance(right, str):
+        return
     one, other = _kind(left), _kind(right)
     if one != other:
         advice = _ADVICE.get(other if one == "text" else one) if "text" in {one, other} else None

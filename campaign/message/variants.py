@@ -133,12 +133,14 @@ def said_once(
         every: all steps and locales.
         used: those that rows have, if others do not count; None: all.
     """
+    counted = list(used or every)
     concerned: dict[str, set[VariantKey]] = {}
     for key, said in lines.items():
         for line in said:
             concerned.setdefault(line, set()).add(key)
     for line, keys in concerned.items():
-        yield line if keys >= set(used or every) else f"{line} ({_named(keys, every)})"
+        among = counted if keys <= set(counted) else every
+        yield line if keys >= set(counted) else f"{line} ({_named(keys, among)})"
 
 
 def _named(some: Collection[VariantKey], every: Collection[VariantKey]) -> str:

@@ -308,6 +308,12 @@ SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = his
 WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :domain
 GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 
+-- name: progress
+SELECT key, step, state, sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+
+-- name: suppressed_addresses
+SELECT address FROM suppression WHERE list IN ('', :list);
+
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
     token_id = NULL, updated_at = :now

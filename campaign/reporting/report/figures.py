@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from campaign.delivery.services import needs_clerk
 from campaign.model import Status
 from campaign.reporting.report.latency import LatencyFigures
 from campaign.reporting.report.limits import DrawnLimit, drawn, limits_of
@@ -101,14 +102,14 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
         clerk=calls.clerk,
         mail=calls.mail,
         limits=limits_of(log, definition, token_rates),
-        replies=replies(log, with_clerk=definition.link is not None),
+        replies=replies(log, with_clerk=needs_clerk(definition)),
         domains=tuple(domains),
         domain_count=domain_count,
         answers=tuple(answers),
         all_answers=all_answers,
         answering=answering,
         attempts=attempts,
-        tokens=tokens(log, summary, came=calls.clerk.number) if definition.link else None,
+        tokens=tokens(log, summary, came=calls.clerk.number) if needs_clerk(definition) else None,
     )
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ def work(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def rows(work: Workspace) -> list[dict[str, str]]:
+def rows(work: Workspace) -> list[dict[str, Any]]:
     """Return the send log's records."""
     done = work.campaign("log", WAITLIST, "--format", "jsonl")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -130,7 +130,7 @@ def test_the_real_services_have_the_real_time(tmp_path: Path, options: tuple[str
     """A run for real refuses another time with exit code 2, and no log is made."""
     real = {"CLERK_SECRET_KEY": SECRET_KEY, "CAMPAIGN_SMTP_URL": "smtp://127.0.0.1:9?tls=none"}
     work = Workspace(tmp_path, real).write(2)
-    done = work.campaign("run", work.file, *options, "--yes")
+    done = work.campaign("run", str(work.file), *options, "--yes")
     assert done.returncode == 2
     assert f"{options[0]} is for the sandbox, and this would send for real: leave it out." in done.stderr
     assert not list(tmp_path.glob("*.db"))

@@ -14,7 +14,7 @@ from support.servers.record import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RECHECK_KEY = "recheck-key-of-the-tests"
+RECHECK_KEY = "recheck-key-of-the-tests-0123456789"
 
 
 class RecheckService:
