@@ -124,6 +124,8 @@ def table(summary: Summary, causes: list[Cause]) -> Table:
             shown.add_row("", "", f"  {escape(printable(_told(cause)))}")
         if others := sum(cause.number for cause in found[_MAX_CAUSES:]):
             shown.add_row("", "", f"  {others:,} for other reasons")
+    if summary.steps:
+        shown.add_row("mails", f"{summary.deliveries:,}", "one for each recipient and step", style="bold")
     shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
     return shown
 
