@@ -7,7 +7,8 @@ CampaignError                     str() is a sentence for the operator
 │   ├── RecipientsError           the CSV
 │   ├── TemplateError             a template, or a file for all recipients
 │   │   └── RowError              a row's values or files, which make its message impossible: skip the row
-│   │       └── RowTooLargeError  a row whose mail would be too large, or take too much work
+│   │       ├── RowTooLargeError  a row whose mail would be too large, or take too much work
+│   │       └── ScheduleError     a row's time or zone that cannot be read
 │   └── SendLogUnusableError      the send log cannot be opened
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
@@ -65,6 +66,10 @@ class RowError(TemplateError):
 
 class RowTooLargeError(RowError):
     """The rendering of one row passes the limit of size or work; if several do in sequence, the template is why."""
+
+
+class ScheduleError(RowError):
+    """A time or a zone of one row cannot be read; the sentence names the column, and what to write."""
 
 
 class SendLogUnusableError(CannotStartError):
@@ -152,14 +157,23 @@ class PermanentError(DeliveryError):
     Attributes:
         skip: the row goes to `skipped` (unknown or banned user, other address), not to `failed`.
         ends_sequence: its person has come back or said no: the later steps are skipped with the same reason.
+        about_address: the reply answers RCPT, the command that names the recipient's address. A reply to another
+            command may have the same code and concern the sender.
     """
 
     def __init__(
-        self, reason: str, *, skip: bool = False, ends_sequence: bool = False, reply: Receipt | None = None
+        self,
+        reason: str,
+        *,
+        skip: bool = False,
+        ends_sequence: bool = False,
+        about_address: bool = False,
+        reply: Receipt | None = None,
     ) -> None:
         super().__init__(reason, reply=reply)
         self.skip = skip
         self.ends_sequence = ends_sequence
+        self.about_address = about_address
 
 
 class UncertainError(DeliveryError):

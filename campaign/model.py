@@ -229,6 +229,8 @@ class Outcome(NamedTuple):
     waiting: Waiting = Waiting.RETRY
     #: The later steps of the key are skipped with the same reason; for `skipped` only.
     ends_sequence: bool = False
+    #: Why the address gets no mail of any list from now on; empty if it may get some.
+    suppress: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 #: A status code on its own, with a subject of RFC 3463 §3: not part of an IP address or of a longer number.
 STATUS = re.compile(r"(?<![\w.])([245]\.[0-7]\.\d{1,3})(?!\w|\.\d)")
 # RFC 3463 §3.2: 5.1.7 and 5.1.8 are about the sender's address. §3.3: 5.2.3 is about the message's length.
+# Microsoft's 5.1.20 is about the From header, its 5.1.90 the daily limit of the sender's account.
 # §3.4 and §3.6: 5.3.4 the message's size, 5.5.x the dialogue between the servers.
-_SENDERS = re.compile(r"5\.(?:1\.[78]|2\.3|3\.4|5\.[1-46]|[67]\.\d+)")
+_SENDERS = re.compile(r"5\.(?:1\.(?:[78]|20|90)|2\.3|3\.4|5\.[1-46]|[67]\.\d+)")
 _HARD = re.compile(r"5\.(?:1\.\d+|2\.1)")
 #: The server did not say which fault it was (RFC 3463 §3.1, §3.4), so another code of the report says more.
 _UNDEFINED = re.compile(r"[45]\.[03]\.0")

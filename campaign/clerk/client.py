@@ -79,17 +79,24 @@ class Clerk:
         """Close the connections."""
         await self._client.aclose()
 
-    async def create_sign_in_token(self, user_id: str, *, expires_in: timedelta) -> SignInToken:
+    async def create_sign_in_token(
+        self, user_id: str, *, expires_in: timedelta, org_id: str | None = None
+    ) -> SignInToken:
         """Return a new sign-in token: `POST /v1/sign_in_tokens`.
+
+        With `org_id` the session that the token starts has this organization open. Clerk asks that organizations are
+        on and that the user is a member (https://github.com/clerk/javascript/pull/9192).
 
         The call has no idempotency key, so after a lost answer a token may exist whose id is unknown.
 
         Raises:
-            PermanentError: Clerk refuses a token for this user (403, 404, 422).
+            PermanentError: Clerk refuses a token for this user, or in this organization (403, 404, 422).
             TransientError: a temporary error; `maybe_applied` is set if Clerk may have created a token.
             ServiceRefusesError: see `refusal_of`; also 422 for the lifetime, which is the same for all users.
         """
-        body = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
+        body: dict[str, object] = {"user_id": user_id, "expires_in_seconds": int(expires_in.total_seconds())}
+        if org_id:
+            body["org_id"] = org_id
         answer = await self._call("POST", "/sign_in_tokens", json=body)
         said = answer.receipt
         if answer.status == 422 and answer.parameter == "expires_in_seconds":
@@ -97,7 +104,10 @@ class Clerk:
                 f"Clerk refuses the lifetime of the tokens: {said}; change link.expires_in in the campaign file"
             )
         if answer.status in {403, 404, 422}:
-            raise PermanentError(f"Clerk refuses a token for {user_id}: {said}", skip=answer.status == 404, reply=said)
+            whom = f"{user_id} in {org_id}" if org_id else user_id
+            # an unknown user or organization, or a user who is no member of it
+            skip = answer.status == 404 or org_id is not None
+            raise PermanentError(f"Clerk refuses a token for {whom}: {said}", skip=skip, reply=said)
         data = answer.json if answer.status == 200 else None
         if not isinstance(data, dict):
             raise unusable(answer, scope=Scope.RECIPIENT)

@@ -12,7 +12,7 @@ from campaign.cli.group import DONE, FILE, RECIPIENTS, WRONG_INPUT, awaited, com
 @commands.command()
 @FILE
 @RECIPIENTS
-@click.option("--online", is_flag=True, help="Also ask the DNS, log in to the mail server and open the landing page.")
+@click.option("--online", is_flag=True, help="Also ask the DNS, the mail server and the campaign's pages.")
 @click.option("--resolver", metavar="ADDRESS", help="With --online: the DNS server to ask; by default the system's.")
 def check(file: Path, recipients: Path | None, resolver: str | None, *, online: bool) -> None:
     """Find every problem of a campaign; nothing is sent.

@@ -39,6 +39,8 @@ RECIPIENTS = click.option(
     "--recipients", type=click.Path(path_type=Path), help="Use this CSV instead of the one in the campaign file."
 )
 YES = click.option("--yes", is_flag=True, help="Do it for real without asking.")
+STEP = click.option("--step", metavar="NAME", help="The step to show or send; by default the first.")
+LOCALE = click.option("--locale", metavar="NAME", help="The locale to show or send; by default the row's own.")
 EMAIL = click.option("--email", metavar="ADDRESS", help="Only the recipient with this address.")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.delivery.sandbox_time import latest_instant, shown_instant
 from campaign.delivery.services import sandbox_log
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
@@ -59,9 +60,12 @@ async def serve(
         SettingsError: a live key is set, a port is in use, or the sandbox's folder cannot be used.
     """
     refuse_live_keys(settings)
+    latest = latest_instant(settings.sandbox, sandbox_log(settings))
     serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
     async with interruption() as asked, serving as sandbox:
         say(f"Sandbox in {settings.sandbox}, reachable only from this machine; nothing leaves it. Ctrl-C ends it.")
+        if latest > SystemClock().now():
+            say(f"It is {shown_instant(latest)} there, where an earlier run ended.")
         say(f"Inbox: {sandbox.clerk_url}\n")
         say("To use it from another program:\n")
         for line in to_export(sandbox):
@@ -87,18 +91,27 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
                 return
 
 
-async def serve_preview(load: Callable[[], Definition], *, email: str | None, say: Callable[[str], None]) -> None:
+async def serve_preview(
+    load: Callable[[], Definition],
+    *,
+    email: str | None,
+    step: str | None,
+    locale: str | None,
+    say: Callable[[str], None],
+) -> None:
     """Serve a preview of a campaign's mails on a free port until Ctrl-C, and open it in the browser.
 
     Args:
         load: reads the campaign file.
         email: the address of the recipient to show first; by default the first row.
+        step: the step to show; by default the first.
+        locale: the locale to show; by default each row's own.
         say: called with the URL.
 
     Raises:
         CannotStartError: the campaign file or the CSV is wrong, or no row has the address.
     """
-    with closing(CampaignRows(load)) as rows:
+    with closing(CampaignRows(load, step=step, locale=locale)) as rows:
         number = rows.find(email, after=0, exact=True) if email else 1
         if isinstance(number, str):
             raise RecipientsError(number)
@@ -173,7 +186,12 @@ async def _served(
     )
     try:
         async with Sandbox(
-            settings.sandbox, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits, pages=pages
+            settings.sandbox,
+            port=port,
+            smtp_port=smtp_port,
+            clerk_limits=clerk_limits,
+            pages=pages,
+            begins_at=latest_instant(settings.sandbox, sandbox_log(settings)),
         ) as sandbox:
             yield sandbox
     except SandboxError as error:

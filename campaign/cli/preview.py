@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from email import message_from_bytes, policy
+from functools import partial
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.group import FILE, INTERRUPTED, RECIPIENTS, awaited, commands, definition_of, echo, say
+from campaign.cli.group import FILE, INTERRUPTED, LOCALE, RECIPIENTS, STEP, awaited, commands, definition_of, echo, say
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
@@ -19,31 +20,45 @@ if TYPE_CHECKING:
 @FILE
 @RECIPIENTS
 @click.option("--email", metavar="ADDRESS", help="The recipient to show; by default the first.")
+@STEP
+@LOCALE
 @click.option("--html", is_flag=True, help="Print the HTML part.")
 @click.option("--open", "browser", is_flag=True, help="Show it in the browser, where you can step through all rows.")
-def preview(file: Path, recipients: Path | None, email: str | None, *, html: bool, browser: bool) -> None:
+def preview(
+    file: Path,
+    recipients: Path | None,
+    email: str | None,
+    *,
+    step: str | None,
+    locale: str | None,
+    html: bool,
+    browser: bool,
+) -> None:
     """Show one rendered email, with a dummy token in its links."""
     if browser:
         from campaign.cli.inbox import serve_preview  # noqa: PLC0415
 
-        awaited(serve_preview(lambda: definition_of(file, recipients), email=email, say=echo))
+        load = partial(definition_of, file, recipients)
+        awaited(serve_preview(load, email=email, step=step, locale=locale, say=echo))
         raise SystemExit(INTERRUPTED)
-    message = _rendered(definition_of(file, recipients), email)
+    message = _rendered(definition_of(file, recipients), email, step=step, locale=locale)
     say([message.html if html else _as_text(message)], data=True)
 
 
-def _rendered(definition: Definition, address: str | None) -> Message:
-    """Return the email of one recipient, by default the first.
+def _rendered(definition: Definition, address: str | None, *, step: str | None, locale: str | None) -> Message:
+    """Return one email of one recipient, by default the first of each.
 
     Raises:
         TemplateError: the email cannot be rendered.
         RecipientsError: there is no such recipient.
     """
-    from campaign.delivery.single_message import sample_recipient  # noqa: PLC0415
+    from campaign.delivery.single_message import sample_recipient, variant_for  # noqa: PLC0415
     from campaign.message import MessageTemplate  # noqa: PLC0415
     from campaign.message.dry_run import sample_message  # noqa: PLC0415
 
-    return sample_message(MessageTemplate.load(definition), sample_recipient(definition, email=address), definition)
+    recipient = sample_recipient(definition, email=address)
+    variant = variant_for(definition, recipient, step=step, locale=locale)
+    return sample_message(MessageTemplate.load(variant), recipient, variant)
 
 
 def _as_text(message: Message) -> str:

@@ -23,10 +23,13 @@ from campaign.cli.group import (
     echo,
     loaded,
 )
+from campaign.cli.simulated_time import AT, SPEED, simulation_of
 from campaign.errors import CannotStartError
 
 if TYPE_CHECKING:
+    from campaign.config.settings import Settings
     from campaign.delivery.observer import Result
+    from campaign.delivery.sandbox_time import Simulation
     from campaign.reporting.progress import RunReport
 
 
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
 @YES
 @click.option("--fresh", is_flag=True, help="Start afresh, in the sandbox only: mail everybody again.")
+@AT
+@SPEED
 @click.option("--open", "browser", is_flag=True, help="Open the sandbox's inbox in the browser afterwards.")
 def run(
     file: Path,
@@ -54,11 +59,12 @@ def run(
     log_format: str | None,
     yes: bool,
     fresh: bool,
+    at: str | None,
+    speed: str | None,
     browser: bool,
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
-    from campaign.delivery.services import forget_sandbox_runs  # noqa: PLC0415
     from campaign.reporting.causes import causes  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
@@ -67,10 +73,11 @@ def run(
     in_sandbox = require_consent(definition, settings, sandbox=sandbox, yes=yes, verb="send")
     if browser and not in_sandbox:
         raise CannotStartError("--open shows the sandbox's inbox, and this would send for real: leave it out.")
+    simulation = simulation_of(at, speed, zone=definition.schedule.default_zone, in_sandbox=in_sandbox)
     if fresh:
         if not in_sandbox:
             raise CannotStartError("--fresh mails everybody again and is for the sandbox; this would send for real.")
-        forget_sandbox_runs(settings)
+        _forget(settings, simulation)
     if verbose or log_format:
         from campaign.cli.log_output import show_logs  # noqa: PLC0415
 
@@ -86,6 +93,7 @@ def run(
                 wait=not no_wait,
                 limit=limit,
                 wait_for_server=wait_for_server,
+                simulation=simulation,
             )
         )
     finally:
@@ -94,6 +102,7 @@ def run(
     try:
         command = as_typed(file, sandbox=sandbox)
         options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
+        options["speed"] = speed  # and not --at: the next run goes on from where this one ends
         again = as_typed(file, recipients, sandbox=sandbox, **options)
         report.finished(result, causes(reader.explanations(definition.name)), command=command, run=again)
     finally:
@@ -107,6 +116,17 @@ def run(
 
         awaited(serve_again(settings, say=echo))
     raise SystemExit(code)
+
+
+def _forget(settings: Settings, simulation: Simulation | None) -> None:
+    """Start afresh in the sandbox, and say which mails were deleted because they are later than the beginning."""
+    from campaign.clock import SystemClock  # noqa: PLC0415
+    from campaign.delivery.services import forget_sandbox_runs  # noqa: PLC0415
+    from campaign.reporting.summary import number  # noqa: PLC0415
+
+    at = simulation.at if simulation else None
+    if deleted := forget_sandbox_runs(settings, begins_at=SystemClock().now() if at is None else at):
+        echo(f"--fresh: {number(deleted, 'mail')} of the sandbox, later than this run's beginning, deleted.")
 
 
 def _exit_code(result: Result, report: RunReport, limit: int | None) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path  # noqa: TC003 - click looks at the annotations of its 
 
 import click
 
-from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, awaited, commands, echo, loaded
+from campaign.cli.group import FILE, LOCALE, RECIPIENTS, SANDBOX, STEP, awaited, commands, echo, loaded
 from campaign.errors import (
     CampaignError,
     CannotStartError,
@@ -28,9 +28,20 @@ _AFTER_A_TEST: dict[type[DeliveryError], str] = {
 @FILE
 @click.option("--to", required=True, metavar="ADDRESS", help="The address to send to: one of yours.")
 @click.option("--user-id", help="Put a real token of this Clerk user into the link.")
+@STEP
+@LOCALE
 @RECIPIENTS
 @SANDBOX
-def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, sandbox: bool) -> None:
+def test(
+    file: Path,
+    to: str,
+    user_id: str | None,
+    recipients: Path | None,
+    *,
+    step: str | None,
+    locale: str | None,
+    sandbox: bool,
+) -> None:
     """Send one real email to yourself.
 
     It is made from the first recipient's row. Its link has a dummy token, unless --user-id names a Clerk user.
@@ -40,7 +51,9 @@ def test(file: Path, to: str, user_id: str | None, recipients: Path | None, *, s
 
     definition, settings = loaded(file, recipients)
     try:
-        receipt, services = awaited(send_test(definition, settings, to, user_id=user_id, sandbox=sandbox))
+        receipt, services = awaited(
+            send_test(definition, settings, to, user_id=user_id, sandbox=sandbox, step=step, locale=locale)
+        )
     except ValueError as error:
         raise CannotStartError(f"--to {to}: {error}") from None
     except DeliveryError as error:

@@ -15,13 +15,13 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_valid
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from campaign.config.clerk_values import PUBLISHABLE_KEYS, SECRET_KEYS, parse_origin, require_key
-from campaign.config.duration import parse_duration
 from campaign.config.env_file import env_file_of, folder_of, misspelt, writable_by_others
 from campaign.config.imap_url import ImapServer, parse_imap_url
 from campaign.config.secret_files import read_secret_file
 from campaign.config.server_url import is_loopback
 from campaign.config.smtp_url import SmtpServer, Tls, parse_ehlo_name, parse_smtp_url, with_login
 from campaign.errors import SettingsError
+from campaign.schedule.duration import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

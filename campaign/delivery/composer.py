@@ -13,8 +13,8 @@ from campaign.smtp import Envelope
 if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.delivery.attempt import Attempt
-    from campaign.message import MessageTemplate
     from campaign.message.dkim.signer import Signer
+    from campaign.message.variants import CampaignMessages, MessageVariant
     from campaign.model import Delivery, Recipient
     from campaign.tags import Tags
 
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 class Identity:
     """What the messages of a campaign name themselves and their recipients by."""
 
-    #: From's address, without its name.
-    sender: str
-    #: The mailbox for returned mail; None: From's address, without tags.
-    bounces: str | None
     #: What a recipient unsubscribes from.
     mailing_list: str
     #: The campaign's secret key from which Message-IDs are derived.
@@ -34,11 +30,14 @@ class Identity:
     #: The send log's tags, for unsubscribe links and return paths.
     tags: Tags
 
-    def return_path(self, delivery: Delivery) -> str:
-        """Return the envelope sender of a message: with a tag, so that returned mail names its recipient (VERP)."""
-        if self.bounces is None:
-            return self.sender
-        mailbox, _, domain = self.bounces.rpartition("@")
+    def return_path(self, delivery: Delivery, variant: MessageVariant) -> str:
+        """Return the envelope sender of a message: with a tag, so that returned mail names its recipient (VERP).
+
+        Without a mailbox for returned mail it is From's address, without a tag.
+        """
+        if variant.definition.email.bounces is None:
+            return variant.sender
+        mailbox, _, domain = variant.definition.email.bounces.rpartition("@")
         return f"{mailbox}+{self.bounce_tag(delivery)}@{domain}"
 
     def bounce_tag(self, delivery: Delivery) -> str:
@@ -47,17 +46,17 @@ class Identity:
 
 
 class Composer:
-    """Fills in the message template for one recipient, and adds the DKIM signature if there is a signer.
+    """Fills in the template of a recipient's step and locale, and adds the DKIM signature if there is a signer.
 
     Args:
-        template: the compiled message.
+        messages: the compiled messages.
         signer: adds the DKIM signature; None leaves messages unsigned.
         identity: makes the Message-ID and the unsubscribe link of each message.
         clock: the time.
     """
 
-    def __init__(self, template: MessageTemplate, signer: Signer | None, *, identity: Identity, clock: Clock) -> None:
-        self._template = template
+    def __init__(self, messages: CampaignMessages, signer: Signer | None, *, identity: Identity, clock: Clock) -> None:
+        self._messages = messages
         self._signer = signer
         self._identity = identity
         self._clock = clock
@@ -70,7 +69,7 @@ class Composer:
         """
         recipient = attempt.delivery.recipient
         try:
-            self._template.require_files(recipient.variables)
+            self._messages.of(attempt.delivery.step, recipient.variables).template.require_files(recipient.variables)
         except TemplateError as error:
             raise _refusal(error, recipient) from None
 
@@ -85,13 +84,18 @@ class Composer:
             PermanentError: the message cannot be rendered for this row, or a file of the row cannot be attached.
         """
         delivery, identity = attempt.delivery, self._identity
+        variant = self._messages.of(delivery.step, delivery.recipient.variables)
         # RFC 6376 §5.3: sign a 7-bit message, because a relay that converts 8-bit to 7-bit breaks the signature
         eight_bit = eight_bit and self._signer is None
         attempt.message_id = message_id(
-            identity.message_key, delivery.recipient.key, delivery.generation, sender=identity.sender
+            identity.message_key,
+            delivery.recipient.key,
+            delivery.generation,
+            sender=variant.sender,
+            step=delivery.step,
         )
         try:
-            message = self._template.compose(
+            message = variant.template.compose(
                 delivery.recipient.variables,
                 email=delivery.recipient.email,
                 message_id=attempt.message_id,
@@ -104,7 +108,7 @@ class Composer:
             raise _refusal(error, delivery.recipient) from None
         pieces = await self._signer.sign(message.pieces) if self._signer else message.pieces
         secret = attempt.token.token if attempt.token else ""
-        return_path, recipient = identity.return_path(delivery), delivery.recipient.email
+        return_path, recipient = identity.return_path(delivery, variant), delivery.recipient.email
         size, tag = sum(map(len, pieces)), identity.bounce_tag(delivery)
         return Envelope(return_path, recipient, size, eight_bit, secret, tag), pieces
 

@@ -27,6 +27,8 @@ class Plan:
     #: Recipients that are skipped now, because their addresses are suppressed.
     suppressed: int
     summary: Summary
+    #: How many rows are outside `[recipients] where`, as a sentence; empty if none is, or the CSV was not read again.
+    outside: str = ""
 
     @property
     def to_send(self) -> int:

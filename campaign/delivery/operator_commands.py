@@ -50,7 +50,7 @@ async def retry_rows(
 ) -> CommandResult:
     """Put failed or skipped rows back to `queued`; the next run sends them."""
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        with open_log(services, definition, SystemClock()) as log:
+        with open_log(services, definition, services.clock) as log:
             log.recover()
             return CommandResult(queued=log.retry(state=state, email=email))
 
@@ -60,7 +60,7 @@ async def resolve_rows(
 ) -> CommandResult:
     """Settle uncertain rows: set them to `sent`, or revoke their tokens and then queue them again."""
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        with open_log(services, definition, SystemClock()) as log:
+        with open_log(services, definition, services.clock) as log:
             log.recover()
             if not resend:
                 return CommandResult(kept=log.keep_uncertain(email=email))
@@ -88,7 +88,7 @@ async def resend_rows(
         confirm: called with the number of recipients; returns whether to go on.
     """
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        with open_log(services, definition, SystemClock()) as log:
+        with open_log(services, definition, services.clock) as log:
             log.recover()
             number = log.count_resendable(email=email)
             if not number:
@@ -144,7 +144,7 @@ async def revoke_tokens(
         confirm: called with the number of links that may still be used, if there are any; returns whether to go on.
     """
     async with open_services(definition, settings, sandbox=sandbox) as services:
-        with open_log(services, definition, SystemClock()) as log:
+        with open_log(services, definition, services.clock) as log:
             log.recover()
             if (number := log.count_live_links()) and not confirm(number, services):
                 return CommandResult(declined=True)
@@ -160,7 +160,7 @@ async def settle_if_free(definition: Definition, settings: Settings, *, sandbox:
     """
     async with open_services(definition, settings, sandbox=sandbox) as services:
         try:
-            with open_log(services, definition, SystemClock()) as log:
+            with open_log(services, definition, services.clock) as log:
                 await _settle_revocations(definition, services, log)
                 return log.summary().revocations
         except LogHeldError:
@@ -170,7 +170,7 @@ async def settle_if_free(definition: Definition, settings: Settings, *, sandbox:
 async def _settle_revocations(definition: Definition, services: Services, log: SendLog) -> Counter[Revocation]:
     if services.clerk_key is None:
         return Counter()
-    clock = SystemClock()
+    clock = services.clock
     rates = services.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
     async with log, Clerk(services.clerk_url, services.clerk_key) as clerk:
         limiter = RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))

@@ -1,4 +1,4 @@
-"""Read from a permanent refusal whom it concerns, a mailbox or the sender, and until when: `subject_of`.
+"""Read from a permanent refusal whom it concerns, and until when: `subject_of`, `refuses_address`.
 
 The codes and words are those that Amazon SES, Brevo, Gmail, Mailgun, Mailjet, Microsoft 365, Postmark and SendGrid
 document; the tests hold them in a table.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+
+from campaign.bounces.report import Kind
+from campaign.bounces.status import classify
 
 if TYPE_CHECKING:
     from campaign.model import Receipt
@@ -83,6 +86,15 @@ def subject_of(reply: Receipt) -> Subject:
         return Subject.MAILBOX
     # RFC 3463 §3.8: X.7.X is security or policy
     return Subject.SENDER if reply.enhanced.startswith("5.7.") or _SENDER.search(reply.text) else Subject.OTHER
+
+
+def refuses_address(reply: Receipt) -> bool:
+    """Return whether a refusal of RCPT says that the address does not exist or is disabled (5.1.x, 5.2.1).
+
+    The rule is that of a returned mail. Where codes or words are about the sender or a quota, it is not the address.
+    """
+    hard = classify(reply.enhanced, words=reply.text) is Kind.HARD
+    return hard and subject_of(reply) not in {Subject.QUOTA, Subject.SENDER}
 
 
 def same_words(reply: Receipt) -> str:

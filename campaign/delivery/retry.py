@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from campaign.delivery.refusals import refuses_address
 from campaign.errors import DeliveryError, PermanentError, Scope, TransientError, UncertainError
 from campaign.model import LONGEST_WAIT, Outcome, Status
 
@@ -94,8 +95,10 @@ def outcome_of(
     match error:
         case UncertainError():
             return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
+        case PermanentError(skip=True):
+            return Outcome(Status.SKIPPED, error.reason, reply=error.reply)
         case PermanentError():
-            return Outcome(Status.SKIPPED if error.skip else Status.FAILED, error.reason, reply=error.reply)
+            return Outcome(Status.FAILED, error.reason, reply=error.reply, suppress=_why_suppress(error))
         case TransientError(scope=Scope.RECIPIENT):
             faults = delivery.faults + 1
             if faults >= policy.attempts:
@@ -121,3 +124,9 @@ def outcome_of(
         faults=faults,
         not_before=not_before,
     )
+
+
+def _why_suppress(error: PermanentError) -> str:
+    if error.reply is None or not error.about_address or not refuses_address(error.reply):
+        return ""
+    return f"refused with {error.reply.enhanced}"

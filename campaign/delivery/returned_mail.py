@@ -53,8 +53,7 @@ def _returned(log: ReturnedMail, number: str, message: ReturnedMessage, report: 
 
 
 def _for_now(log: ReturnedMail, number: str, message: ReturnedMessage, report: Report) -> None:
-    words = _words(report)
-    log.came_back_for_now(number, message, f"returned for now: {words}", words)
+    log.came_back_for_now(number, message, _words(report))
 
 
 def _complaint(log: ReturnedMail, number: str, message: ReturnedMessage, report: Report) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from campaign.audience import Audience
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import open_log
 from campaign.delivery.composer import Composer, Identity
@@ -26,10 +27,10 @@ from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
 from campaign.delivery.waiting import Waiting
 from campaign.errors import CampaignError, SendLogError, first_error
-from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.variants import CampaignMessages
 from campaign.model import Status
 from campaign.recipients import fingerprint, read_recipients
 from campaign.smtp import Pool
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.delivery.sandbox_time import Simulation
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.sendlog import PreparationLog, SendLog
@@ -54,6 +56,7 @@ async def run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool = False,
+    simulation: Simulation | None = None,
 ) -> Result:
     """Run a campaign, or resume it.
 
@@ -65,6 +68,7 @@ async def run(
         wait: stay for what becomes due later.
         limit: the most recipients to send to; None for all.
         wait_for_server: wait without an end for services that do not work from the start.
+        simulation: the time that the sandbox shows; the run then stays to its end, whatever becomes due days later.
 
     Raises:
         CannotStartError: input or settings are wrong.
@@ -82,6 +86,7 @@ async def run(
             wait=wait,
             limit=limit,
             wait_for_server=wait_for_server,
+            simulation=simulation,
         )
     except BaseExceptionGroup as group:
         error = first_error(group)
@@ -105,10 +110,11 @@ async def _run(
     wait: bool,
     limit: int | None,
     wait_for_server: bool,
+    simulation: Simulation | None,
 ) -> Result:
-    clock = SystemClock()
-    template = MessageTemplate.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox) as services:
+    messages = CampaignMessages.load(definition)
+    async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
+        clock = services.clock
         observer.opened(services)
         with (
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
@@ -116,25 +122,27 @@ async def _run(
         ):
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
-            plan = _enlist(log, definition, template, services)
+            plan = _enlist(log, definition, messages, services)
             if not plan.to_send and not plan.summary.revocations:
                 observer.confirm(plan)
                 return Result(plan.summary, interrupted=False, services=services)
             if not observer.confirm(plan):
                 return Result(plan.summary, interrupted=True, services=services)
             try:
-                return await _send(
-                    log,
-                    plan,
-                    template,
-                    settings,
-                    observer,
-                    signer=signer,
-                    clock=clock,
-                    wait=wait,
-                    limit=limit,
-                    patience=Patience(clock, is_endless=wait_for_server),
-                )
+                with services.time_passes():
+                    return await _send(
+                        log,
+                        plan,
+                        messages,
+                        settings,
+                        observer,
+                        signer=signer,
+                        clock=clock,
+                        wait=wait,
+                        limit=limit,
+                        # a network is as slow in a simulation
+                        patience=Patience(SystemClock(), is_endless=wait_for_server),
+                    )
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):
@@ -142,28 +150,34 @@ async def _run(
                 raise
 
 
-def _enlist(log: PreparationLog, definition: Definition, template: MessageTemplate, services: Services) -> Plan:
+def _enlist(log: PreparationLog, definition: Definition, messages: CampaignMessages, services: Services) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
     recovered = log.recover()
-    section = definition.recipients
+    section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
-    reading = section.model_dump_json(exclude={"file", "verify_address"})
+    reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    if definition.link and definition.link.org_id:
+        reading += definition.link.org_id
     enlistment = log.enlist(
-        lambda: checked_rows(read_recipients(section.file, section, needs_user_id=with_id), template, definition),
+        lambda: checked_rows(
+            audience.select(read_recipients(section.file, section, needs_user_id=with_id)), messages, section.file
+        ),
         source=str(section.file.resolve()),
-        digest=f"{fingerprint(section.file)} {template.fingerprint} {with_id} {reading}",
+        digest=f"{fingerprint(section.file)} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
     )
-    changed = log.templates not in {"", template.fingerprint}
-    log.note_templates(template.fingerprint)
+    changed = log.templates not in {"", messages.fingerprint}
+    log.note_templates(messages.fingerprint)
     log.note_list(definition.mailing_list)
     suppressed = log.skip_suppressed()
-    return Plan(definition, services, recovered, enlistment, changed, suppressed, log.summary())
+    return Plan(
+        definition, services, recovered, enlistment, changed, suppressed, log.summary(), outside=audience.sentence
+    )
 
 
 async def _send(
     log: SendLog,
     plan: Plan,
-    template: MessageTemplate,
+    messages: CampaignMessages,
     settings: Settings,
     observer: Observer,
     *,
@@ -191,7 +205,7 @@ async def _send(
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(sender, definition.email.bounces, definition.mailing_list, log.message_key, log.tags)
+    identity = Identity(definition.mailing_list, log.message_key, log.tags)
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,
@@ -219,7 +233,7 @@ async def _send(
             log,
             scheduler,
             tokens=tokens,
-            composer=Composer(template, signer, identity=identity, clock=clock),
+            composer=Composer(messages, signer, identity=identity, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
             server=services.smtp.label,
@@ -270,5 +284,5 @@ async def _token_issuer(
             limiter=limiter,
             concurrency=concurrency,
             clock=clock,
-            expires_in=definition.link.expires_in,
+            link=definition.link,
         )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.clock import ScaledClock, SystemClock
 from campaign.config.settings import LOG_NAME, parse_smtp_url
+from campaign.delivery.sandbox_time import sandbox_clock
 from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
 from campaign.sendlog import LogReader, discard, held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings, SmtpServer
+    from campaign.delivery.sandbox_time import Simulation
+    from campaign.sandbox import Sandbox
 
 #: Clerk's documented limits of the Backend API, per secret key (https://clerk.com/docs/guides/how-clerk-works/system-limits).
 _CLERK_LIVE = (Rate.parse("1000/10 seconds"),)
@@ -36,6 +43,12 @@ class Services:
     clerk_rates: tuple[Rate, ...]
     #: The folder with the sandbox's mail; None for the real services.
     maildir: Path | None = None
+    #: The time: the machine's, or in the sandbox perhaps another one.
+    clock: Clock = field(default_factory=SystemClock)
+    #: The run plays in simulated time and stays to its end, whatever becomes due days later.
+    is_simulation: bool = False
+    #: Lets the time pass during its block: a simulated one stands still before and after.
+    time_passes: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bool:
@@ -94,18 +107,34 @@ def sandbox_log(settings: Settings) -> Path:
     return settings.sandbox / LOG_NAME
 
 
-def forget_sandbox_runs(settings: Settings) -> None:
+def forget_sandbox_runs(settings: Settings, *, begins_at: float) -> int:
     """Delete the sandbox's send log, so that the next run mails everybody again; the mail stays.
+
+    What the sandbox has from after the beginning of the next run is deleted, too.
+
+    Args:
+        settings: the settings.
+        begins_at: when the next run begins, in seconds since the epoch.
+
+    Returns:
+        How many mails were later than that and are deleted.
 
     Raises:
         LogHeldError: a run uses it.
         SendLogUnusableError: it is not a send log.
+        SettingsError: the sandbox's state cannot be written.
     """
+    from campaign.sandbox import SandboxError, forget_after  # noqa: PLC0415 - a real run needs no sandbox
+
     path = sandbox_log(settings)
     if path.exists():
         with held(path):
             LogReader(path).close()  # refuses another program's file
             discard(path)
+    try:
+        return forget_after(settings.sandbox, begins_at)
+    except SandboxError as error:
+        raise SettingsError(str(error)) from error
 
 
 def real_services(definition: Definition, settings: Settings) -> Services:
@@ -115,33 +144,74 @@ def real_services(definition: Definition, settings: Settings) -> Services:
             "CAMPAIGN_SMTP_URL is not set; set it to a URL like smtp://user:password@smtp.example.com:587."
         )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
-    rates = _CLERK_LIVE if key is not None and key.startswith("sk_live_") else _CLERK_TEST
+    rates = clerk_rates(settings)
     return Services(settings.log_of(definition.path), settings.smtp, settings.clerk_api_url, key, rates)
 
 
+def clerk_rates(settings: Settings) -> tuple[Rate, ...]:
+    """Return the rates that Clerk documents for the kind of the secret key; without a key, those of a live one."""
+    key = settings.clerk_secret_key
+    return _CLERK_LIVE if key is None or key.get_secret_value().startswith("sk_live_") else _CLERK_TEST
+
+
 @asynccontextmanager
-async def open_services(definition: Definition, settings: Settings, *, sandbox: bool) -> AsyncIterator[Services]:
+async def open_services(
+    definition: Definition, settings: Settings, *, sandbox: bool, simulation: Simulation | None = None
+) -> AsyncIterator[Services]:
     """Yield the real services, or run the sandbox during the block, with the CSV's recipients as its Clerk users.
 
+    Args:
+        definition: the campaign file.
+        settings: the settings.
+        sandbox: use the sandbox, whatever the settings are.
+        simulation: the time that the sandbox is to show; None: the present, or where it was last, if that is later.
+
     Raises:
-        SettingsError: the settings do not fit together, or the sandbox's folder cannot be used.
+        SettingsError: the settings do not fit together, the sandbox's folder cannot be used, or the simulation is of
+            no use: for the real services, or before what has happened in the sandbox.
         RecipientsError: the CSV cannot be read.
     """
     if not is_sandbox(definition, settings, asked=sandbox):
+        if simulation is not None:
+            raise SettingsError("--at and --speed are for the sandbox; this would send for real: leave them out.")
         _refuse_a_second_log(definition, settings)
         yield real_services(definition, settings)
         return
     from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - a real run needs no sandbox
 
+    log = sandbox_log(settings)
+    clock = sandbox_clock(settings.sandbox, log, simulation)
     section = definition.recipients
     rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
     try:
-        async with Sandbox(settings.sandbox) as served:
+        async with Sandbox(settings.sandbox, clock=clock) as served:
             served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
             smtp = parse_smtp_url(served.smtp_url)
-            yield Services(sandbox_log(settings), smtp, served.clerk_url, served.secret_key, (), served.maildir)
+            yield Services(
+                log,
+                smtp,
+                served.clerk_url,
+                served.secret_key,
+                clerk_rates=(),
+                maildir=served.maildir,
+                clock=clock,
+                is_simulation=simulation is not None,
+                time_passes=partial(_released, clock, served) if simulation else nullcontext,
+            )
     except SandboxError as error:
         raise SettingsError(str(error)) from error
+
+
+@contextmanager
+def _released(clock: Clock, sandbox: Sandbox) -> Iterator[None]:
+    """Let a simulated time pass during the block; an inbox that is open beside the run follows it."""
+    assert isinstance(clock, ScaledClock)  # noqa: S101 - a simulation has no other
+    clock.release()
+    try:
+        with sandbox.state.followed():
+            yield
+    finally:
+        clock.hold()
 
 
 def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.delivery.semaphore import ResizableSemaphore
-from campaign.errors import Scope, ServiceRefusesError, TransientError
+from campaign.errors import PermanentError, RecipientsError, RowError, Scope, ServiceRefusesError, TransientError
+from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
+    from campaign.config.definition import LinkSection
     from campaign.delivery.attempt import Attempt
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.rate_limiter import RateLimiter
@@ -37,7 +38,7 @@ class TokenIssuer:
         limiter: Clerk's rate limiter.
         concurrency: sets the limit of concurrent calls from the time that a call takes, which it is told.
         clock: the time.
-        expires_in: the lifetime of a token.
+        link: has the lifetime of a token, and the column with the organization that it opens.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class TokenIssuer:
         limiter: RateLimiter,
         concurrency: Concurrency,
         clock: Clock,
-        expires_in: timedelta,
+        link: LinkSection,
     ) -> None:
         self._clerk = clerk
         #: The scheduler has it fetch each page's users before their deliveries begin.
@@ -61,7 +62,8 @@ class TokenIssuer:
         self._limiter = limiter
         self._concurrency = concurrency
         self._clock = clock
-        self._expires_in = expires_in
+        self._expires_in = link.expires_in
+        self._org_column = link.org_id
         self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
@@ -76,6 +78,7 @@ class TokenIssuer:
             DeliveryError: no token for this recipient, now or ever; see `Clerk.create_sign_in_token`.
             ServiceRefusesError: Clerk refuses all requests, or issued a token for another user.
         """
+        org_id = self._organization_of(attempt.delivery.recipient)
         user_id = await self._user_id_of(attempt.delivery.recipient)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
@@ -84,7 +87,7 @@ class TokenIssuer:
             attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=self._expires_in)
             permit.used()
             attempt.token_asked_at = self._clock.now()
-            attempt.token = token = await self._request(user_id)
+            attempt.token = token = await self._request(user_id, org_id)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
@@ -95,24 +98,33 @@ class TokenIssuer:
 
     def raise_if_stale(self, attempt: Attempt) -> None:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
-        age = self._clock.now() - attempt.token_asked_at
+        # in the machine's seconds: a simulation (`run --speed`) is about the schedule, not about this machine's pace
+        age = (self._clock.now() - attempt.token_asked_at) / self._clock.speed
         if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
             )
 
-    async def _request(self, user_id: str) -> SignInToken:
+    async def _request(self, user_id: str, org_id: str | None) -> SignInToken:
         """Return a new token; after a fault of Clerk, calls are made one at a time until one succeeds.
 
         A call whose answer is lost may leave a token with an unknown id. So an outage leaves few of them.
         """
         try:
-            token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in)
+            token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in, org_id=org_id)
         except TransientError as error:
             self._concurrency.probes_clerk = self._concurrency.probes_clerk or error.scope is Scope.CLERK
             raise
         self._concurrency.probes_clerk = False
         return token
+
+    def _organization_of(self, recipient: Recipient) -> str | None:
+        if self._org_column is None:
+            return None
+        try:
+            return organization_of(recipient, self._org_column)
+        except (RecipientsError, RowError) as error:  # the row was enlisted before the campaign file named the column
+            raise PermanentError(f"line {recipient.line}: {error}", skip=True) from None
 
     async def _user_id_of(self, recipient: Recipient) -> str:
         if self.users is None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock, instant
-from campaign.errors import RowError, RowTooLargeError, TemplateError
+from campaign.errors import RecipientsError, RowError, RowTooLargeError, TemplateError
 from campaign.message.row_groups import RowGroups
 from campaign.model import InvalidRow, Recipient
+from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from campaign.config.definition import Definition
     from campaign.message import Message, MessageTemplate
+    from campaign.message.variants import CampaignMessages
 
 #: The token of sample messages that people look at; it cannot sign in a user.
 DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
@@ -88,45 +91,82 @@ def compose_row(template: MessageTemplate, recipient: Recipient, definition: Def
     Raises:
         TemplateError: the message cannot be composed.
         RowError: the row's values or files are why.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
+    _check_organization(recipient, definition)
     return _composed(template, recipient, definition, token=_SAMPLE_TOKEN, eight_bit=True)
 
 
 def checked_rows(
-    rows: Iterable[Recipient | InvalidRow], template: MessageTemplate, definition: Definition
+    rows: Iterable[Recipient | InvalidRow], messages: CampaignMessages, file: Path
 ) -> Iterator[Recipient | InvalidRow]:
-    """Yield each row after rendering its templates once; `MessageTemplate.check` says which steps it skips.
+    """Yield each row after rendering its templates once; `MessageTemplate.check` says what it leaves out.
 
-    A row whose values make its message impossible becomes an invalid row.
+    The templates are those of every step, in the row's locale. A row whose values make one of its messages impossible
+    becomes an invalid row.
+
+    Args:
+        rows: the rows of a CSV.
+        messages: the campaign's messages.
+        file: the CSV.
 
     Raises:
         TemplateError: a template cannot be rendered; the text has the number of rows and the first lines.
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
     """
-    token = _SAMPLE_TOKEN if definition.link else None
     date = instant(SystemClock().now() // 1)
-    faults = RowFaults(definition.recipients.file)
+    faults = RowFaults(file)
     for row in rows:
         checked: Recipient | InvalidRow | None = row
         if isinstance(row, Recipient):
-            try:
-                template.check(
-                    row.variables,
-                    email=row.email,
-                    message_id=_MESSAGE_ID,
-                    date=date,
-                    token=token,
-                    unsubscribe=SAMPLE_UNSUBSCRIBE,
-                )
-            except TemplateError as error:
+            error = _fault_of(row, messages, date)
+            if error is None:
+                faults.note_success()
+            else:
                 checked = faults.add(row, error)
                 if faults.is_hopeless:
                     break
-            else:
-                faults.note_success()
         if checked is not None and not faults.of_templates:
             yield checked
     for line in faults.of_templates.lines():
         raise TemplateError(f"{line}\nNothing was sent. `campaign check` lists all problems.")
+
+
+def _fault_of(row: Recipient, messages: CampaignMessages, date: datetime) -> TemplateError | None:
+    """Return why one of a row's messages cannot be rendered, or None.
+
+    Raises:
+        RecipientsError: the CSV has no column with the organizations that the campaign file names.
+    """
+    for variant in messages.of_row(row.variables):
+        try:
+            _check_organization(row, variant.definition)
+            variant.template.check(
+                row.variables,
+                email=row.email,
+                message_id=_MESSAGE_ID,
+                date=date,
+                token=_SAMPLE_TOKEN if variant.definition.link else None,
+                unsubscribe=SAMPLE_UNSUBSCRIBE,
+            )
+        except TemplateError as error:
+            return messages.fault(variant, error)
+    return None
+
+
+def _check_organization(recipient: Recipient, definition: Definition) -> None:
+    """Check the organization that the token of a row opens.
+
+    Raises:
+        RecipientsError: the CSV has no such column.
+        RowError: the row does not name one organization.
+    """
+    if definition.link is None or definition.link.org_id is None:
+        return
+    try:
+        organization_of(recipient, definition.link.org_id)
+    except RecipientsError as error:
+        raise RecipientsError(f"{definition.recipients.file}: {error}") from None
 
 
 def _composed(

@@ -52,7 +52,7 @@ def check_sign_in_link(bodies: Bodies, links: Sequence[str], token: str) -> tupl
     found = arrived(html, links)
     if not found:
         raise TemplateError(f"{bodies.html_file}: The HTML does not contain the sign-in link unchanged.")
-    if text is not None and not any(link in text for link in found):
+    if text is not None and not any(link in text for link in links):
         raise TemplateError(f"{bodies.text_file}: The text part does not contain the sign-in link unchanged.")
     forms = [form for link in links for form in in_html(link)]
     for body, allowed, file in ((html, forms, bodies.html_file), (text, links, bodies.text_file)):

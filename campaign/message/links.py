@@ -1,6 +1,6 @@
-"""Put a token into a URL: `LinkBuilder` makes the sign-in link and other links on allowed hosts.
+"""Put a token into a URL: `LinkBuilder` makes the sign-in link, links behind it and links on other allowed hosts.
 
-`renderer.py` checks that the link stands unchanged in the rendered message.
+`renderer.py` checks that the link stands unchanged in the rendered message, `next_path.py` where the page goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from campaign.errors import RowError, TemplateError
 from campaign.message.address_hint import address_hint
 from campaign.message.filters import shown
+from campaign.message.next_path import AMBIGUOUS, next_path
 from campaign.message.template_errors import explained
 from campaign.message.templates import compile_source, environment, parse, render
 
@@ -24,18 +25,19 @@ if TYPE_CHECKING:
 _REFUSED = re.compile(r'[ "<>\\^`{|}]')
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|$)", re.IGNORECASE)
 _PORTS = {"https": 443, "http": 80}
-#: Path parameters, brackets, and dot segments (RFC 3986 §3.3), also percent-encoded.
-_AMBIGUOUS = re.compile(r"[;\[\]]|(?:^|/)(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE)
 #: Characters that are not percent-encoded, because they have a meaning in a URL.
 _SAFE_CHARACTERS = "%:/?#[]@!$&'()*+,;="
 #: Distinct URLs of `link_to` whose check is cached.
 _CACHE_SIZE = 1024
 #: The query parameter with the masked address.
 _HINT = "hint"
+#: The query parameter with the path that the landing page goes to after signing in.
+_NEXT = "next"
+_NO_VARIABLES: Mapping[str, object] = {}
 
 
 class _Target(NamedTuple):
-    """A checked URL, in the parts between which hint and token are put."""
+    """A checked URL, in the parts between which path, token and hint are put."""
 
     #: Scheme, host, path and query.
     address: str
@@ -89,17 +91,46 @@ class LinkBuilder:
         """
         return self._filled(self._fixed or self._located(self._rendered(variables)), token, email)
 
-    def link_to(self, url: str, token: str, email: str = "") -> str:
-        """Return another URL on an allowed host, with the token, and the hint if there is an address.
+    def link_to(self, url: str, token: str, email: str = "", *, variables: Mapping[str, object] = _NO_VARIABLES) -> str:
+        """Return a link to another place, with the token, and the hint if there is an address.
+
+        A path (`/cart?answer=4`) is a place of the same site: the link is `link.url`, with the path in `next`. A URL
+        on an allowed host is a page that takes the token itself.
+
+        Args:
+            url: the path or the URL.
+            token: the token.
+            email: the recipient's address; empty for no hint.
+            variables: those of `link.url`, for a path.
 
         Raises:
-            RowError: the URL may not carry a token; the text never contains the token.
+            TemplateError: a variable of `link.url` is undefined.
+            RowError: the URL may not carry a token, or the path could leave the site; the text never contains the
+                token.
         """
-        return self._filled(self._target(str(url)), token, email)
+        place = str(url)
+        if not place.startswith("/"):
+            return self._filled(self._target(place), token, email)
+        path = next_path(place)
+        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email, path)
 
-    def _filled(self, target: _Target, token: str, email: str) -> str:
+    def check_place(self, url: str) -> None:
+        """Check a place of `link_to` that is the same for all recipients.
+
+        Raises:
+            RowError: see `link_to`.
+        """
+        if url.startswith("/"):
+            next_path(url)
+        else:
+            self._target(url)
+
+    def _filled(self, target: _Target, token: str, email: str, path: str = "") -> str:
         carried = f"{self._carrier}={quote(token, safe='')}"
-        query = [] if self._in_fragment else [carried]
+        # The path stands before the token: so no link is the beginning of another one.
+        query = [f"{_NEXT}={quote(path, safe='')}"] if path else []
+        if not self._in_fragment:
+            query.append(carried)
         if self._hint and email:
             query.append(f"{_HINT}={quote(address_hint(email), safe='')}")
         address = target.address + target.joint + "&".join(query) if query else target.address
@@ -113,9 +144,15 @@ class LinkBuilder:
 
     def _located(self, url: str) -> _Target:
         try:
-            return self._checked(url)
+            target = self._checked(url)
         except RowError as error:
             raise RowError(f"{self._where}: {error}") from None
+        if _NEXT in _query_of(target.address):
+            raise RowError(
+                f"{self._where}: The link {shown(url)} already has a parameter {_NEXT}, where link_to puts its path; "
+                "remove it."
+            )
+        return target
 
     def _checked(self, url: str) -> _Target:
         """Return the parts of the URL around the token; refuse what URL parsers treat differently."""
@@ -127,13 +164,13 @@ class LinkBuilder:
         origin = _ORIGIN.match(url)
         if origin is None:
             raise RowError(
-                f"The link {shown(url)} does not begin with https:// and a plain host name; only such a link "
-                "may contain a token."
+                f"The link {shown(url)} does not begin with https:// and a plain host name, and is no path that begins "
+                "with /; only such links may contain a token."
             )
         scheme, host, port = origin.groups()
         self._check_host(url, scheme.lower(), host.lower(), port)
         address, mark, fragment = url.partition("#")
-        if _AMBIGUOUS.search(address[origin.end() :]):
+        if AMBIGUOUS.search(address[origin.end() :]):
             raise RowError(
                 f"The link {shown(url)} holds `;`, a square bracket or a path segment of dots, which servers read in "
                 "different ways; write it without."
@@ -144,7 +181,7 @@ class LinkBuilder:
                 f'parameter = "{self._parameter}" without the #.'
             )
         ours = ([] if self._in_fragment else [self._parameter]) + ([_HINT] if self._hint else [])
-        query = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+        query = _query_of(address)
         if taken := next((name for name in ours if name in query), None):
             raise RowError(f"The link {shown(url)} already has a parameter {taken}; remove it.")
         path = address[origin.end() :]
@@ -171,6 +208,10 @@ class LinkBuilder:
 def _named(scheme: str, host: str, port: str | None) -> str:
     """Return a host as `link.hosts` names it: with its port, unless that is the scheme's own."""
     return host if port is None or int(port) == _PORTS[scheme.lower()] else f"{host}:{int(port)}"
+
+
+def _query_of(address: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
 
 
 def _encoded(value: object) -> str:

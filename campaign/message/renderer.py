@@ -158,13 +158,13 @@ class Renderer:
         return env.get_template(name)
 
     def _check_fixed_links(self, builder: LinkBuilder) -> None:
-        """Check the addresses that `link_to` is given as they are, which are the same for every row."""
+        """Check the paths and addresses that `link_to` is given as they are, which are the same for every row."""
         for part in self.parts:
             for call in part.tree.find_all(nodes.Call):
                 match call:
                     case nodes.Call(node=nodes.Name(name="link_to"), args=[nodes.Const(value=str(address))]):
                         try:
-                            builder.link_to(address, _NO_TOKEN)
+                            builder.check_place(address)
                         except RowError as error:
                             raise TemplateError(f"{located(part.where, call.lineno)}: {error}") from None
 
@@ -240,7 +240,7 @@ class Renderer:
         links = [link]
 
         def link_to(url: str) -> str:
-            made = builder.link_to(url, token, data.email)
+            made = builder.link_to(url, token, data.email, variables=variables)
             links.append(made)
             return made
 

@@ -87,12 +87,15 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
             for node in (tree, *tree.find_all(nodes.Node)):
                 if node.lineno:
                     node.lineno = source_line(self.lines, filename, node.lineno)
-        # Columns are in NFC; an editor may write `é` as two characters, which look the same.
+        self.normalise(tree)
+        return tree
+
+    def normalise(self, tree: nodes.Template) -> None:
+        """Write the names in a tree as columns are, in NFC; an editor may write `é` as two characters."""
         for name_node in tree.find_all(nodes.Name):
             name_node.name = normalize("NFC", name_node.name)
         for attribute in tree.find_all(nodes.Getattr):
             attribute.attr = normalize("NFC", attribute.attr)
-        return tree
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401 - Jinja's
         for loop in source.find_all(nodes.For):

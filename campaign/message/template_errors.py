@@ -24,7 +24,7 @@ _WITH_TEXT = re.compile(
     re.IGNORECASE,
 )
 #: Names of the templates that are fields of the campaign file; error texts give no line for them.
-_FIELDS = ("email.subject", "link.url", "email.attachments.path", "email.attachments.name")
+_FIELDS = ("email.subject", "link.url", "email.attachments.path", "email.attachments.name", "[recipients] where")
 
 
 def explained(  # noqa: C901 - one branch for each kind of error
@@ -54,6 +54,8 @@ def explained(  # noqa: C901 - one branch for each kind of error
         pass
     elif isinstance(error, MemoryError):
         kind, text = RowTooLargeError, "The text does not fit into the memory."
+    elif isinstance(error, ZeroDivisionError):
+        kind, text = RowError, "A number is divided by zero; test for it first, as in {% if qty | number > 0 %}."
     elif isinstance(error, ArithmeticError | ValueError):
         kind, text = RowError, f"{text[:-1]} ({type(error).__name__})."
     elif isinstance(error, TypeError) and _WITH_TEXT.search(text):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import RecipientsSection
 
-__all__ = ["fingerprint", "normalise_address", "read_recipients"]
+__all__ = ["fingerprint", "normalise_address", "read_recipients", "variable_name"]
 
 #: Clerk's ids are `user_`, then letters and digits; an id that matches here needs no escaping in a URL or in JSON.
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -167,12 +167,12 @@ def _wrong_number(found: int, wanted: int, start: int, end: int) -> str:
 
 
 def _columns(file: CsvFile, section: RecipientsSection, *, needs_user_id: bool) -> _Columns:
-    refuse_wrong_header(file, wanted="email", name=lambda cell: _variable(cell).lower())
+    refuse_wrong_header(file, wanted="email", name=lambda cell: variable_name(cell).lower())
     names = _variables(file)
     plain = [name.lower() for name in names]
 
     def place(column: str, why: str) -> int:
-        wanted = _variable(column).lower()
+        wanted = variable_name(column).lower()
         if wanted not in plain:
             near = nearest(wanted, plain)
             hint = f'; if "{file.header[plain.index(near)].strip()}" is the one, rename it' if near else ""
@@ -203,7 +203,7 @@ def _variables(file: CsvFile) -> tuple[str, ...]:
     seen: dict[str, str] = {}
     names = []
     for cell in file.header:
-        name = _variable(cell)
+        name = variable_name(cell)
         if not name or _UNSAFE.search(cell):
             file.fail(f"the header {cell!r} cannot become a variable name; write letters and digits.", file.header_line)
         if name.lower() in RESERVED:
@@ -222,7 +222,7 @@ def _variables(file: CsvFile) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _variable(header: str) -> str:
+def variable_name(header: str) -> str:
     """Return the variable name for a header: unchanged if it is an identifier, else in snake_case."""
     text = unicodedata.normalize("NFC", header.strip())
     if text.isidentifier():

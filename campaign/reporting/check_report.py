@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from campaign.compliance.content import ContentReview
+from campaign.audience import Audience
 from campaign.compliance.finding import Severity
 from campaign.compliance.sender import review_sender
+from campaign.config.definition.toml_file import place_of
 from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
-from campaign.errors import CampaignError, Problem, TemplateError
-from campaign.message import MessageTemplate
+from campaign.errors import CampaignError, Problem
 from campaign.message.dkim.signer import UNSIGNED, key_of
-from campaign.message.dry_run import RowFaults, compose_row
-from campaign.message.row_groups import RowGroups
-from campaign.message.warnings import MessageWarnings
-from campaign.model import InvalidRow
+from campaign.message.variants import CampaignMessages
 from campaign.recipients import read_recipients
+from campaign.reporting.row_review import RowReview
 from campaign.reporting.summary import number
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.message.dkim.key import SigningKey
-    from campaign.model import Recipient
 
 #: At most this many problems or warnings are listed; the others are only counted.
 _MAX_LISTED = 20
@@ -58,6 +56,8 @@ class CheckReport:
     largest_files: tuple[int, int] = (0, 0)
     recipients: int = 0
     skipped: int = 0
+    #: How many rows are outside `[recipients] where`, as a sentence; empty if none is.
+    audience: str = ""
     #: The size of the largest message in bytes.
     largest: int = 0
     #: The links of the first message, with the token of a check.
@@ -98,12 +98,17 @@ class CheckReport:
         if size:
             yield f"files: at most {size_text(size)} in a mail, on line {row} of the CSV"
         yield from self.signing
+        if self.audience:
+            yield f"recipients: {self.audience}"
         name = self.definition.name
         if self.problems:
             yield f"{name}: {number(len(self.problems), 'problem')}; fix these before you send."
         else:
             skipped = f", {number(self.skipped, 'row')} skipped" if self.skipped else ""
-            yield f"{name}: {number(self.recipients, 'email')} can be rendered{skipped}. Nothing was sent."
+            steps = len(self.definition.step_names)
+            each = f", one for each of {steps} steps" if steps > 1 else ""
+            emails = number(self.recipients * steps, "email")
+            yield f"{name}: {emails} can be rendered{each}{skipped}. Nothing was sent."
 
 
 def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
@@ -115,11 +120,12 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     """
     found = CheckReport(definition)
     try:
-        template: MessageTemplate | None = MessageTemplate.load(definition)
-        found.templates = template.files if template else []
-        found.files = list(map(str, template.shared_files)) if template else []
+        messages: CampaignMessages | None = CampaignMessages.load(definition)
+        for variant in messages or ():
+            found.templates = sorted({*found.templates, *variant.template.files})
+            found.files = list(dict.fromkeys([*found.files, *map(str, variant.template.shared_files)]))
     except CampaignError as error:
-        template = None
+        messages = None
         found.problems += str(error).splitlines()
     if not definition.limits.messages:
         unlimited = (
@@ -130,9 +136,10 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         found.key = _examine_signing(found, settings())
     except CampaignError as error:
         found.problems += str(error).splitlines()
-    found.add(review_sender(definition, found.key))
+    found.add(dict.fromkeys(finding for each in definition.variants for finding in review_sender(each, found.key)))
+    _examine_times(found)
     try:
-        _examine_rows(found, template)
+        _examine_rows(found, messages)
     except CampaignError as error:
         found.problems += str(error).splitlines()
     return found
@@ -161,83 +168,49 @@ def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | Non
     return key
 
 
-def _examine_rows(found: CheckReport, template: MessageTemplate | None) -> None:
-    section = found.definition.recipients
-    rows = _Rows(found, template)
+def _examine_times(found: CheckReport) -> None:
+    """Warn of steps that go out at the heels of the step before."""
+    definition = found.definition
+    for place, (before, step) in enumerate(pairwise(definition.step_names), start=1):
+        schedule = definition.variant(step).schedule
+        if schedule.follows == before and schedule.due is not None and not schedule.due.delay:
+            text = (
+                f'[[steps]] due: the step "{step}" is due as soon as "{before}" is sent; write a time after it, such '
+                f'as due = "{before} + 23h"'
+            )
+            found.warnings.append(f"{place_of(definition.path, ('steps', place))}: {text}")
+
+
+def _examine_rows(found: CheckReport, messages: CampaignMessages | None) -> None:
+    definition = found.definition
+    section = definition.recipients
+    audience: Audience | None = None
     try:
-        for row in read_recipients(section.file, section, needs_user_id=needs_user_id(found.definition)):
-            rows.examine(row)
+        audience = Audience(definition)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    review = RowReview(definition, messages)
+    rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    try:
+        for row in audience.select(rows) if audience else rows:
+            review.examine(row)
     finally:
-        rows.report()
-    if not found.recipients:
+        _take_over(found, review)
+    found.audience = audience.sentence if audience else ""
+    if found.recipients:
+        return
+    if audience and audience.outside and not found.skipped:
+        found.warnings.append(str(Problem(section.file, f"nobody would be mailed: {found.audience}")))
+    else:
         found.problems.append(
             str(Problem(section.file, "no row can be mailed; fix the rows, or name another CSV with --recipients"))
         )
 
 
-class _Rows:
-    """Examines the rows of a CSV, and says once what is the same for many of them."""
-
-    def __init__(self, found: CheckReport, template: MessageTemplate | None) -> None:
-        file = found.definition.recipients.file
-        self._found = found
-        self._template = template
-        self._faults = RowFaults(file)
-        self._skipped = RowGroups(file)
-        self._shared = RowGroups(file)
-        self._warnings = MessageWarnings(template, file) if template else None
-        self._content = ContentReview(found.definition)
-        #: The line of each key, and of each address.
-        self._keys: dict[str, int] = {}
-        self._addresses: dict[str, int] = {}
-
-    def examine(self, row: Recipient | InvalidRow) -> None:
-        """Examine one row."""
-        key_column = self._found.definition.recipients.key
-        if isinstance(row, InvalidRow):
-            self._skip(row.reason, row.line)
-        elif row.key in self._keys:
-            self._skip(f"line {self._keys[row.key]} has the same {key_column}", row.line)
-        elif self._can_be_rendered(row):
-            self._keys[row.key] = row.line
-            address = row.email.lower()
-            if address in self._addresses:
-                line = self._addresses[address]
-                self._shared.add(
-                    f"line {line} has the same address under another {key_column}; both are mailed", row.line
-                )
-            self._addresses.setdefault(address, row.line)
-            self._found.recipients += 1
-
-    def report(self) -> None:
-        """Add what was found to the report."""
-        self._found.problems += self._faults.of_templates.lines()
-        if self._warnings:
-            self._found.warnings += self._warnings.lines()
-            self._found.links = self._warnings.paths
-        self._found.largest, self._found.first_links = self._content.largest, self._content.links
-        self._found.add(self._content.findings(self._found.templates))
-        self._found.warnings += self._shared.lines()
-        self._found.warnings += self._skipped.lines()
-
-    def _can_be_rendered(self, row: Recipient) -> bool:
-        if self._template is None or self._warnings is None or self._faults.is_hopeless:
-            return True
-        try:
-            message = compose_row(self._template, row, self._found.definition)
-        except TemplateError as error:
-            invalid = self._faults.add(row, error)
-            if invalid is None:
-                return True
-            self._skip(invalid.reason, row.line)
-            return False
-        self._faults.note_success()
-        self._warnings.examine(row, message)
-        self._content.note(row.line, message)
-        size = sum(file.size for file in message.files)
-        self._found.largest_files = max(self._found.largest_files, (size, row.line), key=lambda each: each[0])
-        return True
-
-    def _skip(self, reason: str, line: int) -> None:
-        self._found.skipped += 1
-        self._skipped.add(f"skipped: {reason}", line)
+def _take_over(found: CheckReport, review: RowReview) -> None:
+    """Add what was found in the rows to the report."""
+    found.recipients, found.skipped = review.recipients, review.skipped
+    found.largest, found.largest_files = review.largest, review.largest_files
+    found.first_links, found.links = review.first_links, review.links
+    found.problems += review.problems()
+    found.warnings += review.warnings(found.templates)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def check_online(report: CheckReport, settings: Callable[[], Settings], *, resolver: str | None = None) -> None:
-    """Ask the DNS, the mail server and the landing page, and add the findings to a report. Nothing is sent.
+    """Ask the DNS, the mail server and the campaign's pages, and add the findings to a report. Nothing is sent.
 
     Args:
         report: of the same campaign.

@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from campaign.clock import SystemClock
+from campaign.clock import ScaledClock, SystemClock
 from campaign.config.settings import CLERK_API
+from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.reporting.causes import Cause
 from campaign.reporting.question import said_yes
-from campaign.reporting.summary import advice, changes, has_earlier_run, number, span, table, where_the_mail_is
+from campaign.reporting.summary import (
+    advice,
+    beginning,
+    changes,
+    has_earlier_run,
+    number,
+    span,
+    table,
+    where_the_mail_is,
+)
 from campaign.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.observer import Plan, Result
@@ -66,6 +77,8 @@ class RunReport:
         self._assume_yes = assume_yes
         self._clock = SystemClock()
         self._began = self._said = self._waits_until = 0.0
+        #: The time of a run that is not at the present, in the sandbox.
+        self._simulated: Clock | None = None
         self._log_is_new = False
         #: How many recipients the run is to send to.
         self.total = 0
@@ -87,6 +100,9 @@ class RunReport:
                 "Embedded sandbox: nothing leaves this machine. Using the built-in Clerk and mail server; "
                 f"their data is in {self._shown(services.maildir.parent)}/.{read}"
             )
+            if isinstance(services.clock, ScaledClock):
+                self._simulated = services.clock
+                self._print(beginning(services))
             return
         self._log_is_new = not services.log.exists()
         read = f"the environment and {dotenv}" if dotenv else "the environment; there is no .env"
@@ -135,10 +151,14 @@ class RunReport:
 
     def waiting(self, why: str, seconds: float) -> None:
         """Print once why nothing is sent, if the wait is at least 1 second."""
-        until = self._clock.now() + seconds
-        if seconds >= 1.0 and until > self._waits_until + 1.0:
+        clock = self._simulated or self._clock
+        until = clock.now() + seconds
+        if seconds >= clock.speed and until > self._waits_until + clock.speed:
             self._waits_until = until
-            self._print(f"Waiting {seconds:.0f} s: {why}.")
+            if self._simulated is None:
+                self._print(f"Waiting {seconds:.0f} s: {why}.")
+            else:
+                self._print(f"Waiting until {shown_instant(until)}, {span(seconds / clock.speed)} here: {why}.")
 
     def notice(self, sentence: str) -> None:
         """Print a sentence that the operator should read at once."""
@@ -161,6 +181,8 @@ class RunReport:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
             self._out.print(f"{number(sent, 'message')} sent in {seconds:.1f} s, {sent / seconds:,.1f} a second.")
+            if self._simulated is not None:
+                self._print(f"In the sandbox it is {shown_instant(self._simulated.now())} now.")
         if result.waited_for and (queued := result.summary.here.get(Status.QUEUED)):
             # this stop's reason, not the one of an earlier try
             causes = [each for each in causes if each.state is not Status.QUEUED]

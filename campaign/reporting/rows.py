@@ -9,7 +9,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from campaign.audience import Audience
 from campaign.delivery.services import needs_user_id
+from campaign.delivery.single_message import variant_for
 from campaign.errors import CampaignError
 from campaign.message import MessageTemplate
 from campaign.message.dry_run import sample_message
@@ -35,10 +37,14 @@ class CampaignRows:
 
     Args:
         load: reads the campaign file.
+        step: the step to show; by default the first.
+        locale: the locale to show; by default each row's own.
     """
 
-    def __init__(self, load: Callable[[], Definition]) -> None:
+    def __init__(self, load: Callable[[], Definition], *, step: str | None = None, locale: str | None = None) -> None:
         self._load = load
+        self._step = step
+        self._locale = locale
         self._lock = threading.Lock()
         self._reading: _Reading | None = None
         self._name = load().name
@@ -71,11 +77,22 @@ class CampaignRows:
         if isinstance(found, InvalidRow):
             return Row(number, found.email, where, None, f"It will be skipped: {found.reason}", last=last)
         try:
-            message = sample_message(MessageTemplate.load(definition), found, definition)
+            content, said = self._mail(definition, found)
         except CampaignError as error:
-            return Row(number, found.email, where, None, str(error), _columns(found), last=last)
-        note = "They contain a dummy token that cannot be used to sign in." if definition.link else ""
-        return Row(number, found.email, where, message.data, columns=_columns(found), note=note, last=last)
+            content, said = None, str(error)
+        problem, note = ("", said) if content else (said, "")
+        return Row(number, found.email, where, content, problem, _columns(found), note, last=last)
+
+    def _mail(self, definition: Definition, row: Recipient) -> tuple[bytes | None, str]:
+        """Return a row's mail and a sentence about its links; if it gets none, the sentence says why."""
+        judged = Audience(definition).judge(row)
+        if judged is None:
+            return None, f"It gets no mail, because it is outside `where`: {definition.recipients.where}"
+        if isinstance(judged, InvalidRow):
+            return None, f"It will be skipped: {judged.reason}"
+        variant = variant_for(definition, row, step=self._step, locale=self._locale)
+        message = sample_message(MessageTemplate.load(variant), row, variant)
+        return message.data, "They contain a dummy token that cannot be used to sign in." if variant.link else ""
 
     def find(self, address: str, *, after: int, exact: bool = False) -> int | str:
         """Return the number of the next row whose address contains the text (`exact`: equals it), or else a sentence.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.words import printable
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.delivery.observer import Plan
+    from campaign.delivery.services import Services
     from campaign.reporting.causes import Cause
     from campaign.sendlog import Summary
 
@@ -53,10 +55,20 @@ def has_earlier_run(plan: Plan) -> bool:
     return plan.summary.recipients > new.added + new.invalid + new.duplicates
 
 
+def beginning(services: Services) -> str:
+    """Return the sentence about a sandbox that is not at the present: what time it is there, and why."""
+    now, speed = shown_instant(services.clock.now()), services.clock.speed
+    if services.is_simulation:
+        passes = f", and time passes {speed:,.6g} times as fast as here" if speed != 1 else ""
+        return f"In the sandbox it is {now}{passes}; the run stays until its last message."
+    return f"In the sandbox it is {now}, where an earlier run ended; --fresh starts afresh in the present."
+
+
 def changes(plan: Plan) -> list[str]:
     """Return one sentence for each difference from the last run and each kind of CSV row that is not used."""
     enlistment, recovered, summary = plan.enlistment, plan.recovered, plan.summary
     section = plan.definition.recipients
+    inside = " inside `where`" if section.where else ""
     new = enlistment.added if has_earlier_run(plan) else 0
     sentences = [
         (recovered.uncertain, "message", "The last run was interrupted. {} may or may not have been sent."),
@@ -95,10 +107,12 @@ def changes(plan: Plan) -> list[str]:
         (
             summary.elsewhere,
             "recipient",
-            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row.",
+            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row{inside}.",
         ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
+    if plan.outside:
+        lines.insert(0, f"{section.file}: {plan.outside}")
     if plan.definition.unsubscribe is None:
         lines.append(
             "The mails have no unsubscribe link, which mail providers ask bulk senders for: add [unsubscribe] with a "

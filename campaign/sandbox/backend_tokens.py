@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.sandbox.answers import ApiError, answer, invalid, malformed, missing, not_found
 from campaign.sandbox.backend import body_of
+from campaign.sandbox.organizations import is_member, is_organization
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,7 +32,15 @@ def token_routes(backend: Backend) -> list[Route]:
     async def create(request: Request) -> Response:
         body = await body_of(request, known=_PARAMETERS)
         user_id, seconds = _asked(body)
-        created = tokens.create(user_id, seconds=seconds)
+        org_id = _organization_in(body)
+        if org_id and (user := backend.state.users.get(user_id)) and not is_member(user):
+            raise ApiError(
+                403,
+                "not_a_member_in_organization",
+                "not a member",
+                long_message=f"The user {user_id} is not a member of the organization {org_id}.",
+            )
+        created = tokens.create(user_id, seconds=seconds, org_id=org_id)
         if created is None:
             raise not_found(f"No user was found with id {user_id}.")
         token, jwt = created
@@ -72,6 +81,17 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
     if not 1 <= seconds <= _MAX_EXPIRY_S:
         raise invalid("expires_in_seconds", "must be greater than or equal to 1")
     return user_id, seconds
+
+
+def _organization_in(body: dict[str, Any]) -> str | None:
+    org_id = body.get("org_id")
+    if org_id is None:
+        return None
+    if not isinstance(org_id, str):
+        raise malformed("org_id", "must be a string")
+    if not is_organization(org_id):
+        raise not_found(f"No organization was found with id {org_id[:100]}.")
+    return org_id
 
 
 def token_object(token: StoredToken) -> dict[str, Any]:

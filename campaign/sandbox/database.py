@@ -13,19 +13,14 @@ from campaign.sandbox.errors import SandboxError
 from campaign.sandbox.folder import private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 #: The schema version: raised with each change of `schema.sql` that older files lack.
-_VERSION = 2
+_VERSION = 3
 
 #: Seconds that a statement waits for another process's lock (`campaign run` beside `campaign sandbox`).
 _BUSY_TIMEOUT_S = 30.0
-
-
-def now() -> int:
-    """Return milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Database:
@@ -34,11 +29,15 @@ class Database:
     The data survives a crash of the process at any moment. Commits are not synced to the disk, so a power
     failure can lose the last moments.
 
+    Attributes:
+        clock: returns seconds since the epoch; the machine's time until `State` sets another one.
+
     Raises:
         SandboxError: the file is not a sandbox's, or belongs to another version of this program.
     """
 
     def __init__(self, file: Path) -> None:
+        self.clock: Callable[[], float] = time.time
         private_file(file)
         for beside in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
             if beside.is_symlink():
@@ -74,6 +73,10 @@ class Database:
                     f"{file} was written by another version of this program; "
                     "remove it to start afresh, or set CAMPAIGN_SANDBOX to another folder."
                 )
+
+    def now(self) -> int:
+        """Return milliseconds since the epoch."""
+        return int(self.clock() * 1000)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

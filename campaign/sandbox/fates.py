@@ -28,6 +28,8 @@ class Fate:
     banned: bool = False
     #: `+locked`: the user is locked at Clerk.
     locked: bool = False
+    #: `+nomember`: the user is a member of no organization at Clerk.
+    nomember: bool = False
     #: `+task-KEY`: after signing in, Clerk still asks for this task; `+task`: for `choose-organization`.
     task: str = ""
 
@@ -37,7 +39,7 @@ _DEFER = re.compile(r"defer(\d{1,6})")
 #: Clerk's keys of the tasks (`SessionTask` of its JavaScript reference).
 _TASK = re.compile(r"task(?:-(choose-organization|reset-password|setup-mfa))?")
 
-_FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "unverified", "banned", "locked"})
+_FLAGS = frozenset({"bounce", "drop", "hang", "nouser", "mismatch", "unverified", "banned", "locked", "nomember"})
 
 
 def fate_of(address: str) -> Fate:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from campaign.sandbox.backend_users import user_object
 from campaign.sandbox.fates import fate_of
 from campaign.sandbox.identifiers import id_from, new_id
+from campaign.sandbox.organizations import membership_object, organization_claim
 
 if TYPE_CHECKING:
     from campaign.sandbox.sessions import Session
@@ -52,6 +53,8 @@ class Shown:
         """Return a session with its user and a fresh JWT; one with a task left is pending."""
         user = self._user(session.user_id)
         task = self._task(session)
+        if session.org_id:
+            user["organization_memberships"] = [membership_object(session.org_id, session.user_id, session.created_at)]
         return {
             "object": "session",
             "id": session.id,
@@ -59,7 +62,7 @@ class Shown:
             "expire_at": session.expires_at,
             "abandon_at": session.expires_at,
             "last_active_at": session.last_active_at,
-            "last_active_organization_id": None,
+            "last_active_organization_id": session.org_id,
             "actor": None,
             "tasks": [{"key": task}] if task else None,
             "factor_verification_age": [0, -1],
@@ -93,7 +96,7 @@ class Shown:
             "sts": "pending" if self._task(session) else "active",
             "sub": session.user_id,
             "v": 2,
-        }
+        } | (organization_claim(session.org_id) if session.org_id else {})
         return {"object": "token", "jwt": self._state.keys.sign(claims, cat="cl_B7d4PD111AAA")}
 
     def sign_in(self, session: Session) -> dict[str, Any]:
@@ -122,7 +125,9 @@ class Shown:
     def _task(self, session: Session) -> str:
         """Return the key of the task that the fate of the user's address leaves to an active session; else empty."""
         user = self._state.users.get(session.user_id) if session.status == "active" else None
-        return next((task for address in user.addresses if (task := fate_of(address.address).task)), "") if user else ""
+        tasks = [task for address in user.addresses if (task := fate_of(address.address).task)] if user else []
+        # a token with an organization has chosen it
+        return next((task for task in tasks if not (session.org_id and task == "choose-organization")), "")
 
     def _user(self, user_id: str) -> dict[str, Any]:
         user = self._state.users.get(user_id)

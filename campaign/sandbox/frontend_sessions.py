@@ -44,8 +44,8 @@ def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
                 "Session already exists",
                 long_message="You're already signed in.",
             )
-        user_id = redeem(state, _ticket_of(await form_of(request)))
-        session = state.sessions.begin(browser_id, user_id)
+        token = redeem(state, _ticket_of(await form_of(request)))
+        session = state.sessions.begin(browser_id, token.user_id, token.org_id)
         shown = frontend.shown_to(request)
         return answer({"response": shown.sign_in(session), "client": shown.client(browser_id)})
 
@@ -85,8 +85,8 @@ def session_routes(frontend: Frontend, *, limited: bool) -> list[Route]:
     ]
 
 
-def redeem(state: State, ticket: str) -> str:
-    """Redeem the ticket and return the id of the user whom it signs in.
+def redeem(state: State, ticket: str) -> StoredToken:
+    """Redeem the ticket and return its token, which names the user whom it signs in.
 
     Raises:
         Refusal: the ticket is not valid, or the user is banned or locked; the code says which.
@@ -110,7 +110,7 @@ def redeem(state: State, ticket: str) -> str:
         # Another browser redeemed the token first, or the sandbox's inbox has just revoked it.
         _check(state.tokens.get(token.id) or token)
         raise _refused("ticket_invalid_code", "This ticket is invalid.")
-    return token.user_id
+    return token
 
 
 def _check(token: StoredToken) -> None:

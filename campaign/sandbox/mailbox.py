@@ -14,7 +14,6 @@ from email.parser import BytesHeaderParser
 from itertools import count
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.database import now
 from campaign.sandbox.folder import private_folder
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Mailbox:
                     _decoded(headers, "Subject"),
                     _decoded(headers, "List-Id"),
                     len(content),
-                    now(),
+                    self._database.now(),
                 ),
             )
         return name

@@ -32,6 +32,8 @@ CREATE TABLE sign_in_tokens (
     number     INTEGER PRIMARY KEY,
     id         TEXT    NOT NULL UNIQUE,
     user_id    TEXT    NOT NULL REFERENCES users (id),
+    -- The organization that is open in the session that the token starts.
+    org_id     TEXT,
     status     TEXT    NOT NULL CHECK (status IN ('pending', 'accepted', 'revoked')),
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
@@ -50,6 +52,7 @@ CREATE TABLE sessions (
     id             TEXT    NOT NULL UNIQUE,
     browser_id     TEXT    NOT NULL REFERENCES browsers (id),
     user_id        TEXT    NOT NULL REFERENCES users (id),
+    org_id         TEXT,
     status         TEXT    NOT NULL CHECK (status IN ('active', 'ended', 'removed')),
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,

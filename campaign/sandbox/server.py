@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
+    from campaign.sandbox.shared_clock import SandboxClock
+
 
 def no_pages(_: State) -> Sequence[BaseRoute]:
     """Return no routes: a sandbox without web pages."""
@@ -51,6 +53,8 @@ class Sandbox:
         smtp_port: int = 0,
         clerk_limits: bool = False,
         pages: Callable[[State], Sequence[BaseRoute]] = no_pages,
+        clock: SandboxClock | None = None,
+        begins_at: float = 0.0,
     ) -> None:
         """Set the parameters; entering the block starts the servers.
 
@@ -60,11 +64,14 @@ class Sandbox:
             smtp_port: for SMTP; 0 chooses a free port.
             clerk_limits: whether to apply the rate limits that Clerk documents.
             pages: returns more HTTP routes, such as the inbox.
+            clock: the time of the run that uses it; None: that of a run that goes on beside, else the machine's.
+            begins_at: without `clock`: the earliest instant, in seconds since the epoch.
         """
         self._folder = folder
         self._ports = (port, smtp_port)
         self._clerk_limits = clerk_limits
         self._pages = pages
+        self._clock, self._begins_at = clock, begins_at
         self._closing = ExitStack()
 
     @property
@@ -99,7 +106,7 @@ class Sandbox:
                 names it.
         """
         with ExitStack() as opened:
-            self.state = State(self._folder)
+            self.state = State(self._folder, clock=self._clock, begins_at=self._begins_at)
             opened.callback(self.state.close)
             http, smtp = (opened.enter_context(listen(port)) for port in self._ports)
             self.clerk_url = f"http://{HOST}:{http.getsockname()[1]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.database import now
 from campaign.sandbox.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ class Session:
     id: str
     browser_id: str
     user_id: str
+    #: The organization that is open in it; None for none.
+    org_id: str | None
     #: `active`, `ended` or `removed`.
     status: str
     created_at: int
@@ -43,7 +44,7 @@ class Sessions:
         """Return the id of a new browser; any client that sends this id counts as that browser."""
         browser_id = new_id("dvb")
         with self._database.transaction() as connection:
-            connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, now()))
+            connection.execute("INSERT INTO browsers VALUES (?, ?)", (browser_id, self._database.now()))
         return browser_id
 
     def knows(self, browser_id: str) -> bool:
@@ -65,27 +66,29 @@ class Sessions:
         row = self._database.one(
             "SELECT * FROM sessions WHERE browser_id = ? AND status = 'active' AND expires_at > ? ORDER BY number DESC",
             browser_id,
-            now(),
+            self._database.now(),
         )
         return None if row is None else _session(row)
 
-    def begin(self, browser_id: str, user_id: str) -> Session:
-        """Start a session of the user in the browser, and return it."""
-        moment = now()
-        session = Session(new_id("sess"), browser_id, user_id, "active", moment, moment, moment, moment + _LIFETIME_MS)
+    def begin(self, browser_id: str, user_id: str, org_id: str | None = None) -> Session:
+        """Start a session of the user in the browser, with this organization open, and return it."""
+        moment = self._database.now()
+        end = moment + _LIFETIME_MS
+        session = Session(new_id("sess"), browser_id, user_id, org_id, "active", moment, moment, moment, end)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO sessions (id, browser_id, user_id, status, created_at, updated_at,"
-                " last_active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (session.id, browser_id, user_id, session.status, moment, moment, moment, session.expires_at),
+                "INSERT INTO sessions (id, browser_id, user_id, org_id, status, created_at, updated_at,"
+                " last_active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (session.id, browser_id, user_id, org_id, session.status, moment, moment, moment, end),
             )
             connection.execute("UPDATE users SET last_sign_in_at = ? WHERE id = ?", (moment, user_id))
         return session
 
     def touch(self, session: Session) -> None:
         """Set the session's last activity to now."""
+        moment = self._database.now()
         with self._database.transaction() as connection:
-            connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (now(), session.id))
+            connection.execute("UPDATE sessions SET last_active_at = ? WHERE id = ?", (moment, session.id))
 
     def finish(self, browser_id: str, *, status: str, session_id: str | None = None) -> None:
         """Set the browser's active sessions, or only `session_id`, to `ended` or `removed`."""
@@ -93,7 +96,7 @@ class Sessions:
             connection.execute(
                 "UPDATE sessions SET status = ?1, updated_at = ?2"
                 " WHERE browser_id = ?3 AND status = 'active' AND (?4 IS NULL OR id = ?4)",
-                (status, now(), browser_id, session_id),
+                (status, self._database.now(), browser_id, session_id),
             )
 
 
@@ -102,6 +105,7 @@ def _session(row: sqlite3.Row) -> Session:
         row["id"],
         row["browser_id"],
         row["user_id"],
+        row["org_id"],
         row["status"],
         row["created_at"],
         row["updated_at"],

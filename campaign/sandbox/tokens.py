@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.database import now
 from campaign.sandbox.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -32,15 +31,15 @@ class StoredToken:
 
     id: str
     user_id: str
+    #: The organization that the token opens; None for none.
+    org_id: str | None
     status: TokenStatus
     created_at: int
     updated_at: int
     expires_at: int
 
-    @property
-    def expired(self) -> bool:
-        """Whether it is still pending, but past its expiry."""
-        return self.status is TokenStatus.PENDING and self.expires_at <= now()
+    #: Whether it was still pending, but past its expiry, when it was read.
+    expired: bool
 
 
 class TokenStore:
@@ -50,17 +49,20 @@ class TokenStore:
         self._database = database
         self._keys = keys
 
-    def create(self, user_id: str, *, seconds: int) -> tuple[StoredToken, str] | None:
+    def create(self, user_id: str, *, seconds: int, org_id: str | None = None) -> tuple[StoredToken, str] | None:
         """Return a new token that expires after `seconds`, and its JWT; None if there is no such user."""
-        moment = now()
-        token = StoredToken(new_id("sit"), user_id, TokenStatus.PENDING, moment, moment, moment + seconds * 1000)
+        moment = self._database.now()
+        expires_at = moment + seconds * 1000
+        token = StoredToken(
+            new_id("sit"), user_id, org_id, TokenStatus.PENDING, moment, moment, expires_at, expired=False
+        )
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)).fetchone() is None:
                 return None
             connection.execute(
-                "INSERT INTO sign_in_tokens (id, user_id, status, created_at, updated_at, expires_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (token.id, user_id, token.status, moment, moment, token.expires_at),
+                "INSERT INTO sign_in_tokens (id, user_id, org_id, status, created_at, updated_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (token.id, user_id, org_id, token.status, moment, moment, token.expires_at),
             )
         claims = {
             "eid": user_id,
@@ -69,7 +71,7 @@ class TokenStore:
             "iid": self._keys.instance,
             "sid": token.id,
             "st": "sign_in_token",
-        }
+        } | ({"org_id": org_id} if org_id else {})
         return token, self._keys.sign(claims, cat="cl_B7d4PD222AAA")
 
     def id_in(self, ticket: str) -> str | None:
@@ -82,12 +84,12 @@ class TokenStore:
     def get(self, token_id: str) -> StoredToken | None:
         """Return the token with this id."""
         row = self._database.one("SELECT * FROM sign_in_tokens WHERE id = ?", token_id)
-        return None if row is None else _token(row)
+        return None if row is None else self._token(row)
 
     def find(self, *, user_id: str | None = None, limit: int = 100, offset: int = 0) -> Sequence[StoredToken]:
         """Return tokens, newest first, optionally only those of one user."""
         return [
-            _token(row)
+            self._token(row)
             for row in self._database.all(
                 "SELECT * FROM sign_in_tokens WHERE ?1 IS NULL OR user_id = ?1 ORDER BY number DESC LIMIT ?2 OFFSET ?3",
                 user_id,
@@ -98,7 +100,7 @@ class TokenStore:
 
     def redeem(self, token_id: str) -> bool:
         """Redeem the token and return True; return False if it is used, revoked, expired or unknown."""
-        moment = now()
+        moment = self._database.now()
         return self._change(
             "UPDATE sign_in_tokens SET status = 'accepted', updated_at = ?"
             " WHERE id = ? AND status = 'pending' AND expires_at > ?",
@@ -109,12 +111,12 @@ class TokenStore:
         """Revoke the token and return True; return False if it is not pending or unknown."""
         return self._change(
             "UPDATE sign_in_tokens SET status = 'revoked', updated_at = ? WHERE id = ? AND status = 'pending'",
-            (now(), token_id),
+            (self._database.now(), token_id),
         )
 
     def expire(self, token_id: str) -> bool:
         """Expire a pending token now and return True; return False if it is not pending."""
-        moment = now()
+        moment = self._database.now()
         return self._change(
             "UPDATE sign_in_tokens SET expires_at = ? WHERE id = ? AND status = 'pending'", (moment, token_id)
         )
@@ -123,13 +125,15 @@ class TokenStore:
         with self._database.transaction() as connection:
             return connection.execute(sql, values).rowcount == 1
 
-
-def _token(row: sqlite3.Row) -> StoredToken:
-    return StoredToken(
-        row["id"],
-        row["user_id"],
-        TokenStatus(row["status"]),
-        row["created_at"],
-        row["updated_at"],
-        row["expires_at"],
-    )
+    def _token(self, row: sqlite3.Row) -> StoredToken:
+        status = TokenStatus(row["status"])
+        return StoredToken(
+            row["id"],
+            row["user_id"],
+            row["org_id"],
+            status,
+            row["created_at"],
+            row["updated_at"],
+            row["expires_at"],
+            expired=status is TokenStatus.PENDING and row["expires_at"] <= self._database.now(),
+        )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from campaign.sandbox.database import now
 from campaign.sandbox.fates import fate_of
 from campaign.sandbox.identifiers import id_from, new_id
 
@@ -60,7 +59,7 @@ class Users:
         """
         remaining = iter(people)
         while chunk := list(islice(remaining, _PEOPLE_PER_TRANSACTION)):
-            moment = now()
+            moment = self._database.now()
             with self._database.transaction() as connection:
                 known = [(user, address) for user, address in _as_clerk_knows(connection, chunk)]
                 connection.executemany(
@@ -74,7 +73,7 @@ class Users:
 
     def create(self, addresses: Sequence[str], profile: Mapping[str, Any]) -> User | None:
         """Return a new user with these addresses, or None if one of them already belongs to a user."""
-        user_id, moment = new_id("user"), now()
+        user_id, moment = new_id("user"), self._database.now()
         fates = [fate_of(address) for address in addresses]
         with self._database.transaction() as connection:
             for address in addresses:

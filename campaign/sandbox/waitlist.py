@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from campaign.sandbox.database import now
 from campaign.sandbox.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Waitlist:
 
     def add(self, address: str) -> WaitlistEntry:
         """Return the entry of an address; create it if there is none."""
-        moment = now()
+        moment = self._database.now()
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO waitlist_entries (id, address, folded, status, created_at, updated_at)"
@@ -67,7 +66,7 @@ class Waitlist:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE waitlist_entries SET status = ?, updated_at = ? WHERE id = ?",
-                (status, now(), entry_id),
+                (status, self._database.now(), entry_id),
             )
             row = connection.execute("SELECT * FROM waitlist_entries WHERE id = ?", (entry_id,)).fetchone()
         return None if row is None else _entry(row)

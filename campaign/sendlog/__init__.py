@@ -6,6 +6,7 @@ from campaign.sendlog.files import discard, held
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
 from campaign.sendlog.queue_cursor import QueueCursor
+from campaign.sendlog.queue_reading import Progress, QueueReader
 from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
 from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
 from campaign.sendlog.suppressions import Suppression, SuppressionList
@@ -18,7 +19,9 @@ __all__ = [
     "LogReader",
     "OperatorLog",
     "PreparationLog",
+    "Progress",
     "QueueCursor",
+    "QueueReader",
     "Recovered",
     "ReturnedMail",
     "ReturnedMessage",

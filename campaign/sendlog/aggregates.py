@@ -11,7 +11,9 @@ from campaign.model import Status
 from campaign.sendlog.counts import batches, summary
 from campaign.sendlog.files import open_for_reading
 from campaign.sendlog.reading import Whose
+from campaign.sendlog.returned_mail import FOR_NOW, MARKED_AS_SPAM
 from campaign.sendlog.statements import SQL
+from campaign.sendlog.suppressions import UNSUBSCRIBED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -65,6 +67,7 @@ class Domain(NamedTuple):
 
     name: str
     sent: int
+    bounced: int
     failed: int
     uncertain: int
     skipped: int
@@ -72,6 +75,21 @@ class Domain(NamedTuple):
     waiting: int
     #: The number of repeated attempts.
     again: int
+
+
+class Answers(NamedTuple):
+    """What came back from one domain: the number of recipients with each answer to a message that was accepted."""
+
+    name: str
+    #: `sent` or `bounced`.
+    mailed: int
+    #: Returned for good.
+    bounced: int
+    #: Returned for now: mailbox full, or the server could not be reached.
+    soft: int
+    complaints: int
+    #: By the link in this campaign's mail.
+    unsubscribed: int
 
 
 class Carried(NamedTuple):
@@ -193,7 +211,14 @@ class Aggregates:
     def domains(self, *, largest: int, troubled: int) -> tuple[list[Domain], int]:
         """Return (domains, total): the largest domains and those with the most failures, largest first."""
         rows = list(self._rows(SQL.domains, largest=largest, troubled=troubled))
-        return [Domain(*row[:7]) for row in rows], rows[0][7] if rows else 0
+        return [Domain(*row[:8]) for row in rows], rows[0][8] if rows else 0
+
+    def answers(self, *, limit: int) -> tuple[list[Answers], Answers, int]:
+        """Return (domains, total, number): the domains with most answers; sum and number of all that have any."""
+        words = {"for_now": FOR_NOW, "complaint": MARKED_AS_SPAM, "unsubscribed": UNSUBSCRIBED, "name": self._name}
+        rows = list(self._rows(SQL.answers, limit=limit, **words))
+        totals = rows[0][6:] if rows else (0, 0, 0, 0, 0, 0)
+        return [Answers(*row[:6]) for row in rows], Answers("", *totals[:5]), totals[5]
 
     def attempts(self) -> Iterator[tuple[int, Status, int]]:
         """Yield (attempts, state, number of recipients) for all recipients with at least one attempt."""

@@ -57,15 +57,38 @@ WHERE history.new_state IN ('queued', 'failed', 'uncertain', 'skipped') AND hist
 
 -- name: domains
 -- The largest domains, and those with the most failures; the last column is the number of all domains.
-SELECT domain, sent, failed, uncertain, skipped, waiting, again, number FROM (
+SELECT domain, sent, bounced, failed, uncertain, skipped, waiting, again, number FROM (
     SELECT *, count(*) OVER () AS number, row_number() OVER (ORDER BY recipients DESC, domain) AS place,
-        row_number() OVER (ORDER BY failed + uncertain DESC, recipients DESC, domain) AS trouble
+        row_number() OVER (ORDER BY failed + uncertain + bounced DESC, recipients DESC, domain) AS trouble
     FROM (
-        SELECT domain, count(*) AS recipients, sum(state = 'sent') AS sent, sum(state = 'failed') AS failed,
-            sum(state = 'uncertain') AS uncertain, sum(state = 'skipped') AS skipped,
+        SELECT domain, count(*) AS recipients, sum(state = 'sent') AS sent, sum(state = 'bounced') AS bounced,
+            sum(state = 'failed') AS failed, sum(state = 'uncertain') AS uncertain, sum(state = 'skipped') AS skipped,
             sum(state IN ('queued', 'issuing', 'sending')) AS waiting, sum(max(attempts - 1, 0)) AS again
         FROM delivery WHERE campaign_id = :campaign AND domain <> '' GROUP BY domain))
-WHERE place <= :largest OR (failed + uncertain > 0 AND trouble <= :troubled) ORDER BY place;
+WHERE place <= :largest OR (failed + uncertain + bounced > 0 AND trouble <= :troubled) ORDER BY place;
+
+-- name: answers
+-- The recipients' answers by domain, most answers first: mails that the server had accepted, returned for good, returned
+-- for now, marked as spam, and unsubscribed from. Each recipient counts once for each kind. The last columns are the
+-- totals of all domains, and the number of domains with an answer.
+SELECT domain, mailed, bounced, soft, complaints, unsubscribed, all_mailed, sum(bounced) OVER (), sum(soft) OVER (),
+    sum(complaints) OVER (), sum(unsubscribed) OVER (), count(*) OVER ()
+FROM (
+    SELECT domain, sum(state IN ('sent', 'bounced')) AS mailed,
+        sum(sum(state IN ('sent', 'bounced'))) OVER () AS all_mailed, coalesce(sum(returned.bounced), 0) AS bounced,
+        coalesce(sum(returned.soft), 0) AS soft, coalesce(sum(returned.complained), 0) AS complaints,
+        count(DISTINCT no.key) AS unsubscribed
+    FROM delivery
+    LEFT JOIN (
+        SELECT history.delivery_id, max(history.new_state = 'bounced' AND history.old_state <> 'bounced') AS bounced,
+            max(history.reason GLOB :for_now || '*') AS soft, max(history.reason = :complaint) AS complained
+        FROM history WHERE history.actor = 'bounces' GROUP BY history.delivery_id
+    ) AS returned ON returned.delivery_id = delivery.id
+    LEFT JOIN suppression AS no
+        ON no.campaign = :name AND no.key = delivery.key AND no.address = lower(delivery.email) AND no.reason = :unsubscribed
+    WHERE campaign_id = :campaign AND slot = '' GROUP BY domain)
+WHERE bounced + soft + complaints + unsubscribed > 0
+ORDER BY bounced + soft + complaints + unsubscribed DESC, domain LIMIT :limit;
 
 -- name: attempts
 SELECT attempts, state, count(*) FROM delivery WHERE campaign_id = :campaign AND attempts > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from queue import Empty, SimpleQueue
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -53,8 +52,6 @@ class GroupCommit:
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
-        withdrawn: the statement that returns those of the rows `:ids` that an operator has taken from the run, if that
-            is possible. Such a row may stay unchanged; the future of its write has the result False.
     """
 
     def __init__(
@@ -63,13 +60,11 @@ class GroupCommit:
         path: str,
         statements: Mapping[str, str],
         *,
-        withdrawn: str | None = None,
         is_sequential: bool = False,
     ) -> None:
         self._connection = connection
         self._path = path
         self._statements = statements
-        self._withdrawn = withdrawn
         self._is_sequential = is_sequential
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
@@ -84,8 +79,8 @@ class GroupCommit:
         urgent: bool = True,
         refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
         follow_up: Callable[[sqlite3.Connection], object] | None = None,
-    ) -> asyncio.Future[bool]:
-        """Return a future that is done when the rows are on the disk; its result is False if the row was withdrawn.
+    ) -> asyncio.Future[None]:
+        """Return a future that is done when the rows are on the disk.
 
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
@@ -97,7 +92,7 @@ class GroupCommit:
             Exception: (in the future) what `refusal` returned.
             SendLogError: (in the future) the log cannot be written any longer.
         """
-        future: asyncio.Future[bool] = self._loop.create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent))
         return future
 
@@ -161,33 +156,17 @@ class GroupCommit:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
         refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
-        gone = {
-            number
-            for name in self._statements
-            for number in self._run(name, [write.rows[name] for write in written if name in write.rows])
-        }
+        for name in self._statements:
+            self._run(name, [write.rows[name] for write in written if name in write.rows])
         for write in written:
             if write.follow_up:
                 write.follow_up(self._connection)
-        results = [
-            write.action(self._connection)
-            if write.action
-            else not gone or gone.isdisjoint(row["id"] for row in write.rows.values())
-            for write in batch
-        ]
+        results = [write.action(self._connection) if write.action else None for write in batch]
         return list(zip(refusals, results, strict=True))
 
-    def _run(self, name: str, rows: list[Mapping[str, object]]) -> Collection[object]:
-        """Execute a statement for all rows; return the ids of those that an operator has withdrawn."""
-        if not rows or (changed := self._connection.executemany(self._statements[name], rows).rowcount) == len(rows):
-            return ()
-        gone = set()
-        if self._withdrawn:
-            ids = json.dumps([row["id"] for row in rows])
-            gone = {row[0] for row in self._connection.execute(self._withdrawn, {"ids": ids})}
-        if changed + len(gone) != len(rows):
+    def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
+        if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
             raise SendLogError(f"rows are not in the expected state ({name})")
-        return gone
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(

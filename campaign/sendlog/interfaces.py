@@ -164,7 +164,7 @@ class RunLog(Protocol):
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, with `revoke`, that its token must be revoked.
+        """Record an attempt's outcome, with `revoke` that its token must be revoked, and what it suppresses.
 
         A row that is `sent` makes the next step of its key due.
         """

@@ -3,6 +3,9 @@
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
 
+-- name: latest_instant
+SELECT coalesce(max(at), 0) FROM history;
+
 -- name: add_campaign
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
@@ -301,6 +304,12 @@ SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = his
 WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :domain
 GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
 
+-- name: progress
+SELECT key, step, state, sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+
+-- name: suppressed_addresses
+SELECT address FROM suppression WHERE list IN ('', :list);
+
 -- name: retry
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
     token_id = NULL, updated_at = :now
@@ -334,9 +343,8 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
 UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 
 -- name: withdrawn
--- Of these rows, those that an operator skipped while a run had claimed them.
-SELECT id FROM delivery
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing');
+-- Whether an operator skipped the row while a run had claimed it.
+SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
@@ -486,6 +494,19 @@ INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list
 
 -- name: suppressed
 SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
+
+-- name: suppress_refused
+-- An address with a suppression keeps it: the update changes nothing, but counts as the one changed row.
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+SELECT lower(email), '', :reason, :now, campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+WHERE delivery.id = :id
+ON CONFLICT (address, list) DO UPDATE SET at = at;
+
+-- name: lift_refusal
+-- The suppression that the row's own refusal has made.
+DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (address, campaign, key) = (
+    SELECT lower(email), campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+    WHERE delivery.id = :id AND state = 'failed' AND actor = 'run');
 
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: After soft bounces in this many campaigns in a row, an address is suppressed for all lists.
 _SOFT_CAMPAIGNS = 3
+#: How the history explains a complaint, and the first words of what it says of a soft bounce.
+MARKED_AS_SPAM, FOR_NOW = "marked as spam", "returned for now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class ReturnedMail(SharedLog):
 
     def complained(self, report: str, message: ReturnedMessage, words: Receipt) -> None:
         """Record a complaint: the address gets no mail of any list, and the message's token is revoked."""
-        arguments = self._arguments(message, "marked as spam", words)
+        arguments = self._arguments(message, MARKED_AS_SPAM, words)
         with self._transaction() as connection:
             connection.execute(SQL.note_report, arguments | {"id": report})
             connection.execute(SQL.note_in_history, arguments)
@@ -83,9 +85,9 @@ class ReturnedMail(SharedLog):
                 connection.execute(SQL.revoke_row, arguments)
             self._suppress(connection, message, "complaint")
 
-    def came_back_for_now(self, report: str, message: ReturnedMessage, why: str, words: Receipt) -> None:
+    def came_back_for_now(self, report: str, message: ReturnedMessage, words: Receipt) -> None:
         """Record a soft bounce: a line in the history; after three campaigns in a row the address is suppressed."""
-        arguments = self._arguments(message, why, words)
+        arguments = self._arguments(message, f"{FOR_NOW}: {words}", words)
         address = {"address": message.email.lower(), "campaign": message.campaign_id}
         with self._transaction() as connection:
             connection.execute(SQL.note_report, arguments | {"id": report})

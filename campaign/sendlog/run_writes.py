@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from campaign.errors import DeferredError, PermanentError, SendLogError
-from campaign.model import NEVER, EarlierStep, Status, Waiting
+from campaign.errors import PermanentError, SendLogError
+from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
+from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
 from campaign.sendlog.statements import SQL
-from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from campaign.model import Deferral, Delivery, Outcome, SignInToken
+    from campaign.sendlog.obstacles import Obstacle
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ _STATEMENTS = {
     "sending": SQL.sending,
     "settle": SQL.settle,
     "revoke_token": SQL.revoke_token,
+    "suppress": SQL.suppress_refused,
     "count_orphan": SQL.count_orphan,
 }
 
@@ -44,13 +47,7 @@ class RunWrites(CampaignConnection):
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
-        self._writer = GroupCommit(
-            self._connection,
-            str(self.path),
-            _STATEMENTS,
-            withdrawn=SQL.withdrawn,
-            is_sequential=self._cap is not None,
-        )
+        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, is_sequential=self._cap is not None)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -93,7 +90,7 @@ class RunWrites(CampaignConnection):
         now = self._clock.now()
         expires_at = now + expires_in.total_seconds()
         row = {"id": delivery.id, "user_id": user_id, "expires_at": expires_at, "now": now}
-        _must_be_ours(await self._running.write({"issuing": row}, refusal=self._refusal(delivery)))
+        await self._running.write({"issuing": row}, refusal=self._obstacle(delivery))
         return delivery._replace(attempts=delivery.attempts + 1, generation=delivery.generation + 1)
 
     async def issued(self, delivery: Delivery, token: SignInToken) -> None:
@@ -126,10 +123,10 @@ class RunWrites(CampaignConnection):
             "server": server,
             "now": self._clock.now(),
         }
-        _must_be_ours(await self._running.write({"sending": row}, refusal=self._refusal(delivery)))
+        await self._running.write({"sending": row}, refusal=self._obstacle(delivery))
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
-        """Record an attempt's outcome and, in the same transaction, that its token must be revoked.
+        """Record an attempt's outcome with, in the same transaction, what follows for its token and the address.
 
         Args:
             delivery: the row. If it is `sent`, the next step of its key becomes due.
@@ -157,9 +154,15 @@ class RunWrites(CampaignConnection):
             rows["revoke_token"] = self._arguments(id=delivery.id, token_id=revoke.id, now=now)
         if outcome.possible_orphan:
             rows["count_orphan"] = {"id": delivery.id, "now": now}
-        await self._running.write(
-            rows, urgent=outcome.status is not Status.SENT, follow_up=self._follow_up(delivery, outcome, now)
-        )
+        if outcome.suppress:
+            rows["suppress"] = {"id": delivery.id, "reason": outcome.suppress, "now": now}
+        with suppress(PermanentError):
+            await self._running.write(
+                rows,
+                urgent=outcome.status is not Status.SENT,
+                refusal=withdrawal_of(delivery),
+                follow_up=self._follow_up(delivery, outcome, now),
+            )
 
     async def put_off(self, rows: Mapping[int, Deferral]) -> None:
         """Record until when queued rows wait, by their ids; no attempt is used up, and the history gets no entry.
@@ -195,12 +198,19 @@ class RunWrites(CampaignConnection):
     async def put_back(self, reasons: Mapping[int, str]) -> None:
         """Queue rows again that failed in this run for no fault of theirs; the history keeps both steps.
 
+        A suppression that such a row's refusal has made is lifted.
+
         Args:
             reasons: why, by the row's id. A row that did not fail is left as it is.
         """
         now = self._clock.now()
         rows = [{"id": number, "reason": reason, "now": now} for number, reason in reasons.items()]
-        await self._write(lambda connection: connection.executemany(SQL.put_back, rows))
+
+        def put_back(connection: sqlite3.Connection) -> None:
+            connection.executemany(SQL.lift_refusal, rows)
+            connection.executemany(SQL.put_back, rows)
+
+        await self._write(put_back)
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:
         """Record that the oldest pending revocations, at most `limit`, are tried now.
@@ -253,23 +263,8 @@ class RunWrites(CampaignConnection):
             raise SendLogError(f"the send log {self.path} is closed")
         return self._writer
 
-    def _refusal(self, delivery: Delivery) -> Callable[[sqlite3.Connection], Exception | None]:
-        """Return what looks the recipient's address up, in the transaction of the step that it may refuse."""
-        address, cap = delivery.recipient.email.lower(), self._cap
-
-        def refusal(connection: sqlite3.Connection) -> Exception | None:
-            found = suppression_of(connection, address, self._list)
-            if found:
-                return PermanentError(str(found), skip=True)
-            if cap is None:
-                return None
-            period = cap.period.total_seconds()
-            since = self._clock.now() - period
-            arguments = {"id": delivery.id, "address": address, "since": since, "period": period, "count": cap.count}
-            row = connection.execute(SQL.capped_until, arguments).fetchone()
-            return DeferredError(f"at most {cap} to one address", until=row[0], waiting=Waiting.CAP) if row else None
-
-        return refusal
+    def _obstacle(self, delivery: Delivery) -> Obstacle:
+        return obstacle_to(delivery, self._list, cap=self._cap, now=self._clock.now())
 
     def _follow_up(
         self, delivery: Delivery, outcome: Outcome, now: float
@@ -285,8 +280,3 @@ class RunWrites(CampaignConnection):
 
     def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)
-
-
-def _must_be_ours(written: bool) -> None:
-    if not written:
-        raise PermanentError("an operator skipped it", skip=True)

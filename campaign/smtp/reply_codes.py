@@ -72,7 +72,7 @@ def classify_reply(receipt: Receipt, stage: Command) -> CampaignError:
         return TransientError(reason, scope=Scope.SERVER, reply=receipt)
     if 400 <= code < 500 or _too_many_recipients(receipt, stage):  # 4yz is transient
         return TransientError(reason, scope=Scope.SERVER if stage is Command.MAIL else Scope.RECIPIENT, reply=receipt)
-    return PermanentError(reason, reply=receipt)
+    return PermanentError(reason, about_address=stage is Command.RCPT, reply=receipt)
 
 
 def is_too_many_connections(receipt: Receipt) -> bool:

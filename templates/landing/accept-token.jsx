@@ -2,6 +2,7 @@
 // `link.url`, as pages/welcome.jsx say, with a <ClerkProvider> in pages/_app. Keep that path out of the matcher of
 // clerkMiddleware, whose handshake would carry the address with the token.
 // It spends the link only when somebody presses the button: mail scanners open links too.
+// After that it goes to the path in `next`, where `link_to` of the templates puts one: only to a path of the same site.
 // It takes the token out of the address first of all; scripts that the site puts into <head> would read it before.
 //
 // Send these headers with it, in next.config; if the site sends a Content-Security-Policy, add its directive there:

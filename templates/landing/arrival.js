@@ -5,14 +5,28 @@ const HELD = "campaign-link";
 // A masked address, as the mail's link carries it: "a…@example.com". It is unverified, and shown as text only.
 const HINT = /^[!-~]?…@[^\s@/:?#<>"\u2000-\u206f]{1,253}$/;
 
+// Where the page goes on to: only a path of this site, however browsers and servers read it, since anyone can write a
+// link. `campaign/message/next_path.py` holds the links of the mails to these rules and some more.
+function pathIn(value /*: string */) /*: string */ {
+  try {
+    const url = new URL(value, window.location.origin);
+    const forms = [value, decodeURIComponent(value), url.pathname];
+    const stays = forms.every((form) => /^\/(?!\/)[^\\\u0000-\u001f\u007f-\u009f]*$/.test(form));
+    return stays && url.origin === window.location.origin ? value : "";
+  } catch {
+    return "";
+  }
+}
+
 function linkIn(address /*: string */) /*: Link */ {
   const { searchParams, hash } = new URL(address);
   const fragment = new URLSearchParams(hash.slice(1));
   const hint = searchParams.get("hint") ?? "";
   const ticket = searchParams.get(PARAMETER) ?? fragment.get(PARAMETER) ?? "";
-  return { ticket, hint: HINT.test(hint) ? hint : "" };
+  return { ticket, hint: HINT.test(hint) ? hint : "", next: pathIn(searchParams.get("next") ?? "") };
 }
 
+// The path to go on to stays: it is no secret, and a reload after the sign-in finds it.
 function withoutLink(address /*: string */) /*: string */ {
   const url = new URL(address);
   url.searchParams.delete(PARAMETER);
@@ -45,10 +59,10 @@ function forgetLink() {
 
 function keptLink() /*: Link */ {
   try {
-    const { ticket, hint } = JSON.parse(window.sessionStorage.getItem(HELD) ?? "{}");
-    return { ticket: String(ticket ?? ""), hint: String(hint ?? "") };
+    const { ticket, hint, next } = JSON.parse(window.sessionStorage.getItem(HELD) ?? "{}");
+    return { ticket: String(ticket ?? ""), hint: String(hint ?? ""), next: pathIn(String(next ?? "")) };
   } catch {
-    return { ticket: "", hint: "" };
+    return { ticket: "", hint: "", next: "" };
   }
 }
 
@@ -56,7 +70,8 @@ function takeLink(replaceAddress /*: (address: string) => void */) /*: Link */ {
   const address = window.location.href;
   const link = linkIn(address);
   if (!link.ticket) {
-    return keptLink();
+    const kept = keptLink();
+    return { ...kept, next: link.next || kept.next };
   }
   keepLink(link);
   replaceAddress(withoutLink(address));

@@ -4,6 +4,7 @@
 // `link.url`, as app/welcome/page.tsx say, under a <ClerkProvider>. Keep that path out of the matcher of
 // clerkMiddleware, whose handshake would carry the address with the token.
 // It spends the link only when somebody presses the button: mail scanners open links too.
+// After that it goes to the path in `next`, where `link_to` of the templates puts one: only to a path of the same site.
 // It takes the token out of the address first of all; scripts that the site puts into <head> would read it before.
 //
 // Send these headers with it, in next.config; if the site sends a Content-Security-Policy, add its directive there:
@@ -28,6 +29,7 @@ type State = {
   user?: string;
   other?: string;
   hint?: string;
+  next?: string;
   task?: string;
   place?: string;
   wait?: string;
@@ -35,8 +37,8 @@ type State = {
 };
 type Action = { label: string; named?: string; does: string };
 type Words = { icon: string; tone: string; title: string; text: string; actions: Action[] };
-type Link = { ticket: string; hint: string };
-type Host = { link: Link; show: (state: State) => void; forget: () => void };
+type Link = { ticket: string; hint: string; next: string };
+type Host = { link: Link; display: (state: State) => void; forget: () => void };
 
 // @script@
 

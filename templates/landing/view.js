@@ -15,8 +15,9 @@ function put(state) {
   text.replaceChildren(...pieces(words.text, state).map(asNode));
   actions.replaceChildren(...actionsOf(words.actions, state).map((action) => asControl(action, state)));
   clearTimeout(leaving);
-  if (REDIRECT && DONE.includes(state.name)) {
-    leaving = setTimeout(() => window.location.assign(REDIRECT), LINGER);
+  const onward = onwardFrom(state);
+  if (onward) {
+    leaving = setTimeout(() => window.location.assign(onward), LINGER);
   }
 }
 
@@ -61,7 +62,7 @@ function connect() {
 
 const landing = makeLanding({
   link: takeLink((address) => window.history.replaceState(null, "", address)),
-  show: put,
+  display: put,
   forget: forgetLink,
 });
 window.addEventListener("hashchange", loadNextLink);

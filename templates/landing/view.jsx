@@ -6,6 +6,7 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
   const landing = useRef/*<ReturnType<typeof makeLanding> | null>*/(null);
   const title = useRef/*<HTMLHeadingElement | null>*/(null);
   const words /*: Words */ = STATES[state.name];
+  const onward = onwardFrom(state);
 
   // Before Clerk is loaded, and before the site's own scripts that wait for the page.
   useEffect(() => {
@@ -18,7 +19,7 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
     if (!isLoaded || landing.current || !link.current) {
       return;
     }
-    landing.current = makeLanding({ link: link.current, show: setState, forget: forgetLink });
+    landing.current = makeLanding({ link: link.current, display: setState, forget: forgetLink });
     landing.current.begin(clerk);
   }, [isLoaded, clerk]);
 
@@ -29,12 +30,12 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
   }, []);
 
   useEffect(() => {
-    if (!REDIRECT || !DONE.includes(state.name)) {
+    if (!onward) {
       return;
     }
-    const timer = setTimeout(() => window.location.assign(REDIRECT), LINGER);
+    const timer = setTimeout(() => window.location.assign(onward), LINGER);
     return () => clearTimeout(timer);
-  }, [state.name]);
+  }, [onward]);
 
   function press(action /*: string */) {
     // The button goes away with its state: the keyboard's place moves to what is said instead.

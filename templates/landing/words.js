@@ -1,8 +1,8 @@
 // From a state to what stands on the screen, the same for every view.
 
 // The actions that are links.
-const LINKS = ["go", "task"];
-// Where the way ends: the redirect follows, after long enough to read where one is.
+const LINKS = ["go", "next", "task"];
+// Where the way ends: the link's own path or the redirect follows, after long enough to read where one is.
 const DONE = ["signed_in", "already_same"];
 const LINGER = 1500;
 // How long Clerk may take to load before the page says so; it goes on by itself if Clerk comes after all.
@@ -23,8 +23,14 @@ function labelOf({ label, named } /*: Action */, { hint } /*: State */) /*: stri
 }
 
 // Where a link leads; empty for a button.
-function placeOf({ does } /*: Action */, { place } /*: State */) /*: string */ {
-  return (does === "go" ? REDIRECT : does === "task" ? place : "") ?? "";
+function placeOf({ does } /*: Action */, { place, next } /*: State */) /*: string */ {
+  const places /*: Record<string, string | undefined> */ = { go: next || REDIRECT, next, task: place };
+  return places[does] ?? "";
+}
+
+// Where the page goes on to by itself; empty while the person is not in.
+function onwardFrom(state /*: State */) /*: string */ {
+  return DONE.includes(state.name) ? state.next || REDIRECT : "";
 }
 
 function actionsOf(actions /*: Action[] */, state /*: State */) {

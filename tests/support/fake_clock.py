@@ -22,6 +22,8 @@ class FakeClock:
         now: seconds since the epoch.
     """
 
+    speed = 1.0
+
     def __init__(self, now: float = 1_750_000_000.0) -> None:
         self._now = now
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []

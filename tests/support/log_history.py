@@ -7,15 +7,16 @@ import random
 from typing import TYPE_CHECKING
 
 from campaign.model import InvalidRow, Outcome, Receipt, Recipient, SignInToken, Status
-from campaign.sendlog import QueueCursor, SendLog
+from campaign.sendlog import QueueCursor, ReturnedMail, SendLog, SuppressionList
 from support.fake_clock import FakeClock
-from support.sendlog_helpers import TWO_DAYS, enlist
+from support.sendlog_helpers import TWO_DAYS, enlist, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from campaign.model import Delivery
+    from campaign.tags import Tags
 
 #: 3 March 2026, 09:00 UTC.
 START = 1_772_528_400.0
@@ -49,9 +50,30 @@ class LogHistory:
         log = SendLog(self._path, "trial", self._clock)
         try:
             enlist(log, list(self._rows()))
+            log.note_list("news")
             asyncio.run(self._run(log))
+            self._answer(log.tags)
         finally:
             log.close()
+
+    def _answer(self, tags: Tags) -> None:
+        """Return some of the mails, complain about some, and unsubscribe from some; some people do several of these."""
+        self._clock.set(START + self._batches * 86_400)
+        sent = table(self._path, "SELECT id, generation FROM delivery WHERE state = 'sent' ORDER BY id")
+        gone, full = Receipt(550, "5.1.1", "No such user"), Receipt(452, "4.2.2", "Mailbox full")
+        with ReturnedMail(self._path, self._clock) as log, SuppressionList(self._path, self._clock) as suppressions:
+            for place, row in enumerate(sent):
+                message = log.message_of([tags.bounce_tag(row["id"], row["generation"])])
+                assert message is not None
+                if place % 31 == 0:
+                    log.came_back_for_now(f"soft {place}", message, full)
+                    log.came_back_for_now(f"soft again {place}", message, full)
+                if place % 37 == 0:
+                    log.bounced(f"hard {place}", message, f"returned: {gone}", gone, suppress=True)
+                if place % 41 == 0:
+                    assert suppressions.unsubscribe(tags.unsubscribe_token(row["id"], "news"))
+                if place % 43 == 0:
+                    log.complained(f"complaint {place}", message, Receipt(0, "", "Feedback-Type: abuse"))
 
     def _rows(self) -> Iterator[Recipient | InvalidRow]:
         for number in range(1, self._recipients + 1):

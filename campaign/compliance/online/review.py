@@ -1,4 +1,4 @@
-"""Check what only the network can tell: DNS records, mail server, landing page: `review_online`."""
+"""Check what only the network can tell: DNS, mail server, landing page, unsubscribe endpoint: `review_online`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from campaign.compliance.online.dkim_record import review_dkim
 from campaign.compliance.online.dmarc import review_dmarc
 from campaign.compliance.online.landing_page import review_pages
 from campaign.compliance.online.mail_exchange import review_mx
+from campaign.compliance.online.one_click import review_one_click
 from campaign.compliance.online.relay import review_relay
 from campaign.compliance.online.spf import review_spf
 from campaign.compliance.sender import domain_of, envelope_domain
@@ -57,28 +58,34 @@ class OnlineSubject:
 
 
 async def review_online(subject: OnlineSubject, dns: Dns) -> list[Finding]:
-    """Return the findings in the order of a mail's way: sender's domain, mail server, landing page.
+    """Return the findings in the order of a mail's way: sender's domain, mail server, landing page, unsubscribe link.
 
-    All are asked for at once. Nothing is sent, and no token is requested or spent.
+    All are asked for at once. Nothing is sent, no token is requested or spent, and nobody is unsubscribed.
     """
     definition = subject.definition
-    email = definition.email
-    sender, envelope = domain_of(email.sender), envelope_domain(definition)
+    variants = definition.variants
+    senders = dict.fromkeys(domain_of(each.email.sender) for each in variants)
+    replies = dict.fromkeys(domain_of(each.email.reply_to) for each in variants if each.email.reply_to is not None)
     signing = definition.dkim.domain if definition.dkim else None
     checks: list[Coroutine[Any, Any, list[Finding]]] = [
-        review_spf(dns, envelope),
+        *(review_spf(dns, envelope) for envelope in dict.fromkeys(map(envelope_domain, variants))),
         review_dkim(dns, definition.dkim, subject.key),
-        review_dmarc(dns, sender, signing, envelope),
-        review_mx(dns, "From", sender),
+        *(
+            review_dmarc(dns, sender, signing, envelope)
+            for sender, envelope in dict.fromkeys(
+                (domain_of(each.email.sender), envelope_domain(each)) for each in variants
+            )
+        ),
+        *(review_mx(dns, "From", sender) for sender in senders),
+        *(review_mx(dns, "Reply-To", reply) for reply in replies if reply not in senders),
     ]
-    if email.reply_to is not None and (reply := domain_of(email.reply_to)) != sender:
-        checks.append(review_mx(dns, "Reply-To", reply))
     if subject.relay is not None:
         server, connector = subject.relay
         checks.append(review_relay(connector, server, subject.largest))
-    if definition.link is not None:
-        checks.append(review_pages(subject.links, definition.link.parameter))
-    # A check of the unsubscribe endpoint, with a token of a test, goes here.
+    if link := next((each.link for each in variants if each.link is not None), None):
+        checks.append(review_pages(subject.links, link.parameter))
+    if definition.unsubscribe is not None and definition.unsubscribe.url is not None:
+        checks.append(review_one_click(definition.unsubscribe.url, definition.mailing_list))
     found = [finding for findings in await asyncio.gather(*checks) for finding in findings]
     if subject.relay is None:
         advice = "set CAMPAIGN_SMTP_URL"

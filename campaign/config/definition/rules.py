@@ -30,6 +30,8 @@ _MAX_NAME_LENGTH = 253
 _MAX_BOUNCE_MAILBOX = 35
 #: The query parameter with the recipient's masked address.
 _HINT = "hint"
+#: The query parameter with the path that `link_to` leads to.
+_NEXT = "next"
 #: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
 _HOLE = "zz-template-zz"
 
@@ -156,15 +158,30 @@ def link_parameter(parameter: str, url: str | None = None, *, hint: bool = False
             'must be letters, digits, ".", "_", "~" or "-", such as "token", or "#token" for the part that browsers '
             "send to no server"
         )
+    if name == _NEXT:
+        raise ValueError(f'"{_NEXT}" carries the path of link_to; choose another name, such as "token"')
+    if hint and name == _HINT:
+        raise ValueError(f'"{_HINT}" carries the masked address; choose another name, or write hint = false')
     if name != parameter:
         if "#" in _TEMPLATE_PART.sub(_HOLE, url or ""):
             raise ValueError(f'puts the token behind the # of url, where something stands; remove it or write "{name}"')
         return parameter
     if name in _query_names(url):
         raise ValueError(f'"{name}" is already in the query of url; remove it there, or choose another name')
-    if hint and name == _HINT:
-        raise ValueError(f'"{_HINT}" carries the masked address; choose another name, or write hint = false')
     return parameter
+
+
+def refuse_next(url: str) -> None:
+    """Refuse a link whose query has the parameter that carries the path of `link_to`.
+
+    Raises:
+        ValueError: it has.
+    """
+    if _NEXT in _query_names(url):
+        raise ValueError(
+            f'has "{_NEXT}" in its query, where link_to puts its path; remove it, and write '
+            '{{ link_to("/cart") }} in the templates'
+        )
 
 
 def link_hint(*, hint: bool, url: str | None) -> bool:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotation
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from campaign.config.definition import rules
+from campaign.config.definition import names, rules
 from campaign.config.definition.attachment_section import AttachmentSections  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.section import Section
-from campaign.config.duration import parse_duration
-from campaign.config.size import parse_size
-from campaign.model import Rate
+from campaign.schedule.duration import parse_duration
 
 #: Variables that the program provides to templates; neither a group nor a column may have these names.
 RESERVED = frozenset({"cid", "link", "link_to", "self", "unsubscribe"})
 
-#: No large provider takes more.
-_MAX_ATTACHMENTS = 100_000_000
-_RATE_NEEDED = 'must be a rate such as "14/second", or a list of rates'
+#: More than any list has: a larger number is a slip of the keyboard.
+_MAX_BATCH = 10_000_000
 
 
 def _duration(value: Any) -> Any:  # noqa: ANN401 - any value from the file
     return parse_duration(value) if isinstance(value, str) else value
-
-
-def _rates(value: Any) -> Any:  # noqa: ANN401 - any value from the file
-    if isinstance(value, tuple):
-        return value
-    written = [value] if isinstance(value, str) else value
-    if not isinstance(written, list) or not written or not all(isinstance(rate, str) for rate in written):
-        raise ValueError(_RATE_NEEDED)
-    return tuple(Rate.parse(rate) for rate in written)
 
 
 def _csv(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value from the file
@@ -45,14 +32,7 @@ def _template(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any va
     return rules.template_path(info.context, value) if info.context and isinstance(value, str) else value
 
 
-def _size(value: Any) -> Any:  # noqa: ANN401 - any value from the file
-    return parse_size(value) if isinstance(value, str) else value
-
-
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Rates = Annotated[tuple[Rate, ...], BeforeValidator(_rates)]
-#: Bytes.
-Size = Annotated[int, BeforeValidator(_size)]
 #: Paths are relative to the folder that is the context of the validation.
 CsvPath = Annotated[Path, BeforeValidator(_csv)]
 
@@ -80,6 +60,12 @@ class RecipientsSection(Section):
     #: Whether to create a token only if the address belongs to the Clerk user and Clerk has verified it; with "any"
     #: it need not be verified.
     verify_address: Annotated[bool | Literal["any"], BeforeValidator(_verify_address)] = True
+    #: A Jinja2 expression over a row's variables: only rows for which it is true are recipients. None: all rows are.
+    where: str | None = None
+    #: How many recipients that were never tried one run takes up; None: all.
+    batch: int | None = None
+    #: The column by which batches are filled, the smallest first; None: the order of the file.
+    order: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -89,10 +75,29 @@ class RecipientsSection(Section):
 
     @field_validator("key")
     @classmethod
-    def _is_header(cls, key: str) -> str:
-        if not key.strip() or not key.isprintable():
-            raise ValueError('must be the name of a column, such as "user_id"')
-        return key.strip()
+    def _is_key(cls, key: str) -> str:
+        return names.header(key, example="user_id")
+
+    @field_validator("order")
+    @classmethod
+    def _is_header(cls, order: str | None) -> str | None:
+        return None if order is None else names.header(order, example="position")
+
+    @field_validator("where")
+    @classmethod
+    def _is_expression(cls, where: str | None) -> str | None:
+        if where is None:
+            return None
+        if not where.strip() or "{{" in where or "{%" in where:
+            raise ValueError('must be an expression without {{ }}, such as "total | number > 20"')
+        return where.strip()
+
+    @field_validator("batch")
+    @classmethod
+    def _is_number(cls, batch: int | None) -> int | None:
+        if batch is not None and not 1 <= batch <= _MAX_BATCH:
+            raise ValueError(f"must be from 1 to {_MAX_BATCH:,}; without it a run takes all recipients")
+        return batch
 
     @field_validator("group")
     @classmethod
@@ -158,6 +163,8 @@ class LinkSection(Section):
     expires_in: Duration
     #: Hosts (`name` or `name:port`) that `link_to` may lead to; by default the host of `url`.
     hosts: tuple[str, ...] = ()
+    #: The column with the id of the organization that the token opens; None: tokens open none.
+    org_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -174,6 +181,7 @@ class LinkSection(Section):
     @classmethod
     def _is_url(cls, url: str) -> str:
         rules.link_host(url)
+        rules.refuse_next(url)
         return url
 
     @field_validator("hint")
@@ -200,6 +208,13 @@ class LinkSection(Section):
             raise ValueError('must be a list of host names, such as ["acme.example", "shop.acme.example"]')
         return tuple(rules.host(host) for host in hosts)
 
+    @field_validator("org_id")
+    @classmethod
+    def _is_column(cls, column: str | None) -> str | None:
+        if column is not None and (not column.strip() or not column.isprintable()):
+            raise ValueError('must be the name of a column, such as "org_id"')
+        return column and column.strip()
+
 
 class DkimSection(Section):
     """`[dkim]`: sign the mails (RFC 6376); the setting CAMPAIGN_DKIM_KEY names the private key."""
@@ -218,40 +233,6 @@ class DkimSection(Section):
     @classmethod
     def _is_domain(cls, domain: str) -> str:
         return rules.signing_domain(domain)
-
-
-class LimitsSection(Section):
-    """`[limits]`: the rates and connections that the services allow."""
-
-    #: Rates of all messages; empty: no limit.
-    messages: Rates = ()
-    #: Rates of token calls; None: the limit that Clerk documents for the kind of key.
-    tokens: Rates | None = None
-    #: Simultaneous connections to the mail server.
-    connections: int = 10
-    #: Rates for single recipient domains; the keys are lower-case A-labels.
-    domains: Mapping[str, Rates] = Field(default_factory=dict)
-    #: Bytes of the attachments and inline images of one mail, encoded; Postfix's default for a whole mail is 10.24 MB.
-    attachments: Size = 10_000_000
-
-    @field_validator("attachments")
-    @classmethod
-    def _is_size(cls, size: int) -> int:
-        if not 1 <= size <= _MAX_ATTACHMENTS:
-            raise ValueError('must be from "1 B" to "100 MB"; most mail servers take 10 to 25 MB')
-        return size
-
-    @field_validator("connections")
-    @classmethod
-    def _is_count(cls, connections: int) -> int:
-        if not 1 <= connections <= 1000:
-            raise ValueError("must be from 1 to 1000")
-        return connections
-
-    @field_validator("domains", mode="before")
-    @classmethod
-    def _are_domains(cls, domains: Any) -> Any:  # noqa: ANN401 - any value from the file
-        return rules.domain_rates(domains) if isinstance(domains, dict) else domains
 
 
 class RetrySection(Section):

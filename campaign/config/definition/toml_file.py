@@ -139,7 +139,8 @@ def _sentence(
         case "missing":
             return f"{name} is missing; add {examples.get(location, 'it')}."
         case "value_error":
-            return f"{name}: {fault['msg'].removeprefix('Value error, ').rstrip('.')}."
+            sentence = fault["msg"].removeprefix("Value error, ").rstrip(".")
+            return f"{name}: {sentence}{'' if sentence.endswith('?') else '.'}"
         case kind:
             return f"{name}: {_TYPES.get(kind, fault['msg']).format(key=key, **fault.get('ctx', {}))}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from jinja2 import nodes
 
@@ -41,7 +41,7 @@ class LinkPaths:
     def add(self, links: Iterable[str]) -> None:
         """Add the links that `link_to` made for a row."""
         if self._columns and len(self._paths) <= _MAX_PATHS:
-            self._paths |= dict.fromkeys(urlsplit(link).path for link in links)
+            self._paths |= dict.fromkeys(map(_path_of, links))
 
     def sentence(self) -> str:
         """Return where the links lead, with the columns and places that say so; empty without such a link."""
@@ -51,3 +51,10 @@ class LinkPaths:
         named = ", ".join(list(self._paths)[:_PATHS_NAMED]) + (", …" if len(self._paths) > _PATHS_NAMED else "")
         columns = ", ".join(f"{column} ({place})" for column, place in self._columns.items())
         return f"link_to leads to {number} path{'s' * (len(self._paths) != 1)} ({named}) by the columns {columns}"
+
+
+def _path_of(link: str) -> str:
+    """Return the path that a link leads to in the end: that of `next`, if the landing page goes on."""
+    parts = urlsplit(link)
+    onward = dict(parse_qsl(parts.query)).get("next", "")
+    return urlsplit(onward).path if onward.startswith("/") else parts.path

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from campaign.delivery.services import needs_clerk
 from campaign.model import Status
 from campaign.reporting.report.latency import LatencyFigures
 from campaign.reporting.report.limits import DrawnLimit, drawn, limits_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.model import Rate
     from campaign.sendlog import BatchCounts, Summary
-    from campaign.sendlog.aggregates import Aggregates, Domain
+    from campaign.sendlog.aggregates import Aggregates, Answers, Domain
 
 #: Slots are wide enough for this many events at the limit, so that one event more or less hardly shows.
 _EVENTS_PER_SLOT = 10
@@ -27,6 +28,8 @@ _EVENTS_PER_SLOT = 10
 _LARGEST, _TROUBLED = 12, 6
 #: The number of batches in the table.
 _BATCHES = 30
+#: The number of domains in the table of what came back.
+_ANSWERING = 12
 
 
 class Activity(NamedTuple):
@@ -57,6 +60,10 @@ class Figures:
     domains: tuple[Domain, ...]
     #: The number of all domains, including those that are not in `domains`.
     domain_count: int
+    #: What came back: the domains with most of it, the sum over all domains, and the number of domains.
+    answers: tuple[Answers, ...]
+    all_answers: Answers
+    answering: int
     #: Number of attempts → state → recipients.
     attempts: Mapping[int, Mapping[Status, int]]
     #: None if the campaign has no link.
@@ -90,6 +97,7 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
     for tries, state, number in log.attempts():
         attempts[tries][state] = number
     domains, domain_count = log.domains(largest=_LARGEST, troubled=_TROUBLED)
+    answers, all_answers, answering = log.answers(limit=_ANSWERING)
     summary = log.summary()
     return Figures(
         summary=summary,
@@ -98,11 +106,14 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
         clerk=calls.clerk,
         mail=calls.mail,
         limits=limits_of(log, definition, token_rates),
-        replies=replies(log, with_clerk=definition.link is not None),
+        replies=replies(log, with_clerk=needs_clerk(definition)),
         domains=tuple(domains),
         domain_count=domain_count,
+        answers=tuple(answers),
+        all_answers=all_answers,
+        answering=answering,
         attempts=attempts,
-        tokens=tokens(log, summary, came=calls.clerk.number) if definition.link else None,
+        tokens=tokens(log, summary, came=calls.clerk.number) if needs_clerk(definition) else None,
         batches=tuple(log.batches(limit=_BATCHES)),
     )
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from campaign.delivery.services import needs_clerk
 from campaign.model import Status
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def limits_of(log: Aggregates, definition: Definition, token_rates: tuple[Rate, 
         DrawnLimit("messages", rate, log.fullest(Status.SENDING, rate.period * _HALF_OPEN_FACTOR))
         for rate in definition.limits.messages
     ]
-    if definition.link is not None:
+    if needs_clerk(definition):
         found += [
             DrawnLimit("tokens", rate, log.fullest(Status.ISSUING, rate.period * _HALF_OPEN_FACTOR))
             for rate in token_rates

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from campaign.clock import SystemClock
@@ -21,6 +18,7 @@ from campaign.reporting.report.decisions import Decisions
 from campaign.reporting.report.figures import figures
 from campaign.reporting.report.limits import drawn
 from campaign.reporting.report.parts import batch_rows, step_rows
+from campaign.reporting.report.rendering import rendered
 from campaign.reporting.summary import number as counted
 from campaign.sendlog.aggregates import Aggregates
 
@@ -90,7 +88,7 @@ def report_page(
             "now": now,
             "log_name": path.name,
         }
-    return _render(context)
+    return rendered((resources.files(__package__) / "page.html").read_text("utf-8"), context)
 
 
 def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple[Rate, ...]:
@@ -124,6 +122,9 @@ def _context(found: Figures) -> dict[str, Any]:
         "domain_note": _domain_note(found),
         "steps": [(row, _parts(row.counts)) for row in step_rows(summary.steps)],
         "batches": [(row, _parts(row.counts)) for row in batch_rows(found.batches)],
+        "answers": found.answers,
+        "all_answers": found.all_answers,
+        "other_answering": found.answering - len(found.answers),
         "replies": found.replies,
         "attempts": tried,
         "most_tried": max((number for _, number, _ in tried), default=0),
@@ -215,6 +216,7 @@ def _course(activity: Activity, numbers: LatencyFigures, look: str, name: str) -
 def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[tuple[str, int]]]:
     by_state = {
         Status.SENT: domain.sent,
+        Status.BOUNCED: domain.bounced,
         Status.UNCERTAIN: domain.uncertain,
         Status.FAILED: domain.failed,
         Status.QUEUED: domain.waiting,
@@ -222,6 +224,7 @@ def _domain(domain: Domain) -> tuple[str, int, list[tuple[str, str, int]], list[
     }
     cells = [
         ("sent", domain.sent),
+        ("bounced", domain.bounced),
         ("failed", domain.failed),
         ("uncertain", domain.uncertain),
         ("skipped", domain.skipped),
@@ -255,21 +258,3 @@ def _token_parts(found: Figures) -> list[tuple[str, str, int]]:
         ("queued", "to be revoked", tokens.pending),
         ("failed", "used before they could be revoked", tokens.used),
     ]
-
-
-def _render(context: dict[str, Any]) -> str:
-    folder = resources.files(__package__)
-    style = (folder / "page.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    env = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    env.filters |= {
-        "count": "{:,}".format,
-        "share": units.share,
-        "lasting": units.lasting,
-        "moment": units.moment,
-        "stamp": units.stamp,
-    }
-    template = env.from_string((folder / "page.html").read_text("utf-8"))
-    own = {"bar": charts.bar, "histogram": charts.histogram}
-    # The style is this program's own file and contains no data.
-    return template.render(context, **own, style=Markup(style), digest=Markup(f"'sha256-{digest}'"))  # noqa: S704

@@ -53,14 +53,15 @@ def lasting(seconds: float) -> str:
     return f"{number:.0f} {unit}" if number >= 9.95 else f"{round(number, 1):g} {unit}"
 
 
-def share(number: float, whole: float) -> str:
-    """Return a share in percent; it reads 0 or 100 only if it is exactly that."""
+def share(number: float, whole: float, digits: int = 1) -> str:
+    """Return a share in percent, to `digits` decimals near 0 and 100; it reads 0 or 100 only if it is exactly that."""
     if not whole or not number:
         return "0 %"
     if number == whole:
         return "100 %"
-    percent = min(max(100 * number / whole, 0.1), 99.9)
-    return f"{percent:.1f} %" if percent < 10 or percent > 90 else f"{percent:.0f} %"
+    least = 10.0**-digits
+    percent = min(max(100 * number / whole, least), 100 - least)
+    return f"{percent:.{digits}f} %" if percent < 10 or percent > 90 else f"{percent:.0f} %"
 
 
 def rate(number: float) -> str:

@@ -38,7 +38,7 @@ def inbox_pages(
         command: the command that an empty inbox tells the user to type.
         unsubscribe: answers the unsubscribe links of the mails; None: such links lead out of the sandbox.
     """
-    pages = Pages(ROOT)
+    pages = Pages(ROOT, state.now)
     mails = Mails(state, pages, log_of, command, is_unsubscribe=is_unsubscribe(unsubscribe))
     leaving = [unsubscribe_route(unsubscribe)] if unsubscribe else []
     return [*mails.routes(), pages.files(), *leaving, landing_route(state, pages, landing)]

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -103,7 +103,13 @@ class Pages:
         root: the prefix of every path; empty, or for example `/__inbox`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, now: Callable[[], int] = lambda: 0) -> None:
+        """Load the templates.
+
+        Args:
+            root: see above.
+            now: returns the sandbox's time in milliseconds since the epoch.
+        """
         self.root = root
         self._templates = Environment(
             loader=PackageLoader("campaign.sandbox.inbox"),
@@ -113,7 +119,8 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals["root"] = root
-        self._templates.filters |= {"moment": moment, "iso": iso, "size": size, "list_name": list_name}
+        self._templates.filters |= {"iso": iso, "size": size, "list_name": list_name}
+        self._templates.filters["moment"] = lambda at: moment(at, now())
         folder = resources.files("campaign.sandbox.inbox") / "static"
         self._files = {name: (folder / name).read_bytes() for name in _FILES}
 
@@ -182,9 +189,9 @@ def number_in(written: str | None) -> int:
     return int(written or "") if plain else 0
 
 
-def moment(milliseconds: int) -> str:
+def moment(milliseconds: int, now_milliseconds: int) -> str:
     """Return `16:28` for today, else `22 Nov, 16:28`, with the year if it is not this year; local time."""
-    then, now = datetime.fromtimestamp(milliseconds / 1000).astimezone(), datetime.now().astimezone()
+    then, now = (datetime.fromtimestamp(each / 1000).astimezone() for each in (milliseconds, now_milliseconds))
     if then.date() == now.date():
         return f"{then:%H:%M}"
     return f"{then.day} {then:%b}, {then:%H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}, {then:%H:%M}"

@@ -36,13 +36,17 @@ HTML = """<!doctype html>
 """
 
 
+PATHS = """<p>Hello {{ first_name }}</p><p><a href="{{ link_to("/cart/C-" ~ user_id) }}">My cart</a></p>
+{% for n in range(1, 6) %}<a href="{{ link_to("/survey?answer=" ~ n) }}">{{ n }} of 5</a>{% endfor %}"""
+
+
 class Served:
     """A campaign that was run in the sandbox, and its inbox that is being served."""
 
-    def __init__(self, campaign: Workspace, *, people: int) -> None:
+    def __init__(self, campaign: Workspace, *, people: int, html: str = HTML, more: str = "") -> None:
         self.campaign = campaign
         if people:
-            campaign.write(people, html=HTML)
+            campaign.write(people, html=html, more=more)
             answer = campaign.run()
             assert answer.returncode == 0, answer.stderr
         self.process = campaign.start("sandbox", "--port", "0", "--smtp-port", "0")
@@ -112,10 +116,10 @@ def open_mail(context: BrowserContext, inbox: Served, person: int) -> Page:
     return page
 
 
-def follow(page: Page) -> Page:
-    """Click the mail's link as its recipient would, and return the new tab."""
+def follow(page: Page, name: str = "Come in") -> Page:
+    """Click a link of the mail as its recipient would, and return the new tab."""
     with page.context.expect_page() as opening:
-        page.frame_locator("iframe").get_by_role("link", name="Come in").click()
+        page.frame_locator("iframe").get_by_role("link", name=name).click()
     return opening.value
 
 
@@ -159,6 +163,31 @@ def test_the_same_link_in_another_browser_is_used(inbox: Served, visit: Visit) -
     sees(second, "ready")
     second.get_by_role("button", name="Continue").click()
     assert "already used" in sees(second, "used")
+
+
+@pytest.mark.parametrize("parameter", ["token", "#token"])
+def test_a_cart_and_an_answer_are_not_lost(
+    tmp_path: Path, clerk_js: dict[str, Path], visit: Visit, parameter: str
+) -> None:
+    """A click on a cart's link or on an answer leads to its own path, signed out and, by the same mail, signed in."""
+    campaign = campaign_in(tmp_path, clerk_js)
+    served = Served(campaign, people=1, html=PATHS, more=f'parameter = "{parameter}"\n')
+    try:
+        page = open_mail(visit(), served, 0)
+        landing = follow(page, "My cart")
+        sees(landing, "ready")
+        assert landing.url.startswith(f"{served.url}/welcome?next=%2Fcart%2FC-user_0")
+        assert "eyJ" not in landing.url
+        landing.get_by_role("button", name="Continue as u…@").click()
+        landing.wait_for_url(f"{served.url}/cart/C-user_0")
+        assert "Signed in as u0@" in sees(landing, "signed_in")
+        page.locator(".token .fate-used").wait_for()
+        answer = follow(page, "4 of 5")
+        sees(answer, "already_same")
+        answer.wait_for_url(f"{served.url}/survey?answer=4")
+        assert "Signed in as u0@" in sees(answer, "signed_in")
+    finally:
+        served.stop()
 
 
 @pytest.mark.parametrize(("made", "person"), [("used", 2), ("revoked", 3), ("expired", 4)])

@@ -16,6 +16,7 @@ from campaign.landing import next_page
 from support import TESTS
 from support.browser import npm
 from support.browser.frontend_api import PUBLISHABLE_KEY, FrontendApi
+from support.browser.visitor import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,8 @@ def lay_out(folder: Path) -> None:
     pages = {
         "app/app-router/page.tsx": next_page(router="app", redirect=None),
         "pages/pages-router.jsx": next_page(router="pages", redirect=None),
+        # without Clerk, whose requests would carry the address of this page
+        "public/cart.html": "<title>Cart</title><link rel=icon href=data:,><h1>Your cart</h1>",
         "app/layout.tsx": (SOURCES / "layout.tsx").read_text(),
         "pages/_app.jsx": (SOURCES / "_app.jsx").read_text(),
         "next.config.mjs": (SOURCES / "next.config.mjs")
@@ -198,3 +201,30 @@ def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:
     assert visitor.press("Switch account").sees("signed_in").endswith(TOM)
     visitor.page.reload()
     assert visitor.sees("signed_in").endswith(TOM)
+
+
+@pytest.mark.parametrize("fragment", [False, True])
+def test_a_link_leads_to_its_own_path(arrive: Arrive, site: Site, path: str, fragment: bool) -> None:
+    """A cart's or an answer's link leads to its path after the sign-in; who is signed in already gets there, too."""
+    visitor = arrive(site.api, site=site.url)
+    visitor.open(site.api.issue(MIA), path, onward="%2Fcart.html%3Fanswer%3D4", fragment=fragment).sees("ready")
+    visitor.page.reload()
+    visitor.sees("ready")
+    visitor.press("Continue").page.wait_for_url(f"{site.url}/cart.html?answer=4")
+    visitor.page.get_by_role("heading", name="Your cart").wait_for()
+    second = site.api.issue(MIA)
+    visitor.open(second, path, onward="%2Fcart.html%3Fanswer%3D5", fragment=fragment).sees("already_same")
+    visitor.page.wait_for_url(f"{site.url}/cart.html?answer=5")
+    assert site.api.tickets[second].status == "pending"
+
+
+def test_no_link_leads_to_another_site(arrive: Arrive, site: Site, path: str) -> None:
+    """Where `next` is no path of the site, the page goes nowhere; what it takes for one is offered as it is written."""
+    visitor = arrive(site.api, site=site.url)
+    visitor.signs_in(site.api.issue(MIA), path)
+    onward = visitor.page.get_by_role("link", name="Go on")
+    for elsewhere in ELSEWHERE:
+        visitor.open(site.api.issue(MIA), path, onward=elsewhere).sees("already_same")
+        assert onward.count() == 0, elsewhere
+    visitor.open(site.api.issue(MIA), path, onward="/cart.html").sees("already_same")
+    assert onward.get_attribute("href") == "/cart.html"

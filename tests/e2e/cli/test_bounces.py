@@ -175,5 +175,6 @@ def test_the_tag_is_the_envelope_id_too(tmp_path: Path) -> None:
     script = SmtpScript(capabilities=("PIPELINING", "8BITMIME", "DSN"))
     with mailed(tmp_path, smtp=script) as env:
         options = {event["rcpt"][0]: event["options"].split() for event in env.accepted}
+        assert len(options) == 3
         for address, words in options.items():
             assert {"RET=HDRS", f"ENVID={tag_of(env, address)}"} <= set(words)

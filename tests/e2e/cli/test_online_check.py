@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -137,6 +138,35 @@ def test_the_sandbox_has_no_mail_server_to_look_at(tmp_path: Path) -> None:
     assert len(told["not checked"]) == HIDDEN + 2
     assert any("the campaign would run in the sandbox" in line for line in told["not checked"])
     assert any("no key here to compare with" in line for line in told["not checked"])
+
+
+def test_the_unsubscribe_link_answers_and_nobody_is_unsubscribed(tmp_path: Path) -> None:
+    """A running `campaign serve` passes, and its log stays without a suppression; a stopped one is a problem."""
+    with campaign(tmp_path) as (env, _), DnsServer(zone(env)) as dns:
+        toml = env.work.file.read_text("utf-8")
+        assert env.work.run().returncode == 0
+        link = '<p><a href="{{ unsubscribe }}">No more</a></p>'
+        for name in ("email.html", "email.txt"):
+            file = tmp_path / name
+            file.write_text(file.read_text("utf-8") + link, encoding="utf-8")
+        first = toml.replace('none = "transactional"', 'url = "http://127.0.0.1:9/u"\nlist = "news"')
+        env.work.file.write_text(first, encoding="utf-8")
+        process = env.work.start("serve", "campaign.toml", "--port", "0")
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            env.work.file.write_text(first.replace("http://127.0.0.1:9", address), encoding="utf-8")
+            done, told = check(env, dns)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        assert done.returncode == 0, done.stdout
+        name = f"One-click unsubscribe at {address}/u: "
+        assert f"{name}answers 200 to the POST of a mail program, without a redirect" in told["passed"][-1]
+        assert env.work.campaign("suppress", "list").stdout.count("\n") == 1
+        done, told = check(env, dns)
+        assert done.returncode == 2
+        assert told["problem"][0].startswith(f"{name}nothing listens there; start campaign serve")
 
 
 def test_without_the_option_nobody_is_asked(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.servers.script import Action
 
 #: The first mail to u1 is refused for good.
-REFUSED = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No such user"), to="u[12]@*", times=2),))
+REFUSED = SmtpScript(faults=(Fault("rcpt", Reply("550 5.7.1 Refused by policy"), to="u[12]@*", times=2),))
 #: The first mail to u1 is accepted, and the reply is lost.
 LOST = SmtpScript(faults=(Fault("dot", Drop(done=True), to="u1@*", times=1),))
 SOON = '[retry]\nfirst_delay = "100ms"\nattempts = 2\n'

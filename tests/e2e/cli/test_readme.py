@@ -13,9 +13,9 @@ import pytest
 
 from campaign.cli.group import commands as cli
 from campaign.config.definition import AttachmentSection, DkimSection, LimitsSection, RecipientsSection, load_definition
-from campaign.config.duration import parse_duration
 from campaign.config.settings import Settings
 from campaign.model import Status
+from campaign.schedule.duration import parse_duration
 from support import ROOT
 from support.fork_server import ForkingWorkspace
 

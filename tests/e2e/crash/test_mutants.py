@@ -3,77 +3,146 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.crash.loop import Loop
 from support.crash.mutants import MUTANTS
-from support.crash.scenario import Scenario
-from support.servers.script import Drop, Fault, Reply
+from support.crash.scenario import CONNECTIONS, Scenario
+from support.servers.script import Drop, Fault, Reply, Silence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-#: For each mutant the violated invariants, and the amount of faults and the number of kills that reveal it.
+    from support.crash.loop import Progress
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """What reveals a mutant among random faults and kills: the violated invariants, the amount of faults, the kills."""
+
+    invariants: set[str]
+    trouble: float = 1.0
+    kills: int = 0
+    #: Seconds that the mail server takes per message, so that more messages wait than there are connections.
+    latency: float = 0.0
+
+
 CAUGHT_BY = {
-    "no_intent_before_the_dot": ({"I9"}, 1.0, 2),
-    "intents_made_ahead": ({"I17"}, 1.0, 8),
-    "resend_on_a_lost_reply": ({"I2"}, 4.0, 0),
-    "lost_reply_is_failure": ({"I4", "I7"}, 4.0, 0),
-    "revoke_left_out": ({"I8"}, 1.0, 0),
-    "recovery_sends_again": ({"I2"}, 1.0, 8),
-    "orphans_not_counted": ({"I8"}, 1.0, 8),
-    "token_id_not_kept": ({"I9"}, 1.0, 0),
-    "tokens_mixed_up": ({"I5", "I6"}, 1.0, 0),
-    "token_in_the_output": ({"I12"}, 1.0, 0),
+    "no_intent_before_the_dot": Hunt({"I9"}, kills=2),
+    "intents_made_ahead": Hunt({"I17"}, kills=8, latency=0.1),
+    "resend_on_a_lost_reply": Hunt({"I2"}, trouble=4.0),
+    "lost_reply_is_failure": Hunt({"I4", "I7"}, trouble=4.0),
+    "revoke_left_out": Hunt({"I8"}),
+    "recovery_sends_again": Hunt({"I2"}, kills=8),
+    "orphans_not_counted": Hunt({"I8"}, kills=8),
+    "token_id_not_kept": Hunt({"I9"}),
+    "tokens_mixed_up": Hunt({"I5", "I6"}),
+    "token_in_the_output": Hunt({"I12"}),
 }
 
-#: Mutants that need neither random faults nor kills, with the invariants that the short form shows violated.
-AT_ONCE = {
-    "no_intent_before_the_dot": {"I9"},
-    "resend_on_a_lost_reply": {"I2"},
-    "lost_reply_is_failure": {"I4", "I7"},
-    "revoke_left_out": {"I8"},
-    "token_id_not_kept": {"I9"},
-    "token_in_the_output": {"I12"},
-}
+#: Where the kills hit is up to chance, so a mutant has to be caught with one of this many seeds.
+_SEEDS = range(11, 16)
 
-_CERTAIN = (
+
+@dataclass(frozen=True)
+class Trap:
+    """What reveals a mutant with certainty: the violated invariants, and for some a kill at one moment."""
+
+    invariants: set[str]
+    kill_when: Callable[[Progress], bool] | None = None
+    at_mail_server: tuple[Fault, ...] = ()
+    at_clerk: tuple[Fault, ...] = ()
+    recipients: int = 12
+
+
+_LOST_AND_REFUSED = (
     Fault("dot", Drop(done=True), skip=1, times=2),
     Fault("rcpt", Reply("550 5.1.1 No such user"), skip=5, times=2),
 )
+_NO_REPLY = (Fault("dot", Silence(5.0, done=True), times=CONNECTIONS),)
+
+#: Mutants that need neither random faults nor kills at random moments.
+AT_ONCE = {
+    "no_intent_before_the_dot": Trap({"I9"}, None, _LOST_AND_REFUSED),
+    "intents_made_ahead": Trap({"I17"}, lambda run: run.states["sending"] > CONNECTIONS, _NO_REPLY, recipients=40),
+    "resend_on_a_lost_reply": Trap({"I2"}, None, _LOST_AND_REFUSED),
+    "lost_reply_is_failure": Trap({"I4", "I7"}, None, _LOST_AND_REFUSED),
+    "revoke_left_out": Trap({"I8"}, None, _LOST_AND_REFUSED),
+    "recovery_sends_again": Trap({"I2"}, lambda run: run.accepted >= 1, _NO_REPLY),
+    "orphans_not_counted": Trap(
+        {"I8"}, lambda run: run.tokens >= 1, at_clerk=(Fault("create", Silence(5.0, done=True), times=1),)
+    ),
+    "token_id_not_kept": Trap({"I9"}, None, _LOST_AND_REFUSED),
+    "token_in_the_output": Trap({"I12"}, None, _LOST_AND_REFUSED),
+}
 
 
-def short(folder: Path, *command: str) -> Loop:
-    scenario = Scenario(recipients=12, trouble=0.0, verify=False, certain=_CERTAIN, first_delay=0.05)
-    return Loop(scenario, 0, folder, command=[sys.executable, "-m", *command], once_more=False)
+def spring(trap: Trap, folder: Path, *command: str) -> Loop:
+    scenario = Scenario(
+        recipients=trap.recipients,
+        trouble=0.0,
+        verify=False,
+        certain=trap.at_mail_server,
+        certain_at_clerk=trap.at_clerk,
+        first_delay=0.05,
+    )
+    whole = [sys.executable, "-m", *command]
+    return Loop(scenario, 0, folder, command=whole, once_more=False, kill_when=trap.kill_when)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", AT_ONCE)
 def test_a_mutant_is_caught_at_once(mutant: str, tmp_path: Path) -> None:
-    """Twelve recipients, two lost replies and two refusals are enough to reveal a broken promise."""
-    verdict = short(tmp_path / "loop", "support.crash.mutants", mutant).run()
-    assert AT_ONCE[mutant] <= set(verdict.violated), verdict.table()
+    """A few recipients, with faults and a kill at given moments, are enough to reveal a broken promise."""
+    loop = spring(AT_ONCE[mutant], tmp_path / "loop", "support.crash.mutants", mutant)
+    verdict = loop.run()
+    assert loop.killed == (loop.kill_when is not None)
+    assert AT_ONCE[mutant].invariants <= set(verdict.violated), verdict.table()
 
 
 def test_the_unbent_sender_is_not_caught(tmp_path: Path) -> None:
     """The unchanged program passes the same short test."""
-    verdict = short(tmp_path / "loop", "campaign").run()
+    verdict = spring(AT_ONCE["lost_reply_is_failure"], tmp_path / "loop", "campaign").run()
     assert verdict.holds, verdict.table()
     assert (verdict.states["uncertain"], verdict.states["failed"], verdict.states["sent"]) == (2, 2, 8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", ["recovery_sends_again", "orphans_not_counted"])
+def test_the_unbent_sender_is_not_caught_at_the_same_kill(mutant: str, tmp_path: Path) -> None:
+    """The unchanged program, killed at the moment that reveals a mutant, keeps every promise."""
+    loop = spring(AT_ONCE[mutant], tmp_path / "loop", "campaign")
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert loop.killed == 1
+
+
+@pytest.mark.long
+def test_the_unbent_sender_makes_no_intents_ahead(tmp_path: Path) -> None:
+    """The unchanged program never has more messages in `sending` than it has connections."""
+    loop = spring(AT_ONCE["intents_made_ahead"], tmp_path / "loop", "campaign")
+    verdict = loop.run()
+    assert loop.killed == 0
+    assert verdict.holds, verdict.table()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", CAUGHT_BY)
 def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
     """A mutant's run is rejected with the expected invariants."""
-    invariants, trouble, kills = CAUGHT_BY[mutant]
-    scenario = Scenario(recipients=300, seed=11, trouble=trouble)
-    loop = Loop(scenario, kills, tmp_path / "loop", command=[sys.executable, "-m", "support.crash.mutants", mutant])
-    verdict = loop.run()
-    assert invariants <= set(verdict.violated), verdict.table()
+    hunt = CAUGHT_BY[mutant]
+    verdicts = []
+    for seed in _SEEDS:
+        scenario = Scenario(recipients=300, seed=seed, trouble=hunt.trouble, latency=hunt.latency)
+        command = [sys.executable, "-m", "support.crash.mutants", mutant]
+        verdicts.append(Loop(scenario, hunt.kills, tmp_path / str(seed), command=command).run())
+        if hunt.invariants <= set(verdicts[-1].violated):
+            return
+    pytest.fail("\n".join(verdict.table() for verdict in verdicts))
 
 
 def test_every_mutant_is_tried() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from campaign.clerk.answers import retry_after
 from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
 from campaign.model import ClerkUser, SignInToken
-from support.clerk_calls import CALLS, KEY, ask, create, faulty
+from support.clerk_calls import CALLS, KEY, TWO_DAYS, ask, create, faulty
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Users, error_body, refusal
 from support.servers.script import Delay, Drop, Fault, Reset, Silence
@@ -36,8 +36,28 @@ def test_a_token_is_made_for_the_user_who_was_asked_for() -> None:
         (made,) = server.events("token")
     assert isinstance(token, SignInToken)
     assert (token.id, token.token, token.user_id) == (made["id"], made["token"], "user_ada")
-    assert made["seconds"] == 172_800
+    assert (made["seconds"], made["org_id"]) == (172_800, None)
     assert made["token"] not in repr(token)
+
+
+def test_a_token_may_open_an_organization() -> None:
+    """The organization's id goes with the request."""
+    with ClerkServer(ClerkScript(key=KEY)) as server:
+        ask(server.url, lambda clerk: clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS, org_id="org_1a"))
+        (made,) = server.events("token")
+    assert (made["user_id"], made["org_id"]) == ("user_ada", "org_1a")
+
+
+@pytest.mark.parametrize("status", [403, 404, 422])
+def test_a_refused_organization_costs_its_row(status: int) -> None:
+    """If Clerk does not know the organization or its member, the row is skipped, and the reason names both ids."""
+    with faulty("create", refusal(status, "not_a_member_in_organization")) as server:
+        error = ask(
+            server.url, lambda clerk: clerk.create_sign_in_token("user_ada", expires_in=TWO_DAYS, org_id="org_1a")
+        )
+    assert isinstance(error, PermanentError)
+    assert error.skip
+    assert error.reason.startswith("Clerk refuses a token for user_ada in org_1a: ")
 
 
 @pytest.mark.parametrize(

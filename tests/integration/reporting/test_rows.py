@@ -97,6 +97,36 @@ def test_a_row_that_makes_no_mail_says_why(campaign: Workspace) -> None:
     assert "first_nam" in broken.problem
 
 
+def test_a_row_outside_where_shows_that_it_gets_no_mail(campaign: Workspace) -> None:
+    """A row that `where` leaves out is shown at its position, with the expression, and without a mail."""
+    campaign.write(3, recipients="""where = "first_name != 'Name 1'" """)
+    rows = rows_of(campaign)
+    assert row(rows, 2).content is None
+    assert row(rows, 2).problem == "It gets no mail, because it is outside `where`: first_name != 'Name 1'"
+    assert row(rows, 3).content is not None
+
+
+def test_the_preview_shows_the_chosen_step_in_each_rows_locale(campaign: Workspace) -> None:
+    """Each row is shown in its own locale, and as the step and locale that were asked for."""
+    steps = '[[steps]]\nname = "one"\n[[steps]]\nname = "two"\nsubject = "Two"\ndue = "one + 1d"\n'
+    locales = '[locales]\ncolumn = "locale"\ndefault = "en"\n[locales.de.two]\nsubject = "Zwei"\n'
+    campaign.write([each | {"locale": locale} for each, locale in zip(made_up(2), ("en", "de"), strict=True)])
+    campaign.file.write_text(campaign.file.read_text() + steps + locales)
+
+    def subjects(**chosen: str) -> list[str]:
+        rows = CampaignRows(lambda: load_definition(campaign.file), **chosen)
+        return [
+            re.findall(r"^Subject: (.*?)\r$", str(row(rows, n).content or b"", "ascii"), re.MULTILINE)[0]
+            for n in (1, 2)
+        ]
+
+    assert subjects() == ["Hello Name 0", "Hello Name 1"]
+    assert subjects(step="two") == ["Two", "Zwei"]
+    assert subjects(step="two", locale="de") == ["Zwei", "Zwei"]
+    unknown = row(CampaignRows(lambda: load_definition(campaign.file), step="three"), 1)
+    assert unknown.problem == "--step three: the campaign has no such step: its steps are one, two."
+
+
 def test_what_was_edited_shows_at_once(campaign: Workspace) -> None:
     """Template, CSV and campaign file are read again for each row, so a reload shows every edit."""
     rows = rows_of(campaign)

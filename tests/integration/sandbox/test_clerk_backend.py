@@ -110,6 +110,9 @@ def test_a_used_token_cannot_be_revoked(clerk: httpx.Client, sandbox: Sandbox) -
         ({"user_id": USER, "expires_in_seconds": 10**30}, 422, "form_param_value_invalid", "expires_in_seconds"),
         ({"user_id": USER, "expires_in_seconds": "1"}, 422, "form_param_format_invalid", "expires_in_seconds"),
         ({"user_id": USER, "expires_in_seconds": True}, 422, "form_param_format_invalid", "expires_in_seconds"),
+        ({"user_id": USER, "org_id": 7}, 422, "form_param_format_invalid", "org_id"),
+        ({"user_id": USER, "org_id": "acme"}, 404, "resource_not_found", None),
+        ({"user_id": "user_nobody", "org_id": "org_1"}, 404, "resource_not_found", None),
         ({"user_id": USER, "expires_in": 60}, 422, "form_param_unknown", "expires_in"),
     ],
 )  # fmt: skip
@@ -119,6 +122,17 @@ def test_a_token_is_refused_by_clerks_table(
     """An invalid request for a token gets the status, the code and the parameter that Clerk documents."""
     error = refused(clerk.post("/v1/sign_in_tokens", json=body), status, code)
     assert error.get("meta", {}).get("param_name") == param
+
+
+def test_a_stranger_to_organizations_gets_no_token_in_one(clerk: httpx.Client, sandbox: Sandbox) -> None:
+    """A user with the fate `+nomember` gets a token without an organization only; others get one in any."""
+    sandbox.learn([("user_lone", "lone+nomember@example.com")])
+    body = {"user_id": "user_lone", "org_id": "org_1"}
+    refused(clerk.post("/v1/sign_in_tokens", json=body), 403, "not_a_member_in_organization")
+    assert clerk.post("/v1/sign_in_tokens", json={"user_id": "user_lone"}).status_code == 200
+    token = sandbox.state.tokens.get(mint(clerk, org_id="org_1")["id"])
+    assert token is not None
+    assert token.org_id == "org_1"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"user_id=user_1", b"\xff"])

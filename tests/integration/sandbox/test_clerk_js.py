@@ -259,6 +259,16 @@ def test_clerk_js_signs_in(tmp_path: Path, major: str, host: str) -> None:  # no
             assert (status, task) == ("pending", "choose-organization")
             assert place.startswith(f"{sandbox.clerk_url}/__clerk/sign-in")
             assert "#/tasks/choose-organization" in place
+            await tab.evaluate("Clerk.signOut(() => {})")
+            await tab.goto(url)
+            assert await tab.evaluate(LOAD) is None
+            opening = tokens.create("user_tara", seconds=60, org_id="org_2Acme")
+            assert opening is not None
+            assert await tab.evaluate(REDEEM, opening[1]) == ["complete", "user_tara", 3]
+            assert await tab.evaluate("Clerk.organization.id") == "org_2Acme"
+            await tab.reload()
+            assert await tab.evaluate(LOAD) == "user_tara"
+            assert await tab.evaluate("[Clerk.session.status, Clerk.organization.id]") == ["active", "org_2Acme"]
             await browser.close()
 
     asyncio.run(scenario())

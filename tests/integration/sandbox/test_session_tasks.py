@@ -45,6 +45,20 @@ def test_a_task_leaves_the_session_pending(sandbox: Sandbox, visitor: Visitor, a
     assert (touched["status"], touched["tasks"]) == ("pending", [{"key": task}])
 
 
+def test_a_token_with_an_organization_has_chosen_it(sandbox: Sandbox, visitor: Visitor) -> None:
+    """The session has the token's organization open, names it in its JWT, and has no task to choose one."""
+    sandbox.learn([("user_olga", "olga+task@example.com")])
+    made = sandbox.state.tokens.create("user_olga", seconds=60, org_id="org_2Acme")
+    assert made is not None
+    (session,) = visitor.redeem(made[1]).json()["client"]["sessions"]
+    assert (session["status"], session["tasks"]) == ("active", None)
+    assert session["last_active_organization_id"] == "org_2Acme"
+    (membership,) = session["user"]["organization_memberships"]
+    assert membership["organization"]["id"] == "org_2Acme"
+    claims = jwt.decode(session["last_active_token"]["jwt"], options={"verify_signature": False})
+    assert claims["o"] == {"id": "org_2Acme", "rol": "member", "slg": "org-2acme"}
+
+
 def test_the_tasks_have_a_page(visitor: Visitor) -> None:
     """The environment names the portal's page, below which clerk-js looks for tasks; it says what is missing."""
     place = visitor.ask("PATCH", "/environment").json()["display_config"]["sign_in_url"]

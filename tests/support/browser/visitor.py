@@ -15,6 +15,37 @@ if TYPE_CHECKING:
     #: The type of the fixture `arrive`, which returns a new visitor of an API.
     Arrive = Callable[..., "Visitor"]
 
+#: Values of `next`, as an address holds them, by which a page could be made to leave the site.
+ELSEWHERE = [
+    "//evil.example",
+    "%2F%2Fevil.example",
+    "/%2Fevil.example",
+    "%2F%252Fevil.example",
+    "/\\evil.example",
+    "%2F%5Cevil.example",
+    "%2F%255Cevil.example",
+    "/cart%5C",
+    "%2F%09%2Fevil.example",
+    "%2F%0A%2Fevil.example",
+    "%2F%2509/evil.example",
+    "%09//evil.example",
+    "%20//evil.example",
+    "/..//evil.example",
+    "/%2e%2e//evil.example",
+    "%2F.%2F%2Fevil.example",
+    "%2F%252e%252e%2F%2Fevil.example",
+    "https://evil.example/",
+    "https%3A%2F%2Fevil.example",
+    "https:evil.example",
+    "javascript:alert(1)",
+    "%01javascript:alert(1)",
+    "data:text/html,x",
+    "cart",
+    "%2Fcart%25",
+    "%2F%25ff",
+    "%2Fcart%0d%0aSet-Cookie:x",
+]
+
 #: The contrast of each text with its background (WCAG 2.2, relative luminance).
 CONTRASTS = """() => {
   const light = (color) => {
@@ -71,9 +102,13 @@ class Visitor:
         if not url.startswith(self._known):
             self.foreign.append(url)
 
-    def open(self, ticket: str | None, path: str = "/welcome", *, hint: str = "", fragment: bool = False) -> Visitor:
-        """Open the link of an email, with its token in the query or in the fragment."""
+    def open(
+        self, ticket: str | None, path: str = "/welcome", *, hint: str = "", onward: str = "", fragment: bool = False
+    ) -> Visitor:
+        """Open the link of an email: its token stands in the query or in the fragment; `onward` is `next`, encoded."""
         link = f"{path}?cart=C-1"
+        if onward:
+            link += f"&next={onward}"
         if hint:
             link += f"&hint={quote(hint, safe='')}"
         if ticket is not None:

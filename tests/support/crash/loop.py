@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, read_lines, read_log_file, read_people
+from support.crash.records import Records, read_lines, read_log_file, read_people, read_states
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import Sender
 from support.servers.background import ServerProcess
 from support.servers.smtp import smtp_url
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
     from support.crash.checker import Verdict
@@ -32,23 +33,33 @@ _EARLY = 0.15
 
 
 class Growth:
-    """Counts the acceptances in a growing record, reading each part only once."""
+    """Counts an event in a server's growing record, by default the acceptances, reading each part only once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, event: str = "accept") -> None:
         self._path = path
+        self._event = f'"event": "{event}"'.encode()
         self._read = 0
-        self.accepted = 0
+        self._number = 0
 
     def look(self) -> int:
-        """Return the number of acceptances so far."""
+        """Return how often it happened so far."""
         if not self._path.exists():
             return 0
         with self._path.open("rb") as record:
             record.seek(self._read)
             news = record.read()
         self._read += len(news)
-        self.accepted += news.count(b'"event": "accept"')
-        return self.accepted
+        self._number += news.count(self._event)
+        return self._number
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: the log's rows by state, and what the servers did."""
+
+    states: Counter[str]
+    tokens: int
+    accepted: int
 
 
 @dataclass
@@ -66,6 +77,8 @@ class Loop:
     frozen_for: float = 4.0
     #: Run once more at the end, to check that nothing is sent then.
     once_more: bool = True
+    #: Instead of `kills` at random moments: one, as soon as this is true of the run's progress.
+    kill_when: Callable[[Progress], bool] | None = None
     killed: int = 0
     frozen: int = 0
 
@@ -92,7 +105,10 @@ class Loop:
             )
             if self.command is not None:
                 sender.command = self.command
-            self._kill_and_resume(sender, Growth(smtp.path))
+            if self.kill_when is None:
+                self._kill_and_resume(sender, Growth(smtp.path))
+            else:
+                self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
             epilogue = self._epilogue(sender) if self.once_more else None
             rows, status = sender.rows(), sender.status()
         unread = [row["reason"] for row in rows if str(row["reason"]).startswith("line ")]
@@ -115,6 +131,14 @@ class Loop:
         else:
             code = sender.run_until(nap)
         self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
+
+    def _kill_once(self, sender: Sender, tokens: Growth, accepted: Growth, when: Callable[[Progress], bool]) -> None:
+        def now() -> bool:
+            return when(Progress(read_states(sender.log), tokens.look(), accepted.look()))
+
+        if sender.run_until(now) is None:
+            self.killed += 1
+            sender.run_until(_never)
 
     def _nap(self, sender: Sender, growth: Growth, wanted: list[float]) -> Callable[[], bool]:
         """Return a function to poll during a run: it freezes the run at the wanted counts, and always returns False."""

@@ -208,3 +208,16 @@ def read_log_file(path: Path, campaign: str) -> LogFile:
     finally:
         log.close()
     return LogFile(transitions, orphans, unsettled)
+
+
+def read_states(path: Path) -> Counter[str]:
+    """Return the number of rows in each state; none before the log has its table."""
+    if not path.exists():
+        return Counter()
+    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return Counter(dict(log.execute("SELECT state, count(*) FROM delivery GROUP BY state")))
+    except sqlite3.OperationalError:  # the run is still making it
+        return Counter()
+    finally:
+        log.close()

@@ -95,6 +95,8 @@ class Scenario:
     witness: bool = True
     #: Faults of the mail server that do not depend on random numbers.
     certain: tuple[Fault, ...] = ()
+    #: The same for Clerk.
+    certain_at_clerk: tuple[Fault, ...] = ()
 
     def terms(self) -> Terms:
         """Return the campaign's limits, for the checker."""
@@ -218,7 +220,9 @@ class Scenario:
             ("users", Truncate(), 0.01),
         ]
         users = Users(csv=str(people), unknown=("user_*-gone",), banned=("user_*-banned",), moved=("user_*-moved",))
-        return ClerkScript(users=users, faults=self._dice(at_random), seed=self.seed, key=key)
+        return ClerkScript(
+            users=users, faults=(*self.certain_at_clerk, *self._dice(at_random)), seed=self.seed, key=key
+        )
 
     def _rates(self) -> str:
         rates = {"messages": self.messages}

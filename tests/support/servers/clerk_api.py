@@ -190,6 +190,7 @@ class Api:
             created=time.time(),
             expires_at=time.time() + seconds,
             seconds=seconds,
+            org_id=asked.get("org_id"),
             lost=lost,
         )
         return Response(200, token.as_json())

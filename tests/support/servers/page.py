@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from support.servers.background import Background
@@ -46,8 +47,12 @@ class PageService:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, _ = head.split("\r\n", 1)[0].split(" ")
-            self._record.write("request", method=method, target=target, head=head)
-            answer = self._pages.get(target.partition("?")[0], "200 OK")
+            length = re.search(r"^content-length: *(\d+)\r$", head, re.IGNORECASE | re.MULTILINE)
+            body = (await reader.readexactly(int(length[1]))).decode("latin-1") if length else ""
+            self._record.write("request", method=method, target=target, head=head, body=body)
+            path = target.partition("?")[0]
+            # the last segment of an unsubscribe link is its token
+            answer = self._pages.get(path) or self._pages.get(path.rpartition("/")[0], "200 OK")
             if answer == "silence":
                 await reader.read()
                 return
@@ -66,7 +71,8 @@ class PageServer(Background):
     """A web server in a thread: `with PageServer({"/gone": "404 Not Found"}) as server: server.url`.
 
     Args:
-        pages: the status line of each path, as `302 Found -> https://…`, or `silence`; every other path answers 200.
+        pages: the status line of each path, as `302 Found -> https://…`, or `silence`; a path below one of these
+            answers the same, and every other one 200.
         certificate: of the TLS; None for http.
     """
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.servers.smtp_script import SmtpScript
 
 _PATH = re.compile(r"(?:FROM|TO):\s*<([^<>]*)>(.*)", re.IGNORECASE | re.DOTALL)
+#: The extension of each parameter of MAIL whose name differs (RFC 6152, RFC 3461 §4).
+_OFFERED_AS = {"BODY": "8BITMIME", "RET": "DSN", "ENVID": "DSN"}
 
 
 class Session(Replies):
@@ -191,8 +193,8 @@ class Session(Replies):
 
     async def _mail_from(self, sender: str, options: str) -> None:
         for option in options.split():
-            keyword = option.partition("=")[0].upper().replace("BODY", "8BITMIME").replace("RET", "DSN")
-            if not self._offered(keyword) and keyword != "AUTH":
+            keyword = option.partition("=")[0].upper()
+            if not self._offered(_OFFERED_AS.get(keyword, keyword)) and keyword != "AUTH":
                 self.violation(f"MAIL with {option}, which was not offered", options.encode())
                 await self.refuse("mail", "555 5.5.4 Unsupported option")
                 return

@@ -26,6 +26,8 @@ from campaign.bounces.status import STATUS, classify
         (("5.7.515",), "", Kind.REJECTED),
         (("5.1.7",), "", Kind.REJECTED),
         (("5.1.8",), "", Kind.REJECTED),
+        (("5.1.20",), "", Kind.REJECTED),
+        (("5.1.90",), "", Kind.REJECTED),
         (("5.3.4",), "", Kind.REJECTED),
         (("5.0.0", "5.1.1"), "", Kind.HARD),
         (("5.1.1", "5.3.0"), "", Kind.HARD),

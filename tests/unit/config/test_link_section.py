@@ -110,7 +110,7 @@ def test_the_parameter_is_free_in_the_url() -> None:
     """The token's query parameter needs no escaping and must not already be in the URL."""
     url = "https://acme.example/?x={{ a }}&ticket=1&token{{ b }}=2"
     assert link(url=url, parameter="token").parameter == "token"
-    for wrong in ("ticket", "a b", "a=b", "", "é", "#", "##token", "hint"):
+    for wrong in ("ticket", "a b", "a=b", "", "é", "#", "##token", "hint", "#hint", "next", "#next"):
         assert refusal(url=url, parameter=wrong).startswith("parameter: ")
 
 
@@ -130,3 +130,22 @@ def test_the_hint_is_on_unless_switched_off() -> None:
     assert sentence.startswith("hint: ")
     assert sentence.endswith('"hint" is already in the query of url; rename it there, or write hint = false')
     assert link(url=url, hint=False).url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://acme.example/?next=/cart", "https://acme.example/?a={{ b }}&next={{ c }}#top", "http://[::1]/?next"],
+)
+def test_the_path_behind_the_link_has_a_place(url: str) -> None:
+    """A URL with a parameter `next` of its own is refused: `link_to` puts its path there."""
+    sentence = refusal(url=url)
+    assert sentence.startswith("url: ")
+    assert sentence.endswith('remove it, and write {{ link_to("/cart") }} in the templates')
+
+
+def test_the_organization_is_a_column() -> None:
+    """`org_id` names a column; an empty name is refused."""
+    assert link().org_id is None
+    assert link(org_id=" Org ID ").org_id == "Org ID"
+    for wrong in ("", " ", "a\nb", 7):
+        assert refusal(org_id=wrong).startswith("org_id: ")

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from campaign.delivery.circuit_breaker import AbortRun, BlockDomain, CircuitBreaker, Measure
-from campaign.delivery.refusals import Subject, same_words, subject_of
-from campaign.delivery.retry import RetryPolicy
+from campaign.delivery.refusals import Subject, refuses_address, same_words, subject_of
+from campaign.delivery.retry import RetryPolicy, outcome_of
 from campaign.errors import CampaignError, DeliveryError
-from campaign.model import Delivery, Receipt, Recipient
+from campaign.model import Delivery, Receipt, Recipient, Status
 from campaign.smtp.reply_codes import Command, classify_reply
 from campaign.words import receipt
 from support.faults.provider_refusals import REFUSALS, Refusal
@@ -139,3 +139,33 @@ def test_addresses_numbers_and_ids_are_no_difference(text: str) -> None:
 def test_whom_a_refusal_concerns(reply: Receipt, subject: Subject) -> None:
     """Codes decide first, then the words; a sender's account is told from a recipient's."""
     assert subject_of(reply) is subject
+
+
+@pytest.mark.parametrize(
+    ("said", "refuses"),
+    [
+        ("5.1.1 No such user", True),
+        ("5.1.10 RESOLVER.ADR.RecipientNotFound", True),
+        ("5.1.0 Address rejected", True),
+        ("5.2.1 The account is disabled", True),
+        ("No such user", False),
+        ("5.2.2 Mailbox full", False),
+        ("5.7.1 No such user", False),
+        ("5.5.0 No such user", False),
+        ("5.1.8 Bad sender", False),
+        ("5.1.0 Sender rejected", False),
+        ("5.1.1 Rejected: listed in a DNSBL", False),
+        ("5.1.90 Your daily limit is reached", False),
+        ("5.2.1 receives mail at a rate that is too high", False),
+    ],
+)
+def test_which_refusals_of_rcpt_suppress(said: str, *, refuses: bool) -> None:
+    """5.1.x and 5.2.1 suppress the address if they answer RCPT and no word or code of theirs is about the sender."""
+    assert refuses_address(receipt(550, said)) is refuses
+    for stage in (Command.RCPT, Command.DATA, Command.DOT):
+        error = classify_reply(receipt(550, said), stage)
+        assert isinstance(error, DeliveryError)
+        policy = RetryPolicy(5, timedelta(seconds=30))
+        outcome = outcome_of(error, row(1, "d.example"), policy, now=0.0, paused_until=0.0)
+        assert outcome.status is Status.FAILED
+        assert bool(outcome.suppress) is (refuses and stage is Command.RCPT)

@@ -155,6 +155,11 @@ def test_css_is_inlined_in_the_layout_that_a_template_extends(tmp_path: Path) ->
             "email.html:2: The link 'https://evil.example/' leads to",
         ),
         ("\n{{ link_to(name) }}", "{{ link }}", "email.html:2: The link 'Ana' does not begin with https://"),
+        ("\n{{ link_to('//evil.example') }}", "{{ link }}", "email.html:2: The path '//evil.example' could lead to"),
+        ("\n{{ link_to('/\\\\evil.example') }}", "{{ link }}", "email.html:2: The path "),
+        ("\n{{ link_to('javascript:x') }}", "{{ link }}", "email.html:2: The link 'javascript:x' does not begin"),
+        ("\n{{ link_to('/' ~ '/' ~ name) }}", "{{ link }}", "email.html:2: The path '//Ana' could lead to"),
+        ("{{ link }}", "\n\n{{ link_to('/%09/' ~ name) }}", "email.txt:3: The path '/%09/Ana' could lead to"),
         (
             "{{ link }}{{ link | number }}",
             "{{ link }}",
@@ -223,3 +228,22 @@ def test_a_link_may_stand_in_any_company(tmp_path: Path, around: str) -> None:
     text = around.format("{{ link }}", "{{ link_to('https://acme.example/cart') }}")
     words = wording(tmp_path, '<a href="{{ link }}">in</a> {{ link }}', text).render({}, LinkData("secret"))
     assert words.text.count("token=secret") == text.count("{{")
+
+
+def test_links_to_paths_are_sign_in_links(tmp_path: Path) -> None:
+    """A survey whose answers are `link_to` with a path needs no other link; each arrives whole, in text and markup."""
+    html = """{% for n in "123" %}<a href="{{ link_to('/survey?answer=' ~ n) }}">{{ n }}</a>{% endfor %}"""
+    html += "<p>{{ link_to('/survey?answer=4') }}</p>"
+    words = wording(tmp_path, html, "{{ link_to('/survey?answer=1') }} or {{ link }}", link="in/{{ name }}")
+    found = words.render({"name": "Ana"}, LinkData("T"))
+    url = "https://acme.example/in/Ana?next=%2Fsurvey%3Fanswer%3D{}&token=T"
+    assert found.links == tuple(url.format(n) for n in "1234")
+    assert found.made_links == found.links
+    assert found.text == f"{url.format(1)} or https://acme.example/in/Ana?token=T"
+
+
+def test_the_plain_link_in_the_text_counts_for_a_path_in_the_html(tmp_path: Path) -> None:
+    """HTML with `link_to` only and text with `{{ link }}` only both have a sign-in link."""
+    html = """<a href="{{ link_to('/cart') }}">cart</a>"""
+    assert wording(tmp_path, html, "{{ link }}").render({}, LinkData("T")).text == "https://acme.example/?token=T"
+    assert "text part does not contain" in fault(tmp_path, html, "{% if false %}{{ link }}{% endif %}none")

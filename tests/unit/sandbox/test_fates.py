@@ -22,6 +22,7 @@ from campaign.sandbox.fates import Fate, fate_of
         ("mia+nouser@example.com", Fate(nouser=True)),
         ("mia+mismatch@example.com", Fate(mismatch=True)),
         ("mia+locked@example.com", Fate(locked=True)),
+        ("mia+nomember@example.com", Fate(nomember=True)),
         ("mia+task@example.com", Fate(task="choose-organization")),
         ("mia+task-setup-mfa+banned@example.com", Fate(task="setup-mfa", banned=True)),
         ("mia+task-wash-up@example.com", Fate()),

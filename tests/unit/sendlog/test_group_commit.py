@@ -67,7 +67,7 @@ class Writer:
         """Submit a function that inserts a row."""
         return self.writer.submit(lambda connection: connection.execute("INSERT INTO note VALUES (?)", (text,)))
 
-    def row(self, text: str) -> asyncio.Future[bool]:
+    def row(self, text: str) -> asyncio.Future[None]:
         """Submit a row of a named statement."""
         return self.writer.write({"row": {"text": text}})
 

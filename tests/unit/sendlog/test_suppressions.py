@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaign.errors import PermanentError
+from campaign.errors import PermanentError, SendLogError
 from campaign.model import Outcome, Status
 from campaign.sendlog import SuppressionList
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import (
     END_STATES,
+    REFUSED,
     TWO_DAYS,
     bring,
     enlist,
     history,
+    intend,
     issue,
     make_schema_3,
     opened,
@@ -104,6 +106,63 @@ def test_who_says_no_during_the_run_is_not_mailed(path: Path, step: str) -> None
         working(log, work)
     assert states(path) == {"user_1": "skipped", "user_2": "sent", "user_3": "queued"}
     assert reasons(path)[0] == WHY
+
+
+def test_a_refused_address_is_suppressed_with_its_row(path: Path) -> None:
+    """A row that failed for its address is suppressed for all lists; an older suppression stays; others have none."""
+
+    async def work(rows: list[Delivery]) -> None:
+        one, two, three = [await intend(log, row) for row in rows]
+        suppress(path, "u2@example.com", mailing_list="", reason="by hand")
+        for row in (one, two):
+            await log.settle(row, Outcome(Status.FAILED, "no", REFUSED, suppress="refused with 5.1.1"))
+        await log.settle(three, Outcome(Status.SENT))
+
+    with opened(path) as log:
+        prepared(log, [person(1)._replace(email="U1@Example.com"), person(2), person(3)])
+        working(log, work)
+    with SuppressionList(path, FakeClock()) as suppressions:
+        found = {(each.address, *each[1:3], *each[4:]) for each in suppressions.entries()}
+    assert found == {
+        ("u1@example.com", "", "refused with 5.1.1", "trial", "user_1"),
+        ("u2@example.com", "", "by hand", "", ""),
+    }
+
+
+def test_a_row_fails_and_its_address_is_suppressed_at_once(path: Path) -> None:
+    """Both are one transaction: if the suppression cannot be written, the row stays `sending`."""
+
+    async def work(rows: list[Delivery]) -> None:
+        row = await intend(log, rows[0])
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute(
+                "CREATE TRIGGER no BEFORE INSERT ON suppression BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+        with pytest.raises(SendLogError, match="the disk is full"):
+            await log.settle(row, Outcome(Status.FAILED, "no", REFUSED, suppress="refused with 5.1.1"))
+
+    with opened(path) as log:
+        prepared(log)
+        working(log, work)
+    assert states(path)["user_1"] == "sending"
+
+
+def test_a_refusal_that_was_no_fault_of_the_row_suppresses_nobody(path: Path) -> None:
+    """A row that is put back into the queue loses the suppression that its refusal made, and no other."""
+
+    async def work(rows: list[Delivery]) -> None:
+        suppress(path, "u3@example.com", mailing_list="", reason="by hand")
+        for row in [await intend(log, row) for row in rows[:2]]:
+            await log.settle(row, Outcome(Status.FAILED, "no", REFUSED, suppress="refused with 5.1.0"))
+        await log.put_back({rows[0].id: "not its fault", rows[2].id: "not its fault"})
+
+    with opened(path) as log:
+        prepared(log)
+        working(log, work)
+        assert prepared(log) == 1
+    assert states(path) == {"user_1": "queued", "user_2": "failed", "user_3": "skipped"}
+    with SuppressionList(path, FakeClock()) as suppressions:
+        assert {each.address for each in suppressions.entries()} == {"u2@example.com", "u3@example.com"}
 
 
 def test_a_retry_does_not_lift_a_suppression(path: Path) -> None:

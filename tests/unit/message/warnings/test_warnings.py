@@ -211,5 +211,8 @@ def test_where_link_to_leads_by_a_column(tmp_path: Path) -> None:
     rows = [{"name": "Ada", "cart": str(n % 4)} for n in range(9)]
     paths = examined(tmp_path, rows, html=html).paths.replace(f"{tmp_path}/", "")
     assert paths == "link_to leads to 4 paths (/c/0, /c/1, /c/2, …) by the columns cart (email.html:2)"
+    html = html.replace("https://acme.example/c/", "/c/").replace("~ cart", "~ cart ~ '?answer=1'")
+    behind = examined(tmp_path, rows, html=html).paths.replace(f"{tmp_path}/", "")
+    assert behind == paths
     fixed = CLEAN + "<a href=\"{{ link_to('https://acme.example/help') }}\">c</a>"
     assert examined(tmp_path, rows, html=fixed).paths == ""

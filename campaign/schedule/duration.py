@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-_PART = re.compile(r"([0-9]{1,9})\s*(ms|s|m|h|d|(?:second|minute|hour|day)s?)(?![a-z])\s*")
+_PART = re.compile(r"([0-9]{1,9})\s*(ms|s|m|h|d|w|(?:second|minute|hour|day|week)s?)(?![a-z])\s*")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
 }
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that a text such as `"48h"`, `"30s"`, `"7d"`, `"1h 30m"` or `"10 minutes"` means.
+    """Return the duration that a text such as `"48h"`, `"30s"`, `"7d"`, `"2w"`, `"1h 30m"` or `"10 minutes"` means.
 
     Raises:
         ValueError: the text is not a duration, or is too long for a `timedelta`.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.config.duration import duration_text, parse_duration
+from campaign.schedule.duration import duration_text, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from campaign.config.duration import duration_text, parse_duration
         ("10m", timedelta(minutes=10)),
         ("48h", timedelta(hours=48)),
         ("7d", timedelta(days=7)),
+        ("2w", timedelta(days=14)),
+        ("1 week 2 days", timedelta(days=9)),
         ("1h 30m", timedelta(minutes=90)),
         ("1h30m", timedelta(minutes=90)),
         (" 250 ms ", timedelta(milliseconds=250)),
@@ -33,7 +35,7 @@ def test_a_duration_is_read(text: str, duration: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "48", "h", "-1h", "1.5h", "48 hrs", "1h,", "1 week", "999999999d 24h", "1hour2", "٣h"]
+    "text", ["", " ", "48", "h", "-1h", "1.5h", "48 hrs", "1h,", "1 weak", "1wd", "999999999d 24h", "1hour2", "٣h"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """Text that is not a duration, or a duration that is too long, is refused with a message that quotes it."""
