@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from campaign.clock import SystemClock
-from campaign.delivery.services import log_path
+from campaign.delivery.services import clock_of, log_path
 from campaign.model import Status
 from campaign.reporting.causes import causes
 from campaign.reporting.progress import as_text
@@ -34,7 +33,9 @@ def statuses(
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
-    reader, now = LogReader(log_path(settings, definition, asked=sandbox)), SystemClock().now()
+    path = log_path(settings, definition, asked=sandbox)
+    reader = LogReader(path)
+    now = clock_of(settings, path).now()
     try:
         names = [definition.name] if definition else reader.campaigns()
         for name in names:
