@@ -10,7 +10,7 @@ from rich.table import Table
 from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.reporting.causes import MAX_NAMED
-from campaign.reporting.later import later
+from campaign.reporting.waits import later
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def table(summary: Summary, causes: list[Cause]) -> Table:
             shown.add_row("", "", f"  {escape(printable(_told(cause)))}")
         if others := sum(cause.number for cause in found[_MAX_CAUSES:]):
             shown.add_row("", "", f"  {others:,} for other reasons")
+    if summary.steps:
+        shown.add_row("mails", f"{summary.deliveries:,}", "one for each recipient and step", style="bold")
     shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
     return shown
 

@@ -55,6 +55,11 @@ class Summary:
         first = next(iter(self.steps.values()), self.counts)
         return sum(first.values())
 
+    @property
+    def deliveries(self) -> int:
+        """The number of rows in the send log: one for each recipient and step."""
+        return sum(self.counts.values())
+
     def __getitem__(self, status: Status) -> int:
         """Return the number of rows in a state: one for each recipient and step."""
         return self.counts.get(status, 0)
