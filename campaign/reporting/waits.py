@@ -34,7 +34,7 @@ def waiting_sentence(summary: Summary) -> str | None:
     parts = [f"{summary.waiting[kind]:,} {MEANING[kind]}" for kind in MEANING if kind in summary.waiting]
     sentence = f"Waiting: {', '.join(parts)}."
     if summary.quota_until is not None:
-        sentence += f" {printable(summary.quota)} until {moment(summary.quota_until)}."
+        sentence += f" Until {moment(summary.quota_until)} {printable(summary.quota)}."
     if summary.next_due is not None:
         sentence += f" The next is due on {moment(summary.next_due)}."
     return sentence
