@@ -129,6 +129,10 @@ class ClerkUser:
     verified: frozenset[str]
     banned: bool
     locked: bool
+    #: Seconds since the epoch; None if the user never signed in.
+    last_sign_in_at: float | None = None
+    #: The latest activity of a session, which Clerk gives to the day (seconds since the epoch); None if there is none.
+    last_active_at: float | None = None
 
 
 class Revocation(StrEnum):

@@ -27,6 +27,7 @@ class Counts:
     not_understood: int = 0
     no_action: int = 0
     repeated: int = 0
+    early: int = 0
 
     def add(self, report: Report, *, is_ours: bool) -> None:
         """Count a report; `is_ours` says that one of its tags is true."""
@@ -51,6 +52,10 @@ class Counts:
         """Count a report that was read before."""
         self.repeated += 1
 
+    def add_early(self) -> None:
+        """Count a report about a message whose sending is not settled yet; it is to be read again."""
+        self.early += 1
+
     @property
     def needs_a_look(self) -> bool:
         """Whether a person should look at the mailbox: something was forged or not understood."""
@@ -67,5 +72,10 @@ class Counts:
             ("forged", self.forged, "the tag is not one of this send log"),
             ("not understood", self.not_understood, "sent by a mail server, in a format that is not known"),
             ("no action", self.no_action, "delays, deliveries, automatic replies, and mail that is no report"),
+            (
+                "not settled",
+                self.early,
+                "no run has settled the message yet; after one, read this again",
+            ),
             ("read before", self.repeated, "an earlier call has seen to it"),
         ]

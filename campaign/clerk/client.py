@@ -227,7 +227,15 @@ def _user(data: dict[str, Any]) -> ClerkUser:
         frozenset(address for address, verified in addresses.items() if verified),
         banned=bool(data.get("banned")),
         locked=bool(data.get("locked")),
+        last_sign_in_at=_seconds(data.get("last_sign_in_at")),
+        last_active_at=_seconds(data.get("last_active_at")),
     )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    """Return one of Clerk's instants in seconds since the epoch; None if there is none."""
+    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
+    return milliseconds / 1000 if is_number else None  # type: ignore[operator]
 
 
 def _is_verified(address: dict[str, Any]) -> bool:

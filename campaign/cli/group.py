@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from campaign.words import visible
-
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
@@ -55,6 +53,8 @@ def commands() -> None:
 
 def echo(text: str, *, err: bool = False) -> None:
     """Print a text; control characters in it, such as those of a file's name, become spaces."""
+    from campaign.words import visible  # noqa: PLC0415
+
     click.echo(visible(text), err=err)
 
 
@@ -66,6 +66,8 @@ def say(lines: Iterable[str], *, end: str = "\n", data: bool = False) -> None:
         end: is printed after each line.
         data: the lines are rows of the log, a page or a mail, which are clean already and are printed unchanged.
     """
+    from campaign.words import visible  # noqa: PLC0415
+
     shown = str if data else visible
     try:
         for line in lines:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
     from campaign.delivery.observer import Result
     from campaign.delivery.sandbox_time import Simulation
+    from campaign.reporting.causes import Cause
     from campaign.reporting.progress import RunReport
 
 
@@ -82,7 +83,7 @@ def run(
         from campaign.cli.log_output import show_logs  # noqa: PLC0415
 
         show_logs(verbose=verbose, form=log_format or "text")
-    report = RunReport(console(), definition, settings, limit=limit, assume_yes=yes)
+    report = RunReport(console(), definition, settings, assume_yes=yes)
     try:
         result = awaited(
             app.run(
@@ -104,12 +105,14 @@ def run(
         options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
         options["speed"] = speed  # and not --at: the next run goes on from where this one ends
         again = as_typed(file, recipients, sandbox=sandbox, **options)
-        report.finished(result, causes(reader.explanations(definition.name)), command=command, run=again)
+        found = causes(reader.explanations(definition.name))
+        report.finished(result, found, command=command, run=again)
     finally:
         reader.close()
-    code = _exit_code(result, report, limit)
+    in_batches = (limit or definition.recipients.batch) is not None
+    code = _exit_code(result, report, found, in_batches=in_batches)
     if code == WRONG_INPUT:
-        which = f"No row of {definition.recipients.file}" if limit is None else "No recipient of this batch"
+        which = "No recipient of this batch" if in_batches else f"No row of {definition.recipients.file}"
         echo(f"{which} can be mailed; the table says why.")
     if browser and not result.interrupted:
         from campaign.cli.inbox import serve_again  # noqa: PLC0415
@@ -129,16 +132,20 @@ def _forget(settings: Settings, simulation: Simulation | None) -> None:
         echo(f"--fresh: {number(deleted, 'mail')} of the sandbox, later than this run's beginning, deleted.")
 
 
-def _exit_code(result: Result, report: RunReport, limit: int | None) -> int:
+def _exit_code(result: Result, report: RunReport, causes: list[Cause], *, in_batches: bool) -> int:
     """Return the exit code; the rule stands beside the codes in `group.py`."""
+    from campaign.delivery.eligibility import is_no_fault  # noqa: PLC0415
     from campaign.model import Status  # noqa: PLC0415
+    from campaign.reporting.later import later  # noqa: PLC0415
 
     if result.interrupted:
         return INTERRUPTED
-    csv: set[Status] = {status for status, number in result.summary.here.items() if number}
-    batch: set[Status] = {status for status, number in report.tally.items() if number and status is not Status.QUEUED}
-    if report.done < report.total:
-        batch.add(Status.QUEUED)
-    if {Status.SKIPPED} in (csv, batch if limit else csv):
+    here = result.summary.here
+    csv = {status for status, number in here.items() if number}
+    tally = report.tally if in_batches else here
+    ended = {status for status, number in tally.items() if number and status is not Status.QUEUED}
+    left = here.get(Status.QUEUED, 0) > later(result.summary)
+    is_wrong_input = {Status.SKIPPED} in (csv, ended if not left else ())
+    if is_wrong_input and not any(cause.state is Status.SKIPPED and is_no_fault(cause.words) for cause in causes):
         return WRONG_INPUT
-    return UNFINISHED if (batch if limit else csv) - {Status.SENT, Status.SKIPPED, Status.BOUNCED} else DONE
+    return UNFINISHED if left or ended - {Status.SENT, Status.SKIPPED, Status.BOUNCED} else DONE

@@ -1,7 +1,8 @@
-"""Read a secret from a file, as Docker and systemd hand it over: `read_secret_file`."""
+"""Read a secret from a file, as Docker and systemd hand it over: `read_secret_file`; check a command and a key."""
 
 from __future__ import annotations
 
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 #: The longest secret (bytes).
 _MAX_BYTES = 4096
+#: Characters: 16 hexadecimal bytes, and no word that can be guessed.
+_MIN_SIGNING_KEY = 32
 
 
 def read_secret_file(path: Path) -> str:
@@ -35,3 +38,30 @@ def read_secret_file(path: Path) -> str:
     if not secret or len(data) > _MAX_BYTES or not secret.isprintable():
         raise ValueError("the file is empty, too long or has several lines; write the secret alone into it")
     return secret
+
+
+def require_command(command: str) -> str:
+    """Return the command that prints a secret.
+
+    Raises:
+        ValueError: it is no command line, or empty.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"it is not a command line: {error}") from None
+    if not words:
+        raise ValueError("write a command that prints an access token")
+    return command
+
+
+def require_signing_key(key: str | None) -> None:
+    """Refuse a key for signatures (HMAC, RFC 2104 §3) that can be guessed or was copied with something else.
+
+    Raises:
+        ValueError: the key is too short, or has blanks or control characters; the message does not contain it.
+    """
+    if key is not None and (len(key) < _MIN_SIGNING_KEY or not key.isprintable() or " " in key):
+        raise ValueError(
+            f"it must be at least {_MIN_SIGNING_KEY} characters without blanks; type openssl rand -hex 32 for a new one"
+        )

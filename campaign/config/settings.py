@@ -6,7 +6,6 @@ An error names the setting and what to type, but never the setting's value, whic
 from __future__ import annotations
 
 import os
-import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from campaign.config.clerk_values import PUBLISHABLE_KEYS, SECRET_KEYS, parse_origin, require_key
 from campaign.config.env_file import env_file_of, folder_of, misspelt, writable_by_others
 from campaign.config.imap_url import ImapServer, parse_imap_url
-from campaign.config.secret_files import read_secret_file
+from campaign.config.secret_files import read_secret_file, require_command, require_signing_key
 from campaign.config.server_url import is_loopback
 from campaign.config.smtp_url import SmtpServer, Tls, parse_ehlo_name, parse_smtp_url, with_login
 from campaign.errors import SettingsError
@@ -71,6 +70,8 @@ class Settings(BaseSettings):
     log: Path | None = Field(default=None, alias="CAMPAIGN_LOG")
     #: The file with the private key that signs the mails of a campaign with `[dkim]`.
     dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
+    #: The key with which the questions of `[recheck]` are signed (HMAC-SHA-256).
+    recheck_key: SecretStr | None = Field(default=None, alias="CAMPAIGN_RECHECK_KEY")
     #: The folder of the sandbox.
     sandbox: Path = Field(default=Path(".campaign"), alias="CAMPAIGN_SANDBOX")
     #: How long to wait for the reply to the final dot (RFC 5321 §4.5.3.2.6 asks for 10 minutes).
@@ -98,6 +99,12 @@ class Settings(BaseSettings):
             require_key(key.get_secret_value(), kinds=SECRET_KEYS, called="Clerk's secret key")
         return key
 
+    @field_validator("recheck_key")
+    @classmethod
+    def _is_signing_key(cls, key: SecretStr | None) -> SecretStr | None:
+        require_signing_key(None if key is None else key.get_secret_value())
+        return key
+
     @field_validator("clerk_publishable_key")
     @classmethod
     def _is_publishable_key(cls, key: str | None) -> str | None:
@@ -123,13 +130,7 @@ class Settings(BaseSettings):
     @field_validator("smtp_token_command")
     @classmethod
     def _is_command(cls, command: str | None) -> str | None:
-        try:
-            words = [] if command is None else shlex.split(command)
-        except ValueError as error:
-            raise ValueError(f"it is not a command line: {error}") from None
-        if command is not None and not words:
-            raise ValueError("write a command that prints an access token")
-        return command
+        return None if command is None else require_command(command)
 
     @field_validator("ehlo")
     @classmethod

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from campaign.model import Status
 
 if TYPE_CHECKING:
-    from campaign.model import Delivery, Outcome, SignInToken
+    from collections.abc import Sequence
+
+    from campaign.model import Delivery, EarlierStep, Outcome, SignInToken
 
 
 @dataclass(slots=True)
@@ -16,10 +18,14 @@ class Attempt:
     """A claimed row, with the token and the Message-ID that it has got so far."""
 
     delivery: Delivery
+    #: The recipient's Clerk user, if it was looked up already.
+    user_id: str = ""
     token: SignInToken | None = None
     #: When the token was requested (seconds since the epoch).
     token_asked_at: float = 0.0
     message_id: str = ""
+    #: The steps before it, in their order; empty for the first one.
+    earlier: Sequence[EarlierStep] = ()
     #: Whether the intent to send is durable; it holds for each connection on which the message is tried.
     intended: bool = False
 

@@ -35,8 +35,8 @@ _MAX_WAIT_S = 2.0
 _INITIAL_WINDOW = 2
 #: Each accepted message adds one delivery to the window; from this number on there is no window.
 _MAX_WINDOW = 32
-#: Rows that were tried have an instant in `not_before`, the others 0.
-_FIRST_INSTANT_S = 1.0
+#: Rows that were deferred have an instant in `not_before`, the others 0, or their place in a batch.
+_FIRST_INSTANT_S = 1e9
 _UNLIMITED = 2**31
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from campaign.model import Status
+from campaign.model import Status, Waiting
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.delivery.services import Services
-    from campaign.model import Delivery, Outcome
+    from campaign.model import Batch, Delivery, Outcome
     from campaign.sendlog import Enlistment, Recovered, Summary
+
+#: What a queued row may wait for although nothing failed: it is not its time yet.
+SCHEDULED = frozenset({Waiting.DUE, Waiting.WINDOW, Waiting.STEP, Waiting.CAP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,34 @@ class Plan:
     summary: Summary
     #: How many rows are outside `[recipients] where`, as a sentence; empty if none is, or the CSV was not read again.
     outside: str = ""
+    #: The most recipients that were never tried; None for all.
+    limit: int | None = None
+    #: The run stays for what becomes due until this instant (seconds since the epoch).
+    stays_until: float = 0.0
+
+    @property
+    def queued(self) -> int:
+        """How many rows of this CSV are queued, whatever they wait for."""
+        return self.summary.here.get(Status.QUEUED, 0)
 
     @property
     def to_send(self) -> int:
-        """How many recipients of this CSV are queued."""
-        return self.summary.here.get(Status.QUEUED, 0)
+        """How many rows of this CSV are due, or wait for their next attempt; with those that a batch takes up."""
+        waiting = self.summary.waiting
+        later = sum(number for kind, number in waiting.items() if kind in SCHEDULED)
+        new = waiting.get(Waiting.BATCH, 0)
+        return self.queued - later - new + (new if self.limit is None else min(new, self.limit))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether rows become due by themselves while the run stays."""
+        next_due = self.summary.next_due
+        return next_due is not None and next_due <= self.stays_until
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the run has something to do."""
+        return bool(self.to_send or self.has_more or self.summary.revocations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +72,8 @@ class Result:
     services: Services
     #: What it waited for when it ended with rows still queued; empty if it did not wait.
     waited_for: str = ""
+    #: The recipients that a run with a limit took up; None if all of them had been tried before.
+    batch: Batch | None = None
 
 
 class Observer(Protocol):

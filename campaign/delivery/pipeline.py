@@ -54,6 +54,7 @@ class Pipeline:
     ) -> None:
         self._log = log
         self._scheduler = scheduler
+        self._gate = scheduler.gate
         self._tokens = tokens
         self._composer = composer
         self._pool = pool
@@ -69,12 +70,14 @@ class Pipeline:
     # -- one recipient's path ------------------------------------------------------------------------------------
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """Make one attempt: issue the token, compose and send the message, and record the outcome."""
+        """Make one attempt: judge whether it is its time, issue the token, compose and send, and record the outcome."""
         attempt = Attempt(delivery)
         try:
             self._scheduler.raise_if_paused(delivery)
+            if self._gate:
+                await self._gate.require(attempt)
             self._composer.require_files(attempt)
-            if self._tokens:
+            if self._tokens and self._tokens.link_of(attempt.delivery):
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
                 self._failures.token_issued(attempt)
             envelope, message = await self._composer.compose(attempt, eight_bit=self._pool.eight_bit)
@@ -82,7 +85,7 @@ class Pipeline:
             receipt = await self._pool.send(envelope, message, partial(self._commit_intent, attempt))
             outcome = self._failures.accepted(attempt, receipt)
         except DeliveryError as error:
-            by_clerk = self._tokens is not None and attempt.token is None
+            by_clerk = self._tokens is not None and not attempt.message_id
             outcome = self._failures.handle(error, attempt, by_clerk=by_clerk)
         except SendLogError:
             raise
@@ -110,6 +113,8 @@ class Pipeline:
         permit = await self._scheduler.acquire(attempt.delivery)
         if self._tokens:
             self._tokens.raise_if_stale(attempt)
+        if self._gate:
+            self._gate.raise_if_not_now(attempt)
         if not attempt.intended:
             await self._log.sending(
                 attempt.delivery,
@@ -118,6 +123,8 @@ class Pipeline:
                 with_token=attempt.token is not None,
             )
             attempt.intended = True
+            if self._gate:
+                self._gate.intended()
         permit.used()
 
     # -- many of them --------------------------------------------------------------------------------------------
@@ -155,7 +162,7 @@ class Pipeline:
                 await self._warm_up()
             except TransientError as error:
                 until = self._failures.pause_server(error)
-                await self._scheduler.pause(self._scheduler.told_of_pause or error.reason, until)
+                await self._scheduler.pause(error.reason, until)
                 if self._scheduler.stopped and not self._stopping:
                     self._failures.notice(f"{error.reason}. Nothing was sent, and the run ends because of --no-wait")
                     self._stopping = True

@@ -267,3 +267,13 @@ class RateLimits:
     def services(self) -> tuple[RateLimiter, ...]:
         """The limiters of which every message needs a permit."""
         return (self.messages, self.clerk) if self.clerk else (self.messages,)
+
+    @property
+    def paused_why(self) -> str:
+        """The fault for which a service is paused now; empty if none is."""
+        return next((limiter.paused_why for limiter in self.services if limiter.is_paused), "")
+
+    @property
+    def told_of_pause(self) -> str:
+        """The same, with the time after which the run gives up."""
+        return next((limiter.paused_why + limiter.patience for limiter in self.services if limiter.is_paused), "")

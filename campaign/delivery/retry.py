@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from campaign.delivery.refusals import refuses_address
-from campaign.errors import DeliveryError, PermanentError, Scope, TransientError, UncertainError
+from campaign.errors import DeferredError, DeliveryError, PermanentError, Scope, TransientError, UncertainError
 from campaign.model import LONGEST_WAIT, Outcome, Status
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ def outcome_of(
         case UncertainError():
             return Outcome(Status.UNCERTAIN, error.reason, reply=error.reply)
         case PermanentError(skip=True):
-            return Outcome(Status.SKIPPED, error.reason, reply=error.reply)
+            return Outcome(Status.SKIPPED, error.reason, reply=error.reply, ends_sequence=error.ends_sequence)
         case PermanentError():
             return Outcome(Status.FAILED, error.reason, reply=error.reply, suppress=_why_suppress(error))
+        case DeferredError():
+            return Outcome(Status.QUEUED, error.reason, not_before=error.until, waiting=error.waiting)
         case TransientError(scope=Scope.RECIPIENT):
             faults = delivery.faults + 1
             if faults >= policy.attempts:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from campaign.bounces import read_reports
 from campaign.bounces.report import Kind
-from campaign.model import Receipt
+from campaign.model import Receipt, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The kinds of report that change something.
 _ACTED_UPON = frozenset({Kind.HARD, Kind.SOFT, Kind.REJECTED, Kind.COMPLAINT})
+#: The kinds that make a row `bounced`, which only `sent` and `uncertain` become.
+_LEAVES_SENT = frozenset({Kind.HARD, Kind.REJECTED})
 
 
 def act_on(source: str | ImapServer, log: ReturnedMail, counts: Counts) -> None:
@@ -42,6 +44,10 @@ def act_on(source: str | ImapServer, log: ReturnedMail, counts: Counts) -> None:
             message = log.message_of(report.tags)
             if message is not None:
                 report = report.about(message.email)  # noqa: PLW2901 - the part about our recipient
+                if report.kind in _LEAVES_SENT and message.is_last and message.state == Status.SENDING:
+                    # the run's reply, or after a crash the next run's recovery, is written first
+                    counts.add_early()
+                    continue
             counts.add(report, is_ours=message is not None)
             if message is not None and report.kind in _ACTED_UPON:
                 _RECORD[report.kind](log, number, message, report)

@@ -6,10 +6,12 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaign.errors import Scope, ServiceRefusesError, TransientError
+from campaign.errors import CampaignError, Scope, ServiceRefusesError, TransientError
 from campaign.model import Revocation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
     from campaign.delivery.rate_limiter import RateLimiter
@@ -33,6 +35,10 @@ class TokenRevoker:
         self._finishing = asyncio.Event()
         #: Clerk's answers, counted.
         self.settled: Counter[Revocation] = Counter()
+        #: The callers of `revoke`, by the token's id.
+        self._callers: dict[str, asyncio.Future[Revocation]] = {}
+        #: Why `run` ended; None while it runs.
+        self._ended: CampaignError | None = None
 
     async def run(self) -> None:
         """Settle revocations as they are added. After `finish`, try all pending ones once more and return.
@@ -41,10 +47,36 @@ class TokenRevoker:
             ServiceRefusesError: Clerk refuses the key.
             SendLogError: the log cannot be written.
         """
+        try:
+            await self._run()
+        except CampaignError as error:
+            self._ended = error
+            raise
+        finally:
+            self._refuse(list(self._callers))
+
+    async def revoke(self, token_id: str) -> Revocation:
+        """Return Clerk's answer to a pending revocation; it is made by `run`, so that no two calls are about one token.
+
+        Raises:
+            TransientError: Clerk did not answer; the revocation stays pending.
+            ServiceRefusesError: Clerk refuses the key.
+        """
+        if self._ended:
+            raise self._ended
+        self._limiter.raise_if_paused("Clerk", Scope.CLERK)
+        answer = self._callers.setdefault(token_id, asyncio.get_running_loop().create_future())
+        self._wake.set()
+        return await answer
+
+    async def _run(self) -> None:
         while True:
             finishing = self._finishing.is_set()
             self._wake.clear()
+            callers = list(self._callers)
             wait = await self.settle_all()
+            # who came during the round is served by the next one, unless Clerk does not answer
+            self._refuse(callers if wait is None else list(self._callers))
             if finishing:
                 return
             if wait is None:
@@ -96,6 +128,16 @@ class TokenRevoker:
             answer = Revocation.UNKNOWN  # an earlier try may have revoked it: this is no proof of a sign-in
         await self._log.settle_revocation(token_id, answer)
         self.settled[answer] += 1
+        caller = self._callers.pop(token_id, None)
+        if caller and not caller.done():
+            caller.set_result(answer)
+
+    def _refuse(self, token_ids: Sequence[str]) -> None:
+        """Tell callers that Clerk did not answer the revocations of these tokens."""
+        for token_id in token_ids:
+            caller = self._callers.pop(token_id, None)
+            if caller and not caller.done():
+                caller.set_exception(TransientError("Clerk did not answer a revocation", scope=Scope.CLERK))
 
 
 def _changed_nothing(answer: object) -> bool:

@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
-from campaign.audience import Audience
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import open_log
 from campaign.delivery.composer import Composer, Identity
 from campaign.delivery.concurrency import Concurrency
+from campaign.delivery.current_wait import CurrentWait
 from campaign.delivery.failures import Failures
+from campaign.delivery.gate import GateParts, open_gate, ramp_of
 from campaign.delivery.mail_server import connector_to
 from campaign.delivery.observer import Observer, Plan, Result
 from campaign.delivery.patience import Patience
 from campaign.delivery.pipeline import Pipeline
+from campaign.delivery.preparing import clock_notice, prepare
 from campaign.delivery.rate_limiter import RateLimiter, RateLimits
-from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.revoker import TokenRevoker
+from campaign.delivery.retry import RetryPolicy
 from campaign.delivery.run_logging import LoggingObserver, log_end, log_error
 from campaign.delivery.scheduler import Scheduler
-from campaign.delivery.services import needs_clerk, needs_user_id, open_services
+from campaign.delivery.services import needs_clerk, open_services
 from campaign.delivery.signals import caught
-from campaign.delivery.token_issuer import TokenIssuer
-from campaign.delivery.user_directory import UserDirectory
-from campaign.delivery.waiting import Waiting
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
-from campaign.message.dry_run import checked_rows
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.unsubscribe import UnsubscribeLink
 from campaign.message.variants import CampaignMessages
-from campaign.model import Status
-from campaign.recipients import fingerprint, read_recipients
+from campaign.model import LONGEST_WAIT, Status
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.sandbox_time import Simulation
-    from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
-    from campaign.sendlog import PreparationLog, SendLog
+    from campaign.model import Batch
+    from campaign.sendlog import SendLog
 
 
 async def run(
@@ -66,7 +62,7 @@ async def run(
         observer: told what happens, and asked before anything is sent.
         sandbox: work in the sandbox whatever is set.
         wait: stay for what becomes due later.
-        limit: the most recipients to send to; None for all.
+        limit: the most new recipients to send to; None for `[recipients] batch`, or else all.
         wait_for_server: wait without an end for services that do not work from the start.
         simulation: the time that the sandbox shows; the run then stays to its end, whatever becomes due days later.
 
@@ -112,6 +108,8 @@ async def _run(
     wait_for_server: bool,
     simulation: Simulation | None,
 ) -> Result:
+    longest_wait = (inf if simulation else LONGEST_WAIT.total_seconds()) if wait else 0.0
+    limit = definition.recipients.batch if limit is None else limit
     messages = CampaignMessages.load(definition)
     async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
         clock = services.clock
@@ -122,12 +120,14 @@ async def _run(
         ):
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
-            plan = _enlist(log, definition, messages, services)
-            if not plan.to_send and not plan.summary.revocations:
-                observer.confirm(plan)
-                return Result(plan.summary, interrupted=False, services=services)
-            if not observer.confirm(plan):
-                return Result(plan.summary, interrupted=True, services=services)
+            if told := clock_notice(log, clock):
+                observer.notice(told)
+            plan = prepare(log, definition, messages, services, limit=limit, stays_until=clock.now() + longest_wait)
+            goes_on = observer.confirm(plan)
+            if not goes_on or not plan.has_work:
+                return Result(plan.summary, interrupted=not goes_on, services=services)
+            batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
+            batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
                     return await _send(
@@ -138,8 +138,8 @@ async def _run(
                         observer,
                         signer=signer,
                         clock=clock,
-                        wait=wait,
-                        limit=limit,
+                        longest_wait=longest_wait,
+                        batch=batch,
                         # a network is as slow in a simulation
                         patience=Patience(SystemClock(), is_endless=wait_for_server),
                     )
@@ -148,30 +148,6 @@ async def _run(
                 with suppress(SendLogError):
                     log.recover()
                 raise
-
-
-def _enlist(log: PreparationLog, definition: Definition, messages: CampaignMessages, services: Services) -> Plan:
-    """Make every row of the CSV durable, each of them rendered once, before anything is asked for."""
-    recovered = log.recover()
-    section, audience = definition.recipients, Audience(definition)
-    with_id = needs_user_id(definition)
-    reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
-    if definition.link and definition.link.org_id:
-        reading += definition.link.org_id
-    enlistment = log.enlist(
-        lambda: checked_rows(
-            audience.select(read_recipients(section.file, section, needs_user_id=with_id)), messages, section.file
-        ),
-        source=str(section.file.resolve()),
-        digest=f"{fingerprint(section.file)} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
-    )
-    changed = log.templates not in {"", messages.fingerprint}
-    log.note_templates(messages.fingerprint)
-    log.note_list(definition.mailing_list)
-    suppressed = log.skip_suppressed()
-    return Plan(
-        definition, services, recovered, enlistment, changed, suppressed, log.summary(), outside=audience.sentence
-    )
 
 
 async def _send(
@@ -183,12 +159,12 @@ async def _send(
     *,
     signer: Signer | None,
     clock: Clock,
-    wait: bool,
-    limit: int | None,
+    longest_wait: float,
+    batch: Batch | None,
     patience: Patience,
 ) -> Result:
     """Put the parts together and run them."""
-    waiting = Waiting(observer, clock)
+    waiting = CurrentWait(observer, clock)
     definition, services, limits = plan.definition, plan.services, plan.definition.limits
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     with_clerk = needs_clerk(definition)
@@ -204,8 +180,11 @@ async def _send(
     )
     rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
     concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
+    parts = GateParts(definition, messages, services, settings, observer, clock, policy, limiters.clerk, concurrency)
+    ramp = ramp_of(definition, log, clock)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(definition.mailing_list, log.message_key, log.tags)
+    mailing_list = definition.mailing_list if UnsubscribeLink.of(definition) else None
+    identity = Identity(mailing_list, log.message_key, log.tags)
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,
@@ -214,25 +193,22 @@ async def _send(
         on_accepted=concurrency.transaction.note,
         on_too_fast=limiters.messages.slow_down,
     )
-    async with (
-        log,
-        pool,
-        _token_issuer(plan, log, limiters.clerk, policy=policy, concurrency=concurrency, clock=clock) as tokens,
-    ):
+    async with log, pool, open_gate(parts, log, ramp) as gate:
+        await log.note_quota("", 0.0)
         scheduler = Scheduler(
             log,
             clock,
             concurrency,
             limiters,
-            users=tokens.users if tokens else None,
-            wait=wait,
-            limit=limit,
+            gate=gate.eligibility,
+            tokens=gate.tokens,
+            longest_wait=longest_wait,
             on_wait=waiting.began,
         )
         pipeline = Pipeline(
             log,
             scheduler,
-            tokens=tokens,
+            tokens=gate.tokens,
             composer=Composer(messages, signer, identity=identity, clock=clock),
             pool=pool,
             failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
@@ -248,41 +224,9 @@ async def _send(
 
         with caught(stop) as signals:
             await pipeline.run()
-        waited_for = waiting.stopped_in or scheduler.paused_why
+        waited_for = waiting.stopped_in or limiters.paused_why
         if signals and waited_for:
             waiting.tell(waited_for)
-    return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for)
-
-
-@asynccontextmanager
-async def _token_issuer(
-    plan: Plan,
-    log: SendLog,
-    limiter: RateLimiter | None,
-    *,
-    policy: RetryPolicy,
-    concurrency: Concurrency,
-    clock: Clock,
-) -> AsyncIterator[TokenIssuer | None]:
-    """Yield what issues the tokens of a run, or None for a campaign without a link."""
-    definition, services = plan.definition, plan.services
-    if definition.link is None or limiter is None or services.clerk_key is None:
-        yield None
-        return
-    from campaign.clerk.client import Clerk  # noqa: PLC0415 - a campaign without a link starts sooner without httpx
-
-    section = definition.recipients
-    async with Clerk(services.clerk_url, services.clerk_key) as clerk:
-        by_address = section.lookup == "email"
-        yield TokenIssuer(
-            clerk,
-            UserDirectory(clerk, limiter, by_address=by_address, any_address=section.verify_address == "any")
-            if by_address or section.verify_address
-            else None,
-            TokenRevoker(log, clerk, limiter, Backoff(policy), clock),
-            log=log,
-            limiter=limiter,
-            concurrency=concurrency,
-            clock=clock,
-            link=definition.link,
-        )
+        if ramp and ramp.is_spent():
+            await log.note_quota(ramp.why, ramp.ends_at)
+    return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for, batch=batch)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
 from campaign.delivery.rate_limiter import RateLimiter
-from campaign.delivery.run_limit import RunLimit
 from campaign.delivery.turnstile import before_server
 from campaign.errors import Scope
 from campaign.model import Status
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
+    from campaign.delivery.eligibility import Eligibility
+    from campaign.delivery.ramp import Ramp
     from campaign.delivery.rate_limiter import Permit, RateLimits
-    from campaign.delivery.user_directory import UserDirectory
+    from campaign.delivery.token_issuer import TokenIssuer
     from campaign.model import Delivery, Outcome
     from campaign.sendlog import RunLog
 
@@ -31,6 +32,8 @@ _PAGE_SIZE = 100
 _MAX_WAIT_S = 2.0
 #: With `--no-wait` a run still waits this long for its rate.
 _MAX_RATE_WAIT_S = 60.0
+#: Why nothing is sent while no row is due: without a schedule, with one.
+_NOTHING_DUE = ("all remaining messages wait for their next attempt", "no message is due yet")
 
 
 class Scheduler:
@@ -41,9 +44,9 @@ class Scheduler:
         clock: the time.
         concurrency: how many may be under way.
         limits: a service with no permit soon keeps all recipients in the log, a domain only its own.
-        users: asked for the users of each page ahead of their turn, if there is one.
-        wait: whether to stay for what becomes due later.
-        limit: how many recipients this run takes at most, or None.
+        gate: puts off the rows of each page that may not be sent yet; None if the campaign has no such rules.
+        tokens: asks Clerk for the users of each page ahead of their turn; None for a campaign without a link.
+        longest_wait: stay for rows that become due within this many seconds; 0 is `--no-wait`.
         on_wait: told why nothing goes out, and until when (seconds since the epoch).
     """
 
@@ -54,20 +57,22 @@ class Scheduler:
         concurrency: Concurrency,
         limits: RateLimits,
         *,
-        users: UserDirectory | None,
-        wait: bool,
-        limit: int | None,
+        gate: Eligibility | None,
+        tokens: TokenIssuer | None,
+        longest_wait: float,
         on_wait: Callable[[str, float], None],
     ) -> None:
         self._log = log
         self._clock = clock
         self._concurrency = concurrency
+        self._limits = limits
         self._services = limits.services
         self._acquire_from_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
         self._turnstile = before_server(limits.messages, concurrency, clock)
-        self._users = users
-        self._wait = wait
-        self._limit = None if limit is None else RunLimit(limit)
+        #: Decides who may be mailed now; None if the campaign has no such rules.
+        self.gate = gate
+        self._tokens = tokens
+        self._longest_wait = longest_wait
         self._on_wait = on_wait
         self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
@@ -89,18 +94,18 @@ class Scheduler:
             waiting = sum([queue.waiting for queue in self._domain_queues.values()]) if self._domain_queues else 0
             if len(self._under_way) - waiting >= self._concurrency.max_deliveries:
                 await self._until(now + _MAX_RATE_WAIT_S)
+            elif self.gate and self.gate.ramp and self.gate.ramp.is_spent(ahead=len(self._under_way)):
+                if not await self._wait_for_quota(self.gate.ramp):
+                    return None
             # each delivery that is under way may still need a permit of each service
             elif (free_at := self._next_permit_at(ahead=len(self._under_way))) > now + _MAX_WAIT_S:
-                if not self._wait and not self._under_way and self._not_soon(now, free_at):
+                if not self._longest_wait and not self._under_way and self._not_soon(now, free_at):
                     return None
                 if self._next_permit_at(ahead=0) > now + _MAX_WAIT_S:
-                    self._on_wait(self.told_of_pause or "no message can be sent now", free_at)
+                    self._on_wait(self._limits.told_of_pause or "no message can be sent now", free_at)
                 await self._until(free_at)
             else:
-                for queue in list(self._domain_queues.values()):  # a domain that is paused meanwhile gets a queue
-                    await self._read(queue, group)
-                if len(self._ready) < (self._users.read_ahead if self._users else 1):
-                    await self._read(self._other_domains, group)
+                await self._read_all(group)
                 if self._ready:
                     delivery = self._ready.popleft()
                     self._under_way[delivery.id] = delivery.recipient.domain
@@ -150,8 +155,6 @@ class Scheduler:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in given_back)
             queue.rewind()
             queue.scheduled.difference_update(given_back)
-            if self._limit:
-                self._limit.give_back(given_back, domain)
 
     def paused_until(self, domain: str) -> float:
         """Return the instant until which a domain is paused; one in the past if it is not paused, or blocked."""
@@ -169,8 +172,6 @@ class Scheduler:
                 queue.accepted()
         if outcome.status is Status.QUEUED:
             (queue or self._other_domains).came_back(outcome.not_before)
-        if self._limit:
-            self._limit.settled(delivery.id, domain, outcome)
         self._changed.set()
 
     @property
@@ -186,10 +187,10 @@ class Scheduler:
 
     async def pause(self, why: str, until: float) -> None:
         """Return at an instant, or when the scheduler is stopped; with `--no-wait` stop it at once."""
-        if not self._wait:
+        if not self._longest_wait:
             self.stop()
             return
-        self._on_wait(why, until)
+        self._on_wait(self._limits.told_of_pause or why, until)
         while not self._stopped and self._clock.now() < until:
             self._changed.clear()
             await self._until(until)
@@ -199,18 +200,14 @@ class Scheduler:
     def _next_permit_at(self, *, ahead: int) -> float:
         return max([limiter.next_permit_at(ahead) for limiter in self._services] or [self._clock.now()])
 
-    @property
-    def paused_why(self) -> str:
-        """The fault for which a service is paused now; empty if none is."""
-        return next((limiter.paused_why for limiter in self._services if limiter.is_paused), "")
-
-    @property
-    def told_of_pause(self) -> str:
-        """The same, with the time after which the run gives up."""
-        return next((limiter.paused_why + limiter.patience for limiter in self._services if limiter.is_paused), "")
-
     def _not_soon(self, now: float, free_at: float) -> bool:
         return free_at > now + _MAX_RATE_WAIT_S or any(limiter.paused_until > now for limiter in self._services)
+
+    async def _read_all(self, group: asyncio.TaskGroup) -> None:
+        for queue in list(self._domain_queues.values()):  # a domain that is paused meanwhile gets a queue
+            await self._read(queue, group)
+        if len(self._ready) < (self._tokens.read_ahead if self._tokens else 1):
+            await self._read(self._other_domains, group)
 
     async def _read(self, queue: DomainQueue, group: asyncio.TaskGroup) -> None:
         """Read a queue's next page, if its domain has a permit soon and rows may be due."""
@@ -223,25 +220,29 @@ class Scheduler:
         page = [delivery for delivery in page if delivery.id not in claimed]
         if queue is self._other_domains and self._domain_queues:  # a domain that was paused meanwhile has its own queue
             page = [delivery for delivery in page if delivery.recipient.domain not in self._domain_queues]
-        page = self._within_limit(page)
+        if self.gate and page:
+            page = await self.gate.review(page)
         if queue.limiter is None:
             self._ready.extend(page)
         else:
             queue.scheduled.update(delivery.id for delivery in page)
             self._ready.extendleft(reversed(page))
-        if page and self._users:
-            group.create_task(self._users.fetch([delivery.recipient for delivery in page]))
+        if page and self._tokens:
+            group.create_task(self._tokens.prepare(page))
+        if page and self.gate:
+            group.create_task(self.gate.prepare(page))
 
-    def _within_limit(self, page: list[Delivery]) -> list[Delivery]:
-        """Return the rows of a page that this run may still claim."""
-        if self._limit is None:
-            return page
-        was_reached, allowed = self._limit.is_reached, self._limit.take(page)
-        if self._limit.is_reached and not was_reached:
-            for queue in self._all_queues():
-                queue.cursor.skip_to(min(self._clock.now(), self._limit.comes_back_at()))
-                queue.exhausted = True
-        return allowed
+    async def _wait_for_quota(self, ramp: Ramp) -> bool:
+        """Wait until today's quota ends, or a delivery under way does; return False if the run does not stay for it."""
+        if self._under_way:
+            await self._until(ramp.ends_at)
+            return True
+        due = self._clock.now() if self._ready else await self._log.next_due(-1.0)
+        if due is None or max(due, ramp.ends_at) > self._clock.now() + self._longest_wait:
+            return False
+        self._on_wait(ramp.why, max(due, ramp.ends_at))
+        await self._until(max(due, ramp.ends_at))
+        return True
 
     async def _something_comes(self) -> bool:
         """Wait until something may be due; return False if nothing ever will be in this run."""
@@ -254,10 +255,10 @@ class Scheduler:
                 queue.exhausted = False
         elif under_way or self._under_way:
             await self._until(now + _MAX_RATE_WAIT_S if due is None else due)
-        elif due is None or (not self._wait and due > now + _MAX_WAIT_S):
+        elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
             return False
         else:
-            self._on_wait(self.told_of_pause or "all remaining messages wait for their next attempt", due)
+            self._on_wait(self._limits.told_of_pause or _NOTHING_DUE[self.gate is not None], due)
             await self._until(due)
         return True
 
@@ -265,18 +266,13 @@ class Scheduler:
         """Return when the next row is due: one that waits for its retry, or one whose domain has a permit again."""
         await self._look_ahead()
         turns = [queue.next_claim_at(self._under_way) for queue in self._all_queues() if not queue.exhausted]
-        if self._limit and self._limit.is_reached:
-            rows = [self._limit.comes_back_at(self._next_claim_at)]
-        else:
-            looked = [queue.cursor.after[0] for queue in self._all_queues() if queue.exhausted]
-            stopped = [domain for domain, queue in self._domain_queues.items() if queue.stopped]
-            due = await self._log.next_due(min(looked), without=stopped) if looked else None
-            rows = [] if due is None else [due]
+        looked = [queue.cursor.after[0] for queue in self._all_queues() if queue.exhausted]
+        stopped = [domain for domain, queue in self._domain_queues.items() if queue.stopped]
+        due = await self._log.next_due(min(looked), without=stopped) if looked else None
+        # a run stays for its rates, however slow, and not for rows that are due a day later
+        latest = self._clock.now() + max(self._longest_wait, _MAX_WAIT_S)
+        rows = [] if due is None or due > latest else [due]
         return min((instant for instant in turns + rows if instant < NEVER), default=None)
-
-    def _next_claim_at(self, domain: str) -> float:
-        queue = self._domain_queues.get(domain)
-        return queue.next_claim_at(self._under_way) if queue else 0.0
 
     async def _look_ahead(self) -> None:
         """Note which domains have no row left, so that the run does not wait for their permits."""

@@ -9,7 +9,8 @@ from campaign.errors import PermanentError, RecipientsError, RowError, Scope, Se
 from campaign.recipients.organization import organization_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.revoker import TokenRevoker
     from campaign.delivery.user_directory import UserDirectory
-    from campaign.model import Recipient, SignInToken
+    from campaign.model import Delivery, Recipient, SignInToken
     from campaign.sendlog import RunLog
 
 #: Do not send a token that has lost more than this share of its lifetime in the queue: the recipient needs the rest.
-_MAX_SHARE_OF_LIFE_SPENT = 0.25
+MAX_SHARE_OF_LIFE_SPENT = 0.25
 
 
 class TokenIssuer:
@@ -38,7 +39,7 @@ class TokenIssuer:
         limiter: Clerk's rate limiter.
         concurrency: sets the limit of concurrent calls from the time that a call takes, which it is told.
         clock: the time.
-        link: has the lifetime of a token, and the column with the organization that it opens.
+        link_of: the link of a delivery's step and locale: its token's lifetime and organization; None: no link.
     """
 
     def __init__(
@@ -51,26 +52,35 @@ class TokenIssuer:
         limiter: RateLimiter,
         concurrency: Concurrency,
         clock: Clock,
-        link: LinkSection,
+        link_of: Callable[[Delivery], LinkSection | None],
     ) -> None:
         self._clerk = clerk
-        #: The scheduler has it fetch each page's users before their deliveries begin.
-        self.users = users
+        self._users = users
         #: Revokes the tokens that no accepted message carries.
         self.revoker = revoker
         self._log = log
         self._limiter = limiter
         self._concurrency = concurrency
         self._clock = clock
-        self._expires_in = link.expires_in
-        self._org_column = link.org_id
+        #: The link of a delivery's step and locale; None: its mail has no link.
+        self.link_of = link_of
         self._calls = ResizableSemaphore(lambda: concurrency.max_token_calls)
+
+    @property
+    def read_ahead(self) -> int:
+        """The scheduler reads the next page when fewer rows than this are left."""
+        return self._users.read_ahead if self._users else 1
+
+    async def prepare(self, page: Sequence[Delivery]) -> None:
+        """Ask for the users of a page's rows before their deliveries begin."""
+        if self._users:
+            await self._users.fetch([delivery.recipient for delivery in page if self.link_of(delivery)])
 
     async def issue(self, attempt: Attempt, *, raise_if_aborted: Callable[[], None]) -> None:
         """Issue the attempt's token; write `issuing` to the log before the call and the token's id after it.
 
         Args:
-            attempt: has no token yet.
+            attempt: has no token yet; its mail has a link.
             raise_if_aborted: called right before the log's write and the call, so that an aborted run requests no
                 more tokens.
 
@@ -78,16 +88,19 @@ class TokenIssuer:
             DeliveryError: no token for this recipient, now or ever; see `Clerk.create_sign_in_token`.
             ServiceRefusesError: Clerk refuses all requests, or issued a token for another user.
         """
-        org_id = self._organization_of(attempt.delivery.recipient)
-        user_id = await self._user_id_of(attempt.delivery.recipient)
+        recipient = attempt.delivery.recipient
+        link = self.link_of(attempt.delivery)
+        assert link is not None  # noqa: S101 - the caller has looked
+        org_id = _organization_of(recipient, link)
+        user_id = attempt.user_id or await self._user_id_of(recipient)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
-            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=self._expires_in)
+            attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=link.expires_in)
             permit.used()
             attempt.token_asked_at = self._clock.now()
-            attempt.token = token = await self._request(user_id, org_id)
+            attempt.token = token = await self._request(user_id, link.expires_in, org_id)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)
         await self._log.issued(attempt.delivery, token)
         if token.user_id != user_id:
@@ -98,35 +111,37 @@ class TokenIssuer:
 
     def raise_if_stale(self, attempt: Attempt) -> None:
         """Raise TransientError if the token is too old to be sent; the next attempt gets a new one."""
+        link = self.link_of(attempt.delivery) if attempt.token else None
         # in the machine's seconds: a simulation (`run --speed`) is about the schedule, not about this machine's pace
         age = (self._clock.now() - attempt.token_asked_at) / self._clock.speed
-        if age > self._expires_in.total_seconds() * _MAX_SHARE_OF_LIFE_SPENT:
+        if link and age > link.expires_in.total_seconds() * MAX_SHARE_OF_LIFE_SPENT:
             raise TransientError(
                 "the token became too old while the message waited; the message gets a new one", scope=Scope.NONE
             )
 
-    async def _request(self, user_id: str, org_id: str | None) -> SignInToken:
+    async def _request(self, user_id: str, lifetime: timedelta, org_id: str | None) -> SignInToken:
         """Return a new token; after a fault of Clerk, calls are made one at a time until one succeeds.
 
         A call whose answer is lost may leave a token with an unknown id. So an outage leaves few of them.
         """
         try:
-            token = await self._clerk.create_sign_in_token(user_id, expires_in=self._expires_in, org_id=org_id)
+            token = await self._clerk.create_sign_in_token(user_id, expires_in=lifetime, org_id=org_id)
         except TransientError as error:
             self._concurrency.probes_clerk = self._concurrency.probes_clerk or error.scope is Scope.CLERK
             raise
         self._concurrency.probes_clerk = False
         return token
 
-    def _organization_of(self, recipient: Recipient) -> str | None:
-        if self._org_column is None:
-            return None
-        try:
-            return organization_of(recipient, self._org_column)
-        except (RecipientsError, RowError) as error:  # the row was enlisted before the campaign file named the column
-            raise PermanentError(f"line {recipient.line}: {error}", skip=True) from None
-
     async def _user_id_of(self, recipient: Recipient) -> str:
-        if self.users is None:
+        if self._users is None:
             return recipient.user_id or ""
-        return await self.users.user_id_of(recipient)
+        return (await self._users.user_of(recipient)).id
+
+
+def _organization_of(recipient: Recipient, link: LinkSection) -> str | None:
+    if link.org_id is None:
+        return None
+    try:
+        return organization_of(recipient, link.org_id)
+    except (RecipientsError, RowError) as error:  # the row was enlisted before the campaign file named the column
+        raise PermanentError(f"line {recipient.line}: {error}", skip=True) from None

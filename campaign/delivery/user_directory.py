@@ -1,9 +1,10 @@
-"""Look up Clerk users in batches and check that each recipient's address is theirs: `UserDirectory.user_id_of`."""
+"""Look up Clerk users in batches and check that each recipient's address is theirs: `UserDirectory.user_of`."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Literal
 
 from campaign.errors import CampaignError, PermanentError, Scope
 from campaign.recipients import normalise_address
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from campaign.clerk.client import Clerk
+    from campaign.clock import Clock
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.model import ClerkUser, Recipient
 
 #: `GET /v1/users` accepts at most this many ids or addresses.
 USERS_PER_CALL = 100
+#: What is known of a user's activity may be this old (seconds).
+_MAX_AGE_S = 60.0
 #: Half a page of rows: at 100 rows a second Clerk has half a second to answer.
 _READ_AHEAD_ROWS = 50
 
@@ -27,8 +31,10 @@ class _Batch:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.answer: asyncio.Future[list[ClerkUser]] = asyncio.get_running_loop().create_future()
-        #: The call failed, and a caller of `user_id_of` has received the error.
+        #: The call failed, and a caller of `user_of` has received the error.
         self.failed = False
+        #: When the answer came (seconds since the epoch); None before that.
+        self.at: float | None = None
 
 
 class UserDirectory:
@@ -41,16 +47,27 @@ class UserDirectory:
         clerk: the API client.
         limiter: Clerk's rate limiter, shared with the token calls.
         by_address: look users up by address; the CSV's ids are not needed.
-        any_address: also accept addresses that Clerk has not verified.
+        verify: the address must belong to the user: "any" also accepts one that Clerk has not verified; False accepts
+            every address of a user who is looked up by id.
+        clock: the time; needed by `user_of` with `lately`.
     """
 
-    def __init__(self, clerk: Clerk, limiter: RateLimiter, *, by_address: bool, any_address: bool = False) -> None:
+    def __init__(
+        self,
+        clerk: Clerk,
+        limiter: RateLimiter,
+        *,
+        by_address: bool,
+        verify: bool | Literal["any"] = True,
+        clock: Clock,
+    ) -> None:
         self._clerk = clerk
         self._limiter = limiter
         self._by_address = by_address
-        self._any_address = any_address
+        self._verify = verify
+        self._clock = clock
         self._answered = False
-        #: The batch of each user that `fetch` requested, by id or address, until `user_id_of` takes it.
+        #: The batch of each user that `fetch` requested, by id or address, until `user_of` takes it.
         self._batches: dict[str, _Batch] = {}
 
     @property
@@ -62,9 +79,9 @@ class UserDirectory:
         return _READ_AHEAD_ROWS if self._answered else 1
 
     async def fetch(self, recipients: Iterable[Recipient]) -> None:
-        """Request these recipients' users from Clerk; `user_id_of` then waits for the answer.
+        """Request these recipients' users from Clerk; `user_of` then waits for the answer.
 
-        It raises no errors: `user_id_of` raises them for each recipient.
+        It raises no errors: `user_of` raises them for each recipient.
         """
         wanted = [name for name in dict.fromkeys(map(self._name, recipients)) if name not in self._batches]
         starts = range(0, len(wanted), USERS_PER_CALL)
@@ -74,8 +91,12 @@ class UserDirectory:
         for batch in batches:
             await self._ask(batch)
 
-    async def user_id_of(self, recipient: Recipient) -> str:
-        """Return the id of the Clerk user for whom this recipient's token is issued.
+    async def user_of(self, recipient: Recipient, *, lately: bool = False) -> ClerkUser:
+        """Return the Clerk user for whom this recipient's token is issued.
+
+        Args:
+            recipient: the row.
+            lately: ask again if Clerk's answer is older than 60 seconds, because the user's activity matters.
 
         Raises:
             PermanentError: there is no such user, the user is banned or locked, or the address is not the user's own
@@ -83,7 +104,7 @@ class UserDirectory:
             TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
         name = self._name(recipient)
-        users = await self._users_of(name)
+        users = await self._users_of(name, max_age=_MAX_AGE_S if lately else inf)
         address = recipient.email.lower()
         if self._by_address:
             found = [user for user in users if address in self._own_addresses(user)]
@@ -96,17 +117,24 @@ class UserDirectory:
             what = "this address" if self._by_address else f"the id {name}"
             raise PermanentError(f"Clerk has no user with {what}", skip=True)
         user = found[0]
+        if self._by_address or self._verify:
+            self._require_own(user, address)
+        return user
+
+    def _require_own(self, user: ClerkUser, address: str) -> None:
         if address not in _normalised(user.addresses):
             raise PermanentError(f"the address does not belong to {user.id} at Clerk", skip=True)
         if address not in self._own_addresses(user):
             raise PermanentError("the address is not verified at Clerk", skip=True)
         if user.banned or user.locked:
             raise PermanentError(f"{user.id} is {'banned' if user.banned else 'locked'} at Clerk", skip=True)
-        return user.id
 
-    async def _users_of(self, name: str) -> list[ClerkUser]:
+    async def _users_of(self, name: str, *, max_age: float) -> list[ClerkUser]:
         batch = self._batches.pop(name, None)
-        if batch is None or batch.failed:
+        is_old = (
+            batch is not None and batch.at is not None and (self._clock.now() - batch.at) / self._clock.speed > max_age
+        )
+        if batch is None or batch.failed or is_old:
             # callers that waited for a failed call get its error; a later caller repeats it for all users left in it
             others = [other for other, found in self._batches.items() if found is batch]
             batch = _Batch([name, *others])
@@ -117,7 +145,7 @@ class UserDirectory:
         except PermanentError:
             if len(batch.names) == 1:
                 raise
-            return await self._users_of(name)  # Clerk rejects one id without naming it: try each alone
+            return await self._users_of(name, max_age=max_age)  # Clerk rejects one id without naming it: try each alone
         except CampaignError:
             batch.failed = True
             raise
@@ -125,9 +153,9 @@ class UserDirectory:
     def _own_addresses(self, user: ClerkUser) -> set[str]:
         """Return the user's verified addresses, because anyone can add a foreign address to their account.
 
-        With `any_address`, return all addresses.
+        With `verify="any"`, return all addresses.
         """
-        return _normalised(user.addresses if self._any_address else user.verified)
+        return _normalised(user.addresses if self._verify == "any" else user.verified)
 
     def _name(self, recipient: Recipient) -> str:
         return recipient.email.lower() if self._by_address else recipient.user_id or ""
@@ -137,11 +165,13 @@ class UserDirectory:
         try:
             await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
-            batch.answer.set_result(await users(batch.names))
+            found = await users(batch.names)
+            batch.at = self._clock.now()
+            batch.answer.set_result(found)
             self._answered = True
         except CampaignError as error:
             batch.answer.set_exception(error)
-            batch.answer.exception()  # mark it as retrieved: perhaps no `user_id_of` awaits it
+            batch.answer.exception()  # mark it as retrieved: perhaps no `user_of` awaits it
         except BaseException:
             batch.answer.cancel()
             raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: At most this many causes are told apart; the rows of all others count together.
 _MAX_CAUSES = 2000
 #: At most this many rows of a cause are named.
-_MAX_NAMED = 3
+MAX_NAMED = 3
 #: A number, unless it is a reply code or an enhanced one (RFC 3463), which names the cause.
 _NUMBER = re.compile(r"(?<![\w.])(?!(?:[245]\d\d|[245]\.\d{1,3}\.\d{1,3})(?![\w,.]*\d))\d+(?:[.,]\d+)*")
 _AT_LINE = re.compile(r"line \d+: ", re.IGNORECASE)
@@ -51,7 +51,9 @@ def causes(explanations: Iterable[Explanation]) -> list[Cause]:
         else:
             cause = found.setdefault((state, ""), Cause(state, "other reasons"))
         cause.number += 1
-        if len(cause.named) < _MAX_NAMED:
+        if len(cause.named) < MAX_NAMED:
             at_line = _AT_LINE.match(reason) or not (whose.email or whose.key)
-            cause.named.append(f"line {line}" if at_line else whose.email or whose.key)
+            name = f"line {line}" if at_line else whose.email or whose.key
+            if name not in cause.named:  # each step of a recipient has a row
+                cause.named.append(name)
     return sorted(found.values(), key=lambda cause: -cause.number)

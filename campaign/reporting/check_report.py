@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from campaign.audience import Audience
 from campaign.compliance.finding import Severity
 from campaign.compliance.sender import review_sender
-from campaign.config.definition.toml_file import place_of
+from campaign.config.definition.timing_warnings import timing_warnings
+from campaign.config.recheck_key import recheck_key_of
 from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CampaignError, Problem
@@ -133,16 +133,29 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
         )
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
     try:
-        found.key = _examine_signing(found, settings())
+        given = settings()
     except CampaignError as error:
         found.problems += str(error).splitlines()
+    else:
+        _examine_keys(found, given)
+    found.warnings += map(str, timing_warnings(definition))
     found.add(dict.fromkeys(finding for each in definition.variants for finding in review_sender(each, found.key)))
-    _examine_times(found)
     try:
         _examine_rows(found, messages)
     except CampaignError as error:
         found.problems += str(error).splitlines()
     return found
+
+
+def _examine_keys(found: CheckReport, settings: Settings) -> None:
+    try:
+        found.key = _examine_signing(found, settings)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
+    try:
+        recheck_key_of(found.definition, settings)
+    except CampaignError as error:
+        found.problems += str(error).splitlines()
 
 
 def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | None:
@@ -166,19 +179,6 @@ def _examine_signing(found: CheckReport, settings: Settings) -> SigningKey | Non
         key.record,
     ]
     return key
-
-
-def _examine_times(found: CheckReport) -> None:
-    """Warn of steps that go out at the heels of the step before."""
-    definition = found.definition
-    for place, (before, step) in enumerate(pairwise(definition.step_names), start=1):
-        schedule = definition.variant(step).schedule
-        if schedule.follows == before and schedule.due is not None and not schedule.due.delay:
-            text = (
-                f'[[steps]] due: the step "{step}" is due as soon as "{before}" is sent; write a time after it, such '
-                f'as due = "{before} + 23h"'
-            )
-            found.warnings.append(f"{place_of(definition.path, ('steps', place))}: {text}")
 
 
 def _examine_rows(found: CheckReport, messages: CampaignMessages | None) -> None:

@@ -15,6 +15,7 @@ from campaign.config.settings import CLERK_API
 from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.reporting.causes import Cause
+from campaign.reporting.later import what_waits
 from campaign.reporting.question import said_yes
 from campaign.reporting.summary import (
     advice,
@@ -63,17 +64,14 @@ class RunReport:
         out: the console to write to.
         definition: the campaign file.
         settings: the settings, for the first line.
-        limit: the most recipients that the run sends to; None for all.
         assume_yes: do not ask for confirmation before a run with the real services.
     """
 
-    def __init__(
-        self, out: Console, definition: Definition, settings: Settings, *, limit: int | None, assume_yes: bool
-    ) -> None:
+    def __init__(self, out: Console, definition: Definition, settings: Settings, *, assume_yes: bool) -> None:
         self._out = out
         self._file = definition.path
+        self._zone = definition.schedule.default_zone
         self._settings = settings
-        self._limit = limit
         self._assume_yes = assume_yes
         self._clock = SystemClock()
         self._began = self._said = self._waits_until = 0.0
@@ -112,12 +110,17 @@ class RunReport:
         """Print what changed and what will be sent; ask for confirmation if the services are real."""
         for line in changes(plan):
             self._print(line)
-        self.total = plan.to_send if self._limit is None else min(plan.to_send, self._limit)
+        self.total = plan.to_send
         name, file = plan.definition.name, plan.definition.recipients.file
-        if not self.total:
+        if not plan.queued:
             self._print(f"{name}: nothing to send, because no recipient of {file} is queued.")
             return True
-        what = f"{self.total:,} of " * (self.total < plan.to_send) + number(plan.to_send, "email")
+        if not self.total and not plan.has_work:
+            self._print(f"{name}: nothing is due now; {number(plan.queued, 'email')} will be later.")
+            return True
+        what = f"{self.total:,} of " * (self.total < plan.queued) + number(plan.queued, "email")
+        if plan.has_more:
+            what = f"{what} now, and what becomes due while it runs,"
         services = plan.services
         through = services.smtp.label
         self._print(f"{name}: {what} from {plan.definition.email.sender} through {through}.")
@@ -147,7 +150,7 @@ class RunReport:
                 self._progress.advance(self._progress.task_ids[0])
         elif self._clock.now() - self._said >= _INTERVAL_S:
             self._said = self._clock.now()
-            self._out.print(f"{self.done:,} of {self.total:,}: {self._line()}")
+            self._out.print(f"{self.done:,} of {max(self.done, self.total):,}: {self._line()}")
 
     def waiting(self, why: str, seconds: float) -> None:
         """Print once why nothing is sent, if the wait is at least 1 second."""
@@ -177,6 +180,8 @@ class RunReport:
     def finished(self, result: Result, causes: list[Cause], *, command: str, run: str) -> None:
         """Print the counts with an explanation of each state, and the next commands to type."""
         self.close()
+        if result.batch:
+            self._print(f"Batch {result.batch.number}: {number(result.batch.size, 'new recipient')}.")
         if self.tally:
             seconds = max(self._clock.now() - self._began, 1e-3)
             sent = self.tally[Status.SENT]
@@ -190,6 +195,8 @@ class RunReport:
         shown = table(result.summary, causes)
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
+            self._print(line)
+        for line in what_waits(result.summary, zone=self._zone, run=run):
             self._print(line)
         if result.services.maildir is not None:
             self._print(where_the_mail_is(result.services.maildir))
@@ -210,7 +217,7 @@ class RunReport:
 
     def _line(self) -> str:
         rate = self.done / max(self._clock.now() - self._began, 1e-3)
-        left = f", {span((self.total - self.done) / rate)} left" if rate else ""
+        left = f", {span((self.total - self.done) / rate)} left" if rate and self.done < self.total else ""
         ends = (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SKIPPED)
         counts = ", ".join(
             f"{self.tally[status]:,} {status}" for status in ends if self.tally[status] or status == "sent"

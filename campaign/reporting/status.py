@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from campaign.clock import SystemClock
-from campaign.delivery.services import log_path
+from campaign.delivery.services import clock_of, log_path
 from campaign.model import Status
 from campaign.reporting.causes import causes
+from campaign.reporting.later import what_waits
 from campaign.reporting.progress import as_text
+from campaign.reporting.standing import as_objects, standing
 from campaign.reporting.summary import advice, table
-from campaign.reporting.waits import as_objects, standing
 from campaign.sendlog import LogReader
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ def statuses(
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
-    reader, now = LogReader(log_path(settings, definition, asked=sandbox)), SystemClock().now()
+    path = log_path(settings, definition, asked=sandbox)
+    reader = LogReader(path)
+    now = clock_of(settings, path).now()
     try:
+        zone = definition.schedule.default_zone if definition else None
         names = [definition.name] if definition else reader.campaigns()
         for name in names:
             summary = reader.summary(name, now=now)
@@ -46,6 +49,7 @@ def statuses(
                 yield f"{name} ({reader.path})"
                 yield as_text(table(summary, causes(reader.explanations(name))))
                 yield from standing(summary, batches)
+                yield from what_waits(summary, zone=zone, run=str(file or "FILE"))
                 yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
     finally:
         reader.close()

@@ -9,6 +9,8 @@ from rich.table import Table
 
 from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
+from campaign.reporting.causes import MAX_NAMED
+from campaign.reporting.later import later
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ def _told(cause: Cause) -> str:
         return cause.words
     if not cause.named:  # the same for all rows of the state, such as a mail server that cannot be reached
         return f"{cause.number:,} times: {cause.words}"
-    more = ", …" if cause.number > len(cause.named) else ""
+    more = ", …" if cause.number > len(cause.named) >= MAX_NAMED else ""
     return f"{cause.number:,} times: {cause.words} ({', '.join(cause.named)}{more})"
 
 
@@ -174,7 +176,11 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             ),
         ),
         (summary[Status.FAILED], row, f"{{}} failed. To queue them again: campaign retry {command}."),
-        (summary[Status.QUEUED] - summary.elsewhere, row, f"{{}} queued. To send: campaign run {run}."),
+        (
+            summary[Status.QUEUED] - summary.elsewhere - later(summary),
+            row,
+            f"{{}} queued. To send: campaign run {run}.",
+        ),
         (
             summary.elsewhere,
             row,

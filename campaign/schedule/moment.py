@@ -17,6 +17,8 @@ _WRITTEN = re.compile(r"([^\W\d]\w*)((?:\s*[+-][^+-]*)*)")
 _TERM = re.compile(r"([+-])([^+-]*)")
 _EXAMPLE = 'write a column or an earlier step and a duration, such as "abandoned_at + 1h"'
 _LONGEST = timedelta(days=3660)
+#: Plus or minus the longest delay, in any zone, these are after the epoch and before `NEVER`.
+_YEARS = range(1981, 9981)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Moment:
         delay = timedelta()
         for sign, duration in _TERM.findall(found[2]):
             try:
-                part = parse_duration(duration)
+                part = parse_duration(duration.strip())
                 delay += part if sign == "+" else -part
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{error} (in {text!r})") from None
@@ -83,10 +85,9 @@ def instant_in(time: datetime, zone: tzinfo | None) -> float:
     Raises:
         ValueError: the year is out of range.
     """
-    try:
-        return time.timestamp() if zone is None else instant_of(time, zone)
-    except (OverflowError, ValueError):
-        raise ValueError(f"{time.isoformat()!r} is out of range; write a year such as 2026") from None
+    if time.year not in _YEARS:
+        raise ValueError(f"{time.isoformat()!r} is out of range; write a year such as 2026")
+    return time.timestamp() if zone is None else instant_of(time, zone)
 
 
 def _refuse_duration(text: str) -> None:

@@ -39,9 +39,6 @@ def instant_of(wall: datetime, zone: tzinfo) -> float:
 
     A time that a change to summer time leaves out is the first instant after the gap. Of a time that there is twice,
     it is the first of the two.
-
-    Raises:
-        OverflowError: the year is out of range.
     """
     # PEP 495: in a gap the first reading uses the offset before it, and so is the later instant; in an overlap it is
     # the earlier one.
@@ -82,4 +79,5 @@ def _nearest(name: str) -> str | None:
 def _known() -> tuple[dict[str, str], dict[str, str]]:
     """Return the zones by their names and by their cities, in lower case."""
     names = sorted(available_timezones())
-    return {name.lower(): name for name in names}, {name.lower().rpartition("/")[2]: name for name in names}
+    cities = {name.lower().rpartition("/")[2]: name for name in names if "/" in name}
+    return {name.lower(): name for name in names}, cities

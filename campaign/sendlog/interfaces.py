@@ -79,6 +79,19 @@ class PreparationLog(Protocol):
         """Return the days on which this campaign's log sent mail, each with the number of messages."""
         ...
 
+    @property
+    def file(self) -> str:
+        """The path of the campaign file of the last run; empty before the first one."""
+        ...
+
+    def note_file(self, path: str) -> None:
+        """Store the path of the campaign file."""
+        ...
+
+    def latest(self) -> float:
+        """Return the latest instant of the log's last entries (seconds since the epoch); 0 if there is none."""
+        ...
+
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""
         ...
@@ -130,11 +143,11 @@ class RunLog(Protocol):
         """Record that an earlier step's token must be revoked.
 
         Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask.
-        """
-        ...
 
-    async def try_revocation(self, token_id: str) -> bool:
-        """Record that this revocation is tried now; return whether an earlier try may have revoked the token."""
+        Raises:
+            PermanentError: the address is suppressed, so that the delivery gets no new link.
+            DeferredError: the address has had its share of mails lately.
+        """
         ...
 
     async def note_quota(self, why: str, until: float) -> None:

@@ -111,6 +111,7 @@ CREATE TABLE soft_bounce (
 ALTER TABLE campaign ADD COLUMN steps TEXT NOT NULL DEFAULT '[""]';
 ALTER TABLE campaign ADD COLUMN quota TEXT NOT NULL DEFAULT '';
 ALTER TABLE campaign ADD COLUMN quota_until REAL NOT NULL DEFAULT 0;
+ALTER TABLE campaign ADD COLUMN file TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN step TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN step_number INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN batch INTEGER;
@@ -144,7 +145,7 @@ CREATE INDEX delivery_queue ON delivery
 
 -- name: seen_as_4
 -- A reader changes nothing in an older log: it sees the tables through these views.
-CREATE TEMP VIEW campaign AS SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until FROM main.campaign;
+CREATE TEMP VIEW campaign AS SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file FROM main.campaign;
 CREATE TEMP VIEW delivery AS
 SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS due_at,
     iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at

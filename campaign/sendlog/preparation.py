@@ -170,6 +170,20 @@ class Preparation(CampaignConnection):
             days[datetime.fromtimestamp(at, UTC).astimezone(zone).date()] += number
         return days
 
+    @property
+    def file(self) -> str:
+        """The path of the campaign file of the last run; empty before the first one."""
+        return str(self._connection.execute(SQL.file_of_campaign, self._arguments()).fetchone()[0])
+
+    def note_file(self, path: str) -> None:
+        """Store the path of the campaign file."""
+        with self._transaction() as connection:
+            connection.execute(SQL.note_file, self._arguments(file=path))
+
+    def latest(self) -> float:
+        """Return the latest instant of the log's last entries (seconds since the epoch); 0 if there is none."""
+        return float(self._connection.execute(SQL.latest_entry).fetchone()[0])
+
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""
         with self._transaction() as connection:

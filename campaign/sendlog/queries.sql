@@ -16,6 +16,16 @@ WHERE id = :campaign;
 -- name: note_templates
 UPDATE campaign SET templates = :templates WHERE id = :campaign;
 
+-- name: file_of_campaign
+SELECT file FROM campaign WHERE id = :campaign;
+
+-- name: note_file
+UPDATE campaign SET file = :file WHERE id = :campaign;
+
+-- name: latest_entry
+-- The last entries are the latest ones, unless the clock was set back a while ago.
+SELECT coalesce(max(at), 0) FROM (SELECT at FROM history ORDER BY id DESC LIMIT 10000);
+
 -- name: forget_unmailable
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
@@ -238,10 +248,6 @@ WHERE campaign_id = :campaign AND key = :key AND slot = '' AND token_id = :token
 
 -- name: outcome_of_revocation
 SELECT outcome FROM revocation WHERE token_id = :token_id;
-
--- name: try_revocation
-UPDATE revocation SET unanswered = unanswered + 1 WHERE token_id = :token_id AND settled_at IS NULL
-RETURNING unanswered > 1;
 
 -- name: capped_until
 -- When the oldest of the mails that fill an address's share leaves the period.

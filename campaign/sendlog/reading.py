@@ -70,10 +70,6 @@ class LogReader:
         with sentences(self.path):
             return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
-    def latest_instant(self) -> float:
-        """Return when a row's state changed last, in seconds since the epoch; 0 in an empty log."""
-        return float(next(self._rows(SQL.latest_instant))[0])
-
     def batches(self, name: str, *, limit: int) -> list[BatchCounts]:
         """Return a campaign's last batches, at most `limit`, oldest first, each with the states of its recipients."""
         found = self._find(name)
@@ -81,6 +77,10 @@ class LogReader:
             return []
         with sentences(self.path):
             return batches(self._connection, campaign=found[0], limit=limit)
+
+    def latest_instant(self) -> float:
+        """Return when a row's state changed last, in seconds since the epoch; 0 in an empty log."""
+        return float(next(self._rows(SQL.latest_instant))[0])
 
     def explanations(self, name: str) -> Iterator[Explanation]:
         """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""

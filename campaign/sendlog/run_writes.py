@@ -224,22 +224,26 @@ class RunWrites(CampaignConnection):
     async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
         """Record that the token of another step of this delivery's key must be revoked.
 
-        Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask.
-        """
-        arguments = self._arguments(key=delivery.recipient.key, token_id=token_id)
+        Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask. If the delivery may not be
+        sent now, nothing is recorded: its recipient keeps the link of the step before.
 
-        def write(connection: sqlite3.Connection) -> str | None:
+        Raises:
+            PermanentError: the address is suppressed.
+            DeferredError: the address has had its share of mails lately.
+        """
+        arguments, refusal = self._arguments(key=delivery.recipient.key, token_id=token_id), self._obstacle(delivery)
+
+        def write(connection: sqlite3.Connection) -> str | Exception | None:
+            if refused := refusal(connection):
+                return refused
             connection.execute(SQL.ask_revocation, arguments)
             row = connection.execute(SQL.outcome_of_revocation, arguments).fetchone()
             return row[0] if row else None
 
-        return await self._write(write)
-
-    async def try_revocation(self, token_id: str) -> bool:
-        """Record that this revocation is tried now; return whether an earlier try may have revoked the token."""
-        arguments = {"token_id": token_id}
-        row = await self._write(lambda connection: connection.execute(SQL.try_revocation, arguments).fetchone())
-        return bool(row and row[0])
+        answer = await self._write(write)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def undo_attempt(self, token_ids: Sequence[str]) -> None:
         """Record that the last try of these revocations was not sent, or that Clerk refused it."""

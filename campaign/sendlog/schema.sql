@@ -11,7 +11,8 @@ CREATE TABLE campaign (
     enlistment     INTEGER NOT NULL DEFAULT 0,
     steps          TEXT NOT NULL DEFAULT '[""]', -- JSON: the names of the steps at the last enlistment
     quota          TEXT NOT NULL DEFAULT '',-- the quota that the last run found spent
-    quota_until    REAL NOT NULL DEFAULT 0
+    quota_until    REAL NOT NULL DEFAULT 0,
+    file           TEXT NOT NULL DEFAULT '' -- the campaign file of the last run
 ) STRICT;
 
 CREATE TABLE delivery (

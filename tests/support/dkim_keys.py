@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from base64 import b64encode
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,12 @@ def write_key(folder: Path, kind: str, name: str = "dkim.pem") -> Path:
     path = folder / name
     path.write_bytes(pem(kind))
     return path
+
+
+def public_key(kind: str) -> str:
+    """Return the public half of an RSA key, as the tag `p=` of a DKIM record has it (RFC 6376 §3.6.1)."""
+    found = _key(kind).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b64encode(found).decode()
 
 
 def canonical(message: bytes) -> tuple[list[tuple[bytes, bytes]], bytes] | None:

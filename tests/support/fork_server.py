@@ -25,12 +25,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support import ROOT, TESTS
+from support.faults.leaping_clock import leap
 from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Done = subprocess.CompletedProcess[str]
+
+
+#: A variable of a command's environment: how far ahead its clock is (seconds).
+CLOCK_AHEAD_S = "TESTS_CLOCK_AHEAD_S"
 
 
 class ForkServer:
@@ -125,6 +130,8 @@ def become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if ahead := os.environ.pop(CLOCK_AHEAD_S, None):
+        leap("wall", float(ahead), Path("/"))
 
 
 def leave(code: object) -> None:

@@ -10,7 +10,7 @@ from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.rate_limiter import RateLimiter, RateLimits
 from campaign.delivery.scheduler import Scheduler
 from campaign.errors import TransientError
-from campaign.model import Outcome, Rate, Status
+from campaign.model import LONGEST_WAIT, Outcome, Rate, Status
 from campaign.sendlog import SendLog
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import enlist
@@ -90,7 +90,8 @@ class SchedulerHarness:
     ) -> None:
         self.clock = FakeClock(START)
         self.log = Watched(path, "trial", self.clock)
-        enlist(self.log, rows)
+        enlist(self.log, rows, in_batches=limit is not None)
+        self.log.take_batch(limit)
         self.services = [RateLimiter([Rate.parse(rate)], self.clock) for rate in services]
         messages, *clerk = self.services or [RateLimiter((), self.clock)]
         self._takes = takes
@@ -105,9 +106,9 @@ class SchedulerHarness:
                 clerk=clerk[0] if clerk else None,
                 domains={name: RateLimiter([Rate.parse(rate)], self.clock) for name, rate in (domains or {}).items()},
             ),
-            users=None,
-            wait=wait,
-            limit=limit,
+            gate=None,
+            tokens=None,
+            longest_wait=LONGEST_WAIT.total_seconds() if wait else 0.0,
             on_wait=lambda why, until: self.waits.append((why, until - START)),
         )
         #: (seconds since the start, key) of each delivery that got its permits.

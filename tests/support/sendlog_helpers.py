@@ -45,9 +45,16 @@ def opened(path: Path, *, campaign: str = "trial", clock: FakeClock | None = Non
         log.close()
 
 
-def enlist(log: SendLog, rows: Sequence[Recipient | InvalidRow], *, source: str = "people.csv") -> Enlistment:
+def enlist(
+    log: SendLog,
+    rows: Sequence[Recipient | InvalidRow],
+    *,
+    source: str = "people.csv",
+    steps: Sequence[str] = ("",),
+    in_batches: bool = False,
+) -> Enlistment:
     """Enlist rows, as a CSV with its own digest."""
-    return log.enlist(lambda: rows, source=source, digest=repr(rows))
+    return log.enlist(lambda: rows, source=source, digest=repr(rows), steps=steps, in_batches=in_batches)
 
 
 def token(delivery: Delivery) -> SignInToken:
@@ -120,7 +127,7 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP INDEX {name}")
     for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at"):
         connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
-    for name in ("steps", "quota", "quota_until"):
+    for name in ("steps", "quota", "quota_until", "file"):
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
     connection.execute("DROP TABLE batch")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")

@@ -194,7 +194,7 @@ def outside(*allowed: str) -> list[Path]:
     [
         ("aiosmtplib", ("smtp/connector.py", "smtp/connect_errors.py", "smtp/login.py")),
         ("aiohappyeyeballs", ("smtp/dialing.py",)),
-        ("httpx", ("clerk/", "compliance/online/web.py")),
+        ("httpx", ("clerk/", "compliance/online/web.py", "site/")),
         ("dns", ("compliance/online/lookup.py",)),
         ("sqlite3", ("sendlog/", "sandbox/", "recipients/grouping.py")),
         ("click", ("cli/",)),

@@ -58,6 +58,14 @@ class Variant:
     recheck: RecheckSection | None
 
 
+class _Variants:
+    """All variants of a campaign, and the definitions that were made of them: a run asks for one at each delivery."""
+
+    def __init__(self, variants: Mapping[tuple[str, str], Variant]) -> None:
+        self.variants = variants
+        self.made: dict[tuple[str, str], Definition] = {}
+
+
 class Definition(CampaignSections):
     """A campaign, as its file defines it, and as one step and one locale see it.
 
@@ -86,7 +94,7 @@ class Definition(CampaignSections):
     #: The column with a row's locale; empty in a campaign without `[locales]`.
     locale_column: str = ""
 
-    _variants: Mapping[tuple[str, str], Variant] = PrivateAttr(default_factory=dict)
+    _all: _Variants = PrivateAttr(default_factory=lambda: _Variants({}))
     _columns: Mapping[str, Location] = PrivateAttr(default_factory=dict)
 
     @classmethod
@@ -100,7 +108,8 @@ class Definition(CampaignSections):
         """Return the definition of the first step in the default locale, which knows its other variants."""
         (step, locale), first = next(iter(variants.items()))
         definition = cls(**keys, step=step, locale=locale, **_fields(first))
-        definition._variants = variants
+        definition._all = _Variants(variants)
+        definition._all.made[step, locale] = definition
         definition._columns = columns
         return definition
 
@@ -147,7 +156,11 @@ class Definition(CampaignSections):
         key = (step or self.step_names[0], locale or self.locale_names[0])
         if key == (self.step, self.locale):
             return self
-        return self.model_copy(update={"step": key[0], "locale": key[1], **_fields(self._variants[key])})
+        made = self._all.made
+        if key not in made:
+            variant = self._all.variants[key]
+            made[key] = self.model_copy(update={"step": key[0], "locale": key[1], **_fields(variant)})
+        return made[key]
 
     def locale_of(self, variables: Mapping[str, Any]) -> str:
         """Return the locale of a row: the nearest to its cell, `de` for `de-AT` (RFC 4647 §3.4), else the default."""

@@ -95,12 +95,9 @@ class _FileReader:
         recheck = self._section(RecheckSection, "recheck", layer)
         if recheck is not None:
             self.faults += recheck_faults(recheck, layer)
-        schedule = self._section(ScheduleSection, "schedule", layer)
-        if schedule is None and "schedule" not in layer.tables:
-            schedule = ScheduleSection()
-        if schedule is not None:
-            self.faults += schedule_faults(schedule, self.layers.steps, layer)
-        if email is None or schedule is None:
+        schedule = self._section(ScheduleSection, "schedule", layer) or ScheduleSection()
+        self.faults += schedule_faults(schedule, self.layers.steps, layer)
+        if email is None:
             return None
         return Variant(email, link, schedule_of(schedule, self.layers.steps, layer.number), recheck)
 
@@ -108,7 +105,12 @@ class _FileReader:
         written = self._data.get(name)
         if name not in layer.tables and not (isinstance(written, dict)):
             return None
-        found, faults = self._validated(model, layer.tables.get(name, {}))
+        table = layer.tables.get(name, {})
+        found, faults = self._validated(model, table)
+        if found is None and model in {ScheduleSection, RecheckSection}:
+            # the keys that are right are checked against the rest of the file all the same
+            at_fault = {fault["loc"][0] for fault in faults if fault["loc"]}
+            found, _ = self._validated(model, {key: value for key, value in table.items() if key not in at_fault})
         for fault in faults:
             key, *rest = fault["loc"] or ("",)
             place: Location = layer.place(name, str(key))

@@ -163,14 +163,24 @@ def _entries(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
         if inside is not None:
             continue
         if header := _HEADER.fullmatch(line):
-            section = _parts(header[1])
+            *parents, name = _parts(header[1])
+            section = (*_numbered(parents, counts), name)
             if line.lstrip().startswith("[["):
-                name = section
-                section = (*name, str(counts[name]))
-                counts[name] += 1
+                counts[section] += 1
+                section = (*section, str(counts[section] - 1))
             yield number, section
         elif entry := _ENTRY.match(line):
             yield number, section + _parts(entry[1])
+
+
+def _numbered(parents: Iterable[str], counts: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:
+    """Return the path of a header's parents; one that is a `[[section]]` is its last entry so far (TOML 1.0)."""
+    path: tuple[str, ...] = ()
+    for part in parents:
+        path = (*path, part)
+        if number := counts.get(path):
+            path = (*path, str(number - 1))
+    return path
 
 
 def _parts(dotted: str) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from campaign.clock import SystemClock
-from campaign.delivery.services import log_path, real_services, sandbox_log
+from campaign.delivery.services import clock_of, log_path, real_services, sandbox_log
 from campaign.model import Status
 from campaign.reporting.report import charts, units
 from campaign.reporting.report.charts import Line, Series, Unit
@@ -75,7 +74,8 @@ def report_page(
     Raises:
         SendLogUnusableError: there is no log, it cannot be read, or the campaign is not in it.
     """
-    path, now = log_path(settings, definition, asked=sandbox), SystemClock().now()
+    path = log_path(settings, definition, asked=sandbox)
+    now = clock_of(settings, path).now()
     with Aggregates(path, definition.name, now=now) as log:
         found = figures(log, definition, _token_rates(definition, settings, path))
         decisions = Decisions(log, found, command=command, with_addresses=with_addresses)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.environment import environment
+from support.environment import environment, wait_for
 from support.reports import MEANS, TAG, mail_named
-from support.servers.script import Drop, Fault
+from support.servers.script import Drop, Fault, Silence
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
@@ -130,6 +130,30 @@ def test_an_uncertain_mail_that_comes_back_is_bounced(tmp_path: Path) -> None:
         place = box(env, report(HARD, tag_of(env, "u1@d1.example"), "u1@d1.example"))
         assert env.work.campaign("bounces", "campaign.toml", place).returncode == 0
         assert rows(env)["u1@d1.example"] == "bounced"
+
+
+def test_a_report_before_the_recovery_of_a_crash_waits_for_it(tmp_path: Path) -> None:
+    """A report about a message that a killed run left `sending` changes nothing until a run has settled the row."""
+    silent = SmtpScript(faults=(Fault("dot", Silence(60.0, done=True), to="u1@*", times=1),))
+    with environment(tmp_path, 3, smtp=silent) as env:
+        text = env.work.file.read_text(encoding="utf-8")
+        env.work.file.write_text(text.replace("[email]\n", '[email]\nbounces = "bounces@acme.example"\n'), "utf-8")
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) == 3 and sorted(rows(env).values()) == ["sending", "sent", "sent"], process)
+        process.kill()
+        process.communicate()
+        place = box(env, report(HARD, tag_of(env, "u1@d1.example"), "u1@d1.example"))
+        done = env.work.campaign("bounces", "campaign.toml", place)
+        assert re.search(r"^not settled +1 .*read this again$", done.stdout, re.MULTILINE)
+        assert rows(env)["u1@d1.example"] == "sending"
+        assert not env.revoked
+        assert not suppressed(env)
+        assert env.work.run().returncode == 1
+        assert rows(env)["u1@d1.example"] == "uncertain"
+        done = env.work.campaign("bounces", "campaign.toml", place)
+        assert re.search(r"^bounced +1 ", done.stdout, re.MULTILINE)
+        assert rows(env)["u1@d1.example"] == "bounced"
+        assert len(env.revoked) == len(suppressed(env)) == 1
 
 
 def test_a_report_about_an_earlier_message_leaves_the_row(tmp_path: Path) -> None:

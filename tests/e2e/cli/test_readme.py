@@ -139,6 +139,20 @@ def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
     assert load_definition(tmp_path / "campaign.toml").dkim == DkimSection(selector="s1", domain="acme.example")
 
 
+def test_the_campaign_in_steps_can_be_loaded(tmp_path: Path) -> None:
+    """The README's campaign in steps can be loaded, and each step and language is what its comments say."""
+    (text,) = (fence for fence in fences("toml") if "[[steps]]" in fence)
+    for name in ("first.html", "second.html"):
+        (tmp_path / name).write_text("{{ link }}", encoding="utf-8")
+    (tmp_path / "campaign.toml").write_text(text, encoding="utf-8")
+    definition = load_definition(tmp_path / "campaign.toml")
+    assert (definition.step_names, definition.locale_names) == (("first", "second"), ("en", "de"))
+    second = definition.variant("second", "de")
+    assert (second.schedule.follows, second.email.subject) == ("first", "Noch bis morgen")
+    assert second.unless == definition.variant("second").unless == ("link used", "active")
+    assert second.email.sender == "Acme <hallo@acme.example>"
+
+
 def test_the_exit_codes_are_told() -> None:
     """The README explains each exit code of the program."""
     (told,) = re.findall(r"^Exit codes: (.*)$", README, re.MULTILINE)

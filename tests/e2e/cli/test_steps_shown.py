@@ -71,8 +71,9 @@ def test_status_shows_each_step_and_batch(past: Workspace) -> None:
     assert "Step first: 3 queued, 5 sent.\nStep second: 5 queued, 2 sent, 1 skipped.\n" in shown
     assert "Batch 1 of 2026-03-03 09:00 UTC, 3 new: 3 sent.\n" in shown
     assert "Batch 2 of 2026-03-04 09:00 UTC, 3 new: 1 queued, 2 sent.\n" in shown
-    assert "Waiting: 1 for the hours of their recipients, 3 for the step before them, 2 for a later batch. " in shown
-    assert "The next is due on 2100-01-01 00:00 UTC.\n" in shown
+    hours = "for the hours and days at which they may be mailed"
+    assert f"Waiting: 1 {hours}, 3 for the step before, 2 for a later batch. " in shown
+    assert "The next is due on Fri 2100-01-01 at 00:00 UTC. To send what is due: campaign run campaign.toml." in shown
     status = past.status()
     assert (status["recipients"], status["queued"], status["sent"]) == (8, 8, 7)
     assert status["waiting"] == {"window": 1, "step": 3, "batch": 2}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from email import message_from_bytes
 from email.policy import SMTP
+from itertools import count
 from typing import TYPE_CHECKING
 
 import httpx
@@ -19,7 +21,7 @@ from support.servers.smtp_script import SmtpScript
 from support.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from support.environment import Environment
@@ -39,12 +41,12 @@ def kept(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def mailing(tmp_path: Path, kept: Path, *, more: str = "") -> Iterator[Environment]:
+def mailing(tmp_path: Path, kept: Path, *, people: int = 3, more: str = "") -> Iterator[Environment]:
     """Yield a campaign whose mails have an unsubscribe link."""
     folder = tmp_path / "work"
     folder.mkdir()
     smtp = SmtpScript(keep=str(kept))
-    with environment(folder, 3, smtp=smtp, html=HTML, text=TEXT, more=SECTION + more) as env:
+    with environment(folder, people, smtp=smtp, html=HTML, text=TEXT, more=SECTION + more) as env:
         yield env
 
 
@@ -171,6 +173,54 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, kept: Path) -> None:
             assert connection.execute("SELECT address FROM suppression").fetchall() == [("u2@d2.example",)]
 
 
+def clicks_until_killed(env: Environment, paths: Mapping[str, str], *, kill_at: int) -> set[str]:
+    """POST to many links at once, and kill the server behind one of its answers; return who got 200."""
+    process = env.work.start("serve", "campaign.toml", "--port", "0")
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    got = count(1)
+
+    def click(address: str) -> str | None:
+        try:
+            status = client.post(paths[address], content=ONE_CLICK).status_code
+        except httpx.TransportError:
+            return None
+        assert status == 200
+        if next(got) == kill_at:
+            process.kill()
+        return address
+
+    with httpx.Client(base_url=url, trust_env=False) as client, ThreadPoolExecutor(8) as readers:
+        answered = {address for address in readers.map(click, paths) if address}
+    process.kill()
+    process.communicate()
+    return answered
+
+
+def test_a_server_killed_among_many_clicks_keeps_each_that_it_answered(tmp_path: Path, kept: Path) -> None:
+    """`serve` is killed behind one of many answers again and again: every address that got 200 is suppressed."""
+    with mailing(tmp_path, kept, people=40) as env:
+        assert env.work.run().returncode == 0
+        left = {address: path_in(delivered(env, kept, address)) for address in env.mailed}
+        answered: set[str] = set()
+        for kill_at in (1, 4, 9):
+            now = clicks_until_killed(env, left, kill_at=kill_at)
+            assert kill_at <= len(now) < len(left), "it was killed while others waited for their answers"
+            answered |= now
+            left = {address: path for address, path in left.items() if address not in now}
+            with closing(sqlite3.connect(env.work.log)) as connection:
+                listed = {row[0] for row in connection.execute("SELECT address FROM suppression WHERE list = 'news'")}
+            assert answered <= listed
+        text = env.work.file.read_text("utf-8").replace('name = "trial"', 'name = "second"')
+        env.work.file.write_text(text, encoding="utf-8")
+        before = len(env.tokens)
+        env.work.run()
+        assert {token["user_id"] for token in env.tokens[before:]}.isdisjoint(
+            row["user_id"] for row in env.work.rows() if row["email"] in listed
+        )
+        assert len(env.tokens) - before == 40 - len(listed)
+
+
 def test_the_list_is_kept_by_hand_and_by_file(tmp_path: Path, kept: Path) -> None:
     """Add, list, export, remove and import; an address is found in any case and as an international domain."""
     with mailing(tmp_path, kept) as env:
@@ -236,7 +286,8 @@ def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         url = next(line.split()[-1] for line in process.stdout if line.startswith("Inbox: "))
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        # its first page takes a while on a busy machine
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             (link,) = re.findall(rf'href="({url}/u/[A-Za-z0-9_-]{{34}})"', client.get("/__inbox/mails/1").text)
             assert '<form method="post">' in client.get(link).text
             assert work.campaign("suppress", "list", "--sandbox").stdout.count("\n") == 1

@@ -11,7 +11,7 @@ import pytest
 
 from support.crash.checker import INVARIANTS, check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Person, Transition, read_lines, read_log_file, read_people
+from support.crash.records import Person, Suppressed, Transition, read_lines, read_log_file, read_people
 from support.crash.sample_run import WALL, SampleRun, token_text, true_story
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_a_true_story_passes() -> None:
     assert [one.name for one in verdict.judgements] == list(INVARIANTS)
     assert all(one.checked for one in verdict.judgements)
     assert verdict.uncertain_share == 1
-    assert (verdict.acceptances, verdict.orphans) == (4, 1)
+    assert (verdict.acceptances, verdict.orphans) == (5, 1)
     assert "every promise holds" in verdict.table()
 
 
@@ -71,6 +71,17 @@ def swap(run: SampleRun, *, tokens: str) -> None:
 def steady_excess(run: SampleRun) -> None:
     run.terms = replace(run.terms, rates=((1, 1.0),), squeeze=0.15)
     run.smtp = [{**run.smtp[-1], "t": 0.9 * each, "message_id": f"<{each}>"} for each in range(20)]
+
+
+def said_no_before_it_was_sent(run: SampleRun) -> None:
+    first = next(one for one in run.transitions if one.key == "ada")
+    run.suppressed.append(Suppressed("ada@example.com", first.at - 0.5))
+    run.listed.add("ada@example.com")
+
+
+def left_off_the_list(run: SampleRun) -> None:
+    run.suppressed.clear()
+    run.listed.remove("gil@example.com")
 
 
 def too_many_in_doubt(run: SampleRun) -> None:
@@ -183,6 +194,22 @@ def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
         "a gap in the history": ("I16", lambda s: s.transitions.pop(1)),
         "a history that ends elsewhere": ("I16", lambda s: row(s, "ada").update(state="failed")),
         "no history at all": ("I16", lambda s: row(s, "fay").update(state="sent")),
+        "mailed after a no": ("I18", said_no_before_it_was_sent),
+        "a no forgotten": ("I18", lambda s: s.listed.discard("gil@example.com")),
+        "an unknown address not suppressed": (
+            "I18",
+            lambda s: row(s, "bob").update(reason="RCPT TO was answered: 550 5.1.1 No such user"),
+        ),
+        "skipped as suppressed and not on the list": (
+            "I18",
+            left_off_the_list,
+        ),
+        "came back and still sent": ("I19", lambda s: s.returned.append("<a>")),
+        "bounced without a report": ("I19", lambda s: s.returned.clear()),
+        "bounced by the run": ("I19", lambda s: s.transitions.__setitem__(-1, replace(s.transitions[-1], actor="run"))),
+        "bounced with a live token": ("I19", lambda s: s.clerk.pop()),
+        "bounced and not suppressed": ("I19", lambda s: s.listed.discard("hal@example.com")),
+        "bounced and mailed again": ("I16", lambda s: s.step("hal", "bounced", "queued", actor="bounces")),
         "more in doubt than connections": ("I17", too_many_in_doubt),
         "SMTP's rules broken": ("SMTP", lambda s: s.smtp.append(violation)),
     }

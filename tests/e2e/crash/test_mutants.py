@@ -42,6 +42,9 @@ CAUGHT_BY = {
     "token_id_not_kept": Hunt({"I9"}),
     "tokens_mixed_up": Hunt({"I5", "I6"}),
     "token_in_the_output": Hunt({"I12"}),
+    "suppression_ignored": Hunt({"I18"}, kills=1),
+    "refused_not_suppressed": Hunt({"I18"}),
+    "returned_not_suppressed": Hunt({"I19"}),
 }
 
 #: Where the kills hit is up to chance, so a mutant has to be caught with one of this many seeds.
@@ -91,7 +94,7 @@ def spring(trap: Trap, folder: Path, *command: str) -> Loop:
         first_delay=0.05,
     )
     whole = [sys.executable, "-m", *command]
-    return Loop(scenario, 0, folder, command=whole, once_more=False, kill_when=trap.kill_when)
+    return Loop(scenario, 0, folder, command=whole, beside=0, once_more=False, kill_when=trap.kill_when)
 
 
 @pytest.mark.long

@@ -42,7 +42,11 @@ def looked_up(
     async def run(server: ClerkServer) -> list[str | CampaignError]:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
             directory = UserDirectory(
-                clerk, limiter or RateLimiter([], FakeClock()), by_address=by_address, any_address=any_address
+                clerk,
+                limiter or RateLimiter([], FakeClock()),
+                by_address=by_address,
+                verify="any" if any_address else True,
+                clock=FakeClock(),
             )
             if ahead:
                 await directory.fetch(recipients)
@@ -50,7 +54,7 @@ def looked_up(
 
     async def found(directory: UserDirectory, recipient: Recipient) -> str | CampaignError:
         try:
-            return await directory.user_id_of(recipient)
+            return (await directory.user_of(recipient)).id
         except CampaignError as error:
             return error
 
@@ -193,15 +197,15 @@ def test_a_call_that_failed_is_met_by_those_who_wait_for_it(action: Answer, expe
 
     async def run(server: ClerkServer) -> None:
         async with Clerk(server.url, "sk_test_" + "k" * 40) as clerk:
-            directory = UserDirectory(clerk, RateLimiter([], FakeClock()), by_address=False)
-            at_once = [directory.user_id_of(recipient) for recipient in recipients[:2]]
+            directory = UserDirectory(clerk, RateLimiter([], FakeClock()), by_address=False, clock=FakeClock())
+            at_once = [directory.user_of(recipient) for recipient in recipients[:2]]
             _, *met = await asyncio.gather(directory.fetch(recipients), *at_once, return_exceptions=True)
             for error in met:
                 assert (error.scope if isinstance(error, TransientError) else type(error)) == expected
-            later = [directory.user_id_of(recipient) for recipient in recipients[2:]]
-            assert await asyncio.gather(*later) == ["user_2", "user_3", "user_4"]
+            later = [directory.user_of(recipient) for recipient in recipients[2:]]
+            assert [user.id for user in await asyncio.gather(*later)] == ["user_2", "user_3", "user_4"]
             assert len(server.events("request")) == 2
-            assert await directory.user_id_of(recipients[0]) == "user_0"
+            assert (await directory.user_of(recipients[0])).id == "user_0"
 
     with ClerkServer(script) as server:
         asyncio.run(run(server))

@@ -115,10 +115,8 @@ def test_the_preview_shows_the_chosen_step_in_each_rows_locale(campaign: Workspa
 
     def subjects(**chosen: str) -> list[str]:
         rows = CampaignRows(lambda: load_definition(campaign.file), **chosen)
-        return [
-            re.findall(r"^Subject: (.*?)\r$", str(row(rows, n).content or b"", "ascii"), re.MULTILINE)[0]
-            for n in (1, 2)
-        ]
+        texts = [str(row(rows, number).content or b"", "ascii") for number in (1, 2)]
+        return [re.findall(r"^Subject: (.*?)\r$", text, re.MULTILINE)[0] for text in texts]
 
     assert subjects() == ["Hello Name 0", "Hello Name 1"]
     assert subjects(step="two") == ["Two", "Zwei"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from support.crash import invariants, order
+from support.crash import answers, invariants, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,8 @@ INVARIANTS: dict[str, Callable[[Records], Iterator[str | None]]] = {
     "I15": order.policy_kept,
     "I16": order.end_states_last,
     "I17": order.few_in_doubt,
+    "I18": answers.no_is_kept,
+    "I19": answers.returned_is_bounced,
     "SMTP": order.protocol_kept,
 }
 

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 
     from support.crash.records import Event, Records
 
-STATES = ("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped")
+STATES = ("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced")
 #: The states in which the mail was or may have been delivered.
 OUT = ("sent", "uncertain")
+#: The states of a mail that was accepted, or may have been.
+TAKEN = (*OUT, "bounced")
 
 
 def one_state_each(records: Records) -> Iterator[str | None]:
@@ -55,7 +57,7 @@ def sent_is_true(records: Records) -> Iterator[str | None]:
 
 
 def accepted_is_recorded(records: Records) -> Iterator[str | None]:
-    """I4: an acceptance means `sent` or `uncertain`."""
+    """I4: an acceptance means `sent` or `uncertain`, or `bounced` after it came back."""
     for event in records.accepted:
         message_id = event["message_id"]
         intent = records.intents.get(message_id)
@@ -65,7 +67,7 @@ def accepted_is_recorded(records: Records) -> Iterator[str | None]:
         elif message_id in records.superseded:
             yield None
         else:
-            good = row["message_id"] == message_id and row["state"] in OUT
+            good = row["message_id"] == message_id and row["state"] in TAKEN
             yield None if good else f"{row['key']} was accepted and is {row['state']}"
 
 
@@ -107,7 +109,7 @@ def no_token_shared(records: Records) -> Iterator[str | None]:
 
 
 def links_live(records: Records) -> Iterator[str | None]:
-    """I7: the token of an accepted mail was neither revoked by the sender nor expired."""
+    """I7: the token of an accepted mail was neither revoked by the sender, unless it came back, nor expired."""
     for event in records.accepted:
         for text in event["tokens"]:
             token = records.tokens.get(text)
@@ -116,7 +118,7 @@ def links_live(records: Records) -> Iterator[str | None]:
             intent = records.intents.get(event["message_id"])
             if token["id"] in records.revoked and intent and intent.step != records.steps[-1]:
                 yield None  # the next step revokes the link before it sends another
-            elif token["id"] in records.revoked:
+            elif token["id"] in records.revoked and event["message_id"] not in records.returned:
                 yield f"{_rcpt(event)}: {token['id']} was revoked, the link is dead"
             else:
                 late = token["expires_at"] <= event["wall"]

@@ -7,26 +7,32 @@ import random
 import secrets
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.crash.bystander import Bystander
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
 from support.crash.records import Records, read_lines, read_log_file, read_people, read_states
 from support.crash.scenario import CAMPAIGN, Scenario
-from support.crash.sender import Sender
+from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
 from support.servers.smtp import smtp_url
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from support.crash.checker import Verdict
 
+
+#: A number of acceptances, and what happens beside the run once they are reached.
+_Happening = tuple[float, "Callable[[], None]"]
 
 #: The share of kills that happen soon after the start of a run, at any stage.
 _EARLY = 0.15
@@ -75,12 +81,15 @@ class Loop:
     #: How often the run is frozen (SIGSTOP), and for how many seconds each time.
     freezes: int = 0
     frozen_for: float = 4.0
+    #: How often people say no, and how often mails come back, beside the runs.
+    beside: int = 3
     #: Run once more at the end, to check that nothing is sent then.
     once_more: bool = True
     #: Instead of `kills` at random moments: one, as soon as this is true of the run's progress.
     kill_when: Callable[[Progress], bool] | None = None
     killed: int = 0
     frozen: int = 0
+    _beside: list[Future[None]] = field(default_factory=list)
 
     def run(self) -> Verdict:
         """Return the verdict after all kills, the last run and the extra run."""
@@ -105,31 +114,42 @@ class Loop:
             )
             if self.command is not None:
                 sender.command = self.command
-            if self.kill_when is None:
-                self._kill_and_resume(sender, Growth(smtp.path))
-            else:
-                self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
+            dice = random.Random(self.scenario.seed * 104_729)  # noqa: S311 - not for secrets
+            bystander = Bystander(sender, smtp.path, dice)
+            if self.beside:
+                bystander.say_no()
+            with ThreadPoolExecutor(1) as beside:
+                happenings = self._happenings(sender, bystander, dice, beside)
+                if self.kill_when is None:
+                    self._kill_and_resume(sender, Growth(smtp.path), happenings)
+                else:
+                    self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
+            for done in self._beside:
+                done.result()
+            if self.beside and "not settled" in (said := bystander.read_returned()):
+                raise BrokenRunError(f"a mail came back, and no run has settled it:\n{said}")
+            listed = bystander.listed()
             epilogue = self._epilogue(sender) if self.once_more else None
             rows, status = sender.rows(), sender.status()
         unread = [row["reason"] for row in rows if str(row["reason"]).startswith("line ")]
         assert not unread, f"the scenario's CSV is not what the sender reads: {unread[0]}"
         secret = {"the secret key": key, "the mail server's password": password}
-        return check(self._collect(sender, epilogue, rows=rows, status=status, recorded=records, secret=secret))
+        found = self._collect(sender, epilogue, rows=rows, status=status, recorded=records, secret=secret)
+        return check(replace(found, suppressed=bystander.suppressed, listed=listed, returned=bystander.returned))
 
-    def _kill_and_resume(self, sender: Sender, growth: Growth) -> None:
+    def _kill_and_resume(self, sender: Sender, growth: Growth, happenings: list[_Happening]) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         most = self.scenario.recipients * 0.85
         kills = sorted(dice.uniform(0.0, most) for _ in range(self.kills))
-        freezes = sorted(dice.uniform(0.05, 0.95) * self.scenario.recipients for _ in range(self.freezes))
-        nap = self._nap(sender, growth, freezes)
+        meanwhile = self._meanwhile(growth, happenings)
         for wanted in kills:
-            code = sender.run_until(self._moment(dice, growth, wanted, nap))
+            code = sender.run_until(self._moment(dice, growth, wanted, meanwhile))
             if code is not None:
                 break
             self.killed += 1
             self.say(f"kill {self.killed}: {growth.look()} accepted")
         else:
-            code = sender.run_until(nap)
+            code = sender.run_until(meanwhile)
         self.say(f"the last run ended with {code} after {self.killed} kills and {self.frozen} naps")
 
     def _kill_once(self, sender: Sender, tokens: Growth, accepted: Growth, when: Callable[[Progress], bool]) -> None:
@@ -140,20 +160,37 @@ class Loop:
             self.killed += 1
             sender.run_until(_never)
 
-    def _nap(self, sender: Sender, growth: Growth, wanted: list[float]) -> Callable[[], bool]:
-        """Return a function to poll during a run: it freezes the run at the wanted counts, and always returns False."""
+    def _happenings(
+        self, sender: Sender, bystander: Bystander, dice: random.Random, beside: ThreadPoolExecutor
+    ) -> list[_Happening]:
+        """Return what happens beside the runs, each with the number of acceptances at which it does, in order."""
+
+        def freeze() -> None:
+            sender.freeze(self.frozen_for)
+            self.frozen += 1
+
+        def in_another_thread(act: Callable[[], None]) -> None:
+            """Start what a kill must not wait for."""
+            self._beside.append(beside.submit(act))
+
+        each: list[Callable[[], None]] = [freeze] * self.freezes
+        each += [partial(in_another_thread, act) for act in (bystander.say_no, bystander.return_mails)] * self.beside
+        found = [(dice.uniform(0.05, 0.8) * self.scenario.recipients, happening) for happening in each]
+        return sorted(found, key=lambda one: one[0])
+
+    def _meanwhile(self, growth: Growth, happenings: list[_Happening]) -> Callable[[], bool]:
+        """Return a function to poll during a run: what is due happens then, and it always returns False."""
 
         def now() -> bool:
-            if wanted and growth.look() >= wanted[0]:
-                del wanted[0]
-                sender.freeze(self.frozen_for)
-                self.frozen += 1
+            if happenings and growth.look() >= happenings[0][0]:
+                _, happening = happenings.pop(0)
+                happening()
             return False
 
         return now
 
     def _moment(
-        self, dice: random.Random, growth: Growth, wanted: float, nap: Callable[[], bool]
+        self, dice: random.Random, growth: Growth, wanted: float, meanwhile: Callable[[], bool]
     ) -> Callable[[], bool]:
         """Return a function that returns True when it is time to kill: mostly while sending, sometimes at start-up."""
         begun, early = time.monotonic(), dice.random() < _EARLY
@@ -161,7 +198,7 @@ class Loop:
         reached: list[float] = []
 
         def now() -> bool:
-            nap()
+            meanwhile()
             if early:
                 return time.monotonic() - begun > after
             if not reached and growth.look() >= wanted:
@@ -225,6 +262,7 @@ def main() -> int:
         "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
     )
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
+    parser.add_argument("--beside", type=int, default=3, help="how often people say no, and mails come back, meanwhile")
     parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
     parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
     given = parser.parse_args()
@@ -244,7 +282,15 @@ def main() -> int:
             )
             begun = time.monotonic()
             say = partial(print, flush=True)
-            loop = Loop(scenario, given.kills, folder, say=say, freezes=given.freezes, frozen_for=given.frozen_for)
+            loop = Loop(
+                scenario,
+                given.kills,
+                folder,
+                say=say,
+                freezes=given.freezes,
+                frozen_for=given.frozen_for,
+                beside=given.beside,
+            )
             verdict = loop.run()
         print(f"\nseed {seed}, {given.kills} kills, {time.monotonic() - begun:.0f} s\n{verdict.table()}\n", flush=True)
         broken += not verdict.holds

@@ -16,7 +16,7 @@ from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
-from campaign.sendlog import SendLog
+from campaign.sendlog import ReturnedMail, SendLog, run_writes
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
@@ -138,6 +138,22 @@ def token_in_the_output() -> None:
     _put(Composer, "compose", talkative)
 
 
+def suppression_ignored() -> None:
+    """Mail who said no."""
+    _put(run_writes, "suppression_of", lambda *_: None)
+    _put(SendLog, "skip_suppressed", lambda _: 0)
+
+
+def refused_not_suppressed() -> None:
+    """Forget that a server does not know an address."""
+    _put(retry, "_why_suppress", lambda _: "")
+
+
+def returned_not_suppressed() -> None:
+    """Forget that a mail to an address came back."""
+    _put(ReturnedMail, "_suppress", lambda *_: None)
+
+
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     outcome_of = retry.outcome_of
 
@@ -164,6 +180,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
         token_id_not_kept,
         tokens_mixed_up,
         token_in_the_output,
+        suppression_ignored,
+        refused_not_suppressed,
+        returned_not_suppressed,
     )
 }
 

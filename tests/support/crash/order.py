@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _CLOCKS = 0.05
 #: Who but an operator may leave an end state: a changed CSV, and the circuit breaker after a refusal of the sender.
 _ALSO_LEAVES = {"skipped": frozenset({"enlist"}), "failed": frozenset({"breaker"})}
+_END_STATES = frozenset({"sent", "failed", "uncertain", "skipped", "bounced"})
 
 
 def intent_first(records: Records) -> Iterator[str | None]:
@@ -121,7 +122,10 @@ def end_states_last(records: Records) -> Iterator[str | None]:
                 yield f"{key}: the history jumps from {before.new} to {after.old}"
         for one in steps:
             by = OPERATORS | _ALSO_LEAVES.get(one.old, frozenset())
-            ended = one.old in {"sent", "failed", "uncertain", "skipped"} and one.actor not in by
+            if one.actor == "bounces":  # it adds a line without a change, or makes what was accepted `bounced`
+                ended = one.new != one.old and (one.new != "bounced" or one.old not in {"sent", "uncertain"})
+            else:
+                ended = one.old in _END_STATES and one.actor not in by
             yield f"{key}: {one.actor} took it from {one.old} to {one.new}" if ended else None
     for row in records.rows:
         found = steps_of.get((row["key"], row.get("step", "")))

@@ -48,6 +48,16 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class Suppressed:
+    """An address that was suppressed from outside of the run."""
+
+    #: In lower case.
+    address: str
+    #: When the program had confirmed it (seconds since the epoch).
+    at: float
+
+
+@dataclass(frozen=True)
 class Terms:
     """The limits that the campaign was given, and the stage of the run at which the evidence was taken."""
 
@@ -89,6 +99,12 @@ class Records:
     leaks: Sequence[str] = ()
     #: How many places were scanned for leaks.
     scanned: int = 0
+    #: Who said no.
+    suppressed: Sequence[Suppressed] = ()
+    #: The addresses of `campaign suppress list` at the end; empty if it was not asked for.
+    listed: frozenset[str] = frozenset()
+    #: The Message-IDs of the mails that came back, all of which the program was told of.
+    returned: Sequence[str] = ()
     terms: Terms = field(default_factory=Terms)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.crash.records import Person, Records, Terms, Transition
+from support.crash.records import Person, Records, Suppressed, Terms, Transition
 
 WALL = 1_800_000_000.0
 
@@ -27,6 +27,9 @@ class SampleRun:
     smtp: list[dict[str, Any]] = field(default_factory=list)
     clerk: list[dict[str, Any]] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    suppressed: list[Suppressed] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)
+    returned: list[str] = field(default_factory=list)
     terms: Terms = field(default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3))
     status: dict[str, Any] | None = None
     now: float = 0.0
@@ -78,9 +81,15 @@ class SampleRun:
         self.accept(key, text, f"<{name}>")
         self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250, step=step)
 
+    def say_no(self, key: str) -> None:
+        """Record that an address is suppressed from now on."""
+        self.now += 1
+        self.suppressed.append(Suppressed(f"{key}@example.com", WALL + self.now))
+        self.listed.add(f"{key}@example.com")
+
     def records(self) -> Records:
         """Return the evidence for the checker."""
-        counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped"), 0)
+        counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"), 0)
         for row in self.rows:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
         status = {"campaign": "c", "recipients": len({row["key"] for row in self.rows}), **counts}
@@ -95,12 +104,15 @@ class SampleRun:
             clerk=self.clerk,
             leaks=self.leaks,
             scanned=3,
+            suppressed=self.suppressed,
+            listed=frozenset(self.listed),
+            returned=self.returned,
             terms=self.terms,
         )
 
 
 def true_story() -> SampleRun:
-    """Return a correct run with one of each: sent, refused, perhaps sent, never accepted, delayed, lost, skipped."""
+    """Return a correct run with one of each: sent, refused, in doubt, delayed, lost, skipped, suppressed, returned."""
     run = SampleRun()
     run.smtp += [{"event": "open", "open": 1, "t": 0.1}, {"event": "open", "open": 2, "t": 0.2}]
     run.add("ada", "sent", message_id="<a>", token_id="sit_a")
@@ -127,4 +139,13 @@ def true_story() -> SampleRun:
     run.step("eve", "issuing", "queued", actor="recovery")
     run.send("eve", "e")
     run.add("fay", "skipped", reason="the user is banned")
+    run.add("gil", "skipped", reason="suppressed: by hand 2027-01-15 (all lists)")
+    run.say_no("gil")
+    run.step("gil", "queued", "skipped", actor="enlist")
+    run.add("hal", "bounced", message_id="<h>", token_id="sit_h")
+    run.send("hal", "h")
+    run.step("hal", "sent", "bounced", actor="bounces", message_id="<h>", token_id="sit_h")
+    run.clerk.append({"event": "revoked", "id": "sit_h", "t": run.now, "wall": WALL + run.now})
+    run.returned.append("<h>")
+    run.listed.add("hal@example.com")
     return run

@@ -32,6 +32,7 @@ verify_address = {verify}
 [email]
 from     = "Acme <hello@acme.example>"
 reply_to = "help@acme.example"
+bounces  = "bounces@acme.example"
 subject  = "You're in, {{{{ first_name }}}}"
 html     = "email.html"
 text     = "email.txt"

@@ -109,6 +109,29 @@ class Sender:
         if "Traceback" in self.last_output():
             raise BrokenRunError(f"a traceback:\n{self.last_output()[-5000:]}")
 
+    def beside(self, *arguments: str, kill_after: float | None) -> str:
+        """Run a command beside a run and return its output; kill it (SIGKILL) after some seconds, if that is given.
+
+        Raises:
+            BrokenRunError: it ended with a code other than 0 or 1, or with a traceback.
+        """
+        process = subprocess.Popen(
+            [*self.command, *arguments],
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            said, _ = process.communicate(timeout=kill_after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+        if process.returncode not in {0, 1, -signal.SIGKILL} or "Traceback" in said:
+            raise BrokenRunError(f"{arguments} ended with {process.returncode}:\n{said[-3000:]}")
+        return said
+
     def ask(self, *arguments: str) -> str:
         """Run a command that must succeed, and return its stdout."""
         done = subprocess.run(

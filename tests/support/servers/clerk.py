@@ -83,6 +83,10 @@ class ClerkServer(Background):
         """Sign in with a token, which uses it up; return whether that succeeded."""
         return self._clerk.api.use(token_id)
 
+    def see(self, user_id: str, **when: float) -> None:
+        """Let a user be seen: `last_sign_in_at`, `last_active_at`, in seconds since the epoch."""
+        self._clerk.api.users.seen[user_id] = {name: int(at * 1000) for name, at in when.items()}
+
 
 if __name__ == "__main__":
     serve_as_process(ClerkService, "clerk")

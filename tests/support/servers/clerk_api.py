@@ -163,6 +163,7 @@ class Api:
         if token is None or token.status != "pending":
             return False
         token.status = "accepted"
+        self.users.seen.setdefault(token.user_id, {})["last_sign_in_at"] = int(time.time() * 1000)
         self._record.write("used", id=token_id)
         return True
 

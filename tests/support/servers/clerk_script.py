@@ -106,6 +106,8 @@ class UserDirectory:
         self._users = users
         self._by_id: dict[str, str] = {}
         self._by_address: dict[str, list[str]] = {}
+        #: When each user signed in last and was active last, in milliseconds since the epoch.
+        self.seen: dict[str, dict[str, int]] = {}
         if users.csv is not None:
             with Path(users.csv).open(encoding="utf-8-sig", newline="") as lines:
                 for row in csv.DictReader(lines, strict=True):

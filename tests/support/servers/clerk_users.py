@@ -70,4 +70,5 @@ def user_json(users: UserDirectory, user_id: str) -> dict[str, Any]:
         "delete_self_enabled": True,
         "created_at": _BORN,
         "updated_at": _BORN,
+        **users.seen.get(user_id, {}),
     }

@@ -31,7 +31,7 @@ TAGS = ("abcdefghijklmnopqrstuvwxyz23",)
     ],
 )
 def test_a_mail_is_counted_once(kind: Kind, tags: tuple[str, ...], is_ours: bool, counted: str) -> None:
-    """Each mail goes into exactly one count."""
+    """Each mail goes into exactly one count; one that is read too early is not among them."""
     counts = Counts()
     counts.add(Report(kind, tags), is_ours=is_ours)
     assert {name: number for name, number, _ in counts.rows() if number} == {counted: 1}

@@ -22,6 +22,7 @@ NAMES = [
     "CAMPAIGN_IMAP_URL",
     "CAMPAIGN_LOG",
     "CAMPAIGN_DKIM_KEY",
+    "CAMPAIGN_RECHECK_KEY",
     "CAMPAIGN_SANDBOX",
     "CAMPAIGN_REPLY_TIMEOUT",
     "CAMPAIGN_EHLO",
@@ -72,6 +73,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMPAIGN_IMAP_URL", "imaps://bob:pass@imap.acme.example/Bounces")
     monkeypatch.setenv("CAMPAIGN_LOG", "logs/send.db")
     monkeypatch.setenv("CAMPAIGN_DKIM_KEY", "keys/dkim.pem")
+    monkeypatch.setenv("CAMPAIGN_RECHECK_KEY", "0123456789abcdef" * 4)
     monkeypatch.setenv("CAMPAIGN_SANDBOX", "box")
     monkeypatch.setenv("CAMPAIGN_REPLY_TIMEOUT", "90s")
     found = load_settings()
@@ -83,6 +85,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.imap == ImapServer("imap.acme.example", 993, "bob", "pass", "Bounces", tls=True)
     assert (str(found.log), str(found.sandbox)) == ("logs/send.db", "box")
     assert str(found.dkim_key) == "keys/dkim.pem"
+    assert found.recheck_key is not None
+    assert found.recheck_key.get_secret_value() == "0123456789abcdef" * 4
     assert found.reply_timeout == timedelta(seconds=90)
 
 
@@ -200,6 +204,8 @@ def test_a_dotenv_that_is_no_text_is_refused(empty: Path) -> None:
         ("CAMPAIGN_EHLO", "mail.example.com\r\nMAIL", "mail.example.com"),
         ("CAMPAIGN_SMTP_TOKEN_COMMAND", "hunter2 'open", "not a command line"),
         ("CAMPAIGN_SMTP_TOKEN_COMMAND", "  ", "prints an access token"),
+        ("CAMPAIGN_RECHECK_KEY", "hunter2", "at least 32 characters"),
+        ("CAMPAIGN_RECHECK_KEY", f"hunter2 {'a' * 32}", "without blanks; type openssl rand -hex 32"),
         ("CLERK_SECRET_KEY_FILE", "hunter2", "cannot be read: No such file"),
         ("CAMPAIGN_SMTP_PASSWORD_FILE", "hunter2", "cannot be read: No such file"),
     ],
@@ -401,7 +407,8 @@ def test_a_password_of_the_environment_goes_nowhere_that_a_file_names(
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No representation of the settings shows the key or the password."""
+    """No representation of the settings shows a key or a password."""
+    monkeypatch.setenv("CAMPAIGN_RECHECK_KEY", "hunter2" * 5)
     monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_hunter2")
     monkeypatch.setenv("CAMPAIGN_SMTP_URL", "smtp://ann:hunter2@smtp.acme.example")
     monkeypatch.setenv("CAMPAIGN_IMAP_URL", "imaps://ann:hunter2@imap.acme.example")

@@ -53,5 +53,7 @@ def test_an_entry_is_found_however_it_is_written() -> None:
     """The line of a key is found below a header, as a dotted or quoted key, in inline and repeated tables."""
     text = '# x\na.b = 1\n["c".d]\n e = """\nf = 1\n"""\n"f g" = 2\n[h]\ni = { j = 1 }\n[[k]]\nl = 1\n[[k]]\nl = 2'
     expected = {"a.b": 2, "c.d": 3, "c.d.e": 4, "c.d.f g": 7, "c.d.f": 3, "h.i.j": 9, "k": 10, "m": None}
+    text += "\n[[k.n]]\no = 1\n[[k.n]]\no = 2\n[k.p]\nq = 1"
     expected |= {"k.0": 10, "k.0.l": 11, "k.1.l": 13, "k.1.m": 12}
+    expected |= {"k.1.n.0.o": 15, "k.1.n.1.o": 17, "k.1.p.q": 19, "k.1.n.2": 12}
     assert {name: line_of(text, name.split(".")) for name in expected} == expected

@@ -184,12 +184,9 @@ def test_the_token_of_the_step_before_is_revoked_once(path: Path) -> None:
         assert await log.ask_revocation(second, before.token_id) is None
         (asked,) = table(path, "SELECT token_id, delivery_id, settled_at FROM revocation")
         assert asked == {"token_id": before.token_id, "delivery_id": first.id, "settled_at": None}
-        assert await log.try_revocation(before.token_id) is False
-        assert await log.try_revocation(before.token_id) is True, "the first try may have revoked it"
         await log.settle_revocation(before.token_id, Revocation.USED)
         await log.settle_revocation(before.token_id, Revocation.UNKNOWN)
         assert await log.ask_revocation(second, before.token_id) == Revocation.USED
-        assert await log.try_revocation(before.token_id) is False
 
     with opened(path, clock=clock) as log:
         enlist(log, people(1))

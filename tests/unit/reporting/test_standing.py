@@ -1,9 +1,9 @@
-"""What the queued rows wait for, in sentences and as objects."""
+"""How far steps and batches are, in lines and as objects."""
 
 from __future__ import annotations
 
 from campaign.model import Batch, Status, Waiting
-from campaign.reporting.waits import MEANING, as_objects, standing
+from campaign.reporting.standing import as_objects, standing
 from campaign.sendlog import BatchCounts, Summary
 
 START = 1_772_528_400.0  # 2026-03-03 09:00 UTC
@@ -14,33 +14,18 @@ BATCHES = [
 ]
 
 
-def test_every_wait_has_its_words() -> None:
-    """Each thing that a row may wait for is explained."""
-    assert set(MEANING) == set(Waiting) - {Waiting.NOTHING}
-
-
-def test_nothing_is_said_where_nothing_waits() -> None:
-    """A campaign in one batch, without steps and with nothing queued, gets no line."""
+def test_nothing_is_said_of_one_batch() -> None:
+    """A campaign in one batch and without steps gets no line."""
     assert standing(Summary("trial", {Status.SENT: 3}), BATCHES[:1]) == []
 
 
-def test_what_rows_wait_for_is_one_sentence() -> None:
-    """The numbers stand with what they wait for, the quota with its end, and the next instant."""
-    waiting = {Waiting.QUOTA: 12, Waiting.DUE: 4000, Waiting.STEP: 7}
-    why = "the ramp's quota for today is used up (500 messages)"
-    summary = Summary(
-        "trial", {}, waiting=waiting, next_due=START + 60, quota=why, quota_until=START + 3600, steps=STEPS
-    )
-    sentence = (
-        "Waiting: 4,000 for their due time, 7 for the step before them, 12 for the quota. Until 2026-03-03 10:00 UTC "
-        "the ramp's quota for today is used up (500 messages). The next is due on 2026-03-03 09:01 UTC."
-    )
-    assert standing(summary, BATCHES) == [
+def test_each_step_and_batch_is_a_line() -> None:
+    """A line has the counts of a step, or the time, the size and the counts of a batch."""
+    assert standing(Summary("trial", {}, steps=STEPS), BATCHES) == [
         "Step first: 2,000 queued, 8,000 sent.",
         "Step second: 10,000 queued.",
         "Batch 2 of 2026-03-03 09:00 UTC, 500 new: 480 sent, 20 failed.",
         "Batch 3 of 2026-03-04 09:00 UTC, 500 new: 500 queued.",
-        sentence,
     ]
 
 
@@ -49,7 +34,6 @@ def test_a_first_batch_is_shown_while_others_wait_for_theirs() -> None:
     summary = Summary("trial", {}, waiting={Waiting.BATCH: 100})
     assert standing(summary, BATCHES[:1]) == [
         "Batch 2 of 2026-03-03 09:00 UTC, 500 new: 480 sent, 20 failed.",
-        "Waiting: 100 for a later batch.",
     ]
 
 

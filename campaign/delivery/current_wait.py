@@ -1,4 +1,4 @@
-"""Tell the observer what a run waits for, and keep it if a signal ends the run meanwhile: `Waiting`."""
+"""Tell the observer what a run waits for, and keep it if a signal ends the run meanwhile: `CurrentWait`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from campaign.delivery.observer import Observer
 
 
-class Waiting:
+class CurrentWait:
     """What a run waits for at present."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:

@@ -1,0 +1,137 @@
+"""Prepare a run: recover, enlist the CSV, and refuse what would mail the wrong rows: `prepare`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campaign.audience import Audience
+from campaign.clock import instant
+from campaign.delivery.observer import Plan
+from campaign.delivery.services import needs_user_id
+from campaign.errors import CannotStartError, RecipientsError
+from campaign.message.dry_run import checked_rows
+from campaign.recipients import fingerprint, read_recipients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from campaign.clock import Clock
+    from campaign.config.definition import Definition
+    from campaign.delivery.services import Services
+    from campaign.message.variants import CampaignMessages
+    from campaign.model import InvalidRow, Recipient
+    from campaign.sendlog import PreparationLog
+
+#: Two machines' clocks, or one before and after NTP, may differ by this much (seconds).
+_MAX_CLOCK_DIFFERENCE_S = 60.0
+
+
+def prepare(
+    log: PreparationLog,
+    definition: Definition,
+    messages: CampaignMessages,
+    services: Services,
+    *,
+    limit: int | None,
+    stays_until: float,
+) -> Plan:
+    """Make every row of the CSV durable, each of them rendered once, before anything is asked for.
+
+    Args:
+        log: the send log, held.
+        definition: the campaign file.
+        messages: render the rows.
+        services: for the plan.
+        limit: the most new recipients of this run; None for all.
+        stays_until: the run stays for what becomes due until this instant (seconds since the epoch).
+
+    Raises:
+        CannotStartError: another campaign file has the same name in this log.
+        RecipientsError: the CSV cannot be used, or changed while it was read; nothing is enlisted.
+    """
+    _require_own_name(log, definition)
+    recovered = log.recover()
+    section, audience = definition.recipients, Audience(definition)
+    with_id = needs_user_id(definition)
+    reading = section.model_dump_json(exclude={"file", "verify_address", "batch"})
+    reading += "".join(each.link.org_id for each in definition.variants if each.link and each.link.org_id)
+    bytes_before = fingerprint(section.file)
+
+    def rows() -> Iterator[Recipient | InvalidRow]:
+        read = read_recipients(section.file, section, needs_user_id=with_id)
+        yield from checked_rows(audience.select(read), messages, section.file)
+        if fingerprint(section.file) != bytes_before:
+            raise RecipientsError(
+                f"{section.file}: the file changed while it was read, so nothing was enlisted or sent. Write a new CSV "
+                "under another name first and then rename it; run the same command again."
+            )
+
+    enlistment = log.enlist(
+        rows,
+        source=str(section.file.resolve()),
+        digest=f"{bytes_before} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
+        steps=definition.step_names,
+        in_batches=limit is not None,
+    )
+    changed = log.templates not in {"", messages.fingerprint}
+    log.note_templates(messages.fingerprint)
+    log.note_list(definition.mailing_list)
+    log.note_cap(definition.limits.per_recipient)
+    suppressed = log.skip_suppressed()
+    log.release_steps()
+    return Plan(
+        definition,
+        services,
+        recovered,
+        enlistment,
+        changed,
+        suppressed,
+        log.summary(),
+        outside=audience.sentence,
+        limit=limit,
+        stays_until=stays_until,
+    )
+
+
+def clock_notice(log: PreparationLog, clock: Clock) -> str:
+    """Return a sentence about a log that is ahead of this machine's clock; empty if it is not.
+
+    Such a log spends its limits as of now: what it has of the future counts as sent just now.
+    """
+    ahead = log.latest() - clock.now()
+    if ahead <= _MAX_CLOCK_DIFFERENCE_S:
+        return ""
+    return (
+        f"The send log has entries of {instant(log.latest()):%Y-%m-%d %H:%M UTC}, and this machine's clock says "
+        f"{instant(clock.now()):%Y-%m-%d %H:%M UTC}: it was set back, or was ahead before. Due times follow this "
+        "clock, and the limits count those entries as sent just now. If the clock is wrong, stop and correct it"
+    )
+
+
+def _require_own_name(log: PreparationLog, definition: Definition) -> None:
+    """Note the campaign file in the log; refuse another file that has taken the same name.
+
+    A file that was moved, or that has another name now, is no longer at its old path under this name.
+
+    Raises:
+        CannotStartError: both files are there.
+    """
+    path, known = definition.path.resolve(), log.file
+    if known and known != str(path) and _name_in(Path(known)) == definition.name and not path.samefile(known):
+        raise CannotStartError(
+            f"the send log already has the campaign {definition.name!r} of another file, {known}. The recipients of "
+            f"one would count as mailed by the other. Give {definition.path} another name (the line name = … at its "
+            "top), or remove the other file if this one replaces it."
+        )
+    if known != str(path):
+        log.note_file(str(path))
+
+
+def _name_in(path: Path) -> str:
+    """Return the name of the campaign in a file; empty if there is no such file."""
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("name", ""))
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,72 @@
+"""Limit the messages of a day while a sender's address is warmed up, `Ramp`: each day with mail allows more."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from campaign.errors import DeferredError
+from campaign.model import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+    from campaign.clock import Clock
+    from campaign.model import Rate
+
+
+class Ramp:
+    """The quotas of a campaign's days: the n-th calendar day on which mail is sent has the n-th, or else the last.
+
+    Args:
+        quotas: rates a day, such as `500/day`; at least one.
+        zone: in whose time a day begins.
+        sent: the messages of each day so far. What a clock that was ahead wrote to later days counts as today's.
+        clock: the time.
+    """
+
+    def __init__(self, quotas: Sequence[Rate], zone: ZoneInfo, sent: Mapping[date, int], clock: Clock) -> None:
+        self._quotas = quotas
+        self._zone = zone
+        self._sent = dict(sent)
+        self._clock = clock
+
+    @property
+    def quota(self) -> int:
+        """How many messages may be sent today."""
+        today = self._today
+        days = sum(1 for day, number in self._sent.items() if number and day < today)
+        return self._quotas[min(days, len(self._quotas) - 1)].count
+
+    def is_spent(self, *, ahead: int = 0) -> bool:
+        """Return whether today's quota is used up, if so many deliveries that are under way count, too."""
+        today = self._today
+        used = sum(number for day, number in self._sent.items() if day >= today)
+        return used + ahead >= self.quota
+
+    @property
+    def ends_at(self) -> float:
+        """When the next day begins (seconds since the epoch)."""
+        tomorrow = self._today + timedelta(days=1)
+        return datetime.combine(tomorrow, time.min, self._zone).timestamp()
+
+    @property
+    def why(self) -> str:
+        """Why no message is sent while the quota is used up."""
+        return f"the ramp's quota for today is used up ({self.quota:,} messages)"
+
+    def raise_if_spent(self) -> None:
+        """Raise DeferredError if today's quota is used up."""
+        if self.is_spent():
+            raise DeferredError(self.why, until=self.ends_at, waiting=Waiting.QUOTA)
+
+    def sent(self) -> None:
+        """Note that the intent to send a message is durable."""
+        today = self._today
+        self._sent[today] = self._sent.get(today, 0) + 1
+
+    @property
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock.now(), self._zone).date()
