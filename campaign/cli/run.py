@@ -136,7 +136,7 @@ def _exit_code(result: Result, report: RunReport, causes: list[Cause], *, in_bat
     """Return the exit code; the rule stands beside the codes in `group.py`."""
     from campaign.delivery.eligibility import is_no_fault  # noqa: PLC0415
     from campaign.model import Status  # noqa: PLC0415
-    from campaign.reporting.waits import later  # noqa: PLC0415
+    from campaign.reporting.later import later  # noqa: PLC0415
 
     if result.interrupted:
         return INTERRUPTED

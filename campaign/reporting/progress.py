@@ -15,6 +15,7 @@ from campaign.config.settings import CLERK_API
 from campaign.delivery.sandbox_time import shown_instant
 from campaign.model import Status
 from campaign.reporting.causes import Cause
+from campaign.reporting.later import what_waits
 from campaign.reporting.question import said_yes
 from campaign.reporting.summary import (
     advice,
@@ -26,7 +27,6 @@ from campaign.reporting.summary import (
     table,
     where_the_mail_is,
 )
-from campaign.reporting.waits import waiting_sentence
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class RunReport:
     def __init__(self, out: Console, definition: Definition, settings: Settings, *, assume_yes: bool) -> None:
         self._out = out
         self._file = definition.path
+        self._zone = definition.schedule.default_zone
         self._settings = settings
         self._assume_yes = assume_yes
         self._clock = SystemClock()
@@ -195,8 +196,8 @@ class RunReport:
         self._out.print(shown if self._out.is_terminal else escape(as_text(shown)))
         for line in advice(result.summary, command=command, run=run):
             self._print(line)
-        if waits := waiting_sentence(result.summary):
-            self._print(f"{waits} To send what is due: campaign run {run}.")
+        for line in what_waits(result.summary, zone=self._zone, run=run):
+            self._print(line)
         if result.services.maildir is not None:
             self._print(where_the_mail_is(result.services.maildir))
 

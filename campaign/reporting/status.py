@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from campaign.delivery.services import clock_of, log_path
 from campaign.model import Status
 from campaign.reporting.causes import causes
+from campaign.reporting.later import what_waits
 from campaign.reporting.progress import as_text
+from campaign.reporting.standing import as_objects, standing
 from campaign.reporting.summary import advice, table
-from campaign.reporting.waits import as_objects, standing
 from campaign.sendlog import LogReader
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def statuses(
     reader = LogReader(path)
     now = clock_of(settings, path).now()
     try:
+        zone = definition.schedule.default_zone if definition else None
         names = [definition.name] if definition else reader.campaigns()
         for name in names:
             summary = reader.summary(name, now=now)
@@ -47,6 +49,7 @@ def statuses(
                 yield f"{name} ({reader.path})"
                 yield as_text(table(summary, causes(reader.explanations(name))))
                 yield from standing(summary, batches)
+                yield from what_waits(summary, zone=zone, run=str(file or "FILE"))
                 yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
     finally:
         reader.close()

@@ -445,8 +445,12 @@ SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
 
 -- name: counts_of_batches
-SELECT batch, state, count(*) FROM delivery
-WHERE campaign_id = :campaign AND step_number = 0 AND batch >= :first GROUP BY batch, state;
+-- The caller names the batches: a column for each counts in the order of the index, where a group for each would sort.
+SELECT state, (:columns) FROM delivery
+WHERE campaign_id = :campaign AND step_number = 0 GROUP BY state;
+
+-- name: column_of_batch
+count(*) FILTER (WHERE batch = (:number))
 
 -- name: count_orphans
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
