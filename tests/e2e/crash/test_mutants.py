@@ -94,7 +94,7 @@ def spring(trap: Trap, folder: Path, *command: str) -> Loop:
         first_delay=0.05,
     )
     whole = [sys.executable, "-m", *command]
-    return Loop(scenario, 0, folder, command=whole, beside=0, once_more=False, kill_when=trap.kill_when)
+    return Loop(scenario, 0, folder, command=whole, once_more=False, kill_when=trap.kill_when, beside=0)
 
 
 @pytest.mark.long
