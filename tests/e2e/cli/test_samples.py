@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from campaign.samples import SAMPLES
+from e2e.cli.test_inbox import serving
 from support import ROOT
 from support.fork_server import ForkingWorkspace
 from support.html_tree import tree
@@ -193,3 +195,21 @@ def test_with_real_settings_new_prints_a_command_for_the_sandbox(tmp_path: Path)
     """Where settings name real services, the printed command says `--sandbox`: the sample's people are no customers."""
     work = ForkingWorkspace(tmp_path, {"CLERK_SECRET_KEY": SECRET_KEY, "CAMPAIGN_SMTP_URL": "smtps://smtp.example.com"})
     assert "    campaign run mine/campaign.toml --limit 5 --sandbox\n" in work.campaign("new", "mine").stdout
+
+
+def test_an_empty_inbox_says_how_to_begin(tmp_path: Path) -> None:
+    """The sandbox's empty inbox names the campaign of this folder, a sample that is due at once, or `campaign new`."""
+    work = ForkingWorkspace(tmp_path)
+    assert "campaign new welcome" in inbox_of(work)
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    assert "campaign run templates/survey/campaign.toml" in inbox_of(work)
+    work.campaign("new", "mine", "--like", "cart")
+    assert "campaign run mine/campaign.toml" in inbox_of(work)
+
+
+def inbox_of(work: ForkingWorkspace) -> str:
+    """Return the page of the sandbox's inbox."""
+    with serving(work, "sandbox", "--port", "0", "--smtp-port", "0", until="Inbox:") as (said, _):
+        found = re.search(r"Inbox: (\S+)", said)
+        assert found is not None
+        return httpx.get(f"{found[1]}/__inbox/").text
