@@ -72,7 +72,7 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
         done = env.work.run("--limit", "2")
         assert done.returncode == 0
         assert "trial: 2 of 5 emails from Acme" in done.stdout
-        assert "3 recipients queued. To send: campaign run campaign.toml" in done.stdout
+        assert "Waiting: 3 for a later batch. To send what is due: campaign run campaign.toml --limit 2" in done.stdout
         assert len(env.accepted) == len(env.tokens) == 2
         status = env.work.status()
         assert {name: status[name] for name in status if name not in PARTS} == {
@@ -92,7 +92,7 @@ def test_the_hint_to_go_on_repeats_the_options(tmp_path: Path) -> None:
         env.work.write_people(4, "batch one.csv")
         done = env.work.run("--recipients", "batch one.csv", "--limit", "2", "--no-wait", "--log-format", "json")
         again = "campaign.toml --recipients 'batch one.csv' --limit 2 --no-wait --log-format json --yes"
-        assert f"2 recipients queued. To send: campaign run {again}." in done.stdout
+        assert f"Waiting: 2 for a later batch. To send what is due: campaign run {again}." in done.stdout
 
 
 def test_fresh_is_for_the_sandbox_only(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_a_cap_holds_over_two_campaigns_of_a_log(tmp_path: Path) -> None:
         other.write_text(env.work.file.read_text().replace('name = "trial"', 'name = "other"'), encoding="utf-8")
         done = env.work.campaign("run", "other.toml", "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "3 because their addresses had enough mails lately" in done.stdout
+        assert "Waiting: 3 because their address had its share of mails (limits.per_recipient)" in done.stdout
         assert env.mailed == ["u0@d0.example", "u1@d1.example", "u2@d2.example"]
 
 
