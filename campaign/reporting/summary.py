@@ -62,7 +62,7 @@ def beginning(services: Services) -> str:
     now, speed = shown_instant(services.clock.now()), services.clock.speed
     if services.is_simulation:
         passes = f", and time passes {speed:,.6g} times as fast as here" if speed != 1 else ""
-        return f"In the sandbox it is {now}{passes}; the run stays until its last message."
+        return f"In the sandbox it is {now}{passes}. Without --no-wait the run stays until its last message."
     return f"In the sandbox it is {now}, where an earlier run ended; --fresh starts afresh in the present."
 
 
