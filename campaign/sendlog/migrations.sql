@@ -129,6 +129,16 @@ CREATE TABLE batch (
     is_limited  INTEGER NOT NULL,
     PRIMARY KEY (campaign_id, number)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE user_creation (
+    address     TEXT PRIMARY KEY,
+    campaign_id INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL,
+    asked_at    REAL NOT NULL,
+    settled_at  REAL,
+    outcome     TEXT CHECK (outcome IN ('created', 'found', 'refused')),
+    user_id     TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_creation_pending ON user_creation (address) WHERE settled_at IS NULL;
 UPDATE delivery SET sent_at = intent.at
 FROM (SELECT delivery_id, max(at) AS at FROM history WHERE new_state = 'sending' GROUP BY delivery_id) AS intent
 WHERE delivery.id = intent.delivery_id;
@@ -151,3 +161,5 @@ SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS d
     iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at
 FROM main.delivery;
 CREATE TEMP TABLE batch (campaign_id INTEGER, number INTEGER, at REAL, size INTEGER, is_limited INTEGER);
+CREATE TEMP TABLE user_creation (address TEXT, campaign_id INTEGER, delivery_id INTEGER, asked_at REAL, settled_at REAL,
+    outcome TEXT, user_id TEXT);

@@ -130,6 +130,7 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
     for name in ("steps", "quota", "quota_until", "file"):
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
     connection.execute("DROP TABLE batch")
+    connection.execute("DROP TABLE user_creation")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")
     connection.execute("CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id)")
     connection.execute("PRAGMA user_version = 3")
