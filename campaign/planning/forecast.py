@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from campaign.clock import SystemClock
 from campaign.delivery.rate_limiter import Window
 from campaign.delivery.services import clerk_rates, log_path, sandbox_log
+from campaign.delivery.waitlist import written_down
 from campaign.model import Status
 from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
 from campaign.planning.recipients import CsvCounts, waiting_people
@@ -101,6 +102,7 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool) -> Fo
         SendLogUnusableError: the log cannot be read.
     """
     path = log_path(settings, definition, asked=sandbox)
+    definition = written_down(definition, settings, asked=sandbox, sample=False)
     start, tally, csv = SystemClock().now(), Tally(), CsvCounts()
     with closing(QueueReader(path)) if path.exists() else nullcontext() as log:
         if log is not None and path == sandbox_log(settings):

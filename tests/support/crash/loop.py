@@ -234,6 +234,7 @@ class Loop:
             transitions=file.transitions,
             orphans=file.orphans,
             unsettled=file.unsettled,
+            creations=file.creations,
             smtp=read_lines(recorded / "smtp.jsonl"),
             clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(self.scenario.terms(), epilogue=epilogue),
