@@ -262,6 +262,7 @@ def main() -> int:
     parser.add_argument(
         "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
     )
+    parser.add_argument("--waitlist", action="store_true", help="all are on Clerk's waitlist, and need a user each")
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
     parser.add_argument("--beside", type=int, default=3, help="how often people say no, and mails come back, meanwhile")
     parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
@@ -280,6 +281,7 @@ def main() -> int:
                 link=not given.no_link,
                 trouble=given.trouble,
                 latency=given.latency,
+                waitlist=given.waitlist,
             )
             begun = time.monotonic()
             say = partial(print, flush=True)
