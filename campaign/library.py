@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.clock import SystemClock
 from campaign.config.definition import load_definition
 from campaign.config.settings import Settings, load_settings
 from campaign.delivery.observer import Observer, Result, SilentObserver
 from campaign.delivery.run import run as run_definition
-from campaign.delivery.services import log_path
+from campaign.delivery.services import clock_of, log_path
 from campaign.reporting.check_report import CheckReport, check_campaign
 from campaign.sendlog import LogReader
 
@@ -93,9 +92,11 @@ def status(file: str | Path, *, settings: Settings | None = None, sandbox: bool 
         SendLogUnusableError: there is no send log, or it cannot be read.
     """
     definition = load_definition(Path(file))
-    reader = LogReader(log_path(settings or load_settings(definition.path), definition, asked=sandbox))
+    settings = settings or load_settings(definition.path)
+    path = log_path(settings, definition, asked=sandbox)
+    reader = LogReader(path)
     try:
-        return reader.summary(definition.name, now=SystemClock().now())
+        return reader.summary(definition.name, now=clock_of(settings, path).now())
     finally:
         reader.close()
 

@@ -21,10 +21,9 @@ def bounces(file: Path, source: str | None, *, sandbox: bool) -> None:
     is changed there, and each report counts once.
     """
     from campaign.bounces.counts import Counts  # noqa: PLC0415
-    from campaign.clock import SystemClock  # noqa: PLC0415
     from campaign.delivery.operator_commands import settle_if_free  # noqa: PLC0415
     from campaign.delivery.returned_mail import act_on  # noqa: PLC0415
-    from campaign.delivery.services import log_path  # noqa: PLC0415
+    from campaign.delivery.services import clock_of, log_path  # noqa: PLC0415
     from campaign.reporting.summary import number  # noqa: PLC0415
     from campaign.sendlog import ReturnedMail  # noqa: PLC0415
 
@@ -35,9 +34,9 @@ def bounces(file: Path, source: str | None, *, sandbox: bool) -> None:
             "CAMPAIGN_IMAP_URL is not set: set it to the bounce mailbox, such as "
             "imaps://user:password@imap.example.com/INBOX, or name a Maildir, an mbox or -."
         )
-    counts = Counts()
+    counts, path = Counts(), log_path(settings, definition, asked=sandbox)
     try:
-        with ReturnedMail(log_path(settings, definition, asked=sandbox), SystemClock()) as log:
+        with ReturnedMail(path, clock_of(settings, path)) as log:
             act_on(mailbox, log, counts)
     finally:
         rows = [(name, count, meaning) for name, count, meaning in counts.rows() if count]

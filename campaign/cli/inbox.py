@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
 from campaign.delivery.sandbox_time import latest_instant, shown_instant
-from campaign.delivery.services import sandbox_log
+from campaign.delivery.services import clock_of, sandbox_log
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
 from campaign.reporting.log_export import log_of
@@ -182,7 +182,7 @@ async def _served(
         landing=_landing,
         log_of=log_of(settings),
         command=_first_command(),
-        unsubscribe=_SandboxUnsubscribe(sandbox_log(settings)),
+        unsubscribe=_SandboxUnsubscribe(settings),
     )
     try:
         async with Sandbox(
@@ -211,21 +211,22 @@ async def _served(
 class _SandboxUnsubscribe:
     """Answers the unsubscribe links of the sandbox's mails, from the sandbox's send log, once there is one."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = sandbox_log(settings)
 
     def knows(self, token: str) -> bool:
         """Return whether the token is of the sandbox's send log."""
         if not self._log.exists():
             return False
-        with SuppressionList(self._log, SystemClock()) as suppressions:
+        with SuppressionList(self._log, clock_of(self._settings, self._log)) as suppressions:
             return suppressions.knows(token)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request for a link."""
         if not self._log.exists():
             return await UnsubscribeEndpoint([]).answer(request)
-        with SuppressionList(self._log, SystemClock()) as suppressions:
+        with SuppressionList(self._log, clock_of(self._settings, self._log)) as suppressions:
             return await UnsubscribeEndpoint([suppressions]).answer(request)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes, policy
 from functools import partial
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
@@ -74,6 +73,8 @@ def _rendered(definition: Definition, address: str | None, *, step: str | None, 
 
 def _as_text(message: Message) -> str:
     """Return the decoded headers, the files and the text part."""
+    from email import message_from_bytes, policy  # noqa: PLC0415
+
     parsed = message_from_bytes(message.pieces[0].partition(b"\r\n\r\n")[0], policy=policy.default)
     shown = ("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "List-Id")
     headers = [f"{name}: {parsed[name]}" for name in shown if parsed[name] is not None]

@@ -113,8 +113,7 @@ def export(file: Path, name: str | None, form: str, *, force: bool, sandbox: boo
 
 
 def _opened(*, sandbox: bool) -> SuppressionList:
-    from campaign.clock import SystemClock  # noqa: PLC0415
-    from campaign.delivery.services import log_path  # noqa: PLC0415
+    from campaign.delivery.services import clock_of, log_path  # noqa: PLC0415
     from campaign.sendlog import SuppressionList  # noqa: PLC0415
 
     settings = settings_of()
@@ -123,7 +122,7 @@ def _opened(*, sandbox: bool) -> SuppressionList:
         raise SendLogUnusableError(
             f"the send log {path} does not exist; go to the folder of the campaign, or set CAMPAIGN_LOG to its send log"
         )
-    return SuppressionList(path, SystemClock())
+    return SuppressionList(path, clock_of(settings, path))
 
 
 def _plain(address: str) -> str:

@@ -23,26 +23,28 @@ if TYPE_CHECKING:
 class Identity:
     """What the messages of a campaign name themselves and their recipients by."""
 
-    #: What a recipient unsubscribes from.
-    mailing_list: str
+    #: What a recipient unsubscribes from; None if the messages have no unsubscribe link.
+    mailing_list: str | None
     #: The campaign's secret key from which Message-IDs are derived.
     message_key: bytes = field(repr=False)
     #: The send log's tags, for unsubscribe links and return paths.
     tags: Tags
 
-    def return_path(self, delivery: Delivery, variant: MessageVariant) -> str:
-        """Return the envelope sender of a message: with a tag, so that returned mail names its recipient (VERP).
+    def return_path(self, tag: str, variant: MessageVariant) -> str:
+        """Return the envelope sender of a message: with its tag, so that returned mail names its recipient (VERP).
 
         Without a mailbox for returned mail it is From's address, without a tag.
         """
         if variant.definition.email.bounces is None:
             return variant.sender
         mailbox, _, domain = variant.definition.email.bounces.rpartition("@")
-        return f"{mailbox}+{self.bounce_tag(delivery)}@{domain}"
+        return f"{mailbox}+{tag}@{domain}"
 
-    def bounce_tag(self, delivery: Delivery) -> str:
-        """Return the tag of a message, which is its envelope id, too."""
-        return self.tags.bounce_tag(delivery.id, delivery.generation)
+    def unsubscribe_token(self, delivery: Delivery) -> str | None:
+        """Return the token of a message's unsubscribe link, or None if the campaign has no such link."""
+        if self.mailing_list is None:
+            return None
+        return self.tags.unsubscribe_token(delivery.id, self.mailing_list)
 
 
 class Composer:
@@ -101,16 +103,17 @@ class Composer:
                 message_id=attempt.message_id,
                 date=instant(self._clock.now() // 1),
                 token=attempt.token.token if attempt.token else None,
-                unsubscribe=identity.tags.unsubscribe_token(delivery.id, identity.mailing_list),
+                unsubscribe=identity.unsubscribe_token(delivery),
                 eight_bit=eight_bit,
             )
         except TemplateError as error:
             raise _refusal(error, delivery.recipient) from None
         pieces = await self._signer.sign(message.pieces) if self._signer else message.pieces
         secret = attempt.token.token if attempt.token else ""
-        return_path, recipient = identity.return_path(delivery, variant), delivery.recipient.email
-        size, tag = sum(map(len, pieces)), identity.bounce_tag(delivery)
-        return Envelope(return_path, recipient, size, eight_bit, secret, tag), pieces
+        # the tag is the envelope id, too: a relay that replaces the return path may keep that
+        tag = identity.tags.bounce_tag(delivery.id, delivery.generation)
+        return_path, size = identity.return_path(tag, variant), sum(map(len, pieces))
+        return Envelope(return_path, delivery.recipient.email, size, eight_bit, secret, tag), pieces
 
 
 def _refusal(error: TemplateError, recipient: Recipient) -> PermanentError:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from campaign.clerk.client import Clerk
-from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import open_log
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
-from campaign.delivery.services import log_path, needs_user_id, open_services
+from campaign.delivery.services import clock_of, log_path, needs_user_id, open_services
 from campaign.delivery.waitlist import written_down
 from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status
@@ -125,7 +124,7 @@ def skip_rows(
     path = log_path(settings, definition, asked=sandbox)
     with closing(LogReader(path)) as reader:
         reader.require(definition.name)
-    with closing(SendLog(path, definition.name, SystemClock())) as log:
+    with closing(SendLog(path, definition.name, clock_of(settings, path))) as log:
         if key is not None:
             return log.skip_key(key, reason=reason), log.state_of(key)
         section = written_down(definition, settings, asked=sandbox, sample=False).recipients

@@ -29,6 +29,7 @@ from campaign.delivery.waitlist import read_waitlist
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.mime.headers import split_mailbox
+from campaign.message.unsubscribe import UnsubscribeLink
 from campaign.message.variants import CampaignMessages
 from campaign.model import LONGEST_WAIT, Status
 from campaign.smtp import Pool
@@ -188,7 +189,8 @@ async def _send(
     parts = GateParts(definition, messages, services, settings, observer, clock, policy, limiters.clerk, concurrency)
     ramp = ramp_of(definition, log, clock)
     sender = split_mailbox(definition.email.sender)[1]
-    identity = Identity(definition.mailing_list, log.message_key, log.tags)
+    mailing_list = definition.mailing_list if UnsubscribeLink.of(definition) else None
+    identity = Identity(mailing_list, log.message_key, log.tags)
     connector = connector_to(services.smtp, settings, sender=sender)
     pool = Pool(
         connector,

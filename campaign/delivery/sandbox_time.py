@@ -49,7 +49,21 @@ def sandbox_clock(folder: Path, log: Path, simulation: Simulation | None) -> Clo
         return _held(ScaledClock(simulation.at, simulation.speed))
     if simulation is not None:
         return _held(ScaledClock(max(latest, clock.now()), simulation.speed))
-    return ScaledClock(latest) if latest > clock.now() else clock
+    return _not_before(latest)
+
+
+def log_clock(log: Path) -> Clock:
+    """Return the clock with which a command reads or changes the sandbox's log: never before what is in it.
+
+    Raises:
+        SendLogUnusableError: the log cannot be read.
+    """
+    return _not_before(_latest_in_log(log))
+
+
+def _not_before(instant: float) -> Clock:
+    clock = SystemClock()
+    return ScaledClock(instant) if instant > clock.now() else clock
 
 
 def _held(clock: ScaledClock) -> ScaledClock:
@@ -67,13 +81,16 @@ def latest_instant(folder: Path, log: Path) -> float:
     from campaign.sandbox import SandboxError, latest_in  # noqa: PLC0415 - a real run needs no sandbox
 
     try:
-        latest = latest_in(folder)
+        return max(latest_in(folder), _latest_in_log(log))
     except SandboxError as error:
         raise SettingsError(str(error)) from error
-    if log.exists():
-        with closing(LogReader(log)) as reader:
-            latest = max(latest, reader.latest_instant())
-    return latest
+
+
+def _latest_in_log(log: Path) -> float:
+    if not log.exists():
+        return 0.0
+    with closing(LogReader(log)) as reader:
+        return reader.latest_instant()
 
 
 def shown_instant(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import ScaledClock, SystemClock
 from campaign.config.settings import LOG_NAME, parse_smtp_url
-from campaign.delivery.sandbox_time import sandbox_clock
+from campaign.delivery.sandbox_time import log_clock, sandbox_clock
 from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
@@ -100,6 +100,11 @@ def log_path(settings: Settings, definition: Definition | None, *, asked: bool) 
     sandbox, real = sandbox_log(settings), settings.log_of(definition.path if definition else None)
     given = settings.clerk_secret_key is not None or settings.smtp is not None or settings.log is not None
     return sandbox if asked or not (given or (real.exists() and not sandbox.exists())) else real
+
+
+def clock_of(settings: Settings, log: Path) -> Clock:
+    """Return the time at which a command reads or changes a send log: the sandbox may be ahead of the present."""
+    return log_clock(log) if log == sandbox_log(settings) else SystemClock()
 
 
 def sandbox_log(settings: Settings) -> Path:

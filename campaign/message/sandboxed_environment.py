@@ -15,7 +15,7 @@ from jinja2.utils import pass_eval_context
 from campaign.message.filters import is_number
 from campaign.message.html.mjml import source_line
 from campaign.message.template_errors import calculates_with_text
-from campaign.message.work_limit import WorkLimit
+from campaign.message.work_limit import CHARS_PER_STEP, WorkLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         self.work = work = WorkLimit()
 
         def printed(value: object) -> object:
-            if isinstance(value, str):
+            if isinstance(value, str) and len(value) > CHARS_PER_STEP:
                 work.printed(value)
             return finalize(value) if finalize else value
 

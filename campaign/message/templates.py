@@ -19,7 +19,7 @@ from campaign.message.sandboxed_environment import LimitedEnvironment
 from campaign.message.template_errors import located, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from jinja2 import Environment
 
@@ -109,9 +109,10 @@ def render(template: Template, variables: dict[str, Any]) -> str:
     Unlike `Template.render`, it does not copy the variables, look up shared globals or rewrite the traceback.
     Pass any exception to `template_errors.explained`.
     """
-    env = cast("LimitedEnvironment", template.environment)
+    env: Any = template.environment  # a LimitedEnvironment
     parts = template.root_render_func(env.context_class(env, variables, template.name, template.blocks))
-    return env.work.joined(cast("Generator[str]", parts))
+    text: str = env.work.joined(parts)
+    return text
 
 
 def load(env: Environment, folder: TemplateFolder, name: str) -> dict[str, nodes.Template]:

@@ -20,8 +20,9 @@ MAX_CHARS = 10_000_000
 MAX_STEPS = 500_000
 #: Steps that a call of a macro or function takes.
 _STEPS_PER_CALL = 5
-#: Characters that can be copied in the time of one step.
-_CHARS_PER_STEP = 50
+#: Characters that can be copied in the time of one step. Printing no more than these costs no step of its own, but is a
+#: part of the pass of the loop around it.
+CHARS_PER_STEP = 50
 #: A compiled template yields its text in parts; so many are counted at once.
 _PARTS_COUNTED_AT_ONCE = 64
 #: Bits of a whole number: no amount or id has as many, and a power or a product could fill the memory with them.
@@ -42,15 +43,19 @@ class WorkLimit:
     def joined(self, parts: Generator[str]) -> str:
         """Begin to count, and return the text that a compiled template yields in parts."""
         self._left, self._room = MAX_STEPS, MAX_CHARS
-        done: list[str] = []
+        done = some = list(islice(parts, _PARTS_COUNTED_AT_ONCE))
         size = 0
-        while some := list(islice(parts, _PARTS_COUNTED_AT_ONCE)):
-            done += some
+        while len(some) == _PARTS_COUNTED_AT_ONCE:
             size += sum(map(len, some))
             if size > MAX_CHARS:
                 # raised inside the template, so that the traceback has its line
                 parts.throw(_too_large())
-        return "".join(done)
+            some = list(islice(parts, _PARTS_COUNTED_AT_ONCE))
+            done += some
+        text = "".join(done)
+        if len(text) > MAX_CHARS:
+            raise _too_large()
+        return text
 
     def call(self) -> None:
         """Count a call."""
@@ -58,16 +63,15 @@ class WorkLimit:
         self.spend()
 
     def printed(self, text: str) -> None:
-        """Count a text that is printed; a short one costs no more than the pass of the loop around it."""
-        if len(text) > _CHARS_PER_STEP:
-            self._room -= len(text)
-            self.spend(len(text) if self._room >= 0 else MAX_CHARS + 1)
+        """Count a text that is printed and has more than `CHARS_PER_STEP` characters."""
+        self._room -= len(text)
+        self.spend(len(text) if self._room >= 0 else MAX_CHARS + 1)
 
     def spend(self, chars: int = 0) -> None:
         """Count a step that makes a text of `chars` characters."""
         if chars > MAX_CHARS:
             raise _too_large()
-        self._left -= 1 + chars // _CHARS_PER_STEP
+        self._left -= 1 + chars // CHARS_PER_STEP
         if self._left < 0:
             raise RowTooLargeError(
                 f"Rendering takes more than {MAX_STEPS:,} steps, so it was stopped; is a loop inside another loop, or "

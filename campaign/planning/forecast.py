@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from campaign.clock import SystemClock
 from campaign.delivery.rate_limiter import Window
-from campaign.delivery.services import clerk_rates, log_path, sandbox_log
+from campaign.delivery.services import clerk_rates, clock_of, log_path
 from campaign.delivery.waitlist import written_down
 from campaign.model import Status
 from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
@@ -47,7 +46,7 @@ class PlannedHour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Who would be mailed when, at most: every step before is taken as sent, and nobody as come back."""
+    """Who would be mailed when, at most: every step before is taken as sent, and nobody as having come back."""
 
     definition: Definition
     #: When the first run begins (seconds since the epoch).
@@ -87,7 +86,7 @@ def local_time(seconds: float, zone: ZoneInfo | None) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).astimezone(zone)
 
 
-def forecast(definition: Definition, settings: Settings, *, sandbox: bool) -> Forecast:
+def forecast(definition: Definition, settings: Settings, *, sandbox: bool, at: float | None = None) -> Forecast:
     """Return who would be mailed when, if the campaign ran from now on.
 
     It reads the CSV and, if there is one, the send log. It asks neither Clerk nor a mail server nor the site.
@@ -96,6 +95,7 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool) -> Fo
         definition: the campaign file.
         settings: the settings, for the log's place and the kind of Clerk's key.
         sandbox: read the sandbox's log, whatever the settings are.
+        at: when the first run begins (seconds since the epoch); None: now.
 
     Raises:
         RecipientsError: the CSV cannot be read.
@@ -103,10 +103,8 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool) -> Fo
     """
     path = log_path(settings, definition, asked=sandbox)
     definition = written_down(definition, settings, asked=sandbox, sample=False)
-    start, tally, csv = SystemClock().now(), Tally(), CsvCounts()
+    start, tally, csv = clock_of(settings, path).now() if at is None else at, Tally(), CsvCounts()
     with closing(QueueReader(path)) if path.exists() else nullcontext() as log:
-        if log is not None and path == sandbox_log(settings):
-            start = max(start, log.latest_instant())
         assumed = () if definition.link is None or definition.limits.tokens is not None else clerk_rates(settings)
         model = _model(definition, log, start=start, token_rates=assumed)
         people = waiting_people(definition, model.steps, log, counts=csv, tally=tally)

@@ -34,17 +34,23 @@ class DailyRamp:
 
     def next_at(self, at: float) -> float:
         """Return the first instant from `at` on at which a message may go out; `at` never decreases."""
-        if at >= self._ends:
-            if self._ends and self._spent:
-                self._days += 1
-                self._spent = 0
-            tomorrow = datetime.fromtimestamp(at, self._zone).date() + timedelta(days=1)
-            self._ends = instant_of(datetime.combine(tomorrow, time.min), self._zone)
+        self._begin_day(at)
         return at if self._spent < self._counts[min(self._days, len(self._counts) - 1)] else self._ends
 
-    def take(self) -> None:
-        """Count a message of the day that was asked about last."""
+    def take(self, at: float) -> None:
+        """Count a message that goes out at an instant."""
+        self._begin_day(at)
         self._spent += 1
+
+    def _begin_day(self, at: float) -> None:
+        """Go on to the day of an instant, if it is a later one."""
+        if at < self._ends:
+            return
+        if self._ends and self._spent:
+            self._days += 1
+            self._spent = 0
+        tomorrow = datetime.fromtimestamp(at, self._zone).date() + timedelta(days=1)
+        self._ends = instant_of(datetime.combine(tomorrow, time.min), self._zone)
 
 
 class RecipientCap:

@@ -10,7 +10,7 @@ from campaign.audience import Audience
 from campaign.delivery.services import needs_user_id
 from campaign.errors import ScheduleError
 from campaign.model import NEVER, InvalidRow, Status
-from campaign.planning.simulation import Person
+from campaign.planning.simulation import QueuedPerson
 from campaign.recipients import read_recipients
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _HELD = {
 class WaitingPerson:
     """A recipient's next step."""
 
-    person: Person
+    person: QueuedPerson
     step: int
     #: Seconds since the epoch; 0 is at once.
     due_at: float
@@ -125,8 +125,8 @@ def _known(definition: Definition, log: QueueReader | None) -> dict[str, dict[st
     return found
 
 
-def _person(row: Recipient, definition: Definition, columns: set[str]) -> Person:
-    return Person(
+def _person(row: Recipient, definition: Definition, columns: set[str]) -> QueuedPerson:
+    return QueuedPerson(
         line=row.line,
         domain=row.domain,
         locale=definition.locale_of(row.variables),
@@ -135,7 +135,7 @@ def _person(row: Recipient, definition: Definition, columns: set[str]) -> Person
     )
 
 
-def _next_step(person: Person, names: tuple[str, ...], progress: Mapping[str, Progress]) -> tuple[int, str]:
+def _next_step(person: QueuedPerson, names: tuple[str, ...], progress: Mapping[str, Progress]) -> tuple[int, str]:
     """Return the number of the step that comes next, or why there is none; note when earlier ones were sent."""
     for number, name in enumerate(names):
         found = progress.get(name)

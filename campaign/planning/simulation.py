@@ -49,7 +49,7 @@ class CampaignModel:
 
 
 @dataclass(slots=True)
-class Person:
+class QueuedPerson:
     """A recipient, with what the schedule needs of the row."""
 
     #: Of the CSV.
@@ -78,7 +78,7 @@ class _Lane:
         self.zone = zone
         self.domain = domain
         #: [not before, rank, person], the next one first.
-        self.rows: list[tuple[float, int, Person]] = []
+        self.rows: list[tuple[float, int, QueuedPerson]] = []
         #: Goes up with each change; an older entry in the queue of lanes is void.
         self.version = 0
         #: The last minute (since the epoch) that was found open: hours begin and end on full minutes.
@@ -123,7 +123,7 @@ class SimulatedQueue:
         #: (ready at, rank of the first row, lane's number, lane's version, lane)
         self._ready: list[tuple[float, int, int, int, _Lane]] = []
 
-    def add(self, person: Person, step: int, *, not_before: float, rank: int) -> None:
+    def add(self, person: QueuedPerson, step: int, *, not_before: float, rank: int) -> None:
         """Add a row.
 
         Args:
@@ -151,19 +151,23 @@ class SimulatedQueue:
             self._queue(lane)
 
     def run(self, *, until: float) -> None:
-        """Send row after row, until nothing is left or the next one would go out after an instant."""
+        """Send row after row up to an instant (seconds since the epoch); what is added later is not sent before it."""
+        while (found := self._next(until)) is not None:
+            self._try(*found)
+        self._now = max(self._now, until)
+
+    def _next(self, until: float) -> tuple[_Lane, float] | None:
+        """Take the next lane out of the queue, with the instant of its turn; None if that is after `until`."""
         while self._ready:
             ready_at, _, _, version, lane = self._ready[0]
             if version == lane.version:
-                if max(self._now, ready_at) > until:
-                    return
-                at = self._permit_at(max(self._now, ready_at))
-                if at > until:
-                    return
+                at = max(self._now, ready_at)
+                if at > until or (at := self._permit_at(at)) > until:
+                    return None
                 heapq.heappop(self._ready)
-                self._try(lane, at)
-            else:
-                heapq.heappop(self._ready)
+                return lane, at
+            heapq.heappop(self._ready)
+        return None
 
     def __len__(self) -> int:
         """Return the number of rows that wait."""
@@ -190,12 +194,12 @@ class SimulatedQueue:
             self._send(lane, person, rank, at)
             self._queue(lane)
 
-    def _send(self, lane: _Lane, person: Person, rank: int, at: float) -> None:
+    def _send(self, lane: _Lane, person: QueuedPerson, rank: int, at: float) -> None:
         self._now = at
         for window in (*self._model.rates, *lane.domain):
             window.take(at)
         if self._model.ramp:
-            self._model.ramp.take()
+            self._model.ramp.take(at)
         if self._model.cap:
             self._model.cap.take(person.address, at)
         self._tally.send(at, lane.step, person.line)
@@ -218,7 +222,7 @@ class SimulatedQueue:
             at = max(at, window.next_permit_at(at))
         return self._model.ramp.next_at(at) if self._model.ramp else at
 
-    def _until(self, schedule: Schedule, person: Person) -> float:
+    def _until(self, schedule: Schedule, person: QueuedPerson) -> float:
         try:
             return schedule.until_at(person.variables, person.sent)
         except ScheduleError:  # a due time of another column could be read, this cannot: `add` has been passed

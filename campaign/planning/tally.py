@@ -10,7 +10,7 @@ SLOT_S = 900
 
 
 @dataclass(slots=True)
-class Lines:
+class RowCount:
     """How many rows something is true of, and the first of them in the file."""
 
     number: int = 0
@@ -38,12 +38,12 @@ class Tally:
     #: The line of the CSV of the last message.
     last_line: int = 0
     #: Rows that are too late at the beginning already, and those that become too late before their turn.
-    stale: Lines = field(default_factory=Lines)
-    too_late: Lines = field(default_factory=Lines)
+    stale: RowCount = field(default_factory=RowCount)
+    too_late: RowCount = field(default_factory=RowCount)
     #: Rows that cannot be mailed, and why: an address, a time or a zone that cannot be read.
-    invalid: Lines = field(default_factory=Lines)
+    invalid: RowCount = field(default_factory=RowCount)
     #: Mails whose link expires shortly before their reader's hours begin again, and the life that would reach them.
-    short_links: Lines = field(default_factory=Lines)
+    short_links: RowCount = field(default_factory=RowCount)
     needed_life: float = 0.0
     #: Mails that go out after the end of the simulation, or never.
     beyond: int = 0

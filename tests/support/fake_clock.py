@@ -79,7 +79,7 @@ class FakeClock:
         self._now = end
 
     async def play(
-        self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 10.0
+        self, task: asyncio.Future[Any], *, work: Callable[[], tuple[int, int]] = lambda: (0, 0), within: float = 60.0
     ) -> None:
         """Move the clock from sleeper to sleeper until a task is done.
 
@@ -123,7 +123,7 @@ async def settled() -> None:
         await asyncio.sleep(0)  # noqa: TID251 - a round of the event loop, no time
 
 
-async def eventually(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], *, within: float = 60.0) -> None:
     """Return as soon as the condition is true; fail after `within` real seconds."""
     until = time.monotonic() + within
     while not condition():

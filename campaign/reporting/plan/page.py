@@ -51,6 +51,7 @@ def plan_page(plan: Forecast, *, days: int | None) -> str:
     hours = shown_hours(plan, days)
     steps = [step or "messages" for step in plan.definition.step_names]
     shown = list(_days(hours, steps))
+    title, chart = _chart(hours, steps)
     context = {
         "name": plan.definition.name,
         "start": sentences.moment(plan.local(plan.start)),
@@ -64,7 +65,8 @@ def plan_page(plan: Forecast, *, days: int | None) -> str:
         "days": shown,
         "fullest": max((day.messages for day in shown), default=0),
         "legend": _parts(hours, steps),
-        "chart": _chart(hours, steps) if hours else Markup(),
+        "chart_title": title,
+        "chart": chart,
         "later": plan.messages - sum(hour.messages for hour in hours),
     }
     return rendered((resources.files(__package__) / "page.html").read_text("utf-8"), context)
@@ -94,16 +96,19 @@ def _look(step: int) -> str:
     return _LOOKS[step % len(_LOOKS)]
 
 
-def _chart(hours: Sequence[PlannedHour], steps: Sequence[str]) -> Markup:
-    """Draw the hours by the time on the wall: the chart's axis knows no zones."""
+def _chart(hours: Sequence[PlannedHour], steps: Sequence[str]) -> tuple[str, Markup]:
+    """Draw the hours by the time on the wall, since the chart's axis knows no zones; return a title and the chart."""
     walls = [hour.start.replace(tzinfo=UTC).timestamp() for hour in hours]
     time = timeline(((wall, wall + _HOUR_S - 1) for wall in walls), finest=_HOUR_S)
     if time is None:
-        return Markup()
+        return "", Markup()
+    width = f"{time.width / _HOUR_S:.0f} hours"
+    name = {_HOUR_S: "hour", 24 * _HOUR_S: "day"}.get(time.width, f"slot of {width}")
+    unit = Unit(name, time.width)
     series = []
     for place, step in enumerate(steps):
         numbers: Counter[int] = Counter()
         for wall, hour in zip(walls, hours, strict=True):
             numbers[int((wall - time.origin) // time.width)] += hour.steps[place]
         series.append(Series(step, _look(place), numbers))
-    return charts.stacked_rate_chart(time, series, (), unit=Unit("hour", _HOUR_S), what="Messages")
+    return f"By {name}", charts.stacked_rate_chart(time, series, (), unit=unit, what="Messages")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from campaign.clock import SystemClock
-from campaign.delivery.services import log_path, real_services, sandbox_log
+from campaign.delivery.services import clock_of, log_path, real_services, sandbox_log
 from campaign.model import Status
 from campaign.reporting.report import charts, units
 from campaign.reporting.report.charts import Line, Series, Unit
 from campaign.reporting.report.decisions import Decisions
 from campaign.reporting.report.figures import figures
 from campaign.reporting.report.limits import drawn
+from campaign.reporting.report.parts import batch_rows, step_rows
 from campaign.reporting.report.rendering import rendered
 from campaign.reporting.summary import number as counted
 from campaign.sendlog.aggregates import Aggregates
@@ -74,7 +74,8 @@ def report_page(
     Raises:
         SendLogUnusableError: there is no log, it cannot be read, or the campaign is not in it.
     """
-    path, now = log_path(settings, definition, asked=sandbox), SystemClock().now()
+    path = log_path(settings, definition, asked=sandbox)
+    now = clock_of(settings, path).now()
     with Aggregates(path, definition.name, now=now) as log:
         found = figures(log, definition, _token_rates(definition, settings, path))
         decisions = Decisions(log, found, command=command, with_addresses=with_addresses)
@@ -119,6 +120,8 @@ def _context(found: Figures) -> dict[str, Any]:
         "courses": _courses(found, activity) if activity else [],
         "domains": [_domain(domain) for domain in found.domains],
         "domain_note": _domain_note(found),
+        "steps": [(row, _parts(row.counts)) for row in step_rows(summary.steps)],
+        "batches": [(row, _parts(row.counts)) for row in batch_rows(found.batches)],
         "answers": found.answers,
         "all_answers": found.all_answers,
         "other_answering": found.answering - len(found.answers),
@@ -133,7 +136,8 @@ def _context(found: Figures) -> dict[str, Any]:
 
 def _verdict(found: Figures) -> str:
     summary = found.summary
-    sent, all_of_them = summary[Status.SENT], summary.recipients
+    first = next(iter(summary.steps.values()), summary.counts)
+    sent, all_of_them = first.get(Status.SENT, 0), summary.recipients
     if not all_of_them:
         return "The log holds no recipient of this campaign."
     if sent == all_of_them:

@@ -10,7 +10,7 @@ import pytest
 
 from support.environment import environment, wait_for
 from support.reports import MEANS, TAG, mail_named
-from support.servers.script import Drop, Fault, Silence
+from support.servers.script import Drop, Fault, Reply, Silence
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
@@ -183,6 +183,29 @@ def test_three_campaigns_in_a_row_that_come_back_suppress(tmp_path: Path) -> Non
             assert env.work.campaign("bounces", "campaign.toml", place).returncode == 0
         (entry,) = suppressed(env)
         assert entry.startswith("u1@d1.example,,returned in 3 campaigns in a row,")
+
+
+def test_an_address_that_is_refused_at_once_is_suppressed(tmp_path: Path) -> None:
+    """5.1.1 in reply to RCPT suppresses for all lists, so no later campaign asks for a token; other refusals do not."""
+    faults = (
+        Fault("rcpt", Reply("550 5.1.1 No such user"), to="u0@*"),
+        Fault("dot", Reply("550 5.1.1 No such user"), to="u1@*"),
+        Fault("rcpt", Reply("550 5.7.1 No such user"), to="u2@*"),
+    )
+    with environment(tmp_path, 4, smtp=SmtpScript(faults=faults)) as env:
+        assert env.work.run().returncode == 1
+        assert sorted(rows(env).values()) == ["failed", "failed", "failed", "sent"]
+        (entry,) = suppressed(env)
+        assert entry.startswith("u0@d0.example,,refused with 5.1.1,")
+        assert entry.endswith(",trial,user_0")
+        text = env.work.file.read_text(encoding="utf-8")
+        env.work.file.write_text(text.replace('name = "trial"', 'name = "second"'), encoding="utf-8")
+        before = len(env.tokens)
+        env.work.run()
+        assert {token["user_id"] for token in env.tokens[before:]} == {"user_1", "user_2", "user_3"}
+        (row,) = (row for row in env.work.rows() if row["email"] == "u0@d0.example")
+        assert row["state"] == "skipped"
+        assert str(row["reason"]).startswith("suppressed: refused with 5.1.1 ")
 
 
 def test_a_wrong_source_is_refused(tmp_path: Path) -> None:

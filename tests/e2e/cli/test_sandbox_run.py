@@ -13,8 +13,10 @@ import sqlite3
 import stat
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -149,18 +151,32 @@ def test_the_second_time_there_is_nothing_to_do(clone: Clone) -> None:
     assert (clone.select("SELECT id FROM sign_in_tokens"), len(clone.mails())) == before
 
 
-def test_the_carts_list_their_items(clone: Clone) -> None:
-    """The abandoned carts become one mail per cart, with all its items and a token of the cart's owner."""
-    done = clone.work.campaign("run", CARTS)
+def test_the_carts_get_both_reminders_at_their_times(clone: Clone) -> None:
+    """Each cart gets both steps with all its items, a day apart and by day; only the second one's link is alive."""
+    done = clone.work.campaign("run", CARTS, "--at", "2026-05-14T12:00+02:00", "--speed", "36000x")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_everybody_has_their_own_link(clone, users_of(clone.work.folder / "recipients" / "carts.csv"))
     with (clone.work.folder / "recipients" / "carts.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    by_address = {str(mail["To"]): mail for mail in clone.mails()}
+    carts: dict[str, list[EmailMessage]] = {row["email"]: [] for row in rows}
+    for mail in clone.mails():
+        carts[str(mail["To"])].append(mail)
+    live = dict(clone.select("SELECT id, user_id FROM sign_in_tokens WHERE status = 'pending'"))
     for row in rows:
-        text = by_address[row["email"]].get_body(("plain",))
-        assert text is not None
-        assert row["item"] in " ".join(text.get_content().split())
+        first, second = sorted(carts[row["email"]], key=lambda mail: mail["Date"].datetime)
+        assert str(first["Subject"]).startswith("In your cart: ")
+        assert str(second["Subject"]).startswith(f"Until {row['held_until']}: ")
+        times = [mail["Date"].datetime.astimezone(ZoneInfo(row["time_zone"])) for mail in (first, second)]
+        left = datetime.fromisoformat(row["abandoned_at"]).replace(tzinfo=ZoneInfo(row["time_zone"]))
+        assert times[0] - left >= timedelta(hours=1)
+        assert times[1] - times[0] >= timedelta(hours=23)
+        assert all(9 <= time.hour < 20 for time in times)
+        for mail in (first, second):
+            text = mail.get_body(("plain",))
+            assert text is not None
+            assert row["item"] in " ".join(text.get_content().split())
+        dead, alive = (claims_of(token)["sid"] for mail in (first, second) for token in tokens_in(mail))
+        assert dead not in live
+        assert live[alive] == row["user_id"]
 
 
 def test_every_fate_is_told(fates: tuple[Clone, subprocess.CompletedProcess[str]]) -> None:

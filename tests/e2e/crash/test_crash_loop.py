@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("seed", "messages", "freezes"), [(1, None, 0), pytest.param(2, "100/second", 1, marks=pytest.mark.long)]
+    ("seed", "messages", "kills", "freezes"),
+    [
+        (1, None, 2, 0),
+        pytest.param(1, None, 5, 0, marks=pytest.mark.long),
+        pytest.param(2, "100/second", 5, 1, marks=pytest.mark.long),
+    ],
 )
 def test_the_promise_holds_under_faults_and_kills(
-    seed: int, messages: str | None, freezes: int, tmp_path: Path
+    seed: int, messages: str | None, kills: int, freezes: int, tmp_path: Path
 ) -> None:
     """A run that is killed repeatedly, and suspended once, at faulty servers keeps every invariant."""
     scenario = Scenario(recipients=200, seed=seed, messages=messages)
-    loop = Loop(scenario, kills=5, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
+    loop = Loop(scenario, kills=kills, folder=tmp_path / "loop", freezes=freezes, frozen_for=1.5)
     verdict = loop.run()
     assert verdict.holds, verdict.table()
-    assert (loop.killed, loop.frozen) == (5, freezes)
+    assert (loop.killed, loop.frozen) == (kills, freezes)
     assert verdict.states["sent"] > 140
 
 

@@ -102,7 +102,7 @@ def spring(trap: Trap, folder: Path, *command: str) -> Loop:
         waitlist=trap.waitlist,
     )
     whole = [sys.executable, "-m", *command]
-    return Loop(scenario, 0, folder, command=whole, beside=0, once_more=False, kill_when=trap.kill_when)
+    return Loop(scenario, 0, folder, command=whole, once_more=False, kill_when=trap.kill_when, beside=0)
 
 
 @pytest.mark.long

@@ -91,6 +91,9 @@ class Loop:
     frozen: int = 0
     _beside: list[Future[None]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:  # noqa: D105
+        self._dice = random.Random(self.scenario.seed * 104_729)  # noqa: S311 - not for secrets
+
     def run(self) -> Verdict:
         """Return the verdict after all kills, the last run and the extra run."""
         work, records = self.folder / "work", self.folder / "records"
@@ -114,20 +117,11 @@ class Loop:
             )
             if self.command is not None:
                 sender.command = self.command
-            dice = random.Random(self.scenario.seed * 104_729)  # noqa: S311 - not for secrets
-            bystander = Bystander(sender, smtp.path, dice)
-            if self.beside:
-                bystander.say_no()
-            with ThreadPoolExecutor(1) as beside:
-                happenings = self._happenings(sender, bystander, dice, beside)
-                if self.kill_when is None:
-                    self._kill_and_resume(sender, Growth(smtp.path), happenings)
-                else:
-                    self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
-            for done in self._beside:
-                done.result()
-            if self.beside and "not settled" in (said := bystander.read_returned()):
-                raise BrokenRunError(f"a mail came back, and no run has settled it:\n{said}")
+            bystander = Bystander(sender, smtp.path, self._dice)
+            if self.kill_when is None:
+                self._all_runs(sender, bystander, Growth(smtp.path))
+            else:
+                self._kill_once(sender, Growth(clerk.path, "token"), Growth(smtp.path), self.kill_when)
             listed = bystander.listed()
             epilogue = self._epilogue(sender) if self.once_more else None
             rows, status = sender.rows(), sender.status()
@@ -136,6 +130,17 @@ class Loop:
         secret = {"the secret key": key, "the mail server's password": password}
         found = self._collect(sender, epilogue, rows=rows, status=status, recorded=records, secret=secret)
         return check(replace(found, suppressed=bystander.suppressed, listed=listed, returned=bystander.returned))
+
+    def _all_runs(self, sender: Sender, bystander: Bystander, growth: Growth) -> None:
+        """Kill the run and resume it, while people say no and mails come back; then let the program read the rest."""
+        if self.beside:
+            bystander.say_no()
+        with ThreadPoolExecutor(1) as beside:
+            self._kill_and_resume(sender, growth, self._happenings(sender, bystander, beside))
+        for done in self._beside:
+            done.result()
+        if self.beside and "not settled" in (said := bystander.read_returned()):
+            raise BrokenRunError(f"a mail came back, and no run has settled it:\n{said}")
 
     def _kill_and_resume(self, sender: Sender, growth: Growth, happenings: list[_Happening]) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
@@ -160,22 +165,19 @@ class Loop:
             self.killed += 1
             sender.run_until(_never)
 
-    def _happenings(
-        self, sender: Sender, bystander: Bystander, dice: random.Random, beside: ThreadPoolExecutor
-    ) -> list[_Happening]:
+    def _happenings(self, sender: Sender, bystander: Bystander, beside: ThreadPoolExecutor) -> list[_Happening]:
         """Return what happens beside the runs, each with the number of acceptances at which it does, in order."""
 
         def freeze() -> None:
             sender.freeze(self.frozen_for)
             self.frozen += 1
 
-        def in_another_thread(act: Callable[[], None]) -> None:
-            """Start what a kill must not wait for."""
+        def in_another_thread(act: Callable[[], None]) -> None:  # since a kill must not wait for it
             self._beside.append(beside.submit(act))
 
         each: list[Callable[[], None]] = [freeze] * self.freezes
         each += [partial(in_another_thread, act) for act in (bystander.say_no, bystander.return_mails)] * self.beside
-        found = [(dice.uniform(0.05, 0.8) * self.scenario.recipients, happening) for happening in each]
+        found = [(self._dice.uniform(0.05, 0.8) * self.scenario.recipients, happening) for happening in each]
         return sorted(found, key=lambda one: one[0])
 
     def _meanwhile(self, growth: Growth, happenings: list[_Happening]) -> Callable[[], bool]:
@@ -259,9 +261,7 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=0.05, help="seconds the mail server takes for a message")
     parser.add_argument("--messages", help='a rate such as "200/second"')
     parser.add_argument("--tokens", default="1000/10 seconds", help="by default what Clerk allows a live key")
-    parser.add_argument(
-        "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
-    )
+    parser.add_argument("--no-link", action="store_true", help="without sign-in links, and so without tokens")
     parser.add_argument("--waitlist", action="store_true", help="all are on Clerk's waitlist, and need a user each")
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
     parser.add_argument("--beside", type=int, default=3, help="how often people say no, and mails come back, meanwhile")
@@ -284,12 +284,11 @@ def main() -> int:
                 waitlist=given.waitlist,
             )
             begun = time.monotonic()
-            say = partial(print, flush=True)
             loop = Loop(
                 scenario,
                 given.kills,
                 folder,
-                say=say,
+                say=partial(print, flush=True),
                 freezes=given.freezes,
                 frozen_for=given.frozen_for,
                 beside=given.beside,

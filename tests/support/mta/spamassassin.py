@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Mail on loopback gets points off for its way, which a mail from the internet does not.
 _WITHOUT = ("ALL_TRUSTED", "NO_RELAYS", "NO_RECEIVED")
+#: It finds a Bitcoin address, [13][a-km-zA-HJ-NP-Z1-9]{29,34} between two word boundaries, in one of a thousand random
+#: tokens in the form of Clerk's (a JWT). The rules that build on it add up to 2 of the 5 points of spam.
+_FINDS_BITCOIN = ("__BITCOIN_ID", "__PDS_BTC_ID")
 
 
 class Score(NamedTuple):
@@ -33,7 +36,7 @@ def score(folder: Path, mails: Iterable[bytes]) -> list[Score]:
     for mail in mails:
         box.add(mail)
     box.close()
-    rules = [f"score {rule} 0" for rule in _WITHOUT]
+    rules = [*(f"score {rule} 0" for rule in _WITHOUT), *(f"meta {rule} 0" for rule in _FINDS_BITCOIN)]
     settings = ["use_bayes 0", "use_auto_welcomelist 0", "fold_headers 0", "report_safe 0", *rules]
     done = subprocess.run(
         [program, "--local", "--mbox", "-x", "-p", "/dev/null", *(f"--cf={line}" for line in settings), str(path)],
