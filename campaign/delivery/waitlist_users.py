@@ -140,6 +140,10 @@ class WaitlistUsers(UserDirectory):
         """Return the user that already had the address."""
         if user := await self.find_again(recipient):
             return user
+        # settled all the same: another call would be refused again
+        address = recipient.email.lower()
+        await self._log.settle_user(address, "found", None)
+        (await self._addresses()).discard(address)
         raise TransientError("Clerk says that the address is taken, and shows no user with it")
 
     async def _settled(self, recipient: Recipient, asked: Coroutine[Any, Any, ClerkUser | None]) -> ClerkUser | None:

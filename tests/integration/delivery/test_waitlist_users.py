@@ -139,14 +139,18 @@ def test_an_address_that_is_taken_is_looked_up(tmp_path: Path) -> None:
     assert waiting.journal == [("found", "user_1")]
 
 
-def test_a_taken_address_without_a_user_is_tried_later(tmp_path: Path) -> None:
-    """If Clerk calls the address taken and shows no user with it, the row waits, and the call stays unsettled."""
-    with Waiting(tmp_path, Fault("user", refusal(422, "form_identifier_exists"), times=1)) as waiting:
-        (error,) = waiting.ask()
+def test_a_taken_address_without_a_user_is_asked_for_once(tmp_path: Path) -> None:
+    """If Clerk calls the address taken and shows no user with it, the row waits a minute, and then has no user."""
+    with Waiting(tmp_path, Fault("user", refusal(422, "form_identifier_exists"))) as waiting:
+        (first,), (second,) = waiting.ask(), waiting.ask()
+        waiting.clock.jump(61.0)
+        (last,) = waiting.ask()
+        calls = [event for event in waiting.server.events("request") if event["stage"] == "user"]
+    for error in (first, second):
         assert isinstance(error, TransientError)
         assert error.scope is Scope.RECIPIENT
-        assert waiting.ask() == ["user_1"]
-        assert waiting.asked == 1
+    assert isinstance(last, PermanentError)
+    assert (str(last), len(calls), waiting.journal) == (NO_USER, 1, [("found", None)])
 
 
 def test_a_refusal_skips_the_row_in_clerks_words(tmp_path: Path) -> None:
