@@ -47,21 +47,21 @@ def sent(work: Workspace) -> list[tuple[str, datetime]]:
 
 @pytest.mark.long
 def test_a_growing_list_is_mailed_in_batches_within_the_ramp(tmp_path: Path) -> None:
-    """Each morning's run takes the next recipients in the file's order, within the day's quota, and exits 0."""
+    """For thirty days, each morning's run takes the next recipients in the file's order, in the quota, and exits 0."""
     work = Workspace(tmp_path).write(
         people(0, 6), recipients="batch = 4", more='[limits]\nramp = ["2/day", "3/day", "5/day"]\n'
     )
     outputs = []
-    for day in range(7):
+    for day in range(30):
         work.write_people(people(0, 6 + 2 * day))
         at = (DAY + timedelta(days=day, hours=8)).isoformat()
         done = work.campaign("run", "campaign.toml", "--at", at, "--speed", "60", "--no-wait")
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         outputs.append(done.stdout)
     mailed = sent(work)
-    assert [key for key, _ in mailed] == [f"user_{each}" for each in range(18)]
+    assert [key for key, _ in mailed] == [f"user_{each}" for each in range(6 + 2 * 29)]
     per_day = Counter((when - DAY).days for _, when in mailed)
-    assert [per_day[day] for day in range(7)] == [2, 3, 5, 2, 2, 2, 2], "the list grows by two a day"
+    assert [per_day[day] for day in range(30)] == [2, 3, 5] + [2] * 27, "the list grows by two a day"
     ends = "the next message can go out on Thu 2040-03-01 at 00:00 UTC."
     assert f"The ramp's quota for today is used up (2 messages); {ends}" in outputs[0]
     assert "Waiting: 2 for a later batch, 2 for a quota. " in outputs[0]
