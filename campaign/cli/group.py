@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
 
-#: All that the command was to do is done. For `run`: every row of the CSV or, with `--limit`, of this batch is sent or
-#: skipped, and at least one could be mailed. What waits for a later batch, or is only in an earlier CSV, is not of it.
+#: All that the command was to do is done. For `run`: every row of the CSV or, in batches, of this batch that was due is
+#: sent or skipped, and at least one could be mailed. What waits for its time (a later batch, due time, hours, step
+#: before, quota, share of the address), or is only in an earlier CSV, is not of it.
 DONE = 0
-#: Something of it is failed, uncertain or left (queued for a later try). A batch answers for its own rows only.
+#: Something of it is failed, uncertain or left (queued for a later try or the site's answer). A batch answers for its
+#: own rows only.
 UNFINISHED = 1
-#: Wrong input or settings, so that nothing was sent; or every row of the CSV, or of the batch, was skipped.
+#: Wrong input or settings, so that nothing was sent; or every row of the CSV, or of the batch, was skipped for a fault
+#: of its own, and none as too late, come back or no longer wanted.
 WRONG_INPUT = 2
 #: A service refuses all requests.
 REFUSED = 3

@@ -145,7 +145,7 @@ def _exit_code(result: Result, report: RunReport, causes: list[Cause], *, in_bat
     tally = report.tally if in_batches else here
     ended = {status for status, number in tally.items() if number and status is not Status.QUEUED}
     left = here.get(Status.QUEUED, 0) > later(result.summary)
-    is_wrong_input = {Status.SKIPPED} in (csv, ended if not left else ())
+    is_wrong_input = {Status.SKIPPED} in (csv, ended if in_batches and not left else ())
     if is_wrong_input and not any(cause.state is Status.SKIPPED and is_no_fault(cause.words) for cause in causes):
         return WRONG_INPUT
     return UNFINISHED if left or ended - {Status.SENT, Status.SKIPPED, Status.BOUNCED} else DONE

@@ -47,7 +47,9 @@ def skip(
             f"{definition.name} has no recipient with the key {key}; campaign log {command} lists all"
         )
     if count:
-        say([f"{key} is skipped and gets no mail of {definition.name}."])
+        under_way = state in {Status.ISSUING, Status.SENDING}
+        last = " after the one that a run is sending" if under_way else ""
+        say([f"{key} is skipped and gets no mail of {definition.name}{last}."])
         raise SystemExit(DONE)
     say([f"{key} is not skipped: {_TOO_LATE[state]}."])
     raise SystemExit(DONE if state in {Status.SENT, Status.UNCERTAIN} else UNFINISHED)

@@ -6,9 +6,8 @@ its time once more before the final dot, because minutes may lie between.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from campaign.clock import instant
 from campaign.delivery.come_back import ACTIVE_SINCE, LINK_USED
@@ -16,7 +15,7 @@ from campaign.errors import DeferredError, PermanentError, ScheduleError
 from campaign.model import NEVER, Deferral, Outcome, Status, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from campaign.clock import Clock
     from campaign.delivery.attempt import Attempt
@@ -102,15 +101,18 @@ class Eligibility:
             await self._log.skip(skipped, ends_sequence=True)
         return eligible
 
-    async def prepare(self, page: Sequence[Delivery]) -> None:
-        """Ask the site and Clerk about the rows of a page ahead of their turn."""
+    def preparations(self, page: Sequence[Delivery]) -> list[Coroutine[Any, Any, None]]:
+        """Return the calls that ask the site and Clerk about the rows of a page.
+
+        Each must begin, as a task, before the deliveries of these rows: then no row asks for itself alone.
+        """
         calls = []
         for recheck in {rules.recheck for rules in self._rules.values() if rules.recheck}:
             about = [delivery for delivery in page if self._rules[delivery.step].recheck is recheck]
             calls += [recheck.fetch(about)] if about else []
         if self._come_back and (back := [each for each in page if self._rules[each.step].unless]):
             calls.append(self._come_back.users.fetch([delivery.recipient for delivery in back]))
-        await asyncio.gather(*calls)
+        return calls
 
     async def require(self, attempt: Attempt) -> None:
         """Judge an attempt before a token is asked for it, and give it the site's fresh variables.

@@ -76,7 +76,8 @@ class Recheck:
         """Ask about these rows; `variables_of` then waits for the answer, and raises what went wrong."""
         wanted: dict[str, list[str]] = {}
         for delivery in deliveries:
-            if (delivery.step, delivery.recipient.key) not in self._questions:
+            known = self._questions.get((delivery.step, delivery.recipient.key))
+            if known is None or self._is_over(known):
                 wanted.setdefault(delivery.step, []).append(delivery.recipient.key)
         questions = [
             _Question(step, keys[start : start + KEYS_PER_REQUEST])
@@ -95,7 +96,7 @@ class Recheck:
         """
         step, key = place = (delivery.step, delivery.recipient.key)
         question = self._questions.pop(place, None)
-        if question is None or self._is_old(question):
+        if question is None or self._is_over(question):
             self.raise_if_paused()
             # ask again about all rows that are left of the old question
             others = [other for other, asked in self._questions.items() if question is not None and asked is question]
@@ -112,9 +113,12 @@ class Recheck:
             raise DeferredError(reason, until=self._clock.now() + _MAX_AGE_S, waiting=Waiting.RECHECK)
         return fresh
 
-    def _is_old(self, question: _Question) -> bool:
+    def _is_over(self, question: _Question) -> bool:
+        """Return whether a question must be asked again: its answer is too old, or it got none."""
+        if not question.answer.done():
+            return False
         # in the machine's seconds: a simulation (`run --speed`) asks no more often
-        return question.at is not None and (self._clock.now() - question.at) / self._clock.speed > _MAX_AGE_S
+        return question.at is None or (self._clock.now() - question.at) / self._clock.speed > _MAX_AGE_S
 
     async def _ask(self, question: _Question) -> None:
         try:

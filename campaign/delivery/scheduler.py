@@ -229,8 +229,8 @@ class Scheduler:
             self._ready.extendleft(reversed(page))
         if page and self._tokens:
             group.create_task(self._tokens.prepare(page))
-        if page and self.gate:
-            group.create_task(self.gate.prepare(page))
+        for call in self.gate.preparations(page) if page and self.gate else ():
+            group.create_task(call)
 
     async def _wait_for_quota(self, ramp: Ramp) -> bool:
         """Wait until today's quota ends, or a delivery under way does; return False if the run does not stay for it."""

@@ -45,7 +45,7 @@ class PlannedHour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Who would be mailed when, at most: every step before is taken as sent, and nobody as come back."""
+    """Who would be mailed when, at most: every step before is taken as sent, and nobody as having come back."""
 
     definition: Definition
     #: When the first run begins (seconds since the epoch).

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from campaign.delivery.services import clock_of, log_path
 from campaign.model import Status
 from campaign.reporting.causes import causes
+from campaign.reporting.later import what_waits
 from campaign.reporting.progress import as_text
+from campaign.reporting.standing import as_objects, standing
 from campaign.reporting.summary import advice, table
 from campaign.sendlog import LogReader
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.sendlog import Summary
+
+#: How many batches are shown, the last ones.
+_BATCHES = 5
 
 
 def statuses(
@@ -33,20 +38,24 @@ def statuses(
     reader = LogReader(path)
     now = clock_of(settings, path).now()
     try:
+        zone = definition.schedule.default_zone if definition else None
         names = [definition.name] if definition else reader.campaigns()
         for name in names:
             summary = reader.summary(name, now=now)
+            batches = reader.batches(name, limit=_BATCHES)
             if as_json:
-                yield json.dumps(counts(summary))
+                yield json.dumps(counts(summary) | as_objects(summary, batches))
             else:
                 yield f"{name} ({reader.path})"
                 yield as_text(table(summary, causes(reader.explanations(name))))
+                yield from standing(summary, batches)
+                yield from what_waits(summary, zone=zone, run=str(file or "FILE"))
                 yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
     finally:
         reader.close()
 
 
 def counts(summary: Summary) -> dict[str, Any]:
-    """Return the object that `status --json` prints."""
+    """Return the counts of the object that `status --json` prints."""
     states = {str(status): summary[status] for status in Status}
     return {"campaign": summary.campaign, "recipients": summary.recipients, **states}

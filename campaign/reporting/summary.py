@@ -62,7 +62,7 @@ def beginning(services: Services) -> str:
     now, speed = shown_instant(services.clock.now()), services.clock.speed
     if services.is_simulation:
         passes = f", and time passes {speed:,.6g} times as fast as here" if speed != 1 else ""
-        return f"In the sandbox it is {now}{passes}; the run stays until its last message."
+        return f"In the sandbox it is {now}{passes}. Without --no-wait the run stays until its last message."
     return f"In the sandbox it is {now}, where an earlier run ended; --fresh starts afresh in the present."
 
 
@@ -163,6 +163,8 @@ def table(summary: Summary, causes: list[Cause]) -> Table:
             shown.add_row("", "", f"  {escape(printable(_told(cause)))}")
         if others := sum(cause.number for cause in found[_MAX_CAUSES:]):
             shown.add_row("", "", f"  {others:,} for other reasons")
+    if summary.steps:
+        shown.add_row("mails", f"{summary.deliveries:,}", "one for each recipient and step", style="bold")
     shown.add_row("recipients", f"{summary.recipients:,}", "", style="bold")
     return shown
 
@@ -185,25 +187,26 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
         command: the end of the command line for any command: the campaign file as typed, with its options.
         run: the same for `campaign run`.
     """
+    row = "mail" if summary.steps else "recipient"
     until = summary.orphans_until.strftime("%Y-%m-%d %H:%M UTC") if summary.orphans_until else ""
     sentences = [
         (
             summary[Status.UNCERTAIN],
-            "recipient",
+            row,
             (
                 f"{{}} uncertain. To mark them as sent: campaign resolve {command} --keep. "
                 f"To revoke their links and send again: campaign resolve {command} --resend."
             ),
         ),
-        (summary[Status.FAILED], "recipient", f"{{}} failed. To queue them again: campaign retry {command}."),
+        (summary[Status.FAILED], row, f"{{}} failed. To queue them again: campaign retry {command}."),
         (
             summary[Status.QUEUED] - summary.elsewhere - later(summary),
-            "recipient",
+            row,
             f"{{}} queued. To send: campaign run {run}.",
         ),
         (
             summary.elsewhere,
-            "recipient",
+            row,
             (
                 "{} queued by an earlier CSV. To send: run with --recipients and that CSV. "
                 f"To send nothing to them: campaign skip {command} --missing."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
-from campaign.sendlog.counts import summary
+from campaign.sendlog.counts import batches, summary
 from campaign.sendlog.files import open_for_reading
 from campaign.sendlog.reading import Whose
 from campaign.sendlog.returned_mail import FOR_NOW, MARKED_AS_SPAM
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from campaign.sendlog.counts import Summary
+    from campaign.sendlog.counts import BatchCounts, Summary
 
 
 class Calls(NamedTuple):
@@ -163,6 +163,13 @@ class Aggregates:
         campaign, enlistment, now = (self._arguments[name] for name in ("campaign", "enlistment", "now"))
         try:
             return summary(self._connection, self._name, campaign=campaign, enlistment=enlistment, now=now)
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def batches(self, *, limit: int) -> list[BatchCounts]:
+        """Return the last batches, at most `limit`, oldest first."""
+        try:
+            return batches(self._connection, campaign=self._arguments["campaign"], limit=limit)
         except sqlite3.DatabaseError as error:
             raise self._unusable(error) from error
 

@@ -77,7 +77,7 @@ FROM (
     SELECT domain, sum(state IN ('sent', 'bounced')) AS mailed,
         sum(sum(state IN ('sent', 'bounced'))) OVER () AS all_mailed, coalesce(sum(returned.bounced), 0) AS bounced,
         coalesce(sum(returned.soft), 0) AS soft, coalesce(sum(returned.complained), 0) AS complaints,
-        count(no.address) AS unsubscribed
+        count(DISTINCT no.key) AS unsubscribed
     FROM delivery
     LEFT JOIN (
         SELECT history.delivery_id, max(history.new_state = 'bounced' AND history.old_state <> 'bounced') AS bounced,

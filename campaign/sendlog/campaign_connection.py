@@ -48,6 +48,8 @@ class CampaignConnection:
         self._enlistment = 0
         #: The batch that this process enlisted; None if there is none.
         self._batch: int | None = None
+        #: Whether the CSV was enlisted with steps.
+        self._has_steps = False
         #: How many mails one address may get.
         self._cap: Rate | None = None
         self._list = campaign

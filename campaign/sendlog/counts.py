@@ -55,6 +55,11 @@ class Summary:
         first = next(iter(self.steps.values()), self.counts)
         return sum(first.values())
 
+    @property
+    def deliveries(self) -> int:
+        """The number of rows in the send log: one for each recipient and step."""
+        return sum(self.counts.values())
+
     def __getitem__(self, status: Status) -> int:
         """Return the number of rows in a state: one for each recipient and step."""
         return self.counts.get(status, 0)
@@ -139,8 +144,11 @@ def batches(connection: sqlite3.Connection, *, campaign: int, limit: int) -> lis
     rows = connection.execute(SQL.batches, {"campaign": campaign, "limit": limit}).fetchall()
     if not rows:
         return []
+    columns = ", ".join(SQL.column_of_batch.replace("(:number)", str(row[0])) for row in rows)
     counts: dict[int, dict[Status, int]] = {row[0]: {} for row in rows}
-    arguments = {"campaign": campaign, "first": rows[-1][0]}
-    for number, state, count in connection.execute(SQL.counts_of_batches, arguments):
-        counts[number][Status(state)] = count
+    statement = SQL.counts_of_batches.replace("(:columns)", columns)
+    for state, *numbers in connection.execute(statement, {"campaign": campaign}):
+        for row, number in zip(rows, numbers, strict=True):
+            if number:
+                counts[row[0]][Status(state)] = number
     return [BatchCounts(Batch(*row), counts[row[0]]) for row in reversed(rows)]

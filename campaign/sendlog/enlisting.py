@@ -53,13 +53,18 @@ class _Record(NamedTuple):
     slot: str = ""
     state: str = "queued"
     reason: str = ""
+    batch: int | None = None
+    #: From here on the columns' defaults, for a recipient without steps, schedule and order.
     step: str = ""
     step_number: int = 0
-    batch: int | None = None
     position: float = 0.0
     due_at: float = 0.0
     not_before: float = 0.0
     waiting: str = ""
+
+
+#: How many columns a row needs whose others have their defaults.
+_PLAIN = _Record._fields.index("step")
 
 
 class _Known(NamedTuple):
@@ -105,6 +110,7 @@ class Enlister:
         self._terms = terms
         self._enlistment = terms.enlistment
         self._first, *later = terms.steps
+        self._is_plain = not self._first and not later
         self._later_steps = tuple(enumerate(later, 1))
         #: No key was in the log so far. While this holds, insert without a search: the unique index reports the first
         #: known key.
@@ -202,7 +208,10 @@ class Enlister:
     def _insert(self, records: list[_Record]) -> None:
         terms = self._terms
         common = (terms.campaign, terms.enlistment, terms.source, terms.now)
-        self._connection.execute(_adding(len(records)), [*common, *chain.from_iterable(records)])
+        is_plain = self._is_plain and not any(each.position or each.not_before for each in records)
+        rows: Iterable[tuple[object, ...]] = [each[:_PLAIN] for each in records] if is_plain else records
+        insert = _adding(len(records), is_plain=is_plain)
+        self._connection.execute(insert, [*common, *chain.from_iterable(rows)])
 
     def _arguments(self, **more: object) -> dict[str, object]:
         terms = self._terms
@@ -227,8 +236,8 @@ class Enlister:
         elif not_before > self._terms.now:
             waiting = Waiting.DUE
         return _Record(
-            "enlist", row.key, row.line, row.email, row.user_id, domain, variables, digest, "", "queued", "",
-            self._first, 0, batch, row.position, row.due_at, not_before, waiting,
+            "enlist", row.key, row.line, row.email, row.user_id, domain, variables, digest, "", "queued", "", batch,
+            self._first, 0, row.position, row.due_at, not_before, waiting,
         )  # fmt: skip
 
     def _all_steps(self, record: _Record) -> Iterable[_Record]:
@@ -253,7 +262,12 @@ def _skipped_like(record: _Record, row: _Known) -> _Record:
 
 
 @lru_cache(maxsize=3)
-def _adding(number: int) -> str:
-    """Return the INSERT for `number` rows. The cache has room for a full chunk, the last chunk and a single row."""
-    row = ", ".join(["?1", "?2", "?3", "?4", *"?" * len(_Record._fields)])
-    return str(SQL.add_deliveries).replace("(:row)", ", ".join([f"({row})"] * number))
+def _adding(number: int, *, is_plain: bool) -> str:
+    """Return the INSERT for `number` rows. The cache has room for a full chunk, the last chunk and a single row.
+
+    With `is_plain` it leaves out the columns whose defaults hold: fewer values to bind are a tenth of the time.
+    """
+    columns = _Record._fields[:_PLAIN] if is_plain else _Record._fields
+    row = ", ".join(["?1", "?2", "?3", "?4", *"?" * len(columns)])
+    statement = str(SQL.add_deliveries).replace("(:columns)", ", ".join(columns))
+    return statement.replace("(:row)", ", ".join([f"({row})"] * number))

@@ -59,6 +59,7 @@ class Preparation(CampaignConnection):
                 no steps, and the other way round, so that nobody gets that mail again.
             in_batches: new recipients wait for `take_batch`; otherwise they are a batch of their own.
         """
+        self._has_steps = tuple(steps) != ("",)
         found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
         _, _, _, last_source, last_digest, self._enlistment, last_steps = found
         names = json.dumps(list(steps), ensure_ascii=False)
@@ -104,8 +105,10 @@ class Preparation(CampaignConnection):
             arguments = self._arguments(
                 enlistment=self._enlistment, number=number, first_instant=FIRST_INSTANT, limit=limit
             )
-            connection.execute(SQL.leftovers_first, arguments)
-            if limit is None and not by_position:
+            in_order = limit is not None or by_position
+            # the ranks of earlier batches keep their order, unless the new rows get none
+            connection.execute(SQL.leftovers_first, arguments | {"above": FIRST_INSTANT if in_order else 0})
+            if not in_order:
                 size = connection.execute(SQL.take_rest, arguments).rowcount
             else:
                 size = self._take_in_order(connection, arguments, by_position=by_position)
@@ -143,6 +146,8 @@ class Preparation(CampaignConnection):
 
     def release_steps(self) -> int:
         """Make each step due whose step before is sent meanwhile, and let the others wait; return how many are due."""
+        if not self._has_steps:
+            return 0
         with self._transaction() as connection:
             arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
             connection.execute(SQL.hold_steps, arguments)

@@ -30,11 +30,9 @@ SELECT coalesce(max(at), 0) FROM (SELECT at FROM history ORDER BY id DESC LIMIT 
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
 -- name: add_deliveries
--- The caller repeats the group of values for each row: one INSERT for many rows takes half the time.
-INSERT INTO delivery
-    (campaign_id, enlistment, source, updated_at, actor, key, line, email, user_id, domain, variables, digest, slot, state,
-     reason, step, step_number, batch, position, due_at, not_before, waiting)
-VALUES (:row);
+-- The caller names the columns, and repeats the group of values for each row: one INSERT for many rows takes half the
+-- time.
+INSERT INTO delivery (campaign_id, enlistment, source, updated_at, (:columns)) VALUES (:row);
 
 -- name: known_keys
 SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
@@ -44,14 +42,18 @@ WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT value FROM json_e
 -- A row that waits for its due time is due at the new one; of a later step, the run works it out again.
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
     position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
-    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0) ELSE not_before END
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
+        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
+    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
 WHERE id = :id;
 
 -- name: change_delivery
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
     email = :email, domain = :domain, user_id = :user_id, variables = :variables, digest = :digest,
     position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
-    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0) ELSE not_before END
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
+        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
+    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
 WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
@@ -105,7 +107,7 @@ DELETE FROM batch WHERE campaign_id = :campaign AND size <= 0;
 -- name: leftovers_first
 UPDATE delivery SET not_before = 0
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before >= :first_instant AND not_before <= :now AND batch IS NOT NULL AND batch <> :number;
+  AND not_before > :above AND not_before <= :now AND batch IS NOT NULL AND batch <> :number;
 
 -- name: last_rank
 SELECT coalesce(max(not_before), 0) FROM delivery
@@ -483,8 +485,12 @@ SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
 
 -- name: counts_of_batches
-SELECT batch, state, count(*) FROM delivery
-WHERE campaign_id = :campaign AND step_number = 0 AND batch >= :first GROUP BY batch, state;
+-- The caller names the batches: a column for each counts in the order of the index, where a group for each would sort.
+SELECT state, (:columns) FROM delivery
+WHERE campaign_id = :campaign AND step_number = 0 GROUP BY state;
+
+-- name: column_of_batch
+count(*) FILTER (WHERE batch = (:number))
 
 -- name: count_orphans
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;

@@ -203,7 +203,7 @@ def _nearby(path: Path) -> str:
         if names:
             meant = nearest(str(path), names) or names[0]
             return f"; did you mean {meant}? Type: campaign check {shlex.quote(meant)}"
-    return "; write one as the README shows, then type: campaign check FILE"
+    return "; to write one to start from, type: campaign new NAME"
 
 
 def _is_campaign(file: Path) -> bool:

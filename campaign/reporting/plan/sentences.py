@@ -34,7 +34,7 @@ def assumptions(plan: Forecast) -> list[str]:
     definition, limits = plan.definition, plan.definition.limits
     sentences = ["Nobody was asked and nothing was changed or sent. Deferrals, refusals and retries are not planned."]
     if len(definition.step_names) > 1:
-        sentences.append("At most: every step before is taken as sent, and nobody as come back.")
+        sentences.append("At most: every step before is taken as sent, and nobody as having come back.")
     if definition.recheck is not None and definition.recheck.url is not None:
         sentences.append("At most: the site ([recheck]) still wants every mail.")
     if definition.recipients.batch:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
     from campaign.config.definition import Definition
     from campaign.model import Rate
-    from campaign.sendlog import Summary
+    from campaign.sendlog import BatchCounts, Summary
     from campaign.sendlog.aggregates import Aggregates, Answers, Domain
 
 #: Slots are wide enough for this many events at the limit, so that one event more or less hardly shows.
 _EVENTS_PER_SLOT = 10
 #: The number of domains in the table: the largest, and those with the most trouble.
 _LARGEST, _TROUBLED = 12, 6
+#: The number of batches in the table.
+_BATCHES = 30
 #: The number of domains in the table of what came back.
 _ANSWERING = 12
 
@@ -66,6 +68,8 @@ class Figures:
     attempts: Mapping[int, Mapping[Status, int]]
     #: None if the campaign has no link.
     tokens: TokenFigures | None
+    #: The last batches, oldest first.
+    batches: tuple[BatchCounts, ...] = ()
 
 
 @dataclass(slots=True)
@@ -110,6 +114,7 @@ def figures(log: Aggregates, definition: Definition, token_rates: tuple[Rate, ..
         answering=answering,
         attempts=attempts,
         tokens=tokens(log, summary, came=calls.clerk.number) if needs_clerk(definition) else None,
+        batches=tuple(log.batches(limit=_BATCHES)),
     )
 
 

@@ -17,6 +17,7 @@ from campaign.reporting.report.charts import Line, Series, Unit
 from campaign.reporting.report.decisions import Decisions
 from campaign.reporting.report.figures import figures
 from campaign.reporting.report.limits import drawn
+from campaign.reporting.report.parts import batch_rows, step_rows
 from campaign.reporting.report.rendering import rendered
 from campaign.reporting.summary import number as counted
 from campaign.sendlog.aggregates import Aggregates
@@ -121,6 +122,8 @@ def _context(found: Figures) -> dict[str, Any]:
         "courses": _courses(found, activity) if activity else [],
         "domains": [_domain(domain) for domain in found.domains],
         "domain_note": _domain_note(found),
+        "steps": [(row, _parts(row.counts)) for row in step_rows(summary.steps)],
+        "batches": [(row, _parts(row.counts)) for row in batch_rows(found.batches)],
         "answers": found.answers,
         "all_answers": found.all_answers,
         "other_answering": found.answering - len(found.answers),
@@ -135,7 +138,8 @@ def _context(found: Figures) -> dict[str, Any]:
 
 def _verdict(found: Figures) -> str:
     summary = found.summary
-    sent, all_of_them = summary[Status.SENT], summary.recipients
+    first = next(iter(summary.steps.values()), summary.counts)
+    sent, all_of_them = first.get(Status.SENT, 0), summary.recipients
     if not all_of_them:
         return "The log holds no recipient of this campaign."
     if sent == all_of_them:

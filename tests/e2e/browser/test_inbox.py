@@ -190,6 +190,30 @@ def test_a_cart_and_an_answer_are_not_lost(
         served.stop()
 
 
+def test_the_first_click_on_an_answer_signs_in_and_answers(
+    visit: Visit, tmp_path: Path, clerk_js: dict[str, Path]
+) -> None:
+    """In the sample survey the first answer clicked signs in and goes on to its own path, as does a second thought."""
+    campaign = campaign_in(tmp_path, clerk_js)
+    assert campaign.campaign("new", "ask", "--like", "survey").returncode == 0
+    assert campaign.campaign("run", "ask/campaign.toml").returncode == 0
+    served = Served(campaign, people=0)
+    try:
+        page = visit().new_page()
+        page.goto(served.url)
+        page.get_by_role("link", name="ada.moreau@").click()
+        landing = follow(page, "Very hard")
+        sees(landing, "ready")
+        landing.get_by_role("button", name="Continue as a…@").click()
+        landing.wait_for_url(f"{served.url}/survey/ease?answer=1&about=sharing%20a%20notebook")
+        assert "Signed in as ada.moreau@example.com" in sees(landing, "signed_in")
+        answer = follow(page, "Neither easy nor hard")
+        sees(answer, "already_same")
+        answer.wait_for_url(f"{served.url}/survey/ease?answer=3&about=sharing%20a%20notebook")
+    finally:
+        served.stop()
+
+
 @pytest.mark.parametrize(("made", "person"), [("used", 2), ("revoked", 3), ("expired", 4)])
 def test_a_button_shows_what_the_page_says_then(inbox: Served, visit: Visit, made: str, person: int) -> None:
     """If the inbox makes a token used, revoked or expired, its link opens a page that says so."""

@@ -59,7 +59,7 @@ def folder_instead(name: str) -> Spoil:
 CAMPAIGN_FILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "missing": (
         lambda work: work.file.unlink(),
-        ("campaign.toml: this campaign file does not exist", "type: campaign check FILE"),
+        ("campaign.toml: this campaign file does not exist", "type: campaign new NAME"),
     ),
     "a folder": (folder_instead("campaign.toml"), ("campaign.toml: this is a folder",)),
     "no TOML": (campaign("subject =", "subject"), ("campaign.toml:7:", "not TOML")),

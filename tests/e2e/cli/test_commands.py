@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATES = ["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"]
+#: What `status --json` says besides the counts.
+PARTS = ["waiting", "next_due", "quota", "steps", "batches"]
 FIELDS = [
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
+    "step", "batch", "due_at", "waiting", "not_before",
 ]  # fmt: skip
 BOUNCES = Fault("rcpt", Reply("550 5.1.1 No such user here"), to="u1@*")
 SOON = '[retry]\nfirst_delay = "100ms"\n'
@@ -68,9 +72,10 @@ def test_limit_claims_no_more_than_it_says(tmp_path: Path) -> None:
         done = env.work.run("--limit", "2")
         assert done.returncode == 0
         assert "trial: 2 of 5 emails from Acme" in done.stdout
-        assert "3 recipients queued. To send: campaign run campaign.toml" in done.stdout
+        assert "Waiting: 3 for a later batch. To send what is due: campaign run campaign.toml --limit 2" in done.stdout
         assert len(env.accepted) == len(env.tokens) == 2
-        assert env.work.status() == {
+        status = env.work.status()
+        assert {name: status[name] for name in status if name not in PARTS} == {
             "campaign": "trial",
             "recipients": 5,
             **dict.fromkeys(STATES, 0),
@@ -87,7 +92,7 @@ def test_the_hint_to_go_on_repeats_the_options(tmp_path: Path) -> None:
         env.work.write_people(4, "batch one.csv")
         done = env.work.run("--recipients", "batch one.csv", "--limit", "2", "--no-wait", "--log-format", "json")
         again = "campaign.toml --recipients 'batch one.csv' --limit 2 --no-wait --log-format json --yes"
-        assert f"2 recipients queued. To send: campaign run {again}." in done.stdout
+        assert f"Waiting: 2 for a later batch. To send what is due: campaign run {again}." in done.stdout
 
 
 def test_fresh_is_for_the_sandbox_only(tmp_path: Path) -> None:
@@ -221,8 +226,21 @@ def test_status_prints_exactly_these_keys(tmp_path: Path) -> None:
         done = env.work.campaign("status", "campaign.toml", "--json")
         assert done.returncode == 0
         status = json.loads(done.stdout)
-        assert list(status) == ["campaign", "recipients", *STATES]
-        assert status == {"campaign": "trial", "recipients": 3, **dict.fromkeys(STATES, 0), "sent": 2, "failed": 1}
+        assert list(status) == ["campaign", "recipients", *STATES, *PARTS]
+        (batch,) = status["batches"]
+        assert datetime.fromisoformat(batch.pop("at"))
+        assert status == {
+            "campaign": "trial",
+            "recipients": 3,
+            **dict.fromkeys(STATES, 0),
+            "sent": 2,
+            "failed": 1,
+            "waiting": {},
+            "next_due": None,
+            "quota": None,
+            "steps": {},
+            "batches": [{"number": 1, "size": 3, "sent": 2, "failed": 1}],
+        }
         env.work.write(1, link=False)
         env.work.file.write_text(env.work.file.read_text("utf-8").replace('"trial"', '"second"'), "utf-8")
         assert env.work.run().returncode == 0

@@ -112,7 +112,7 @@ def test_batches_ramp_steps_and_hours_fit_together(work: Workspace) -> None:
     assert days[found[1], "first"] == 15
     assert days[found[1], "second"] == 5
     assert "One run a day, at " in " ".join(plan["assumptions"])
-    assert "At most: every step before is taken as sent, and nobody as come back." in plan["assumptions"]
+    assert "At most: every step before is taken as sent, and nobody as having come back." in plan["assumptions"]
     shown = work.campaign("plan", str(work.file)).stdout
     assert "first" in shown
     assert "second" in shown

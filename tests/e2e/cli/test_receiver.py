@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
+from csv import DictReader
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import SMTP
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from campaign.samples import SAMPLES, write_sample
 from support.crash.leaks import pieces
 from support.dkim_keys import public_key, write_key
 from support.mta.opendkim import AUTHSERV_ID, opendkim
@@ -23,24 +24,28 @@ from support.workspace import SECRET_KEY, Workspace
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from email.message import EmailMessage
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
-#: The CSV and the sender's domain of each sample.
-SAMPLES = {"waitlist-welcome": ("waitlist.csv", "acme.example"), "abandoned-cart": ("carts.csv", "shop.example")}
+#: The sender's domain of each sample.
+DOMAINS = {
+    "waitlist": "acme.example",
+    "cart": "shop.example",
+    "promotion": "wren.example",
+    "survey": "quillnote.example",
+}
 
 
 class Sample:
-    """A copy of a sample, which signs its mails and has a mailbox for what comes back."""
+    """A new campaign like a sample, which signs its mails and has a mailbox for what comes back."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        table, self.domain = SAMPLES[name]
-        for part in ("templates", "recipients"):
-            shutil.copytree(ROOT / part, folder / part)
-        self.csv = folder / "recipients" / table
-        self.work = Workspace(folder / "templates" / name)
-        text = self.work.file.read_text("utf-8").replace("[email]\n", f'[email]\nbounces = "{self.bounces}"\n')
-        # as many a second as Postfix takes
-        text = re.sub(r"^messages = .*$", "", text, flags=re.MULTILINE) + '\n[dkim]\nselector = "s1"\n'
+    def __init__(self, folder: Path, like: str) -> None:
+        self.domain = DOMAINS[like]
+        self.work = Workspace(folder / like)
+        self.csv = self.work.folder / write_sample(self.work.folder, SAMPLES[like], now=datetime.now(UTC))[-1]
+        text = self.work.file.read_text("utf-8")
+        text = re.sub(r"^\[email\].*$", f'[email]\nbounces = "{self.bounces}"', text, flags=re.MULTILINE)
+        # as many a second as Postfix takes, and at any hour
+        text = re.sub(r"^(messages|hours) = .*$", "", text, flags=re.MULTILINE) + '\n[dkim]\nselector = "s1"\n'
         self.work.file.write_text(text, "utf-8")
         self.work.environment["CAMPAIGN_DKIM_KEY"] = str(write_key(folder, "rsa2048"))
 
@@ -51,8 +56,17 @@ class Sample:
 
     @property
     def addresses(self) -> list[str]:
-        """The recipients, each once."""
-        return list(dict.fromkeys(re.findall(r"[\w.+-]+@[\w.-]+", self.csv.read_text("utf-8"))))
+        """The recipients, each once: all rows but those of a customer without an order."""
+        return list(dict.fromkeys(row["email"] for row in self.rows() if row.get("orders") != "0"))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of the CSV."""
+        return list(DictReader(self.csv.read_text("utf-8").splitlines()))
+
+    def users(self) -> Path:
+        """Return a CSV of Clerk's users: the recipients, whose ids the campaign may have to look up."""
+        users = [{"user_id": f"user_{number}", **row} for number, row in enumerate(self.rows())]
+        return self.work.write_people(users, name="users.csv")
 
     def record(self) -> dict[str, str]:
         """Return the TXT record that `campaign check` says to publish, by its name."""
@@ -63,7 +77,7 @@ class Sample:
         return {name: lines[lines.index(name) + 1]}
 
 
-@pytest.fixture(params=SAMPLES)
+@pytest.fixture(params=DOMAINS)
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
     """Return each of the samples in turn."""
     return Sample(tmp_path, request.param)
@@ -71,7 +85,7 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
 
 def clerk_of(sample: Sample) -> AbstractContextManager[ClerkServer]:
     """Return a Clerk whose users are the recipients."""
-    return ClerkServer(ClerkScript(users=Users(csv=str(sample.csv)), key=SECRET_KEY))
+    return ClerkServer(ClerkScript(users=Users(csv=str(sample.users())), key=SECRET_KEY))
 
 
 def parsed(mail: bytes) -> EmailMessage:
@@ -109,7 +123,7 @@ def test_a_receiver_verifies_each_signature_and_finds_no_fault(sample: Sample, t
 
 def test_a_signature_by_another_key_is_refused(tmp_path: Path) -> None:
     """With another key in the DNS the milter refuses every mail, so what it lets pass was verified."""
-    sample = Sample(tmp_path, "waitlist-welcome")
+    sample = Sample(tmp_path, "waitlist")
     ((name, _),) = sample.record().items()
     other = {name: f"v=DKIM1; k=rsa; p={public_key('rsa1024')}"}
     with (
@@ -150,8 +164,8 @@ def test_a_report_of_postfix_marks_its_row_and_no_other(sample: Sample) -> None:
         done = sample.work.campaign("bounces", "campaign.toml", str(server.box(sample.bounces)))
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"^bounced +1 ", done.stdout, re.MULTILINE)
-        rows = {row["email"]: row for row in sample.work.rows()}
-        assert {address for address, row in rows.items() if row["state"] == "bounced"} == {gone}
-        assert {event["id"] for event in clerk.events("revoked")} == {rows[gone]["token_id"]} <= set(tokens)
+        (row,) = (row for row in sample.work.rows() if row["state"] == "bounced")
+        assert row["email"] == gone
+        assert {event["id"] for event in clerk.events("revoked")} == {row["token_id"]} <= set(tokens)
         listed = sample.work.campaign("suppress", "list", "--format", "csv").stdout.splitlines()[1:]
         assert [line.split(",")[:3] for line in listed] == [[gone, "", "bounced"]]

@@ -70,12 +70,12 @@ def test_a_run_plays_at_another_time(work: Workspace) -> None:
 
 def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
     """A later run and the inbox begin at the latest instant and say so; the inbox shows when each mail came."""
-    assert work.campaign("run", WAITLIST, "--at", AT).returncode == 0
-    last = max(datetime.fromisoformat(row["updated_at"]) for row in rows(work))
-    again = work.campaign("run", "templates/abandoned-cart/campaign.toml")
+    assert work.campaign("run", WAITLIST, "--at", AT, "--limit", "8").returncode == 0
+    last = max(datetime.fromisoformat(row["updated_at"]) for row in rows(work) if row["state"] == "sent")
+    again = work.campaign("run", WAITLIST)
     assert again.returncode == 0, again.stderr
     assert "where an earlier run ended" in again.stdout
-    assert len(dates(work)) == 20
+    assert len(dates(work)) == 14
     assert all(last <= date + timedelta(seconds=1) < last + timedelta(minutes=1) for date in dates(work)[-6:])
     with serving(work, "sandbox", "--port", "0", "--smtp-port", "0", until="Inbox:") as (said, _):
         assert "It is 2036-12-24" in said
@@ -83,7 +83,7 @@ def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
         assert inbox is not None
         page = httpx.get(f"{inbox[1]}/__inbox/").text
     stamps = re.findall(r'<time datetime="([^"]+)">([^<]+)</time>', page)
-    assert len(stamps) == 20
+    assert len(stamps) == 14
     assert all(datetime.fromisoformat(stamp) - BEGIN < timedelta(minutes=1) for stamp, _ in stamps)
     assert all(re.fullmatch(r"\d\d:\d\d", shown) for _, shown in stamps), "today, as the sandbox has it"
 

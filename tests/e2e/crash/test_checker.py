@@ -32,6 +32,30 @@ def test_a_true_story_passes() -> None:
     assert "every promise holds" in verdict.table()
 
 
+def two_steps() -> SampleRun:
+    """Return a correct run in which ann gets two steps: the second one's token takes the place of the first one's."""
+    run = SampleRun()
+    run.add("ann", "sent", step="first", message_id="<a1>", token_id="sit_a1")
+    run.rows.append({**run.rows[0], "step": "second", "message_id": "<a2>", "token_id": "sit_a2"})
+    run.send("ann", "a1", step="first")
+    run.clerk.append({"event": "revoked", "id": "sit_a1", "t": run.now})
+    run.send("ann", "a2", step="second")
+    return run
+
+
+def test_a_campaign_in_steps_passes() -> None:
+    """Each step is a delivery of its own, and only the last one's link must live."""
+    assert check(two_steps().records()).violated == {}
+
+
+def test_a_step_sent_twice_is_seen() -> None:
+    """A step that goes out again, or whose last link is dead, is named."""
+    run = two_steps()
+    run.accept("ann", run.issue("ann", "a3"), "<a3>")
+    run.clerk.append({"event": "revoked", "id": "sit_a2", "t": run.now})
+    assert {"I2", "I4", "I7"} <= set(check(run.records()).violated)
+
+
 def row(run: SampleRun, key: str) -> dict[str, Any]:
     return next(one for one in run.rows if one["key"] == key)
 
@@ -265,12 +289,12 @@ def test_evidence_is_read_from_files(tmp_path: Path) -> None:
     log.executescript(
         """
         CREATE TABLE campaign (id, name);
-        CREATE TABLE delivery (id, campaign_id, key, user_id);
+        CREATE TABLE delivery (id, campaign_id, key, user_id, step);
         CREATE TABLE history (id, delivery_id, at, old_state, new_state, actor, message_id, token_id, code, reason);
         CREATE TABLE revocation (token_id, delivery_id, settled_at);
         CREATE TABLE orphan (id, delivery_id);
         INSERT INTO campaign VALUES (1, 'ours'), (2, 'other');
-        INSERT INTO delivery VALUES (1, 1, 'k1', 'user_1'), (2, 2, 'k2', 'user_2');
+        INSERT INTO delivery VALUES (1, 1, 'k1', 'user_1', 'first'), (2, 2, 'k2', 'user_2', '');
         INSERT INTO history VALUES (1, 1, 5.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, ''),
                                    (2, 2, 6.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, '');
         INSERT INTO revocation VALUES ('sit_1', 1, NULL), ('sit_2', 1, 7.0), ('sit_3', 2, NULL);
@@ -279,5 +303,5 @@ def test_evidence_is_read_from_files(tmp_path: Path) -> None:
     )
     log.close()
     found = read_log_file(path, "ours")
-    assert found.transitions == [Transition("k1", 5.0, "queued", "issuing", "run")]
+    assert found.transitions == [Transition("k1", 5.0, "queued", "issuing", "run", step="first")]
     assert (found.orphans, found.unsettled) == (["user_1"], frozenset({"sit_1"}))

@@ -43,7 +43,7 @@ def returned_is_bounced(records: Records) -> Iterator[str | None]:
     for message_id in records.returned:
         times = sum(one.message_id == message_id for one in became)
         intent = records.intents.get(message_id)
-        row = records.row.get(intent.key) if intent else None
+        row = records.row.get((intent.key, intent.step)) if intent else None
         if row is None or times != 1 or row["state"] != "bounced":
             yield f"{message_id} came back, its row is {row and row['state']} and became bounced {times} times"
             continue

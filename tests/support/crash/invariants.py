@@ -19,10 +19,10 @@ TAKEN = (*OUT, "bounced")
 
 def one_state_each(records: Records) -> Iterator[str | None]:
     """I1: every row has exactly one state and the counts add up to the CSV."""
-    wanted = Counter(person.key for person in records.people)
-    found = Counter(row["key"] for row in records.rows)
-    for key in wanted | found:
-        yield None if wanted[key] == found[key] else f"{key}: {wanted[key]} in the CSV, {found[key]} in the log"
+    wanted = Counter((person.key, step) for person in records.people for step in records.steps)
+    found = Counter((row["key"], row.get("step", "")) for row in records.rows)
+    for each in wanted | found:
+        yield None if wanted[each] == found[each] else f"{each[0]}: {wanted[each]} in the CSV, {found[each]} in the log"
     counts = Counter(row["state"] for row in records.rows)
     for state in sorted({*STATES, *counts}):
         said = records.status.get(state)
@@ -33,8 +33,8 @@ def one_state_each(records: Records) -> Iterator[str | None]:
 
 
 def nobody_twice(records: Records) -> Iterator[str | None]:
-    """I2: no recipient was accepted twice (except those that an operator had sent again)."""
-    allowed = Counter(records.addresses)
+    """I2: no recipient was accepted twice in one step (except those that an operator had sent again)."""
+    allowed = Counter({address: number * len(records.steps) for address, number in records.addresses.items()})
     for key, times in records.resent.items():
         if key in records.person:
             allowed[records.person[key].email.lower()] += times
@@ -61,7 +61,7 @@ def accepted_is_recorded(records: Records) -> Iterator[str | None]:
     for event in records.accepted:
         message_id = event["message_id"]
         intent = records.intents.get(message_id)
-        row = records.row.get(intent.key) if intent else None
+        row = records.row.get((intent.key, intent.step)) if intent else None
         if intent is None or row is None:
             yield f"{_rcpt(event)}: {message_id} was accepted and the log does not know it"
         elif message_id in records.superseded:
@@ -115,7 +115,10 @@ def links_live(records: Records) -> Iterator[str | None]:
             token = records.tokens.get(text)
             if token is None or event["message_id"] in records.superseded:
                 continue
-            if token["id"] in records.revoked and event["message_id"] not in records.returned:
+            intent = records.intents.get(event["message_id"])
+            if token["id"] in records.revoked and intent and intent.step != records.steps[-1]:
+                yield None  # the next step revokes the link before it sends another
+            elif token["id"] in records.revoked and event["message_id"] not in records.returned:
                 yield f"{_rcpt(event)}: {token['id']} was revoked, the link is dead"
             else:
                 late = token["expires_at"] <= event["wall"]

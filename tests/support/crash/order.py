@@ -92,7 +92,7 @@ def nobody_left(records: Records) -> Iterator[str | None]:
 def policy_kept(records: Records) -> Iterator[str | None]:
     """I15: the attempts and the delays between them follow the retry policy."""
     terms = records.terms
-    for key, steps in _by_key(records).items():
+    for (key, _), steps in _by_row(records).items():
         faults = 0
         for one, following in pairwise([*steps, None]):
             if one is None:
@@ -113,8 +113,8 @@ def policy_kept(records: Records) -> Iterator[str | None]:
 
 def end_states_last(records: Records) -> Iterator[str | None]:
     """I16: the history has no gaps, and only a command, or the circuit breaker from `failed`, leaves an end state."""
-    steps_of = _by_key(records)
-    for key, steps in steps_of.items():
+    steps_of = _by_row(records)
+    for (key, _), steps in steps_of.items():
         if steps[0].old not in {"queued", "skipped"}:
             yield f"{key}: the history begins in {steps[0].old}"
         for before, after in pairwise(steps):
@@ -128,7 +128,7 @@ def end_states_last(records: Records) -> Iterator[str | None]:
                 ended = one.old in _END_STATES and one.actor not in by
             yield f"{key}: {one.actor} took it from {one.old} to {one.new}" if ended else None
     for row in records.rows:
-        found = steps_of.get(row["key"])
+        found = steps_of.get((row["key"], row.get("step", "")))
         last = found[-1].new if found else row["state"]
         good = last == row["state"] and (found or row["state"] in {"queued", "skipped"})
         yield None if good else f"{row['key']} is {row['state']}, its history ends in {last if found else 'nothing'}"
@@ -153,8 +153,9 @@ def protocol_kept(records: Records) -> Iterator[str | None]:
             yield None
 
 
-def _by_key(records: Records) -> dict[str, list[Transition]]:
-    found: dict[str, list[Transition]] = defaultdict(list)
+def _by_row(records: Records) -> dict[tuple[str, str], list[Transition]]:
+    """Return the history of each row, by key and step of the campaign."""
+    found: dict[tuple[str, str], list[Transition]] = defaultdict(list)
     for one in records.transitions:
-        found[one.key].append(one)
+        found[one.key, one.step].append(one)
     return found

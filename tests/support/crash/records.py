@@ -43,6 +43,8 @@ class Transition:
     token_id: str | None = None
     code: int | None = None
     reason: str = ""
+    #: Empty in a campaign without steps.
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,14 @@ class Records:
         return Counter(person.email.lower() for person in self.people)
 
     @cached_property
-    def row(self) -> dict[str, Row]:
-        """The send log's rows by key."""
-        return {row["key"]: row for row in self.rows}
+    def row(self) -> dict[tuple[str, str], Row]:
+        """The send log's rows by key and step."""
+        return {(row["key"], row.get("step", "")): row for row in self.rows}
+
+    @cached_property
+    def steps(self) -> list[str]:
+        """The names of the campaign's steps, in the order of the log; one empty name without steps."""
+        return list(dict.fromkeys(row.get("step", "") for row in self.rows)) or [""]
 
     @cached_property
     def intents(self) -> dict[str, Transition]:
@@ -201,7 +208,8 @@ def read_log_file(path: Path, campaign: str) -> LogFile:
         ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"
         history = log.execute(
             "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
-            f"history.token_id, history.code, history.reason {ours.format('history', 'history')} ORDER BY history.id",
+            "history.token_id, history.code, history.reason, d.step "
+            f"{ours.format('history', 'history')} ORDER BY history.id",
             (campaign,),
         )
         transitions = [Transition(*line) for line in history]

@@ -73,13 +73,13 @@ class SampleRun:
         }
         self.smtp.append({**event, **more})
 
-    def send(self, key: str, name: str, *, state: str = "sent") -> None:
+    def send(self, key: str, name: str, *, state: str = "sent", step: str = "") -> None:
         """Record a whole delivery, from the claim to the settled row."""
-        self.step(key, "queued", "issuing")
+        self.step(key, "queued", "issuing", step=step)
         text = self.issue(key, name)
-        self.step(key, "issuing", "sending", message_id=f"<{name}>", token_id=f"sit_{name}")
+        self.step(key, "issuing", "sending", message_id=f"<{name}>", token_id=f"sit_{name}", step=step)
         self.accept(key, text, f"<{name}>")
-        self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250)
+        self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250, step=step)
 
     def say_no(self, key: str) -> None:
         """Record that an address is suppressed from now on."""
@@ -92,7 +92,7 @@ class SampleRun:
         counts = dict.fromkeys(("queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"), 0)
         for row in self.rows:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
-        status = {"campaign": "c", "recipients": len(self.rows), **counts}
+        status = {"campaign": "c", "recipients": len({row["key"] for row in self.rows}), **counts}
         return Records(
             people=self.people,
             rows=self.rows,

@@ -40,7 +40,7 @@ def test_a_missing_file_is_told_with_what_was_meant(tmp_path: Path, monkeypatch:
             DefinitionError, match=re.escape(f"did you mean {folder}/campaign.toml? Type: campaign check")
         ):
             load_definition(path)
-    with pytest.raises(DefinitionError, match=r"campaign file does not exist; write one .* campaign check FILE"):
+    with pytest.raises(DefinitionError, match=r"campaign file does not exist; to write one .* campaign new NAME"):
         load_definition(folder / "none" / "campaign.toml")
     (folder / "home" / "templates").mkdir(parents=True)
     (folder / "campaign.toml").rename(folder / "home" / "templates" / "welcome.toml")

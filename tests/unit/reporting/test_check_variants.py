@@ -138,7 +138,7 @@ def test_a_step_without_a_due_time_of_its_own_is_warned_of(tmp_path: Path) -> No
     """A later step that would follow at the heels of the one before is a warning with its line."""
     report = checked(tmp_path, file=FILE.replace('due = "first + 1d"\n', ""))
     (line,) = told(tmp_path, report.warnings)
-    assert line.startswith('carts.toml:17: [[steps]] due: the step "second" is due as soon as "first" is sent')
+    assert line.startswith('carts.toml:17: the step "second" goes out at once after "first"; ')
 
 
 def test_a_malformed_where_does_not_hide_the_rest(tmp_path: Path) -> None:
