@@ -135,6 +135,33 @@ class ClerkUser:
     last_active_at: float | None = None
 
 
+class WaitlistRow(NamedTuple):
+    """An entry of Clerk's waitlist, which is no user."""
+
+    id: str
+    #: As Clerk has it; it may be empty.
+    address: str
+    #: `pending`, `invited`, `completed` or `rejected`.
+    status: str
+    #: Seconds since the epoch; None if Clerk does not say it.
+    joined_at: float | None
+
+
+class UserCreation(NamedTuple):
+    """What the send log has of the creation of a Clerk user for an address."""
+
+    #: The row for which the user was asked for.
+    delivery_id: int
+    #: When the last call left (seconds since the epoch).
+    asked_at: float
+    #: When it was known what came of it; None: Clerk's answer is not known.
+    settled_at: float | None
+    #: `created`, `found` (the address was taken) or `refused`; None: not known.
+    outcome: str | None
+    #: The user's id; None if there is none, or it is not known.
+    user_id: str | None
+
+
 class Revocation(StrEnum):
     """Clerk's answer to a revocation; each of them settles it."""
 

@@ -1,4 +1,4 @@
-"""Call Clerk's Backend API for sign-in tokens and users: `Clerk`. The client does not retry a call.
+"""Call Clerk's Backend API for sign-in tokens, users and the waitlist: `Clerk`. The client does not retry a call.
 
 It follows Clerk's published API (https://clerk.com/docs/reference/backend-api, version 2026-05-12). Only this module
 uses httpx.
@@ -17,13 +17,16 @@ from urllib.parse import quote
 import httpx
 
 from campaign.clerk.answers import ApiAnswer, refusal_of, unusable
+from campaign.clerk.people import row_of, user_of
 from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
-from campaign.model import ClerkUser, Revocation, SignInToken
+from campaign.model import Revocation, SignInToken
 from campaign.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
+
+    from campaign.model import ClerkUser, WaitlistRow
 
 #: For each phase of a call. No call waits for a connection, since the number of calls at once is limited.
 _CALL_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
@@ -40,6 +43,10 @@ _ABOUT_TLS = "check CLERK_API_URL, or set SSL_CERT_FILE to its CA certificate"
 
 #: httpx logs each URL, and those of users hold their addresses.
 _USERS_PATH = "/v1/users?"
+#: Clerk's largest page, of users and of waitlist entries.
+_LARGEST_PAGE = 500
+#: Clerk creates no more users for this instance: a development instance has a limit.
+_NO_MORE_USERS = "user_quota_exceeded"
 logging.getLogger("httpx").addFilter(lambda record: _USERS_PATH not in record.getMessage())
 
 
@@ -159,18 +166,68 @@ class Clerk:
         """
         return await self._users([("email_address", each) for each in addresses])
 
+    async def create_user(self, address: str) -> ClerkUser | None:
+        """Return a new user with this address and no password, or None if the address is taken: `POST /v1/users`.
+
+        Clerk marks the address as verified. The call has no idempotency key, so after a lost answer a look-up by
+        address must say whether there is a user.
+
+        Raises:
+            PermanentError: Clerk refuses to create a user for this address.
+            TransientError: a temporary error; `maybe_applied` is set if Clerk may have created the user.
+            ServiceRefusesError: see `refusal_of`; also if this Clerk instance can have no more users.
+        """
+        body = {"email_address": [address], "skip_password_requirement": True}
+        answer = await self._call("POST", "/users", json=body)
+        said = answer.receipt
+        if answer.status == 422 and said.enhanced == "form_identifier_exists":
+            return None
+        if said.enhanced == _NO_MORE_USERS:
+            raise ServiceRefusesError(f"Clerk creates no more users: {said}; check the plan of your Clerk account")
+        if 400 <= answer.status < 500:
+            raise PermanentError(f"Clerk refuses to create a user: {said}", skip=True, reply=said)
+        data = answer.json if answer.status == 200 else None
+        try:
+            return user_of(data)
+        except (KeyError, TypeError, AttributeError):
+            raise TransientError(
+                f"Clerk's answer is no user: {said}", scope=Scope.CLERK, maybe_applied=True, reply=said
+            ) from None
+
+    async def waitlist(self, *, offset: int) -> tuple[list[WaitlistRow], int]:
+        """Return a page of the waitlist, oldest entries first, and the number of all: `GET /v1/waitlist_entries`.
+
+        A page has at most 500 entries; an empty one is the end.
+
+        Raises:
+            TransientError: a temporary error.
+            ServiceRefusesError: see `refusal_of`; also if Clerk refuses to list the waitlist.
+        """
+        query = [("limit", str(_LARGEST_PAGE)), ("offset", str(offset)), ("order_by", "+created_at")]
+        answer = await self._call("GET", "/waitlist_entries", params=query)
+        if 400 <= answer.status < 500:
+            raise ServiceRefusesError(
+                f"Clerk refuses to list the waitlist: {answer.receipt}; turn it on in Clerk's Dashboard, or name a CSV "
+                'with file = "…" under [recipients] instead'
+            )
+        data = answer.json if answer.status == 200 else None
+        entries, total = (data.get("data"), data.get("total_count")) if isinstance(data, dict) else (None, None)
+        if not isinstance(entries, list) or not isinstance(total, int):
+            raise unusable(answer)
+        return [row_of(each) for each in entries], total
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _users(self, query: list[tuple[str, str]]) -> list[ClerkUser]:
         # one address may belong to several users, and the default limit is 10
-        answer = await self._call("GET", "/users", params=[*query, ("limit", "500")])
+        answer = await self._call("GET", "/users", params=[*query, ("limit", str(_LARGEST_PAGE))])
         if answer.status in {400, 414, 422}:
             raise PermanentError(f"Clerk refuses to look the user up: {answer.receipt}", reply=answer.receipt)
         data = answer.json if answer.status == 200 else None
         if not isinstance(data, list):
             raise unusable(answer)
         try:
-            return [_user(each) for each in data]
+            return [user_of(each) for each in data]
         except (KeyError, TypeError, AttributeError) as error:
             raise TransientError(f"Clerk's list of users has no {error}", scope=Scope.CLERK) from error
 
@@ -217,28 +274,3 @@ class Clerk:
             # httpx decodes whole chunks, and a small compressed chunk can decode to any size
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _MAX_ANSWER_BYTES)
         return ApiAnswer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
-
-
-def _user(data: dict[str, Any]) -> ClerkUser:
-    addresses = {str(each["email_address"]).lower(): _is_verified(each) for each in data["email_addresses"]}
-    return ClerkUser(
-        str(data["id"]),
-        frozenset(addresses),
-        frozenset(address for address, verified in addresses.items() if verified),
-        banned=bool(data.get("banned")),
-        locked=bool(data.get("locked")),
-        last_sign_in_at=_seconds(data.get("last_sign_in_at")),
-        last_active_at=_seconds(data.get("last_active_at")),
-    )
-
-
-def _seconds(milliseconds: object) -> float | None:
-    """Return one of Clerk's instants in seconds since the epoch; None if there is none."""
-    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    return milliseconds / 1000 if is_number else None  # type: ignore[operator]
-
-
-def _is_verified(address: dict[str, Any]) -> bool:
-    """Return whether Clerk has verified an address; before that, `verification` is null or has another status."""
-    verification = address.get("verification")
-    return isinstance(verification, dict) and verification.get("status") == "verified"

@@ -101,6 +101,14 @@ def definition_of(file: Path, recipients: Path | None = None) -> Definition:
     return load_definition(file, recipients=recipients)
 
 
+def shown_definition_of(file: Path, recipients: Path | None = None) -> Definition:
+    """Return the definition for a command that shows mails: Clerk's waitlist as the last run wrote it down."""
+    from campaign.delivery.waitlist import written_down  # noqa: PLC0415
+
+    definition = definition_of(file, recipients)
+    return written_down(definition, settings_of(file), asked=False) if definition.recipients.clerk else definition
+
+
 def loaded(file: Path, recipients: Path | None = None) -> tuple[Definition, Settings]:
     """Return the definition and the settings."""
     return definition_of(file, recipients), settings_of(file)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.group import FILE, INTERRUPTED, LOCALE, RECIPIENTS, STEP, awaited, commands, definition_of, echo, say
+from campaign.cli.group import (
+    FILE,
+    INTERRUPTED,
+    LOCALE,
+    RECIPIENTS,
+    STEP,
+    awaited,
+    commands,
+    echo,
+    say,
+    shown_definition_of,
+)
 
 if TYPE_CHECKING:
     from campaign.config.definition import Definition
@@ -37,10 +48,10 @@ def preview(
     if browser:
         from campaign.cli.inbox import serve_preview  # noqa: PLC0415
 
-        load = partial(definition_of, file, recipients)
+        load = partial(shown_definition_of, file, recipients)
         awaited(serve_preview(load, email=email, step=step, locale=locale, say=echo))
         raise SystemExit(INTERRUPTED)
-    message = _rendered(definition_of(file, recipients), email, step=step, locale=locale)
+    message = _rendered(shown_definition_of(file, recipients), email, step=step, locale=locale)
     say([message.html if html else _as_text(message)], data=True)
 
 

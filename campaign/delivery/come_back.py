@@ -69,7 +69,12 @@ class ComeBack:
         if not unless:
             return
         # before anything is revoked: who cannot get a new link keeps the old one
-        user = await self.users.user_of(attempt.delivery.recipient, lately=True)
+        recipient = attempt.delivery.recipient
+        user = await self.users.find(recipient, lately=True)
+        if user is None:
+            if self.users.makes_users and not any(step.token_id for step in earlier):
+                return  # no step before had a link, so the user is made for this one
+            raise self.users.missing(recipient)
         attempt.user_id = user.id
         if LINK_USED in unless:
             for step in earlier:

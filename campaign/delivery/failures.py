@@ -108,7 +108,10 @@ class Failures:
                     error = TransientError(error.reason, maybe_applied=True, reply=error.reply)
                 else:
                     paused_until = self._pause(self._limits.clerk, self._clerk_backoff, error)
-        return outcome_of(error, delivery, self._policy, now=self._clock.now(), paused_until=paused_until)
+        outcome = outcome_of(error, delivery, self._policy, now=self._clock.now(), paused_until=paused_until)
+        if attempt.token_asked_at:
+            return outcome
+        return outcome._replace(possible_orphan=False)  # a user was asked for, whom the next look-up finds
 
     def pause_server(self, error: TransientError) -> float:
         """Pause the mail server after its fault; return when the pause ends (seconds since the epoch)."""
@@ -161,8 +164,8 @@ class Failures:
         if self._lost[delivery.id] >= self._policy.attempts:
             self.abort(
                 ServiceRefusesError(
-                    f"Clerk gave no usable answer to {self._lost.total()} requests for a token in a row; each may have "
-                    "left a token. The rows stay queued: run the same command again when Clerk works"
+                    f"Clerk gave no usable answer to {self._lost.total()} requests in a row; each may have left a "
+                    "token or a user. The rows stay queued: run the same command again when Clerk works"
                 )
             )
         return False

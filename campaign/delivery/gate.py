@@ -15,6 +15,7 @@ from campaign.delivery.retry import Backoff
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.token_issuer import TokenIssuer
 from campaign.delivery.user_directory import UserDirectory
+from campaign.delivery.waitlist_users import WaitlistUsers
 from campaign.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -135,7 +136,12 @@ async def _clerk_parts(
     section, messages = definition.recipients, parts.messages
     clerk = await stack.enter_async_context(Clerk(parts.services.clerk_url, parts.services.clerk_key))
     by_address = section.lookup == "email"
-    users = UserDirectory(clerk, limiter, by_address=by_address, verify=section.verify_address, clock=parts.clock)
+    verify = section.verify_address
+    users = (
+        WaitlistUsers(clerk, limiter, log, verify=verify, makes_users=section.create_users, clock=parts.clock)
+        if section.clerk
+        else UserDirectory(clerk, limiter, by_address=by_address, verify=verify, clock=parts.clock)
+    )
     revoker = TokenRevoker(log, clerk, limiter, Backoff(parts.policy), parts.clock)
 
     def link_of(delivery: Delivery) -> LinkSection | None:
@@ -143,7 +149,7 @@ async def _clerk_parts(
 
     tokens = TokenIssuer(
         clerk,
-        users if by_address or section.verify_address else None,
+        users if by_address or verify else None,
         revoker,
         log=log,
         limiter=limiter,

@@ -13,6 +13,7 @@ from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.services import clock_of, log_path, needs_user_id, open_services
+from campaign.delivery.waitlist import written_down
 from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status
 from campaign.recipients import read_recipients
@@ -126,7 +127,7 @@ def skip_rows(
     with closing(SendLog(path, definition.name, clock_of(settings, path))) as log:
         if key is not None:
             return log.skip_key(key, reason=reason), log.state_of(key)
-        section = definition.recipients
+        section = written_down(definition, settings, asked=sandbox, sample=False).recipients
         rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
         return log.skip_missing((row.key for row in rows), reason=reason), None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.audience import Audience
 from campaign.clock import instant
+from campaign.config.definition.waitlist_keys import WaitlistKeys
 from campaign.delivery.observer import Plan
 from campaign.delivery.services import needs_user_id
 from campaign.errors import CannotStartError, RecipientsError
@@ -55,7 +56,8 @@ def prepare(
     recovered = log.recover()
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
-    reading = section.model_dump_json(exclude={"file", "verify_address", "batch", "holdout"})
+    unread = {"file", "verify_address", "batch", "holdout", *WaitlistKeys.model_fields}
+    reading = section.model_dump_json(exclude=unread)
     reading += "".join(each.link.org_id for each in definition.variants if each.link and each.link.org_id)
     bytes_before = fingerprint(section.file)
 

@@ -25,6 +25,7 @@ from campaign.delivery.run_logging import LoggingObserver, log_end, log_error
 from campaign.delivery.scheduler import Scheduler
 from campaign.delivery.services import needs_clerk, open_services
 from campaign.delivery.signals import caught
+from campaign.delivery.waitlist import read_waitlist
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.mime.headers import split_mailbox
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.sandbox_time import Simulation
+    from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.model import Batch
     from campaign.sendlog import SendLog
@@ -122,6 +124,9 @@ async def _run(
                 observer.notice(UNSIGNED)
             if told := clock_notice(log, clock):
                 observer.notice(told)
+            clerk = _clerk_limiter(definition, services, log, clock)
+            if definition.recipients.clerk and clerk:
+                definition = await read_waitlist(definition, services, log, clerk)
             plan = prepare(log, definition, messages, services, limit=limit, stays_until=clock.now() + longest_wait)
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
@@ -136,6 +141,7 @@ async def _run(
                         messages,
                         settings,
                         observer,
+                        clerk=clerk,
                         signer=signer,
                         clock=clock,
                         longest_wait=longest_wait,
@@ -157,6 +163,7 @@ async def _send(
     settings: Settings,
     observer: Observer,
     *,
+    clerk: RateLimiter | None,
     signer: Signer | None,
     clock: Clock,
     longest_wait: float,
@@ -168,11 +175,10 @@ async def _send(
     definition, services, limits = plan.definition, plan.services, plan.definition.limits
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     with_clerk = needs_clerk(definition)
-    token_rates = services.clerk_rates if limits.tokens is None else limits.tokens
 
     limiters = RateLimits(
         messages=RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages)),
-        clerk=RateLimiter(token_rates, clock, log.spent(Status.ISSUING, token_rates)) if with_clerk else None,
+        clerk=clerk,
         domains={
             domain: RateLimiter(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
             for domain, rates in limits.domains.items()
@@ -230,3 +236,11 @@ async def _send(
         if ramp and ramp.is_spent():
             await log.note_quota(ramp.why, ramp.ends_at)
     return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for, batch=batch)
+
+
+def _clerk_limiter(definition: Definition, services: Services, log: SendLog, clock: Clock) -> RateLimiter | None:
+    """Return Clerk's rate limiter; None for a campaign that does not call Clerk."""
+    if not needs_clerk(definition):
+        return None
+    rates = services.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
+    return RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))

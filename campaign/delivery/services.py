@@ -80,8 +80,8 @@ def is_sandbox(definition: Definition, settings: Settings, *, asked: bool) -> bo
 
 
 def needs_clerk(definition: Definition) -> bool:
-    """Return whether the campaign calls Clerk: a step of it has a link."""
-    return any(variant.link is not None for variant in definition.variants)
+    """Return whether the campaign calls Clerk: a step of it has a link, or its recipients are Clerk's waitlist."""
+    return definition.recipients.clerk is not None or any(variant.link is not None for variant in definition.variants)
 
 
 def needs_user_id(definition: Definition) -> bool:
@@ -165,6 +165,8 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Yield the real services, or run the sandbox during the block, with the CSV's recipients as its Clerk users.
 
+    For a campaign of Clerk's waitlist, a sandbox that has none gets one to try.
+
     Args:
         definition: the campaign file.
         settings: the settings.
@@ -187,10 +189,15 @@ async def open_services(
     log = sandbox_log(settings)
     clock = sandbox_clock(settings.sandbox, log, simulation)
     section = definition.recipients
-    rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    rows = None
+    if section.clerk is None:
+        rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
     try:
         async with Sandbox(settings.sandbox, clock=clock) as served:
-            served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
+            if rows is None:
+                served.fill_waitlist()
+            else:
+                served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
             smtp = parse_smtp_url(served.smtp_url)
             yield Services(
                 log,

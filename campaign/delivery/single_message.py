@@ -11,6 +11,7 @@ from campaign.clerk.client import Clerk
 from campaign.clock import instant
 from campaign.delivery.mail_server import connector_to
 from campaign.delivery.services import needs_user_id, open_services
+from campaign.delivery.waitlist import written_down
 from campaign.errors import CannotStartError, RecipientsError, ServiceRefusesError, UncertainError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import signer_of
@@ -103,6 +104,7 @@ async def send_test(
         ValueError: the address is not one plain mailbox.
     """
     address = normalise_address(to)
+    definition = written_down(definition, settings, asked=sandbox)
     recipient = sample_recipient(definition)
     definition = variant_for(definition, recipient, step=step, locale=locale)
     template = MessageTemplate.load(definition)

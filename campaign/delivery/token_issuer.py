@@ -92,7 +92,7 @@ class TokenIssuer:
         link = self.link_of(attempt.delivery)
         assert link is not None  # noqa: S101 - the caller has looked
         org_id = _organization_of(recipient, link)
-        user_id = attempt.user_id or await self._user_id_of(recipient)
+        user_id = attempt.user_id or await self._user_id_of(attempt.delivery, raise_if_aborted)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
@@ -132,10 +132,10 @@ class TokenIssuer:
         self._concurrency.probes_clerk = False
         return token
 
-    async def _user_id_of(self, recipient: Recipient) -> str:
+    async def _user_id_of(self, delivery: Delivery, raise_if_aborted: Callable[[], None]) -> str:
         if self._users is None:
-            return recipient.user_id or ""
-        return (await self._users.user_of(recipient)).id
+            return delivery.recipient.user_id or ""
+        return (await self._users.user_for(delivery, raise_if_aborted=raise_if_aborted)).id
 
 
 def _organization_of(recipient: Recipient, link: LinkSection) -> str | None:

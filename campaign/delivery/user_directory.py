@@ -10,12 +10,12 @@ from campaign.errors import CampaignError, PermanentError, Scope
 from campaign.recipients import normalise_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from campaign.clerk.client import Clerk
     from campaign.clock import Clock
     from campaign.delivery.rate_limiter import RateLimiter
-    from campaign.model import ClerkUser, Recipient
+    from campaign.model import ClerkUser, Delivery, Recipient
 
 #: `GET /v1/users` accepts at most this many ids or addresses.
 USERS_PER_CALL = 100
@@ -71,6 +71,11 @@ class UserDirectory:
         self._batches: dict[str, _Batch] = {}
 
     @property
+    def makes_users(self) -> bool:
+        """Whether a recipient without a user gets one."""
+        return False
+
+    @property
     def read_ahead(self) -> int:
         """The scheduler reads the next page when fewer rows than this are left, so that its users are known in time.
 
@@ -91,20 +96,58 @@ class UserDirectory:
         for batch in batches:
             await self._ask(batch)
 
+    async def user_for(self, delivery: Delivery, *, raise_if_aborted: Callable[[], None]) -> ClerkUser:
+        """Return the Clerk user for whom a delivery's token is issued.
+
+        Args:
+            delivery: the row.
+            raise_if_aborted: called right before a call that changes something at Clerk.
+
+        Raises:
+            DeliveryError, ServiceRefusesError: see `user_of`.
+        """
+        del raise_if_aborted  # nothing is changed
+        return await self.user_of(delivery.recipient)
+
     async def user_of(self, recipient: Recipient, *, lately: bool = False) -> ClerkUser:
-        """Return the Clerk user for whom this recipient's token is issued.
+        """Return the Clerk user with a recipient's id or address.
+
+        Raises:
+            PermanentError: there is no such user; or see `find`.
+            TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
+        """
+        user = await self.find(recipient, lately=lately)
+        if user is None:
+            raise self.missing(recipient)
+        return user
+
+    async def find(self, recipient: Recipient, *, lately: bool = False) -> ClerkUser | None:
+        """Return the Clerk user with a recipient's id or address, or None if there is none.
 
         Args:
             recipient: the row.
             lately: ask again if Clerk's answer is older than 60 seconds, because the user's activity matters.
 
         Raises:
-            PermanentError: there is no such user, the user is banned or locked, or the address is not the user's own
-                or not verified by Clerk.
+            PermanentError: the user is banned or locked, or the address is not the user's own or not verified by Clerk.
             TransientError, ServiceRefusesError: see `Clerk.users_by_id`.
         """
-        name = self._name(recipient)
-        users = await self._users_of(name, max_age=_MAX_AGE_S if lately else inf)
+        users = await self._users_of(self._name(recipient), max_age=_MAX_AGE_S if lately else inf)
+        return self._one_of(users, recipient)
+
+    async def find_again(self, recipient: Recipient) -> ClerkUser | None:
+        """Return the Clerk user with a recipient's id or address as Clerk has it now; see `find`."""
+        batch = _Batch([self._name(recipient)])
+        await self._ask(batch)
+        return self._one_of(await batch.answer, recipient)
+
+    def missing(self, recipient: Recipient) -> PermanentError:
+        """Return the error of a recipient who has no Clerk user."""
+        what = "this address" if self._by_address else f"the id {self._name(recipient)}"
+        return PermanentError(f"Clerk has no user with {what}", skip=True)
+
+    def _one_of(self, users: Sequence[ClerkUser], recipient: Recipient) -> ClerkUser | None:
+        """Return the recipient's user of those that Clerk answered with; see `find`."""
         address = recipient.email.lower()
         if self._by_address:
             found = [user for user in users if address in self._own_addresses(user)]
@@ -112,16 +155,20 @@ class UserDirectory:
                 raise PermanentError(f"{len(found)} Clerk users have this address", skip=True)
             found = found or [user for user in users if address in _normalised(user.addresses)]
         else:
-            found = [user for user in users if user.id == name]
+            found = [user for user in users if user.id == self._name(recipient)]
         if not found:
-            what = "this address" if self._by_address else f"the id {name}"
-            raise PermanentError(f"Clerk has no user with {what}", skip=True)
+            return None
         user = found[0]
         if self._by_address or self._verify:
-            self._require_own(user, address)
+            self.require_own(user, address)
         return user
 
-    def _require_own(self, user: ClerkUser, address: str) -> None:
+    def require_own(self, user: ClerkUser, address: str) -> None:
+        """Check that a user may get a link at an address, which is in lower case.
+
+        Raises:
+            PermanentError: the address is not the user's own or not verified, or the user is banned or locked.
+        """
         if address not in _normalised(user.addresses):
             raise PermanentError(f"the address does not belong to {user.id} at Clerk", skip=True)
         if address not in self._own_addresses(user):

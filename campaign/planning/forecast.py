@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from campaign.delivery.rate_limiter import Window
 from campaign.delivery.services import clerk_rates, clock_of, log_path
+from campaign.delivery.waitlist import written_down
 from campaign.model import Status
 from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
 from campaign.planning.recipients import CsvCounts, waiting_people
@@ -101,6 +102,7 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool, at: f
         SendLogUnusableError: the log cannot be read.
     """
     path = log_path(settings, definition, asked=sandbox)
+    definition = written_down(definition, settings, asked=sandbox, sample=False)
     start, tally, csv = clock_of(settings, path).now() if at is None else at, Tally(), CsvCounts()
     with closing(QueueReader(path)) if path.exists() else nullcontext() as log:
         assumed = () if definition.link is None or definition.limits.tokens is not None else clerk_rates(settings)

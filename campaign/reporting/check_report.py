@@ -9,9 +9,11 @@ from campaign.audience import Audience
 from campaign.compliance.finding import Severity
 from campaign.compliance.sender import review_sender
 from campaign.config.definition.timing_warnings import timing_warnings
+from campaign.config.definition.toml_file import place_of
 from campaign.config.recheck_key import recheck_key_of
 from campaign.config.size import size_text
 from campaign.delivery.services import needs_user_id
+from campaign.delivery.waitlist import is_sample, written_down
 from campaign.errors import CampaignError, Problem
 from campaign.message.dkim.signer import UNSIGNED, key_of
 from campaign.message.variants import CampaignMessages
@@ -132,12 +134,14 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
             "[limits] messages is missing: campaign sends as fast as the server accepts; to limit it, write a rate"
         )
         found.warnings.append(str(Problem(definition.path, f'{unlimited}, such as messages = "14/second"')))
+    given: Settings | None = None
     try:
         given = settings()
     except CampaignError as error:
         found.problems += str(error).splitlines()
     else:
         _examine_keys(found, given)
+    _examine_source(found, given)
     found.warnings += map(str, timing_warnings(definition))
     found.add(dict.fromkeys(finding for each in definition.variants for finding in review_sender(each, found.key)))
     try:
@@ -145,6 +149,18 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     except CampaignError as error:
         found.problems += str(error).splitlines()
     return found
+
+
+def _examine_source(found: CheckReport, settings: Settings | None) -> None:
+    """Take the waitlist as the last run wrote it down, or one made-up entry."""
+    definition = found.definition = written_down(found.definition, settings, asked=False)
+    if is_sample(definition):
+        found.not_checked.append(
+            f"{definition.path}: no run has read Clerk's waitlist yet, so one made-up entry was rendered instead."
+        )
+    if definition.recipients.create_users and not any(variant.link for variant in definition.variants):
+        place = place_of(definition.path, ("recipients", "create_users"))
+        found.warnings.append(f"{place}: no mail has a link, so no user is made; add [link], or leave it out.")
 
 
 def _examine_keys(found: CheckReport, settings: Settings) -> None:

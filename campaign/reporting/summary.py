@@ -109,11 +109,15 @@ def changes(plan: Plan) -> list[str]:
         (
             summary.elsewhere,
             "recipient",
-            f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row{inside}.",
+            "{} will stay queued: they left the waitlist, or have another status there."
+            if section.clerk
+            else f"{{}} of an earlier CSV will stay queued, because {section.file} has no such row{inside}.",
         ),
     ]
     lines = [sentence.format(number(count, noun)) for count, noun, sentence in sentences if count]
     lines += holdout_lines(plan.holdout)
+    if section.create_users:
+        lines.append("A Clerk user is made for each entry that has none, just before its link is.")
     if plan.outside:
         lines.insert(0, f"{section.file}: {plan.outside}")
     if plan.definition.unsubscribe is None:
@@ -216,6 +220,11 @@ def advice(summary: Summary, *, command: str, run: str) -> list[str]:
             summary.orphans,
             "token",
             f"{{}} without a known id may exist at Clerk until {until}, because an answer was lost.",
+        ),
+        (
+            summary.users_unanswered,
+            "user",
+            f"{{}} may have been made at Clerk: its answer was lost. To find out: campaign run {run}.",
         ),
         (summary.revocations, "token", f"{{}} not revoked yet. To try again: campaign run {run}."),
         (

@@ -80,6 +80,14 @@ def user_routes(backend: Backend) -> list[Route]:
     async def create(request: Request) -> Response:
         body = await body_of(request, known=_PARAMETERS)
         addresses = _addresses(body)
+        if any(fate_of(address).nouser for address in addresses):
+            raise ApiError(
+                403,
+                "not_allowed_access",
+                "Access not allowed.",
+                long_message="This address is not allowed to access this application.",
+                param="email_address",
+            )
         user = users.create(addresses, {name: body[name] for name in _PROFILE & body.keys() if body[name] is not None})
         if user is None:
             raise ApiError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.sandbox.answers import answer, invalid, malformed, missing, not_found
 from campaign.sandbox.backend import body_of, page_of
+from campaign.sandbox.waitlist import ORDERS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +28,8 @@ def waitlist_routes(backend: Backend) -> list[Route]:
         status = request.query_params.get("status")
         if status is not None and status not in _STATUSES:
             raise invalid("status", f"must be one of {', '.join(_STATUSES)}")
-        found = waitlist.find(status=status, limit=limit, offset=offset)
+        order, descending = _order_of(request)
+        found = waitlist.find(status=status, order=order, descending=descending, limit=limit, offset=offset)
         return answer({"data": [_entry_object(entry) for entry in found], "total_count": waitlist.count(status=status)})
 
     async def add(request: Request) -> Response:
@@ -59,6 +61,15 @@ def waitlist_routes(backend: Backend) -> list[Route]:
         backend.route("POST", "/v1/waitlist_entries/{entry_id}/invite", invite),
         backend.route("POST", "/v1/waitlist_entries/{entry_id}/reject", reject),
     ]
+
+
+def _order_of(request: Request) -> tuple[str, bool]:
+    """Return the field by which to sort, and whether the largest comes first, from the request's query."""
+    written = request.query_params.get("order_by", "-created_at")
+    field = written.lstrip("+-")
+    if field not in ORDERS or written not in {field, f"+{field}", f"-{field}"}:
+        raise invalid("order_by", f"must be one of {', '.join(ORDERS)}, with + or - before it")
+    return field, written.startswith("-")
 
 
 def _entry_object(entry: WaitlistEntry) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Fate:
     drop: bool = False
     #: `+hang`: the mail server stores the message, but never replies.
     hang: bool = False
-    #: `+nouser`: Clerk has no user with this address.
+    #: `+nouser`: Clerk has no user with this address, and creates none.
     nouser: bool = False
     #: `+mismatch`: Clerk has the user under a different address.
     mismatch: bool = False

@@ -12,6 +12,7 @@ from campaign.sandbox.app import application
 from campaign.sandbox.httpd import BACKLOG, HOST, HttpServer, listen
 from campaign.sandbox.smtpd import MailServer
 from campaign.sandbox.state import State
+from campaign.sandbox.waitlist import ALREADY_A_USER
 
 if TYPE_CHECKING:
     import socket
@@ -96,6 +97,11 @@ class Sandbox:
         address, unless it already has one.
         """
         self.state.users.learn(people)
+
+    def fill_waitlist(self) -> None:
+        """Put some imaginary people on an empty waitlist, so that a campaign can be tried with it."""
+        if self.state.waitlist.fill():
+            self.state.users.learn([(None, ALREADY_A_USER)])
 
     async def __aenter__(self) -> Self:
         """Start to serve.

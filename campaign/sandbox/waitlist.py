@@ -14,6 +14,33 @@ if TYPE_CHECKING:
     from campaign.sandbox.database import Database
 
 
+#: The people on a waitlist to try, in the order in which they joined, a day after each other: one is a user already,
+#: one was invited, and Clerk refuses to make a user for one.
+ALREADY_A_USER = "grace@example.com"
+_INVITED = "alan@example.com"
+_SAMPLE = (
+    "ada@example.com",
+    ALREADY_A_USER,
+    "edsger@example.com",
+    _INVITED,
+    "barbara@example.com",
+    "niklaus@example.com",
+    "frances+nouser@example.com",
+    "tony@example.com",
+    "radia@example.com",
+    "leslie@example.com",
+    "donald@example.com",
+    "margaret@example.com",
+)
+_DAY_MS = 24 * 60 * 60 * 1000
+#: The orders that Clerk knows, with those that the sandbox serves.
+ORDERS = {
+    "created_at": "created_at, number",
+    "updated_at": "updated_at, number",
+    "email_address": "folded",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class WaitlistEntry:
     """One address on the waitlist; the status is `pending`, `invited`, `completed` or `rejected`."""
@@ -43,13 +70,38 @@ class Waitlist:
             row = connection.execute("SELECT * FROM waitlist_entries WHERE folded = ?", (address.lower(),)).fetchone()
         return _entry(row)
 
-    def find(self, *, status: str | None = None, limit: int = 10, offset: int = 0) -> Sequence[WaitlistEntry]:
-        """Return entries, newest first, optionally only those with this status."""
+    def fill(self) -> bool:
+        """Put the imaginary people on an empty waitlist; return whether it was empty."""
+        moment = self._database.now()
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM waitlist_entries LIMIT 1").fetchone():
+                return False
+            for days, address in enumerate(reversed(_SAMPLE), 1):
+                joined = moment - days * _DAY_MS
+                status = "invited" if address == _INVITED else "pending"
+                connection.execute(
+                    "INSERT INTO waitlist_entries (id, address, folded, status, created_at, updated_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (new_id("wle"), address, address.lower(), status, joined, joined),
+                )
+        return True
+
+    def find(
+        self,
+        *,
+        status: str | None = None,
+        order: str = "created_at",
+        descending: bool = True,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> Sequence[WaitlistEntry]:
+        """Return entries, by default the newest first, optionally only those with this status."""
+        columns = ORDERS[order].split(", ")
+        by = ", ".join(f"{column} DESC" if descending else column for column in columns)
         return [
             _entry(row)
             for row in self._database.all(
-                "SELECT * FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1"
-                " ORDER BY number DESC LIMIT ?2 OFFSET ?3",
+                f"SELECT * FROM waitlist_entries WHERE ?1 IS NULL OR status = ?1 ORDER BY {by} LIMIT ?2 OFFSET ?3",  # noqa: S608 - the columns are ours
                 status,
                 limit,
                 offset,

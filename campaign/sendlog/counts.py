@@ -48,6 +48,9 @@ class Summary:
     revocations: int = 0
     #: Tokens that had been used before the revocation, although no message that may have arrived carries them.
     used_before_revoked: int = 0
+    #: Clerk users that were created for recipients, and those whose creation Clerk has not answered.
+    users_created: int = 0
+    users_unanswered: int = 0
 
     @property
     def recipients(self) -> int:
@@ -92,6 +95,7 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
     counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
     orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()
     pending, used = connection.execute(SQL.count_revocations, arguments).fetchone()
+    created, unanswered = connection.execute(SQL.count_users, arguments).fetchone()
     names, quota, quota_until = connection.execute(SQL.steps_and_quota, arguments).fetchone()
     waiting, next_due = _waiting(connection, arguments)
     if quota_until > now and (due := connection.execute(SQL.count_due, arguments).fetchone()[0]):
@@ -111,6 +115,8 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
         orphans_until=instant(until) if until else None,
         revocations=pending,
         used_before_revoked=used,
+        users_created=created,
+        users_unanswered=unanswered,
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Recipient,
         SignInToken,
         Status,
+        UserCreation,
     )
     from campaign.sendlog.counts import Recovered, Summary
     from campaign.sendlog.enlisting import Enlistment
@@ -116,6 +117,10 @@ class PreparationLog(Protocol):
         """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first."""
         ...
 
+    def begun_keys(self) -> set[str]:
+        """Return the keys of the recipients for whom a token or a user was asked for, or to whom a mail went out."""
+        ...
+
     def summary(self) -> Summary:
         """Return the campaign's current counts."""
         ...
@@ -193,6 +198,26 @@ class RunLog(Protocol):
 
     async def put_back(self, reasons: Mapping[int, str]) -> None:
         """Queue rows again that failed in this run for no fault of theirs; `reasons` says why, by the row's id."""
+        ...
+
+    async def pending_users(self) -> set[str]:
+        """Return the addresses for which a Clerk user was asked for and Clerk's answer is not known."""
+        ...
+
+    async def creating_user(self, delivery: Delivery, *, again: bool = False) -> UserCreation | None:
+        """Record that a Clerk user is about to be created for a delivery's address, and return None.
+
+        If one was asked for before, nothing is recorded, and what the log has of it is returned; with `again` only if
+        that is settled.
+
+        Raises:
+            PermanentError: the address is suppressed.
+            DeferredError: the address has had its share of mails lately.
+        """
+        ...
+
+    async def settle_user(self, address: str, outcome: str, user_id: str | None) -> None:
+        """Record what came of the last call that was to create a user: see `UserCreation`."""
         ...
 
     async def try_revocations(self, limit: int) -> list[tuple[str, bool]]:

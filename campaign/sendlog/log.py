@@ -5,10 +5,10 @@ from __future__ import annotations
 from campaign.sendlog.holdout import HoldoutDraw
 from campaign.sendlog.operator_actions import OperatorActions
 from campaign.sendlog.preparation import Preparation
-from campaign.sendlog.run_writes import RunWrites
+from campaign.sendlog.user_creations import UserCreations
 
 
-class SendLog(Preparation, HoldoutDraw, RunWrites, OperatorActions):
+class SendLog(Preparation, HoldoutDraw, UserCreations, OperatorActions):
     """A send log, open for writing.
 
     It implements the interfaces of `interfaces.py`: `PreparationLog`, `RunLog` (within `async with log:`) and

@@ -131,6 +131,16 @@ CREATE TABLE batch (
     is_limited  INTEGER NOT NULL,
     PRIMARY KEY (campaign_id, number)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE user_creation (
+    address     TEXT PRIMARY KEY,
+    campaign_id INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL,
+    asked_at    REAL NOT NULL,
+    settled_at  REAL,
+    outcome     TEXT CHECK (outcome IN ('created', 'found', 'refused')),
+    user_id     TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_creation_pending ON user_creation (address) WHERE settled_at IS NULL;
 UPDATE delivery SET sent_at = intent.at
 FROM (SELECT delivery_id, max(at) AS at FROM history WHERE new_state = 'sending' GROUP BY delivery_id) AS intent
 WHERE delivery.id = intent.delivery_id;
@@ -174,3 +184,5 @@ CREATE TEMP TABLE batch (campaign_id INTEGER, number INTEGER, at REAL, size INTE
 CREATE TEMP TABLE sign_in (campaign_id INTEGER, key TEXT, at REAL);
 CREATE TEMP TABLE stranger (campaign_id INTEGER, key TEXT);
 CREATE TEMP TABLE inquiry (campaign_id INTEGER, began REAL, ended REAL);
+CREATE TEMP TABLE user_creation (address TEXT, campaign_id INTEGER, delivery_id INTEGER, asked_at REAL, settled_at REAL,
+    outcome TEXT, user_id TEXT);

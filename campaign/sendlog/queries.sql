@@ -324,6 +324,30 @@ WHERE id = :id AND state = 'failed' AND actor = 'run';
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
 ON CONFLICT (token_id) DO UPDATE SET asked_at = asked_at;
 
+-- name: user_creation
+SELECT delivery_id, asked_at, settled_at, outcome, user_id FROM user_creation WHERE address = :address;
+
+-- name: intend_user
+INSERT INTO user_creation (address, campaign_id, delivery_id, asked_at) VALUES (:address, :campaign, :id, :now)
+ON CONFLICT (address) DO UPDATE SET campaign_id = :campaign, delivery_id = :id, asked_at = :now, settled_at = NULL,
+    outcome = NULL, user_id = NULL;
+
+-- name: settle_user
+UPDATE user_creation SET settled_at = :now, outcome = :outcome, user_id = :user_id
+WHERE address = :address AND settled_at IS NULL;
+
+-- name: pending_users
+SELECT address FROM user_creation WHERE settled_at IS NULL;
+
+-- name: count_users
+SELECT coalesce(sum(outcome = 'created'), 0), coalesce(sum(settled_at IS NULL), 0) FROM user_creation
+WHERE campaign_id = :campaign;
+
+-- name: begun_keys
+-- The recipients for whom a token or a user was asked for, or to whom a mail went out.
+SELECT key FROM delivery WHERE campaign_id = :campaign AND slot = '' AND attempts > 0
+UNION SELECT key FROM delivery WHERE id IN (SELECT delivery_id FROM user_creation WHERE campaign_id = :campaign);
+
 -- name: count_orphan
 INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
 SELECT campaign_id, id, :now, coalesce(token_expires_at, :now) FROM delivery WHERE id = :id;
@@ -342,7 +366,11 @@ UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT valu
 UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :token_id AND settled_at IS NULL;
 
 -- name: spent
-SELECT max(at), count(*) FROM history WHERE new_state = :state AND at > :since GROUP BY CAST(at / :piece AS INTEGER) ORDER BY 1;
+-- Clerk counts the calls that create users as those for tokens.
+SELECT max(at), count(*) FROM (
+    SELECT at FROM history WHERE new_state = :state AND at > :since
+    UNION ALL SELECT asked_at FROM user_creation WHERE :state = 'issuing' AND asked_at > :since)
+GROUP BY CAST(at / :piece AS INTEGER) ORDER BY 1;
 
 -- name: spent_domain
 SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = history.delivery_id

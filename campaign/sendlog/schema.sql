@@ -105,6 +105,19 @@ CREATE TABLE revocation (
 
 CREATE INDEX revocation_pending ON revocation (campaign_id) WHERE settled_at IS NULL;
 
+-- The Clerk users that were created for recipients who had none: the intent before the call, then its end.
+CREATE TABLE user_creation (
+    address     TEXT PRIMARY KEY,            -- in lower case: at most one user for each
+    campaign_id INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL,
+    asked_at    REAL NOT NULL,               -- the last call
+    settled_at  REAL,
+    outcome     TEXT CHECK (outcome IN ('created', 'found', 'refused')),
+    user_id     TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX user_creation_pending ON user_creation (address) WHERE settled_at IS NULL;
+
 CREATE TABLE orphan (
     id          INTEGER PRIMARY KEY,
     campaign_id INTEGER NOT NULL,

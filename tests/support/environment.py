@@ -64,6 +64,7 @@ class Environment:
             transitions=file.transitions,
             orphans=file.orphans,
             unsettled=file.unsettled,
+            creations=file.creations,
             smtp=self.smtp.events(),
             clerk=self.clerk.events(),
             terms=Terms(**terms),

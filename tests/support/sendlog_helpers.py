@@ -129,7 +129,7 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
     for name in ("steps", "quota", "quota_until", "file", "holdout", "drawn"):
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
-    for name in ("batch", "sign_in", "stranger", "inquiry"):
+    for name in ("batch", "sign_in", "stranger", "inquiry", "user_creation"):
         connection.execute(f"DROP TABLE {name}")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")
     connection.execute("CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id)")

@@ -16,10 +16,10 @@ from campaign.config.definition.sections import (
     RecipientsSection,
     RetrySection,
 )
-from campaign.config.definition.toml_file import problems_of, read_toml
+from campaign.config.definition.toml_file import line_of, problems_of, read_toml
 from campaign.config.definition.unsubscribe import UnsubscribeSection
 from campaign.config.definition.variants import LAYERED, OWNERS
-from campaign.errors import DefinitionError
+from campaign.errors import DefinitionError, Problem
 from campaign.schedule.duration import parse_duration
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _KNOWN: dict[tuple[str, ...], list[str]] = {
 _EXAMPLES: dict[tuple[str, ...], str] = {
     ("name",): 'name = "waitlist-welcome" at the top',
     ("recipients",): 'a section [recipients] with file = "waitlist.csv"',
-    ("recipients", "file"): 'file = "waitlist.csv", or give --recipients',
+    ("recipients", "file"): 'file = "waitlist.csv", or clerk = "waitlist", or give --recipients',
     ("email",): "a section [email] with from, subject and html",
     ("email", "from"): 'from = "Acme <hello@acme.example>"',
     ("email", "subject"): 'subject = "You\'re in"',
@@ -84,6 +84,8 @@ _STEP_EXAMPLES = {
     ("steps", key): _EXAMPLES[section, key] for key, section in OWNERS.items() if (section, key) in _EXAMPLES
 }
 
+_NO_CSV = "the recipients are Clerk's waitlist, so leave --recipients out; or write file = … instead of clerk."
+
 
 def load_definition(path: Path, *, recipients: Path | None = None) -> Definition:
     """Return the campaign of a file; its templates must exist, its CSV need not.
@@ -99,6 +101,9 @@ def load_definition(path: Path, *, recipients: Path | None = None) -> Definition
     if recipients is not None:
         section = data.setdefault("recipients", {})
         if isinstance(section, dict):
+            if section.get("clerk") is not None:
+                where = Problem(path, _NO_CSV, line_of(text, ("recipients", "clerk")))
+                raise DefinitionError(str(where))
             section["file"] = recipients
     found = read_campaign(path, data)
     if found.definition is not None:

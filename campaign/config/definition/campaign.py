@@ -162,6 +162,15 @@ class Definition(CampaignSections):
             made[key] = self.model_copy(update={"step": key[0], "locale": key[1], **_fields(variant)})
         return made[key]
 
+    def reading(self, file: Path) -> Definition:
+        """Return the campaign with another CSV, for all its variants."""
+        recipients = self.recipients.model_copy(update={"file": file})
+        definition = self.model_copy(update={"recipients": recipients})
+        made = _Variants(self._all.variants)
+        made.made[self.step, self.locale] = definition
+        definition._all = made  # noqa: SLF001 - one of this class
+        return definition
+
     def locale_of(self, variables: Mapping[str, Any]) -> str:
         """Return the locale of a row: the nearest to its cell, `de` for `de-AT` (RFC 4647 §3.4), else the default."""
         known = {plain_locale(name): name for name in self.locale_names}

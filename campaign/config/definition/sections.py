@@ -12,6 +12,7 @@ from campaign.config.definition import names, rules
 from campaign.config.definition.attachment_section import AttachmentSections  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.percentage import Percentage  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.section import Section
+from campaign.config.definition.waitlist_keys import WaitlistKeys
 from campaign.schedule.duration import parse_duration
 
 #: Variables that the program provides to templates; neither a group nor a column may have these names.
@@ -47,10 +48,10 @@ def _verify_address(value: object) -> object:
 TemplatePath = Annotated[Path, BeforeValidator(_template)]
 
 
-class RecipientsSection(Section):
-    """`[recipients]`: the CSV, and which of its rows are the same recipient."""
+class RecipientsSection(WaitlistKeys):
+    """`[recipients]`: the CSV or Clerk's waitlist, and which of the rows are the same recipient."""
 
-    #: The CSV; it need not exist yet.
+    #: The CSV; it need not exist yet. A run replaces `WAITLIST` by the file in which it wrote down the entries.
     file: CsvPath
     #: The column that identifies a recipient: each distinct value gets at most one email, in all runs together.
     key: str = "user_id"

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from support.environment import environment
 from support.workspace import Workspace
 
@@ -43,6 +45,7 @@ def sent(work: Workspace) -> list[tuple[str, datetime]]:
     return sorted(found, key=lambda each: each[1])
 
 
+@pytest.mark.long
 def test_a_growing_list_is_mailed_in_batches_within_the_ramp(tmp_path: Path) -> None:
     """Each morning's run takes the next recipients in the file's order, within the day's quota, and exits 0."""
     work = Workspace(tmp_path).write(

@@ -72,6 +72,7 @@ def test_a_plan_makes_nothing(work: Workspace) -> None:
     assert sorted(path.name for path in work.folder.iterdir()) == before
 
 
+@pytest.mark.long
 def test_a_run_does_what_the_plan_says(work: Workspace) -> None:
     """A simulated run sends as many messages in each hour as the plan has."""
     write(work, 25, limits='messages = "10/hour"')

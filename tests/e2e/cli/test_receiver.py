@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
+#: Real mail programs start and stop for each of these.
+pytestmark = pytest.mark.long
+
 #: The sender's domain of each sample.
 DOMAINS = {
     "waitlist": "acme.example",

@@ -81,6 +81,7 @@ def test_a_new_campaign_checks_clean_and_runs_at_once(tmp_path: Path, like: str)
     assert found["skipped"] == found["failed"] == 0
 
 
+@pytest.mark.long
 @EVERY
 def test_the_command_that_new_prints_shows_all_of_it(tmp_path: Path, like: str) -> None:
     """The printed command plays the campaign to its end (the waitlist its first batch)."""
@@ -116,6 +117,7 @@ def assert_reminded_twice(mails: Iterable[EmailMessage], began: datetime) -> Non
         assert timedelta(hours=23) <= second - first < timedelta(hours=48)
 
 
+@pytest.mark.long
 @EVERY
 def test_a_sample_plays_as_its_first_lines_say(tmp_path: Path, like: str) -> None:
     """Each sample in `templates/` checks clean, and the command in its first lines mails everybody, nobody too late."""
@@ -133,6 +135,7 @@ def test_a_sample_plays_as_its_first_lines_say(tmp_path: Path, like: str) -> Non
     assert counts(work, file)["sent"] == (5 if like == "waitlist" else MAILS[like])
 
 
+@pytest.mark.long
 def test_the_waitlist_goes_batch_by_batch(tmp_path: Path) -> None:
     """Each run takes the next batch in the order of the list, exits 0, and the fourth has nothing to do."""
     work = ForkingWorkspace(tmp_path)

@@ -151,6 +151,7 @@ def test_the_second_time_there_is_nothing_to_do(clone: Clone) -> None:
     assert (clone.select("SELECT id FROM sign_in_tokens"), len(clone.mails())) == before
 
 
+@pytest.mark.long
 def test_the_carts_get_both_reminders_at_their_times(clone: Clone) -> None:
     """Each cart gets both steps with all its items, a day apart and by day; only the second one's link is alive."""
     done = clone.work.campaign("run", CARTS, "--at", "2026-05-14T12:00+02:00", "--speed", "14400x")

@@ -68,6 +68,7 @@ def test_a_run_plays_at_another_time(work: Workspace) -> None:
     assert expires - created == 48 * 3_600_000
 
 
+@pytest.mark.long
 def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
     """A later run and the inbox begin at the latest instant and say so; the inbox shows when each mail came."""
     assert work.campaign("run", WAITLIST, "--at", AT, "--limit", "8").returncode == 0
@@ -88,6 +89,7 @@ def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
     assert all(re.fullmatch(r"\d\d:\d\d", shown) for _, shown in stamps), "today, as the sandbox has it"
 
 
+@pytest.mark.long
 def test_the_past_of_a_sandbox_is_refused_and_fresh_goes_there(work: Workspace) -> None:
     """`--at` before the latest instant is refused with the way out; `--fresh` deletes what is later."""
     assert work.campaign("run", WAITLIST, "--at", AT).returncode == 0

@@ -209,6 +209,8 @@ def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
         "bounced by the run": ("I19", lambda s: s.transitions.__setitem__(-1, replace(s.transitions[-1], actor="run"))),
         "bounced with a live token": ("I19", lambda s: s.clerk.pop()),
         "bounced and not suppressed": ("I19", lambda s: s.listed.discard("hal@example.com")),
+        "a user made again": ("I20", lambda s: s.create_user("fay")),
+        "a user without an intent": ("I20", lambda s: s.creations.clear()),
         "bounced and mailed again": ("I16", lambda s: s.step("hal", "bounced", "queued", actor="bounces")),
         "more in doubt than connections": ("I17", too_many_in_doubt),
         "SMTP's rules broken": ("SMTP", lambda s: s.smtp.append(violation)),
@@ -293,15 +295,18 @@ def test_evidence_is_read_from_files(tmp_path: Path) -> None:
         CREATE TABLE history (id, delivery_id, at, old_state, new_state, actor, message_id, token_id, code, reason);
         CREATE TABLE revocation (token_id, delivery_id, settled_at);
         CREATE TABLE orphan (id, delivery_id);
+        CREATE TABLE user_creation (address, asked_at);
         INSERT INTO campaign VALUES (1, 'ours'), (2, 'other');
         INSERT INTO delivery VALUES (1, 1, 'k1', 'user_1', 'first'), (2, 2, 'k2', 'user_2', '');
         INSERT INTO history VALUES (1, 1, 5.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, ''),
                                    (2, 2, 6.0, 'queued', 'issuing', 'run', NULL, NULL, NULL, '');
         INSERT INTO revocation VALUES ('sit_1', 1, NULL), ('sit_2', 1, 7.0), ('sit_3', 2, NULL);
         INSERT INTO orphan VALUES (1, 1), (2, 2);
+        INSERT INTO user_creation VALUES ('a@example.com', 4.0);
         """
     )
     log.close()
     found = read_log_file(path, "ours")
     assert found.transitions == [Transition("k1", 5.0, "queued", "issuing", "run", step="first")]
     assert (found.orphans, found.unsettled) == (["user_1"], frozenset({"sit_1"}))
+    assert found.creations == {"a@example.com": 4.0}

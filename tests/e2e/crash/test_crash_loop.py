@@ -42,3 +42,15 @@ def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
     assert verdict.holds, verdict.table()
     assert loop.killed == 4
     assert verdict.states["sent"] > 220
+
+
+def test_each_user_is_made_once_under_faults_and_kills(tmp_path: Path) -> None:
+    """The people of a waitlist are mailed and each gets at most one user, however often the run is killed."""
+    scenario = Scenario(recipients=200, seed=6, waitlist=True)
+    loop = Loop(scenario, kills=6, folder=tmp_path / "loop")
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert loop.killed == 6
+    assert verdict.states["sent"] > 140
+    made = next(one for one in verdict.judgements if one.name == "I20")
+    assert made.checked > 2 * 140

@@ -16,7 +16,7 @@ from support.crash.records import read_log_file
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import Sender
 from support.servers.clerk import ClerkServer
-from support.servers.clerk_script import ClerkScript
+from support.servers.clerk_script import ClerkScript, Users
 from support.servers.script import Fault, Reply
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
@@ -45,9 +45,15 @@ class Case:
     accepted: int
     #: Whether the server refuses the recipient for good.
     refused: bool = False
+    #: Whether the recipient is on Clerk's waitlist and needs a user.
+    waitlist: bool = False
 
 
 CASES = [
+    Case("creating_user", "before", "queued", "sent", 1, 0, 0, 1, waitlist=True),
+    Case("creating_user", "after", "queued", "sent", 1, 0, 0, 1, waitlist=True),
+    Case("settle_user", "before", "queued", "sent", 1, 0, 0, 1, waitlist=True),
+    Case("settle_user", "after", "queued", "sent", 1, 0, 0, 1, waitlist=True),
     Case("enlist", "before", None, "sent", 1, 0, 0, 1),
     Case("enlist", "after", "queued", "sent", 1, 0, 0, 1),
     Case("issuing", "before", "queued", "sent", 1, 0, 0, 1),
@@ -87,17 +93,19 @@ def state_of(log: Path) -> str | None:
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=() if case.step == "sending" else pytest.mark.long) for case in CASES],
+    [pytest.param(case, marks=() if case.step in {"sending", "settle_user"} else pytest.mark.long) for case in CASES],
     ids=lambda case: f"{case.step}-{case.moment}-{case.after}",
 )
 def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
     """After the kill the row has exactly the specified state, and the restart handles it as specified."""
     refusal: Action = Reply("550 5.1.1 No such user")
     faults = (Fault("rcpt", refusal),) if case.refused else ()
-    with SmtpServer(SmtpScript(faults=faults)) as smtp, ClerkServer(ClerkScript()) as clerk:
+    campaign = Scenario(recipients=1, seed=4, verify=False, waitlist=case.waitlist).write(tmp_path)
+    users = Users(csv=str(tmp_path / "people.csv"), waitlist=True) if case.waitlist else Users()
+    with SmtpServer(SmtpScript(faults=faults)) as smtp, ClerkServer(ClerkScript(users=users)) as clerk:
         sender = Sender(
             folder=tmp_path,
-            campaign=Scenario(recipients=1, seed=4, verify=False).write(tmp_path),
+            campaign=campaign,
             log=tmp_path / "send-log.db",
             key="sk_test_1234567890",
             clerk_url=clerk.url,
@@ -117,6 +125,7 @@ def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
         case.accepted,
     )
     assert not file.unsettled
+    assert events["user"] == case.waitlist
 
 
 def test_every_durable_step_is_tried() -> None:

@@ -29,6 +29,8 @@ class Hunt:
     kills: int = 0
     #: Seconds that the mail server takes per message, so that more messages wait than there are connections.
     latency: float = 0.0
+    #: The people are on Clerk's waitlist.
+    waitlist: bool = False
 
 
 CAUGHT_BY = {
@@ -45,6 +47,8 @@ CAUGHT_BY = {
     "suppression_ignored": Hunt({"I18"}, kills=1),
     "refused_not_suppressed": Hunt({"I18"}),
     "returned_not_suppressed": Hunt({"I19"}),
+    "users_asked_for_again": Hunt({"I20"}, waitlist=True),
+    "users_without_intent": Hunt({"I20"}, waitlist=True),
 }
 
 #: Where the kills hit is up to chance, so a mutant has to be caught with one of this many seeds.
@@ -60,6 +64,7 @@ class Trap:
     at_mail_server: tuple[Fault, ...] = ()
     at_clerk: tuple[Fault, ...] = ()
     recipients: int = 12
+    waitlist: bool = False
 
 
 _LOST_AND_REFUSED = (
@@ -81,6 +86,8 @@ AT_ONCE = {
     ),
     "token_id_not_kept": Trap({"I9"}, None, _LOST_AND_REFUSED),
     "token_in_the_output": Trap({"I12"}, None, _LOST_AND_REFUSED),
+    "users_asked_for_again": Trap({"I20"}, at_clerk=(Fault("user", Drop(done=True), skip=2, times=1),), waitlist=True),
+    "users_without_intent": Trap({"I20"}, waitlist=True),
 }
 
 
@@ -92,6 +99,7 @@ def spring(trap: Trap, folder: Path, *command: str) -> Loop:
         certain=trap.at_mail_server,
         certain_at_clerk=trap.at_clerk,
         first_delay=0.05,
+        waitlist=trap.waitlist,
     )
     whole = [sys.executable, "-m", *command]
     return Loop(scenario, 0, folder, command=whole, once_more=False, kill_when=trap.kill_when, beside=0)
@@ -124,6 +132,13 @@ def test_the_unbent_sender_is_not_caught_at_the_same_kill(mutant: str, tmp_path:
     assert loop.killed == 1
 
 
+def test_the_unbent_sender_makes_each_user_once(tmp_path: Path) -> None:
+    """The unchanged program, whose request for a user is carried out and its answer lost, asks for it only once."""
+    verdict = spring(AT_ONCE["users_asked_for_again"], tmp_path / "loop", "campaign").run()
+    assert verdict.holds, verdict.table()
+    assert verdict.states["sent"] == 12
+
+
 @pytest.mark.long
 def test_the_unbent_sender_makes_no_intents_ahead(tmp_path: Path) -> None:
     """The unchanged program never has more messages in `sending` than it has connections."""
@@ -140,7 +155,9 @@ def test_each_mutant_is_caught(mutant: str, tmp_path: Path) -> None:
     hunt = CAUGHT_BY[mutant]
     verdicts = []
     for seed in _SEEDS:
-        scenario = Scenario(recipients=300, seed=seed, trouble=hunt.trouble, latency=hunt.latency)
+        scenario = Scenario(
+            recipients=300, seed=seed, trouble=hunt.trouble, latency=hunt.latency, waitlist=hunt.waitlist
+        )
         command = [sys.executable, "-m", "support.crash.mutants", mutant]
         verdicts.append(Loop(scenario, hunt.kills, tmp_path / str(seed), command=command).run())
         if hunt.invariants <= set(verdicts[-1].violated):

@@ -15,7 +15,11 @@ from campaign.sandbox.answers import ApiError
 from campaign.sandbox.limits import ClerkLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from campaign.sandbox.users import User
+    from campaign.sandbox.waitlist import WaitlistEntry
 
 USER = "user_2abcdefghijklmnopqrstuvwxyz"
 
@@ -284,3 +288,41 @@ def test_a_foreign_host_name_is_turned_away(clerk: httpx.Client) -> None:
     assert clerk.get("/v1/users", headers={"Host": "127.0.0.1.evil.example:8025"}).status_code == 421
     for host in ("localhost:8025", "127.0.0.1", "[::1]:8025", "sandbox.localhost"):
         assert clerk.get("/v1/users", headers={"Host": host}).status_code == 200
+
+
+def test_the_waitlist_is_served_in_the_order_that_is_asked_for(clerk: httpx.Client) -> None:
+    """Entries come newest first, or in another order of Clerk's."""
+    for name in ("b", "a", "c"):
+        clerk.post("/v1/waitlist_entries", json={"email_address": f"{name}@order.example"})
+
+    def names(**query: str) -> str:
+        found = clerk.get("/v1/waitlist_entries", params={"limit": "500", **query}).json()["data"]
+        addresses = [str(entry["email_address"]) for entry in found]
+        return "".join(address[0] for address in addresses if address.endswith("@order.example"))
+
+    assert (names(), names(order_by="+created_at"), names(order_by="email_address")) == ("cab", "bac", "abc")
+    assert (names(order_by="created_at"), names(order_by="-email_address")) == ("bac", "cba")
+    refused(clerk.get("/v1/waitlist_entries", params={"order_by": "status"}), 422, "form_param_value_invalid")
+    refused(clerk.get("/v1/waitlist_entries", params={"order_by": "+-created_at"}), 422, "form_param_value_invalid")
+
+
+def test_clerk_makes_no_user_for_an_address_of_that_fate(clerk: httpx.Client) -> None:
+    """An address with `+nouser` stays without a user."""
+    body = {"email_address": ["frances+nouser@example.com"], "skip_password_requirement": True}
+    refused(clerk.post("/v1/users", json=body), 403, "not_allowed_access")
+
+
+def test_a_waitlist_to_try_is_put_into_an_empty_one(tmp_path: Path) -> None:
+    """Twelve imaginary people join once; one of them is a user, and one is invited."""
+
+    async def filled() -> tuple[Sequence[WaitlistEntry], list[User]]:
+        async with Sandbox(tmp_path) as fresh:
+            fresh.fill_waitlist()
+            fresh.fill_waitlist()
+            entries = fresh.state.waitlist.find(descending=False, limit=500)
+            return entries, fresh.state.users.find(addresses=[entry.address for entry in entries], limit=500)
+
+    entries, users = asyncio.run(filled())
+    assert (len(entries), entries[0].address, entries[-1].address) == (12, "ada@example.com", "margaret@example.com")
+    assert [entry.status for entry in entries].count("invited") == 1
+    assert [user.addresses[0].address for user in users] == ["grace@example.com"]

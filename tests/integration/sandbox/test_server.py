@@ -23,8 +23,8 @@ from campaign.sandbox import Sandbox, SandboxError
 
 
 def test_the_package_has_one_door() -> None:
-    """The package exports exactly the sandbox and its error."""
-    assert campaign.sandbox.__all__ == ["Sandbox", "SandboxError"]
+    """The package exports exactly the sandbox, its error, and what looks at or resets its time."""
+    assert campaign.sandbox.__all__ == ["Sandbox", "SandboxError", "forget_after", "latest_in"]
 
 
 def test_the_sandbox_imports_nothing_of_the_rest() -> None:

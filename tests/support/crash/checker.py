@@ -32,6 +32,7 @@ INVARIANTS: dict[str, Callable[[Records], Iterator[str | None]]] = {
     "I17": order.few_in_doubt,
     "I18": answers.no_is_kept,
     "I19": answers.returned_is_bounced,
+    "I20": order.users_once,
     "SMTP": order.protocol_kept,
 }
 

@@ -236,6 +236,7 @@ class Loop:
             transitions=file.transitions,
             orphans=file.orphans,
             unsettled=file.unsettled,
+            creations=file.creations,
             smtp=read_lines(recorded / "smtp.jsonl"),
             clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(self.scenario.terms(), epilogue=epilogue),
@@ -260,9 +261,8 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=0.05, help="seconds the mail server takes for a message")
     parser.add_argument("--messages", help='a rate such as "200/second"')
     parser.add_argument("--tokens", default="1000/10 seconds", help="by default what Clerk allows a live key")
-    parser.add_argument(
-        "--no-link", action="store_true", help="a campaign without sign-in links, and so without tokens"
-    )
+    parser.add_argument("--no-link", action="store_true", help="without sign-in links, and so without tokens")
+    parser.add_argument("--waitlist", action="store_true", help="all are on Clerk's waitlist, and need a user each")
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
     parser.add_argument("--beside", type=int, default=3, help="how often people say no, and mails come back, meanwhile")
     parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
@@ -281,14 +281,14 @@ def main() -> int:
                 link=not given.no_link,
                 trouble=given.trouble,
                 latency=given.latency,
+                waitlist=given.waitlist,
             )
             begun = time.monotonic()
-            say = partial(print, flush=True)
             loop = Loop(
                 scenario,
                 given.kills,
                 folder,
-                say=say,
+                say=partial(print, flush=True),
                 freezes=given.freezes,
                 frozen_for=given.frozen_for,
                 beside=given.beside,

@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from campaign.clerk.client import Clerk
 from campaign.cli import main as campaign_main
 from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
@@ -154,6 +155,28 @@ def returned_not_suppressed() -> None:
     _put(ReturnedMail, "_suppress", lambda *_: None)
 
 
+def users_asked_for_again() -> None:
+    """Ask Clerk again for a user at once when its answer is lost, as many a client would."""
+    create_user = Clerk.create_user
+
+    async def stubborn(clerk: Clerk, address: str) -> Any:  # noqa: ANN401 - as it returns
+        try:
+            return await create_user(clerk, address)
+        except TransientError:
+            return await create_user(clerk, address)
+
+    _put(Clerk, "create_user", stubborn)
+
+
+def users_without_intent() -> None:
+    """Do not write down that a user is about to be created."""
+
+    async def creating_user(*_: object, **__: object) -> None:
+        return
+
+    _put(SendLog, "creating_user", creating_user)
+
+
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     outcome_of = retry.outcome_of
 
@@ -183,11 +206,13 @@ MUTANTS: dict[str, Callable[[], None]] = {
         suppression_ignored,
         refused_not_suppressed,
         returned_not_suppressed,
+        users_asked_for_again,
+        users_without_intent,
     )
 }
 
 #: The writes that must be durable in this order, by the name of their method.
-STEPS = ("enlist", "issuing", "issued", "sending", "settle", "settle_revocation")
+STEPS = ("enlist", "creating_user", "settle_user", "issuing", "issued", "sending", "settle", "settle_revocation")
 
 
 def kill_at(step: str, moment: str) -> None:

@@ -41,6 +41,18 @@ def intent_first(records: Records) -> Iterator[str | None]:
         yield None if good else f"{person.key}: {made[person.user_id]} tokens in {asked[person.key]} attempts"
 
 
+def users_once(records: Records) -> Iterator[str | None]:
+    """I20: each person gets at most one user, whom Clerk is asked for once, after the intent was durable."""
+    made = Counter(event["user_id"] for event in records.clerk if event["event"] == "user")
+    for user_id, times in made.items():
+        yield None if times == 1 else f"Clerk was asked {times} times to create {user_id}"
+    for event in records.clerk:
+        if event["event"] == "user":
+            at = records.creations.get(event["address"].lower())
+            good = at is not None and at <= event["wall"] + _CLOCKS
+            yield None if good else f"{event['user_id']} was created, and the log holds no earlier intent"
+
+
 def within_rates(records: Records) -> Iterator[str | None]:
     """I10: acceptances per window stay within the limit, across restarts."""
     times = [event["t"] for event in records.accepted]

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 Event = dict[str, Any]
@@ -95,6 +95,8 @@ class Records:
     unsettled: frozenset[str]
     smtp: Sequence[Event]
     clerk: Sequence[Event]
+    #: When the log has the last intent to create a user, by address.
+    creations: Mapping[str, float] = field(default_factory=dict)
     #: Sentences from `leaks.scan`.
     leaks: Sequence[str] = ()
     #: How many places were scanned for leaks.
@@ -199,6 +201,7 @@ class LogFile:
     transitions: list[Transition]
     orphans: list[str]
     unsettled: frozenset[str]
+    creations: Mapping[str, float]
 
 
 def read_log_file(path: Path, campaign: str) -> LogFile:
@@ -221,9 +224,10 @@ def read_log_file(path: Path, campaign: str) -> LogFile:
                 (campaign,),
             )
         )
+        creations = dict(log.execute("SELECT address, asked_at FROM user_creation"))
     finally:
         log.close()
-    return LogFile(transitions, orphans, unsettled)
+    return LogFile(transitions, orphans, unsettled, creations)
 
 
 def read_states(path: Path) -> Counter[str]:

@@ -30,6 +30,7 @@ class SampleRun:
     suppressed: list[Suppressed] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
     returned: list[str] = field(default_factory=list)
+    creations: dict[str, float] = field(default_factory=dict)
     terms: Terms = field(default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3))
     status: dict[str, Any] | None = None
     now: float = 0.0
@@ -81,6 +82,14 @@ class SampleRun:
         self.accept(key, text, f"<{name}>")
         self.step(key, "sending", state, message_id=f"<{name}>", token_id=f"sit_{name}", code=250, step=step)
 
+    def create_user(self, key: str) -> None:
+        """Record that Clerk created a user, and before that the intent."""
+        self.now += 1
+        address = f"{key}@example.com"
+        self.creations[address] = WALL + self.now
+        event = {"event": "user", "user_id": key, "address": address, "again": False}
+        self.clerk.append({**event, "t": self.now, "wall": WALL + self.now})
+
     def say_no(self, key: str) -> None:
         """Record that an address is suppressed from now on."""
         self.now += 1
@@ -102,6 +111,7 @@ class SampleRun:
             unsettled=frozenset(self.unsettled),
             smtp=self.smtp,
             clerk=self.clerk,
+            creations=self.creations,
             leaks=self.leaks,
             scanned=3,
             suppressed=self.suppressed,
@@ -139,6 +149,7 @@ def true_story() -> SampleRun:
     run.step("eve", "issuing", "queued", actor="recovery")
     run.send("eve", "e")
     run.add("fay", "skipped", reason="the user is banned")
+    run.create_user("fay")
     run.add("gil", "skipped", reason="suppressed: by hand 2027-01-15 (all lists)")
     run.say_no("gil")
     run.step("gil", "queued", "skipped", actor="enlist")

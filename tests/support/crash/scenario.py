@@ -26,7 +26,7 @@ _DEFINITION = """
 name = "{name}"
 
 [recipients]
-file = "people.csv"
+{source}
 verify_address = {verify}
 
 [email]
@@ -45,6 +45,10 @@ connections = {connections}
 attempts    = {attempts}
 first_delay = "{first_delay_ms}ms"
 """
+
+_WAITLIST = """clerk = "waitlist"
+create_users = true
+key = "waitlist_id\""""
 
 _LINK = """
 [link]
@@ -92,6 +96,8 @@ class Scenario:
     latency: float = 0.0
     #: Compare the addresses with those of Clerk's users.
     verify: bool = True
+    #: The people are on Clerk's waitlist, and each of them needs a user.
+    waitlist: bool = False
     #: Record at each final dot whether the intent is in the log.
     witness: bool = True
     #: Faults of the mail server that do not depend on random numbers.
@@ -125,19 +131,27 @@ class Scenario:
             lines.append(f"{user_of(name)},{name}@d{number % 7}.example,{','.join(quoted)}")
         (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         for name, template in (("email.html", _HTML), ("email.txt", _TEXT)):
-            (folder / name).write_text(template if self.link else _without_link(template), encoding="utf-8")
+            text = template if self.link else _without_link(template)
+            (folder / name).write_text(self._with_columns(text), encoding="utf-8")
         path = folder / "campaign.toml"
         text = _DEFINITION.format(
             name=CAMPAIGN,
             verify=json.dumps(self.verify),
+            source=_WAITLIST if self.waitlist else 'file = "people.csv"',
             link=_LINK if self.link else "",
             rates=self._rates(),
             connections=CONNECTIONS,
             attempts=ATTEMPTS,
             first_delay_ms=round(self.first_delay * 1000),
         )
-        path.write_text(text, encoding="utf-8")
+        path.write_text(self._with_columns(text), encoding="utf-8")
         return path
+
+    def _with_columns(self, text: str) -> str:
+        """Return a text with the columns that there are: an entry of a waitlist has no others."""
+        if not self.waitlist:
+            return text
+        return text.replace("{{ first_name }}", "{{ waitlist_id }}").replace("{{ city }}", "{{ joined_at }}")
 
     def smtp(self, log: Path, *, password: str) -> SmtpScript:
         """Return the script of the mail server."""
@@ -216,11 +230,32 @@ class Scenario:
             ("revoke", Reset(), 0.01),
             ("revoke", Used(), 0.02),
             ("revoke", refusal(429, "too_many_requests", retry_after=0.5), 0.005),
+            ("user", Drop(done=True), 0.02),
+            ("user", Reset(done=True), 0.01),
+            ("user", Silence(1.0, done=True), 0.002),
+            ("user", Truncate(), 0.01),
+            ("user", Answer(200, done=True), 0.005),
+            ("user", Change(without=("email_addresses",)), 0.005),
+            ("user", Answer(500, "<html>Internal error</html>"), 0.01),
+            ("user", Answer(502, "<html>Bad gateway</html>", done=True), 0.01),
+            ("user", Drop(), 0.01),
+            ("user", refusal(429, "too_many_requests", retry_after=0.5), 0.002),
+            ("user", Delay(0.05), 0.01),
+            ("waitlist", Answer(500), 0.1),
+            ("waitlist", Drop(), 0.1),
+            ("waitlist", Truncate(), 0.1),
             ("users", Answer(500), 0.01),
             ("users", Drop(), 0.01),
             ("users", Truncate(), 0.01),
         ]
-        users = Users(csv=str(people), unknown=("user_*-gone",), banned=("user_*-banned",), moved=("user_*-moved",))
+        users = Users(
+            csv=str(people),
+            unknown=("user_*-gone",),
+            banned=("user_*-banned",),
+            # a user who is made has the address for which it was made
+            moved=() if self.waitlist else ("user_*-moved",),
+            waitlist=self.waitlist,
+        )
         return ClerkScript(
             users=users, faults=(*self.certain_at_clerk, *self._dice(at_random)), seed=self.seed, key=key
         )

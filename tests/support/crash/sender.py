@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: The exit code of a run that found the send log in use.
+_LOG_IS_HELD = 75
+
+
 class BrokenRunError(AssertionError):
     """The sender ended in a way that no scripted fault explains."""
 
@@ -84,11 +88,18 @@ class Sender:
     def run_until(self, end: Callable[[], bool], *, patience: float = 300.0) -> int | None:
         """Start a run. Return its exit code, or kill it (SIGKILL) and return None once `end` returns True.
 
+        While another command has the send log, such as `bounces` that revokes a token, the run is started again.
+
         Raises:
             BrokenRunError: the run ended with a code other than 0 or 1, or with a traceback, or did not end.
         """
-        process = self.start("run", str(self.campaign), "--yes")
         deadline = time.monotonic() + patience
+        while (code := self._run_until(end, deadline, patience)) == _LOG_IS_HELD:
+            time.sleep(0.1)
+        return code
+
+    def _run_until(self, end: Callable[[], bool], deadline: float, patience: float) -> int | None:
+        process = self.start("run", str(self.campaign), "--yes")
         while process.poll() is None:
             if end():
                 os.kill(process.pid, signal.SIGKILL)
@@ -101,7 +112,7 @@ class Sender:
                 raise BrokenRunError(f"the run did not end within {patience} s:\n{self.last_output()[-3000:]}")
             time.sleep(0.003)
         self._must_be_calm()
-        if process.returncode not in {0, 1}:
+        if process.returncode not in {0, 1, _LOG_IS_HELD}:
             raise BrokenRunError(f"the run ended with {process.returncode}:\n{self.last_output()[-3000:]}")
         return process.returncode
 

@@ -83,6 +83,14 @@ class ClerkServer(Background):
         """Sign in with a token, which uses it up; return whether that succeeded."""
         return self._clerk.api.use(token_id)
 
+    def join(self, user_id: str, address: str) -> None:
+        """Put somebody on the waitlist, behind all others."""
+        self._clerk.api.users.join(user_id, address)
+
+    def leave(self, user_id: str) -> None:
+        """Delete an entry of the waitlist."""
+        self._clerk.api.users.leave(user_id)
+
     def see(self, user_id: str, **when: float) -> None:
         """Let a user be seen: `last_sign_in_at`, `last_active_at`, in seconds since the epoch."""
         self._clerk.api.users.seen[user_id] = {name: int(at * 1000) for name, at in when.items()}

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from support.servers.record import Record
 
 
+#: When the first entry of the waitlist joined (milliseconds since the epoch).
+_OPENED = 1_700_000_000_000
+
+
 @dataclass(frozen=True)
 class Request:
     """A client's request."""
@@ -117,6 +121,10 @@ class Api:
         path = urlsplit(request.target).path
         if path.startswith("/v1/sign_in_tokens"):
             return "revoke" if path.endswith("/revoke") else "create"
+        if path.startswith("/v1/waitlist_entries"):
+            return "waitlist"
+        if path == "/v1/users" and request.method == "POST":
+            return "user"
         return "users" if path.startswith("/v1/users") else "other"
 
     def subject(self, request: Request) -> str:
@@ -127,6 +135,8 @@ class Api:
                     return str(json.loads(request.body)["user_id"])
                 except (ValueError, KeyError, TypeError):
                     return ""
+            case "user":
+                return self.users.owner(_address_in(request))
             case "revoke":
                 token = self._tokens.get(self._token_id(request))
                 return token.user_id if token else ""
@@ -138,7 +148,9 @@ class Api:
 
     # -- the work --------------------------------------------------------------------------------------------
 
-    def work(self, request: Request, *, instead: str | None = None, lost: bool = False) -> Response:
+    def work(  # noqa: PLR0911 - a list of calls
+        self, request: Request, *, instead: str | None = None, lost: bool = False
+    ) -> Response:
         """Do and record the work of a request, and return the usual response.
 
         `instead` is another user for whom to make the token; `lost` notes in the record that the client will not
@@ -151,6 +163,10 @@ class Api:
                 return self._create(request, instead=instead, lost=lost)
             case ("POST", "revoke", _):
                 return self._revoke(self._token_id(request))
+            case ("POST", "user", "/v1/users"):
+                return self._create_user(_address_in(request), lost=lost)
+            case ("GET", "waitlist", "/v1/waitlist_entries"):
+                return self._waitlist(parse_qs(url.query))
             case ("GET", "users", "/v1/users"):
                 return self._list(parse_qs(url.query))
             case ("GET", "users", "/v1/users/count"):
@@ -232,3 +248,42 @@ class Api:
         found += [one for address in addresses for one in self.users.find(address)]
         page = list(dict.fromkeys(found))[offset : offset + limit]
         return Response(200, [user_json(self.users, one) for one in page])
+
+    def _create_user(self, address: str, *, lost: bool) -> Response:
+        user_id = self.users.owner(address)
+        if not self.users.may_be_created(user_id):
+            return error(403, "not_allowed_access")
+        again = self.users.knows(user_id)
+        self._record.write("user", user_id=user_id, address=address, again=again, lost=lost)
+        if again:
+            return error(422, "form_identifier_exists", param_name="email_address")
+        self.users.created.add(user_id)
+        return Response(200, user_json(self.users, user_id))
+
+    def _waitlist(self, query: dict[str, list[str]]) -> Response:
+        limit, offset = int(query.get("limit", ["10"])[0]), int(query.get("offset", ["0"])[0])
+        entries = self.users.entries()
+        if query.get("order_by", ["-created_at"])[0].startswith("-"):
+            entries.reverse()
+        if wanted := query.get("status"):
+            entries = [one for one in entries if one[2] in wanted]
+        page = [
+            {
+                "object": "waitlist_entry",
+                "id": one,
+                "email_address": address,
+                "status": status,
+                "created_at": _OPENED + number * 1000,
+                "updated_at": _OPENED + number * 1000,
+            }
+            for number, (one, address, status) in enumerate(entries)
+        ]
+        return Response(200, {"data": page[offset : offset + limit], "total_count": len(page)})
+
+
+def _address_in(request: Request) -> str:
+    """Return the address of the user that a request asks for; empty if it names none."""
+    try:
+        return str(json.loads(request.body)["email_address"][0])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return ""

@@ -95,6 +95,15 @@ class Users:
     #: Unverified addresses, and addresses without a verification: patterns of "id address".
     unverified: tuple[str, ...] = ()
     no_verification: tuple[str, ...] = ()
+    #: The people of the file are on the waitlist, and users only once they are created, with the file's id; it is the
+    #: id of their entry, too. No user can be created for those in `unknown`.
+    waitlist: bool = False
+    #: Patterns of ids of those on the waitlist who are users already.
+    already: tuple[str, ...] = ()
+    #: The status of entries that are not pending, by id.
+    statuses: dict[str, str] = field(default_factory=dict)
+    #: Whether an entry is completed when its user is created.
+    completes: bool = True
     #: Additional addresses of a user, by id.
     more: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -108,6 +117,8 @@ class UserDirectory:
         self._by_address: dict[str, list[str]] = {}
         #: When each user signed in last and was active last, in milliseconds since the epoch.
         self.seen: dict[str, dict[str, int]] = {}
+        #: The users that were created.
+        self.created: set[str] = set()
         if users.csv is not None:
             with Path(users.csv).open(encoding="utf-8-sig", newline="") as lines:
                 for row in csv.DictReader(lines, strict=True):
@@ -121,7 +132,8 @@ class UserDirectory:
         if _matches(user_id, self._users.unknown):
             return False
         if self._users.csv is not None:
-            return user_id in self._by_id
+            is_user = not self._users.waitlist or user_id in self.created or _matches(user_id, self._users.already)
+            return is_user and user_id in self._by_id
         return fnmatch.fnmatchcase(user_id, self._users.pattern)
 
     def addresses(self, user_id: str) -> list[str]:
@@ -148,6 +160,32 @@ class UserDirectory:
         user_id = address[len(before) : len(address) - len(after)]
         found = self.knows(user_id) and address.lower() in map(str.lower, self.addresses(user_id))
         return [user_id] if found else []
+
+    def owner(self, address: str) -> str:
+        """Return the id of the person with this address, a user or not; empty if there is none."""
+        return next((one for one, mine in self._by_id.items() if mine.lower() == address.lower()), "")
+
+    def may_be_created(self, user_id: str) -> bool:
+        """Return whether Clerk lets this person become a user."""
+        return bool(user_id) and not _matches(user_id, self._users.unknown)
+
+    def entries(self) -> list[tuple[str, str, str]]:
+        """Return (id, address, status) of the waitlist's entries, in the order of the file."""
+        return [(one, address, self._status(one)) for one, address in self._by_id.items()]
+
+    def _status(self, user_id: str) -> str:
+        if self._users.completes and user_id in self.created:
+            return "completed"
+        return self._users.statuses.get(user_id, "pending")
+
+    def join(self, user_id: str, address: str) -> None:
+        """Put somebody on the waitlist, behind all others."""
+        self._by_id[user_id] = address
+        self._by_address.setdefault(address.lower(), []).append(user_id)
+
+    def leave(self, user_id: str) -> None:
+        """Delete an entry of the waitlist."""
+        self._by_address.pop(self._by_id.pop(user_id).lower())
 
     def count(self) -> int:
         """Return the number of users in the file; 0 if the users are given by a pattern."""
