@@ -130,16 +130,18 @@ class _Inquiry:
         same = [people for people in left if (people[0].user_id is None) is by_address]
         await users.fetch(_recipient(people[0]) for people in same)
         for people in same:
+            user: ClerkUser | None = None
             try:
-                user: ClerkUser | None = await users.user_of(_recipient(people[0]))
+                user = await users.find(_recipient(people[0]))
+                # the user of an entry of the waitlist is made just before its mail
+                is_stranger = user is None and not (as_the_run_would and self._recipients.create_users)
             except PermanentError:
-                user = None
+                is_stranger = True
             left.remove(people)
-            for person in people:
-                if user is None:
-                    strangers.append(person)
-                else:
-                    answers.append((person, user.last_sign_in_at))
+            if is_stranger:
+                strangers += people
+            else:
+                answers += [(person, user.last_sign_in_at if user else None) for person in people]
 
 
 def _by_name(people: Sequence[PersonToAsk], *, with_address: bool) -> list[list[PersonToAsk]]:

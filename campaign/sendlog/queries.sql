@@ -652,16 +652,16 @@ SELECT count(soft_bounce.address) FROM (
 LEFT JOIN soft_bounce ON soft_bounce.campaign_id = last.campaign_id AND soft_bounce.address = :address;
 
 -- name: people_to_ask
--- Who was mailed, or perhaps is being mailed, or is held out, and was not seen to have signed in since the last mail.
-SELECT key, user_id, email, first, last FROM (
+-- Who was mailed, or perhaps is being mailed, or is held out, and whether a sign-in since the last mail is known.
+SELECT key, user_id, email, first, EXISTS (
+    SELECT 1 FROM sign_in WHERE sign_in.campaign_id = :campaign AND sign_in.key = person.key AND sign_in.at > person.last)
+FROM (
     SELECT key, max(user_id) AS user_id, max(email) AS email, min(sent_at) AS first, max(sent_at) AS last FROM delivery
     WHERE campaign_id = :campaign AND slot = '' AND key > :after
       AND ((state IN ('sending', 'sent', 'uncertain', 'bounced') AND sent_at IS NOT NULL)
            OR (state = 'skipped' AND actor = 'holdout' AND step_number = 0))
-    GROUP BY key) AS person
-WHERE last IS NULL OR NOT EXISTS (
-    SELECT 1 FROM sign_in WHERE sign_in.campaign_id = :campaign AND sign_in.key = person.key AND sign_in.at > person.last)
-ORDER BY key LIMIT :limit;
+    GROUP BY key ORDER BY key LIMIT :limit) AS person
+ORDER BY key;
 
 -- name: note_sign_in
 INSERT OR IGNORE INTO sign_in (campaign_id, key, at) VALUES (:campaign, :key, :at);

@@ -117,8 +117,10 @@ class SignInLog(SharedLog):
         arguments = {"campaign": self._campaign, "after": after, "limit": limit}
         rows = self._connection.execute(SQL.people_to_ask, arguments).fetchall()
         people = []
-        for key, user_id, email, first, _ in rows:
+        for key, user_id, email, first, is_seen in rows:
             held = self._held_out.get(key)
+            if is_seen:
+                continue
             if first is not None:
                 people.append(PersonToAsk(key, user_id, email, first, is_held_out=False))
             elif held is not None and held.signed_in_at is None:

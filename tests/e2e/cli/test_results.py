@@ -193,3 +193,27 @@ def test_the_plan_leaves_them_out(tmp_path: Path) -> None:
         trial.work.run()
         assert plan() == (300 - len(held_out(trial)), len(held_out(trial)))
         assert len(trial.mailed) == 100
+
+
+def test_who_is_held_out_of_a_waitlist_has_no_user_and_counts(tmp_path: Path) -> None:
+    """No user is made for an entry that is held out; it counts as a person who did not sign in, not as a stranger."""
+    people = [{"user_id": f"user_{number}", "email": f"u{number}@example.com"} for number in range(30)]
+    script = ClerkScript(users=Users(waitlist=True))
+    more: dict[str, Any] = {
+        "recipients": 'clerk = "waitlist"\ncreate_users = true\nholdout = "40%"',
+        "text": None,
+        "more": FAST,
+    }
+    with environment(tmp_path, people, clerk=script, html='<a href="{{ link }}">In</a>', **more) as trial:
+        text = trial.work.file.read_text().replace('file = "people.csv"\n', "").replace("{{ first_name }}", "")
+        trial.work.file.write_text(text)
+        done = trial.work.run()
+        assert done.returncode == 0, done.stderr
+        away = len(held_out(trial))
+        assert 0 < away < 30
+        assert len(trial.clerk.events("user")) == len(trial.mailed) == 30 - away
+        found, requests = ask(trial)
+        assert {event["stage"] for event in requests} <= {"users", "waitlist"}
+        assert (found["everyone"]["number"], found["everyone"]["unknown_at_clerk"]) == (30 - away, 0)
+        assert (found["held_out"]["number"], found["held_out"]["unknown_at_clerk"]) == (away, 0)
+        assert len(trial.clerk.events("user")) == 30 - away
