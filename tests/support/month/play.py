@@ -77,6 +77,9 @@ html    = "second.html"
 [unsubscribe]
 none = "transactional"
 
+[limits]
+tokens = "1000/10 seconds"
+
 [retry]
 first_delay = "1s"
 """
