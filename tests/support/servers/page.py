@@ -60,8 +60,8 @@ class PageService:
             more = f"Location: {location}\r\n" if location else ""
             writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nOK".encode())
             await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # a task that ends as cancelled is a warning of asyncio's streams (Python 3.11)
         finally:
             self._tasks.discard(task)
             writer.close()

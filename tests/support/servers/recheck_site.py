@@ -63,8 +63,8 @@ class RecheckService:
                     await self._answer(lines[0], headers, body, reader, writer)
                 finally:
                     self.busy -= 1
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # a task that ends as cancelled is a warning of asyncio's streams (Python 3.11)
         except Exception as error:  # noqa: BLE001 - raised in the test's thread
             self.errors.append(error)
         finally:
