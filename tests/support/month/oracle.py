@@ -53,6 +53,8 @@ class Oracle:
     def __init__(self, carts: Sequence[Cart]) -> None:
         self._carts = carts
         self._stories = {cart.key: _Story() for cart in carts}
+        #: The carts whose link no longer worked when it was clicked: a run that ended before its mail had revoked it.
+        self.dead_links: set[str] = set()
         self.violations: list[str] = []
         self.mailed = 0
 
@@ -101,7 +103,7 @@ class Oracle:
         if now > cart.abandoned_at + 3 * DAY:
             story.end = "too late"
         elif is_open(now, cart.zone):
-            if first is not None and cart.clicks_after is not None and first + cart.clicks_after <= now:
+            if self._has_clicked(cart, first, now):
                 story.end = "link used"
             elif first is not None and cart.active_at is not None and first < cart.active_at <= now:
                 story.end = "active since step first"
@@ -111,17 +113,20 @@ class Oracle:
                 return "second" if first is not None else "first"
         return ""
 
+    def _has_clicked(self, cart: Cart, first: float | None, now: float) -> bool:
+        if first is None or cart.clicks_after is None or cart.key in self.dead_links:
+            return False
+        return first + cart.clicks_after <= now
+
     def _true_reasons(self, cart: Cart, story: _Story, last: float) -> Iterable[str]:
         first = story.sent_at.get("first")
         if last > cart.abandoned_at + 3 * DAY:
             yield "too late"
-        if first is not None and cart.clicks_after is not None and first + cart.clicks_after <= last:
+        if self._has_clicked(cart, first, last):
             yield "link used"
         # a click is an activity, too
-        if first is not None and any(
-            at is not None and first < at <= last
-            for at in (cart.active_at, None if cart.clicks_after is None else first + cart.clicks_after)
-        ):
+        is_active = first is not None and cart.active_at is not None and first < cart.active_at <= last
+        if is_active or self._has_clicked(cart, first, last):
             yield "active since step first"
         if cart.bought_at is not None and cart.bought_at <= last:
             yield "no longer wanted"

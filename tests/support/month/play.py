@@ -103,10 +103,11 @@ class Month:
     killed: int = 0
     failed: int = 0
     _sent: dict[tuple[str, str], float] = field(default_factory=dict)
+    _clicked: set[str] = field(default_factory=set)
 
     def play(self) -> Oracle:
         """Return the oracle after the last run; it has every violation."""
-        oracle = Oracle(self.carts)
+        self._oracle = oracle = Oracle(self.carts)
         dice = random.Random(self.seed * 31)  # noqa: S311 - not for secrets
         everybody = self.folder / "everybody.csv"
         write_csv(everybody, self.carts)
@@ -199,8 +200,13 @@ class Month:
             first = self._sent.get((cart.key, "first"))
             if first is None or cart.clicks_after is None or first + cart.clicks_after > now:
                 continue
-            if (cart.key, "second") not in self._sent and self._clerk.use(token_of[cart.user_id]):
+            if (cart.key, "second") in self._sent or cart.key in self._clicked:
+                continue
+            self._clicked.add(cart.key)
+            if self._clerk.use(token_of[cart.user_id]):
                 self._clerk.see(cart.user_id, last_sign_in_at=first + cart.clicks_after)
+            else:
+                self._oracle.dead_links.add(cart.key)
 
     def _run_and_kill(self, space: ForkingWorkspace, ahead: float, after: float, accepted: int) -> None:
         """Start a run, and kill it after some seconds, or as soon as so many messages in all were accepted."""
