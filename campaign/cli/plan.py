@@ -22,8 +22,8 @@ def plan(
 ) -> None:
     """Show who would be mailed when, by hour.
 
-    It simulates limits, batches, hours, due times and steps from now on. It asks nobody, sends nothing and changes
-    nothing; whom the send log has as sent is left out.
+    The plan starts now and keeps the limits, batches, hours, due times and steps. Mails that the send log has as sent
+    are left out. The command calls no service, sends nothing and changes nothing.
     """
     from campaign.cli.output_file import place_for, write_page  # noqa: PLC0415
     from campaign.planning import forecast  # noqa: PLC0415

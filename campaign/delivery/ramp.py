@@ -41,7 +41,11 @@ class Ramp:
         return self._quotas[min(days, len(self._quotas) - 1)].count
 
     def is_spent(self, *, ahead: int = 0) -> bool:
-        """Return whether today's quota is used up, if so many deliveries that are under way count, too."""
+        """Return whether today's quota is used up.
+
+        Args:
+            ahead: the number of deliveries under way that count as sent.
+        """
         today = self._today
         used = sum(number for day, number in self._sent.items() if day >= today)
         return used + ahead >= self.quota

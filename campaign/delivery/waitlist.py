@@ -65,8 +65,8 @@ async def read_waitlist(
     if not chosen:
         others = f" ({len(found):,} have another status)" if found else ""
         raise RecipientsError(
-            f"Clerk's waitlist has no entry with the status {section.status}{others}, so there is nobody to mail; run "
-            "the same command again when somebody has joined."
+            f"Clerk's waitlist has no entry with the status {section.status}{others}. Nobody was mailed. Run the "
+            "same command again when somebody has joined."
         )
     path = _path_of(definition, services.log)
     write_waitlist(path, chosen)

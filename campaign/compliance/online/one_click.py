@@ -27,7 +27,7 @@ async def review_one_click(url: str, mailing_list: str) -> list[Finding]:
     """Return whether the endpoint answers a one-click POST with 200 and without a redirect.
 
     The token names no row of any send log and is signed with a key that is made for this call, so the endpoint can
-    suppress nobody. It must get the answer of a true one.
+    suppress nobody. The endpoint must answer it as it answers a true token.
 
     Args:
         url: of the endpoint; the token is added.

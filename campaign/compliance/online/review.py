@@ -60,7 +60,7 @@ class OnlineSubject:
 async def review_online(subject: OnlineSubject, dns: Dns) -> list[Finding]:
     """Return the findings in the order of a mail's way: sender's domain, mail server, landing page, unsubscribe link.
 
-    All are asked for at once. Nothing is sent, no token is requested or spent, and nobody is unsubscribed.
+    The reviews run at the same time. They send no mail, request and use no sign-in token, and unsubscribe nobody.
     """
     definition = subject.definition
     variants = definition.variants
