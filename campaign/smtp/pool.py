@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 
 #: A message is sent again at most this often, beyond once for each connection, because the server's limits were met.
+#: Connections that are spent do not count: each of them has carried a message before, so there is an end to them.
 _MAX_REPETITIONS = 8
-#: Seconds in which the server may still count connections that were closed because it wants fewer, and between two
-#: tries of a message meanwhile.
-_CLOSING_S, _BETWEEN_TRIES_S = 1.0, 0.1
+#: Seconds in which the server may still count connections that were closed because it wants fewer. A message is tried
+#: again meanwhile, after waits that double from the first to the last.
+_CLOSING_S = 10.0
+_FIRST_WAIT_S, _LAST_WAIT_S = 0.1, 2.0
 
 
 class Connects(Protocol):
@@ -135,21 +137,25 @@ class Pool:
             )
         pieces = (message,) if isinstance(message, bytes) else message
         error: TransientError | None = None
-        for _ in range(self._limit + _MAX_REPETITIONS):
+        wait = _FIRST_WAIT_S
+        tries = 0
+        while tries < self._limit + _MAX_REPETITIONS:
             connection = await self._acquire(first=error is not None)
             try:
                 return await self._transact(connection, envelope, pieces, intent)
             except ConnectionSpentError as spent:
                 error = TransientError(spent.reason, scope=Scope.SERVER, reply=spent.reply)
-                self._meets_limit(connection, error)
+                tries += self._meets_limit(connection, error)
             except TransientError as refusal:
                 if not self._meets_limit(connection, refusal):
                     raise
+                tries += 1
                 error = refusal
             finally:
                 self._release(connection)
             if error.reply is not None and is_too_many_connections(error.reply):
-                await self._clock.sleep(_BETWEEN_TRIES_S)
+                await self._clock.sleep(wait)
+                wait = min(2 * wait, _LAST_WAIT_S)
         assert error is not None  # noqa: S101 - the loop ends only after an error
         raise error
 
@@ -182,9 +188,10 @@ class Pool:
         if not is_too_many_connections(error.reply):
             return False
         now = self._clock.now()
-        if self.open > 1:
-            connection.quit()
-            self._quota.lower(to=self.open - 1)
+        if self.open + self._dialing > 1:  # the server counts those that are being opened, too
+            if self.open > 1:
+                connection.quit()
+            self._quota.lower(to=max(self.open - 1, 1))
             self._closing_until = now + _CLOSING_S
         return now < self._closing_until
 

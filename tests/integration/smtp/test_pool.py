@@ -174,6 +174,12 @@ def test_fewer_connections_where_the_server_counts_submissions() -> None:
     assert len(server.events("open")) <= 8
 
 
+def test_a_server_that_is_slow_to_count_a_closed_connection() -> None:
+    """A server may count closed connections for some seconds (432): the messages wait meanwhile, and none fails."""
+    found, _ = posted(SmtpScript(submissions=1, closing=1.5, faults=(Fault("dot", Delay(0.005)),)), 6, limit=4)
+    assert found == {RECEIPT: 6}
+
+
 def test_a_server_that_wants_no_connection_at_all_is_left_alone() -> None:
     """If the server refuses (432) although one connection is left, the message comes back as the server's fault."""
     found, _ = posted(SmtpScript(submissions=0), 3, limit=1)

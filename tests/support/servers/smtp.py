@@ -70,8 +70,11 @@ class SmtpService:
 
     def _closed(self, _wire: Wire) -> None:
         self._open -= 1
-        self._reception.open = self._open
         self._record.write("close", open=self._open)
+        asyncio.get_running_loop().call_later(self._script.closing, self._count_open)
+
+    def _count_open(self) -> None:
+        self._reception.open = self._open
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         wire = self._sessions.pop(task)

@@ -34,6 +34,8 @@ class SmtpScript:
     connections: int | None = None
     #: The maximum number of connections that may send messages; with more, each final dot gets 432.
     submissions: int | None = None
+    #: Seconds for which a closed connection still counts as one that may send messages.
+    closing: float = 0.0
     #: Seconds that everything from the client takes to arrive (round-trip time).
     latency: float = 0.0
     #: The server replies 354 to DATA even if it accepted no recipient (RFC 2920 §3.1 expects clients to cope).
