@@ -2,7 +2,6 @@
 
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.enlisting import Enlistment
-from campaign.sendlog.files import discard, held
 from campaign.sendlog.holdout import Holdout
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
@@ -10,6 +9,7 @@ from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.queue_reading import Progress, QueueReader
 from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
 from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
+from campaign.sendlog.sqlite.files import discard, held
 from campaign.sendlog.suppressions import Suppression, SuppressionList
 
 __all__ = [

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog.counts import batches, summary
-from campaign.sendlog.files import open_for_reading
 from campaign.sendlog.reading import Whose
 from campaign.sendlog.returned_mail import FOR_NOW, MARKED_AS_SPAM
 from campaign.sendlog.sign_ins import HeldOut, Inquiry, Mailing, held_out
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.files import open_for_reading
+from campaign.sendlog.sqlite.statements import SQL
 from campaign.sendlog.suppressions import UNSUBSCRIBED
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
 from campaign.sendlog.counts import summary
-from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.shared_log import tags_of
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.files import is_damage, open_for_writing, sentences
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import instant
 from campaign.model import NEVER, Batch, Status, Waiting
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

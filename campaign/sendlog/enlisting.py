@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import NEVER, InvalidRow, Recipient, Status, Waiting
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

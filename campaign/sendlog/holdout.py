@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import NEVER
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import DeferredError, PermanentError
 from campaign.model import Waiting
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from campaign.model import NEVER, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from campaign.model import LONGEST_WAIT, NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.counts import FIRST_INSTANT, Recovered
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import Status
 from campaign.sendlog.reading import LogReader
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,8 @@ from campaign.clock import instant
 from campaign.errors import SendLogUnusableError
 from campaign.model import NEVER, Status
 from campaign.sendlog.counts import FIRST_INSTANT, BatchCounts, Summary, batches, summary
-from campaign.sendlog.files import open_for_reading, sentences
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.files import open_for_reading, sentences
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

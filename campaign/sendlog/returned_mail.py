@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 from campaign.sendlog.suppressions import ALL_LISTS
 from campaign.tags import GENERATIONS
 

@@ -12,7 +12,7 @@ from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
 from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

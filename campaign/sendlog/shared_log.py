@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
-from campaign.sendlog.files import open_for_writing
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.files import open_for_writing
+from campaign.sendlog.sqlite.statements import SQL
 from campaign.tags import Tags, new_key
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from campaign.model import Revocation, Status
 from campaign.sendlog.reading import LogReader
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

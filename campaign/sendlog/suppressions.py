@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.clock import instant
-from campaign.sendlog.files import sentences
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.files import sentences
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from campaign.model import UserCreation
 from campaign.sendlog.run_writes import RunWrites
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
-from campaign.sendlog.statements import SQL, script
+from campaign.sendlog.sqlite.statements import SQL, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
