@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -12,6 +11,8 @@ from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from campaign.sendlog.database import LogConnection, LogDatabase
 
 T = TypeVar("T")
 
@@ -28,11 +29,11 @@ class _Write(NamedTuple):
     #: The named parameters of each statement to run, by the statement's name.
     rows: Mapping[str, Mapping[str, object]]
     #: Called in the transaction; if it returns an error, the rows are not written, and the future gets the error.
-    refusal: Callable[[sqlite3.Connection], Exception | None] | None = None
+    refusal: Callable[[LogConnection], Exception | None] | None = None
     #: Called after all rows of the transaction are written.
-    follow_up: Callable[[sqlite3.Connection], object] | None = None
+    follow_up: Callable[[LogConnection], object] | None = None
     #: Called after them; the future gets its result.
-    action: Callable[[sqlite3.Connection], object] | None = None
+    action: Callable[[LogConnection], object] | None = None
     urgent: bool = True
 
 
@@ -48,7 +49,7 @@ class GroupCommit:
 
     Args:
         connection: only the thread uses it until `close`.
-        path: the log's path, for the error message.
+        database: the connection's; it says what an error means.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
@@ -56,14 +57,14 @@ class GroupCommit:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: str,
+        connection: LogConnection,
+        database: LogDatabase,
         statements: Mapping[str, str],
         *,
         is_sequential: bool = False,
     ) -> None:
         self._connection = connection
-        self._path = path
+        self._database = database
         self._statements = statements
         self._is_sequential = is_sequential
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
@@ -77,8 +78,8 @@ class GroupCommit:
         rows: Mapping[str, Mapping[str, object]],
         *,
         urgent: bool = True,
-        refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
-        follow_up: Callable[[sqlite3.Connection], object] | None = None,
+        refusal: Callable[[LogConnection], Exception | None] | None = None,
+        follow_up: Callable[[LogConnection], object] | None = None,
     ) -> asyncio.Future[None]:
         """Return a future that is done when the rows are on the disk.
 
@@ -96,7 +97,7 @@ class GroupCommit:
         self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent))
         return future
 
-    def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def submit(self, action: Callable[[LogConnection], T]) -> asyncio.Future[T]:
         """Return a future of the action's result; it is done when the action's writes are on the disk.
 
         The action sees all rows whose writes were queued before it.
@@ -143,10 +144,10 @@ class GroupCommit:
         if self._broken:
             return []
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.begin()
             parts = [[write] for write in batch] if self._is_sequential else [batch]
             results = [result for part in parts for result in self._execute(part)]
-            self._connection.execute("COMMIT")
+            self._connection.commit()
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
@@ -169,16 +170,13 @@ class GroupCommit:
             raise SendLogError(f"rows are not in the expected state ({name})")
 
     def _break(self, error: Exception) -> None:
-        self._broken = SendLogError(
-            f"the send log {self._path} can no longer be written ({error}); nothing more was sent. "
-            "Free disk space or repair the log, then run the same command again"
-        )
+        self._broken = SendLogError(self._database.broken(error))
         self._broken.__cause__ = error
-        if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except sqlite3.Error as failure:
-                self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except self._database.errors as failure:
+            self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
 
 
 def _succeed(batch: list[_Write], results: list[_Result]) -> None:

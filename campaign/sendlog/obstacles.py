@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import DeferredError, PermanentError
 from campaign.model import Waiting
-from campaign.sendlog.sqlite.statements import SQL
 from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
     from campaign.errors import DeliveryError
     from campaign.model import Delivery, Rate
+    from campaign.sendlog.database import LogConnection
 
     #: Looks into the log within a step's transaction; an error means that the step is not written.
-    Obstacle = Callable[[sqlite3.Connection], DeliveryError | None]
+    Obstacle = Callable[[LogConnection], DeliveryError | None]
 
 
 def withdrawal_of(delivery: Delivery) -> Obstacle:
     """Return what looks up whether an operator has skipped the row meanwhile."""
 
-    def look(connection: sqlite3.Connection) -> PermanentError | None:
-        if connection.execute(SQL.withdrawn, {"id": delivery.id}).fetchone():
+    def look(connection: LogConnection) -> PermanentError | None:
+        if connection.execute(connection.sql.withdrawn, {"id": delivery.id}).fetchone():
             return PermanentError("an operator skipped it", skip=True)
         return None
 
@@ -43,7 +42,7 @@ def obstacle_to(delivery: Delivery, mailing_list: str, *, cap: Rate | None, now:
     withdrawal = withdrawal_of(delivery)
     address = delivery.recipient.email.lower()
 
-    def look(connection: sqlite3.Connection) -> DeliveryError | None:
+    def look(connection: LogConnection) -> DeliveryError | None:
         if withdrawn := withdrawal(connection):
             return withdrawn
         if found := suppression_of(connection, address, mailing_list):
@@ -52,7 +51,7 @@ def obstacle_to(delivery: Delivery, mailing_list: str, *, cap: Rate | None, now:
             return None
         period = cap.period.total_seconds()
         arguments = {"id": delivery.id, "address": address, "since": now - period, "period": period, "count": cap.count}
-        row = connection.execute(SQL.capped_until, arguments).fetchone()
+        row = connection.execute(connection.sql.capped_until, arguments).fetchone()
         return DeferredError(f"at most {cap} to one address", until=row[0], waiting=Waiting.CAP) if row else None
 
     return look

@@ -32,7 +32,7 @@ DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :
 -- name: add_deliveries
 -- The caller names the columns, and repeats the group of values for each row: one INSERT for many rows takes half the
 -- time.
-INSERT INTO delivery (campaign_id, enlistment, source, updated_at, (:columns)) VALUES (:row);
+INSERT INTO delivery ({columns}) VALUES {rows};
 
 -- name: known_keys
 SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
@@ -140,10 +140,17 @@ SELECT holdout, drawn FROM campaign WHERE id = :campaign;
 -- name: note_draw
 UPDATE campaign SET holdout = :percent, drawn = :enlistment WHERE id = :campaign;
 
+-- name: to_draw
+-- The rows on which a draw has a bearing: queued, held out, or mailed.
+SELECT id, step_number, batch, key, state FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment
+  AND (state IN ('queued', 'sent', 'uncertain', 'bounced') OR (state = 'skipped' AND actor = 'holdout'))
+ORDER BY id;
+
 -- name: to_hold_out
--- The queued rows of the keys whose lot is below the share, unless a mail of a step was or may have been sent.
+-- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
 SELECT id, step_number, batch FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND draw(key) < :share AND NOT EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
     SELECT 1 FROM delivery AS other
     WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
       AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
@@ -152,11 +159,6 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
 UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
     updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids));
-
--- name: to_release
-SELECT id, step_number, batch FROM delivery
-WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND actor = 'holdout'
-  AND draw(key) >= :share;
 
 -- name: release_held_out
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
@@ -167,11 +169,6 @@ WHERE id IN (SELECT value FROM json_each(:ids));
 -- name: count_held_out
 SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND step_number = 0 AND actor = 'holdout';
-
--- name: count_mailed_lots
-SELECT count(DISTINCT key) FROM delivery
-WHERE campaign_id = :campaign AND state IN ('sent', 'uncertain', 'bounced') AND enlistment = :enlistment
-  AND draw(key) < :share;
 
 -- name: release_steps
 UPDATE delivery SET not_before = 0, waiting = 'due', batch = coalesce(before.batch, delivery.batch)
@@ -403,7 +400,7 @@ ORDER BY state IN ('issuing', 'sending') DESC, step_number DESC LIMIT 1;
 CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- name: add_present
-INSERT OR IGNORE INTO present (key) VALUES (?);
+INSERT OR IGNORE INTO present (key) VALUES (:key);
 
 -- name: find_missing
 SELECT id FROM delivery
@@ -514,11 +511,11 @@ SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number
 
 -- name: counts_of_batches
 -- The caller names the batches: a column for each counts in the order of the index, where a group for each would sort.
-SELECT state, (:columns) FROM delivery
+SELECT state, {columns} FROM delivery
 WHERE campaign_id = :campaign AND step_number = 0 GROUP BY state;
 
 -- name: column_of_batch
-count(*) FILTER (WHERE batch = (:number))
+count(*) FILTER (WHERE batch = {number})
 
 -- name: count_orphans
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;

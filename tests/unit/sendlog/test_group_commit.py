@@ -16,6 +16,8 @@ from campaign.model import Outcome, Status
 from campaign.sendlog import QueueCursor
 from campaign.sendlog import group_commit as commit
 from campaign.sendlog.group_commit import GroupCommit
+from campaign.sendlog.sqlite.connection import SqliteConnection
+from campaign.sendlog.sqlite.database import SqliteDatabase
 from support.sendlog_helpers import TWO_DAYS, enlist, opened, people, states, table
 
 if TYPE_CHECKING:
@@ -41,13 +43,13 @@ STATEMENTS = {
 class Writer:
     """A group commit on a database with one table; it counts transactions and can be blocked."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: SqliteConnection) -> None:
         self._path = path
         self._begun, self._held = threading.Event(), threading.Event()
         self.statements: list[str] = []
         connection.execute("CREATE TABLE note (text TEXT UNIQUE)")
         connection.set_trace_callback(self.statements.append)
-        self.writer = GroupCommit(connection, str(path), STATEMENTS)
+        self.writer = GroupCommit(connection, SqliteDatabase(path), STATEMENTS)
 
     async def hold(self) -> asyncio.Future[None]:
         """Submit a write that blocks the writer until `let_go` is called, and return its future."""
@@ -65,7 +67,8 @@ class Writer:
 
     def note(self, text: str) -> asyncio.Future[object]:
         """Submit a function that inserts a row."""
-        return self.writer.submit(lambda connection: connection.execute("INSERT INTO note VALUES (?)", (text,)))
+        row = {"text": text}
+        return self.writer.submit(lambda connection: connection.execute(STATEMENTS["row"], row))
 
     def row(self, text: str) -> asyncio.Future[None]:
         """Submit a row of a named statement."""
@@ -79,7 +82,9 @@ class Writer:
 
 @asynccontextmanager
 async def writing(path: Path) -> AsyncIterator[Writer]:
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+    with closing(
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=SqliteConnection)
+    ) as connection:
         writer = Writer(path, connection)
         try:
             yield writer
