@@ -220,7 +220,7 @@ WHERE state = 'issuing' AND token_id IS NULL;
 
 -- name: recover_named
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: recover_issuing
@@ -373,10 +373,12 @@ SELECT campaign_id, id, :now::double precision, coalesce(token_expires_at, :now:
 WHERE id = :id;
 
 -- name: try_revocations
-UPDATE revocation SET unanswered = unanswered + 1
-WHERE token_id IN (
-    SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY number LIMIT :limit)
-RETURNING token_id, unanswered > 1;
+WITH tried AS (
+    UPDATE revocation SET unanswered = unanswered + 1
+    WHERE token_id IN (
+        SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY number LIMIT :limit)
+    RETURNING token_id, unanswered, number)
+SELECT token_id, unanswered > 1 FROM tried ORDER BY number;
 
 -- name: undo_attempt
 UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT jsonb_array_elements_text(:tokens::jsonb));
@@ -452,7 +454,7 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery
 WHERE campaign_id = :campaign AND state = 'uncertain' AND token_id IS NOT NULL
-  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C"))
+  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C")) ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: keep_arrived
@@ -470,7 +472,7 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 
 -- name: revoke_all
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: count_live_links
@@ -499,7 +501,7 @@ WHERE campaign_id = :campaign AND state = 'sent' AND CASE WHEN :email::text IS N
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery
 WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL
-  AND lower(email) = lower(:email::text COLLATE "C")
+  AND lower(email) = lower(:email::text COLLATE "C") ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: resend
