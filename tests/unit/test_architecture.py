@@ -197,6 +197,7 @@ def outside(*allowed: str) -> list[Path]:
         ("httpx", ("clerk/", "compliance/online/web.py", "site/")),
         ("dns", ("compliance/online/lookup.py",)),
         ("sqlite3", ("sendlog/sqlite/", "sandbox/", "recipients/grouping.py")),
+        ("psycopg", ("sendlog/postgres/",)),
         ("click", ("cli/",)),
         ("rich", ("reporting/",)),
         ("jinja2", ("message/", "reporting/report/", "sandbox/")),
