@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from campaign.sendlog.counts import BatchCounts, Summary
-    from campaign.sendlog.database import LogLocation
+    from campaign.sendlog.database import LogDatabase, LogLocation
 
 
 class Calls(NamedTuple):
@@ -127,7 +127,7 @@ class Aggregates:
         SendLogUnusableError: the log is missing, cannot be read, or does not contain the campaign.
     """
 
-    def __init__(self, log: LogLocation, name: str, *, now: float) -> None:
+    def __init__(self, log: LogLocation | LogDatabase, name: str, *, now: float) -> None:
         self._database = database_of(log)
         self._sql = self._database.sql
         self._name = name

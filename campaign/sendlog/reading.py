@@ -13,7 +13,7 @@ from campaign.sendlog.counts import FIRST_INSTANT, BatchCounts, Summary, batches
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from campaign.sendlog.database import LogLocation
+    from campaign.sendlog.database import LogDatabase, LogLocation
 
 #: The columns of `campaign log`, in this order.
 FIELDS = (
@@ -53,7 +53,7 @@ class LogReader:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
 
-    def __init__(self, log: LogLocation) -> None:
+    def __init__(self, log: LogLocation | LogDatabase) -> None:
         self._database = database_of(log)
         self._sql = self._database.sql
         self._connection = self._database.connect(for_writing=False)

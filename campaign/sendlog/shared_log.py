@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from campaign.clock import Clock
-    from campaign.sendlog.database import LogConnection, LogLocation
+    from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 
 class SharedLog:
@@ -26,7 +26,7 @@ class SharedLog:
         SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
     """
 
-    def __init__(self, log: LogLocation, clock: Clock) -> None:
+    def __init__(self, log: LogLocation | LogDatabase, clock: Clock) -> None:
         self._database = database_of(log)
         self._sql = self._database.sql
         self._clock = clock

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from campaign.clock import Clock
-    from campaign.sendlog.database import LogConnection, LogLocation
+    from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 #: The states of a message that was or may have been sent.
 _MAILED = frozenset({Status.SENT, Status.UNCERTAIN, Status.BOUNCED})
@@ -95,7 +95,7 @@ class SignInLog(SharedLog):
         SendLogUnusableError: there is no log, it cannot be used, or it does not contain the campaign.
     """
 
-    def __init__(self, log: LogLocation, name: str, clock: Clock) -> None:
+    def __init__(self, log: LogLocation | LogDatabase, name: str, clock: Clock) -> None:
         with closing(LogReader(log)) as reader:
             reader.require(name)
         super().__init__(log, clock)
