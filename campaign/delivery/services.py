@@ -238,6 +238,7 @@ def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:
     log, earlier = settings.log_of(definition.path), Path(LOG_NAME)
     if settings.log is not None or exists(log) or not earlier.exists():
         return
+    assert isinstance(log, Path)  # noqa: S101 - CAMPAIGN_LOG alone names a database
     try:
         reader = LogReader(earlier)
     except SendLogUnusableError:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.errors import SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.sqlite.database import SqliteDatabase
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from campaign.sendlog.database import LogLocation
+from campaign.sendlog.database import LogLocation
 
 
 def database_of(log: LogLocation | LogDatabase) -> LogDatabase:
-    """Return the database of a send log."""
-    return log if isinstance(log, LogDatabase) else SqliteDatabase(log)
+    """Return the database of a send log.
+
+    Raises:
+        SendLogUnusableError: it is in PostgreSQL, and what that needs is not installed.
+    """
+    if isinstance(log, LogDatabase):
+        return log
+    if isinstance(log, Path):
+        return SqliteDatabase(log)
+    try:
+        from campaign.sendlog.postgres.database import PostgresDatabase  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SendLogUnusableError(
+            f"the send log {log} is in PostgreSQL, and psycopg for it is not installed ({error}); "
+            "type: pip install 'campaign[postgres]'"
+        ) from error
+    return PostgresDatabase(log)
 
 
 def held(log: LogLocation) -> AbstractContextManager[LogDatabase]:

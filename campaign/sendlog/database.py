@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from campaign.config.postgres_url import PostgresUrl
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
     from campaign.errors import CampaignError
 
-#: Where a send log is: the path of a file.
-LogLocation: TypeAlias = Path
+#: Where a send log is: a file, or a database. Its text is for messages and holds no secret.
+LogLocation: TypeAlias = Path | PostgresUrl
 
 
 class LogCursor(Protocol):
@@ -66,6 +68,10 @@ class LogConnection(Protocol):
 
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement in bounded memory; other statements may be executed meanwhile."""
+        ...
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Let the statements of the block be executed before the results of earlier ones are read, where that helps."""
         ...
 
     def begin(self) -> None:
@@ -154,6 +160,10 @@ class LogDatabase(ABC):
     def unchanged(self, error: Exception) -> CampaignError:
         """Return what an error of a transaction means that was rolled back."""
 
+    def uncommitted(self, error: Exception) -> CampaignError:
+        """Return what an error means that came in place of the answer to a commit."""
+        return self.unchanged(error)
+
     @abstractmethod
     def broken(self, error: Exception) -> str:
         """Return the sentence with which a run ends whose write failed: what it can no longer trust."""
@@ -177,12 +187,16 @@ class LogDatabase(ABC):
         try:
             connection.begin()
             yield connection
-            connection.commit()
         except BaseException as error:
             self._undo(connection)
             if isinstance(error, self.errors):
                 raise self.unchanged(error) from error
             raise
+        try:
+            connection.commit()
+        except self.errors as error:
+            self._undo(connection)
+            raise self.uncommitted(error) from error
 
     def _undo(self, connection: LogConnection) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from campaign.errors import SendLogError
 
@@ -22,14 +22,19 @@ _GROUPING_DELAY_S = 0.004
 _MAX_BATCH = 100
 
 
+#: Asks the log, and returns what reads the answer.
+_Refusal: TypeAlias = "Callable[[LogConnection], Callable[[], Exception | None]]"
+
+
 class _Write(NamedTuple):
     """One caller's write."""
 
     future: asyncio.Future[Any]
     #: The named parameters of each statement to run, by the statement's name.
     rows: Mapping[str, Mapping[str, object]]
-    #: Called in the transaction; if it returns an error, the rows are not written, and the future gets the error.
-    refusal: Callable[[LogConnection], Exception | None] | None = None
+    #: Called in the transaction, and its result after those of others; if that returns an error, the rows are not
+    #: written, and the future gets the error.
+    refusal: _Refusal | None = None
     #: Called after all rows of the transaction are written.
     follow_up: Callable[[LogConnection], object] | None = None
     #: Called after them; the future gets its result.
@@ -78,7 +83,7 @@ class GroupCommit:
         rows: Mapping[str, Mapping[str, object]],
         *,
         urgent: bool = True,
-        refusal: Callable[[LogConnection], Exception | None] | None = None,
+        refusal: _Refusal | None = None,
         follow_up: Callable[[LogConnection], object] | None = None,
     ) -> asyncio.Future[None]:
         """Return a future that is done when the rows are on the disk.
@@ -86,7 +91,8 @@ class GroupCommit:
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
             urgent: False lets the write wait a few milliseconds for others.
-            refusal: looks into the log within the transaction; the rows are not written if it returns an error.
+            refusal: asks the log within the transaction and returns what reads the answer; if that is an error, the
+                rows are not written.
             follow_up: changes other rows in the same transaction, after these.
 
         Raises:
@@ -155,13 +161,16 @@ class GroupCommit:
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        with self._connection.pipeline():
+            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        refusals = [read() if read else None for read in answers]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
         for name in self._statements:
             self._run(name, [write.rows[name] for write in written if name in write.rows])
-        for write in written:
-            if write.follow_up:
-                write.follow_up(self._connection)
+        with self._connection.pipeline():
+            for write in written:
+                if write.follow_up:
+                    write.follow_up(self._connection)
         results = [write.action(self._connection) if write.action else None for write in batch]
         return list(zip(refusals, results, strict=True))
 

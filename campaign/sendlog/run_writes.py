@@ -227,7 +227,7 @@ class RunWrites(CampaignConnection):
         arguments, refusal = self._arguments(key=delivery.recipient.key, token_id=token_id), self._obstacle(delivery)
 
         def write(connection: LogConnection) -> str | Exception | None:
-            if refused := refusal(connection):
+            if refused := refusal(connection)():
                 return refused
             connection.execute(self._sql.ask_revocation, arguments)
             row = connection.execute(self._sql.outcome_of_revocation, arguments).fetchone()

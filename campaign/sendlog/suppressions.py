@@ -11,7 +11,7 @@ from campaign.clock import instant
 from campaign.sendlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from campaign.sendlog.database import LogConnection
 
@@ -122,7 +122,12 @@ class SuppressionList(SharedLog):
             return int(self._connection.execute(self._sql.forged).fetchone()[0] or 0)
 
 
-def suppression_of(connection: LogConnection, email: str, mailing_list: str) -> Suppression | None:
-    """Return why an address gets no mail of a list, or None if it may get some."""
-    row = connection.execute(connection.sql.suppressed, {"address": email.lower(), "list": mailing_list}).fetchone()
-    return None if row is None else Suppression(email.lower(), row[2], row[0], row[1])
+def suppression_of(connection: LogConnection, address: str, mailing_list: str) -> Callable[[], Suppression | None]:
+    """Ask why an address, in lower case, gets no mail of a list, and return what reads the answer: None if it may."""
+    asked = connection.execute(connection.sql.suppressed, {"address": address, "list": mailing_list})
+
+    def read() -> Suppression | None:
+        row = asked.fetchone()
+        return None if row is None else Suppression(address, row[2], row[0], row[1])
+
+    return read

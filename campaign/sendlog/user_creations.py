@@ -44,7 +44,7 @@ class UserCreations(RunWrites):
         refusal = self._obstacle(delivery)
 
         def write(connection: LogConnection) -> UserCreation | DeliveryError | None:
-            if refused := refusal(connection):
+            if refused := refusal(connection)():
                 return refused
             row = connection.execute(self._sql.user_creation, arguments).fetchone()
             earlier = UserCreation(*row) if row else None

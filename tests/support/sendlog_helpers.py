@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.model import Delivery, InvalidRow
-    from campaign.sendlog import Enlistment
+    from campaign.sendlog import Enlistment, LogLocation
 
 TWO_DAYS = timedelta(hours=48)
 REFUSED = Receipt(550, "5.1.1", "No such user")
@@ -36,7 +36,7 @@ def people(number: int) -> list[Recipient]:
 
 
 @contextmanager
-def opened(path: Path, *, campaign: str = "trial", clock: FakeClock | None = None) -> Iterator[SendLog]:
+def opened(path: LogLocation, *, campaign: str = "trial", clock: FakeClock | None = None) -> Iterator[SendLog]:
     """Open a campaign's log."""
     log = SendLog(path, campaign, clock or FakeClock())
     try:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
-from campaign.sendlog.postgres.connection import PostgresConnection
+from campaign.config.postgres_url import parse_postgres_url
+from campaign.sendlog.postgres.database import PostgresDatabase
 from campaign.sendlog.postgres.statements import SQL as OF_POSTGRES
 from campaign.sendlog.sqlite.database import SqliteDatabase
 from campaign.sendlog.sqlite.statements import SQL as OF_SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.sqlite.connection import SqliteConnection
 
 #: Statements into which the caller puts a text: their name stands for them, and the text follows it.
@@ -91,6 +93,10 @@ class TwinConnection:
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows that both return."""
         return iter(self.execute(statement, parameters))
+
+    def pipeline(self) -> AbstractContextManager[None]:
+        """Do nothing: the results of both are compared at once."""
+        return nullcontext()
 
     def begin(self) -> None:
         """Open a transaction that writes."""
@@ -178,8 +184,8 @@ class TwinDatabase(SqliteDatabase):
     def connect(self, *, for_writing: bool) -> TwinConnection:  # type: ignore[override]
         """Return a connection to both."""
         sqlite = super().connect(for_writing=for_writing)
-        postgres = psycopg.connect(self._url, autocommit=True, options="-c search_path=campaign")
-        return TwinConnection(sqlite, PostgresConnection(postgres), self.seen)
+        postgres = PostgresDatabase(parse_postgres_url(self._url)).connect(for_writing=for_writing)
+        return TwinConnection(sqlite, postgres, self.seen)
 
 
 def _comparable(rows: Iterable[Sequence[object]], *, in_order: bool = False) -> list[tuple[object, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import OperationalError, UniqueViolation
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
@@ -13,11 +13,12 @@ from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from psycopg import Connection, Cursor
 
-#: The key of the lock that a transaction holds which writes: "CAMP" in ASCII, and 1 for the log.
-_WRITING = 0x43414D50_00000001
+#: The keys of the locks of a transaction that writes, and of a run: "CAMP" in ASCII, and a number.
+_WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
 #: How many rows a stream asks for at a time.
 _PAGE = 5000
 
@@ -27,14 +28,16 @@ class PostgresConnection:
 
     Args:
         connection: in autocommit mode, with the schema `campaign` in its search path; it is closed with this object.
+        process_id: the server's process that has the session.
     """
 
     sql = SQL
     #: COPY costs one round trip for so many rows; `known_keys` looks up as many.
     rows_at_once = 5000
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], process_id: int) -> None:
         self._connection = connection
+        self._process_id = process_id
         self._streams = count(1)
         # Without it an int has the smallest type that holds it, and a statement is prepared anew for each type.
         connection.adapters.register_dumper(int, Int8Dumper)
@@ -59,22 +62,33 @@ class PostgresConnection:
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement in bounded memory; other statements may be executed meanwhile.
 
-        Without an open transaction it opens one that only reads, until the last row is read or the iterator is closed.
+        Outside of a transaction the server keeps all rows until they are read (WITH HOLD).
         """
-        is_own = not self.in_transaction
-        if is_own:
-            self._connection.execute("BEGIN READ ONLY")
-        try:
-            with self._connection.cursor(name=f"stream_{next(self._streams)}") as cursor:
-                cursor.itersize = _PAGE
-                yield from cursor.execute(statement, parameters)
-        finally:
-            if is_own and not self._connection.closed:
-                self.rollback()
+        name, is_kept = f"stream_{next(self._streams)}", not self.in_transaction
+        with self._connection.cursor(name=name, withhold=is_kept) as cursor:
+            cursor.itersize = _PAGE
+            yield from cursor.execute(statement, parameters)
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Send the statements of the block without waiting for the answer to each."""
+        return self._connection.pipeline()
+
+    def try_to_hold(self) -> bool:
+        """Take the lock of a run for this session; return False if another session has it."""
+        row = self.execute(SQL.hold_log, {"number": _RUNNING}).fetchone()
+        return bool(row and row[0])
 
     def begin(self) -> None:
-        """Open a transaction that writes, as the only one: what it reads stays as it was."""
-        self._connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_WRITING})")
+        """Open a transaction that writes, as the only one: what it reads stays as it was.
+
+        Raises:
+            psycopg.OperationalError: the transaction is not in this session; it then does not have the run's lock.
+        """
+        cursor = self._connection.execute(SQL.begin_writing.replace("{number}", str(_WRITING)))
+        cursor.nextset()
+        row = cursor.fetchone()
+        if row is None or row[1] != self._process_id:
+            raise OperationalError("a pooler gave the transaction another session")
 
     def begin_snapshot(self) -> None:
         """Open a transaction that reads: its statements see the log as it was at the first one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from campaign.sendlog.sqlite.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -23,6 +25,10 @@ class SqliteConnection(sqlite3.Connection):
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement; SQLite reads each when it is asked for."""
         yield from self.execute(statement, parameters)
+
+    def pipeline(self) -> AbstractContextManager[None]:
+        """Do nothing: a result is there when its statement was executed."""
+        return nullcontext()
 
     def begin(self) -> None:
         """Open a transaction, as the only one that writes."""
