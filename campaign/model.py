@@ -192,6 +192,8 @@ class Delivery(NamedTuple):
     batch: int = 0
     #: When it is due by the schedule (seconds since the epoch); 0 if that is not known yet, or at once.
     due_at: float = 0.0
+    #: The number of the claim: a write with an older one than the row's is lost. 0 in a log with one run.
+    fence: int = 0
 
 
 class Deferral(NamedTuple):

@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.delivery.campaign_log import open_log
+from campaign.delivery.campaign_log import lease_of, open_log
 from campaign.delivery.composer import Composer, Identity
 from campaign.delivery.concurrency import Concurrency
 from campaign.delivery.current_wait import CurrentWait
@@ -118,7 +118,7 @@ async def _run(
         observer.opened(services)
         with (
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
-            open_log(services, definition, clock) as log,
+            open_log(services, definition, clock, with_others=True) as log,
         ):
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
@@ -199,6 +199,8 @@ async def _send(
         on_accepted=concurrency.transaction.note,
         on_too_fast=limiters.messages.slow_down,
     )
+    loop = asyncio.get_running_loop()
+    log.share(lease=lease_of(settings), say=lambda text: loop.call_soon_threadsafe(observer.notice, text))
     async with log, pool, open_gate(parts, log, ramp) as gate:
         await log.note_quota("", 0.0)
         scheduler = Scheduler(
@@ -230,6 +232,8 @@ async def _send(
 
         with caught(stop) as signals:
             await pipeline.run()
+        if others := await log.held_by_others():
+            observer.notice(f"Other runs have {others} rows of this CSV in hand; see them with: campaign workers")
         waited_for = waiting.stopped_in or limiters.paused_why
         if signals and waited_for:
             waiting.tell(waited_for)

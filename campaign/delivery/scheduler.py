@@ -153,6 +153,7 @@ class Scheduler:
         given_back = [delivery.id for delivery in self._ready if delivery.recipient.domain == domain]
         if given_back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in given_back)
+            self._log.give_back(given_back)
             queue.rewind()
             queue.scheduled.difference_update(given_back)
 
@@ -162,15 +163,14 @@ class Scheduler:
         until = queue.limiter.paused_until if queue and queue.limiter else 0.0
         return until if until < NEVER else 0.0
 
-    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Note that an attempt has ended; a row that is queued again comes back."""
-        domain = self._under_way.pop(delivery.id)
+    def settled(self, delivery: Delivery, outcome: Outcome | None) -> None:
+        """Note that an attempt has ended; a row that is queued again comes back. None: another run has the row."""
         self._turnstile.discard(delivery.id)
-        if queue := self._domain_queues.get(domain):
+        if queue := self._domain_queues.get(self._under_way.pop(delivery.id)):
             queue.discard(delivery.id)
-            if outcome.status is Status.SENT:
+            if outcome and outcome.status is Status.SENT:
                 queue.accepted()
-        if outcome.status is Status.QUEUED:
+        if outcome and outcome.status is Status.QUEUED:
             (queue or self._other_domains).came_back(outcome.not_before)
         self._changed.set()
 
@@ -217,9 +217,11 @@ class Scheduler:
         # in the page as it was before.
         claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
         page = await queue.claim(self._log, max(_PAGE_SIZE, self._concurrency.max_deliveries), self._under_way)
-        page = [delivery for delivery in page if delivery.id not in claimed]
-        if queue is self._other_domains and self._domain_queues:  # a domain that was paused meanwhile has its own queue
-            page = [delivery for delivery in page if delivery.recipient.domain not in self._domain_queues]
+        # a domain that was paused meanwhile has its own queue
+        others = self._domain_queues if queue is self._other_domains else ()
+        kept = [each for each in page if each.id not in claimed and each.recipient.domain not in others]
+        self._log.give_back({each.id for each in page} - {each.id for each in kept})
+        page = kept
         if self.gate and page:
             page = await self.gate.review(page)
         if queue.limiter is None:
@@ -254,12 +256,12 @@ class Scheduler:
             for queue in self._all_queues():
                 queue.exhausted = False
         elif under_way or self._under_way:
-            await self._until(now + _MAX_RATE_WAIT_S if due is None else due)
+            await self._until(min(now + _MAX_RATE_WAIT_S if due is None else due, now + self._log.queue_holds_s))
         elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
             return False
         else:
             self._on_wait(self._limits.told_of_pause or _NOTHING_DUE[self.gate is not None], due)
-            await self._until(due)
+            await self._until(min(due, now + self._log.queue_holds_s))
         return True
 
     async def _next_due(self) -> float | None:

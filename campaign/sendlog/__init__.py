@@ -5,8 +5,9 @@ from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.database import LogLocation
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.holdout import Holdout
-from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
+from campaign.sendlog.interfaces import PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
+from campaign.sendlog.operator_interface import OperatorLog
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.queue_reading import Progress, QueueReader
 from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose

@@ -1,4 +1,4 @@
-"""Choose the backend of a send log by its location: `database_of`, `held`, `exists`, `discard`."""
+"""Choose the backend of a send log by its location: `database_of`, `worker_of`, `held`, `exists`, `discard`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from campaign.errors import SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.sqlite.database import SqliteDatabase
+from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -35,9 +36,19 @@ def database_of(log: LogLocation | LogDatabase) -> LogDatabase:
     return PostgresDatabase(log)
 
 
-def held(log: LogLocation) -> AbstractContextManager[LogDatabase]:
+def worker_of(database: LogDatabase) -> LogWorker:
+    """Return what a run is among those that write a send log: the only one, unless the backend has several."""
+    place = database.place
+    if isinstance(place, Path):
+        return LogWorker()
+    from campaign.sendlog.postgres.worker import PostgresWorker  # noqa: PLC0415 - an extra
+
+    return PostgresWorker(place)
+
+
+def held(log: LogLocation, *, with_others: bool = False) -> AbstractContextManager[LogDatabase]:
     """Lock a send log during the block, so that at most one run uses it; see `LogDatabase.held`."""
-    return database_of(log).held()
+    return database_of(log).held(with_others=with_others)
 
 
 def exists(log: LogLocation) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from campaign.sendlog.backends import database_of
+from campaign.sendlog.backends import database_of, worker_of
 from campaign.sendlog.counts import summary
 from campaign.sendlog.shared_log import tags_of
 
@@ -36,6 +36,7 @@ class CampaignConnection:
         self._name = campaign
         self._clock = clock
         self._connection = self._database.connect(for_writing=True)
+        self._worker = worker_of(self._database)
         try:
             #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)

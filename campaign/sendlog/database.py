@@ -136,8 +136,11 @@ class LogDatabase(ABC):
         """
 
     @abstractmethod
-    def held(self) -> AbstractContextManager[LogDatabase]:
+    def held(self, *, with_others: bool = False) -> AbstractContextManager[LogDatabase]:
         """Lock the log during the block, so that at most one run uses it; yield the database to be used in it.
+
+        Args:
+            with_others: other runs may use it, too, if the backend has workers that share it.
 
         Raises:
             LogHeldError: another run has the lock.

@@ -7,9 +7,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from campaign.model import LONGEST_WAIT, NEVER, Batch, Status
+from campaign.model import NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.counts import FIRST_INSTANT, Recovered
+from campaign.sendlog.counts import FIRST_INSTANT
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from campaign.model import InvalidRow, Rate, Recipient
+    from campaign.sendlog.counts import Recovered
     from campaign.sendlog.database import LogConnection
 
 
@@ -25,19 +26,9 @@ class Preparation(CampaignConnection):
     """The part of `PreparationLog` about rows. Each method that writes is one transaction."""
 
     def recover(self) -> Recovered:
-        """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log.
-
-        A `not_before` that is further ahead than the longest wait (from a clock that was ahead) is moved back to it.
-        """
-        now = {"now": self._clock.now()}
-        latest = {"latest": now["now"] + LONGEST_WAIT.total_seconds()}
+        """Settle what runs left in `issuing` and `sending` that are gone, in every campaign of the log."""
         with self._transaction() as connection:
-            orphans = connection.execute(self._sql.recover_unnamed).rowcount
-            revocations = connection.execute(self._sql.recover_named, now).rowcount
-            connection.execute(self._sql.recover_issuing, now)
-            uncertain = connection.execute(self._sql.recover_sending, now).rowcount
-            connection.execute(self._sql.recover_put_off, latest)
-        return Recovered(orphans, revocations, uncertain)
+            return self._worker.recover(connection, now=self._clock.now())
 
     def enlist(
         self,

@@ -75,14 +75,19 @@ class PostgresDatabase(LogDatabase):
         return connection
 
     @contextmanager
-    def held(self) -> Iterator[LogDatabase]:
-        """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes."""
+    def held(self, *, with_others: bool = False) -> Iterator[LogDatabase]:
+        """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes.
+
+        Runs share the lock; a command that changes what runs do has it alone.
+        """
         with closing(self._open(wait_s=_WAIT_OF_A_RUN_S)) as session:
             with self.sentences():
-                has_lock = session.try_to_hold()
+                has_lock = session.try_to_hold(is_shared=with_others)
             if not has_lock:
                 raise LogHeldError(
-                    f"another run uses the send log {self._url}; wait until it ends, or watch it with `campaign status`"
+                    f"another command changes the send log {self._url}; wait until it ends"
+                    if with_others
+                    else f"a run uses the send log {self._url}; wait until it ends, or watch it with `campaign workers`"
                 )
             yield PostgresDatabase(self._url, session=session)
 

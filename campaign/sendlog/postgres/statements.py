@@ -31,13 +31,15 @@ def as_psycopg_writes(statement: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", text)
 
 
-def _load() -> SimpleNamespace:
+def _load(*files_: str) -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql", "session.sql", "migrations.sql"):
+    for file in files_:
         _, *parts = _NAME.split(script(file))
         found |= {name: as_psycopg_writes(sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 
 
 #: Every statement of the `.sql` files but `schema.sql` as an attribute.
-SQL = _load()
+SQL = _load("queries.sql", "aggregates.sql", "session.sql", "migrations.sql")
+#: Those of `workers.sql`, which have no twin for SQLite.
+WORKERS = _load("workers.sql")
