@@ -20,6 +20,7 @@ def no_is_kept(records: Records) -> Iterator[str | None]:
     keys: dict[str, list[str]] = defaultdict(list)
     for person in records.people:
         keys[person.email.lower()].append(person.key)
+    listed = records.listed or frozenset()
     for one in records.suppressed:
         late = [
             step
@@ -27,15 +28,16 @@ def no_is_kept(records: Records) -> Iterator[str | None]:
             if step.key in keys[one.address] and step.new in {"issuing", "sending"} and step.at > one.at
         ]
         yield f"{one.address} was suppressed, and is {late[0].new} after that" if late else None
-        yield None if one.address in records.listed else f"{one.address} was suppressed, and the list lost it"
+        yield None if one.address in listed else f"{one.address} was suppressed, and the list lost it"
     for row in records.rows:
-        if records.listed and _NOT_TO_BE_MAILED.match(row.get("reason") or ""):
-            listed = row["email"].lower() in records.listed
-            yield None if listed else f"{row['key']} is {row['state']} ({row['reason']}), its address not suppressed"
+        if records.listed is not None and _NOT_TO_BE_MAILED.match(row.get("reason") or ""):
+            is_listed = row["email"].lower() in listed
+            yield None if is_listed else f"{row['key']} is {row['state']} ({row['reason']}), its address not suppressed"
 
 
 def returned_is_bounced(records: Records) -> Iterator[str | None]:
     """I19: a mail that came back, and no other, makes its row `bounced`: token revoked, address suppressed."""
+    listed = records.listed or frozenset()
     became = [one for one in records.transitions if one.new == "bounced" != one.old]
     for one in became:
         good = one.actor == "bounces" and one.old in {"sent", "uncertain"} and one.message_id in records.returned
@@ -49,5 +51,5 @@ def returned_is_bounced(records: Records) -> Iterator[str | None]:
             continue
         token = row["token_id"]
         yield None if token is None or token in records.revoked | records.used else f"{row['key']}: {token} lives on"
-        listed = row["email"].lower() in records.listed
-        yield None if listed else f"{row['key']} is bounced, and its address not suppressed"
+        is_listed = row["email"].lower() in listed
+        yield None if is_listed else f"{row['key']} is bounced, and its address not suppressed"

@@ -17,7 +17,7 @@ from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
-from campaign.sendlog import ReturnedMail, SendLog, run_writes
+from campaign.sendlog import ReturnedMail, SendLog, obstacles
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def token_in_the_output() -> None:
 
 def suppression_ignored() -> None:
     """Mail who said no."""
-    _put(run_writes, "suppression_of", lambda *_: None)
+    _put(obstacles, "suppression_of", lambda *_: None)
     _put(SendLog, "skip_suppressed", lambda _: 0)
 
 
@@ -187,6 +187,7 @@ def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
 
 
 def _put(owner: object, name: str, value: object) -> None:
+    assert hasattr(owner, name), f"there is no {name} to bend"
     setattr(owner, name, value)
 
 

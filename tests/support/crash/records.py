@@ -103,8 +103,8 @@ class Records:
     scanned: int = 0
     #: Who said no.
     suppressed: Sequence[Suppressed] = ()
-    #: The addresses of `campaign suppress list` at the end; empty if it was not asked for.
-    listed: frozenset[str] = frozenset()
+    #: The addresses of `campaign suppress list` at the end; None: it was not asked for.
+    listed: frozenset[str] | None = None
     #: The Message-IDs of the mails that came back, all of which the program was told of.
     returned: Sequence[str] = ()
     terms: Terms = field(default_factory=Terms)

@@ -2,69 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING
 
 from support.servers.background import Background
 from support.servers.certificates import identity
 from support.servers.record import Record
+from support.servers.stream_service import StreamService
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from support.servers.certificates import Certificate
 
 
-class PageService:
+class PageService(StreamService):
     """A web server in a running event loop."""
 
     def __init__(self, pages: Mapping[str, str], certificate: Certificate | None, record: Record) -> None:
+        super().__init__(identity(certificate).context if certificate else None)
         self._pages = pages
-        self._context = identity(certificate).context if certificate else None
         self._record = record
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.errors: list[BaseException] = []
-        self.facts: dict[str, str] = {}
 
-    async def start(self, port: int) -> int:
-        """Listen on 127.0.0.1 and return the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self._context)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Close all connections, then return."""
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            method, target, _ = head.split("\r\n", 1)[0].split(" ")
-            length = re.search(r"^content-length: *(\d+)\r$", head, re.IGNORECASE | re.MULTILINE)
-            body = (await reader.readexactly(int(length[1]))).decode("latin-1") if length else ""
-            self._record.write("request", method=method, target=target, head=head, body=body)
-            path = target.partition("?")[0]
-            # the last segment of an unsubscribe link is its token
-            answer = self._pages.get(path) or self._pages.get(path.rpartition("/")[0], "200 OK")
-            if answer == "silence":
-                await reader.read()
-                return
-            status, _, location = answer.partition(" -> ")
-            more = f"Location: {location}\r\n" if location else ""
-            writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nOK".encode())
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # a task that ends as cancelled is a warning of asyncio's streams (Python 3.11)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, target, _ = head.split("\r\n", 1)[0].split(" ")
+        length = re.search(r"^content-length: *(\d+)\r$", head, re.IGNORECASE | re.MULTILINE)
+        body = (await reader.readexactly(int(length[1]))).decode("latin-1") if length else ""
+        self._record.write("request", method=method, target=target, head=head, body=body)
+        path = target.partition("?")[0]
+        # the last segment of an unsubscribe link is its token
+        answer = self._pages.get(path) or self._pages.get(path.rpartition("/")[0], "200 OK")
+        if answer == "silence":
+            await reader.read()
+            return
+        status, _, location = answer.partition(" -> ")
+        more = f"Location: {location}\r\n" if location else ""
+        writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nOK".encode())
+        await writer.drain()
 
 
 class PageServer(Background):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.servers.background import Background
 from support.servers.record import Record
+from support.servers.stream_service import StreamService
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 RECHECK_KEY = "recheck-key-of-the-tests-0123456789"
 
 
-class RecheckService:
+class RecheckService(StreamService):
     """The endpoint in a running event loop."""
 
     def __init__(self, record: Record) -> None:
+        super().__init__()
         self.record = record
         #: The keys that stand, each with its variables; None: all of them, without variables.
         self.standing: Mapping[str, Mapping[str, Any]] | None = None
@@ -29,47 +31,21 @@ class RecheckService:
         #: How long each answer takes (seconds).
         self.latency = 0.0
         self.busy = self.most_busy = 0
-        self.errors: list[BaseException] = []
-        self.facts: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, port: int) -> int:
-        """Listen on 127.0.0.1 and return the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Close all connections, then return."""
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                lines = head.split("\r\n")
-                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
-                body = await reader.readexactly(int(headers["content-length"]))
-                self.busy += 1
-                self.most_busy = max(self.busy, self.most_busy)
-                try:
-                    await asyncio.sleep(self.latency)
-                    await self._answer(lines[0], headers, body, reader, writer)
-                finally:
-                    self.busy -= 1
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # a task that ends as cancelled is a warning of asyncio's streams (Python 3.11)
-        except Exception as error:  # noqa: BLE001 - raised in the test's thread
-            self.errors.append(error)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request after the other."""
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            lines = head.split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+            body = await reader.readexactly(int(headers["content-length"]))
+            self.busy += 1
+            self.most_busy = max(self.busy, self.most_busy)
+            try:
+                await asyncio.sleep(self.latency)
+                await self._answer(lines[0], headers, body, reader, writer)
+            finally:
+                self.busy -= 1
 
     async def _answer(
         self,
