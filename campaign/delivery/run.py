@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ from campaign.model import LONGEST_WAIT, Status
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
@@ -120,6 +123,7 @@ async def _run(
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
             open_log(services, definition, clock, with_others=True) as log,
         ):
+            log.share(lease=lease_of(settings), say=_in_loop(observer.notice))
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
             if told := clock_notice(log, clock):
@@ -131,7 +135,8 @@ async def _run(
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
-            batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
+            with log.preparing():
+                batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
             batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
@@ -199,8 +204,6 @@ async def _send(
         on_accepted=concurrency.transaction.note,
         on_too_fast=limiters.messages.slow_down,
     )
-    loop = asyncio.get_running_loop()
-    log.share(lease=lease_of(settings), say=lambda text: loop.call_soon_threadsafe(observer.notice, text))
     async with log, pool, open_gate(parts, log, ramp) as gate:
         await log.note_quota("", 0.0)
         scheduler = Scheduler(
@@ -240,6 +243,19 @@ async def _send(
         if ramp and ramp.is_spent():
             await log.note_quota(ramp.why, ramp.ends_at)
     return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for, batch=batch)
+
+
+def _in_loop(notice: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that any thread may call: its sentence is shown from the event loop's."""
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def say(text: str) -> None:
+        if threading.get_ident() == thread:
+            notice(text)
+        else:
+            loop.call_soon_threadsafe(notice, text)
+
+    return say
 
 
 def _clerk_limiter(definition: Definition, services: Services, log: SendLog, clock: Clock) -> RateLimiter | None:

@@ -10,12 +10,18 @@ from campaign.sendlog.counts import summary
 from campaign.sendlog.shared_log import tags_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import timedelta
 
     from campaign.clock import Clock
     from campaign.model import Rate
     from campaign.sendlog.counts import Summary
     from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
+
+
+#: The lease of a run that was given none (seconds), such as a command that revokes tokens.
+_LEASE_S = 60.0
 
 
 class CampaignConnection:
@@ -51,6 +57,17 @@ class CampaignConnection:
         #: How many mails one address may get.
         self._cap: Rate | None = None
         self._list = campaign
+        self._lease_s = _LEASE_S
+        self._say: Callable[[str], object] = _ignore
+
+    def share(self, *, lease: timedelta, say: Callable[[str], object]) -> None:
+        """Set how a run shares the log with others, before it is prepared; a log with one run needs neither.
+
+        Args:
+            lease: how long the run keeps its rows when it is not heard of; longer than the wait for any reply.
+            say: told what the run waits for, and what it did for others; called in any thread.
+        """
+        self._lease_s, self._say = lease.total_seconds(), say
 
     def close(self) -> None:
         """Close the log."""
@@ -93,3 +110,7 @@ class CampaignConnection:
                 connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
                 row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
         return row[0], row[1], row[2]
+
+
+def _ignore(_: str) -> None:
+    return

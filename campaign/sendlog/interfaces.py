@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date, timedelta
     from zoneinfo import ZoneInfo
 
@@ -43,6 +44,10 @@ class PreparationLog(Protocol):
     templates: str
     #: The tags of the unsubscribe links and the return paths.
     tags: Tags
+
+    def preparing(self) -> AbstractContextManager[None]:
+        """Let no other run prepare this campaign during the block; wait for one that does, and say so."""
+        ...
 
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""

@@ -14,16 +14,12 @@ from campaign.sendlog.worker import WorkTerms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from datetime import timedelta
 
     from campaign.model import Deferral, Delivery
     from campaign.sendlog.database import LogConnection
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
-
-#: The lease of a run that was given none (seconds), such as a command that revokes tokens.
-_LEASE_S = 60.0
 
 #: The statements for the steps of a delivery, in the order in which one row goes through them.
 _STATEMENTS = ("issuing", "issued", "sending", "settle", "revoke_token", "suppress_refused", "count_orphan")
@@ -33,17 +29,6 @@ class RunQueue(CampaignConnection):
     """The part of `RunLog` about the queue. A thread commits the writes of many deliveries at once (group commit)."""
 
     _writer: GroupCommit | None = None
-    _lease_s = _LEASE_S
-    _say: Callable[[str], object] = staticmethod(lambda _: None)
-
-    def share(self, *, lease: timedelta, say: Callable[[str], object]) -> None:
-        """Set how a run shares the log with others, before `async with log`; a log with one run needs neither.
-
-        Args:
-            lease: how long the run keeps its rows when it is not heard of; longer than the wait for any reply.
-            say: told what the run waits for, and what it did for others; called in any thread.
-        """
-        self._lease_s, self._say = lease.total_seconds(), say
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from campaign.sendlog.recovery import recover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.sendlog.counts import Recovered
     from campaign.sendlog.database import LogConnection
@@ -65,6 +66,17 @@ class LogWorker:
 
     def end(self, connection: LogConnection) -> None:
         """Give back what was claimed and not begun, and leave the log; safe to call twice."""
+
+    @contextmanager
+    def preparing(self, connection: LogConnection, campaign: int, say: Callable[[str], object]) -> Iterator[None]:
+        """Let no other run prepare the same campaign during the block; wait for one that does, and say so."""
+        del connection, campaign, say
+        yield
+
+    def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
+        """Return whether other runs work on the campaign's last batch now; from now on this one counts among them."""
+        del connection, campaign
+        return False
 
     def transact(self, connection: LogConnection, work: Callable[[], T], *, alone: bool) -> T:
         """Return what `work` returns, in a transaction that is durable then.

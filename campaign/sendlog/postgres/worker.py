@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -16,7 +17,7 @@ from campaign.sendlog.recovery import recover
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.sendlog.counts import Recovered
@@ -30,6 +31,9 @@ T = TypeVar("T")
 _QUEUE_HOLDS_S = 2.0
 #: How long a transaction waits for one that enlists a CSV or is an operator's (seconds), before it tries again.
 _WAIT_S = 5
+#: The first keys of two locks of a campaign: of the run that prepares it, and of the runs that work on its last batch
+#: ("CAMQ" and "CAMB" in ASCII).
+_PREPARING, _WORKING = 0x43414D51, 0x43414D42
 #: A server that is away is asked again after this time (seconds).
 _RETRY_S = 0.5
 #: A run that ends asks a server that is away this often: the last outcomes are to be written.
@@ -57,6 +61,8 @@ class PostgresWorker(LogWorker):
         #: The server process of the writing session, and when it began.
         self._backend: tuple[int, str] | None = None
         self._is_ending = False
+        #: The lock of those who work on the campaign's last batch, once this run does.
+        self._works_on: dict[str, int] | None = None
         self._wait = threading.Event()
 
     @property
@@ -75,6 +81,33 @@ class PostgresWorker(LogWorker):
         heartbeat = Heartbeat(self._url, campaign, terms)
         heartbeat.start()
         self._heartbeat = heartbeat
+
+    @contextmanager
+    def preparing(self, connection: LogConnection, campaign: int, say: Callable[[str], object]) -> Iterator[None]:
+        """Hold the lock of the campaign's preparation during the block; wait for the run that has it, and say so."""
+        of = {"kind": _PREPARING, "campaign": campaign}
+        has_lock, is_told = False, False
+        while not has_lock:
+            has_lock = bool(connection.execute(WORKERS.try_lock, of).fetchone()[0])
+            if not has_lock and not is_told:
+                say("Another run prepares this campaign now; waiting for it")
+                is_told = True
+            if not has_lock:
+                self._wait.wait(_RETRY_S)
+        try:
+            yield
+        finally:
+            if not cast("PostgresConnection", connection).is_lost:
+                connection.execute(WORKERS.unlock, of)
+
+    def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
+        """Return whether other runs work on the campaign's last batch now: they share a lock, which this one joins."""
+        self._works_on = {"kind": _WORKING, "campaign": campaign}
+        is_first = bool(connection.execute(WORKERS.try_lock, self._works_on).fetchone()[0])
+        connection.execute(WORKERS.share_lock, self._works_on)
+        if is_first:
+            connection.execute(WORKERS.unlock, self._works_on)
+        return not is_first
 
     def drain(self) -> None:
         """Let others see that this run claims no more rows."""
@@ -218,5 +251,7 @@ class PostgresWorker(LogWorker):
     def _begin_session(self, session: PostgresConnection) -> None:
         """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""
         session.execute(WORKERS.begin_worker_session)
+        if self._works_on:
+            session.execute(WORKERS.share_lock, self._works_on)
         row = session.execute(WORKERS.session).fetchone()
         self._backend = (row[0], row[1]) if row else None

@@ -14,6 +14,16 @@ SELECT host, pid, version FROM worker WHERE version <> :version AND lease_until 
 -- As long as the session holds the lock, its process is alive and reaches the server.
 SELECT pg_try_advisory_lock(:kind::integer, mod(:worker::bigint, 2147483647)::integer);
 
+-- name: try_lock
+-- It is the session's, as the next two are.
+SELECT pg_try_advisory_lock(:kind::integer, :campaign::integer);
+
+-- name: share_lock
+SELECT pg_advisory_lock_shared(:kind::integer, :campaign::integer);
+
+-- name: unlock
+SELECT pg_advisory_unlock(:kind::integer, :campaign::integer);
+
 -- name: beat
 UPDATE worker SET beat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => :lease),
     is_draining = :is_draining::boolean

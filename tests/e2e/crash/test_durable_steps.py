@@ -82,7 +82,7 @@ def run(sender: Sender, *command: str) -> int:
         raise
 
 
-def state_of(log: Path) -> str | None:
+def state_of(log: Path | str) -> str | None:
     reading = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     try:
         row = reading.execute("SELECT state FROM delivery").fetchone()

@@ -8,11 +8,11 @@ import sqlite3
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 Event = dict[str, Any]
 Row = dict[str, Any]
@@ -75,6 +75,8 @@ class Terms:
     own_codes: tuple[int, ...] = (450, 451)
     #: Whether all that can be sent was sent: the faults are gone, and the last run ended by itself.
     finished: bool = True
+    #: The most seconds from the intent of a message to its first dot; None: any number.
+    intent_holds_s: float | None = None
     #: When the extra run began, on the machine's monotonic clock.
     epilogue: float | None = None
 
@@ -97,6 +99,10 @@ class Records:
     clerk: Sequence[Event]
     #: When the log has the last intent to create a user, by address.
     creations: Mapping[str, float] = field(default_factory=dict)
+    #: Sentences about intents that were written without a lease.
+    unleased: Sequence[str] = ()
+    #: How many intents had a lease.
+    leased: int = 0
     #: Sentences from `leaks.scan`.
     leaks: Sequence[str] = ()
     #: How many places were scanned for leaks.
@@ -204,11 +210,24 @@ class LogFile:
     creations: Mapping[str, float]
 
 
-def read_log_file(path: Path, campaign: str) -> LogFile:
-    """Return the history, possible orphans and unsettled revocations of a campaign."""
-    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+def _opened(place: Path | str) -> Any:  # noqa: ANN401 - a connection of either library
+    """Open a log that is a file, or a database's URL."""
+    if isinstance(place, str):
+        import psycopg  # noqa: PLC0415 - the other loops do without
+
+        return psycopg.connect(place, options="-c search_path=campaign", cursor_factory=psycopg.ClientCursor)
+    return sqlite3.connect(f"file:{place}?mode=ro", uri=True)
+
+
+def read_log_file(path: Path | str, campaign: str) -> LogFile:
+    """Return the history, possible orphans and unsettled revocations of a campaign, from a file or a database's URL."""
+    log = _opened(path)
+    mark = "%s" if isinstance(path, str) else "?"
     try:
-        ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"
+        ours = (
+            "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = "
+            + mark
+        )
         history = log.execute(
             "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
             "history.token_id, history.code, history.reason, d.step "
@@ -230,13 +249,13 @@ def read_log_file(path: Path, campaign: str) -> LogFile:
     return LogFile(transitions, orphans, unsettled, creations)
 
 
-def read_states(path: Path) -> Counter[str]:
+def read_states(path: Path | str) -> Counter[str]:
     """Return the number of rows in each state; none before the log has its table."""
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         return Counter()
-    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    log = _opened(path)
     try:
-        return Counter(dict(log.execute("SELECT state, count(*) FROM delivery GROUP BY state")))
+        return Counter(dict(log.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall()))
     except sqlite3.OperationalError:  # the run is still making it
         return Counter()
     finally:

@@ -153,7 +153,7 @@ class Scenario:
             return text
         return text.replace("{{ first_name }}", "{{ waitlist_id }}").replace("{{ city }}", "{{ joined_at }}")
 
-    def smtp(self, log: Path, *, password: str) -> SmtpScript:
+    def smtp(self, log: Path | str, *, password: str) -> SmtpScript:
         """Return the script of the mail server."""
         at_random: list[tuple[str, Action, float]] = [
             ("dot", Drop(done=True), 0.006),
@@ -194,7 +194,12 @@ class Scenario:
             Fault("rcpt", Reply("452 4.2.2 Mailbox full"), to="*+full@*"),
         )
         slow = (Fault("dot", Delay(self.latency)),) if self.latency else ()
-        statement = (
+        # in PostgreSQL another worker may have recovered the row while the server was away
+        of_postgres = (
+            "SELECT 1 FROM history JOIN delivery ON delivery.id = delivery_id WHERE new_state = 'sending' "
+            "AND history.message_id = %(message_id)s AND lower(email) = %(rcpt)s"
+        )
+        of_sqlite = (
             "SELECT 1 FROM delivery WHERE campaign_id = 1 AND slot = '' AND state = 'sending' "
             "AND key = 'user_' || replace(substr(:rcpt, 1, instr(:rcpt, '@') - 1), '+', '-') "
             "AND message_id = :message_id"
@@ -204,7 +209,7 @@ class Scenario:
             seed=self.seed,
             credentials=("acme", password),
             auth_required=True,
-            witness=(str(log), statement) if self.witness else None,
+            witness=(str(log), of_postgres if isinstance(log, str) else of_sqlite) if self.witness else None,
         )
 
     def clerk(self, people: Path, *, key: str) -> ClerkScript:

@@ -32,7 +32,8 @@ class Sender:
 
     folder: Path
     campaign: Path
-    log: Path
+    #: A file, or a database's URL.
+    log: Path | str
     key: str
     clerk_url: str
     smtp_url: str

@@ -78,6 +78,10 @@ class Postgres:
         with self.admin() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
+    def crash(self) -> None:
+        """Let it stop in the middle of what it does, as if the power failed, and start it again."""
+        _pg_ctl(self, "restart", "--mode", "immediate", "--log", f"{self.folder}/log")
+
     @contextmanager
     def admin(self, database: str = _ADMIN) -> Iterator[psycopg.Connection[Any]]:
         """Connect as the superuser; each statement is its own transaction."""

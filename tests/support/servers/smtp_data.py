@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.servers.mail import read_mail
 from support.servers.script import Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp_replies import code_of
+from support.servers.witness import WitnessError, was_seen
 
 if TYPE_CHECKING:
     from support.servers.record import Record
@@ -110,13 +110,8 @@ class Reception:
     def _witness(self, message_id: str, rcpt: str) -> dict[str, bool | str]:
         if self._script.witness is None:
             return {}
-        path, statement = self._script.witness
+        place, statement = self._script.witness
         try:
-            log = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-            try:
-                found = log.execute(statement, {"message_id": message_id, "rcpt": rcpt}).fetchone()
-                return {"witnessed": found is not None}
-            finally:
-                log.close()
-        except sqlite3.Error as error:
+            return {"witnessed": was_seen(place, statement, message_id=message_id, rcpt=rcpt)}
+        except WitnessError as error:
             return {"witnessed": False, "witness_error": str(error)}
