@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from campaign.sendlog.worker_list import WorkerState
 
 from campaign.sendlog.database import LogLocation
 
@@ -44,6 +47,21 @@ def worker_of(database: LogDatabase) -> LogWorker:
     from campaign.sendlog.postgres.worker import PostgresWorker  # noqa: PLC0415 - an extra
 
     return PostgresWorker(place)
+
+
+def workers_of(log: LogLocation) -> list[WorkerState] | None:
+    """Return the runs that share a send log now; None if it is one that a single run uses.
+
+    Raises:
+        SendLogUnusableError: there is no log, or it cannot be read.
+    """
+    database = database_of(log)
+    if isinstance(log, Path):
+        return None
+    from campaign.sendlog.postgres.worker import read_workers  # noqa: PLC0415 - an extra
+
+    with closing(database.connect(for_writing=False)) as connection, database.sentences():
+        return read_workers(connection)
 
 
 def held(log: LogLocation, *, with_others: bool = False) -> AbstractContextManager[LogDatabase]:

@@ -15,6 +15,7 @@ from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.recovery import recover
 from campaign.sendlog.worker import LogWorker
+from campaign.sendlog.worker_list import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -255,3 +256,8 @@ class PostgresWorker(LogWorker):
             session.execute(WORKERS.share_lock, self._works_on)
         row = session.execute(WORKERS.session).fetchone()
         self._backend = (row[0], row[1]) if row else None
+
+
+def read_workers(connection: LogConnection) -> list[WorkerState]:
+    """Return the workers that are registered now, oldest first."""
+    return [WorkerState(*row) for row in connection.execute(WORKERS.workers).fetchall()]
