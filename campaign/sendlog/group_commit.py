@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from campaign.sendlog.database import LogConnection, LogDatabase
 
@@ -57,6 +57,7 @@ class GroupCommit:
         database: the connection's; it says what an error means.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
+        is_clear: looks into the log for all refusals of a transaction at once; if it returns True, none is asked.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
     """
 
@@ -66,12 +67,14 @@ class GroupCommit:
         database: LogDatabase,
         statements: Mapping[str, str],
         *,
+        is_clear: Callable[[LogConnection, Sequence[Any]], bool] | None = None,
         is_sequential: bool = False,
     ) -> None:
         self._connection = connection
         self._database = database
         self._statements = statements
         self._is_sequential = is_sequential
+        self._is_clear = is_clear
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
@@ -161,9 +164,7 @@ class GroupCommit:
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        with self._connection.pipeline():
-            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
-        refusals = [read() if read else None for read in answers]
+        refusals = self._refusals(batch)
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
         for name in self._statements:
             self._run(name, [write.rows[name] for write in written if name in write.rows])
@@ -173,6 +174,14 @@ class GroupCommit:
                     write.follow_up(self._connection)
         results = [write.action(self._connection) if write.action else None for write in batch]
         return list(zip(refusals, results, strict=True))
+
+    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
+        asked = [write.refusal for write in batch if write.refusal]
+        if not asked or (self._is_clear and self._is_clear(self._connection, asked)):
+            return [None] * len(batch)
+        with self._connection.pipeline():
+            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        return [read() if read else None for read in answers]
 
     def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
         if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):

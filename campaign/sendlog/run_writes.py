@@ -11,7 +11,7 @@ from campaign.errors import PermanentError, SendLogError
 from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
-from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
+from campaign.sendlog.obstacles import Obstacle, is_clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from campaign.model import Deferral, Delivery, Outcome, SignInToken
     from campaign.sendlog.database import LogConnection
-    from campaign.sendlog.obstacles import Obstacle
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
@@ -40,7 +39,9 @@ class RunWrites(CampaignConnection):
         """Start the writer thread; the methods below may be called from now on."""
         statements = {name: getattr(self._sql, name) for name in _STATEMENTS}
         is_sequential = self._cap is not None
-        self._writer = GroupCommit(self._connection, self._database, statements, is_sequential=is_sequential)
+        self._writer = GroupCommit(
+            self._connection, self._database, statements, is_clear=is_clear, is_sequential=is_sequential
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -153,7 +154,7 @@ class RunWrites(CampaignConnection):
             await self._running.write(
                 rows,
                 urgent=outcome.status is not Status.SENT,
-                refusal=withdrawal_of(delivery),
+                refusal=Obstacle(delivery),
                 follow_up=self._follow_up(delivery, outcome, now),
             )
 
@@ -263,7 +264,7 @@ class RunWrites(CampaignConnection):
         return self._writer
 
     def _obstacle(self, delivery: Delivery) -> Obstacle:
-        return obstacle_to(delivery, self._list, cap=self._cap, now=self._clock.now())
+        return Obstacle(delivery, self._list, self._cap, self._clock.now())
 
     def _follow_up(self, delivery: Delivery, outcome: Outcome, now: float) -> Callable[[LogConnection], object] | None:
         """Return what an outcome means for the later steps of the key, or None if it means nothing for them."""
