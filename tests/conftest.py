@@ -1,10 +1,17 @@
-"""What all tests share: the hypothesis profiles, and how many workers run them."""
+"""What all tests share: the hypothesis profiles, how many workers run them, and one PostgreSQL for all."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.servers.postgres import Postgres
 
 # The processes that tests start use bytecode, as an installed program does: without it each start costs eight times as
 # much CPU time.
@@ -18,3 +25,13 @@ settings.register_profile("default", max_examples=100, deadline=None)
 def pytest_xdist_auto_num_workers() -> int:
     """Return two workers for each core: a test waits for its servers half of its time."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Yield the PostgreSQL of this run of the tests; it starts when the first test needs it."""
+    from support.servers.postgres import shared_postgres  # noqa: PLC0415 - only where a test needs it
+
+    base = tmp_path_factory.getbasetemp()
+    with shared_postgres(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as server:
+        yield server

@@ -42,11 +42,11 @@ def add(address: str | None, name: str | None, reason: str, token: str | None, *
             found = log.unsubscribe(token.rpartition("/")[2])
             if found is None:
                 raise CannotStartError("the token is not of this send log; nothing was changed.")
-            say([f"{found.address}: {found}, in {log.path}."])
+            say([f"{found.address}: {found}, in {log.place}."])
             return
         plain = _plain(address or "")
         new = log.add([plain], reason=reason, mailing_list=name or "")
-        where = f"for {name or 'all lists'} in {log.path}"
+        where = f"for {name or 'all lists'} in {log.place}"
         say([f"{plain} is suppressed {where}." if new else f"{plain} was suppressed before {where}."])
 
 
@@ -60,7 +60,7 @@ def remove(address: str, name: str | None, *, sandbox: bool) -> None:
     with _opened(sandbox=sandbox) as log:
         lifted = log.remove(plain, mailing_list=name)
         if not lifted:
-            say([f"{plain} is not suppressed for {name or 'any list'} in {log.path}."])
+            say([f"{plain} is not suppressed for {name or 'any list'} in {log.place}."])
             raise SystemExit(UNFINISHED)
         say([f"{plain} gets mail again. For rows that were skipped: campaign retry FILE --state skipped."])
 
@@ -91,7 +91,7 @@ def import_entries(file: Path, name: str | None, reason: str, *, sandbox: bool) 
 
     entries = read_suppressions(file, mailing_list=name or "", reason=reason, now=SystemClock().now())
     with _opened(sandbox=sandbox) as log:
-        say([f"{number(log.merge(entries), 'address')} of {file} newly suppressed in {log.path}."])
+        say([f"{number(log.merge(entries), 'address')} of {file} newly suppressed in {log.place}."])
 
 
 @suppress.command()
@@ -114,11 +114,11 @@ def export(file: Path, name: str | None, form: str, *, force: bool, sandbox: boo
 
 def _opened(*, sandbox: bool) -> SuppressionList:
     from campaign.delivery.services import clock_of, log_path  # noqa: PLC0415
-    from campaign.sendlog import SuppressionList  # noqa: PLC0415
+    from campaign.sendlog import SuppressionList, exists  # noqa: PLC0415
 
     settings = settings_of()
     path = log_path(settings, None, asked=sandbox)
-    if settings.log is None and not path.exists():
+    if settings.log is None and not exists(path):
         raise SendLogUnusableError(
             f"the send log {path} does not exist; go to the folder of the campaign, or set CAMPAIGN_LOG to its send log"
         )

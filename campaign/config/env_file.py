@@ -1,4 +1,4 @@
-"""Find the `.env` of a campaign file, and what is wrong with it: `env_file_of`, `writable_by_others`, `misspelt`."""
+"""Find the `.env` of a campaign file, `env_file_of`, and what is wrong with it: `sources_to_refuse`, `misspelt`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _NAME = ".env"
 #: From which similarity to a setting's name (0 to 1, without the prefix) a variable counts as misspelt, by prefix.
@@ -64,3 +64,31 @@ def _meant(name: str, settings: set[str]) -> str | None:
             near = difflib.get_close_matches(name.removeprefix(prefix), rests, n=1, cutoff=cutoff)
             return prefix + near[0] if near else None
     return None
+
+
+def sources_to_refuse(
+    files: Collection[str], destinations: Mapping[str, Sequence[str]], *, given: Collection[str], env_file: Path | None
+) -> list[str]:
+    """Return a problem for each setting of `.env` that would send secrets elsewhere, or reach for more.
+
+    Args:
+        files: the settings that run a command, or name a file whose content is sent away.
+        destinations: the settings that say whereto something is sent, each with the secrets that would go there.
+        given: the variables of the environment.
+        env_file: the `.env`.
+    """
+    problems = [
+        f"{name}: set it in the environment, not in {env_file}: a file in a folder must not run a command or name "
+        "a file whose content is sent away."
+        for name in files
+        if name not in given
+    ]
+    for destination, secrets in destinations.items():
+        if destination not in given:
+            problems += [
+                f"{destination}: it is from {env_file}, and {secret} is from the environment. The secret is not sent "
+                f"to an address that a file in a folder names: set {destination} in the environment, too."
+                for secret in secrets
+                if secret in given
+            ]
+    return problems

@@ -14,8 +14,9 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_valid
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from campaign.config.clerk_values import PUBLISHABLE_KEYS, SECRET_KEYS, parse_origin, require_key
-from campaign.config.env_file import env_file_of, folder_of, misspelt, writable_by_others
+from campaign.config.env_file import env_file_of, folder_of, misspelt, sources_to_refuse, writable_by_others
 from campaign.config.imap_url import ImapServer, parse_imap_url
+from campaign.config.postgres_url import PostgresUrl, parse_log
 from campaign.config.secret_files import read_secret_file, require_command, require_signing_key
 from campaign.config.server_url import is_loopback
 from campaign.config.smtp_url import SmtpServer, Tls, parse_ehlo_name, parse_smtp_url, with_login
@@ -66,8 +67,8 @@ class Settings(BaseSettings):
     smtp_token_command: str | None = Field(default=None, alias="CAMPAIGN_SMTP_TOKEN_COMMAND")
     #: The name for EHLO; None: the machine's own host name, or the sender's domain.
     ehlo: str | None = Field(default=None, alias="CAMPAIGN_EHLO")
-    #: The file of the send log; None: `send-log.db` beside the campaign file (`log_of`).
-    log: Path | None = Field(default=None, alias="CAMPAIGN_LOG")
+    #: The send log, a file or a database; None: `send-log.db` beside the campaign file (`log_of`).
+    log: Annotated[Path | PostgresUrl | None, NoDecode] = Field(default=None, alias="CAMPAIGN_LOG")
     #: The file with the private key that signs the mails of a campaign with `[dkim]`.
     dkim_key: Path | None = Field(default=None, alias="CAMPAIGN_DKIM_KEY")
     #: The key with which the questions of `[recheck]` are signed (HMAC-SHA-256).
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
         """The `.env` that was read; None if there was none."""
         return self._dotenv
 
-    def log_of(self, file: Path | None) -> Path:
+    def log_of(self, file: Path | None) -> Path | PostgresUrl:
         """Return the send log of a campaign file, from whichever folder the command is typed.
 
         Args:
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
     def _is_imap_url(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
         return parse_imap_url(value) if isinstance(value, str) else value
 
+    @field_validator("log", mode="before")
+    @classmethod
+    def _is_log(cls, value: Any) -> Any:  # noqa: ANN401 - any value from the environment
+        return parse_log(value) if isinstance(value, str) else value
+
     @field_validator("smtp_token_command")
     @classmethod
     def _is_command(cls, command: str | None) -> str | None:
@@ -151,7 +157,7 @@ class Settings(BaseSettings):
 
     @field_validator("log", "sandbox", "dkim_key", "clerk_secret_key_file", "smtp_password_file")
     @classmethod
-    def _is_path(cls, value: Path | None) -> Path | None:
+    def _is_path(cls, value: Path | PostgresUrl | None) -> Path | PostgresUrl | None:
         if "\0" in str(value):
             raise ValueError("a path cannot contain a NUL character")
         return value
@@ -191,10 +197,11 @@ def _placed(settings: Settings, dotenv: Path | None) -> Settings:
     """Return the settings with the relative paths of `.env` beneath its folder, and with the file's name."""
     if dotenv is not None:
         here = _given()
+        chosen = {name: getattr(settings, name) for name in _PATHS if _variable(name) not in here}
         found = {
             name: dotenv.parent / value
-            for name in _PATHS
-            if name in settings.model_fields_set and _variable(name) not in here and (value := getattr(settings, name))
+            for name, value in chosen.items()
+            if name in settings.model_fields_set and isinstance(value, Path)
         }
         settings = settings.model_copy(update=found)
     settings._dotenv = dotenv  # noqa: SLF001 - its own class
@@ -225,33 +232,24 @@ def _source_problems(settings: Settings, dotenv: Path | None) -> list[str]:
     A `.env` belongs to the folder of the campaign file, or in which the program is started. Either may be another
     person's.
     """
-    given = _given()
-    problems = [
-        f"{name}: set it in the environment, not in {dotenv}: a file in a folder must not run a command or name "
-        "a file whose content is sent away."
-        for name, value in {
-            "CLERK_SECRET_KEY_FILE": settings.clerk_secret_key_file,
-            "CAMPAIGN_SMTP_PASSWORD_FILE": settings.smtp_password_file,
-            "CAMPAIGN_SMTP_TOKEN_COMMAND": settings.smtp_token_command,
-        }.items()
-        if value is not None and name not in given
-    ]
-    destinations = {
-        "CLERK_API_URL": (settings.clerk_api_url != CLERK_API, ("CLERK_SECRET_KEY", "CLERK_SECRET_KEY_FILE")),
-        "CAMPAIGN_SMTP_URL": (
-            settings.smtp is not None,
-            ("CAMPAIGN_SMTP_PASSWORD_FILE", "CAMPAIGN_SMTP_TOKEN_COMMAND"),
-        ),
+    log = settings.log if isinstance(settings.log, PostgresUrl) else None
+    files = {
+        "CLERK_SECRET_KEY_FILE": settings.clerk_secret_key_file is not None,
+        "CAMPAIGN_SMTP_PASSWORD_FILE": settings.smtp_password_file is not None,
+        "CAMPAIGN_SMTP_TOKEN_COMMAND": settings.smtp_token_command is not None,
+        "CAMPAIGN_LOG": log is not None and log.names_a_file,
     }
-    for destination, (is_set, secrets) in destinations.items():
-        if is_set and destination not in given:
-            problems += [
-                f"{destination}: it is from {dotenv}, and {secret} is from the environment. The secret is not sent "
-                f"to an address that a file in a folder names: set {destination} in the environment, too."
-                for secret in secrets
-                if secret in given
-            ]
-    return problems
+    destinations = {
+        "CLERK_API_URL": settings.clerk_api_url != CLERK_API and ("CLERK_SECRET_KEY", "CLERK_SECRET_KEY_FILE"),
+        "CAMPAIGN_SMTP_URL": settings.smtp and ("CAMPAIGN_SMTP_PASSWORD_FILE", "CAMPAIGN_SMTP_TOKEN_COMMAND"),
+        "CAMPAIGN_LOG": log and not log.has_password and ("PGPASSWORD", "PGPASSFILE"),
+    }
+    return sources_to_refuse(
+        [name for name, is_set in files.items() if is_set],
+        {name: secrets for name, secrets in destinations.items() if secrets},
+        given=_given(),
+        env_file=dotenv,
+    )
 
 
 def _with_secrets(settings: Settings) -> tuple[Settings, list[str]]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.errors import CampaignError
-from campaign.sendlog import SendLog, discard, held
+from campaign.sendlog import SendLog, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @contextmanager
 def open_log(services: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
     """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
-    with held(services.log):
-        made = not services.log.exists()
-        log, unused = SendLog(services.log, definition.name, clock), False
+    with held(services.log) as database:
+        made = not database.exists()
+        log, unused = SendLog(database, definition.name, clock), False
         try:
             yield log
         finally:
@@ -29,4 +29,4 @@ def open_log(services: Services, definition: Definition, clock: Clock) -> Iterat
                 unused = made and log.is_empty()
             log.close()
             if unused:
-                discard(services.log)
+                database.discard()

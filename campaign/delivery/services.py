@@ -14,7 +14,7 @@ from campaign.delivery.sandbox_time import log_clock, sandbox_clock
 from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
-from campaign.sendlog import LogReader, discard, held
+from campaign.sendlog import LogReader, discard, exists, held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings, SmtpServer
     from campaign.delivery.sandbox_time import Simulation
     from campaign.sandbox import Sandbox
+    from campaign.sendlog import LogLocation
 
 #: Clerk's documented limits of the Backend API, per secret key (https://clerk.com/docs/guides/how-clerk-works/system-limits).
 _CLERK_LIVE = (Rate.parse("1000/10 seconds"),)
@@ -33,9 +34,9 @@ _CLERK_TEST = (Rate.parse("100/10 seconds"),)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The addresses, keys and limits of a run's servers, and the path of its send log."""
+    """The addresses, keys and limits of a run's servers, and the place of its send log."""
 
-    log: Path
+    log: LogLocation
     smtp: SmtpServer
     clerk_url: str
     clerk_key: str | None = field(repr=False)
@@ -89,8 +90,8 @@ def needs_user_id(definition: Definition) -> bool:
     return needs_clerk(definition) and definition.recipients.lookup is None
 
 
-def log_path(settings: Settings, definition: Definition | None, *, asked: bool) -> Path:
-    """Return the path of the send log for commands that only read it.
+def log_path(settings: Settings, definition: Definition | None, *, asked: bool) -> LogLocation:
+    """Return the send log for commands that only read it.
 
     Args:
         settings: the settings.
@@ -99,10 +100,10 @@ def log_path(settings: Settings, definition: Definition | None, *, asked: bool) 
     """
     sandbox, real = sandbox_log(settings), settings.log_of(definition.path if definition else None)
     given = settings.clerk_secret_key is not None or settings.smtp is not None or settings.log is not None
-    return sandbox if asked or not (given or (real.exists() and not sandbox.exists())) else real
+    return sandbox if asked or not (given or (exists(real) and not exists(sandbox))) else real
 
 
-def clock_of(settings: Settings, log: Path) -> Clock:
+def clock_of(settings: Settings, log: LogLocation) -> Clock:
     """Return the time at which a command reads or changes a send log: the sandbox may be ahead of the present."""
     return log_clock(log) if log == sandbox_log(settings) else SystemClock()
 
@@ -132,7 +133,7 @@ def forget_sandbox_runs(settings: Settings, *, begins_at: float) -> int:
     from campaign.sandbox import SandboxError, forget_after  # noqa: PLC0415 - a real run needs no sandbox
 
     path = sandbox_log(settings)
-    if path.exists():
+    if exists(path):
         with held(path):
             LogReader(path).close()  # refuses another program's file
             discard(path)
@@ -235,8 +236,9 @@ def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:
         SettingsError: there is such a log.
     """
     log, earlier = settings.log_of(definition.path), Path(LOG_NAME)
-    if settings.log is not None or log.exists() or not earlier.exists():
+    if settings.log is not None or exists(log) or not earlier.exists():
         return
+    assert isinstance(log, Path)  # noqa: S101 - CAMPAIGN_LOG alone names a database
     try:
         reader = LogReader(earlier)
     except SendLogUnusableError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.services import Services
     from campaign.model import WaitlistRow
-    from campaign.sendlog import PreparationLog
+    from campaign.sendlog import LogLocation, PreparationLog
 
 #: Each page begins with the last entries of the one before: a gap shows that entries were deleted meanwhile.
 _OVERLAP = 1
@@ -102,8 +102,10 @@ def is_sample(definition: Definition) -> bool:
     return definition.recipients.file == _SAMPLE
 
 
-def _path_of(definition: Definition, log: Path) -> Path:
-    return log.with_name(f"{definition.name}.waitlist.csv")
+def _path_of(definition: Definition, log: LogLocation) -> Path:
+    """Return where the waitlist is written down: beside the log or, if that is in a database, the campaign file."""
+    folder = log.parent if isinstance(log, Path) else definition.path.parent
+    return folder / f"{definition.name}.waitlist.csv"
 
 
 class _Pages:

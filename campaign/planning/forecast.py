@@ -17,7 +17,7 @@ from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
 from campaign.planning.recipients import CsvCounts, waiting_people
 from campaign.planning.simulation import CampaignModel, SimulatedQueue, StepModel
 from campaign.planning.tally import SLOT_S, Tally
-from campaign.sendlog import QueueReader
+from campaign.sendlog import QueueReader, exists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ def forecast(definition: Definition, settings: Settings, *, sandbox: bool, at: f
     path = log_path(settings, definition, asked=sandbox)
     definition = written_down(definition, settings, asked=sandbox, sample=False)
     start, tally, csv = clock_of(settings, path).now() if at is None else at, Tally(), CsvCounts()
-    with closing(QueueReader(path)) if path.exists() else nullcontext() as log:
+    with closing(QueueReader(path)) if exists(path) else nullcontext() as log:
         assumed = () if definition.link is None or definition.limits.tokens is not None else clerk_rates(settings)
         model = _model(definition, log, start=start, token_rates=assumed)
         people = waiting_people(definition, model.steps, log, counts=csv, tally=tally)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from campaign.delivery.services import log_path, sandbox_log
 from campaign.errors import SendLogUnusableError
 from campaign.model import Status
-from campaign.sendlog import FIELDS, LogReader
+from campaign.sendlog import FIELDS, LogReader, exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
+    from campaign.sendlog import LogLocation
 
 #: A spreadsheet reads a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -68,7 +68,7 @@ def log_of(settings: Settings) -> Callable[[str], dict[str, object] | None]:
 
     def found(message_id: str) -> dict[str, object] | None:
         for path in (sandbox_log(settings), settings.log_of(None)):
-            if path.exists():
+            if exists(path):
                 try:
                     record = _recorded(path, message_id)
                 except SendLogUnusableError as error:
@@ -80,7 +80,7 @@ def log_of(settings: Settings) -> Callable[[str], dict[str, object] | None]:
     return found
 
 
-def _recorded(path: Path, message_id: str) -> dict[str, object] | None:
+def _recorded(path: LogLocation, message_id: str) -> dict[str, object] | None:
     reader = LogReader(path)
     try:
         found = reader.by_message_id(message_id)

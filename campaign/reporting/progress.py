@@ -27,6 +27,7 @@ from campaign.reporting.summary import (
     table,
     where_the_mail_is,
 )
+from campaign.sendlog import exists
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class RunReport:
                 self._simulated = services.clock
                 self._print(beginning(services))
             return
-        self._log_is_new = not services.log.exists()
+        self._log_is_new = not exists(services.log)
         read = f"the environment and {dotenv}" if dotenv else "the environment; there is no .env"
         self._print(f"Settings: {read}. Send log: {services.log}{', which is new' if self._log_is_new else ''}.")
 

@@ -46,7 +46,7 @@ def statuses(
             if as_json:
                 yield json.dumps(counts(summary) | as_objects(summary, batches))
             else:
-                yield f"{name} ({reader.path})"
+                yield f"{name} ({reader.place})"
                 yield as_text(table(summary, causes(reader.explanations(name))))
                 yield from standing(summary, batches)
                 yield from what_waits(summary, zone=zone, run=str(file or "FILE"))

@@ -1,8 +1,9 @@
-"""The durable send log in SQLite, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
+"""The durable send log, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
+from campaign.sendlog.backends import discard, exists, held
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
+from campaign.sendlog.database import LogLocation
 from campaign.sendlog.enlisting import Enlistment
-from campaign.sendlog.files import discard, held
 from campaign.sendlog.holdout import Holdout
 from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
@@ -18,6 +19,7 @@ __all__ = [
     "Enlistment",
     "Explanation",
     "Holdout",
+    "LogLocation",
     "LogReader",
     "OperatorLog",
     "PreparationLog",
@@ -34,5 +36,6 @@ __all__ = [
     "SuppressionList",
     "Whose",
     "discard",
+    "exists",
     "held",
 ]

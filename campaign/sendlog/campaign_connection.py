@@ -1,44 +1,41 @@
-"""Connect to a SQLite send log for one campaign: `CampaignConnection`, the base class of the parts of `SendLog`."""
+"""Connect to a send log for one campaign: `CampaignConnection`, the base class of the parts of `SendLog`."""
 
 from __future__ import annotations
 
 import secrets
-import sqlite3
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from campaign.errors import SendLogError
+from campaign.sendlog.backends import database_of
 from campaign.sendlog.counts import summary
-from campaign.sendlog.files import is_damage, open_for_writing, sentences
 from campaign.sendlog.shared_log import tags_of
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from campaign.clock import Clock
     from campaign.model import Rate
     from campaign.sendlog.counts import Summary
+    from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 
 class CampaignConnection:
     """A connection to a send log, for one campaign in it.
 
     Args:
-        path: the log's file; it is created if it does not exist.
+        log: the send log, or its database while it is held; it is created if it does not exist.
         campaign: the campaign's name; it is added to the log if it is new.
         clock: the time.
 
     Raises:
-        SendLogUnusableError: the file cannot be opened, or is not a send log that this version can use.
+        SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
     """
 
-    def __init__(self, path: Path, campaign: str, clock: Clock) -> None:
-        self.path = path
+    def __init__(self, log: LogLocation | LogDatabase, campaign: str, clock: Clock) -> None:
+        self._database = database_of(log)
+        self._sql = self._database.sql
         self._name = campaign
         self._clock = clock
-        self._connection = open_for_writing(path)
+        self._connection = self._database.connect(for_writing=True)
         try:
             #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
@@ -60,51 +57,38 @@ class CampaignConnection:
 
     def summary(self) -> Summary:
         """Return the campaign's current counts."""
-        return summary(
-            self._connection, self._name, campaign=self._campaign, enlistment=self._enlistment, now=self._clock.now()
-        )
+        terms = {"campaign": self._campaign, "enlistment": self._enlistment}
+        with self._reading():
+            return summary(self._connection, self._name, **terms, now=self._clock.now())
 
     def _arguments(self, **more: object) -> dict[str, object]:
         """Return the parameters of every statement about this campaign, its id and the time, with `more` added."""
         return {"campaign": self._campaign, "now": self._clock.now()} | more
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> AbstractContextManager[LogConnection]:
         """Commit what the block writes, or roll all of it back. It must not be used while the writer thread runs.
 
         Raises:
             SendLogError: the log cannot be written.
             SendLogUnusableError: the log is damaged.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            _undo(self._connection)
-            if is_damage(error):
-                with sentences(self.path):
-                    raise
-            raise SendLogError(
-                f"the send log {self.path} cannot be written ({error}); nothing was changed. "
-                "Free disk space, then run the same command again"
-            ) from error
-        except BaseException:
-            _undo(self._connection)
-            raise
+        return self._database.transaction(self._connection)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Convert the errors of statements that only read, outside of a transaction, to a sentence."""
+        return self._database.sentences()
+
+    def _one(self, statement: str, **more: object) -> Any:  # noqa: ANN401 - the columns of the statement, or None
+        """Return the row of a statement about this campaign, outside of a transaction."""
+        with self._reading():
+            return self._connection.execute(statement, self._arguments(**more)).fetchone()
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
         with self._transaction() as connection:
-            row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+            row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
             #: The tags of this log's unsubscribe links and return paths.
             self.tags = tags_of(connection)
             if row is None:
-                connection.execute(SQL.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
-                row = connection.execute(SQL.find_campaign, {"name": name}).fetchone()
+                connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+                row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
         return row[0], row[1], row[2]
-
-
-def _undo(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import instant
 from campaign.model import NEVER, Batch, Status, Waiting
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
     from datetime import datetime
+
+    from campaign.sendlog.database import LogConnection
 
 
 #: A smaller `not_before` is no instant but a rank: the rows of a batch are due in its order, before all others.
@@ -89,28 +89,28 @@ class BatchCounts:
     counts: Mapping[Status, int]
 
 
-def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
+def summary(connection: LogConnection, name: str, *, campaign: int, enlistment: int, now: float) -> Summary:
     """Return a campaign's counts, read through the given connection."""
     arguments = {"campaign": campaign, "enlistment": enlistment, "now": now}
-    counts = {Status(state): number for state, number in connection.execute(SQL.counts, arguments)}
-    orphans, until = connection.execute(SQL.count_orphans, arguments).fetchone()
-    pending, used = connection.execute(SQL.count_revocations, arguments).fetchone()
-    created, unanswered = connection.execute(SQL.count_users, arguments).fetchone()
-    names, quota, quota_until = connection.execute(SQL.steps_and_quota, arguments).fetchone()
+    counts = {Status(state): number for state, number in connection.execute(connection.sql.counts, arguments)}
+    orphans, until = connection.execute(connection.sql.count_orphans, arguments).fetchone()
+    pending, used = connection.execute(connection.sql.count_revocations, arguments).fetchone()
+    created, unanswered = connection.execute(connection.sql.count_users, arguments).fetchone()
+    names, quota, quota_until = connection.execute(connection.sql.steps_and_quota, arguments).fetchone()
     waiting, next_due = _waiting(connection, arguments)
-    if quota_until > now and (due := connection.execute(SQL.count_due, arguments).fetchone()[0]):
+    if quota_until > now and (due := connection.execute(connection.sql.count_due, arguments).fetchone()[0]):
         waiting[Waiting.QUOTA] = waiting.get(Waiting.QUOTA, 0) + due
         next_due = min(next_due or quota_until, quota_until)
     return Summary(
         name,
         counts,
-        here={Status(state): number for state, number in connection.execute(SQL.counts_here, arguments)},
+        here={Status(state): number for state, number in connection.execute(connection.sql.counts_here, arguments)},
         waiting=waiting,
         next_due=next_due,
         quota=quota if quota_until > now else "",
         quota_until=quota_until if quota_until > now else None,
         steps=_steps(connection, arguments, json.loads(names)),
-        elsewhere=connection.execute(SQL.count_elsewhere, arguments).fetchone()[0],
+        elsewhere=connection.execute(connection.sql.count_elsewhere, arguments).fetchone()[0],
         orphans=orphans,
         orphans_until=instant(until) if until else None,
         revocations=pending,
@@ -120,13 +120,11 @@ def summary(connection: sqlite3.Connection, name: str, *, campaign: int, enlistm
     )
 
 
-def _waiting(
-    connection: sqlite3.Connection, arguments: Mapping[str, object]
-) -> tuple[dict[Waiting, int], float | None]:
+def _waiting(connection: LogConnection, arguments: Mapping[str, object]) -> tuple[dict[Waiting, int], float | None]:
     """Return how many rows wait for what, and when the first of them becomes due by itself."""
     waiting: dict[Waiting, int] = {}
     next_due = None
-    for what, number, first in connection.execute(SQL.waiting_here, arguments):
+    for what, number, first in connection.execute(connection.sql.waiting_here, arguments):
         kind = Waiting(what) or Waiting.RETRY
         waiting[kind] = waiting.get(kind, 0) + number
         if first < NEVER:
@@ -135,24 +133,24 @@ def _waiting(
 
 
 def _steps(
-    connection: sqlite3.Connection, arguments: Mapping[str, object], names: list[str]
+    connection: LogConnection, arguments: Mapping[str, object], names: list[str]
 ) -> dict[str, dict[Status, int]]:
     if names == [""]:
         return {}
     steps: dict[str, dict[Status, int]] = {name: {} for name in names}
-    for name, state, number in connection.execute(SQL.counts_of_steps, arguments):
+    for name, state, number in connection.execute(connection.sql.counts_of_steps, arguments):
         steps.setdefault(name, {})[Status(state)] = number
     return steps
 
 
-def batches(connection: sqlite3.Connection, *, campaign: int, limit: int) -> list[BatchCounts]:
+def batches(connection: LogConnection, *, campaign: int, limit: int) -> list[BatchCounts]:
     """Return the last batches, at most `limit`, oldest first, each with the states of its recipients."""
-    rows = connection.execute(SQL.batches, {"campaign": campaign, "limit": limit}).fetchall()
+    rows = connection.execute(connection.sql.batches, {"campaign": campaign, "limit": limit}).fetchall()
     if not rows:
         return []
-    columns = ", ".join(SQL.column_of_batch.replace("(:number)", str(row[0])) for row in rows)
+    columns = ", ".join(connection.sql.column_of_batch.replace("{number}", str(row[0])) for row in rows)
     counts: dict[int, dict[Status, int]] = {row[0]: {} for row in rows}
-    statement = SQL.counts_of_batches.replace("(:columns)", columns)
+    statement = connection.sql.counts_of_batches.replace("{columns}", columns)
     for state, *numbers in connection.execute(statement, {"campaign": campaign}):
         for row, number in zip(rows, numbers, strict=True):
             if number:

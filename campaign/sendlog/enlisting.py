@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import NEVER, InvalidRow, Recipient, Status, Waiting
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from campaign.sendlog.database import LogConnection
+
 #: A row's variables as JSON. The digest covers this text, so a new format would make every row count as changed.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-#: The number of rows that one INSERT adds.
-_ROWS_PER_INSERT = 500
 
 
 class EnlistmentTerms(NamedTuple):
@@ -105,8 +102,9 @@ class Enlistment:
 class Enlister:
     """Writes one CSV's rows to the log, within a transaction that the caller opened."""
 
-    def __init__(self, connection: sqlite3.Connection, terms: EnlistmentTerms) -> None:
+    def __init__(self, connection: LogConnection, terms: EnlistmentTerms) -> None:
         self._connection = connection
+        self._sql = connection.sql
         self._terms = terms
         self._enlistment = terms.enlistment
         self._first, *later = terms.steps
@@ -115,17 +113,21 @@ class Enlister:
         #: No key was in the log so far. While this holds, insert without a search: the unique index reports the first
         #: known key.
         self._all_new = not terms.has_new_steps
+        #: The updates of one chunk, by the statement's name, in the order in which they are executed.
+        self._changes: dict[str, list[dict[str, object]]] = {
+            "touch_delivery": [], "change_delivery": [], "requeue_changed": []
+        }  # fmt: skip
         self.result = Enlistment()
 
     def enlist(self, rows: Iterable[Recipient | InvalidRow]) -> None:
         """Add or update every row; rows of this CSV that were invalid before are removed first and checked again."""
         arguments = self._arguments()
-        self._connection.execute(SQL.forget_unmailable, arguments)
+        self._connection.execute(self._sql.forget_unmailable, arguments)
         iterator = iter(rows)
-        while chunk := list(islice(iterator, _ROWS_PER_INSERT // len(self._terms.steps) or 1)):
+        while chunk := list(islice(iterator, self._connection.rows_at_once // len(self._terms.steps) or 1)):
             self._enlist_chunk(chunk)
-        self._connection.execute(SQL.requeue_returned, arguments)
-        counted = self._connection.execute(SQL.count_shared_addresses, arguments)
+        self._connection.execute(self._sql.requeue_returned, arguments)
+        counted = self._connection.execute(self._sql.count_shared_addresses, arguments)
         self.result.shared_addresses = counted.fetchone()[0]
 
     def _enlist_chunk(self, chunk: list[Recipient | InvalidRow]) -> None:
@@ -145,11 +147,7 @@ class Enlister:
         """Insert all rows and return True; insert none and return False if the table has one of their keys."""
         if self._later_steps:
             records = [each for record in records for each in self._all_steps(record)]
-        try:
-            self._insert(records)
-        except sqlite3.IntegrityError:
-            return False
-        return True
+        return self._connection.add_new(*self._values(records))
 
     def _enlist_each(self, chunk: list[Recipient | InvalidRow], records: list[_Record]) -> None:
         """Enlist rows whose keys may already be in the log."""
@@ -170,19 +168,23 @@ class Enlister:
             self.result.added += not before
             new += self._update(record, before)
             known[row.key] = {"": _Known(0, self._enlistment, "queued", record.digest, row.line, 0, "enlist", "")}
-        for each in new:
-            self._insert([each])
+        for name, changes in self._changes.items():
+            if changes:
+                self._connection.executemany(getattr(self._sql, name), changes)
+                changes.clear()
+        if new:
+            self._connection.add(*self._values(new))
 
     def _known(self, keys: list[str]) -> dict[str, dict[str, _Known]]:
         """Return the rows of some keys, by key and step."""
         arguments = {"campaign": self._terms.campaign, "keys": json.dumps(keys)}
         found: dict[str, dict[str, _Known]] = {}
-        for key, step, *rest in self._connection.execute(SQL.known_keys, arguments):
+        for key, step, *rest in self._connection.execute(self._sql.known_keys, arguments):
             found.setdefault(key, {})[step] = _Known(*rest)
         return found
 
     def _update(self, record: _Record, before: dict[str, _Known]) -> list[_Record]:
-        """Write a recipient's new data to the rows of its steps; return the rows that are to be added."""
+        """Note what a recipient's new data changes in the rows of its steps; return the rows that are to be added."""
         new = []
         changed = late = False
         skipped = next((each for each in before.values() if each.state == "skipped" and each.actor == "skip"), None)
@@ -194,24 +196,29 @@ class Enlister:
             row = before[each.step]
             if row.digest == each.digest or row.state not in {"queued", "failed", "skipped"}:
                 late = late or row.digest != each.digest
-                self._connection.execute(SQL.touch_delivery, self._arguments(id=row.id, **each._asdict()))
+                self._changes["touch_delivery"].append(self._arguments(id=row.id, **each._asdict()))
                 continue
             changed = True
             arguments = self._arguments(id=row.id, **each._asdict())
-            self._connection.execute(SQL.change_delivery, arguments)
+            self._changes["change_delivery"].append(arguments)
             if row.state == "skipped":
-                self._connection.execute(SQL.requeue_changed, arguments)
+                self._changes["requeue_changed"].append(arguments)
         self.result.changed += changed
         self.result.changed_late += late and not changed
         return new
 
-    def _insert(self, records: list[_Record]) -> None:
+    def _values(self, records: list[_Record]) -> tuple[dict[str, object], tuple[str, ...], Sequence[Sequence[object]]]:
+        """Return the arguments of `add_new`. Columns whose defaults hold are left out: a tenth of the time."""
         terms = self._terms
-        common = (terms.campaign, terms.enlistment, terms.source, terms.now)
-        is_plain = self._is_plain and not any(each.position or each.not_before for each in records)
-        rows: Iterable[tuple[object, ...]] = [each[:_PLAIN] for each in records] if is_plain else records
-        insert = _adding(len(records), is_plain=is_plain)
-        self._connection.execute(insert, [*common, *chain.from_iterable(rows)])
+        common: dict[str, object] = {
+            "campaign_id": terms.campaign,
+            "enlistment": terms.enlistment,
+            "source": terms.source,
+            "updated_at": terms.now,
+        }
+        if self._is_plain and not any(each.position or each.not_before for each in records):
+            return common, _Record._fields[:_PLAIN], [each[:_PLAIN] for each in records]
+        return common, _Record._fields, records
 
     def _arguments(self, **more: object) -> dict[str, object]:
         terms = self._terms
@@ -259,15 +266,3 @@ class Enlister:
 
 def _skipped_like(record: _Record, row: _Known) -> _Record:
     return record._replace(state=row.state, actor=row.actor, reason=row.reason, not_before=0.0, waiting="")
-
-
-@lru_cache(maxsize=3)
-def _adding(number: int, *, is_plain: bool) -> str:
-    """Return the INSERT for `number` rows. The cache has room for a full chunk, the last chunk and a single row.
-
-    With `is_plain` it leaves out the columns whose defaults hold: fewer values to bind are a tenth of the time.
-    """
-    columns = _Record._fields[:_PLAIN] if is_plain else _Record._fields
-    row = ", ".join(["?1", "?2", "?3", "?4", *"?" * len(columns)])
-    statement = str(SQL.add_deliveries).replace("(:columns)", ", ".join(columns))
-    return statement.replace("(:row)", ", ".join([f"({row})"] * number))

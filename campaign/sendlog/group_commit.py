@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from campaign.errors import SendLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from campaign.sendlog.database import LogConnection, LogDatabase
 
 T = TypeVar("T")
 
@@ -21,18 +22,23 @@ _GROUPING_DELAY_S = 0.004
 _MAX_BATCH = 100
 
 
+#: Asks the log, and returns what reads the answer.
+_Refusal: TypeAlias = "Callable[[LogConnection], Callable[[], Exception | None]]"
+
+
 class _Write(NamedTuple):
     """One caller's write."""
 
     future: asyncio.Future[Any]
     #: The named parameters of each statement to run, by the statement's name.
     rows: Mapping[str, Mapping[str, object]]
-    #: Called in the transaction; if it returns an error, the rows are not written, and the future gets the error.
-    refusal: Callable[[sqlite3.Connection], Exception | None] | None = None
+    #: Called in the transaction, and its result after those of others; if that returns an error, the rows are not
+    #: written, and the future gets the error.
+    refusal: _Refusal | None = None
     #: Called after all rows of the transaction are written.
-    follow_up: Callable[[sqlite3.Connection], object] | None = None
+    follow_up: Callable[[LogConnection], object] | None = None
     #: Called after them; the future gets its result.
-    action: Callable[[sqlite3.Connection], object] | None = None
+    action: Callable[[LogConnection], object] | None = None
     urgent: bool = True
 
 
@@ -48,24 +54,27 @@ class GroupCommit:
 
     Args:
         connection: only the thread uses it until `close`.
-        path: the log's path, for the error message.
+        database: the connection's; it says what an error means.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
+        is_clear: looks into the log for all refusals of a transaction at once; if it returns True, none is asked.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
     """
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: str,
+        connection: LogConnection,
+        database: LogDatabase,
         statements: Mapping[str, str],
         *,
+        is_clear: Callable[[LogConnection, Sequence[Any]], bool] | None = None,
         is_sequential: bool = False,
     ) -> None:
         self._connection = connection
-        self._path = path
+        self._database = database
         self._statements = statements
         self._is_sequential = is_sequential
+        self._is_clear = is_clear
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
@@ -77,15 +86,16 @@ class GroupCommit:
         rows: Mapping[str, Mapping[str, object]],
         *,
         urgent: bool = True,
-        refusal: Callable[[sqlite3.Connection], Exception | None] | None = None,
-        follow_up: Callable[[sqlite3.Connection], object] | None = None,
+        refusal: _Refusal | None = None,
+        follow_up: Callable[[LogConnection], object] | None = None,
     ) -> asyncio.Future[None]:
         """Return a future that is done when the rows are on the disk.
 
         Args:
             rows: the named parameters of each statement to run, by the statement's name.
             urgent: False lets the write wait a few milliseconds for others.
-            refusal: looks into the log within the transaction; the rows are not written if it returns an error.
+            refusal: asks the log within the transaction and returns what reads the answer; if that is an error, the
+                rows are not written.
             follow_up: changes other rows in the same transaction, after these.
 
         Raises:
@@ -96,7 +106,7 @@ class GroupCommit:
         self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent))
         return future
 
-    def submit(self, action: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def submit(self, action: Callable[[LogConnection], T]) -> asyncio.Future[T]:
         """Return a future of the action's result; it is done when the action's writes are on the disk.
 
         The action sees all rows whose writes were queued before it.
@@ -143,10 +153,10 @@ class GroupCommit:
         if self._broken:
             return []
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.begin()
             parts = [[write] for write in batch] if self._is_sequential else [batch]
             results = [result for part in parts for result in self._execute(part)]
-            self._connection.execute("COMMIT")
+            self._connection.commit()
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
@@ -154,31 +164,37 @@ class GroupCommit:
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        refusals = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        refusals = self._refusals(batch)
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
         for name in self._statements:
             self._run(name, [write.rows[name] for write in written if name in write.rows])
-        for write in written:
-            if write.follow_up:
-                write.follow_up(self._connection)
+        with self._connection.pipeline():
+            for write in written:
+                if write.follow_up:
+                    write.follow_up(self._connection)
         results = [write.action(self._connection) if write.action else None for write in batch]
         return list(zip(refusals, results, strict=True))
+
+    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
+        asked = [write.refusal for write in batch if write.refusal]
+        if not asked or (self._is_clear and self._is_clear(self._connection, asked)):
+            return [None] * len(batch)
+        with self._connection.pipeline():
+            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        return [read() if read else None for read in answers]
 
     def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
         if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
             raise SendLogError(f"rows are not in the expected state ({name})")
 
     def _break(self, error: Exception) -> None:
-        self._broken = SendLogError(
-            f"the send log {self._path} can no longer be written ({error}); nothing more was sent. "
-            "Free disk space or repair the log, then run the same command again"
-        )
+        self._broken = SendLogError(self._database.broken(error))
         self._broken.__cause__ = error
-        if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except sqlite3.Error as failure:
-                self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except self._database.errors as failure:
+            self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
 
 
 def _succeed(batch: list[_Write], results: list[_Result]) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.model import NEVER
+from campaign.model import NEVER, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from campaign.sendlog.database import LogConnection
 
 #: The size of the hash (bytes), and how many of its bits a float holds.
 _SIZE, _BITS = 8, 53
@@ -58,6 +58,17 @@ def draw(secret: bytes, key: str) -> float:
     return (int.from_bytes(digest) >> (8 * _SIZE - _BITS)) / (1 << _BITS)
 
 
+class _Lots(NamedTuple):
+    """What the lots say: rows as (id, number of the step, batch), and keys."""
+
+    #: Held out until now, and not drawn any more.
+    released: list[tuple[int, int, int | None]]
+    #: Queued, and drawn.
+    drawn: list[tuple[int, int, int | None]]
+    #: The keys of those drawn who were mailed.
+    mailed: set[str]
+
+
 class HoldoutDraw(CampaignConnection):
     """The part of `PreparationLog` that holds recipients out."""
 
@@ -72,31 +83,43 @@ class HoldoutDraw(CampaignConnection):
             in_batches: who is queued again waits for `take_batch`.
         """
         wanted = share or 0.0
-        before, enlistment = self._connection.execute(SQL.last_draw, self._arguments()).fetchone()
+        before, enlistment = self._one(self._sql.last_draw)
         if not wanted and not before:
             return Holdout()
-        arguments = self._arguments(
-            enlistment=self._enlistment, share=wanted / 100, in_batches=in_batches, never=NEVER, percent=wanted
-        )
+        arguments = self._arguments(enlistment=self._enlistment, in_batches=in_batches, never=NEVER, percent=wanted)
         added = released = mailed = 0
         if (before, enlistment) != (wanted, self._enlistment):
-            self._connection.create_function("draw", 1, partial(draw, self.message_key), deterministic=True)
             with self._transaction() as connection:
-                drop = connection.execute(SQL.to_release, arguments).fetchall()
-                connection.execute(SQL.release_held_out, arguments | {"ids": _ids(drop)})
-                take = connection.execute(SQL.to_hold_out, arguments).fetchall()
-                connection.execute(SQL.hold_out, arguments | {"ids": _ids(take)})
-                released, added = (sum(not number for _, number, _ in rows) for rows in (drop, take))
+                lots = self._draw(connection, wanted / 100)
+                connection.execute(self._sql.release_held_out, arguments | {"ids": _ids(lots.released)})
+                take = connection.execute(self._sql.to_hold_out, arguments | {"ids": _ids(lots.drawn)}).fetchall()
+                connection.execute(self._sql.hold_out, arguments | {"ids": _ids(take)})
+                released, added = (sum(not number for _, number, _ in rows) for rows in (lots.released, take))
                 # a batch is of those who are to be mailed
                 for batch, number in Counter(row[2] for row in take if row[2] and not row[1]).items():
-                    connection.execute(SQL.shrink_batch, arguments | {"number": batch, "taken": number})
-                connection.execute(SQL.drop_empty_batches, arguments)
+                    connection.execute(self._sql.shrink_batch, arguments | {"number": batch, "taken": number})
+                connection.execute(self._sql.drop_empty_batches, arguments)
                 if before and before != wanted:
-                    mailed = connection.execute(SQL.count_mailed_lots, arguments).fetchone()[0]
-                connection.execute(SQL.note_draw, arguments)
-        held = self._connection.execute(SQL.count_held_out, arguments).fetchone()[0]
+                    mailed = len(lots.mailed)
+                connection.execute(self._sql.note_draw, arguments)
+        held = self._one(self._sql.count_held_out, enlistment=self._enlistment)[0]
         return Holdout(wanted, before or wanted, held, added, released, mailed)
 
+    def _draw(self, connection: LogConnection, share: float) -> _Lots:
+        """Draw the lots of the CSV's recipients, within a transaction."""
+        lots = _Lots([], [], set())
+        rows = connection.stream(self._sql.to_draw, self._arguments(enlistment=self._enlistment))
+        for number, step_number, batch, key, state in rows:
+            is_drawn = draw(self.message_key, key) < share
+            if state == Status.SKIPPED:
+                if not is_drawn:
+                    lots.released.append((number, step_number, batch))
+            elif is_drawn and state == Status.QUEUED:
+                lots.drawn.append((number, step_number, batch))
+            elif is_drawn:
+                lots.mailed.add(key)
+        return lots
 
-def _ids(rows: Sequence[tuple[int, ...]]) -> str:
+
+def _ids(rows: Sequence[tuple[int, int, int | None]]) -> str:
     return json.dumps([row[0] for row in rows])

@@ -1,6 +1,6 @@
 """The interfaces of a send log, one for each kind of caller: `PreparationLog`, `RunLog`, `OperatorLog`.
 
-`SendLog` implements all three in SQLite. No caller uses SQL or SQLite directly, so another backend can replace it.
+`SendLog` implements all three, in whichever database the log is: no caller uses SQL, or knows which one it is.
 Every method that writes returns when the write is durable.
 """
 

@@ -1,4 +1,4 @@
-"""The send log of one campaign in SQLite, `SendLog`, for the one run or command that has its lock."""
+"""The send log of one campaign, `SendLog`, for the one run or command that has its lock."""
 
 from __future__ import annotations
 

@@ -1,58 +1,76 @@
-"""Find out in the transaction of a step why it must not be written: `obstacle_to`, `withdrawal_of`."""
+"""Find out in the transaction of a step why it must not be written: `Obstacle`, and for many steps `is_clear`."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.errors import DeferredError, PermanentError
 from campaign.model import Waiting
-from campaign.sendlog.statements import SQL
 from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from campaign.errors import DeliveryError
     from campaign.model import Delivery, Rate
-
-    #: Looks into the log within a step's transaction; an error means that the step is not written.
-    Obstacle = Callable[[sqlite3.Connection], DeliveryError | None]
+    from campaign.sendlog.database import LogConnection, LogCursor
 
 
-def withdrawal_of(delivery: Delivery) -> Obstacle:
-    """Return what looks up whether an operator has skipped the row meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What may stand in the way of a step: an operator's skip, a suppression, or a share that is used up.
 
-    def look(connection: sqlite3.Connection) -> PermanentError | None:
-        if connection.execute(SQL.withdrawn, {"id": delivery.id}).fetchone():
-            return PermanentError("an operator skipped it", skip=True)
-        return None
-
-    return look
-
-
-def obstacle_to(delivery: Delivery, mailing_list: str, *, cap: Rate | None, now: float) -> Obstacle:
-    """Return what looks up whether the row was skipped, its address suppressed, or its recipient's share is used up.
-
-    Args:
-        delivery: the row.
-        mailing_list: the list to which the mail belongs.
-        cap: how many mails one address may get, of all campaigns of the log; None: no limit.
-        now: the time (seconds since the epoch).
+    Called within the step's transaction, it asks the log and returns what reads the answer: an error means that the
+    step is not written. Many ask before the first one reads, which saves round trips to a server.
     """
-    withdrawal = withdrawal_of(delivery)
-    address = delivery.recipient.email.lower()
 
-    def look(connection: sqlite3.Connection) -> DeliveryError | None:
-        if withdrawn := withdrawal(connection):
-            return withdrawn
-        if found := suppression_of(connection, address, mailing_list):
-            return PermanentError(str(found), skip=True)
-        if cap is None:
-            return None
-        period = cap.period.total_seconds()
-        arguments = {"id": delivery.id, "address": address, "since": now - period, "period": period, "count": cap.count}
-        row = connection.execute(SQL.capped_until, arguments).fetchone()
-        return DeferredError(f"at most {cap} to one address", until=row[0], waiting=Waiting.CAP) if row else None
+    delivery: Delivery
+    #: The list to which the mail belongs; None if only a skip stands in the way.
+    mailing_list: str | None = None
+    #: How many mails one address may get, of all campaigns of the log; None: no limit.
+    cap: Rate | None = None
+    #: The time (seconds since the epoch).
+    now: float = 0.0
 
-    return look
+    @property
+    def address(self) -> str:
+        """The recipient's address in lower case."""
+        return self.delivery.recipient.email.lower()
+
+    def __call__(self, connection: LogConnection) -> Callable[[], DeliveryError | None]:
+        """Ask the log."""
+        withdrawn = connection.execute(connection.sql.withdrawn, {"id": self.delivery.id})
+        suppressed = None if self.mailing_list is None else suppression_of(connection, self.address, self.mailing_list)
+        capped = None if self.cap is None else _capped(connection, self.delivery.id, self.address, self.cap, self.now)
+
+        def read() -> DeliveryError | None:
+            if withdrawn.fetchone():
+                return PermanentError("an operator skipped it", skip=True)
+            if suppressed and (found := suppressed()):
+                return PermanentError(str(found), skip=True)
+            if capped is None or (row := capped.fetchone()) is None:
+                return None
+            return DeferredError(f"at most {self.cap} to one address", until=row[0], waiting=Waiting.CAP)
+
+        return read
+
+
+def is_clear(connection: LogConnection, obstacles: Sequence[Obstacle]) -> bool:
+    """Return whether nothing stands in the way of any of these steps: one question for all, since that is the rule."""
+    if any(each.cap for each in obstacles):
+        return False
+    mails = [each for each in obstacles if each.mailing_list is not None]
+    arguments = {
+        "ids": json.dumps([each.delivery.id for each in obstacles]),
+        "addresses": json.dumps([each.address for each in mails]),
+        "list": mails[0].mailing_list if mails else "",
+    }
+    return connection.execute(connection.sql.any_obstacle, arguments).fetchone() is None
+
+
+def _capped(connection: LogConnection, number: int, address: str, cap: Rate, now: float) -> LogCursor:
+    period = cap.period.total_seconds()
+    arguments = {"id": number, "address": address, "since": now - period, "period": period, "count": cap.count}
+    return connection.execute(connection.sql.capped_until, arguments)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from campaign.model import NEVER, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,12 +15,12 @@ _ROWS_PER_TRANSACTION = 1000
 
 
 class OperatorActions(CampaignConnection):
-    """`OperatorLog` in SQLite."""
+    """What implements `OperatorLog`."""
 
     def is_empty(self) -> bool:
         """Return whether the log has no row, in any campaign."""
         with self._transaction() as connection:
-            return connection.execute(SQL.anybody).fetchone() is None
+            return connection.execute(self._sql.anybody).fetchone() is None
 
     def retry(self, *, state: Status = Status.FAILED, email: str | None = None) -> int:
         """Put failed (or skipped) rows back to `queued`, with no faults counted; return the number of rows.
@@ -29,8 +28,8 @@ class OperatorActions(CampaignConnection):
         A later step then waits for the step before it, unless that is sent.
         """
         with self._transaction() as connection:
-            number = connection.execute(SQL.retry, self._arguments(state=state, email=email)).rowcount
-            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            number = connection.execute(self._sql.retry, self._arguments(state=state, email=email)).rowcount
+            connection.execute(self._sql.hold_steps, self._arguments(never=NEVER))
             return number
 
     def skip_key(self, key: str, *, reason: str) -> int:
@@ -40,12 +39,12 @@ class OperatorActions(CampaignConnection):
         of rows.
         """
         with self._transaction() as connection:
-            return connection.execute(SQL.skip_key, self._arguments(key=key, reason=reason)).rowcount
+            return connection.execute(self._sql.skip_key, self._arguments(key=key, reason=reason)).rowcount
 
     def state_of(self, key: str) -> Status | None:
         """Return the state of the row with this key, or None; of several steps, the one under way, else the last."""
         with self._transaction() as connection:
-            row = connection.execute(SQL.state_of_key, self._arguments(key=key)).fetchone()
+            row = connection.execute(self._sql.state_of_key, self._arguments(key=key)).fetchone()
         return Status(row[0]) if row else None
 
     def skip_missing(self, keys: Iterable[str], *, reason: str) -> int:
@@ -53,27 +52,27 @@ class OperatorActions(CampaignConnection):
 
         It may be called beside a run. An enlisted CSV that has such a row again puts it back to `queued`.
         """
-        self._connection.execute(SQL.make_present)
+        self._connection.execute(self._sql.make_present)
         with self._transaction() as connection:
-            connection.executemany(SQL.add_present, ((key,) for key in keys))
-            ids = [row[0] for row in connection.execute(SQL.find_missing, self._arguments())]
+            connection.executemany(self._sql.add_present, ({"key": key} for key in keys))
+            ids = [row[0] for row in connection.execute(self._sql.find_missing, self._arguments())]
         skipped = 0
         for start in range(0, len(ids), _ROWS_PER_TRANSACTION):  # a run must not wait long for the log
             arguments = self._arguments(ids=json.dumps(ids[start : start + _ROWS_PER_TRANSACTION]), reason=reason)
             with self._transaction() as connection:
-                skipped += connection.execute(SQL.skip_missing, arguments).rowcount
-                connection.execute(SQL.forget_source, arguments)
+                skipped += connection.execute(self._sql.skip_missing, arguments).rowcount
+                connection.execute(self._sql.forget_source, arguments)
         return skipped
 
     def keep_uncertain(self, *, email: str | None = None) -> int:
         """Set uncertain rows to `sent`; return the number of rows."""
         with self._transaction() as connection:
-            return connection.execute(SQL.keep_uncertain, self._arguments(email=email)).rowcount
+            return connection.execute(self._sql.keep_uncertain, self._arguments(email=email)).rowcount
 
     def revoke_uncertain(self, *, email: str | None = None) -> int:
         """Request the revocation of the tokens of uncertain rows; return the number of tokens."""
         with self._transaction() as connection:
-            return connection.execute(SQL.revoke_uncertain, self._arguments(email=email)).rowcount
+            return connection.execute(self._sql.revoke_uncertain, self._arguments(email=email)).rowcount
 
     def resend_uncertain(self, *, email: str | None = None) -> tuple[int, int]:
         """Put uncertain rows back to `queued` if Clerk has answered the revocation of their token, or they have none.
@@ -82,31 +81,31 @@ class OperatorActions(CampaignConnection):
             The number of rows now queued, and the number of rows set to `sent` because their token had been used.
         """
         with self._transaction() as connection:
-            arrived = connection.execute(SQL.keep_arrived, self._arguments(email=email)).rowcount
-            queued = connection.execute(SQL.resend_uncertain, self._arguments(email=email)).rowcount
-            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            arrived = connection.execute(self._sql.keep_arrived, self._arguments(email=email)).rowcount
+            queued = connection.execute(self._sql.resend_uncertain, self._arguments(email=email)).rowcount
+            connection.execute(self._sql.hold_steps, self._arguments(never=NEVER))
             return queued, arrived
 
     def count_live_links(self) -> int:
         """Return how many tokens of the campaign may still be used to sign in."""
         with self._transaction() as connection:
-            return int(connection.execute(SQL.count_live_links, self._arguments()).fetchone()[0])
+            return int(connection.execute(self._sql.count_live_links, self._arguments()).fetchone()[0])
 
     def states_of(self, email: str) -> dict[Status, int]:
         """Return the states of the rows with this address, each with its number."""
         with self._transaction() as connection:
-            rows = connection.execute(SQL.states_of_address, self._arguments(email=email)).fetchall()
+            rows = connection.execute(self._sql.states_of_address, self._arguments(email=email)).fetchall()
         return {Status(state): number for state, number in rows}
 
     def count_resendable(self, *, email: str | None) -> int:
         """Return how many sent messages have this address or, with None, a token that was revoked."""
         with self._transaction() as connection:
-            return int(connection.execute(SQL.count_resendable, self._arguments(email=email)).fetchone()[0])
+            return int(connection.execute(self._sql.count_resendable, self._arguments(email=email)).fetchone()[0])
 
     def revoke_resendable(self, *, email: str) -> int:
         """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
         with self._transaction() as connection:
-            return connection.execute(SQL.revoke_resendable, self._arguments(email=email)).rowcount
+            return connection.execute(self._sql.revoke_resendable, self._arguments(email=email)).rowcount
 
     def resend(self, *, email: str | None) -> int:
         """Put sent rows back to `queued`: those of an address, or those whose token was revoked.
@@ -116,11 +115,11 @@ class OperatorActions(CampaignConnection):
         the number of rows.
         """
         with self._transaction() as connection:
-            number = connection.execute(SQL.resend, self._arguments(email=email)).rowcount
-            connection.execute(SQL.hold_steps, self._arguments(never=NEVER))
+            number = connection.execute(self._sql.resend, self._arguments(email=email)).rowcount
+            connection.execute(self._sql.hold_steps, self._arguments(never=NEVER))
             return number
 
     def revoke_everything(self) -> int:
         """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         with self._transaction() as connection:
-            return connection.execute(SQL.revoke_all, self._arguments()).rowcount
+            return connection.execute(self._sql.revoke_all, self._arguments()).rowcount

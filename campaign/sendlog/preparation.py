@@ -11,19 +11,18 @@ from campaign.model import LONGEST_WAIT, NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.counts import FIRST_INSTANT, Recovered
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
     from campaign.model import InvalidRow, Rate, Recipient
+    from campaign.sendlog.database import LogConnection
 
 
 class Preparation(CampaignConnection):
-    """`PreparationLog` in SQLite. Each method is one transaction."""
+    """The part of `PreparationLog` about rows. Each method that writes is one transaction."""
 
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log.
@@ -33,11 +32,11 @@ class Preparation(CampaignConnection):
         now = {"now": self._clock.now()}
         latest = {"latest": now["now"] + LONGEST_WAIT.total_seconds()}
         with self._transaction() as connection:
-            orphans = connection.execute(SQL.recover_unnamed).rowcount
-            revocations = connection.execute(SQL.recover_named, now).rowcount
-            connection.execute(SQL.recover_issuing, now)
-            uncertain = connection.execute(SQL.recover_sending, now).rowcount
-            connection.execute(SQL.recover_put_off, latest)
+            orphans = connection.execute(self._sql.recover_unnamed).rowcount
+            revocations = connection.execute(self._sql.recover_named, now).rowcount
+            connection.execute(self._sql.recover_issuing, now)
+            uncertain = connection.execute(self._sql.recover_sending, now).rowcount
+            connection.execute(self._sql.recover_put_off, latest)
         return Recovered(orphans, revocations, uncertain)
 
     def enlist(
@@ -60,7 +59,7 @@ class Preparation(CampaignConnection):
             in_batches: new recipients wait for `take_batch`; otherwise they are a batch of their own.
         """
         self._has_steps = tuple(steps) != ("",)
-        found = self._connection.execute(SQL.find_campaign, {"name": self._name}).fetchone()
+        found = self._one(self._sql.find_campaign, name=self._name)
         _, _, _, last_source, last_digest, self._enlistment, last_steps = found
         names = json.dumps(list(steps), ensure_ascii=False)
         if (last_source, last_digest, last_steps) == (source, digest, names):
@@ -76,10 +75,11 @@ class Preparation(CampaignConnection):
             enlister.enlist(rows())
             if batch is not None and enlister.result.added:
                 size = {"number": batch, "size": enlister.result.added, "is_limited": False}
-                connection.execute(SQL.add_batch, self._arguments(**size))
+                connection.execute(self._sql.add_batch, self._arguments(**size))
                 self._batch = batch
             connection.execute(
-                SQL.note_source, self._arguments(source=source, source_digest=digest, enlistment=number, steps=names)
+                self._sql.note_source,
+                self._arguments(source=source, source_digest=digest, enlistment=number, steps=names),
             )
         self._enlistment = number
         return enlister.result
@@ -107,42 +107,42 @@ class Preparation(CampaignConnection):
             )
             in_order = limit is not None or by_position
             # the ranks of earlier batches keep their order, unless the new rows get none
-            connection.execute(SQL.leftovers_first, arguments | {"above": FIRST_INSTANT if in_order else 0})
+            connection.execute(self._sql.leftovers_first, arguments | {"above": FIRST_INSTANT if in_order else 0})
             if not in_order:
-                size = connection.execute(SQL.take_rest, arguments).rowcount
+                size = connection.execute(self._sql.take_rest, arguments).rowcount
             else:
                 size = self._take_in_order(connection, arguments, by_position=by_position)
             if size:
-                connection.execute(SQL.add_batch, arguments | {"size": size, "is_limited": limit is not None})
-            found = connection.execute(SQL.find_batch, arguments).fetchone()
+                connection.execute(self._sql.add_batch, arguments | {"size": size, "is_limited": limit is not None})
+            found = connection.execute(self._sql.find_batch, arguments).fetchone()
         return Batch(*found) if found else None
 
-    def _take_in_order(self, connection: sqlite3.Connection, arguments: dict[str, object], *, by_position: bool) -> int:
+    def _take_in_order(self, connection: LogConnection, arguments: dict[str, object], *, by_position: bool) -> int:
         """Give the batch's rows their ranks, after those that earlier batches left; return how many it did not have."""
-        rank = connection.execute(SQL.last_rank, arguments).fetchone()[0]
-        pick = SQL.pick_batch_by_position if by_position else SQL.pick_batch
+        rank = connection.execute(self._sql.last_rank, arguments).fetchone()[0]
+        pick = self._sql.pick_batch_by_position if by_position else self._sql.pick_batch
         limit = -1 if arguments["limit"] is None else arguments["limit"]
         rows = connection.execute(pick, arguments | {"limit": limit}).fetchall()
         ranked = enumerate((row[0] for row in rows), int(rank) + 1)
-        connection.executemany(SQL.take_row, (arguments | {"id": each, "rank": place} for place, each in ranked))
+        connection.executemany(self._sql.take_row, (arguments | {"id": each, "rank": place} for place, each in ranked))
         return sum(is_new for _, is_new in rows)
 
-    def _take_back(self, connection: sqlite3.Connection) -> None:
+    def _take_back(self, connection: LogConnection) -> None:
         arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
-        rows = connection.execute(SQL.to_take_back, arguments).fetchall()
+        rows = connection.execute(self._sql.to_take_back, arguments).fetchall()
         if not rows:
             return
-        connection.execute(SQL.take_back, arguments | {"ids": json.dumps([row[0] for row in rows])})
+        connection.execute(self._sql.take_back, arguments | {"ids": json.dumps([row[0] for row in rows])})
         for number, taken in Counter(row[1] for row in rows).items():
-            connection.execute(SQL.shrink_batch, arguments | {"number": number, "taken": taken})
-        connection.execute(SQL.drop_empty_batches, arguments)
+            connection.execute(self._sql.shrink_batch, arguments | {"number": number, "taken": taken})
+        connection.execute(self._sql.drop_empty_batches, arguments)
 
-    def _rename_first_step(self, connection: sqlite3.Connection, before: str, now: str) -> None:
+    def _rename_first_step(self, connection: LogConnection, before: str, now: str) -> None:
         if "" in {before, now}:
-            connection.execute(SQL.rename_first_step, self._arguments(before=before, after=now))
+            connection.execute(self._sql.rename_first_step, self._arguments(before=before, after=now))
 
-    def _last_batch(self, connection: sqlite3.Connection) -> int:
-        return int(connection.execute(SQL.last_batch, self._arguments()).fetchone()[0])
+    def _last_batch(self, connection: LogConnection) -> int:
+        return int(connection.execute(self._sql.last_batch, self._arguments()).fetchone()[0])
 
     def release_steps(self) -> int:
         """Make each step due whose step before is sent meanwhile, and let the others wait; return how many are due."""
@@ -150,15 +150,15 @@ class Preparation(CampaignConnection):
             return 0
         with self._transaction() as connection:
             arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
-            connection.execute(SQL.hold_steps, arguments)
-            return connection.execute(SQL.release_steps, arguments).rowcount
+            connection.execute(self._sql.hold_steps, arguments)
+            return connection.execute(self._sql.release_steps, arguments).rowcount
 
     def note_cap(self, rate: Rate | None) -> None:
         """Set how many mails one address may get, of all campaigns of the log; None for any number."""
         self._cap = rate
         if rate is not None:
             with self._transaction() as connection:
-                connection.execute(SQL.index_addresses)
+                connection.execute(self._sql.index_addresses)
 
     def sent_by_day(self, zone: ZoneInfo) -> Mapping[date, int]:
         """Return the days, in a zone, on which the log sent mail of any campaign, each with the number of messages.
@@ -166,42 +166,44 @@ class Preparation(CampaignConnection):
         A message counts from its intent, as in `spent`, and an attempt that was refused counts as well.
         """
         days: Counter[date] = Counter()
-        for at, number in self._connection.execute(SQL.sent_by_quarter):
+        with self._reading():
+            quarters = self._connection.execute(self._sql.sent_by_quarter, {}).fetchall()
+        for at, number in quarters:
             days[datetime.fromtimestamp(at, UTC).astimezone(zone).date()] += number
         return days
 
     @property
     def file(self) -> str:
         """The path of the campaign file of the last run; empty before the first one."""
-        return str(self._connection.execute(SQL.file_of_campaign, self._arguments()).fetchone()[0])
+        return str(self._one(self._sql.file_of_campaign)[0])
 
     def note_file(self, path: str) -> None:
         """Store the path of the campaign file."""
         with self._transaction() as connection:
-            connection.execute(SQL.note_file, self._arguments(file=path))
+            connection.execute(self._sql.note_file, self._arguments(file=path))
 
     def latest(self) -> float:
         """Return the latest instant of the log's last entries (seconds since the epoch); 0 if there is none."""
-        return float(self._connection.execute(SQL.latest_entry).fetchone()[0])
+        return float(self._one(self._sql.latest_entry)[0])
 
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""
         with self._transaction() as connection:
-            connection.execute(SQL.note_templates, self._arguments(templates=fingerprint))
+            connection.execute(self._sql.note_templates, self._arguments(templates=fingerprint))
 
     def note_list(self, name: str) -> None:
         """Store the name of the list to which this run's mails belong; suppressions of this list hold for them."""
         self._list = name
         with self._transaction() as connection:
-            connection.execute(SQL.note_list, self._arguments(list=name))
+            connection.execute(self._sql.note_list, self._arguments(list=name))
 
     def skip_suppressed(self) -> int:
         """Skip the queued rows of this CSV whose addresses are suppressed; return the number of rows."""
         with self._transaction() as connection:
-            if connection.execute(SQL.any_suppression).fetchone() is None:
+            if connection.execute(self._sql.any_suppression).fetchone() is None:
                 return 0
             arguments = self._arguments(list=self._list, enlistment=self._enlistment)
-            return connection.execute(SQL.skip_suppressed, arguments).rowcount
+            return connection.execute(self._sql.skip_suppressed, arguments).rowcount
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
         """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first.
@@ -216,5 +218,6 @@ class Preparation(CampaignConnection):
         period = max(rate.period for rate in rates).total_seconds()
         since, piece = self._clock.now() - period * 1.01, period / 1000
         arguments = {"state": status, "since": since, "piece": piece, "domain": domain}
-        statement = SQL.spent if domain is None else SQL.spent_domain
-        return [(at, number) for at, number in self._connection.execute(statement, arguments)]
+        statement = self._sql.spent if domain is None else self._sql.spent_domain
+        with self._reading():
+            return [(at, number) for at, number in self._connection.execute(statement, arguments)]

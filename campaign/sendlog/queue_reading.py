@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import Status
 from campaign.sendlog.reading import LogReader
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ class QueueReader(LogReader):
     def progress(self, name: str) -> Iterator[Progress]:
         """Yield each step of each key of a campaign; nothing if the log does not contain the campaign."""
         if (found := self._find(name)) is not None:
-            for key, step, state, *rest in self._rows(SQL.progress, {"campaign": found[0]}):
+            for key, step, state, *rest in self._rows(self._sql.progress, {"campaign": found[0]}):
                 yield Progress(key, step, Status(state), *rest)
 
     def draw_key(self, name: str) -> bytes | None:
@@ -48,7 +47,7 @@ class QueueReader(LogReader):
 
     def sent_by_quarter(self) -> list[tuple[float, int]]:
         """Return the messages of all campaigns by quarter of an hour, as (its first instant, number), oldest first."""
-        return list(self._rows(SQL.sent_by_quarter))
+        return list(self._rows(self._sql.sent_by_quarter))
 
     def spent(
         self, status: Status, rates: Sequence[Rate], *, now: float, domain: str | None = None
@@ -65,8 +64,8 @@ class QueueReader(LogReader):
             return []
         period = max(rate.period for rate in rates).total_seconds()
         arguments = {"state": status, "since": now - period * 1.01, "piece": period / 1000, "domain": domain}
-        return list(self._rows(SQL.spent if domain is None else SQL.spent_domain, arguments))
+        return list(self._rows(self._sql.spent if domain is None else self._sql.spent_domain, arguments))
 
     def suppressed(self, mailing_list: str) -> frozenset[str]:
         """Return the addresses, in lower case, that get no mail of a list."""
-        return frozenset(row[0] for row in self._rows(SQL.suppressed_addresses, {"list": mailing_list}))
+        return frozenset(row[0] for row in self._rows(self._sql.suppressed_addresses, {"list": mailing_list}))

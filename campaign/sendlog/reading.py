@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from campaign.clock import instant
 from campaign.errors import SendLogUnusableError
 from campaign.model import NEVER, Status
+from campaign.sendlog.backends import database_of
 from campaign.sendlog.counts import FIRST_INSTANT, BatchCounts, Summary, batches, summary
-from campaign.sendlog.files import open_for_reading, sentences
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
+
+    from campaign.sendlog.database import LogDatabase, LogLocation
 
 #: The columns of `campaign log`, in this order.
 FIELDS = (
@@ -46,13 +46,22 @@ class Explanation(NamedTuple):
 class LogReader:
     """A send log, open for reading.
 
+    Args:
+        log: where it is.
+
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._connection = open_for_reading(path)
+    def __init__(self, log: LogLocation | LogDatabase) -> None:
+        self._database = database_of(log)
+        self._sql = self._database.sql
+        self._connection = self._database.connect(for_writing=False)
+
+    @property
+    def place(self) -> LogLocation:
+        """Where the log is."""
+        return self._database.place
 
     def close(self) -> None:
         """Close the log."""
@@ -60,14 +69,14 @@ class LogReader:
 
     def campaigns(self) -> list[str]:
         """Return the names of the campaigns in the log."""
-        return [row[1] for row in self._rows(SQL.campaigns)]
+        return [row[1] for row in self._rows(self._sql.campaigns)]
 
     def summary(self, name: str, *, now: float) -> Summary:
         """Return a campaign's counts; all are 0 if the log does not contain the campaign."""
         found = self._find(name)
         if found is None:
             return Summary(name, {})
-        with sentences(self.path):
+        with self._database.sentences():
             return summary(self._connection, name, campaign=found[0], enlistment=found[5], now=now)
 
     def batches(self, name: str, *, limit: int) -> list[BatchCounts]:
@@ -75,23 +84,23 @@ class LogReader:
         found = self._find(name)
         if found is None:
             return []
-        with sentences(self.path):
+        with self._database.sentences():
             return batches(self._connection, campaign=found[0], limit=limit)
 
     def latest_instant(self) -> float:
         """Return when a row's state changed last, in seconds since the epoch; 0 in an empty log."""
-        return float(next(self._rows(SQL.latest_instant))[0])
+        return float(next(self._rows(self._sql.latest_instant))[0])
 
     def explanations(self, name: str) -> Iterator[Explanation]:
         """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""
         if found := self._find(name):
             arguments = {"campaign": found[0], "enlistment": found[5]}
-            for state, reason, line, *whose in self._rows(SQL.explanations_here, arguments):
+            for state, reason, line, *whose in self._rows(self._sql.explanations_here, arguments):
                 yield Explanation(Status(state), reason, Whose(*whose), line)
 
     def recipients(self, name: str, *, state: Status | None = None) -> Generator[dict[str, Any], None, None]:
         """Yield one record of `FIELDS` per recipient and step, in the order of the CSV; instants in ISO 8601, UTC."""
-        for row in self._rows(SQL.rows, {"campaign": self._campaign(name), "state": state}):
+        for row in self._rows(self._sql.rows, {"campaign": self._campaign(name), "state": state}):
             yield _record(row)
 
     def by_message_id(self, message_id: str) -> tuple[str, dict[str, Any]] | None:
@@ -100,11 +109,11 @@ class LogReader:
         The message may be from an earlier attempt; the record then has the Message-ID of a later one. The search
         reads the whole log.
         """
-        found = next(self._rows(SQL.row_of_message, {"message_id": message_id}), None)
+        found = next(self._rows(self._sql.row_of_message, {"message_id": message_id}), None)
         return None if found is None else (str(found[0]), _record(found[1:]))
 
     def _find(self, name: str) -> Any:  # noqa: ANN401 - a row of the table, or None
-        return next(self._rows(SQL.find_campaign, {"name": name}), None)
+        return next(self._rows(self._sql.find_campaign, {"name": name}), None)
 
     def require(self, name: str) -> None:
         """Raise SendLogUnusableError if the log does not contain the campaign."""
@@ -115,14 +124,14 @@ class LogReader:
         if found is None:
             known = ", ".join(self.campaigns()) or "none"
             raise SendLogUnusableError(
-                f"the send log {self.path} does not contain the campaign {name!r} (it contains: {known}); "
+                f"the send log {self.place} does not contain the campaign {name!r} (it contains: {known}); "
                 "run the campaign first"
             )
         return int(found[0])
 
     def _rows(self, statement: str, arguments: dict[str, Any] | None = None) -> Iterator[Any]:
-        with sentences(self.path):
-            yield from self._connection.execute(statement, arguments or {})
+        with self._database.sentences():
+            yield from self._connection.stream(statement, arguments or {})
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
 from campaign.sendlog.suppressions import ALL_LISTS
 from campaign.tags import GENERATIONS
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
 
     from campaign.model import Receipt
+    from campaign.sendlog.database import LogConnection
 
 #: After soft bounces in this many campaigns in a row, an address is suppressed for all lists.
 _SOFT_CAMPAIGNS = 3
@@ -42,14 +41,14 @@ class ReturnedMail(SharedLog):
 
     def is_known(self, report: str) -> bool:
         """Return whether a report was acted upon before."""
-        return self._connection.execute(SQL.has_report, {"id": report}).fetchone() is not None
+        with self._reading():
+            return self._connection.execute(self._sql.has_report, {"id": report}).fetchone() is not None
 
     def message_of(self, tags: Iterable[str]) -> ReturnedMessage | None:
         """Return the message that the first true tag names, or None if none is true."""
         for tag in tags:
             opened = self._tags.open_bounce_tag(tag)
-            found = opened and self._connection.execute(SQL.row_of_report, {"row": opened[0]}).fetchone()
-            if opened and found:
+            if opened and (found := self._row(opened[0])):
                 email, key, state, generation, campaign, campaign_id = found
                 is_last = generation % GENERATIONS == opened[1]
                 return ReturnedMessage(opened[0], email, key, state, campaign, campaign_id, is_last)
@@ -67,11 +66,11 @@ class ReturnedMail(SharedLog):
         """
         arguments = self._arguments(message, why, words)
         with self._transaction() as connection:
-            connection.execute(SQL.note_report, arguments | {"id": report})
-            if not message.is_last or not connection.execute(SQL.bounce, arguments).rowcount:
-                connection.execute(SQL.note_in_history, arguments)
+            connection.execute(self._sql.note_report, arguments | {"id": report})
+            if not message.is_last or not connection.execute(self._sql.bounce, arguments).rowcount:
+                connection.execute(self._sql.note_in_history, arguments)
             if message.is_last:
-                connection.execute(SQL.revoke_row, arguments)
+                connection.execute(self._sql.revoke_row, arguments)
             if suppress:
                 self._suppress(connection, message, "bounced")
 
@@ -79,10 +78,10 @@ class ReturnedMail(SharedLog):
         """Record a complaint: the address gets no mail of any list, and the message's token is revoked."""
         arguments = self._arguments(message, MARKED_AS_SPAM, words)
         with self._transaction() as connection:
-            connection.execute(SQL.note_report, arguments | {"id": report})
-            connection.execute(SQL.note_in_history, arguments)
+            connection.execute(self._sql.note_report, arguments | {"id": report})
+            connection.execute(self._sql.note_in_history, arguments)
             if message.is_last:
-                connection.execute(SQL.revoke_row, arguments)
+                connection.execute(self._sql.revoke_row, arguments)
             self._suppress(connection, message, "complaint")
 
     def came_back_for_now(self, report: str, message: ReturnedMessage, words: Receipt) -> None:
@@ -90,19 +89,23 @@ class ReturnedMail(SharedLog):
         arguments = self._arguments(message, f"{FOR_NOW}: {words}", words)
         address = {"address": message.email.lower(), "campaign": message.campaign_id}
         with self._transaction() as connection:
-            connection.execute(SQL.note_report, arguments | {"id": report})
-            connection.execute(SQL.note_in_history, arguments)
-            connection.execute(SQL.note_soft_bounce, address)
+            connection.execute(self._sql.note_report, arguments | {"id": report})
+            connection.execute(self._sql.note_in_history, arguments)
+            connection.execute(self._sql.note_soft_bounce, address)
             if (
-                _number(connection, SQL.count_soft_bounces, address) >= _SOFT_CAMPAIGNS
-                and _number(connection, SQL.last_mails_that_came_back, address) >= _SOFT_CAMPAIGNS
+                _number(connection, self._sql.count_soft_bounces, address) >= _SOFT_CAMPAIGNS
+                and _number(connection, self._sql.last_mails_that_came_back, address) >= _SOFT_CAMPAIGNS
             ):
                 self._suppress(connection, message, f"returned in {_SOFT_CAMPAIGNS} campaigns in a row")
 
-    def _suppress(self, connection: sqlite3.Connection, message: ReturnedMessage, reason: str) -> None:
+    def _row(self, number: int) -> Any:  # noqa: ANN401 - the columns of the statement, or None
+        with self._reading():
+            return self._connection.execute(self._sql.row_of_report, {"row": number}).fetchone()
+
+    def _suppress(self, connection: LogConnection, message: ReturnedMessage, reason: str) -> None:
         common = {"list": ALL_LISTS, "reason": reason, "now": self._clock.now()}
         named = {"address": message.email.lower(), "campaign": message.campaign, "key": message.key}
-        connection.execute(SQL.suppress, common | named)
+        connection.execute(self._sql.suppress, common | named)
 
     def _arguments(self, message: ReturnedMessage, why: str, words: Receipt) -> dict[str, object]:
         return {
@@ -115,5 +118,5 @@ class ReturnedMail(SharedLog):
         }
 
 
-def _number(connection: sqlite3.Connection, statement: str, arguments: dict[str, object]) -> int:
+def _number(connection: LogConnection, statement: str, arguments: dict[str, object]) -> int:
     return int(connection.execute(statement, arguments).fetchone()[0])

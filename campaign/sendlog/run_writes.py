@@ -11,16 +11,14 @@ from campaign.errors import PermanentError, SendLogError
 from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
-from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.obstacles import Obstacle, is_clear
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from campaign.model import Deferral, Delivery, Outcome, SignInToken
-    from campaign.sendlog.obstacles import Obstacle
+    from campaign.sendlog.database import LogConnection
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
@@ -29,25 +27,21 @@ T = TypeVar("T")
 _AFTER_CURSORS_S = 0.001
 
 #: The statements for the steps of a delivery, in the order in which one row goes through them.
-_STATEMENTS = {
-    "issuing": SQL.issuing,
-    "issued": SQL.issued,
-    "sending": SQL.sending,
-    "settle": SQL.settle,
-    "revoke_token": SQL.revoke_token,
-    "suppress": SQL.suppress_refused,
-    "count_orphan": SQL.count_orphan,
-}
+_STATEMENTS = ("issuing", "issued", "sending", "settle", "revoke_token", "suppress_refused", "count_orphan")
 
 
 class RunWrites(CampaignConnection):
-    """`RunLog` in SQLite: a thread commits the writes of many deliveries at once (group commit)."""
+    """The part of `RunLog` about deliveries: a thread commits the writes of many deliveries at once (group commit)."""
 
     _writer: GroupCommit | None = None
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
-        self._writer = GroupCommit(self._connection, str(self.path), _STATEMENTS, is_sequential=self._cap is not None)
+        statements = {name: getattr(self._sql, name) for name in _STATEMENTS}
+        is_sequential = self._cap is not None
+        self._writer = GroupCommit(
+            self._connection, self._database, statements, is_clear=is_clear, is_sequential=is_sequential
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,7 +58,7 @@ class RunWrites(CampaignConnection):
         """
         now = self._clock.now()
         arguments = self._arguments(enlistment=self._enlistment, limit=limit, now=now) | cursor.arguments
-        rows = await self._write(lambda connection: connection.execute(SQL.claim, arguments).fetchall())
+        rows = await self._write(lambda connection: connection.execute(self._sql.claim, arguments).fetchall())
         return cursor.pass_over(rows, limit, now)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
@@ -77,7 +71,7 @@ class RunWrites(CampaignConnection):
         arguments = self._arguments(
             enlistment=self._enlistment, after=after, never=NEVER, domains=json.dumps(list(without))
         )
-        row = await self._write(lambda connection: connection.execute(SQL.next_due, arguments).fetchone())
+        row = await self._write(lambda connection: connection.execute(self._sql.next_due, arguments).fetchone())
         return row[0] if row else None
 
     async def issuing(self, delivery: Delivery, *, user_id: str, expires_in: timedelta) -> Delivery:
@@ -155,12 +149,12 @@ class RunWrites(CampaignConnection):
         if outcome.possible_orphan:
             rows["count_orphan"] = {"id": delivery.id, "now": now}
         if outcome.suppress:
-            rows["suppress"] = {"id": delivery.id, "reason": outcome.suppress, "now": now}
+            rows["suppress_refused"] = {"id": delivery.id, "reason": outcome.suppress, "now": now}
         with suppress(PermanentError):
             await self._running.write(
                 rows,
                 urgent=outcome.status is not Status.SENT,
-                refusal=withdrawal_of(delivery),
+                refusal=Obstacle(delivery),
                 follow_up=self._follow_up(delivery, outcome, now),
             )
 
@@ -170,7 +164,7 @@ class RunWrites(CampaignConnection):
         A row that is not queued any more, because an operator has skipped it, is left as it is.
         """
         changes = [{"id": number} | deferral._asdict() for number, deferral in rows.items()]
-        await self._write(lambda connection: connection.executemany(SQL.put_off, changes))
+        await self._write(lambda connection: connection.executemany(self._sql.put_off, changes))
 
     async def skip(self, rows: Mapping[int, str], *, ends_sequence: bool) -> None:
         """Set queued rows to `skipped`, with the reason of each.
@@ -179,17 +173,17 @@ class RunWrites(CampaignConnection):
         """
         changes = [self._arguments(id=number, reason=reason) for number, reason in rows.items()]
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(SQL.skip_row, changes)
+        def write(connection: LogConnection) -> None:
+            connection.executemany(self._sql.skip_row, changes)
             if ends_sequence:
-                connection.executemany(SQL.end_sequence, changes)
+                connection.executemany(self._sql.end_sequence, changes)
 
         await self._write(write)
 
     async def earlier_steps(self, ids: Sequence[int]) -> Mapping[int, tuple[EarlierStep, ...]]:
         """Return the earlier steps of the keys of these rows, in their order; a first step has none."""
         arguments = {"ids": json.dumps(list(ids))}
-        rows = await self._write(lambda connection: connection.execute(SQL.earlier_steps, arguments).fetchall())
+        rows = await self._write(lambda connection: connection.execute(self._sql.earlier_steps, arguments).fetchall())
         found: dict[int, tuple[EarlierStep, ...]] = dict.fromkeys(ids, ())
         for number, step, state, *rest in rows:
             found[number] += (EarlierStep(step, Status(state), *rest),)
@@ -206,9 +200,9 @@ class RunWrites(CampaignConnection):
         now = self._clock.now()
         rows = [{"id": number, "reason": reason, "now": now} for number, reason in reasons.items()]
 
-        def put_back(connection: sqlite3.Connection) -> None:
-            connection.executemany(SQL.lift_refusal, rows)
-            connection.executemany(SQL.put_back, rows)
+        def put_back(connection: LogConnection) -> None:
+            connection.executemany(self._sql.lift_refusal, rows)
+            connection.executemany(self._sql.put_back, rows)
 
         await self._write(put_back)
 
@@ -218,7 +212,7 @@ class RunWrites(CampaignConnection):
         Return (token id, whether an earlier try may have revoked the token) for each.
         """
         arguments = self._arguments(limit=limit)
-        rows = await self._write(lambda connection: connection.execute(SQL.try_revocations, arguments).fetchall())
+        rows = await self._write(lambda connection: connection.execute(self._sql.try_revocations, arguments).fetchall())
         return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
 
     async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
@@ -233,11 +227,11 @@ class RunWrites(CampaignConnection):
         """
         arguments, refusal = self._arguments(key=delivery.recipient.key, token_id=token_id), self._obstacle(delivery)
 
-        def write(connection: sqlite3.Connection) -> str | Exception | None:
-            if refused := refusal(connection):
+        def write(connection: LogConnection) -> str | Exception | None:
+            if refused := refusal(connection)():
                 return refused
-            connection.execute(SQL.ask_revocation, arguments)
-            row = connection.execute(SQL.outcome_of_revocation, arguments).fetchone()
+            connection.execute(self._sql.ask_revocation, arguments)
+            row = connection.execute(self._sql.outcome_of_revocation, arguments).fetchone()
             return row[0] if row else None
 
         answer = await self._write(write)
@@ -247,40 +241,40 @@ class RunWrites(CampaignConnection):
 
     async def undo_attempt(self, token_ids: Sequence[str]) -> None:
         """Record that the last try of these revocations was not sent, or that Clerk refused it."""
-        await self._write(lambda connection: connection.execute(SQL.undo_attempt, {"tokens": json.dumps(token_ids)}))
+        await self._write(
+            lambda connection: connection.execute(self._sql.undo_attempt, {"tokens": json.dumps(token_ids)})
+        )
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
         """Record Clerk's answer to a revocation, a `Revocation`."""
         arguments = self._arguments(token_id=token_id, outcome=outcome)
-        await self._write(lambda connection: connection.execute(SQL.settle_revocation, arguments))
+        await self._write(lambda connection: connection.execute(self._sql.settle_revocation, arguments))
 
     async def note_quota(self, why: str, until: float) -> None:
         """Record that a quota is spent, and until when (seconds since the epoch): `status` says it beside the run."""
         arguments = self._arguments(quota=why, until=until)
-        await self._write(lambda connection: connection.execute(SQL.note_quota, arguments))
+        await self._write(lambda connection: connection.execute(self._sql.note_quota, arguments))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> GroupCommit:
         if self._writer is None:
-            raise SendLogError(f"the send log {self.path} is closed")
+            raise SendLogError(f"the send log {self._database.place} is closed")
         return self._writer
 
     def _obstacle(self, delivery: Delivery) -> Obstacle:
-        return obstacle_to(delivery, self._list, cap=self._cap, now=self._clock.now())
+        return Obstacle(delivery, self._list, self._cap, self._clock.now())
 
-    def _follow_up(
-        self, delivery: Delivery, outcome: Outcome, now: float
-    ) -> Callable[[sqlite3.Connection], object] | None:
+    def _follow_up(self, delivery: Delivery, outcome: Outcome, now: float) -> Callable[[LogConnection], object] | None:
         """Return what an outcome means for the later steps of the key, or None if it means nothing for them."""
         if outcome.status is Status.SENT and delivery.step:
             arguments = {"id": delivery.id, "at": now + _AFTER_CURSORS_S}
-            return lambda connection: connection.execute(SQL.release_next, arguments)
+            return lambda connection: connection.execute(self._sql.release_next, arguments)
         if outcome.ends_sequence:
             arguments = {"id": delivery.id, "now": now}
-            return lambda connection: connection.execute(SQL.end_sequence, arguments)
+            return lambda connection: connection.execute(self._sql.end_sequence, arguments)
         return None
 
-    def _write(self, write: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def _write(self, write: Callable[[LogConnection], T]) -> asyncio.Future[T]:
         return self._running.submit(write)

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from campaign.errors import SendLogError
-from campaign.sendlog.files import open_for_writing
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.backends import database_of
 from campaign.tags import Tags, new_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from campaign.clock import Clock
+    from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 
 class SharedLog:
     """A connection to a send log for changes that a run must not wait for, and that it sees at its next step.
 
     Args:
-        path: the send log; it is created if it does not exist.
+        log: the send log; it is created if it does not exist.
         clock: the time.
 
     Raises:
-        SendLogUnusableError: the file cannot be opened, or is not a send log that this version can use.
+        SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
+    def __init__(self, log: LogLocation | LogDatabase, clock: Clock) -> None:
+        self._database = database_of(log)
+        self._sql = self._database.sql
         self._clock = clock
-        self._connection = open_for_writing(path)
+        self._connection = self._database.connect(for_writing=True)
         try:
             with self._transaction():
                 self._tags = tags_of(self._connection)
@@ -49,31 +46,31 @@ class SharedLog:
         """Close the log."""
         self._connection.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    @property
+    def place(self) -> LogLocation:
+        """Where the log is."""
+        return self._database.place
+
+    def _transaction(self) -> AbstractContextManager[LogConnection]:
         """Commit what the block writes, or roll all of it back.
 
         Raises:
             SendLogError: the log cannot be written.
+            SendLogUnusableError: the log is damaged.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise SendLogError(
-                    f"the send log {self.path} cannot be written ({error}); nothing was changed"
-                ) from error
-            raise
+        return self._database.transaction(self._connection)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Convert the errors of statements that only read, outside of a transaction, to a sentence."""
+        return self._database.sentences()
 
 
-def tags_of(connection: sqlite3.Connection) -> Tags:
+def tags_of(connection: LogConnection) -> Tags:
     """Return the tags of a log, within a transaction: the first caller makes the log's key."""
-    keys = dict(connection.execute(SQL.tag_keys))
+    keys = dict(connection.execute(connection.sql.tag_keys))
     if not keys:
         keys = {1: new_key()}
-        connection.executemany(SQL.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()])
+        connection.executemany(
+            connection.sql.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()]
+        )
     return Tags(keys)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from campaign.model import Revocation, Status
 from campaign.sendlog.reading import LogReader
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
-    from pathlib import Path
     from typing import Any
 
     from campaign.clock import Clock
+    from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 #: The states of a message that was or may have been sent.
 _MAILED = frozenset({Status.SENT, Status.UNCERTAIN, Status.BOUNCED})
@@ -89,7 +87,7 @@ class SignInLog(SharedLog):
     """A send log in which the sign-ins that Clerk tells of are written, beside a run.
 
     Args:
-        path: the send log.
+        log: the send log.
         name: the campaign.
         clock: the time.
 
@@ -97,12 +95,13 @@ class SignInLog(SharedLog):
         SendLogUnusableError: there is no log, it cannot be used, or it does not contain the campaign.
     """
 
-    def __init__(self, path: Path, name: str, clock: Clock) -> None:
-        with closing(LogReader(path)) as reader:
+    def __init__(self, log: LogLocation | LogDatabase, name: str, clock: Clock) -> None:
+        with closing(LogReader(log)) as reader:
             reader.require(name)
-        super().__init__(path, clock)
-        self._campaign = self._connection.execute(SQL.find_campaign, {"name": name}).fetchone()[0]
-        self._held_out = {each.key: each for each in held_out(self._connection, self._campaign)}
+        super().__init__(log, clock)
+        with self._reading():
+            self._campaign = self._connection.execute(self._sql.find_campaign, {"name": name}).fetchone()[0]
+            self._held_out = {each.key: each for each in held_out(self._connection, self._campaign)}
 
     def people_to_ask(self, after: str, *, limit: int) -> tuple[list[PersonToAsk], str | None]:
         """Return recipients in the order of their keys: who was mailed or held out, and not seen to sign in since.
@@ -115,7 +114,8 @@ class SignInLog(SharedLog):
             The page, and its last key; None after the last page.
         """
         arguments = {"campaign": self._campaign, "after": after, "limit": limit}
-        rows = self._connection.execute(SQL.people_to_ask, arguments).fetchall()
+        with self._reading():
+            rows = self._connection.execute(self._sql.people_to_ask, arguments).fetchall()
         people = []
         for key, user_id, email, first, is_seen in rows:
             held = self._held_out.get(key)
@@ -136,30 +136,30 @@ class SignInLog(SharedLog):
         with self._transaction() as connection:
             for person, at in answers:
                 arguments = {"campaign": self._campaign, "key": person.key, "at": at}
-                connection.execute(SQL.forget_stranger, arguments)
+                connection.execute(self._sql.forget_stranger, arguments)
                 if at is not None and at > person.since:
-                    connection.execute(SQL.note_sign_in, arguments)
+                    connection.execute(self._sql.note_sign_in, arguments)
             for person in strangers:
-                connection.execute(SQL.note_stranger, {"campaign": self._campaign, "key": person.key})
+                connection.execute(self._sql.note_stranger, {"campaign": self._campaign, "key": person.key})
 
     def note_inquiry(self, began: float) -> None:
         """Record that Clerk was asked about everyone, from an instant (seconds since the epoch) until now."""
         with self._transaction() as connection:
             arguments = {"campaign": self._campaign, "began": began, "now": self._clock.now()}
-            connection.execute(SQL.note_inquiry, arguments)
+            connection.execute(self._sql.note_inquiry, arguments)
 
 
-def held_out(connection: sqlite3.Connection, campaign: int) -> list[HeldOut]:
+def held_out(connection: LogConnection, campaign: int) -> list[HeldOut]:
     """Return the recipients of a campaign who are held out and whose turn would have come.
 
     Each counts from the moment when the recipient behind in the queue was mailed: so both groups are watched for the
     same time, whatever rates, quotas, batches and due times the campaign has.
     """
     arguments = {"campaign": campaign}
-    if not connection.execute(SQL.is_anybody_held_out, arguments).fetchone()[0]:
+    if not connection.execute(connection.sql.is_anybody_held_out, arguments).fetchone()[0]:
         return []
     sign_ins: dict[str, list[float]] = {}
-    for key, at in connection.execute(SQL.sign_ins_of_held_out, arguments):
+    for key, at in connection.stream(connection.sql.sign_ins_of_held_out, arguments):
         sign_ins.setdefault(key, []).append(at)
     found: list[HeldOut] = []
     pending: list[tuple[str, float, bool]] = []
@@ -172,7 +172,8 @@ def held_out(connection: sqlite3.Connection, campaign: int) -> list[HeldOut]:
             found.append(HeldOut(key, *turn, held_at, first, is_stranger))
         pending.clear()
 
-    for key, state, actor, batch, sent_at, updated_at, is_stranger in connection.execute(SQL.queue_order, arguments):
+    rows = connection.stream(connection.sql.queue_order, arguments)
+    for key, state, actor, batch, sent_at, updated_at, is_stranger in rows:
         if state == Status.SKIPPED and actor == "holdout":
             pending.append((key, updated_at, bool(is_stranger)))
         elif state in _MAILED and sent_at is not None:

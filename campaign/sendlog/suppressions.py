@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.clock import instant
-from campaign.sendlog.files import sentences
 from campaign.sendlog.shared_log import SharedLog
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from campaign.sendlog.database import LogConnection
 
 #: What a suppression of all lists has in place of a list's name.
 ALL_LISTS = ""
@@ -41,7 +40,7 @@ class Suppression(NamedTuple):
 
 
 class SuppressionList(SharedLog):
-    """The suppression list in SQLite, beside a run; the log is created if it does not exist."""
+    """The suppression list, beside a run; the log is created if it does not exist."""
 
     def add(
         self, addresses: Iterable[str], *, reason: str, mailing_list: str = ALL_LISTS, campaign: str = "", key: str = ""
@@ -57,7 +56,9 @@ class SuppressionList(SharedLog):
         """
         common = {"list": mailing_list, "reason": reason, "now": self._clock.now(), "campaign": campaign, "key": key}
         with self._transaction() as connection:
-            return connection.executemany(SQL.suppress, [common | {"address": each} for each in addresses]).rowcount
+            return connection.executemany(
+                self._sql.suppress, [common | {"address": each} for each in addresses]
+            ).rowcount
 
     def merge(self, entries: Iterable[Suppression]) -> int:
         """Add the entries of another list, all of them or none; return how many are new."""
@@ -73,17 +74,17 @@ class SuppressionList(SharedLog):
             for entry in entries
         )
         with self._transaction() as connection:
-            return connection.executemany(SQL.suppress, rows).rowcount
+            return connection.executemany(self._sql.suppress, rows).rowcount
 
     def remove(self, address: str, *, mailing_list: str | None = None) -> int:
         """Lift the suppressions of an address, of one list or (None) of every; return how many there were."""
         with self._transaction() as connection:
-            return connection.execute(SQL.unsuppress, {"address": address, "list": mailing_list}).rowcount
+            return connection.execute(self._sql.unsuppress, {"address": address, "list": mailing_list}).rowcount
 
     def entries(self, *, mailing_list: str | None = None) -> Iterator[Suppression]:
         """Yield the suppressions that hold for a list, or (None) all, oldest first."""
-        with sentences(self.path):
-            for row in self._connection.execute(SQL.suppressions, {"list": mailing_list}):
+        with self._reading():
+            for row in self._connection.stream(self._sql.suppressions, {"list": mailing_list}):
                 yield Suppression(*row)
 
     def unsubscribe(self, token: str) -> Suppression | None:
@@ -95,31 +96,38 @@ class SuppressionList(SharedLog):
             None if the token is false.
         """
         with self._transaction() as connection:
-            rows = connection.execute(SQL.row_of_tag, {"row": self._tags.row_in_token(token) or 0}).fetchall()
+            rows = connection.execute(self._sql.row_of_tag, {"row": self._tags.row_in_token(token) or 0}).fetchall()
             for campaign, email, key, mailing_list in rows:
                 if self._tags.is_unsubscribe_token(token, mailing_list):
                     entry = Suppression(email.lower(), mailing_list, UNSUBSCRIBED, self._clock.now(), campaign, key)
                     address, _, reason, at, *_ = entry
                     arguments = {"address": address, "list": mailing_list, "reason": reason, "now": at}
-                    connection.execute(SQL.suppress, arguments | {"campaign": campaign, "key": key})
+                    connection.execute(self._sql.suppress, arguments | {"campaign": campaign, "key": key})
                     return entry
-            connection.execute(SQL.count_forged)
+            connection.execute(self._sql.count_forged)
         return None
 
     def knows(self, token: str) -> bool:
         """Return whether this log signed an unsubscribe token."""
-        with sentences(self.path):
-            rows = self._connection.execute(SQL.row_of_tag, {"row": self._tags.row_in_token(token) or 0}).fetchall()
+        with self._reading():
+            rows = self._connection.execute(
+                self._sql.row_of_tag, {"row": self._tags.row_in_token(token) or 0}
+            ).fetchall()
         return any(self._tags.is_unsubscribe_token(token, mailing_list) for *_, mailing_list in rows)
 
     @property
     def forged(self) -> int:
         """How many unsubscribe links had a false token."""
-        with sentences(self.path):
-            return int(self._connection.execute(SQL.forged).fetchone()[0] or 0)
+        with self._reading():
+            return int(self._connection.execute(self._sql.forged).fetchone()[0] or 0)
 
 
-def suppression_of(connection: sqlite3.Connection, email: str, mailing_list: str) -> Suppression | None:
-    """Return why an address gets no mail of a list, or None if it may get some."""
-    row = connection.execute(SQL.suppressed, {"address": email.lower(), "list": mailing_list}).fetchone()
-    return None if row is None else Suppression(email.lower(), row[2], row[0], row[1])
+def suppression_of(connection: LogConnection, address: str, mailing_list: str) -> Callable[[], Suppression | None]:
+    """Ask why an address, in lower case, gets no mail of a list, and return what reads the answer: None if it may."""
+    asked = connection.execute(connection.sql.suppressed, {"address": address, "list": mailing_list})
+
+    def read() -> Suppression | None:
+        row = asked.fetchone()
+        return None if row is None else Suppression(address, row[2], row[0], row[1])
+
+    return read

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from campaign.model import UserCreation
 from campaign.sendlog.run_writes import RunWrites
-from campaign.sendlog.statements import SQL
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from campaign.errors import DeliveryError
     from campaign.model import Delivery
+    from campaign.sendlog.database import LogConnection
 
 
 class UserCreations(RunWrites):
@@ -20,11 +18,12 @@ class UserCreations(RunWrites):
 
     def begun_keys(self) -> set[str]:
         """Return the keys of the recipients for whom a token or a user was asked for, or to whom a mail went out."""
-        return {row[0] for row in self._connection.execute(SQL.begun_keys, self._arguments())}
+        with self._reading():
+            return {row[0] for row in self._connection.stream(self._sql.begun_keys, self._arguments())}
 
     async def pending_users(self) -> set[str]:
         """Return the addresses, in lower case, for which a user was asked for and Clerk's answer is not known."""
-        rows = await self._write(lambda connection: connection.execute(SQL.pending_users).fetchall())
+        rows = await self._write(lambda connection: connection.execute(self._sql.pending_users).fetchall())
         return {row[0] for row in rows}
 
     async def creating_user(self, delivery: Delivery, *, again: bool = False) -> UserCreation | None:
@@ -44,14 +43,14 @@ class UserCreations(RunWrites):
         arguments = self._arguments(id=delivery.id, address=delivery.recipient.email.lower())
         refusal = self._obstacle(delivery)
 
-        def write(connection: sqlite3.Connection) -> UserCreation | DeliveryError | None:
-            if refused := refusal(connection):
+        def write(connection: LogConnection) -> UserCreation | DeliveryError | None:
+            if refused := refusal(connection)():
                 return refused
-            row = connection.execute(SQL.user_creation, arguments).fetchone()
+            row = connection.execute(self._sql.user_creation, arguments).fetchone()
             earlier = UserCreation(*row) if row else None
             if earlier and earlier.outcome != "refused" and not (again and earlier.settled_at is None):
                 return earlier
-            connection.execute(SQL.intend_user, arguments)
+            connection.execute(self._sql.intend_user, arguments)
             return None
 
         found = await self._write(write)
@@ -62,4 +61,4 @@ class UserCreations(RunWrites):
     async def settle_user(self, address: str, outcome: str, user_id: str | None) -> None:
         """Record what came of the last call: see `UserCreation.outcome`."""
         arguments = self._arguments(address=address.lower(), outcome=outcome, user_id=user_id)
-        await self._write(lambda connection: connection.execute(SQL.settle_user, arguments))
+        await self._write(lambda connection: connection.execute(self._sql.settle_user, arguments))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from campaign.model import Delivery
+    from campaign.sendlog.database import LogDatabase
     from campaign.tags import Tags
 
 #: 3 March 2026, 09:00 UTC.
@@ -31,14 +32,24 @@ class LogHistory:
     """Writes the log of a campaign.
 
     Args:
-        path: the send log.
+        path: the send log's file.
+        log: the send log itself, where the file is a part of it.
         recipients: rows of the CSV.
         batches: the number of runs, one day apart.
         rate: messages per second.
     """
 
-    def __init__(self, path: Path, *, recipients: int = 5000, batches: int = 3, rate: float = 20.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        log: LogDatabase | None = None,
+        recipients: int = 5000,
+        batches: int = 3,
+        rate: float = 20.0,
+    ) -> None:
         self._path = path
+        self._log = log or path
         self._recipients = recipients
         self._batches = batches
         self._rate = rate
@@ -47,7 +58,7 @@ class LogHistory:
 
     def write(self) -> None:
         """Write the log."""
-        log = SendLog(self._path, "trial", self._clock)
+        log = SendLog(self._log, "trial", self._clock)
         try:
             enlist(log, list(self._rows()))
             log.note_list("news")
@@ -61,7 +72,7 @@ class LogHistory:
         self._clock.set(START + self._batches * 86_400)
         sent = table(self._path, "SELECT id, generation FROM delivery WHERE state = 'sent' ORDER BY id")
         gone, full = Receipt(550, "5.1.1", "No such user"), Receipt(452, "4.2.2", "Mailbox full")
-        with ReturnedMail(self._path, self._clock) as log, SuppressionList(self._path, self._clock) as suppressions:
+        with ReturnedMail(self._log, self._clock) as log, SuppressionList(self._log, self._clock) as suppressions:
             for place, row in enumerate(sent):
                 message = log.message_of([tags.bounce_tag(row["id"], row["generation"])])
                 assert message is not None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from campaign.model import Rate
     from campaign.reporting.report.figures import Activity, Figures
     from campaign.reporting.report.latency import LatencyFigures
+    from campaign.sendlog import LogLocation
     from campaign.sendlog.aggregates import Domain
 
 #: Marks a file as a report, which a newer report may overwrite; it stands at the beginning of the page.
@@ -93,7 +94,7 @@ def report_page(
     return rendered((resources.files(__package__) / "page.html").read_text("utf-8"), context)
 
 
-def _token_rates(definition: Definition, settings: Settings, log: Path) -> tuple[Rate, ...]:
+def _token_rates(definition: Definition, settings: Settings, log: LogLocation) -> tuple[Rate, ...]:
     """Return Clerk's limit from the campaign file, else the one documented for the key; the sandbox has none."""
     if definition.limits.tokens is not None:
         return definition.limits.tokens

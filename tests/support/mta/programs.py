@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 #: Daemons are not in a user's PATH.
@@ -21,9 +21,15 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/post
 _PATIENCE_S = 60
 
 
-def needed(program: str, package: str) -> str:
-    """Return the path of a program; skip the test if it is not installed, which never happens in CI."""
-    found = shutil.which(program, path=_PATH)
+def needed(program: str, package: str, *, folders: Iterable[Path] = ()) -> str:
+    """Return the path of a program; skip the test if it is not installed, which never happens in CI.
+
+    Args:
+        program: its name.
+        package: Debian's package with it.
+        folders: where to look first.
+    """
+    found = shutil.which(program, path=os.pathsep.join([*map(str, folders), _PATH]))
     if found is None:
         assert not os.environ.get("CI"), f"{program} is missing in CI; .ci/run installs {package}"
         pytest.skip(f"{program} is not installed: apt-get install {package}")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from campaign.model import Outcome, Status
 from campaign.sendlog import QueueCursor
-from campaign.sendlog.statements import SQL
+from campaign.sendlog.sqlite.statements import SQL
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import enlist, history, intend, opened, people, person, states, working
 

@@ -62,8 +62,8 @@ ROWS = (
             "e2e/cli/test_settings.py::test_a_log_that_is_locked_is_refused_in_time",
             "e2e/cli/test_settings.py::test_a_file_that_is_no_send_log_is_left_as_it_is",
             "e2e/cli/test_settings.py::test_a_log_that_is_damaged_is_refused",
-            "unit/sendlog/test_files.py::test_what_is_no_good_log_is_refused",
-            "unit/sendlog/test_files.py::test_a_log_that_cannot_be_written_is_refused",
+            "unit/sendlog/sqlite/test_files.py::test_what_is_no_good_log_is_refused",
+            "unit/sendlog/sqlite/test_files.py::test_a_log_that_cannot_be_written_is_refused",
             "unit/sendlog/test_aggregates.py::test_a_log_that_breaks_while_it_is_read_is_told",
         ),
     ),
@@ -83,7 +83,7 @@ ROWS = (
         (
             "e2e/cli/test_settings.py::test_a_second_run_on_the_same_log_exits_75",
             "e2e/cli/test_settings.py::test_a_lock_does_not_outlive_its_run",
-            "unit/sendlog/test_files.py::test_one_log_has_one_runner",
+            "unit/sendlog/sqlite/test_files.py::test_one_log_has_one_runner",
         ),
     ),
     Row(

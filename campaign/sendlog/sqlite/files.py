@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
-from campaign.sendlog.statements import SQL, script
+from campaign.sendlog.sqlite.connection import SqliteConnection
+from campaign.sendlog.sqlite.statements import SQL, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,21 +85,23 @@ def discard(path: Path) -> None:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+def open_for_writing(path: Path) -> SqliteConnection:
     """Return a connection to the log; create the log (mode 0600) if it does not exist, and migrate an older one.
 
     Raises:
         SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or not a send log.
     """
     _refuse_strange_places(path)
-    with sentences(path):
+    with _sentences(path):
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         except OSError as error:
             raise SendLogUnusableError(
                 f"the send log {path} cannot be opened ({error.strerror}); {_ELSEWHERE}"
             ) from error
-        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
+        )
         try:
             if not _is_empty(connection):
                 _check_identity(connection, path)
@@ -116,7 +119,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path) -> SqliteConnection:
     """Return a read-only connection; it may be open while a run writes.
 
     Raises:
@@ -125,9 +128,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     if not path.exists() and not path.is_symlink():
         raise SendLogUnusableError(f"the send log {path} does not exist yet; `campaign run FILE` creates it")
     _refuse_strange_places(path)
-    with sentences(path):
+    with _sentences(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_LOCK_TIMEOUT_S, isolation_level=None, factory=SqliteConnection
+        )
         try:
             if _check_identity(connection, path) < _FIRST_WITH_STEPS:
                 _execute(connection, SQL.seen_as_4)
@@ -215,29 +220,33 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> int:
 
 
 @contextmanager
-def sentences(path: Path) -> Iterator[None]:
-    """Convert SQLite's errors about a file that cannot be used to SendLogUnusableError."""
+def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        name = _name(error)
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            text = f"the send log {path} is locked by another process; close it there and try again"
-        elif name.startswith("SQLITE_NOTADB"):
-            text = f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file"
-        elif is_damage(error):
-            text = f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"
-        elif name.startswith("SQLITE_READONLY"):
-            text = f"the send log {path} cannot be written; make it and its folder writable"
-        else:
-            text = f"the send log {path} cannot be opened ({error}); {_ELSEWHERE}"
-        raise SendLogUnusableError(text) from error
+        raise unusable(path, error) from error
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def unusable(path: Path, error: Exception) -> SendLogUnusableError:
+    """Return what an error of SQLite means about a file that cannot be used."""
+    name = _name(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return SendLogUnusableError(f"the send log {path} is locked by another process; close it there and try again")
+    if name.startswith("SQLITE_NOTADB"):
+        return SendLogUnusableError(f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file")
+    if is_damage(error):
+        return SendLogUnusableError(
+            f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"
+        )
+    if name.startswith("SQLITE_READONLY"):
+        return SendLogUnusableError(f"the send log {path} cannot be written; make it and its folder writable")
+    return SendLogUnusableError(f"the send log {path} cannot be opened ({error}); {_ELSEWHERE}")
+
+
+def is_damage(error: Exception) -> bool:
     """Return whether the error means that the file is corrupt."""
     return _name(error).startswith("SQLITE_CORRUPT")
 
 
-def _name(error: sqlite3.Error) -> str:
+def _name(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", "")

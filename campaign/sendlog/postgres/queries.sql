@@ -1,4 +1,6 @@
--- The send log's statements, by name. Instants are parameters: no statement reads the current time.
+-- The send log's statements, by name: the same names, parameters and columns as those for SQLite. Instants are
+-- parameters: no statement reads the current time. A cast says what a parameter is where its place does not.
+-- `many_rows.py` makes statements for many rows of some: there the line with WHERE or ON CONFLICT comes after `FROM`.
 
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
@@ -24,66 +26,75 @@ UPDATE campaign SET file = :file WHERE id = :campaign;
 
 -- name: latest_entry
 -- The last entries are the latest ones, unless the clock was set back a while ago.
-SELECT coalesce(max(at), 0) FROM (SELECT at FROM history ORDER BY id DESC LIMIT 10000);
+SELECT coalesce(max(at), 0) FROM (SELECT at FROM history ORDER BY id DESC LIMIT 10000) AS last;
 
 -- name: forget_unmailable
 DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
 
 -- name: add_deliveries
--- The caller names the columns, and repeats the group of values for each row: one INSERT for many rows takes half the
--- time.
-INSERT INTO delivery (campaign_id, enlistment, source, updated_at, (:columns)) VALUES (:row);
+-- The caller names the columns. The rows get their ids in the order in which they come.
+COPY delivery ({columns}) FROM STDIN;
 
 -- name: known_keys
 SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
-WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT value FROM json_each(:keys));
+WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT jsonb_array_elements_text(:keys::jsonb));
 
 -- name: touch_delivery
 -- A row that waits for its due time is due at the new one; of a later step, the run works it out again.
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
-    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
-    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
-        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
-    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
+    position = :position, due_at = CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE due_at END,
+    not_before = CASE
+        WHEN waiting IN ('due', 'window') THEN CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE 0 END
+        WHEN waiting = 'step' AND :step_number::integer = 0 THEN :due_at::double precision ELSE not_before END,
+    waiting = CASE WHEN waiting = 'step' AND :step_number::integer = 0 THEN '' ELSE waiting END
 WHERE id = :id;
 
 -- name: change_delivery
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
     email = :email, domain = :domain, user_id = :user_id, variables = :variables, digest = :digest,
-    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
-    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
-        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
-    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
+    position = :position, due_at = CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE due_at END,
+    not_before = CASE
+        WHEN waiting IN ('due', 'window') THEN CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE 0 END
+        WHEN waiting = 'step' AND :step_number::integer = 0 THEN :due_at::double precision ELSE not_before END,
+    waiting = CASE WHEN waiting = 'step' AND :step_number::integer = 0 THEN '' ELSE waiting END
 WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
-UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
-    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
-    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
-        WHEN due_at > :now THEN 'due' ELSE '' END
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now::double precision,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches::boolean) THEN :never::double precision
+        ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches::boolean THEN 'batch'
+        WHEN due_at > :now::double precision THEN 'due' ELSE '' END
 WHERE id = :id AND state = 'skipped' AND actor NOT IN ('skip', 'holdout');
 
 -- name: requeue_returned
-UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
-    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
-    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
-        WHEN due_at > :now THEN 'due' ELSE '' END
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now::double precision,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches::boolean) THEN :never::double precision
+        ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches::boolean THEN 'batch'
+        WHEN due_at > :now::double precision THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
     SELECT 1 FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment AND slot = '' AND step_number = 0
-    GROUP BY lower(email) HAVING count(*) > 1);
+    GROUP BY lower(email) HAVING count(*) > 1) AS shared;
 
 -- name: rename_first_step
-UPDATE OR IGNORE delivery SET step = :after WHERE campaign_id = :campaign AND step = :before AND step_number = 0;
+-- A row stays as it is if its key has the other step already.
+UPDATE delivery SET step = :after::text
+WHERE campaign_id = :campaign AND step = :before AND step_number = 0 AND NOT EXISTS (
+    SELECT 1 FROM delivery AS other
+    WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.step = :after::text
+      AND other.slot = delivery.slot);
 
 -- name: last_batch
 SELECT coalesce(max(number), 0) FROM batch WHERE campaign_id = :campaign;
 
 -- name: add_batch
-INSERT INTO batch (campaign_id, number, at, size, is_limited) VALUES (:campaign, :number, :now, :size, :is_limited)
-ON CONFLICT DO UPDATE SET size = size + excluded.size;
+INSERT INTO batch (campaign_id, number, at, size, is_limited)
+VALUES (:campaign, :number, :now, :size, :is_limited::boolean)
+ON CONFLICT (campaign_id, number) DO UPDATE SET size = batch.size + excluded.size;
 
 -- name: find_batch
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign AND number = :number;
@@ -96,7 +107,8 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
        OR (batch IS NULL AND not_before < :never));
 
 -- name: take_back
-UPDATE delivery SET batch = NULL, not_before = :never, waiting = 'batch' WHERE id IN (SELECT value FROM json_each(:ids));
+UPDATE delivery SET batch = NULL, not_before = :never, waiting = 'batch'
+WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
 
 -- name: shrink_batch
 UPDATE batch SET size = size - :taken WHERE campaign_id = :campaign AND number = :number;
@@ -114,23 +126,26 @@ SELECT coalesce(max(not_before), 0) FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before < :first_instant;
 
 -- name: pick_batch
+-- A limit of -1 is none.
 SELECT id, batch IS NULL FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
   AND (batch IS NULL OR batch = :number)
-ORDER BY not_before, id LIMIT :limit;
+ORDER BY not_before, id LIMIT nullif(:limit::bigint, -1);
 
 -- name: pick_batch_by_position
 SELECT id, batch IS NULL FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
   AND (batch IS NULL OR batch = :number)
-ORDER BY position, id LIMIT :limit;
+ORDER BY position, id LIMIT nullif(:limit::bigint, -1);
 
 -- name: take_row
-UPDATE delivery SET batch = :number, not_before = max(:rank, due_at), waiting = iif(due_at > :now, 'due', '') WHERE id = :id;
+UPDATE delivery SET batch = :number, not_before = greatest(:rank::double precision, due_at),
+    waiting = CASE WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE id = :id;
 
 -- name: take_rest
 UPDATE delivery SET batch = :number,
-    not_before = iif(waiting IN ('', 'due', 'batch'), due_at, not_before),
+    not_before = CASE WHEN waiting IN ('', 'due', 'batch') THEN due_at ELSE not_before END,
     waiting = CASE WHEN waiting NOT IN ('', 'due', 'batch') THEN waiting WHEN due_at > :now THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND batch IS NULL;
 
@@ -140,10 +155,17 @@ SELECT holdout, drawn FROM campaign WHERE id = :campaign;
 -- name: note_draw
 UPDATE campaign SET holdout = :percent, drawn = :enlistment WHERE id = :campaign;
 
+-- name: to_draw
+-- The rows on which a draw has a bearing: queued, held out, or mailed.
+SELECT id, step_number, batch, key, state FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment
+  AND (state IN ('queued', 'sent', 'uncertain', 'bounced') OR (state = 'skipped' AND actor = 'holdout'))
+ORDER BY id;
+
 -- name: to_hold_out
--- The queued rows of the keys whose lot is below the share, unless a mail of a step was or may have been sent.
+-- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
 SELECT id, step_number, batch FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND draw(key) < :share AND NOT EXISTS (
+WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND NOT EXISTS (
     SELECT 1 FROM delivery AS other
     WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
       AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
@@ -151,27 +173,18 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
 -- name: hold_out
 UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
     updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids));
-
--- name: to_release
-SELECT id, step_number, batch FROM delivery
-WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND actor = 'holdout'
-  AND draw(key) >= :share;
+WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
 
 -- name: release_held_out
-UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
-    not_before = CASE WHEN step_number > 0 OR :in_batches THEN :never ELSE due_at END,
-    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches THEN 'batch' WHEN due_at > :now THEN 'due' ELSE '' END
-WHERE id IN (SELECT value FROM json_each(:ids));
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now::double precision,
+    not_before = CASE WHEN step_number > 0 OR :in_batches::boolean THEN :never::double precision ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches::boolean THEN 'batch'
+        WHEN due_at > :now::double precision THEN 'due' ELSE '' END
+WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
 
 -- name: count_held_out
 SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND step_number = 0 AND actor = 'holdout';
-
--- name: count_mailed_lots
-SELECT count(DISTINCT key) FROM delivery
-WHERE campaign_id = :campaign AND state IN ('sent', 'uncertain', 'bounced') AND enlistment = :enlistment
-  AND draw(key) < :share;
 
 -- name: release_steps
 UPDATE delivery SET not_before = 0, waiting = 'due', batch = coalesce(before.batch, delivery.batch)
@@ -196,7 +209,7 @@ CREATE INDEX IF NOT EXISTS delivery_address ON delivery (lower(email), sent_at) 
 
 -- name: sent_by_quarter
 -- Every zone's midnight is at a quarter of an hour.
-SELECT CAST(at / 900 AS INTEGER) * 900, count(*) FROM history WHERE new_state = 'sending' GROUP BY 1 ORDER BY 1;
+SELECT trunc(at / 900)::bigint * 900, count(*) FROM history WHERE new_state = 'sending' GROUP BY 1 ORDER BY 1;
 
 -- name: note_quota
 UPDATE campaign SET quota = :quota, quota_until = :until WHERE id = :campaign;
@@ -207,8 +220,9 @@ SELECT campaign_id, id, updated_at, coalesce(token_expires_at, updated_at) FROM 
 WHERE state = 'issuing' AND token_id IS NULL;
 
 -- name: recover_named
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL;
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL ORDER BY id
+ON CONFLICT DO NOTHING;
 
 -- name: recover_issuing
 UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while it requested a token',
@@ -225,33 +239,37 @@ WHERE state = 'sending';
 UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest AND waiting IN ('', 'retry');
 
 -- name: claim
--- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. A single
--- search for both would start at the first row with that `not_before`.
-SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+-- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. Each of
+-- the two reads the index from the cursor on, and not more than the limit.
+(SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
     due_at, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before = :after AND id > :after_id AND :after <= :now
-  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
+  AND not_before = :after AND id > :after_id AND :after::double precision <= :now::double precision
+  AND (:domain::text IS NULL OR domain = :domain::text)
+  AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
+ORDER BY not_before, id LIMIT :limit)
 UNION ALL
-SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+(SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
     due_at, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
-  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
+  AND (:domain::text IS NULL OR domain = :domain::text)
+  AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
+ORDER BY not_before, id LIMIT :limit)
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: next_due
 SELECT not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
-  AND not_before < :never AND domain NOT IN (SELECT value FROM json_each(:domains))
+  AND not_before < :never AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
 ORDER BY not_before LIMIT 1;
 
 -- name: put_off
 -- No change of state, so the history gets no entry.
 UPDATE delivery SET not_before = :not_before, waiting = :waiting, reason = :reason,
-    due_at = iif(:due_at = 0, due_at, :due_at)
+    due_at = CASE WHEN :due_at::double precision = 0 THEN due_at ELSE :due_at::double precision END
 WHERE id = :id AND state = 'queued';
 
 -- name: skip_row
@@ -275,15 +293,16 @@ WHERE this.id = :id AND this.state = 'sent' AND delivery.campaign_id = this.camp
 -- name: earlier_steps
 SELECT later.id, earlier.step, earlier.state, earlier.sent_at, earlier.token_id, earlier.user_id
 FROM delivery AS later CROSS JOIN delivery AS earlier
-WHERE later.id IN (SELECT value FROM json_each(:ids)) AND earlier.campaign_id = later.campaign_id
+WHERE later.id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND earlier.campaign_id = later.campaign_id
   AND earlier.key = later.key AND earlier.slot = '' AND earlier.enlistment = later.enlistment
   AND earlier.step_number < later.step_number
 ORDER BY later.id, earlier.step_number;
 
 -- name: ask_revocation
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery
-WHERE campaign_id = :campaign AND key = :key AND slot = '' AND token_id = :token_id;
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND token_id = :token_id
+ON CONFLICT DO NOTHING;
 
 -- name: outcome_of_revocation
 SELECT outcome FROM revocation WHERE token_id = :token_id;
@@ -292,7 +311,7 @@ SELECT outcome FROM revocation WHERE token_id = :token_id;
 -- When the oldest of the mails that fill an address's share leaves the period.
 SELECT sent_at + :period FROM delivery
 WHERE lower(email) = :address AND sent_at > :since AND state IN ('sending', 'sent', 'uncertain', 'bounced') AND id <> :id
-ORDER BY sent_at DESC LIMIT 1 OFFSET :count - 1;
+ORDER BY sent_at DESC LIMIT 1 OFFSET :count::bigint - 1;
 
 -- name: issuing
 UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
@@ -301,7 +320,8 @@ UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, g
 WHERE id = :id AND state = 'queued';
 
 -- name: issued
-UPDATE delivery SET token_id = :token_id, token_at = :now WHERE id = :id AND state = 'issuing';
+UPDATE delivery SET token_id = :token_id, token_at = :now
+WHERE id = :id AND state = 'issuing';
 
 -- name: sending
 UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
@@ -309,9 +329,10 @@ UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, messa
 WHERE id = :id AND state = :state;
 
 -- name: settle
-UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :code, enhanced = :enhanced, reply = :reply,
-    faults = coalesce(:faults, faults), token_id = iif(:state = 'queued', NULL, token_id), not_before = :not_before,
-    waiting = iif(:state = 'queued', :waiting, ''), updated_at = :now
+UPDATE delivery SET state = :state::text, actor = 'run', reason = :reason, code = :code::integer,
+    enhanced = :enhanced::text, reply = :reply::text, faults = coalesce(:faults::integer, faults),
+    token_id = CASE WHEN :state::text = 'queued' THEN NULL ELSE token_id END, not_before = :not_before,
+    waiting = CASE WHEN :state::text = 'queued' THEN :waiting::text ELSE '' END, updated_at = :now
 WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
 
 -- name: put_back
@@ -321,16 +342,16 @@ WHERE id = :id AND state = 'failed' AND actor = 'run';
 
 -- name: revoke_token
 -- A token with a revocation keeps it: the update changes nothing, but counts as the one changed row.
-INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
-ON CONFLICT (token_id) DO UPDATE SET asked_at = asked_at;
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) SELECT :token_id, :campaign, :id, :now
+ON CONFLICT (token_id) DO UPDATE SET asked_at = revocation.asked_at;
 
 -- name: user_creation
 SELECT delivery_id, asked_at, settled_at, outcome, user_id FROM user_creation WHERE address = :address;
 
 -- name: intend_user
 INSERT INTO user_creation (address, campaign_id, delivery_id, asked_at) VALUES (:address, :campaign, :id, :now)
-ON CONFLICT (address) DO UPDATE SET campaign_id = :campaign, delivery_id = :id, asked_at = :now, settled_at = NULL,
-    outcome = NULL, user_id = NULL;
+ON CONFLICT (address) DO UPDATE SET campaign_id = excluded.campaign_id, delivery_id = excluded.delivery_id,
+    asked_at = excluded.asked_at, settled_at = NULL, outcome = NULL, user_id = NULL;
 
 -- name: settle_user
 UPDATE user_creation SET settled_at = :now, outcome = :outcome, user_id = :user_id
@@ -340,7 +361,7 @@ WHERE address = :address AND settled_at IS NULL;
 SELECT address FROM user_creation WHERE settled_at IS NULL;
 
 -- name: count_users
-SELECT coalesce(sum(outcome = 'created'), 0), coalesce(sum(settled_at IS NULL), 0) FROM user_creation
+SELECT count(*) FILTER (WHERE outcome = 'created'), count(*) FILTER (WHERE settled_at IS NULL) FROM user_creation
 WHERE campaign_id = :campaign;
 
 -- name: begun_keys
@@ -350,16 +371,19 @@ UNION SELECT key FROM delivery WHERE id IN (SELECT delivery_id FROM user_creatio
 
 -- name: count_orphan
 INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
-SELECT campaign_id, id, :now, coalesce(token_expires_at, :now) FROM delivery WHERE id = :id;
+SELECT campaign_id, id, :now::double precision, coalesce(token_expires_at, :now::double precision) FROM delivery
+WHERE id = :id;
 
 -- name: try_revocations
-UPDATE revocation SET unanswered = unanswered + 1
-WHERE token_id IN (
-    SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY rowid LIMIT :limit)
-RETURNING token_id, unanswered > 1;
+WITH tried AS (
+    UPDATE revocation SET unanswered = unanswered + 1
+    WHERE token_id IN (
+        SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY number LIMIT :limit)
+    RETURNING token_id, unanswered, number)
+SELECT token_id, unanswered > 1 FROM tried ORDER BY number;
 
 -- name: undo_attempt
-UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT value FROM json_each(:tokens));
+UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT jsonb_array_elements_text(:tokens::jsonb));
 
 -- name: settle_revocation
 -- The first answer stands: another one to the same token says nothing more.
@@ -368,18 +392,20 @@ UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :to
 -- name: spent
 -- Clerk counts the calls that create users as those for tokens.
 SELECT max(at), count(*) FROM (
-    SELECT at FROM history WHERE new_state = :state AND at > :since
-    UNION ALL SELECT asked_at FROM user_creation WHERE :state = 'issuing' AND asked_at > :since)
-GROUP BY CAST(at / :piece AS INTEGER) ORDER BY 1;
+    SELECT at FROM history WHERE new_state = :state::text AND at > :since::double precision
+    UNION ALL SELECT asked_at FROM user_creation WHERE :state::text = 'issuing' AND asked_at > :since::double precision
+) AS permit
+GROUP BY trunc(at / :piece) ORDER BY 1;
 
 -- name: spent_domain
 SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = history.delivery_id
 WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :domain
-GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
+GROUP BY trunc(history.at / :piece) ORDER BY 1;
 
 -- name: progress
 -- Who is held out may be drawn anew by the next run.
-SELECT key, step, iif(state = 'skipped' AND actor = 'holdout', 'queued', state), sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+SELECT key, step, CASE WHEN state = 'skipped' AND actor = 'holdout' THEN 'queued' ELSE state END, sent_at, not_before, batch
+FROM delivery WHERE campaign_id = :campaign AND slot = '';
 
 -- name: suppressed_addresses
 SELECT address FROM suppression WHERE list IN ('', :list);
@@ -388,7 +414,7 @@ SELECT address FROM suppression WHERE list IN ('', :list);
 UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
     token_id = NULL, updated_at = :now
 WHERE campaign_id = :campaign AND slot = '' AND state = :state AND actor <> 'holdout'
-  AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
+  AND CASE WHEN :email::text IS NULL THEN actor <> 'skip' ELSE lower(email) = lower(:email::text COLLATE "C") END;
 
 -- name: skip_key
 UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, waiting = '', updated_at = :now
@@ -400,18 +426,20 @@ SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot
 ORDER BY state IN ('issuing', 'sending') DESC, step_number DESC LIMIT 1;
 
 -- name: make_present
-CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS present (key text COLLATE "C" PRIMARY KEY);
 
 -- name: add_present
-INSERT OR IGNORE INTO present (key) VALUES (?);
+INSERT INTO present (key) SELECT :key
+ON CONFLICT DO NOTHING;
 
 -- name: find_missing
 SELECT id FROM delivery
-WHERE campaign_id = :campaign AND slot = '' AND state = 'queued' AND key NOT IN (SELECT key FROM present);
+WHERE campaign_id = :campaign AND slot = '' AND state = 'queued'
+  AND NOT EXISTS (SELECT 1 FROM present WHERE present.key = delivery.key);
 
 -- name: skip_missing
 UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
+WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND state = 'queued';
 
 -- name: forget_source
 UPDATE campaign SET source_digest = '' WHERE id = :campaign;
@@ -420,32 +448,42 @@ UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 -- Whether an operator skipped the row while a run had claimed it.
 SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
 
+-- name: any_obstacle
+-- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
+SELECT 1 FROM delivery WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND state = 'skipped' AND actor IN ('skip', 'missing')
+UNION ALL
+SELECT 1 FROM suppression WHERE address IN (SELECT jsonb_array_elements_text(:addresses::jsonb)) AND list IN ('', :list)
+LIMIT 1;
+
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
-WHERE campaign_id = :campaign AND state = 'uncertain' AND (:email IS NULL OR lower(email) = lower(:email));
+WHERE campaign_id = :campaign AND state = 'uncertain'
+  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C"));
 
 -- name: revoke_uncertain
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery
 WHERE campaign_id = :campaign AND state = 'uncertain' AND token_id IS NOT NULL
-  AND (:email IS NULL OR lower(email) = lower(:email));
+  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C")) ORDER BY id
+ON CONFLICT DO NOTHING;
 
 -- name: keep_arrived
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'its token had been used: the mail arrived', updated_at = :now
 WHERE campaign_id = :campaign AND state = 'uncertain'
   AND token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome = 'used')
-  AND (:email IS NULL OR lower(email) = lower(:email));
+  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C"));
 
 -- name: resend_uncertain
 UPDATE delivery SET state = 'queued', actor = 'resolve', reason = 'to be sent again by an operator', faults = 0,
     not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
 WHERE campaign_id = :campaign AND state = 'uncertain'
   AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL))
-  AND (:email IS NULL OR lower(email) = lower(:email));
+  AND (:email::text IS NULL OR lower(email) = lower(:email::text COLLATE "C"));
 
 -- name: revoke_all
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL;
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL ORDER BY id
+ON CONFLICT DO NOTHING;
 
 -- name: count_live_links
 -- The tokens that may still be used to sign in.
@@ -455,32 +493,34 @@ WHERE campaign_id = :campaign AND token_id IS NOT NULL AND token_expires_at > :n
 
 -- name: states_of_address
 SELECT state, count(*) FROM delivery
-WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email) GROUP BY state;
+WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email::text COLLATE "C") GROUP BY state;
 
 -- name: count_resendable
 -- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it. Of the
 -- steps of a key, the latest one that went out.
 SELECT count(*) FROM delivery
-WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
-    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS NOT 'used'),
-    lower(email) = lower(:email))
+WHERE campaign_id = :campaign AND state = 'sent' AND CASE WHEN :email::text IS NULL THEN
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS DISTINCT FROM 'used')
+    ELSE lower(email) = lower(:email::text COLLATE "C") END
   AND NOT EXISTS (
     SELECT 1 FROM delivery AS later
     WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
       AND later.step_number > delivery.step_number AND later.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced'));
 
 -- name: revoke_resendable
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery
-WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lower(email) = lower(:email);
+WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL
+  AND lower(email) = lower(:email::text COLLATE "C") ORDER BY id
+ON CONFLICT DO NOTHING;
 
 -- name: resend
 UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
     not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
-WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
-    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
-    lower(email) = lower(:email)
-        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)))
+WHERE campaign_id = :campaign AND state = 'sent' AND CASE WHEN :email::text IS NULL THEN
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used')
+    ELSE lower(email) = lower(:email::text COLLATE "C")
+        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)) END
   AND NOT EXISTS (
     SELECT 1 FROM delivery AS later
     WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
@@ -513,23 +553,23 @@ SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
 
 -- name: counts_of_batches
--- The caller names the batches: a column for each counts in the order of the index, where a group for each would sort.
-SELECT state, (:columns) FROM delivery
+-- The caller names the batches: a column for each.
+SELECT state, {columns} FROM delivery
 WHERE campaign_id = :campaign AND step_number = 0 GROUP BY state;
 
 -- name: column_of_batch
-count(*) FILTER (WHERE batch = (:number))
+count(*) FILTER (WHERE batch = {number})
 
 -- name: count_orphans
 SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
 
 -- name: count_revocations
 -- Pending revocations, and tokens that were used although no message that may have arrived carries them.
-SELECT coalesce(sum(settled_at IS NULL), 0),
-    coalesce(sum(outcome = 'used' AND NOT EXISTS (
+SELECT count(*) FILTER (WHERE settled_at IS NULL),
+    count(*) FILTER (WHERE outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
             AND delivery.state IN ('sent', 'uncertain'))
-        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)), 0)
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id))
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: anybody
@@ -545,14 +585,14 @@ WHERE campaign_id = :campaign AND enlistment = :enlistment AND reason <> '' ORDE
 -- name: rows
 SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
     step, batch, due_at, waiting, not_before
-FROM delivery WHERE campaign_id = :campaign AND (:state IS NULL OR state = :state) ORDER BY id;
+FROM delivery WHERE campaign_id = :campaign AND (:state::text IS NULL OR state = :state::text) ORDER BY id;
 
 -- name: row_of_message
 SELECT campaign.name, key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
     step, batch, due_at, waiting, not_before
 FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
 WHERE delivery.id = coalesce(
-    (SELECT id FROM delivery WHERE message_id = :message_id),
+    (SELECT id FROM delivery WHERE message_id = :message_id LIMIT 1),
     (SELECT delivery_id FROM history WHERE message_id = :message_id LIMIT 1));
 
 -- name: tag_keys
@@ -568,7 +608,7 @@ UPDATE tag_key SET forged = forged + 1 WHERE id = (SELECT max(id) FROM tag_key);
 SELECT sum(forged) FROM tag_key;
 
 -- name: note_list
-INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list);
+INSERT INTO campaign_list (campaign_id, list) VALUES (:campaign, :list) ON CONFLICT DO NOTHING;
 
 -- name: suppressed
 SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
@@ -578,11 +618,11 @@ SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('
 INSERT INTO suppression (address, list, reason, at, campaign, key)
 SELECT lower(email), '', :reason, :now, campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
 WHERE delivery.id = :id
-ON CONFLICT (address, list) DO UPDATE SET at = at;
+ON CONFLICT (address, list) DO UPDATE SET at = suppression.at;
 
 -- name: lift_refusal
 -- The suppression that the row's own refusal has made.
-DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (address, campaign, key) = (
+DELETE FROM suppression WHERE list = '' AND starts_with(reason, 'refused with ') AND (address, campaign, key) = (
     SELECT lower(email), campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
     WHERE delivery.id = :id AND state = 'failed' AND actor = 'run');
 
@@ -591,7 +631,8 @@ SELECT 1 FROM suppression LIMIT 1;
 
 -- name: skip_suppressed
 UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
-    SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
+    SELECT 'suppressed: ' || suppression.reason || to_char(to_timestamp(at) AT TIME ZONE 'UTC', ' YYYY-MM-DD')
+        || ' (' || CASE WHEN list = '' THEN 'all lists' ELSE list END || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
@@ -601,10 +642,11 @@ INSERT INTO suppression (address, list, reason, at, campaign, key)
 VALUES (:address, :list, :reason, :now, :campaign, :key) ON CONFLICT DO NOTHING;
 
 -- name: unsuppress
-DELETE FROM suppression WHERE address = :address AND (:list IS NULL OR list = :list);
+DELETE FROM suppression WHERE address = :address AND (:list::text IS NULL OR list = :list::text);
 
 -- name: suppressions
-SELECT address, list, reason, at, campaign, key FROM suppression WHERE :list IS NULL OR list IN ('', :list)
+SELECT address, list, reason, at, campaign, key FROM suppression
+WHERE :list::text IS NULL OR list IN ('', :list::text)
 ORDER BY at, address, list;
 
 -- name: row_of_tag
@@ -631,15 +673,17 @@ WHERE id = :row AND state IN ('sent', 'uncertain');
 -- name: note_in_history
 INSERT INTO history
     (delivery_id, since, at, old_state, new_state, actor, attempt, message_id, token_id, server, code, enhanced, reply, reason)
-SELECT id, updated_at, :now, state, state, 'bounces', attempts, message_id, token_id, server, :code, :enhanced, :reply, :reason
+SELECT id, updated_at, :now, state, state, 'bounces', attempts, message_id, token_id, server, :code::integer,
+    :enhanced::text, :reply::text, :reason::text
 FROM delivery WHERE id = :row;
 
 -- name: revoke_row
-INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE id = :row AND token_id IS NOT NULL;
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE id = :row AND token_id IS NOT NULL
+ON CONFLICT DO NOTHING;
 
 -- name: note_soft_bounce
-INSERT OR IGNORE INTO soft_bounce (address, campaign_id) VALUES (:address, :campaign);
+INSERT INTO soft_bounce (address, campaign_id) VALUES (:address, :campaign) ON CONFLICT DO NOTHING;
 
 -- name: count_soft_bounces
 SELECT count(*) FROM soft_bounce WHERE address = :address;
@@ -664,13 +708,14 @@ FROM (
 ORDER BY key;
 
 -- name: note_sign_in
-INSERT OR IGNORE INTO sign_in (campaign_id, key, at) VALUES (:campaign, :key, :at);
+INSERT INTO sign_in (campaign_id, key, at) VALUES (:campaign, :key, :at) ON CONFLICT DO NOTHING;
 
 -- name: note_stranger
-INSERT OR IGNORE INTO stranger (campaign_id, key) VALUES (:campaign, :key);
+INSERT INTO stranger (campaign_id, key) VALUES (:campaign, :key) ON CONFLICT DO NOTHING;
 
 -- name: forget_stranger
 DELETE FROM stranger WHERE campaign_id = :campaign AND key = :key;
 
 -- name: note_inquiry
-INSERT OR REPLACE INTO inquiry (campaign_id, began, ended) VALUES (:campaign, :began, :now);
+INSERT INTO inquiry (campaign_id, began, ended) VALUES (:campaign, :began, :now)
+ON CONFLICT (campaign_id, began) DO UPDATE SET ended = excluded.ended;

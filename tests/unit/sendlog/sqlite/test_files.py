@@ -15,7 +15,7 @@ import pytest
 from campaign.errors import LogHeldError, SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog import LogReader, SendLog, held
-from campaign.sendlog.files import VERSION, open_for_writing
+from campaign.sendlog.sqlite.files import VERSION, open_for_writing
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import bring, enlist, make_schema_3, opened, people, table, working
 
@@ -181,7 +181,7 @@ def test_what_is_no_good_log_is_refused(
 
 def test_a_locked_log_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that another process keeps locked is refused with an error message after a timeout."""
-    monkeypatch.setattr("campaign.sendlog.files._LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("campaign.sendlog.sqlite.files._LOCK_TIMEOUT_S", 0.05)
     with opened(path) as log:
         enlist(log, people(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -244,7 +244,7 @@ def test_a_lock_that_was_taken_away_holds_nothing(path: Path, monkeypatch: pytes
         return descriptor
 
     late: list[int] = []
-    monkeypatch.setattr("campaign.sendlog.files.os.open", open_late)
+    monkeypatch.setattr("campaign.sendlog.sqlite.files.os.open", open_late)
     with held(path):
         assert lock.exists()
         with pytest.raises(LogHeldError), held(path):

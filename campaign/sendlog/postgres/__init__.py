@@ -1,0 +1,1 @@
+"""The send log in PostgreSQL: its SQL, by name, in `statements.SQL`."""

@@ -1,0 +1,142 @@
+"""A connection to a send log in PostgreSQL, as the classes of the send log use it: `PostgresConnection`."""
+
+from __future__ import annotations
+
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg.errors import OperationalError, UniqueViolation
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+
+from campaign.sendlog.postgres.many_rows import FOR_MANY
+from campaign.sendlog.postgres.statements import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from psycopg import Connection, Cursor
+
+#: The keys of the locks of a transaction that writes, and of a run: "CAMP" in ASCII, and a number.
+_WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
+#: How many rows a stream asks for at a time.
+_PAGE = 5000
+
+
+class Changes(NamedTuple):
+    """The result of statements that changed rows, and returned none."""
+
+    #: How many they changed, all of them together.
+    rowcount: int
+
+
+class PostgresConnection:
+    """`LogConnection` in PostgreSQL.
+
+    Args:
+        connection: in autocommit mode, with the schema `campaign` in its search path; it is closed with this object.
+        process_id: the server's process that has the session.
+    """
+
+    sql = SQL
+    #: COPY costs one round trip for so many rows; `known_keys` looks up as many.
+    rows_at_once = 5000
+
+    def __init__(self, connection: Connection[Any], process_id: int) -> None:
+        self._connection = connection
+        self._process_id = process_id
+        self._streams = count(1)
+        # Without it an int has the smallest type that holds it, and a statement is prepared anew for each type.
+        connection.adapters.register_dumper(int, Int8Dumper)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, or has failed and waits for its end."""
+        return self._connection.info.transaction_status in {
+            TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR
+        }  # fmt: skip
+
+    def execute(self, statement: str, parameters: Mapping[str, object] | None = None, /) -> Cursor[Any]:
+        """Execute a statement with named parameters; its rows are all fetched at once."""
+        return self._connection.execute(statement, parameters)
+
+    def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> Changes:
+        """Execute a statement for each row of named parameters: for all at once, or without waiting for each answer."""
+        many = FOR_MANY.get(statement)
+        if many is None:
+            cursor = self._connection.cursor()
+            cursor.executemany(statement, rows)
+            return Changes(cursor.rowcount)
+        iterator, changed = iter(rows), 0
+        while some := list(islice(iterator, self.rows_at_once)):
+            changed += self._connection.execute(many.text, many.arrays(some)).rowcount
+        return Changes(changed)
+
+    def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
+        """Yield the rows of a statement in bounded memory; other statements may be executed meanwhile.
+
+        Outside of a transaction the server keeps all rows until they are read (WITH HOLD).
+        """
+        name, is_kept = f"stream_{next(self._streams)}", not self.in_transaction
+        with self._connection.cursor(name=name, withhold=is_kept) as cursor:
+            cursor.itersize = _PAGE
+            yield from cursor.execute(statement, parameters)
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Send the statements of the block without waiting for the answer to each."""
+        return self._connection.pipeline()
+
+    def try_to_hold(self) -> bool:
+        """Take the lock of a run for this session; return False if another session has it."""
+        row = self.execute(SQL.hold_log, {"number": _RUNNING}).fetchone()
+        return bool(row and row[0])
+
+    def begin(self) -> None:
+        """Open a transaction that writes, as the only one: what it reads stays as it was.
+
+        Raises:
+            psycopg.OperationalError: the transaction is not in this session; it then does not have the run's lock.
+        """
+        cursor = self._connection.execute(SQL.begin_writing.replace("{number}", str(_WRITING)))
+        cursor.nextset()
+        row = cursor.fetchone()
+        if row is None or row[1] != self._process_id:
+            raise OperationalError("a pooler gave the transaction another session")
+
+    def begin_snapshot(self) -> None:
+        """Open a transaction that reads: its statements see the log as it was at the first one."""
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def commit(self) -> None:
+        """Make the transaction's writes durable."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Take the transaction's writes back."""
+        self._connection.execute("ROLLBACK")
+
+    def add_new(
+        self, common: Mapping[str, object], columns: Sequence[str], rows: Sequence[Sequence[object]], /
+    ) -> bool:
+        """Add rows with COPY, which adds all or none; False: the unique index has found one of them."""
+        self._connection.execute("SAVEPOINT add_new")
+        try:
+            self.add(common, columns, rows)
+        except UniqueViolation:
+            self._connection.execute("ROLLBACK TO SAVEPOINT add_new")
+            return False
+        self._connection.execute("RELEASE SAVEPOINT add_new")
+        return True
+
+    def add(self, common: Mapping[str, object], columns: Sequence[str], rows: Sequence[Sequence[object]], /) -> None:
+        """Add rows with COPY, in their order."""
+        statement = SQL.add_deliveries.replace("{columns}", ", ".join((*common, *columns)))
+        values = tuple(common.values())
+        with self._connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row((*values, *row))
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        self._connection.close()

@@ -1,0 +1,158 @@
+"""The send log's database as one schema of a PostgreSQL database: `PostgresDatabase`."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
+from campaign.sendlog.database import LogDatabase
+from campaign.sendlog.postgres import faults
+from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.statements import SQL, script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import SimpleNamespace
+
+    from campaign.config.postgres_url import PostgresUrl
+    from campaign.errors import CampaignError
+    from campaign.sendlog.postgres.connection import PostgresConnection
+
+#: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
+VERSION = 1
+#: How long a transaction waits for another one that writes (seconds). A run that gave up would be at its end, and the
+#: other one may be the import of a long list.
+_WAIT_S, _WAIT_OF_A_RUN_S = 30, 600
+
+
+class PostgresDatabase(LogDatabase):
+    """A send log in the schema `campaign` of a database.
+
+    Args:
+        url: the database.
+        session: the session that has the log's lock; the first connection for writing is this one, so that what a
+            run writes is written under the lock or not at all.
+    """
+
+    errors = psycopg.Error
+
+    def __init__(self, url: PostgresUrl, *, session: PostgresConnection | None = None) -> None:
+        self._url = url
+        self._session = session
+
+    @property
+    def place(self) -> PostgresUrl:
+        """The database."""
+        return self._url
+
+    @property
+    def sql(self) -> SimpleNamespace:
+        """The statements for PostgreSQL."""
+        return SQL
+
+    def connect(self, *, for_writing: bool) -> PostgresConnection:
+        """Return a connection; one that reads may be open while a run writes."""
+        if for_writing and self._session is not None:
+            connection, self._session = self._session, None
+        else:
+            connection = self._open()
+        try:
+            with self.sentences():
+                if for_writing:
+                    self._bring_up_to_date(connection)
+                elif (version := self._version(connection)) is None:
+                    raise SendLogUnusableError(
+                        f"the send log {self._url} does not exist yet; `campaign run FILE` creates it"
+                    )
+                else:
+                    self._refuse_newer(version)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def held(self) -> Iterator[LogDatabase]:
+        """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes."""
+        with closing(self._open(wait_s=_WAIT_OF_A_RUN_S)) as session:
+            with self.sentences():
+                has_lock = session.try_to_hold()
+            if not has_lock:
+                raise LogHeldError(
+                    f"another run uses the send log {self._url}; wait until it ends, or watch it with `campaign status`"
+                )
+            yield PostgresDatabase(self._url, session=session)
+
+    def exists(self) -> bool:
+        """Return whether the database has a send log."""
+        with closing(self._open()) as connection, self.sentences():
+            return self._version(connection) is not None
+
+    def discard(self) -> None:
+        """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
+
+    def unusable(self, error: Exception) -> CampaignError:
+        """Return what an error means when the log is opened or read."""
+        return faults.opening(self._url, error)
+
+    def unchanged(self, error: Exception) -> CampaignError:
+        """Return what an error of a transaction means that was rolled back."""
+        return faults.changing(self._url, error)
+
+    def uncommitted(self, error: Exception) -> CampaignError:
+        """Return what an error means that came in place of the answer to a commit: perhaps the server committed."""
+        if not isinstance(error, psycopg.OperationalError):
+            return self.unchanged(error)
+        return SendLogError(
+            f"the send log {self._url} did not answer when a change was to become durable "
+            f"({faults.reason_of(error)}), so it may be there or not. Look with `campaign status`, then run the same "
+            "command again"
+        )
+
+    def broken(self, error: Exception) -> str:
+        """Return the sentence with which a run ends whose write failed."""
+        return (
+            f"the send log {self._url} can no longer be written ({faults.reason_of(error)}); nothing more was sent. "
+            f"{faults.advice(error)}, then run the same command again"
+        )
+
+    def _open(self, *, wait_s: int = _WAIT_S) -> PostgresConnection:
+        with self.sentences():
+            return open_session(self._url, wait_s=wait_s)
+
+    def _version(self, connection: PostgresConnection) -> int | None:
+        """Return the version of the log's schema, or None if there is none."""
+        [[found]] = connection.execute(SQL.find_log)
+        if found is None:
+            return None
+        [[version]] = connection.execute(SQL.version)
+        return int(version)
+
+    def _bring_up_to_date(self, connection: PostgresConnection) -> None:
+        version = self._version(connection)
+        if version == VERSION:
+            return
+        if version is not None:
+            self._refuse_newer(version)
+        connection.begin()
+        try:
+            version = self._version(connection)  # another session may have been faster
+            if version is None:
+                connection.execute(script("schema.sql"))
+                version = VERSION
+            for each in range(version + 1, VERSION + 1):
+                connection.execute(getattr(SQL, f"to_{each}"))
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > VERSION:
+            raise SendLogUnusableError(
+                f"the send log {self._url} was written by a newer version of campaign (its schema is {version}, this "
+                f"version supports {VERSION}); upgrade campaign, or name another database in CAMPAIGN_LOG"
+            )

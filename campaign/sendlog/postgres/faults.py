@@ -1,0 +1,94 @@
+"""What an error of PostgreSQL means for the operator: `opening` and `changing` return errors, `reason_of` its words.
+
+They quote the server's first line only: the lines after it may hold a row's data or the statement.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors
+
+from campaign.errors import SendLogError, SendLogUnusableError
+from campaign.words import printable
+
+if TYPE_CHECKING:
+    from campaign.config.postgres_url import PostgresUrl
+
+#: What libpq says before there is a session, each with what to do. It gives no code for these.
+_WHILE_CONNECTING = (
+    (r"password authentication failed|no password supplied", "check user and password in CAMPAIGN_LOG"),
+    (r'role ".*" does not exist', "check the user in CAMPAIGN_LOG, or make it: CREATE ROLE … LOGIN PASSWORD …"),
+    (r'database ".*" does not exist', "check the database in CAMPAIGN_LOG, or make it: createdb NAME"),
+    (r"permission denied for database", "have an administrator type: GRANT CONNECT ON DATABASE … TO …"),
+    (r"no pg_hba.conf entry", "let the server's pg_hba.conf admit this user from this machine"),
+    (
+        r"does not support SSL",
+        "turn TLS on there or, in a network of your own, add ?sslmode=disable to CAMPAIGN_LOG: it sends in clear text",
+    ),
+    (r"certificate|SSL", "check sslmode and sslrootcert in CAMPAIGN_LOG, and the server's certificate"),
+    (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
+    (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
+    (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
+    (r"invalid|unrecognized", "check the parameters after the ? in CAMPAIGN_LOG"),
+    (r"", "start the server, or check host and port in CAMPAIGN_LOG"),
+)
+#: What the log cannot be used for, by the server's error: what is wrong with it, and what to do.
+_WHILE_OPEN = (
+    (
+        (errors.InsufficientPrivilege,),
+        "does not let this user work with it",
+        "have the owner of its schema campaign grant it, or an administrator type: GRANT CREATE ON DATABASE … TO …",
+    ),
+    ((errors.ReadOnlySqlTransaction,), "can only be read there", "name the primary server in CAMPAIGN_LOG"),
+    (
+        (errors.DuplicateTable, errors.DuplicateObject, errors.DuplicateFunction),
+        "has another program's tables in its schema campaign, and was not changed",
+        "name another database in CAMPAIGN_LOG",
+    ),
+    ((errors.LockNotAvailable,), "is locked by another session", "try again when that has ended"),
+    ((errors.UndefinedTable, errors.UndefinedColumn), "is damaged", "restore it from a backup"),
+    ((errors.DiskFull,), "has no room left on its server", "free disk space there"),
+)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what went wrong, on one line, in the server's or libpq's words."""
+    told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    # if a host has several addresses, libpq's answer about the last one comes last
+    lines = [line for line in (told or str(error)).splitlines() if not line[:1].isspace()]
+    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", lines[-1]) if lines else type(error).__name__
+    return printable(line).rstrip(". ")
+
+
+def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
+    """Return what an error means when the log is connected to, opened or read."""
+    for kinds, what, hint in _WHILE_OPEN:
+        if isinstance(error, kinds):
+            return SendLogUnusableError(f"the send log {log} {what} ({reason_of(error)}); {hint}")
+    if isinstance(error, psycopg.Error) and error.sqlstate is None:
+        hint = next(hint for said, hint in _WHILE_CONNECTING if re.search(said, str(error)))
+    else:
+        hint = "look at the server, then run the same command again"
+    return SendLogUnusableError(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
+
+
+def changing(log: PostgresUrl, error: Exception) -> SendLogError | SendLogUnusableError:
+    """Return what an error of a transaction means that was rolled back."""
+    if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+        return opening(log, error)
+    return SendLogError(
+        f"the send log {log} cannot be written ({reason_of(error)}); nothing was changed. {advice(error)}, then run "
+        "the same command again"
+    )
+
+
+def advice(error: Exception) -> str:
+    """Return what to do first when the log cannot be written."""
+    if isinstance(error, errors.DiskFull):
+        return "Free disk space on its server"
+    if isinstance(error, errors.LockNotAvailable):
+        return "Wait for the command or the run that changes it"
+    return "Look at its server"

@@ -1,0 +1,1 @@
+-- The migrations: `to_2` will migrate a log from version 1 to 2, and so on.

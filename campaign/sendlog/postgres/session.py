@@ -1,0 +1,92 @@
+"""Open a session at PostgreSQL, and check that a send log can be held there: `open_session`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from campaign.errors import SendLogUnusableError
+from campaign.sendlog.postgres.connection import PostgresConnection
+from campaign.sendlog.postgres.statements import SQL
+
+if TYPE_CHECKING:
+    from campaign.config.postgres_url import PostgresUrl
+
+#: The least version that has all that the statements use, as libpq writes it.
+_OLDEST_SERVER = 14_00_00
+#: Unless the URL says otherwise: without them a server that has gone is noticed after hours (libpq's parameters).
+_DEFAULTS = {
+    "application_name": "campaign",
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+#: How often a pooler is asked whose session a connection has.
+_QUESTIONS = 3
+
+
+def open_session(url: PostgresUrl, *, wait_s: int) -> PostgresConnection:
+    """Return a connection, with the schema `campaign` in its search path.
+
+    Args:
+        url: the database.
+        wait_s: how long a statement waits for a lock (seconds).
+
+    Raises:
+        SendLogUnusableError: the server is too old, the database is not one for all characters, or there is a pooler
+            in between that gives each transaction another session.
+        psycopg.Error: there is no session to be had.
+    """
+    session = _connect(url)
+    try:
+        _refuse_unfit(url, session)
+        process_id = _process_id(session)
+        if process_id != session.info.backend_pid:  # a pooler tells numbers of its own
+            _require_own_session(url, session)
+        session.execute(SQL.begin_session)
+        session.execute(SQL.set_wait, {"wait": f"{wait_s}s"})
+    except BaseException:
+        session.close()
+        raise
+    return PostgresConnection(session, process_id)
+
+
+def _connect(url: PostgresUrl) -> psycopg.Connection[Any]:
+    parameters: dict[str, Any] = {**_DEFAULTS, **url.parameters, "client_encoding": "UTF8"}
+    return psycopg.connect(autocommit=True, **parameters)
+
+
+def _refuse_unfit(url: PostgresUrl, session: psycopg.Connection[Any]) -> None:
+    if session.info.server_version < _OLDEST_SERVER:
+        version = session.info.parameter_status("server_version")
+        raise SendLogUnusableError(
+            f"the server of the send log {url} is PostgreSQL {version}; a send log needs version 14 or newer"
+        )
+    if (encoding := session.info.parameter_status("server_encoding")) != "UTF8":
+        raise SendLogUnusableError(
+            f"the database of the send log {url} has the encoding {encoding}, which does not have all characters; "
+            "make one that has: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _require_own_session(url: PostgresUrl, session: psycopg.Connection[Any]) -> None:
+    """Refuse a pooler whose connections share a session: a run's lock would then be another's, too."""
+    with closing(_connect(url)) as other:
+        for _ in range(_QUESTIONS):
+            if _process_id(session) == _process_id(other):
+                raise SendLogUnusableError(
+                    f"a pooler before the send log {url} gives each transaction another session, so that two runs "
+                    "could have the log's lock, and everybody be mailed twice. Set CAMPAIGN_LOG to the server itself, "
+                    "or let the pooler keep sessions (PgBouncer: pool_mode = session)"
+                )
+
+
+def _process_id(session: psycopg.Connection[Any]) -> int:
+    """Return the process of the server that answers."""
+    row = session.execute(SQL.process_id).fetchone()
+    assert row is not None  # noqa: S101 - the statement always has one
+    return int(row[0])

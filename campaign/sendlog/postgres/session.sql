@@ -1,0 +1,32 @@
+-- What a session needs beside the statements of the log, by name.
+
+-- name: find_log
+-- The table with the version, or NULL if there is no log.
+SELECT to_regclass('campaign.schema_version')::text;
+
+-- name: version
+SELECT version FROM schema_version;
+
+-- name: process_id
+SELECT pg_backend_pid();
+
+-- name: begin_session
+-- A session that waits holds a run's lock, and to read a long list takes a while: the server's own limits would end it.
+-- A commit that is not on the disk when it is answered would be none.
+SET search_path TO campaign;
+SET idle_session_timeout TO 0;
+SET idle_in_transaction_session_timeout TO 0;
+SET statement_timeout TO 0;
+SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off';
+
+-- name: set_wait
+SELECT set_config('lock_timeout', :wait, false);
+
+-- name: hold_log
+-- The lock of a run; it is the session's.
+SELECT pg_try_advisory_lock(:number::bigint);
+
+-- name: begin_writing
+-- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
+BEGIN;
+SELECT pg_advisory_xact_lock({number}), pg_backend_pid();

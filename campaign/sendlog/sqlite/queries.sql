@@ -1,0 +1,680 @@
+-- The send log's statements, by name. Instants are parameters: no statement reads the current time.
+
+-- name: find_campaign
+SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
+
+-- name: latest_instant
+SELECT coalesce(max(at), 0) FROM history;
+
+-- name: add_campaign
+INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
+
+-- name: note_source
+UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps
+WHERE id = :campaign;
+
+-- name: note_templates
+UPDATE campaign SET templates = :templates WHERE id = :campaign;
+
+-- name: file_of_campaign
+SELECT file FROM campaign WHERE id = :campaign;
+
+-- name: note_file
+UPDATE campaign SET file = :file WHERE id = :campaign;
+
+-- name: latest_entry
+-- The last entries are the latest ones, unless the clock was set back a while ago.
+SELECT coalesce(max(at), 0) FROM (SELECT at FROM history ORDER BY id DESC LIMIT 10000);
+
+-- name: forget_unmailable
+DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :source;
+
+-- name: add_deliveries
+-- The caller names the columns, and repeats the group of values for each row: one INSERT for many rows takes half the
+-- time.
+INSERT INTO delivery ({columns}) VALUES {rows};
+
+-- name: known_keys
+SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT value FROM json_each(:keys));
+
+-- name: touch_delivery
+-- A row that waits for its due time is due at the new one; of a later step, the run works it out again.
+UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
+    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
+        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
+    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
+WHERE id = :id;
+
+-- name: change_delivery
+UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
+    email = :email, domain = :domain, user_id = :user_id, variables = :variables, digest = :digest,
+    position = :position, due_at = iif(:step_number = 0, :due_at, due_at),
+    not_before = CASE WHEN waiting IN ('due', 'window') THEN iif(:step_number = 0, :due_at, 0)
+        WHEN waiting = 'step' AND :step_number = 0 THEN :due_at ELSE not_before END,
+    waiting = iif(waiting = 'step' AND :step_number = 0, '', waiting)
+WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
+
+-- name: requeue_changed
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
+        WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE id = :id AND state = 'skipped' AND actor NOT IN ('skip', 'holdout');
+
+-- name: requeue_returned
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR (batch IS NULL AND :in_batches) THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
+        WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
+
+-- name: count_shared_addresses
+SELECT count(*) FROM (
+    SELECT 1 FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment AND slot = '' AND step_number = 0
+    GROUP BY lower(email) HAVING count(*) > 1);
+
+-- name: rename_first_step
+UPDATE OR IGNORE delivery SET step = :after WHERE campaign_id = :campaign AND step = :before AND step_number = 0;
+
+-- name: last_batch
+SELECT coalesce(max(number), 0) FROM batch WHERE campaign_id = :campaign;
+
+-- name: add_batch
+INSERT INTO batch (campaign_id, number, at, size, is_limited) VALUES (:campaign, :number, :now, :size, :is_limited)
+ON CONFLICT DO UPDATE SET size = size + excluded.size;
+
+-- name: find_batch
+SELECT number, at, size FROM batch WHERE campaign_id = :campaign AND number = :number;
+
+-- name: to_take_back
+-- The rows that no limited batch has taken up and that were never tried, though a run without a limit let them be due.
+SELECT id, batch FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND attempts = 0
+  AND (batch IN (SELECT number FROM batch WHERE campaign_id = :campaign AND NOT is_limited)
+       OR (batch IS NULL AND not_before < :never));
+
+-- name: take_back
+UPDATE delivery SET batch = NULL, not_before = :never, waiting = 'batch' WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: shrink_batch
+UPDATE batch SET size = size - :taken WHERE campaign_id = :campaign AND number = :number;
+
+-- name: drop_empty_batches
+DELETE FROM batch WHERE campaign_id = :campaign AND size <= 0;
+
+-- name: leftovers_first
+UPDATE delivery SET not_before = 0
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND not_before > :above AND not_before <= :now AND batch IS NOT NULL AND batch <> :number;
+
+-- name: last_rank
+SELECT coalesce(max(not_before), 0) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before < :first_instant;
+
+-- name: pick_batch
+SELECT id, batch IS NULL FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
+  AND (batch IS NULL OR batch = :number)
+ORDER BY not_before, id LIMIT :limit;
+
+-- name: pick_batch_by_position
+SELECT id, batch IS NULL FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0
+  AND (batch IS NULL OR batch = :number)
+ORDER BY position, id LIMIT :limit;
+
+-- name: take_row
+UPDATE delivery SET batch = :number, not_before = max(:rank, due_at), waiting = iif(due_at > :now, 'due', '') WHERE id = :id;
+
+-- name: take_rest
+UPDATE delivery SET batch = :number,
+    not_before = iif(waiting IN ('', 'due', 'batch'), due_at, not_before),
+    waiting = CASE WHEN waiting NOT IN ('', 'due', 'batch') THEN waiting WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND step_number = 0 AND batch IS NULL;
+
+-- name: last_draw
+SELECT holdout, drawn FROM campaign WHERE id = :campaign;
+
+-- name: note_draw
+UPDATE campaign SET holdout = :percent, drawn = :enlistment WHERE id = :campaign;
+
+-- name: to_draw
+-- The rows on which a draw has a bearing: queued, held out, or mailed.
+SELECT id, step_number, batch, key, state FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment
+  AND (state IN ('queued', 'sent', 'uncertain', 'bounced') OR (state = 'skipped' AND actor = 'holdout'))
+ORDER BY id;
+
+-- name: to_hold_out
+-- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
+SELECT id, step_number, batch FROM delivery
+WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
+    SELECT 1 FROM delivery AS other
+    WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
+      AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
+
+-- name: hold_out
+UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
+    updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: release_held_out
+UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
+    not_before = CASE WHEN step_number > 0 OR :in_batches THEN :never ELSE due_at END,
+    waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches THEN 'batch' WHEN due_at > :now THEN 'due' ELSE '' END
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: count_held_out
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'skipped' AND enlistment = :enlistment AND step_number = 0 AND actor = 'holdout';
+
+-- name: release_steps
+UPDATE delivery SET not_before = 0, waiting = 'due', batch = coalesce(before.batch, delivery.batch)
+FROM delivery AS before
+WHERE delivery.campaign_id = :campaign AND delivery.state = 'queued' AND delivery.enlistment = :enlistment
+  AND delivery.not_before = :never AND delivery.waiting = 'step'
+  AND before.campaign_id = delivery.campaign_id AND before.key = delivery.key AND before.slot = ''
+  AND before.enlistment = delivery.enlistment AND before.step_number = delivery.step_number - 1 AND before.state = 'sent';
+
+-- name: hold_steps
+-- A later step waits for the one before it, also when that one is to be sent again.
+UPDATE delivery SET not_before = :never, waiting = 'step'
+WHERE campaign_id = :campaign AND state = 'queued' AND step_number > 0 AND waiting <> 'step' AND NOT EXISTS (
+    SELECT 1 FROM delivery AS before
+    WHERE before.campaign_id = delivery.campaign_id AND before.key = delivery.key AND before.slot = ''
+      AND before.enlistment = delivery.enlistment AND before.step_number = delivery.step_number - 1
+      AND before.state = 'sent');
+
+-- name: index_addresses
+-- For the frequency cap only: a campaign without one does not pay for it.
+CREATE INDEX IF NOT EXISTS delivery_address ON delivery (lower(email), sent_at) WHERE sent_at IS NOT NULL;
+
+-- name: sent_by_quarter
+-- Every zone's midnight is at a quarter of an hour.
+SELECT CAST(at / 900 AS INTEGER) * 900, count(*) FROM history WHERE new_state = 'sending' GROUP BY 1 ORDER BY 1;
+
+-- name: note_quota
+UPDATE campaign SET quota = :quota, quota_until = :until WHERE id = :campaign;
+
+-- name: recover_unnamed
+INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
+SELECT campaign_id, id, updated_at, coalesce(token_expires_at, updated_at) FROM delivery
+WHERE state = 'issuing' AND token_id IS NULL;
+
+-- name: recover_named
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL;
+
+-- name: recover_issuing
+UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while it requested a token',
+    token_id = NULL, not_before = 0, waiting = '', updated_at = :now
+WHERE state = 'issuing';
+
+-- name: recover_sending
+UPDATE delivery SET state = 'uncertain', actor = 'recovery',
+    reason = 'the run ended before the server replied: the message may have been sent', updated_at = :now
+WHERE state = 'sending';
+
+-- name: recover_put_off
+-- Only waits that a clock measured: a row may be due by its schedule, or have no instant at all, however far ahead.
+UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest AND waiting IN ('', 'retry');
+
+-- name: claim
+-- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. A single
+-- search for both would start at the first row with that `not_before`.
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+    due_at, not_before
+FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND not_before = :after AND id > :after_id AND :after <= :now
+  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
+UNION ALL
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+    due_at, not_before
+FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND not_before > :after AND not_before <= :now
+  AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
+ORDER BY not_before, id LIMIT :limit;
+
+-- name: next_due
+SELECT not_before FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
+  AND not_before < :never AND domain NOT IN (SELECT value FROM json_each(:domains))
+ORDER BY not_before LIMIT 1;
+
+-- name: put_off
+-- No change of state, so the history gets no entry.
+UPDATE delivery SET not_before = :not_before, waiting = :waiting, reason = :reason,
+    due_at = iif(:due_at = 0, due_at, :due_at)
+WHERE id = :id AND state = 'queued';
+
+-- name: skip_row
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = :reason, waiting = '', updated_at = :now
+WHERE id = :id AND state = 'queued';
+
+-- name: end_sequence
+-- The later steps of a row that was skipped.
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = this.reason, waiting = '', updated_at = :now
+FROM delivery AS this
+WHERE this.id = :id AND this.state = 'skipped' AND delivery.campaign_id = this.campaign_id AND delivery.key = this.key
+  AND delivery.slot = '' AND delivery.step_number > this.step_number AND delivery.state = 'queued';
+
+-- name: release_next
+UPDATE delivery SET not_before = :at, waiting = 'due', batch = coalesce(this.batch, delivery.batch)
+FROM delivery AS this
+WHERE this.id = :id AND this.state = 'sent' AND delivery.campaign_id = this.campaign_id AND delivery.key = this.key
+  AND delivery.slot = '' AND delivery.enlistment = this.enlistment AND delivery.step_number = this.step_number + 1
+  AND delivery.state = 'queued' AND delivery.waiting = 'step';
+
+-- name: earlier_steps
+SELECT later.id, earlier.step, earlier.state, earlier.sent_at, earlier.token_id, earlier.user_id
+FROM delivery AS later CROSS JOIN delivery AS earlier
+WHERE later.id IN (SELECT value FROM json_each(:ids)) AND earlier.campaign_id = later.campaign_id
+  AND earlier.key = later.key AND earlier.slot = '' AND earlier.enlistment = later.enlistment
+  AND earlier.step_number < later.step_number
+ORDER BY later.id, earlier.step_number;
+
+-- name: ask_revocation
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND token_id = :token_id;
+
+-- name: outcome_of_revocation
+SELECT outcome FROM revocation WHERE token_id = :token_id;
+
+-- name: capped_until
+-- When the oldest of the mails that fill an address's share leaves the period.
+SELECT sent_at + :period FROM delivery
+WHERE lower(email) = :address AND sent_at > :since AND state IN ('sending', 'sent', 'uncertain', 'bounced') AND id <> :id
+ORDER BY sent_at DESC LIMIT 1 OFFSET :count - 1;
+
+-- name: issuing
+UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, generation = generation + 1,
+    user_id = :user_id, token_id = NULL, token_at = NULL, token_expires_at = :expires_at, message_id = NULL,
+    server = NULL, code = NULL, enhanced = NULL, reply = NULL, reason = '', waiting = '', updated_at = :now
+WHERE id = :id AND state = 'queued';
+
+-- name: issued
+UPDATE delivery SET token_id = :token_id, token_at = :now WHERE id = :id AND state = 'issuing';
+
+-- name: sending
+UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
+    code = NULL, enhanced = NULL, reply = NULL, reason = '', waiting = '', sent_at = :now, updated_at = :now
+WHERE id = :id AND state = :state;
+
+-- name: settle
+UPDATE delivery SET state = :state, actor = 'run', reason = :reason, code = :code, enhanced = :enhanced, reply = :reply,
+    faults = coalesce(:faults, faults), token_id = iif(:state = 'queued', NULL, token_id), not_before = :not_before,
+    waiting = iif(:state = 'queued', :waiting, ''), updated_at = :now
+WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
+
+-- name: put_back
+UPDATE delivery SET state = 'queued', actor = 'breaker', reason = :reason, not_before = 0, waiting = '', token_id = NULL,
+    updated_at = :now
+WHERE id = :id AND state = 'failed' AND actor = 'run';
+
+-- name: revoke_token
+-- A token with a revocation keeps it: the update changes nothing, but counts as the one changed row.
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
+ON CONFLICT (token_id) DO UPDATE SET asked_at = asked_at;
+
+-- name: user_creation
+SELECT delivery_id, asked_at, settled_at, outcome, user_id FROM user_creation WHERE address = :address;
+
+-- name: intend_user
+INSERT INTO user_creation (address, campaign_id, delivery_id, asked_at) VALUES (:address, :campaign, :id, :now)
+ON CONFLICT (address) DO UPDATE SET campaign_id = :campaign, delivery_id = :id, asked_at = :now, settled_at = NULL,
+    outcome = NULL, user_id = NULL;
+
+-- name: settle_user
+UPDATE user_creation SET settled_at = :now, outcome = :outcome, user_id = :user_id
+WHERE address = :address AND settled_at IS NULL;
+
+-- name: pending_users
+SELECT address FROM user_creation WHERE settled_at IS NULL;
+
+-- name: count_users
+SELECT coalesce(sum(outcome = 'created'), 0), coalesce(sum(settled_at IS NULL), 0) FROM user_creation
+WHERE campaign_id = :campaign;
+
+-- name: begun_keys
+-- The recipients for whom a token or a user was asked for, or to whom a mail went out.
+SELECT key FROM delivery WHERE campaign_id = :campaign AND slot = '' AND attempts > 0
+UNION SELECT key FROM delivery WHERE id IN (SELECT delivery_id FROM user_creation WHERE campaign_id = :campaign);
+
+-- name: count_orphan
+INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
+SELECT campaign_id, id, :now, coalesce(token_expires_at, :now) FROM delivery WHERE id = :id;
+
+-- name: try_revocations
+UPDATE revocation SET unanswered = unanswered + 1
+WHERE token_id IN (
+    SELECT token_id FROM revocation WHERE campaign_id = :campaign AND settled_at IS NULL ORDER BY rowid LIMIT :limit)
+RETURNING token_id, unanswered > 1;
+
+-- name: undo_attempt
+UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT value FROM json_each(:tokens));
+
+-- name: settle_revocation
+-- The first answer stands: another one to the same token says nothing more.
+UPDATE revocation SET settled_at = :now, outcome = :outcome WHERE token_id = :token_id AND settled_at IS NULL;
+
+-- name: spent
+-- Clerk counts the calls that create users as those for tokens.
+SELECT max(at), count(*) FROM (
+    SELECT at FROM history WHERE new_state = :state AND at > :since
+    UNION ALL SELECT asked_at FROM user_creation WHERE :state = 'issuing' AND asked_at > :since)
+GROUP BY CAST(at / :piece AS INTEGER) ORDER BY 1;
+
+-- name: spent_domain
+SELECT max(history.at), count(*) FROM history JOIN delivery ON delivery.id = history.delivery_id
+WHERE history.new_state = :state AND history.at > :since AND delivery.domain = :domain
+GROUP BY CAST(history.at / :piece AS INTEGER) ORDER BY 1;
+
+-- name: progress
+-- Who is held out may be drawn anew by the next run.
+SELECT key, step, iif(state = 'skipped' AND actor = 'holdout', 'queued', state), sent_at, not_before, batch FROM delivery WHERE campaign_id = :campaign AND slot = '';
+
+-- name: suppressed_addresses
+SELECT address FROM suppression WHERE list IN ('', :list);
+
+-- name: retry
+UPDATE delivery SET state = 'queued', actor = 'retry', reason = '', faults = 0, not_before = 0, waiting = '',
+    token_id = NULL, updated_at = :now
+WHERE campaign_id = :campaign AND slot = '' AND state = :state AND actor <> 'holdout'
+  AND iif(:email IS NULL, actor <> 'skip', lower(email) = lower(:email));
+
+-- name: skip_key
+UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, waiting = '', updated_at = :now
+WHERE campaign_id = :campaign AND key = :key AND slot = '' AND state IN ('queued', 'failed', 'skipped');
+
+-- name: state_of_key
+-- Of several steps, the one under way; otherwise the last one.
+SELECT state FROM delivery WHERE campaign_id = :campaign AND key = :key AND slot = ''
+ORDER BY state IN ('issuing', 'sending') DESC, step_number DESC LIMIT 1;
+
+-- name: make_present
+CREATE TEMP TABLE IF NOT EXISTS present (key TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- name: add_present
+INSERT OR IGNORE INTO present (key) VALUES (:key);
+
+-- name: find_missing
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND state = 'queued' AND key NOT IN (SELECT key FROM present);
+
+-- name: skip_missing
+UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued';
+
+-- name: forget_source
+UPDATE campaign SET source_digest = '' WHERE id = :campaign;
+
+-- name: withdrawn
+-- Whether an operator skipped the row while a run had claimed it.
+SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
+
+-- name: any_obstacle
+-- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
+SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing')
+UNION ALL
+SELECT 1 FROM suppression WHERE address IN (SELECT value FROM json_each(:addresses)) AND list IN ('', :list)
+LIMIT 1;
+
+-- name: keep_uncertain
+UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
+WHERE campaign_id = :campaign AND state = 'uncertain' AND (:email IS NULL OR lower(email) = lower(:email));
+
+-- name: revoke_uncertain
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND state = 'uncertain' AND token_id IS NOT NULL
+  AND (:email IS NULL OR lower(email) = lower(:email));
+
+-- name: keep_arrived
+UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'its token had been used: the mail arrived', updated_at = :now
+WHERE campaign_id = :campaign AND state = 'uncertain'
+  AND token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome = 'used')
+  AND (:email IS NULL OR lower(email) = lower(:email));
+
+-- name: resend_uncertain
+UPDATE delivery SET state = 'queued', actor = 'resolve', reason = 'to be sent again by an operator', faults = 0,
+    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
+WHERE campaign_id = :campaign AND state = 'uncertain'
+  AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL))
+  AND (:email IS NULL OR lower(email) = lower(:email));
+
+-- name: revoke_all
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL;
+
+-- name: count_live_links
+-- The tokens that may still be used to sign in.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND token_id IS NOT NULL AND token_expires_at > :now AND NOT EXISTS (
+    SELECT 1 FROM revocation WHERE revocation.token_id = delivery.token_id AND settled_at IS NOT NULL);
+
+-- name: states_of_address
+SELECT state, count(*) FROM delivery
+WHERE campaign_id = :campaign AND slot = '' AND lower(email) = lower(:email) GROUP BY state;
+
+-- name: count_resendable
+-- Without an address: the messages whose token was revoked, and not those whose reader had signed in with it. Of the
+-- steps of a key, the latest one that went out.
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome IS NOT 'used'),
+    lower(email) = lower(:email))
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS later
+    WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
+      AND later.step_number > delivery.step_number AND later.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced'));
+
+-- name: revoke_resendable
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lower(email) = lower(:email);
+
+-- name: resend
+UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
+    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
+WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
+    token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
+    lower(email) = lower(:email)
+        AND (token_id IS NULL OR token_id IN (SELECT token_id FROM revocation WHERE settled_at IS NOT NULL)))
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS later
+    WHERE later.campaign_id = delivery.campaign_id AND later.key = delivery.key AND later.slot = ''
+      AND later.step_number > delivery.step_number AND later.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced'));
+
+-- name: counts
+SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY state;
+
+-- name: counts_here
+SELECT state, count(*) FROM delivery WHERE campaign_id = :campaign AND enlistment = :enlistment GROUP BY state;
+
+-- name: count_elsewhere
+SELECT count(*) FROM delivery WHERE campaign_id = :campaign AND state = 'queued' AND enlistment <> :enlistment;
+
+-- name: counts_of_steps
+SELECT step, state, count(*) FROM delivery WHERE campaign_id = :campaign GROUP BY step, state;
+
+-- name: waiting_here
+SELECT waiting, count(*), min(not_before) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :now GROUP BY waiting;
+
+-- name: count_due
+SELECT count(*) FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before <= :now;
+
+-- name: steps_and_quota
+SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
+
+-- name: batches
+SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
+
+-- name: counts_of_batches
+-- The caller names the batches: a column for each counts in the order of the index, where a group for each would sort.
+SELECT state, {columns} FROM delivery
+WHERE campaign_id = :campaign AND step_number = 0 GROUP BY state;
+
+-- name: column_of_batch
+count(*) FILTER (WHERE batch = {number})
+
+-- name: count_orphans
+SELECT count(*), max(expires_at) FROM orphan WHERE campaign_id = :campaign AND expires_at > :now;
+
+-- name: count_revocations
+-- Pending revocations, and tokens that were used although no message that may have arrived carries them.
+SELECT coalesce(sum(settled_at IS NULL), 0),
+    coalesce(sum(outcome = 'used' AND NOT EXISTS (
+        SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
+            AND delivery.state IN ('sent', 'uncertain'))
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)), 0)
+FROM revocation WHERE campaign_id = :campaign;
+
+-- name: anybody
+SELECT 1 FROM delivery LIMIT 1;
+
+-- name: campaigns
+SELECT id, name FROM campaign ORDER BY name;
+
+-- name: explanations_here
+SELECT state, reason, line, email, key, user_id FROM delivery
+WHERE campaign_id = :campaign AND enlistment = :enlistment AND reason <> '' ORDER BY id;
+
+-- name: rows
+SELECT key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
+    step, batch, due_at, waiting, not_before
+FROM delivery WHERE campaign_id = :campaign AND (:state IS NULL OR state = :state) ORDER BY id;
+
+-- name: row_of_message
+SELECT campaign.name, key, user_id, email, state, reason, attempts, message_id, token_id, code, enhanced, reply, updated_at,
+    step, batch, due_at, waiting, not_before
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
+WHERE delivery.id = coalesce(
+    (SELECT id FROM delivery WHERE message_id = :message_id),
+    (SELECT delivery_id FROM history WHERE message_id = :message_id LIMIT 1));
+
+-- name: tag_keys
+SELECT id, secret FROM tag_key;
+
+-- name: add_tag_key
+INSERT INTO tag_key (id, secret) VALUES (:id, :secret);
+
+-- name: count_forged
+UPDATE tag_key SET forged = forged + 1 WHERE id = (SELECT max(id) FROM tag_key);
+
+-- name: forged
+SELECT sum(forged) FROM tag_key;
+
+-- name: note_list
+INSERT OR IGNORE INTO campaign_list (campaign_id, list) VALUES (:campaign, :list);
+
+-- name: suppressed
+SELECT reason, at, list FROM suppression WHERE address = :address AND list IN ('', :list) ORDER BY list LIMIT 1;
+
+-- name: suppress_refused
+-- An address with a suppression keeps it: the update changes nothing, but counts as the one changed row.
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+SELECT lower(email), '', :reason, :now, campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+WHERE delivery.id = :id
+ON CONFLICT (address, list) DO UPDATE SET at = at;
+
+-- name: lift_refusal
+-- The suppression that the row's own refusal has made.
+DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (address, campaign, key) = (
+    SELECT lower(email), campaign.name, key FROM delivery JOIN campaign ON campaign.id = campaign_id
+    WHERE delivery.id = :id AND state = 'failed' AND actor = 'run');
+
+-- name: any_suppression
+SELECT 1 FROM suppression LIMIT 1;
+
+-- name: skip_suppressed
+UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
+    SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
+    FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
+-- name: suppress
+INSERT INTO suppression (address, list, reason, at, campaign, key)
+VALUES (:address, :list, :reason, :now, :campaign, :key) ON CONFLICT DO NOTHING;
+
+-- name: unsuppress
+DELETE FROM suppression WHERE address = :address AND (:list IS NULL OR list = :list);
+
+-- name: suppressions
+SELECT address, list, reason, at, campaign, key FROM suppression WHERE :list IS NULL OR list IN ('', :list)
+ORDER BY at, address, list;
+
+-- name: row_of_tag
+SELECT campaign.name, delivery.email, delivery.key, campaign_list.list
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id
+    JOIN campaign_list ON campaign_list.campaign_id = campaign.id
+WHERE delivery.id = :row;
+
+-- name: has_report
+SELECT 1 FROM report WHERE id = :id;
+
+-- name: note_report
+INSERT INTO report (id, at) VALUES (:id, :now);
+
+-- name: row_of_report
+SELECT delivery.email, delivery.key, delivery.state, delivery.generation, campaign.name, campaign.id
+FROM delivery JOIN campaign ON campaign.id = delivery.campaign_id WHERE delivery.id = :row;
+
+-- name: bounce
+UPDATE delivery SET state = 'bounced', actor = 'bounces', reason = :reason, code = :code, enhanced = :enhanced,
+    reply = :reply, updated_at = :now
+WHERE id = :row AND state IN ('sent', 'uncertain');
+
+-- name: note_in_history
+INSERT INTO history
+    (delivery_id, since, at, old_state, new_state, actor, attempt, message_id, token_id, server, code, enhanced, reply, reason)
+SELECT id, updated_at, :now, state, state, 'bounces', attempts, message_id, token_id, server, :code, :enhanced, :reply, :reason
+FROM delivery WHERE id = :row;
+
+-- name: revoke_row
+INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
+SELECT token_id, campaign_id, id, :now FROM delivery WHERE id = :row AND token_id IS NOT NULL;
+
+-- name: note_soft_bounce
+INSERT OR IGNORE INTO soft_bounce (address, campaign_id) VALUES (:address, :campaign);
+
+-- name: count_soft_bounces
+SELECT count(*) FROM soft_bounce WHERE address = :address;
+
+-- name: last_mails_that_came_back
+-- How many of the last three campaigns that mailed an address had it come back for now.
+SELECT count(soft_bounce.address) FROM (
+    SELECT campaign_id FROM delivery WHERE lower(email) = :address AND state IN ('sent', 'uncertain', 'bounced')
+    GROUP BY campaign_id ORDER BY max(updated_at) DESC LIMIT 3) AS last
+LEFT JOIN soft_bounce ON soft_bounce.campaign_id = last.campaign_id AND soft_bounce.address = :address;
+
+-- name: people_to_ask
+-- Who was mailed, or perhaps is being mailed, or is held out, and whether a sign-in since the last mail is known.
+SELECT key, user_id, email, first, EXISTS (
+    SELECT 1 FROM sign_in WHERE sign_in.campaign_id = :campaign AND sign_in.key = person.key AND sign_in.at > person.last)
+FROM (
+    SELECT key, max(user_id) AS user_id, max(email) AS email, min(sent_at) AS first, max(sent_at) AS last FROM delivery
+    WHERE campaign_id = :campaign AND slot = '' AND key > :after
+      AND ((state IN ('sending', 'sent', 'uncertain', 'bounced') AND sent_at IS NOT NULL)
+           OR (state = 'skipped' AND actor = 'holdout' AND step_number = 0))
+    GROUP BY key ORDER BY key LIMIT :limit) AS person
+ORDER BY key;
+
+-- name: note_sign_in
+INSERT OR IGNORE INTO sign_in (campaign_id, key, at) VALUES (:campaign, :key, :at);
+
+-- name: note_stranger
+INSERT OR IGNORE INTO stranger (campaign_id, key) VALUES (:campaign, :key);
+
+-- name: forget_stranger
+DELETE FROM stranger WHERE campaign_id = :campaign AND key = :key;
+
+-- name: note_inquiry
+INSERT OR REPLACE INTO inquiry (campaign_id, began, ended) VALUES (:campaign, :began, :now);

@@ -1,0 +1,216 @@
+"""Run a PostgreSQL of the tests' own: `shared_postgres` starts it, `Postgres.fresh` makes a database at once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from campaign.sendlog.postgres.statements import script
+from support.mta.programs import free_port, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The owner of every database, with no other rights. A wrong password is refused for every role but this one.
+ROLE = "tester"
+_ADMIN = "postgres"
+#: An empty send log, of which each fresh database is a copy.
+_TEMPLATE = "empty_log"
+_DEBIAN = Path("/usr/lib/postgresql")
+_PATIENCE_S = 120
+_HBA = f"""
+local all all trust
+host all {ROLE} 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+_COMMON = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '{folder}'
+port = {port}
+max_connections = 200
+shared_buffers = 64MB
+log_line_prefix = '%t [%p] %d '
+"""
+#: For tests that do not kill the server.
+_IN_A_HURRY = """
+fsync = off
+full_page_writes = off
+autovacuum = off
+max_wal_size = 4GB
+"""
+#: The role of a replica fires no triggers: the history could not be emptied otherwise.
+_EMPTY = """
+SET session_replication_role = replica;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$
+BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') || ' RESTART IDENTITY'
+             FROM pg_tables WHERE schemaname = 'campaign' AND tablename <> 'schema_version');
+END;
+$$;
+"""
+_number = count(1)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server."""
+
+    #: Its data, its log and its socket.
+    folder: str
+    #: On 127.0.0.1.
+    port: int
+
+    def url(self, database: str) -> str:
+        """Return a value for CAMPAIGN_LOG."""
+        return f"postgresql://{ROLE}:secret@127.0.0.1:{self.port}/{database}"
+
+    def fresh(self, *, is_empty: bool = False) -> str:
+        """Make a database with an empty send log, or with nothing at all; return its URL."""
+        name = f"log_{os.getpid()}_{next(_number)}"
+        template = "template0" if is_empty else _TEMPLATE
+        with self.admin() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {ROLE}")
+        return self.url(name)
+
+    def empty(self, url: str) -> None:
+        """Make the send log of a database an empty one again, in a tenth of the time that a fresh one takes."""
+        with self.admin(url.rpartition("/")[2]) as connection:
+            connection.execute(_EMPTY)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, with whoever is still connected to it."""
+        with self.admin() as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    @contextmanager
+    def admin(self, database: str = _ADMIN) -> Iterator[psycopg.Connection[Any]]:
+        """Connect as the superuser; each statement is its own transaction."""
+        place = f"host={self.folder} port={self.port} user={_ADMIN} dbname={database}"
+        with psycopg.connect(place, autocommit=True) as connection:
+            yield connection
+
+
+@contextmanager
+def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
+    """Yield a running server.
+
+    Args:
+        is_durable: what it commits outlives a crash of the machine; a server that is killed needs that.
+    """
+    server = _start(is_durable=is_durable)
+    try:
+        yield server
+    finally:
+        _stop(server)
+
+
+@contextmanager
+def shared_postgres(folder: Path) -> Iterator[Postgres]:
+    """Yield the one server of all processes that name the same folder; the last one to leave stops it."""
+    note = folder / "postgres.json"
+    with (folder / "postgres.change").open("w") as change, (folder / "postgres.use").open("w") as use:
+        fcntl.flock(change, fcntl.LOCK_EX)
+        fcntl.flock(use, fcntl.LOCK_SH)
+        if not note.exists():
+            note.write_text(json.dumps(asdict(_start(is_durable=False))), "utf-8")
+        fcntl.flock(change, fcntl.LOCK_UN)
+        server = Postgres(**json.loads(note.read_text("utf-8")))
+        try:
+            yield server
+        finally:
+            fcntl.flock(change, fcntl.LOCK_EX)
+            fcntl.flock(use, fcntl.LOCK_UN)
+            if _is_last(use):
+                note.unlink()
+                _stop(server)
+
+
+def _is_last(file: Any) -> bool:  # noqa: ANN401 - an open file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _start(*, is_durable: bool) -> Postgres:
+    # pytest's folders are closed to the user postgres
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    try:
+        server = Postgres(str(folder), free_port())
+        if os.geteuid() == 0:
+            shutil.chown(folder, _ADMIN, _ADMIN)
+        _run("initdb", folder, "--pgdata", _data(server), "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
+             "--username", _ADMIN, "--no-instructions")  # fmt: skip
+        settings = _COMMON.format(folder=folder, port=server.port) + ("" if is_durable else _IN_A_HURRY)
+        with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(settings)
+        (folder / "data/pg_hba.conf").write_text(_HBA, "utf-8")
+        _pg_ctl(server, "start", "--log", f"{folder}/log")
+        try:
+            _prepare(server)
+        except BaseException:
+            _pg_ctl(server, "stop", "--mode", "immediate")
+            raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return server
+
+
+def _prepare(server: Postgres) -> None:
+    with server.admin() as connection:
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret'")
+        connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 OWNER {ROLE}")
+    with psycopg.connect(server.url(_TEMPLATE)) as connection:
+        connection.execute(script("schema.sql"))
+
+
+def _stop(server: Postgres) -> None:
+    _pg_ctl(server, "stop", "--mode", "immediate")
+    shutil.rmtree(server.folder)
+
+
+def _data(server: Postgres) -> str:
+    return f"{server.folder}/data"
+
+
+def _pg_ctl(server: Postgres, *arguments: str) -> None:
+    _run("pg_ctl", Path(server.folder), "--pgdata", _data(server), "--wait", "--timeout", str(_PATIENCE_S), *arguments)
+
+
+def _run(program: str, folder: Path, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs, as the user postgres if we are root, whom it refuses."""
+    path = needed(program, "postgresql", folders=sorted(_DEBIAN.glob("*/bin"), key=_version, reverse=True))
+    is_root = os.geteuid() == 0
+    # a pipe would stay open in the server
+    with (folder / f"{program}.out").open("w+", encoding="utf-8") as said:
+        done = subprocess.run(
+            [path, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            check=False,
+            user=_ADMIN if is_root else None,
+            group=_ADMIN if is_root else None,
+            extra_groups=[] if is_root else None,
+        )
+        said.seek(0)
+        assert done.returncode == 0, said.read()
+
+
+def _version(folder: Path) -> float:
+    return float(folder.parent.name)
