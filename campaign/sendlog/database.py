@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 LogLocation: TypeAlias = Path | PostgresUrl
 
 
-class LogCursor(Protocol):
-    """The result of a statement: rows to fetch or to iterate over, or the number of rows that it changed."""
+class LogChanges(Protocol):
+    """The result of a statement that changes rows."""
 
     @property
     def rowcount(self) -> int:
         """The number of rows that the statement changed; of `executemany`, that all its rows changed."""
         ...
+
+
+class LogCursor(LogChanges, Protocol):
+    """The result of a statement: rows to fetch or to iterate over, or the number of rows that it changed."""
 
     def fetchone(self) -> Any:  # noqa: ANN401 - the columns of the statement
         """Return the next row, or None."""
@@ -62,7 +66,7 @@ class LogConnection(Protocol):
         """Execute a statement with named parameters."""
         ...
 
-    def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> LogCursor:
+    def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> LogChanges:
         """Execute a statement once for each row of named parameters."""
         ...
 

@@ -12,7 +12,7 @@ from campaign.errors import ClaimLostError, Scope, SendLogError, TransientError
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from campaign.sendlog.database import LogConnection, LogDatabase
     from campaign.sendlog.worker import Claim
@@ -64,6 +64,7 @@ class GroupCommit:
         database: the connection's; it says what an error means.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
+        is_clear: looks into the log for all refusals of a transaction at once; if it returns True, none is asked.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
         worker: the run among others; it makes the transactions.
     """
@@ -74,6 +75,7 @@ class GroupCommit:
         database: LogDatabase,
         statements: Mapping[str, str],
         *,
+        is_clear: Callable[[LogConnection, Sequence[Any]], bool] | None = None,
         is_sequential: bool = False,
         worker: LogWorker | None = None,
     ) -> None:
@@ -81,6 +83,7 @@ class GroupCommit:
         self._database = database
         self._statements = statements
         self._is_sequential = is_sequential
+        self._is_clear = is_clear
         self._worker = worker or LogWorker()
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
@@ -184,13 +187,11 @@ class GroupCommit:
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        lost = self._lost(batch) if self._worker.is_shared else {}
-        with self._connection.pipeline():
-            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
-        refusals = [read() if read else None for read in answers]
+        lost = self._lost(batch) if self._worker.is_shared else None
+        refusals = self._refusals(batch)
         if lost:
             refusals = [
-                lost.get(write.claim.id, refused) if write.claim else refused
+                lost.get(write.claim.id) if write.claim and refused is None else refused
                 for write, refused in zip(batch, refusals, strict=True)
             ]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
@@ -217,6 +218,14 @@ class GroupCommit:
         if not has_lease:
             lost = {each.id: _lease_is_over() for each in claims if each.begins} | lost
         return lost
+
+    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
+        asked = [write.refusal for write in batch if write.refusal]
+        if not asked or (self._is_clear and self._is_clear(self._connection, asked)):
+            return [None] * len(batch)
+        with self._connection.pipeline():
+            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
+        return [read() if read else None for read in answers]
 
     def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
         if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):

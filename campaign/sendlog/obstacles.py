@@ -1,7 +1,9 @@
-"""Find out in the transaction of a step why it must not be written: `obstacle_to`, `withdrawal_of`."""
+"""Find out in the transaction of a step why it must not be written: `Obstacle`, and for many steps `is_clear`."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaign.errors import DeferredError, PermanentError
@@ -9,55 +11,63 @@ from campaign.model import Waiting
 from campaign.sendlog.suppressions import suppression_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from campaign.errors import DeliveryError
     from campaign.model import Delivery, Rate
     from campaign.sendlog.database import LogConnection, LogCursor
 
-    #: Asks the log within a step's transaction, and returns what reads the answer: an error means that the step is not
-    #: written. Many ask before the first one reads, which saves round trips to a server.
-    Obstacle = Callable[[LogConnection], Callable[[], DeliveryError | None]]
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What may stand in the way of a step: an operator's skip, a suppression, or a share that is used up.
 
-def withdrawal_of(delivery: Delivery) -> Obstacle:
-    """Return what looks up whether an operator has skipped the row meanwhile."""
-
-    def ask(connection: LogConnection) -> Callable[[], PermanentError | None]:
-        found = connection.execute(connection.sql.withdrawn, {"id": delivery.id})
-        return lambda: PermanentError("an operator skipped it", skip=True) if found.fetchone() else None
-
-    return ask
-
-
-def obstacle_to(delivery: Delivery, mailing_list: str, *, cap: Rate | None, now: float) -> Obstacle:
-    """Return what looks up whether the row was skipped, its address suppressed, or its recipient's share is used up.
-
-    Args:
-        delivery: the row.
-        mailing_list: the list to which the mail belongs.
-        cap: how many mails one address may get, of all campaigns of the log; None: no limit.
-        now: the time (seconds since the epoch).
+    Called within the step's transaction, it asks the log and returns what reads the answer: an error means that the
+    step is not written. Many ask before the first one reads, which saves round trips to a server.
     """
-    withdrawal_asked = withdrawal_of(delivery)
-    address = delivery.recipient.email.lower()
 
-    def ask(connection: LogConnection) -> Callable[[], DeliveryError | None]:
-        withdrawn, suppressed = withdrawal_asked(connection), suppression_of(connection, address, mailing_list)
-        capped = None if cap is None else _capped(connection, delivery.id, address, cap, now)
+    delivery: Delivery
+    #: The list to which the mail belongs; None if only a skip stands in the way.
+    mailing_list: str | None = None
+    #: How many mails one address may get, of all campaigns of the log; None: no limit.
+    cap: Rate | None = None
+    #: The time (seconds since the epoch).
+    now: float = 0.0
+
+    @property
+    def address(self) -> str:
+        """The recipient's address in lower case."""
+        return self.delivery.recipient.email.lower()
+
+    def __call__(self, connection: LogConnection) -> Callable[[], DeliveryError | None]:
+        """Ask the log."""
+        withdrawn = connection.execute(connection.sql.withdrawn, {"id": self.delivery.id})
+        suppressed = None if self.mailing_list is None else suppression_of(connection, self.address, self.mailing_list)
+        capped = None if self.cap is None else _capped(connection, self.delivery.id, self.address, self.cap, self.now)
 
         def read() -> DeliveryError | None:
-            if withdrawal := withdrawn():
-                return withdrawal
-            if found := suppressed():
+            if withdrawn.fetchone():
+                return PermanentError("an operator skipped it", skip=True)
+            if suppressed and (found := suppressed()):
                 return PermanentError(str(found), skip=True)
             if capped is None or (row := capped.fetchone()) is None:
                 return None
-            return DeferredError(f"at most {cap} to one address", until=row[0], waiting=Waiting.CAP)
+            return DeferredError(f"at most {self.cap} to one address", until=row[0], waiting=Waiting.CAP)
 
         return read
 
-    return ask
+
+def is_clear(connection: LogConnection, obstacles: Sequence[Obstacle]) -> bool:
+    """Return whether nothing stands in the way of any of these steps: one question for all, since that is the rule."""
+    if any(each.cap for each in obstacles):
+        return False
+    mails = [each for each in obstacles if each.mailing_list is not None]
+    arguments = {
+        "ids": json.dumps([each.delivery.id for each in obstacles]),
+        "addresses": json.dumps([each.address for each in mails]),
+        "list": mails[0].mailing_list if mails else "",
+    }
+    return connection.execute(connection.sql.any_obstacle, arguments).fetchone() is None
 
 
 def _capped(connection: LogConnection, number: int, address: str, cap: Rate, now: float) -> LogCursor:

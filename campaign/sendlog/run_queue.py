@@ -10,6 +10,7 @@ from campaign.errors import SendLogError
 from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
+from campaign.sendlog.obstacles import is_clear
 from campaign.sendlog.worker import WorkTerms
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class RunQueue(CampaignConnection):
         terms = WorkTerms(self._lease_s, self._say, self._clock.now)
         await asyncio.to_thread(self._worker.start, self._connection, self._campaign, terms)
         self._writer = GroupCommit(
-            self._connection, self._database, statements, is_sequential=self._cap is not None, worker=self._worker
+            self._connection,
+            self._database,
+            statements,
+            is_clear=is_clear,
+            is_sequential=self._cap is not None,
+            worker=self._worker,
         )
         return self
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from campaign.errors import PermanentError, Scope, TransientError
 from campaign.model import Status
-from campaign.sendlog.obstacles import obstacle_to, withdrawal_of
+from campaign.sendlog.obstacles import Obstacle
 from campaign.sendlog.run_queue import RunQueue
 from campaign.sendlog.worker import Claim
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from campaign.model import Delivery, Outcome, SignInToken
     from campaign.sendlog.database import LogConnection
-    from campaign.sendlog.obstacles import Obstacle
 
 T = TypeVar("T")
 
@@ -118,7 +117,7 @@ class RunWrites(RunQueue):
             await self._running.write(
                 rows,
                 urgent=outcome.status is not Status.SENT,
-                refusal=withdrawal_of(delivery),
+                refusal=Obstacle(delivery),
                 claim=claim_of(delivery),
                 follow_up=self._follow_up(delivery, outcome, now),
             )
@@ -143,7 +142,7 @@ class RunWrites(RunQueue):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _obstacle(self, delivery: Delivery) -> Obstacle:
-        return obstacle_to(delivery, self._list, cap=self._cap, now=self._clock.now())
+        return Obstacle(delivery, self._list, self._cap, self._clock.now())
 
     def _follow_up(self, delivery: Delivery, outcome: Outcome, now: float) -> Callable[[LogConnection], object] | None:
         """Return what an outcome means for the later steps of the key, or None if it means nothing for them."""

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaign.model import Outcome, Receipt, Recipient, SignInToken, Status
@@ -14,7 +15,6 @@ from support.fake_clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
-    from pathlib import Path
 
     from campaign.model import Delivery, InvalidRow
     from campaign.sendlog import Enlistment, LogLocation
@@ -103,19 +103,50 @@ def working(log: SendLog, work: Callable[[list[Delivery]], Coroutine[Any, Any, N
     asyncio.run(run())
 
 
-def table(path: Path, query: str) -> list[dict[str, Any]]:
+def table(log: LogLocation, query: str) -> list[dict[str, Any]]:
     """Return rows of the log as another process sees them."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(query)]
+    with closing(_connected(log)) as connection:
+        found = connection.execute(query)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def states(path: Path) -> dict[str, str]:
+def change(log: LogLocation, statement: str) -> int:
+    """Execute a statement on the log as another program would; return how many rows it changed.
+
+    Raises:
+        RefusedError: the log does not admit the change.
+    """
+    with closing(_connected(log)) as connection:
+        try:
+            number = connection.execute(statement).rowcount
+            connection.commit()
+        except Exception as error:
+            if type(error).__name__ in {"IntegrityError", "CheckViolation"}:
+                raise RefusedError(str(error)) from error
+            raise
+        return int(number)
+
+
+class RefusedError(Exception):
+    """The log does not admit a change: its text is what the log said."""
+
+
+def _connected(log: LogLocation) -> Any:  # noqa: ANN401 - a connection of either library
+    if isinstance(log, Path):
+        return sqlite3.connect(log)
+    import psycopg  # noqa: PLC0415 - only where a test needs it
+
+    parameters: dict[str, Any] = {**log.parameters, "options": "-c search_path=campaign"}
+    return psycopg.connect(**parameters)
+
+
+def states(path: LogLocation) -> dict[str, str]:
     """Return each recipient's state by key."""
     return {row["key"]: row["state"] for row in table(path, "SELECT key, state FROM delivery ORDER BY id")}
 
 
-def history(path: Path) -> list[tuple[str, str, str]]:
+def history(path: LogLocation) -> list[tuple[str, str, str]]:
     """Return each transition as (from, to, actor)."""
     rows = table(path, "SELECT old_state, new_state, actor FROM history ORDER BY id")
     return [(row["old_state"], row["new_state"], row["actor"]) for row in rows]

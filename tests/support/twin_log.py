@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _WITH_COLUMNS = "counts_of_batches"
 #: Every table, with the columns that each backend fills by itself.
 _OWN_COLUMNS = {"history": {"id"}, "orphan": {"id"}}
+#: Columns that may differ: PostgreSQL changes the rows of a group in its own order, so another one may be the first.
+_OF_THE_FIRST = {"acceptances": {0, 3, 4, 5, 6}}
 #: The digits of an instant, in which the arithmetic of the two may differ.
 _DIGITS = 6
 
@@ -76,7 +78,8 @@ class TwinConnection:
         there = self._postgres.execute(getattr(OF_POSTGRES, name).replace("{columns}", columns), arguments)
         others = there.fetchall() if there.description else []
         in_order = "ORDER BY" in OF_SQLITE.__dict__[name] or "RETURNING" in OF_SQLITE.__dict__[name]
-        assert _comparable(rows, in_order=in_order) == _comparable(others, in_order=in_order), (name, arguments)
+        both = [_comparable(_without(_OF_THE_FIRST.get(name), each), in_order=in_order) for each in (rows, others)]
+        assert both[0] == both[1], (name, arguments)
         changes = not rows and here.rowcount >= 0
         assert not changes or here.rowcount == there.rowcount, (name, arguments, here.rowcount, there.rowcount)
         return TwinCursor(rows, here.rowcount)
@@ -192,6 +195,10 @@ def _comparable(rows: Iterable[Sequence[object]], *, in_order: bool = False) -> 
     """Return rows with rounded instants and numbers for truth values, in an order of ours unless they have one."""
     found = [tuple(_plain(value) for value in row) for row in rows]
     return found if in_order else sorted(found, key=repr)
+
+
+def _without(places: set[int] | None, rows: list[Any]) -> list[Any]:
+    return rows if places is None else [[each for place, each in enumerate(row) if place not in places] for row in rows]
 
 
 def _plain(value: object) -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.errors import OperationalError, UniqueViolation
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
+from campaign.sendlog.postgres.many_rows import FOR_MANY
 from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 _WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
 #: How many rows a stream asks for at a time.
 _PAGE = 5000
+
+
+class Changes(NamedTuple):
+    """The result of statements that changed rows, and returned none."""
+
+    #: How many they changed, all of them together.
+    rowcount: int
 
 
 class PostgresConnection:
@@ -53,11 +61,17 @@ class PostgresConnection:
         """Execute a statement with named parameters; its rows are all fetched at once."""
         return self._connection.execute(statement, parameters)
 
-    def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> Cursor[Any]:
-        """Execute a statement once for each row of named parameters, without waiting for each answer."""
-        cursor = self._connection.cursor()
-        cursor.executemany(statement, rows)
-        return cursor
+    def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> Changes:
+        """Execute a statement for each row of named parameters: for all at once, or without waiting for each answer."""
+        many = FOR_MANY.get(statement)
+        if many is None:
+            cursor = self._connection.cursor()
+            cursor.executemany(statement, rows)
+            return Changes(cursor.rowcount)
+        iterator, changed = iter(rows), 0
+        while some := list(islice(iterator, self.rows_at_once)):
+            changed += self._connection.execute(many.text, many.arrays(some)).rowcount
+        return Changes(changed)
 
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement in bounded memory; other statements may be executed meanwhile.

@@ -1,5 +1,6 @@
 -- The send log's statements, by name: the same names, parameters and columns as those for SQLite. Instants are
 -- parameters: no statement reads the current time. A cast says what a parameter is where its place does not.
+-- `many_rows.py` makes statements for many rows of some: there the line with WHERE or ON CONFLICT comes after `FROM`.
 
 -- name: find_campaign
 SELECT id, message_key, templates, source, source_digest, enlistment, steps FROM campaign WHERE name = :name;
@@ -328,7 +329,8 @@ UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, g
 WHERE id = :id AND state = 'queued';
 
 -- name: issued
-UPDATE delivery SET token_id = :token_id, token_at = :now WHERE id = :id AND state = 'issuing';
+UPDATE delivery SET token_id = :token_id, token_at = :now
+WHERE id = :id AND state = 'issuing';
 
 -- name: sending
 UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
@@ -349,7 +351,7 @@ WHERE id = :id AND state = 'failed' AND actor = 'run';
 
 -- name: revoke_token
 -- A token with a revocation keeps it: the update changes nothing, but counts as the one changed row.
-INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) VALUES (:token_id, :campaign, :id, :now)
+INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at) SELECT :token_id, :campaign, :id, :now
 ON CONFLICT (token_id) DO UPDATE SET asked_at = revocation.asked_at;
 
 -- name: user_creation
@@ -436,7 +438,8 @@ ORDER BY state IN ('issuing', 'sending') DESC, step_number DESC LIMIT 1;
 CREATE TEMP TABLE IF NOT EXISTS present (key text COLLATE "C" PRIMARY KEY);
 
 -- name: add_present
-INSERT INTO present (key) VALUES (:key) ON CONFLICT DO NOTHING;
+INSERT INTO present (key) SELECT :key
+ON CONFLICT DO NOTHING;
 
 -- name: find_missing
 SELECT id FROM delivery
@@ -453,6 +456,13 @@ UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 -- name: withdrawn
 -- Whether an operator skipped the row while a run had claimed it.
 SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
+
+-- name: any_obstacle
+-- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
+SELECT 1 FROM delivery WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND state = 'skipped' AND actor IN ('skip', 'missing')
+UNION ALL
+SELECT 1 FROM suppression WHERE address IN (SELECT jsonb_array_elements_text(:addresses::jsonb)) AND list IN ('', :list)
+LIMIT 1;
 
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now

@@ -417,6 +417,13 @@ UPDATE campaign SET source_digest = '' WHERE id = :campaign;
 -- Whether an operator skipped the row while a run had claimed it.
 SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip', 'missing');
 
+-- name: any_obstacle
+-- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
+SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND actor IN ('skip', 'missing')
+UNION ALL
+SELECT 1 FROM suppression WHERE address IN (SELECT value FROM json_each(:addresses)) AND list IN ('', :list)
+LIMIT 1;
+
 -- name: keep_uncertain
 UPDATE delivery SET state = 'sent', actor = 'resolve', reason = 'taken as sent by an operator', updated_at = :now
 WHERE campaign_id = :campaign AND state = 'uncertain' AND (:email IS NULL OR lower(email) = lower(:email));

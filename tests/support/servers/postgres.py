@@ -49,6 +49,17 @@ full_page_writes = off
 autovacuum = off
 max_wal_size = 4GB
 """
+#: The role of a replica fires no triggers: the history could not be emptied otherwise.
+_EMPTY = """
+SET session_replication_role = replica;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$
+BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') || ' RESTART IDENTITY'
+             FROM pg_tables WHERE schemaname = 'campaign' AND tablename <> 'schema_version');
+END;
+$$;
+"""
 _number = count(1)
 
 
@@ -72,6 +83,11 @@ class Postgres:
         with self.admin() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {ROLE}")
         return self.url(name)
+
+    def empty(self, url: str) -> None:
+        """Make the send log of a database an empty one again, in a tenth of the time that a fresh one takes."""
+        with self.admin(url.rpartition("/")[2]) as connection:
+            connection.execute(_EMPTY)
 
     def drop(self, url: str) -> None:
         """Remove a database, with whoever is still connected to it."""

@@ -189,7 +189,7 @@ def test_revocations_that_were_not_confirmed_are_asked_for_again(path: Path) -> 
     with opened(path) as log:
         summary = log.summary()
         assert (summary.revocations, summary.used_before_revoked) == (1, 1)
-    outcomes = table(path, "SELECT outcome FROM revocation ORDER BY rowid")
+    outcomes = table(path, "SELECT outcome FROM revocation ORDER BY token_id")
     assert [row["outcome"] for row in outcomes] == ["revoked", "used", "unknown", None]
 
 

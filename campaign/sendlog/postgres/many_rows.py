@@ -1,0 +1,88 @@
+"""Turn a statement for one row into one for many rows, which takes a tenth of the time: `for_many`, `ForMany`.
+
+The server parses, plans and answers a statement once, and its parameters are arrays. What it does to each row stands
+in one place, the `.sql` file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from campaign.sendlog.postgres.statements import SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: The statements that a run or an enlistment executes for many rows: no row occurs twice among those of one call.
+_NAMES = (
+    "issuing", "issued", "sending", "settle", "revoke_token", "put_off", "take_row", "touch_delivery", "add_present",
+)  # fmt: skip
+#: An array says nothing of the type of its elements, so it is said here, by the parameter's name.
+_TYPES = {
+    "campaign": "integer",
+    "id": "bigint",
+    "key": "text",
+    "now": "double precision",
+    "state": "text",
+    "reason": "text",
+    "attempt": "integer",
+    "faults": "integer",
+    "user_id": "text",
+    "token_id": "text",
+    "expires_at": "double precision",
+    "message_id": "text",
+    "server": "text",
+    "code": "integer",
+    "enhanced": "text",
+    "reply": "text",
+    "not_before": "double precision",
+    "waiting": "text",
+    "due_at": "double precision",
+    "number": "integer",
+    "rank": "double precision",
+    "enlistment": "integer",
+    "source": "text",
+    "line": "integer",
+    "step": "text",
+    "step_number": "integer",
+    "position": "double precision",
+}
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+#: The one line of such a statement before which the rows are named.
+_AFTER_FROM = re.compile(r"^(?=WHERE |ON CONFLICT )", re.MULTILINE)
+
+
+class ForMany(NamedTuple):
+    """A statement that does to many rows what another one does to one."""
+
+    text: str
+    #: The names of its parameters, each an array.
+    names: tuple[str, ...]
+
+    def arrays(self, rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+        """Return its parameters, given those of the other one for each row."""
+        return {name: [row[name] for row in rows] for name in self.names}
+
+
+def for_many(statement: str) -> ForMany:
+    """Return the statement for many rows.
+
+    Args:
+        statement: an UPDATE or an INSERT from SELECT of one row, as psycopg reads it; one line begins with WHERE or
+            with ON CONFLICT.
+
+    Raises:
+        KeyError: the type of a parameter is not known.
+        ValueError: no line begins so, or several do.
+    """
+    if len(_AFTER_FROM.findall(statement)) != 1:
+        raise ValueError(f"not a statement for one row: {statement}")
+    names = tuple(dict.fromkeys(_PARAMETER.findall(statement)))
+    arrays = ", ".join(f"%({name})s::{_TYPES[name]}[]" for name in names)
+    given = f"FROM unnest({arrays}) AS given ({', '.join(f'new_{name}' for name in names)})\n"
+    return ForMany(_AFTER_FROM.sub(given, _PARAMETER.sub(r"given.new_\1", statement)), names)
+
+
+#: The statements for many rows, by the text of those for one.
+FOR_MANY = {getattr(SQL, name): for_many(getattr(SQL, name)) for name in _NAMES}
