@@ -4,6 +4,10 @@
 -- The table with the version, or NULL if there is no log.
 SELECT to_regclass('campaign.schema_version')::text;
 
+-- name: is_read_only
+-- A standby, or a database that is set so.
+SELECT current_setting('transaction_read_only') = 'on';
+
 -- name: version
 SELECT version FROM schema_version;
 
