@@ -115,6 +115,10 @@ class LogConnection(Protocol):
         """Add rows to the table `delivery`, within a transaction, of which the caller knows that none is there."""
         ...
 
+    def analyze(self) -> None:
+        """Let the database look how many rows there are now, if its plans depend on that; within a transaction."""
+        ...
+
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
         ...

@@ -142,6 +142,11 @@ class TwinConnection:
         self._sqlite.add(common, columns, rows)
         self._postgres.add(common, columns, rows)
 
+    def analyze(self) -> None:
+        """Let both look at their rows."""
+        self._sqlite.analyze()
+        self._postgres.analyze()
+
     def close(self) -> None:
         """Close both, after a look at all tables."""
         try:

@@ -147,6 +147,10 @@ class PostgresConnection:
             for row in rows:
                 copy.write_row((*values, *row))
 
+    def analyze(self) -> None:
+        """Let the planner know the rows that were added; the server does so by itself, but minutes later."""
+        self._connection.execute(SQL.analyze)
+
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
         self._connection.close()

@@ -35,6 +35,9 @@ class SqliteConnection(sqlite3.Connection):
         """Do nothing: a result is there when its statement was executed."""
         return nullcontext()
 
+    def analyze(self) -> None:
+        """Do nothing: the plans are the same for any number of rows."""
+
     def begin(self) -> None:
         """Open a transaction, as the only one that writes."""
         self.execute("BEGIN IMMEDIATE")
