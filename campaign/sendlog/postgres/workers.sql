@@ -49,26 +49,16 @@ ORDER BY id FOR UPDATE;
 
 -- name: claim
 -- The statement `claim` of queries.sql for rows that nobody has claimed, and that no other transaction is changing.
-WITH alive AS MATERIALIZED (
-    SELECT id FROM worker WHERE id = :worker AND lease_until > clock_timestamp()
-), rest AS MATERIALIZED (
+WITH due AS MATERIALIZED (
     SELECT id FROM delivery
     WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND worker_id IS NULL
-      AND not_before = :after AND id > :after_id AND :after::double precision <= :now::double precision
+      AND (not_before, id) > (:after::double precision, :after_id::bigint) AND not_before <= :now
       AND (:domain::text IS NULL OR domain = :domain::text)
-      AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
+      AND CASE WHEN domain = ANY (ARRAY(SELECT jsonb_array_elements_text(:domains::jsonb))) THEN false ELSE true END
     ORDER BY not_before, id LIMIT :limit FOR UPDATE SKIP LOCKED
-), later AS MATERIALIZED (
-    SELECT id FROM delivery
-    WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND worker_id IS NULL
-      AND not_before > :after AND not_before <= :now
-      AND (:domain::text IS NULL OR domain = :domain::text)
-      AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
-    ORDER BY not_before, id LIMIT :limit - (SELECT count(*) FROM rest) FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE delivery SET worker_id = alive.id, fence = fence + 1 FROM alive
-    WHERE delivery.id = ANY (ARRAY(SELECT id FROM rest) || ARRAY(SELECT id FROM later))
-    RETURNING delivery.id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number,
+    UPDATE delivery SET worker_id = :worker, fence = fence + 1 WHERE id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number,
         coalesce(batch, 0) AS batch, due_at, fence, not_before
 )
 SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, batch, due_at, fence,

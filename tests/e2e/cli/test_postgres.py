@@ -99,3 +99,18 @@ def test_a_run_outlives_a_lost_session(tmp_path: Path, postgres_server: Postgres
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, (out, err)
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+def test_a_campaign_that_began_in_a_file_does_not_begin_anew_in_a_database(
+    tmp_path: Path, postgres_server: Postgres
+) -> None:
+    """A campaign whose log is a file is refused with a database that does not know it: all would be mailed again."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        del env.work.environment["CAMPAIGN_LOG"]
+        assert env.work.run().returncode == 0
+        env.work.environment["CAMPAIGN_LOG"] = url
+        refused = env.work.run()
+        assert refused.returncode == 2
+        assert "everybody would be mailed again" in refused.stderr
+        assert "move the file away if they are to be" in refused.stderr
+        assert len(env.accepted) == PEOPLE
