@@ -6,6 +6,7 @@ that hangs still says so.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from campaign.sandbox.loopback import LoopbackOnly
 from campaign.watching.exposition import CONTENT_TYPE, Exposition
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
     from collections.abc import AsyncIterator
 
@@ -73,7 +73,7 @@ def application(metrics: Metrics, health: Health) -> ASGIApp:
         return JSONResponse(body, 200 if report.is_ok else 503, _HEADERS)
 
     async def scrape(_: Request) -> Response:
-        return Response(exposition.text(), headers=_HEADERS, media_type=CONTENT_TYPE)
+        return Response(exposition.text(asyncio.get_running_loop().time()), headers=_HEADERS, media_type=CONTENT_TYPE)
 
     routes = [Route("/", about), Route("/healthz", healthz), Route("/metrics", scrape)]
     return LoopbackOnly(Starlette(routes=routes), "A watch")
