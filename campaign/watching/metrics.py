@@ -69,7 +69,7 @@ LAST_CYCLE = MetricFamily(
     "campaign_last_cycle_timestamp_seconds",
     "gauge",
     (),
-    "When the campaign was last looked after from beginning to end, in seconds since the epoch.",
+    "When the campaign last finished what was due, in seconds since the epoch.",
 )
 LOADED = MetricFamily(
     "campaign_file_loaded_total", "counter", (), "How often the campaign file was read and found right."
@@ -116,7 +116,7 @@ class Metrics:
         self._values[SeriesKey(LOAD_SUCCESSFUL.name, name)] = 0
 
     def cycle_ended(self, name: str, *, at: float) -> None:
-        """Record when a campaign was last looked after from beginning to end (seconds since the epoch)."""
+        """Record when a campaign last finished what was due (seconds since the epoch)."""
         self._values[SeriesKey(LAST_CYCLE.name, name)] = at
 
     def settled(self, name: str, status: Status) -> None:
