@@ -1,4 +1,4 @@
-"""Prepare a run: recover, enlist the CSV, and refuse what would mail the wrong rows: `prepare`."""
+"""Prepare a run: enlist the CSV, and refuse what would mail the wrong rows: `prepare`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from campaign.delivery.services import Services
     from campaign.message.variants import CampaignMessages
     from campaign.model import InvalidRow, Recipient
-    from campaign.sendlog import PreparationLog
+    from campaign.sendlog import PreparationLog, Recovered
 
 #: Two machines' clocks, or one before and after NTP, may differ by this much (seconds).
 _MAX_CLOCK_DIFFERENCE_S = 60.0
@@ -35,6 +35,7 @@ def prepare(
     messages: CampaignMessages,
     services: Services,
     *,
+    recovered: Recovered,
     limit: int | None,
     stays_until: float,
 ) -> Plan:
@@ -45,6 +46,8 @@ def prepare(
         definition: the campaign file.
         messages: render the rows.
         services: for the plan.
+        recovered: what a crashed run left, for the plan: `log.recover` is called while nothing is under way, and this
+            may be called while another campaign of the log is sent.
         limit: the most new recipients of this run; None for all.
         stays_until: the run stays for what becomes due until this instant (seconds since the epoch).
 
@@ -53,7 +56,6 @@ def prepare(
         RecipientsError: the CSV cannot be used, or changed while it was read; nothing is enlisted.
     """
     _require_own_name(log, definition)
-    recovered = log.recover()
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
     unread = {"file", "verify_address", "batch", "holdout", *WaitlistKeys.model_fields}

@@ -12,7 +12,7 @@ from campaign.delivery.preparing import clock_notice, prepare
 from campaign.delivery.services import Services
 from campaign.errors import CannotStartError, RecipientsError
 from campaign.message.variants import CampaignMessages
-from campaign.sendlog import SendLog
+from campaign.sendlog import Recovered, SendLog
 from support.fake_clock import FakeClock
 from support.workspace import Workspace
 
@@ -46,7 +46,8 @@ def prepared(log: SendLog, work: Workspace, file: str = "campaign.toml") -> Plan
     """Prepare a run of a campaign file."""
     definition = load_definition(work.folder / file)
     services = Services(work.log, parse_smtp_url("smtp://127.0.0.1:9?tls=none"), "http://127.0.0.1:9", None, ())
-    return prepare(log, definition, CampaignMessages.load(definition), services, limit=None, stays_until=0.0)
+    messages = CampaignMessages.load(definition)
+    return prepare(log, definition, messages, services, recovered=Recovered(0, 0, 0), limit=None, stays_until=0.0)
 
 
 @pytest.fixture
