@@ -101,6 +101,20 @@ def prepare(
     )
 
 
+def resume(log: PreparationLog, definition: Definition) -> bool:
+    """Go on with the rows that were enlisted last, since the CSV cannot be read now; return False if there are none.
+
+    Nobody has left a list that cannot be read.
+    """
+    if not log.resume(definition.step_names):
+        return False
+    log.note_list(definition.mailing_list)
+    log.note_cap(definition.limits.per_recipient)
+    log.skip_suppressed()
+    log.release_steps()
+    return True
+
+
 def clock_notice(log: PreparationLog, clock: Clock) -> str:
     """Return a sentence about a log that is ahead of this machine's clock; empty if it is not.
 

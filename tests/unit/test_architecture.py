@@ -234,7 +234,14 @@ def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str,
         (
             "starts a task",
             lambda call: call.endswith((".create_task", ".ensure_future", ".TaskGroup")),
-            ("delivery/pipeline.py", "delivery/scheduler.py", "smtp/pool.py", "clock.py", "sandbox/"),
+            (
+                "delivery/pipeline.py",
+                "delivery/scheduler.py",
+                "watching/engine.py",
+                "smtp/pool.py",
+                "clock.py",
+                "sandbox/",
+            ),
         ),
         (
             "catches signals",
