@@ -165,6 +165,7 @@ class Engine:
                     self._is_confirmed = True
                     confirmed.enter_context(caught(self._stop))
                     confirmed.enter_context(self.services.time_passes())
+                    LOG.info("watching %s", ", ".join(each.name for each in versions), extra={"event": "started"})
                 self._backoff.succeeded()
                 for member in self._members:
                     member.events.works(About.LOG)

@@ -47,7 +47,8 @@ class Watch:
             time.sleep(0.02)  # noqa: TID251 - servers and processes live in the real time
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
+        """Send a signal to a watch that has begun, and return the exit code."""
+        self.until(lambda: self.events("started"))
         self.process.send_signal(number)
         code = self.process.wait(timeout=_TIMEOUT_S)
         self._reader.join()
