@@ -64,7 +64,6 @@ class CampaignEvents:
     def refused(self, error: CampaignError) -> None:
         """Say that a changed campaign file, or what belongs to it, is refused, and the one before stays in use."""
         self._metrics.campaign_refused(self.name)
-        self._metrics.error(self.name, _kind(error))
         why = f"{_sentence(error)}; the campaign goes on as it was before this change"
         if why != self._refusal:
             self._refusal = why
