@@ -16,7 +16,7 @@ from campaign.message.dry_run import checked_rows
 from campaign.recipients import fingerprint, read_recipients
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from campaign.clock import Clock
     from campaign.config.definition import Definition
@@ -38,6 +38,7 @@ def prepare(
     recovered: Recovered,
     limit: int | None,
     stays_until: float,
+    is_stopped: Callable[[], bool] | None = None,
 ) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for.
 
@@ -50,6 +51,7 @@ def prepare(
             may be called while another campaign of the log is sent.
         limit: the most new recipients of this run; None for all.
         stays_until: the run stays for what becomes due until this instant (seconds since the epoch).
+        is_stopped: asked at each row; if it returns True, nothing is enlisted.
 
     Raises:
         CannotStartError: another campaign file has the same name in this log.
@@ -65,7 +67,8 @@ def prepare(
 
     def rows() -> Iterator[Recipient | InvalidRow]:
         read = read_recipients(section.file, section, needs_user_id=with_id)
-        yield from checked_rows(audience.select(read), messages, section.file)
+        checked = checked_rows(audience.select(read), messages, section.file)
+        yield from checked if is_stopped is None else _until_stopped(checked, section.file, is_stopped)
         if fingerprint(section.file) != bytes_before:
             raise RecipientsError(
                 f"{section.file}: the file changed while it was read, so nothing was enlisted or sent. Write a new CSV "
@@ -128,6 +131,15 @@ def clock_notice(log: PreparationLog, clock: Clock) -> str:
         f"{instant(clock.now()):%Y-%m-%d %H:%M UTC}: it was set back, or was ahead before. Due times follow this "
         "clock, and the limits count those entries as sent just now. If the clock is wrong, stop and correct it"
     )
+
+
+def _until_stopped(
+    rows: Iterable[Recipient | InvalidRow], file: Path, is_stopped: Callable[[], bool]
+) -> Iterator[Recipient | InvalidRow]:
+    for row in rows:
+        if is_stopped():
+            raise RecipientsError(f"{file}: the reading was stopped; nothing was enlisted.")
+        yield row
 
 
 def _require_own_name(log: PreparationLog, definition: Definition) -> None:

@@ -61,6 +61,7 @@ async def enlist(session: WatchSession, version: CampaignVersion, log: SendLog, 
             recovered=recovered,
             limit=definition.recipients.batch,
             stays_until=services.clock.now() + LONGEST_WAIT.total_seconds(),
+            is_stopped=session.ending.is_set,
         )
         if not version.definition.recipients.clerk:
             services.learn(definition)

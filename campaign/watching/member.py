@@ -224,8 +224,7 @@ class Member:
     async def read(self, session: WatchSession, recovered: Recovered | None = None) -> Plan | None:
         """Enlist the CSV or the waitlist; return what there is to send, or None if it cannot be read.
 
-        What cannot be read is said once. The rows that were enlisted before are sent all the same: nobody has left a
-        list that cannot be read.
+        What cannot be read is said once. The rows enlisted before are sent: nobody has left a list that is not read.
 
         Args:
             session: the services, and whose turn it is.
@@ -243,6 +242,8 @@ class Member:
         except (CannotStartError, ServiceRefusesError) as error:
             if recovered and not isinstance(error, RecipientsError | TemplateError | ServiceRefusesError):
                 raise
+            if session.ending.is_set():
+                return None  # the reading was stopped
             csv = self.version.csv
             self._reading.failed(
                 is_half=csv is not None and not session.files.is_whole(csv),
@@ -269,6 +270,9 @@ class Member:
         except SendLogUnusableError:
             raise
         except (CannotStartError, ServiceRefusesError) as error:
+            if session.ending.is_set():
+                self._must_reload = True  # in the next session
+                return
             self._was_refused = True
             self.events.refused(error)
             session.follow()
