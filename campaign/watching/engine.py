@@ -19,13 +19,14 @@ from campaign.delivery.outbound import limits_of, open_outbound
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
-from campaign.errors import CampaignError, SendLogError, SendLogUnusableError, first_error
+from campaign.errors import CampaignError, SendLogError, SendLogUnusableError, ServiceRefusesError, first_error
 from campaign.sendlog import LogReader, SendLog, held
 from campaign.watching.events import LOG, About, CampaignEvents
 from campaign.watching.file_watch import FileWatch
 from campaign.watching.health import Health
 from campaign.watching.member import Member
 from campaign.watching.metrics import Metrics
+from campaign.watching.outage import Outage
 from campaign.watching.session import WatchSession
 from campaign.watching.start import start_notices
 from campaign.watching.version import require_own_names, require_same_services, shared_rates
@@ -233,10 +234,13 @@ class Engine:
 
     async def _look(self, session: WatchSession) -> None:
         """Look at the files and the time until the session ends, and count what is in the log."""
-        count_at = 0.0
+        count_at, said, outage = 0.0, "", Outage(session.outbound)
         while not await self._system.wait(session.ending, _LOOK_EVERY_S):
             now = self._system.now()
             self.health.alive(now)
+            if (why := outage.reason(now)) != said:
+                said = why
+                self._say_outage(why)
             changed = await asyncio.to_thread(self._files.look)
             for member in self._members:
                 if changed:
@@ -248,6 +252,14 @@ class Engine:
             session.news.clear()
             with suppress(CampaignError):
                 await self._count(names, is_regular=is_regular)
+
+    def _say_outage(self, why: str) -> None:
+        """Say that a service has not worked for a while, or works again."""
+        for member in self._members:
+            if why:
+                member.events.failed(ServiceRefusesError(why), about=About.SERVICES, then="it is waited for")
+            else:
+                member.events.works(About.SERVICES)
 
     async def _count(self, names: set[str], *, is_regular: bool) -> None:
         """Read the counts of some campaigns for the metrics, in a thread."""

@@ -31,6 +31,7 @@ class About(StrEnum):
     RECIPIENTS = "the reading of the recipients"
     SENDING = "the sending"
     LOG = "the send log"
+    SERVICES = "what was waited for"
 
 
 class CampaignEvents:
@@ -110,13 +111,13 @@ class CampaignEvents:
         self._metrics.token_issued(self.name)
 
     def cycle_ended(self, tally: Counter[Status], *, at: float, next_at: float | None) -> None:
-        """Say what was sent, and when the next mail is due (seconds since the epoch); None: nothing waits."""
+        """Say what was sent, and when the campaign goes on (seconds since the epoch); None: when something changes."""
         self._metrics.cycle_ended(self.name, at=at)
         if not tally:
             return
         counts = {str(status): number for status, number in sorted(tally.items())}
         told = ", ".join(f"{number} {status}" for status, number in counts.items())
-        due = f"; the next is due at {instant(next_at):%Y-%m-%d %H:%M:%S UTC}" if next_at else "; nothing more waits"
+        due = f"; it goes on at {instant(next_at):%Y-%m-%d %H:%M:%S UTC}" if next_at else "; nothing more is due"
         LOG.info("%s: %s%s", self.name, told, due, extra=self._fields("cycle") | {"counts": counts})
 
     def _fields(self, event: str) -> dict[str, object]:

@@ -118,7 +118,6 @@ class Member:
     def stop(self) -> None:
         """Finish what is in hand, since a signal came."""
         self._is_stopped = True
-        self._wake.set()
         if self._sending:
             self._sending.stop()
 
@@ -194,9 +193,10 @@ class Member:
         elif not self._wake.is_set():
             # it ended by itself, and rows are due: their domain is stopped for now
             due = self._send_at = clock.now() + self._rest.failed(None)
+        due = min(due, self._batch.next_at)
         self.events.cycle_ended(sending.tally, at=clock.now(), next_at=None if due >= NEVER else due)
         session.news.add(self.events.name)
-        return min(due, self._batch.next_at)
+        return due
 
     def _rests(self, session: WatchSession, error: ServiceRefusesError | CannotStartError) -> float:
         seconds = self._rest.failed(None)

@@ -81,6 +81,6 @@ def test_a_cycle_says_what_was_sent_and_what_comes(events: CampaignEvents, caplo
     events.cycle_ended(Counter({Status.SENT: 2}), at=1.0, next_at=1_750_000_000.0)
     events.cycle_ended(Counter({Status.FAILED: 1}), at=1.0, next_at=None)
     assert said(caplog) == [
-        "cart: 2 sent; the next is due at 2025-06-15 15:06:40 UTC",
-        "cart: 1 failed; nothing more waits",
+        "cart: 2 sent; it goes on at 2025-06-15 15:06:40 UTC",
+        "cart: 1 failed; nothing more is due",
     ]
