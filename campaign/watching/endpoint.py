@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from campaign.clock import SystemClock
 from campaign.errors import SettingsError
 from campaign.sandbox.httpd import PageServer, listen
 from campaign.sandbox.loopback import LoopbackOnly
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 CONNECTION_LIFETIME_S = 10.0
 #: Connections at once; a further one is closed. A Prometheus server keeps one.
 MAX_CONNECTIONS = 100
+#: Seconds between two answers, so that a flood of requests costs the sending a few percent of its time at most.
+REST_S = 0.02
 #: A connection carries one request, so that it never ends in the middle of a second one.
 _HEADERS = {"Connection": "close", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -63,17 +66,24 @@ def application(metrics: Metrics, health: Health) -> ASGIApp:
         SettingsError: prometheus-client is not installed.
     """
     exposition = Exposition(metrics)
+    turn, clock = asyncio.Lock(), SystemClock()
+
+    async def wait_for_turn() -> None:
+        async with turn:
+            await clock.sleep(REST_S)
 
     async def about(_: Request) -> Response:
         return PlainTextResponse("campaign watch answers at /healthz and /metrics.\n", headers=_HEADERS)
 
     async def healthz(_: Request) -> Response:
+        await wait_for_turn()
         report = health.report()
         body = {"status": report.status} | ({"campaigns": dict(report.campaigns)} if report.campaigns else {})
         return JSONResponse(body, 200 if report.is_ok else 503, _HEADERS)
 
     async def scrape(_: Request) -> Response:
-        return Response(exposition.text(asyncio.get_running_loop().time()), headers=_HEADERS, media_type=CONTENT_TYPE)
+        await wait_for_turn()
+        return Response(exposition.text(clock.now()), headers=_HEADERS, media_type=CONTENT_TYPE)
 
     routes = [Route("/", about), Route("/healthz", healthz), Route("/metrics", scrape)]
     return LoopbackOnly(Starlette(routes=routes), "A watch")
