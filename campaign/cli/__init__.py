@@ -33,6 +33,7 @@ from campaign.cli import (
     status,
     suppress,
     test,
+    watch,
     workers,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
@@ -63,6 +64,7 @@ __all__ = [
     "status",
     "suppress",
     "test",
+    "watch",
     "workers",
 ]
 

@@ -64,9 +64,9 @@ def workers_of(log: LogLocation) -> list[WorkerState] | None:
         return read_workers(connection)
 
 
-def held(log: LogLocation, *, with_others: bool = False) -> AbstractContextManager[LogDatabase]:
+def held(log: LogLocation, *, by: str = "", with_others: bool = False) -> AbstractContextManager[LogDatabase]:
     """Lock a send log during the block, so that at most one run uses it; see `LogDatabase.held`."""
-    return database_of(log).held(with_others=with_others)
+    return database_of(log).held(by=by, with_others=with_others)
 
 
 def exists(log: LogLocation) -> bool:

@@ -149,10 +149,11 @@ class LogDatabase(ABC):
         """
 
     @abstractmethod
-    def held(self, *, with_others: bool = False) -> AbstractContextManager[LogDatabase]:
+    def held(self, *, by: str = "", with_others: bool = False) -> AbstractContextManager[LogDatabase]:
         """Lock the log during the block, so that at most one run uses it; yield the database to be used in it.
 
         Args:
+            by: what holds it, for whoever wants it meanwhile, such as `campaign watch`; empty: a run.
             with_others: other runs may use it, too, if the backend has workers that share it.
 
         Raises:

@@ -75,11 +75,12 @@ class PostgresDatabase(LogDatabase):
         return connection
 
     @contextmanager
-    def held(self, *, with_others: bool = False) -> Iterator[LogDatabase]:
+    def held(self, *, by: str = "", with_others: bool = False) -> Iterator[LogDatabase]:
         """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes.
 
         Runs share the lock; a command that changes what runs do has it alone.
         """
+        del by  # PostgreSQL knows the session alone
         with closing(self._open(wait_s=_WAIT_OF_A_RUN_S)) as session:
             with self.sentences():
                 has_lock = session.try_to_hold(is_shared=with_others)
