@@ -145,7 +145,7 @@ class PostgresConnection:
 
     def commit(self) -> None:
         """Make the transaction's writes durable."""
-        self._connection.execute("COMMIT")
+        self._connection.execute("COMMIT", prepare=False)
 
     def rollback(self) -> None:
         """Take the transaction's writes back."""

@@ -153,6 +153,7 @@ class PostgresWorker(LogWorker):
     def claim(self, connection: LogConnection, arguments: Mapping[str, object]) -> list[Any]:
         """Claim due rows that no worker has; none while the lease has run out."""
         if not self.has_lease(connection):
+            self._wait.wait(_RETRY_S)  # the caller would ask again at once
             return []
         return connection.execute(WORKERS.claim, {**arguments, "worker": self.id}).fetchall()
 

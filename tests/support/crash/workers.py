@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from support.crash.checker import Verdict
     from support.servers.postgres import Postgres
 
+#: The program itself.
+_WHOLE = (sys.executable, "-m", "campaign")
 #: What the sender makes of `CAMPAIGN_REPLY_TIMEOUT` (3 s, see `Sender`): its lease, and how soon the dot follows.
 LEASE_S = 13.75
 INTENT_HOLDS_S = LEASE_S / 10
@@ -63,6 +65,30 @@ EXECUTE FUNCTION note_lease();
 """
 
 
+class Stage(NamedTuple):
+    """What disturbs the workers, or starts and stops them."""
+
+    #: The first one reaches the server through the proxy.
+    senders: list[Sender]
+    server: Postgres
+    proxy: DatabaseProxy
+    url: str
+    #: The acceptances of the mail server.
+    accepted: Growth
+
+    def start(self, number: int) -> subprocess.Popen[bytes]:
+        """Start a worker's run."""
+        sender = self.senders[number]
+        return sender.start("run", str(sender.campaign), "--yes")
+
+    def until(self, happens: Callable[[], bool]) -> None:
+        """Return when something has happened."""
+        deadline = time.monotonic() + _PATIENCE_S / 10
+        while not happens():
+            assert time.monotonic() < deadline, _outputs(self.senders)
+            time.sleep(0.05)
+
+
 @dataclass
 class WorkersLoop:
     """One loop in its own folder, at a PostgreSQL of its own."""
@@ -75,8 +101,10 @@ class WorkersLoop:
     naps: int = 1
     cuts: int = 1
     restarts: int = 1
-    command: Sequence[str] = (sys.executable, "-m", "campaign")
+    command: Sequence[str] = _WHOLE
     say: Callable[[str], None] = lambda _: None
+    #: Instead of what happens at random.
+    play: Callable[[Stage], None] | None = None
     #: What happened, in order.
     happened: list[str] = field(default_factory=list)
 
@@ -111,8 +139,12 @@ class WorkersLoop:
                 )
                 for number in range(self.workers)
             ]
-            self._disturb(senders, server, proxy, Growth(smtp.path))
-            last = senders[-1]
+            stage = Stage(senders, server, proxy, url, Growth(smtp.path))
+            if self.play is None:
+                self._disturb(stage)
+            else:
+                self.play(stage)
+            last = replace(senders[-1], command=_WHOLE)
             self._finish(last, url)
             epilogue = time.monotonic()
             for _ in range(10):
@@ -130,8 +162,9 @@ class WorkersLoop:
 
     # -- the disturbances ----------------------------------------------------------------------------------------
 
-    def _disturb(self, senders: list[Sender], server: Postgres, proxy: DatabaseProxy, growth: Growth) -> None:
+    def _disturb(self, stage: Stage) -> None:
         """Run all workers; start again who was killed; return when all have ended by themselves."""
+        senders, server, proxy, _, growth = stage
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         kinds = ["kill"] * self.kills + ["nap"] * self.naps + ["cut"] * self.cuts + ["restart"] * self.restarts
         kinds += ["hold"] * self.cuts

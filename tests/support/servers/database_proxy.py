@@ -35,6 +35,7 @@ class DatabaseProxy:
         self._cut = threading.Event()
         self._held = threading.Event()
         self._at_commit: Callable[[bytes], bytes | None] | None = None
+        self._after: bytes | None = None
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         #: How many connections were lost.
         self.lost = 0
@@ -51,8 +52,14 @@ class DatabaseProxy:
             thread.join()
         self._listener.close()
 
-    def lose_commit(self, *, answered: bool) -> None:
-        """End the connection of the next COMMIT: before it reaches the server or, `answered`, after its answer did."""
+    def lose_commit(self, *, answered: bool, after: bytes | None = None) -> None:
+        """End the connection of the next COMMIT: before it reaches the server or, `answered`, after its answer did.
+
+        Args:
+            answered: whether the server gets it.
+            after: only once a client has sent this text.
+        """
+        self._after = after
         self._at_commit = (lambda data: data) if answered else (lambda _: None)
 
     def cut(self) -> None:
@@ -104,7 +111,9 @@ class DatabaseProxy:
 
     def _passes(self, data: bytes, server: socket.socket, *, is_request: bool) -> bool:
         """Return whether to forward data; False ends the connection."""
-        if not (is_request and self._at_commit and _COMMIT in data):
+        if is_request and self._after and self._after in data:
+            self._after = None
+        if not (is_request and self._at_commit and self._after is None and _COMMIT in data):
             return True
         forwarded, self._at_commit = self._at_commit(data), None
         if forwarded:
