@@ -207,4 +207,6 @@ def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
         del env.work.environment["CAMPAIGN_LOG"]
         found = env.work.campaign("watch", "campaign.toml", "other/campaign.toml", "--yes")
         refused(found, "different send logs", "CAMPAIGN_LOG", code=2)
+        env.work.environment["CAMPAIGN_LOG"] = "postgresql://nobody@127.0.0.1:9/campaign"
+        refused(env.work.campaign("watch", "campaign.toml", "--yes"), "PostgreSQL yet", "CAMPAIGN_LOG", code=2)
         assert env.silent
