@@ -90,7 +90,8 @@ async def serve_links(
         declined = sum(log.declined for log in renewals)
     said = f"{number(len(done), 'recipient')} unsubscribed."
     if renewed:
-        said += f" {number(len(renewed), 'recipient')} asked for a new link; `campaign run FILE` sends it."
+        wish = f"{number(len(renewed), 'recipient')} asked for a new link"
+        said += f" {wish}; `campaign run FILE` or `campaign watch` sends it."
     say(said if not forged else f"{said} {number(forged, 'false link')} so far; they changed nothing.")
     if declined:
         why = f"an address gets at most one in 10 minutes and {MAX_RENEWALS} in all, and only for a mail that was sent"
@@ -100,7 +101,8 @@ async def serve_links(
 def told_renewal(mail: LastMail) -> str:
     """Return a line about a mail that the next run sends again; it names no address."""
     row = f"line {mail.line} of {Path(mail.source).name}"
-    return f"{mail.campaign}: {row} asked for a new link; to send it, type: campaign run {shlex.quote(mail.file)}"
+    command = f"campaign run {shlex.quote(mail.file)}"
+    return f"{mail.campaign}: {row} asked for a new link; without `campaign watch`, type: {command}"
 
 
 def _require_links(definition: Definition) -> None:

@@ -90,10 +90,10 @@ def test_who_asks_gets_another_mail_with_a_live_link(tmp_path: Path) -> None:
         answers = [server.ask(tag) for tag in (first["renew"], first["renew"], "x" * 34)]
         assert {(answer.status_code, answer.text) for answer in answers} == {(200, answers[0].text)}
         out, err = server.end()
-        assert "1 recipient asked for a new link; `campaign run FILE` sends it. 1 false link so far" in out
+        assert "1 recipient asked for a new link; `campaign run FILE` or `campaign watch` sends it. 1 false" in out
         assert "1 request for a new link declined so far: an address gets at most one in 10 minutes and 3 in all" in out
-        row = "line 3 of people.csv"
-        assert err == f"trial: {row} asked for a new link; to send it, type: campaign run {env.work.file}\n"
+        warned = "trial: line 3 of people.csv asked for a new link; without `campaign watch`, type: campaign run"
+        assert err == f"{warned} {env.work.file}\n"
         assert env.work.status()["queued"] == 1
         done = env.work.run()
         assert (done.returncode, "1 message sent" in done.stdout) == (0, True), done.stdout
