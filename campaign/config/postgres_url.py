@@ -86,7 +86,7 @@ def parse_postgres_url(url: str) -> PostgresUrl:
     parameters |= {name: value for name, value in given.items() if value is not None}
     if "dbname" not in parameters:
         raise ValueError(f"the database is missing; {_EXAMPLE}")
-    if host is not None and not is_loopback(host):
+    if not _is_here(parameters.get("host", "")):
         parameters.setdefault("sslmode", "require")
     return PostgresUrl(_label(parameters), parameters)
 
@@ -122,7 +122,14 @@ def _database(parts: SplitResult) -> str | None:
     return name or None
 
 
+def _is_here(hosts: str) -> bool:
+    """Return whether all hosts, separated by commas, are this machine: its folders of sockets are, too."""
+    return all(host.startswith("/") or is_loopback(host) for host in hosts.split(",") if host)
+
+
 def _label(parameters: Mapping[str, str]) -> str:
-    user, host, port = (parameters.get(name, "") for name in ("user", "host", "port"))
-    place = f"[{host}]" if ":" in host else host
-    return f"postgresql://{user and f'{user}@'}{place}{port and f':{port}'}/{parameters['dbname']}"
+    user, host, port, database = (parameters.get(name, "") for name in ("user", "host", "port", "dbname"))
+    place, end = (f"[{host}]" if ":" in host else host), ""
+    if host.startswith("/"):
+        place, end = "", f"?host={host}"
+    return f"postgresql://{user and f'{user}@'}{place}{port and f':{port}'}/{database}{end}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -245,28 +245,38 @@ def _released(clock: Clock, sandbox: Sandbox) -> Iterator[None]:
 
 
 def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:
-    """Refuse a new log beside the campaign file while the current folder's log has the campaign.
+    """Refuse a log without the campaign while a file that was its log has it: a new one would mail everybody again.
 
-    Version 0.1.0 had its log in the current folder. A new one would mail everybody again.
+    Version 0.1.0 had its log in the current folder; a log in PostgreSQL may follow one beside the campaign file.
 
     Raises:
         SettingsError: there is such a log.
+        SendLogUnusableError: the log is in PostgreSQL and cannot be used.
     """
-    log, earlier = settings.log_of(definition.path), Path(LOG_NAME)
-    if settings.log is not None or exists(log) or not earlier.exists():
-        return
-    assert isinstance(log, Path)  # noqa: S101 - CAMPAIGN_LOG alone names a database
-    try:
-        reader = LogReader(earlier)
-    except SendLogUnusableError:
-        return  # another program's file
-    try:
-        known = definition.name in reader.campaigns()
-    finally:
-        reader.close()
-    if known:
-        raise SettingsError(
-            f"the send log {earlier} in the current folder has the campaign {definition.name!r}, and its log is now "
-            f"{log}, which does not exist: everybody would be mailed again. Set CAMPAIGN_LOG={earlier.resolve()}, or "
-            f"move the log: mv {earlier}* {log.parent}"
-        )
+    log, earlier = settings.log_of(definition.path), [Path(LOG_NAME)]
+    if isinstance(log, Path):
+        if settings.log is not None or log.exists():
+            return
+        there, hint = "does not exist", f"move the log: mv {LOG_NAME}* {log.parent}"
+    else:
+        if exists(log) and _has(log, definition.name):
+            return
+        by_default = settings.model_copy(update={"log": None}).log_of(definition.path)
+        earlier += [by_default] if isinstance(by_default, Path) else []
+        there, hint = "does not have it", "move the file away if they are to be"
+    for file in earlier:
+        try:
+            known = file.exists() and _has(file, definition.name)
+        except SendLogUnusableError:
+            continue  # another program's file
+        if known:
+            place = "in the current folder" if file == Path(LOG_NAME) else "beside the campaign file"
+            raise SettingsError(
+                f"the send log {file} {place} has the campaign {definition.name!r}, and its log is now {log}, which "
+                f"{there}: everybody would be mailed again. Set CAMPAIGN_LOG={file.resolve()}, or {hint}"
+            )
+
+
+def _has(log: LogLocation, campaign: str) -> bool:
+    with closing(LogReader(log)) as reader:
+        return campaign in reader.campaigns()

@@ -58,6 +58,11 @@ class LogConnection(Protocol):
     rows_at_once: int
 
     @property
+    def is_open(self) -> bool:
+        """Whether the connection can be used, as far as can be seen without asking."""
+        ...
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         ...
@@ -108,6 +113,10 @@ class LogConnection(Protocol):
 
     def add(self, common: Mapping[str, object], columns: Sequence[str], rows: Sequence[Sequence[object]], /) -> None:
         """Add rows to the table `delivery`, within a transaction, of which the caller knows that none is there."""
+        ...
+
+    def analyze(self) -> None:
+        """Let the database look how many rows there are now, if its plans depend on that; within a transaction."""
         ...
 
     def close(self) -> None:

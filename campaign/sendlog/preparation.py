@@ -81,6 +81,7 @@ class Preparation(CampaignConnection):
                 self._sql.note_source,
                 self._arguments(source=source, source_digest=digest, enlistment=number, steps=names),
             )
+            connection.analyze()
         self._enlistment = number
         return enlister.result
 

@@ -16,6 +16,7 @@ rate        100/second and 14/second, for a minute each
 clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window, with real latencies
 dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
+postgres    the send log in PostgreSQL beside the one in SQLite
 help        campaign --help
 
 Every figure is that of a whole process, including its start and end. Rates are medians of alternating rounds, and
@@ -38,6 +39,7 @@ import click
 from cases.dkim import dkim
 from cases.million import million
 from cases.pace import rate
+from cases.postgres import postgres
 from cases.startup import startup
 from cases.throughput import roundtrip, style, throughput
 from cases.tokens import clerk, tokens
@@ -61,6 +63,7 @@ _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "clerk": clerk,
     "dkim": dkim,
     "million": million,
+    "postgres": postgres,
     "help": startup,
 }
 

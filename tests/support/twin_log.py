@@ -63,6 +63,11 @@ class TwinConnection:
         self.sql.counts_of_batches = f"{_WITH_COLUMNS} {{columns}}"
 
     @property
+    def is_open(self) -> bool:
+        """Whether both can be used."""
+        return self._sqlite.is_open and self._postgres.is_open
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         assert self._sqlite.in_transaction == self._postgres.in_transaction
@@ -136,6 +141,11 @@ class TwinConnection:
         self._use_the_next_id()
         self._sqlite.add(common, columns, rows)
         self._postgres.add(common, columns, rows)
+
+    def analyze(self) -> None:
+        """Let both look at their rows."""
+        self._sqlite.analyze()
+        self._postgres.analyze()
 
     def close(self) -> None:
         """Close both, after a look at all tables."""

@@ -36,7 +36,7 @@ SELECT domain, max(number) FROM (
     SELECT domain, count(*) OVER (
         PARTITION BY domain ORDER BY at RANGE BETWEEN :period::double precision PRECEDING AND CURRENT ROW) AS number
     FROM history JOIN delivery ON delivery.id = history.delivery_id
-    WHERE new_state = :state AND domain IN (SELECT jsonb_array_elements_text(:domains::jsonb))) AS permit
+    WHERE new_state = :state AND domain = ANY (ARRAY(SELECT jsonb_array_elements_text(:domains::jsonb)))) AS permit
 GROUP BY domain;
 
 -- name: acceptances
@@ -46,9 +46,10 @@ FROM (
     SELECT min(history.id) AS first, history.code, history.enhanced, count(*) AS number
     FROM history JOIN delivery ON delivery.id = history.delivery_id AND delivery.campaign_id = :campaign
     WHERE history.new_state = 'sent' AND history.actor = 'run'
-    GROUP BY history.code, history.enhanced ORDER BY count(*) DESC LIMIT :limit) AS found
+    GROUP BY history.code, history.enhanced
+    ORDER BY count(*) DESC, history.code NULLS FIRST, history.enhanced NULLS FIRST LIMIT :limit) AS found
 JOIN history ON history.id = found.first JOIN delivery ON delivery.id = history.delivery_id
-ORDER BY found.number DESC;
+ORDER BY found.number DESC, found.code NULLS FIRST, found.enhanced NULLS FIRST;
 
 -- name: refusals
 SELECT history.old_state, history.new_state, history.token_at, coalesce(history.code, 0),
@@ -98,7 +99,7 @@ ORDER BY bounced + soft + complaints + unsubscribed DESC, domain LIMIT :limit;
 
 -- name: attempts
 SELECT attempts, state, count(*) FROM delivery WHERE campaign_id = :campaign AND attempts > 0
-GROUP BY attempts, state ORDER BY attempts;
+GROUP BY attempts, state ORDER BY attempts, state;
 
 -- name: explanations
 SELECT state, reason, email, key, user_id FROM delivery WHERE campaign_id = :campaign AND reason <> '';
@@ -131,7 +132,7 @@ FROM revocation JOIN delivery ON delivery.id = revocation.delivery_id
 WHERE revocation.campaign_id = :campaign AND outcome = 'used'
     AND NOT (delivery.token_id IS NOT DISTINCT FROM revocation.token_id AND state IN ('sent', 'uncertain'))
     AND NOT EXISTS (SELECT 1 FROM history WHERE actor IN ('resend', 'renew') AND history.token_id = revocation.token_id)
-ORDER BY revocation.settled_at LIMIT :limit;
+ORDER BY revocation.settled_at, revocation.number LIMIT :limit;
 
 -- name: mailings
 -- Every message that was or may have been sent, each with the first sign-in that is known after it and not after the

@@ -132,6 +132,11 @@ class PostgresDatabase(LogDatabase):
         return int(version)
 
     def _bring_up_to_date(self, connection: PostgresConnection) -> None:
+        [[is_read_only]] = connection.execute(SQL.is_read_only)
+        if is_read_only:
+            raise SendLogUnusableError(
+                f"the send log {self._url} can only be read there; name the primary server in CAMPAIGN_LOG"
+            )
         version = self._version(connection)
         if version == VERSION:
             return

@@ -32,7 +32,7 @@ _WHILE_CONNECTING = (
     (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
     (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
-    (r"invalid|unrecognized", "check the parameters after the ? in CAMPAIGN_LOG"),
+    (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
     (r"", "start the server, or check host and port in CAMPAIGN_LOG"),
 )
 #: What the log cannot be used for, by the server's error: what is wrong with it, and what to do.

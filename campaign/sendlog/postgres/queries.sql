@@ -36,8 +36,10 @@ DELETE FROM delivery WHERE campaign_id = :campaign AND slot <> '' AND source = :
 COPY delivery ({columns}) FROM STDIN;
 
 -- name: known_keys
-SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
-WHERE campaign_id = :campaign AND slot = '' AND key IN (SELECT jsonb_array_elements_text(:keys::jsonb));
+-- OFFSET 0 lets the planner look each key up in the index, also when it does not know yet how many rows there are.
+SELECT found.* FROM (SELECT DISTINCT jsonb_array_elements_text(:keys::jsonb) AS key) AS wanted CROSS JOIN LATERAL (
+    SELECT key, step, id, enlistment, state, digest, line, step_number, actor, reason FROM delivery
+    WHERE campaign_id = :campaign AND delivery.key = wanted.key AND slot = '' OFFSET 0) AS found;
 
 -- name: touch_delivery
 -- A row that waits for its due time is due at the new one; of a later step, the run works it out again.
@@ -108,7 +110,7 @@ WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment 
 
 -- name: take_back
 UPDATE delivery SET batch = NULL, not_before = :never, waiting = 'batch'
-WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: shrink_batch
 UPDATE batch SET size = size - :taken WHERE campaign_id = :campaign AND number = :number;
@@ -165,7 +167,7 @@ ORDER BY id;
 -- name: to_hold_out
 -- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
 SELECT id, step_number, batch FROM delivery
-WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND NOT EXISTS (
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND NOT EXISTS (
     SELECT 1 FROM delivery AS other
     WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
       AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
@@ -173,14 +175,14 @@ WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND NOT EXIS
 -- name: hold_out
 UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
     updated_at = :now
-WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: release_held_out
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now::double precision,
     not_before = CASE WHEN step_number > 0 OR :in_batches::boolean THEN :never::double precision ELSE due_at END,
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches::boolean THEN 'batch'
         WHEN due_at > :now::double precision THEN 'due' ELSE '' END
-WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint);
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: count_held_out
 SELECT count(*) FROM delivery
@@ -239,31 +241,22 @@ WHERE state = 'sending';
 UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before > :latest AND waiting IN ('', 'retry');
 
 -- name: claim
--- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. Each of
--- the two reads the index from the cursor on, and not more than the limit.
-(SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
+-- The due rows after a cursor. The comparison of two columns starts where the cursor is in the index. CASE, because the
+-- planner takes `<> ALL` for true of few rows, and would read and sort the table.
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
     due_at, replaced_token, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before = :after AND id > :after_id AND :after::double precision <= :now::double precision
+  AND (not_before, id) > (:after::double precision, :after_id::bigint) AND not_before <= :now
   AND (:domain::text IS NULL OR domain = :domain::text)
-  AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
-ORDER BY not_before, id LIMIT :limit)
-UNION ALL
-(SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
-    due_at, replaced_token, not_before
-FROM delivery
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
-  AND not_before > :after AND not_before <= :now
-  AND (:domain::text IS NULL OR domain = :domain::text)
-  AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
-ORDER BY not_before, id LIMIT :limit)
+  AND CASE WHEN domain = ANY (ARRAY(SELECT jsonb_array_elements_text(:domains::jsonb))) THEN false ELSE true END
 ORDER BY not_before, id LIMIT :limit;
 
 -- name: next_due
 SELECT not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
-  AND not_before < :never AND domain NOT IN (SELECT jsonb_array_elements_text(:domains::jsonb))
+  AND not_before < :never
+  AND CASE WHEN domain = ANY (ARRAY(SELECT jsonb_array_elements_text(:domains::jsonb))) THEN false ELSE true END
 ORDER BY not_before LIMIT 1;
 
 -- name: put_off
@@ -293,7 +286,7 @@ WHERE this.id = :id AND this.state = 'sent' AND delivery.campaign_id = this.camp
 -- name: earlier_steps
 SELECT later.id, earlier.step, earlier.state, earlier.sent_at, earlier.token_id, earlier.user_id
 FROM delivery AS later CROSS JOIN delivery AS earlier
-WHERE later.id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND earlier.campaign_id = later.campaign_id
+WHERE later.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND earlier.campaign_id = later.campaign_id
   AND earlier.key = later.key AND earlier.slot = '' AND earlier.enlistment = later.enlistment
   AND earlier.step_number < later.step_number
 ORDER BY later.id, earlier.step_number;
@@ -320,8 +313,9 @@ UPDATE delivery SET state = 'issuing', actor = 'run', attempts = attempts + 1, g
 WHERE id = :id AND state = 'queued';
 
 -- name: issued
+-- The state is an expression, or the planner may read the index of all rows in hand instead of one row.
 UPDATE delivery SET token_id = :token_id, token_at = :now
-WHERE id = :id AND state = 'issuing';
+WHERE id = :id AND state || '' = 'issuing';
 
 -- name: sending
 UPDATE delivery SET state = 'sending', actor = 'run', attempts = :attempt, message_id = :message_id, server = :server,
@@ -383,7 +377,7 @@ WITH tried AS (
 SELECT token_id, unanswered > 1 FROM tried ORDER BY number;
 
 -- name: undo_attempt
-UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id IN (SELECT jsonb_array_elements_text(:tokens::jsonb));
+UPDATE revocation SET unanswered = unanswered - 1 WHERE token_id = ANY (ARRAY(SELECT jsonb_array_elements_text(:tokens::jsonb)));
 
 -- name: settle_revocation
 -- The first answer stands: another one to the same token says nothing more.
@@ -439,7 +433,7 @@ WHERE campaign_id = :campaign AND slot = '' AND state = 'queued'
 
 -- name: skip_missing
 UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', updated_at = :now
-WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND state = 'queued';
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'queued';
 
 -- name: forget_source
 UPDATE campaign SET source_digest = '' WHERE id = :campaign;
@@ -450,9 +444,9 @@ SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip'
 
 -- name: any_obstacle
 -- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
-SELECT 1 FROM delivery WHERE id IN (SELECT jsonb_array_elements_text(:ids::jsonb)::bigint) AND state = 'skipped' AND actor IN ('skip', 'missing')
+SELECT 1 FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'skipped' AND actor IN ('skip', 'missing')
 UNION ALL
-SELECT 1 FROM suppression WHERE address IN (SELECT jsonb_array_elements_text(:addresses::jsonb)) AND list IN ('', :list)
+SELECT 1 FROM suppression WHERE address = ANY (ARRAY(SELECT jsonb_array_elements_text(:addresses::jsonb))) AND list IN ('', :list)
 LIMIT 1;
 
 -- name: keep_uncertain

@@ -73,7 +73,7 @@ CREATE TABLE delivery (
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);
 -- The queue, and what is in a run's hands: a row leaves these indexes with its state, so that they stay small.
 CREATE INDEX delivery_queue ON delivery (campaign_id, enlistment, not_before, id) WHERE state = 'queued';
-CREATE INDEX delivery_in_hand ON delivery (state) WHERE state IN ('issuing', 'sending');
+CREATE INDEX delivery_in_hand ON delivery (id) WHERE state IN ('issuing', 'sending');
 
 -- The recipients that one run takes up.
 CREATE TABLE batch (

@@ -4,6 +4,10 @@
 -- The table with the version, or NULL if there is no log.
 SELECT to_regclass('campaign.schema_version')::text;
 
+-- name: is_read_only
+-- A standby, or a database that is set so.
+SELECT current_setting('transaction_read_only') = 'on';
+
 -- name: version
 SELECT version FROM schema_version;
 
@@ -17,6 +21,9 @@ SET search_path TO campaign;
 SET idle_session_timeout TO 0;
 SET idle_in_transaction_session_timeout TO 0;
 SET statement_timeout TO 0;
+-- The steps of a hundred deliveries look a hundred rows up, which are in memory: the planner must not read the table.
+SET random_page_cost TO 1.1;
+SET jit TO off;
 SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off';
 
 -- name: set_wait
@@ -25,6 +32,9 @@ SELECT set_config('lock_timeout', :wait, false);
 -- name: hold_log
 -- The lock of a run; it is the session's.
 SELECT pg_try_advisory_lock(:number::bigint);
+
+-- name: analyze
+ANALYZE delivery;
 
 -- name: begin_writing
 -- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.

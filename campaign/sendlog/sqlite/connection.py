@@ -22,6 +22,11 @@ class SqliteConnection(sqlite3.Connection):
     #: One INSERT for many rows takes half the time.
     rows_at_once = 500
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection can be used: a file does not go away."""
+        return True
+
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement; SQLite reads each when it is asked for."""
         yield from self.execute(statement, parameters)
@@ -29,6 +34,9 @@ class SqliteConnection(sqlite3.Connection):
     def pipeline(self) -> AbstractContextManager[None]:
         """Do nothing: a result is there when its statement was executed."""
         return nullcontext()
+
+    def analyze(self) -> None:
+        """Do nothing: the plans are the same for any number of rows."""
 
     def begin(self) -> None:
         """Open a transaction, as the only one that writes."""

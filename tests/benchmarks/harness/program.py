@@ -60,18 +60,18 @@ class Campaign:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(f'\n[dkim]\nselector = "{material.SELECTOR}"\ndomain = "{material.DOMAIN}"\n')
 
-    def start(self, recipients: Path) -> Child:
+    def start(self, recipients: Path, *, log: str = _LOG) -> Child:
         """Start `campaign run` with the existing log."""
         command = (*COMMAND, "run", str(self.file), "--recipients", str(recipients), "--yes")
-        return Child.start(command, env=self._env, cwd=self._folder)
+        return Child.start(command, env=self._env | {"CAMPAIGN_LOG": log}, cwd=self._folder)
 
-    def resume(self, recipients: Path) -> Usage:
+    def resume(self, recipients: Path, *, log: str = _LOG) -> Usage:
         """Run `campaign run` to its end with the existing log.
 
         Raises:
             BenchmarkError: not all recipients were sent the message.
         """
-        return self.start(recipients).wait()
+        return self.start(recipients, log=log).wait()
 
     def run(self, recipients: Path) -> Usage:
         """Run `campaign run` to its end with a new log.

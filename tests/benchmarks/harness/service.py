@@ -20,8 +20,10 @@ _SERVERS = Path(__file__).parent.parent / "servers"
 class Service:
     """A running server; `record` is filled when it has stopped."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, said: dict[str, Any]) -> None:
+        #: What it said when it had started.
+        self.said = said
+        self.port = int(said["port"])
         self.record: dict[str, Any] = {}
 
 
@@ -38,7 +40,7 @@ def running(script: str, *arguments: object) -> Iterator[Service]:
         first = process.stdout.readline() if process.stdout else b""
         if not first:
             raise BenchmarkError(f"{script} did not start")
-        service = Service(json.loads(first)["port"])
+        service = Service(json.loads(first))
         yield service
     finally:
         record, _ = process.communicate()

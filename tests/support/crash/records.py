@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from support.crash.log_reading import UnreadableLogError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 Event = dict[str, Any]
 Row = dict[str, Any]
@@ -204,40 +205,39 @@ class LogFile:
     creations: Mapping[str, float]
 
 
-def read_log_file(path: Path, campaign: str) -> LogFile:
-    """Return the history, possible orphans and unsettled revocations of a campaign."""
-    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        ours = "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = ?"
-        history = log.execute(
+def read_log(place: str | Path, campaign: str) -> LogFile:
+    """Return the history, possible orphans and unsettled revocations of a campaign; the log is a file or a URL."""
+    name = {"campaign": campaign}
+    ours = (
+        "FROM {} JOIN delivery d ON d.id = {}.delivery_id "
+        "JOIN campaign c ON c.id = d.campaign_id AND c.name = :campaign"
+    )
+    with reading(str(place)) as log:
+        history = log.rows(
             "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
             "history.token_id, history.code, history.reason, d.step "
             f"{ours.format('history', 'history')} ORDER BY history.id",
-            (campaign,),
+            name,
         )
         transitions = [Transition(*line) for line in history]
-        orphans = [line[0] for line in log.execute(f"SELECT d.user_id {ours.format('orphan', 'orphan')}", (campaign,))]
+        orphans = [line[0] for line in log.rows(f"SELECT d.user_id {ours.format('orphan', 'orphan')}", name)]
         unsettled = frozenset(
             line[0]
-            for line in log.execute(
-                f"SELECT revocation.token_id {ours.format('revocation', 'revocation')} WHERE settled_at IS NULL",
-                (campaign,),
+            for line in log.rows(
+                f"SELECT revocation.token_id {ours.format('revocation', 'revocation')} WHERE settled_at IS NULL", name
             )
         )
-        creations = dict(log.execute("SELECT address, asked_at FROM user_creation"))
-    finally:
-        log.close()
+        creations = {line[0]: line[1] for line in log.rows("SELECT address, asked_at FROM user_creation", {})}
     return LogFile(transitions, orphans, unsettled, creations)
 
 
-def read_states(path: Path) -> Counter[str]:
+def read_states(place: str | Path) -> Counter[str]:
     """Return the number of rows in each state; none before the log has its table."""
-    if not path.exists():
+    if isinstance(place, Path) and not place.exists():
         return Counter()
-    log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        return Counter(dict(log.execute("SELECT state, count(*) FROM delivery GROUP BY state")))
-    except sqlite3.OperationalError:  # the run is still making it
+        with reading(str(place)) as log:
+            rows = log.rows("SELECT state, count(*) FROM delivery GROUP BY state", {})
+            return Counter(dict(rows))
+    except UnreadableLogError:  # the run is still making it
         return Counter()
-    finally:
-        log.close()

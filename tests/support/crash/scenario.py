@@ -153,7 +153,7 @@ class Scenario:
             return text
         return text.replace("{{ first_name }}", "{{ waitlist_id }}").replace("{{ city }}", "{{ joined_at }}")
 
-    def smtp(self, log: Path, *, password: str) -> SmtpScript:
+    def smtp(self, log: str | Path, *, password: str) -> SmtpScript:
         """Return the script of the mail server."""
         at_random: list[tuple[str, Action, float]] = [
             ("dot", Drop(done=True), 0.006),
@@ -199,6 +199,8 @@ class Scenario:
             "AND key = 'user_' || replace(substr(:rcpt, 1, instr(:rcpt, '@') - 1), '+', '-') "
             "AND message_id = :message_id"
         )
+        if "://" in str(log):
+            statement = statement.replace("instr", "strpos")
         return SmtpScript(
             faults=(*self.certain, *by_fate, *self._dice(at_random), *slow),
             seed=self.seed,

@@ -33,7 +33,8 @@ class Sender:
 
     folder: Path
     campaign: Path
-    log: Path
+    #: A file, or the URL of a database.
+    log: str | Path
     key: str
     clerk_url: str
     smtp_url: str

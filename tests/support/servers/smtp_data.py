@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.crash.log_reading import UnreadableLogError, look_up
 from support.servers.mail import read_mail
 from support.servers.script import Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp_replies import code_of
@@ -112,11 +112,6 @@ class Reception:
             return {}
         path, statement = self._script.witness
         try:
-            log = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-            try:
-                found = log.execute(statement, {"message_id": message_id, "rcpt": rcpt}).fetchone()
-                return {"witnessed": found is not None}
-            finally:
-                log.close()
-        except sqlite3.Error as error:
+            return {"witnessed": look_up(path, statement, {"message_id": message_id, "rcpt": rcpt})}
+        except UnreadableLogError as error:
             return {"witnessed": False, "witness_error": str(error)}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.config.imap_url import ImapServer, parse_imap_url
+from campaign.config.postgres_url import PostgresUrl
 from campaign.config.settings import Settings, SmtpServer, Tls, is_loopback, load_settings, parse_smtp_url
 from campaign.errors import SettingsError
 
@@ -29,6 +30,8 @@ NAMES = [
     "CLERK_SECRET_KEY_FILE",
     "CAMPAIGN_SMTP_PASSWORD_FILE",
     "CAMPAIGN_SMTP_TOKEN_COMMAND",
+    "PGPASSWORD",
+    "PGPASSFILE",
 ]
 
 
@@ -465,6 +468,32 @@ def test_the_log_lies_beside_the_campaign_file(empty: Path) -> None:
     assert found.log_of(Path("link.toml")) == empty.resolve() / "mine" / "send-log.db"
     assert str(found.log_of(Path("campaign.toml"))) == str(found.log_of(None)) == "send-log.db"
     assert str(Settings(log=Path("other.db")).log_of(Path("mine/campaign.toml"))) == "other.db"
+
+
+def test_the_log_may_be_in_a_database(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL of PostgreSQL is the log of every campaign file, also in `.env`, and its password is in no text."""
+    (empty / ".env").write_text("CAMPAIGN_LOG=postgresql://ann:hunter2@db.example.com/campaigns\n", "utf-8")
+    found = load_settings()
+    assert isinstance(found.log, PostgresUrl)
+    assert found.log_of(Path("mine/campaign.toml")) == found.log
+    assert "hunter2" not in repr(found) + str(found.log)
+    monkeypatch.setenv("PGPASSWORD", "hunter3")
+    assert load_settings().log == found.log, "the URL has a password of its own"
+    monkeypatch.setenv("CAMPAIGN_LOG", "mysql://ann:hunter2@db.example.com/x")
+    assert refusal() == ("CAMPAIGN_LOG: write the path of a file, or postgresql://user:password@host/database.")
+
+
+def test_a_dotenv_does_not_send_a_database_password_elsewhere(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL in `.env` gets no password of the environment or of a file; one in the environment does."""
+    (empty / ".env").write_text("CAMPAIGN_LOG=postgresql://ann@db.example.com/campaigns\n", "utf-8")
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    assert "CAMPAIGN_LOG: it is from .env, and PGPASSWORD is from the environment" in refusal()
+    monkeypatch.setenv("CAMPAIGN_LOG", "postgresql://ann@db.example.com/campaigns?passfile=/home/ann/.pgpass")
+    assert isinstance(load_settings().log, PostgresUrl)
+    monkeypatch.delenv("CAMPAIGN_LOG")
+    monkeypatch.delenv("PGPASSWORD")
+    (empty / ".env").write_text("CAMPAIGN_LOG=postgresql://ann@db.example.com/a?passfile=/home/ann/.pgpass\n", "utf-8")
+    assert "CAMPAIGN_LOG: set it in the environment, not in .env" in refusal()
 
 
 def test_dotenv_is_that_of_the_campaign_file_or_else_of_the_folder(empty: Path) -> None:

@@ -1,0 +1,124 @@
+"""A send log in PostgreSQL: the same commands, one run at a time, and a lost server ends it with a sentence."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from support.environment import environment, wait_for
+from support.servers.script import Delay, Fault
+from support.servers.smtp_script import SmtpScript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.environment import Environment
+    from support.servers.postgres import Postgres
+
+PEOPLE = 40
+FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
+SLOW = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
+
+
+@contextmanager
+def on_postgres(folder: Path, server: Postgres) -> Iterator[tuple[Environment, str]]:
+    """Yield a campaign with the URL of its log, in a database that has none yet."""
+    url = server.fresh(is_empty=True)
+    with environment(folder, PEOPLE, smtp=SLOW, more=FEW) as env:
+        env.work.environment["CAMPAIGN_LOG"] = url
+        yield env, url
+    server.drop(url)
+
+
+def end_sessions(server: Postgres, url: str) -> None:
+    """End all sessions of a database, as a server that restarts does."""
+    with server.admin(url.rpartition("/")[2]) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def require_each_at_most_once(env: Environment) -> dict[str, int]:
+    """Check that nobody has two mails, and that whoever has one is `sent` or `uncertain`; return the states."""
+    mailed = env.mailed
+    assert len(mailed) == len(set(mailed))
+    rows = env.work.rows()
+    assert {row["email"] for row in rows if row["state"] == "sent"} <= set(mailed)
+    assert set(mailed) <= {row["email"] for row in rows if row["state"] in {"sent", "uncertain"}}
+    return {state: sum(row["state"] == state for row in rows) for state in ("sent", "uncertain", "queued")}
+
+
+def test_a_killed_run_is_resumed_from_the_database(tmp_path: Path, postgres_server: Postgres) -> None:
+    """Beside a run a second one is refused with 75; after kill -9 the next one goes on, and nobody is mailed twice."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        missing = env.work.campaign("status", "campaign.toml")
+        assert missing.returncode == 2
+        assert "does not exist yet; `campaign run FILE` creates it" in missing.stderr
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) >= 8, process)
+        second = env.work.run()
+        assert second.returncode == 75
+        assert "another run uses the send log postgresql://tester@127.0.0.1" in second.stderr
+        assert env.work.status()["recipients"] == PEOPLE, "status reads beside the run"
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        end_sessions(postgres_server, url)  # the server notices that it has gone, sooner or later
+        again = env.work.run()
+        assert again.returncode in {0, 1}, again.stderr
+        states = require_each_at_most_once(env)
+        assert states == {"sent": PEOPLE - states["uncertain"], "uncertain": states["uncertain"], "queued": 0}
+        assert states["uncertain"] <= 4, "at most one for each connection"
+        for arguments in (
+            ("resolve", "campaign.toml", "--keep"),
+            ("plan", "campaign.toml"),
+            ("report", "campaign.toml", "--html", "report.html"),
+            ("skip", "campaign.toml", "--missing"),
+            ("suppress", "add", "u1@d1.example"),
+            ("results", "campaign.toml"),
+            ("resend", "campaign.toml", "--email", "u2@d2.example", "--yes"),
+            ("revoke", "campaign.toml", "--yes"),
+            ("retry", "campaign.toml"),
+        ):
+            done = env.work.campaign(*arguments)
+            assert done.returncode == 0, (arguments, done.stderr)
+            assert "secret@" not in done.stdout + done.stderr, "the password is in no output"
+        assert env.work.status()["sent"] == PEOPLE - 1, "one is queued for a new mail"
+        assert env.work.run().returncode == 0
+        assert env.work.status()["sent"] == PEOPLE
+
+
+def test_a_lost_server_ends_the_run_with_a_sentence(tmp_path: Path, postgres_server: Postgres) -> None:
+    """When the session with the log is lost, the run sends nothing more and says so; the next one settles its rows."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) >= 8, process)
+        end_sessions(postgres_server, url)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, (out, err)
+        assert "can no longer be written" in err
+        assert "nothing more was sent. Look at its server, then run the same command again" in err
+        assert "Traceback" not in err
+        sent = len(env.accepted)
+        again = env.work.run()
+        assert again.returncode in {0, 1}, again.stderr
+        states = require_each_at_most_once(env)
+        assert states["queued"] == 0
+        assert sent < PEOPLE
+
+
+def test_a_campaign_that_began_in_a_file_does_not_begin_anew_in_a_database(
+    tmp_path: Path, postgres_server: Postgres
+) -> None:
+    """A campaign whose log is a file is refused with a database that does not know it: all would be mailed again."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        del env.work.environment["CAMPAIGN_LOG"]
+        assert env.work.run().returncode == 0
+        env.work.environment["CAMPAIGN_LOG"] = url
+        refused = env.work.run()
+        assert refused.returncode == 2
+        assert "everybody would be mailed again" in refused.stderr
+        assert "move the file away if they are to be" in refused.stderr
+        assert len(env.accepted) == PEOPLE
