@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from support.servers.postgres import Postgres
 
 START = 1_772_528_400.0
+#: What an administrator may have set for a database, and what changes a statement's meaning or a value's text.
+STRANGE_SETTINGS = (
+    "default_transaction_isolation = 'serializable'", "extra_float_digits = -5", "array_nulls = off",
+    "timezone = 'Pacific/Auckland'", "datestyle = 'SQL, DMY'", "bytea_output = 'escape'", "intervalstyle = 'iso_8601'",
+    "search_path = 'nowhere'", "enable_indexscan = off",
+)  # fmt: skip
 STEPS = ("first", "second", "third")
 DAY = 86_400.0
 A_DAY = Rate(2, timedelta(days=1))
@@ -97,8 +103,11 @@ def read_everything(twin: TwinDatabase, clock: FakeClock, campaign: str = "trial
         report.people_signed_in(limit=3)
 
 
-def test_the_history_of_days_is_the_same(twin: TwinDatabase) -> None:
-    """Two days of a campaign with every kind of outcome and answer leave the same rows and the same report."""
+def test_the_history_of_days_is_the_same(twin: TwinDatabase, postgres_server: Postgres) -> None:
+    """Two days of a campaign leave the same rows and the same report, whatever the database's own settings are."""
+    with postgres_server.admin() as connection:
+        for setting in STRANGE_SETTINGS:
+            connection.execute(f"ALTER DATABASE {twin.database_name} SET {setting}")
     LogHistory(twin.place, log=twin, recipients=400, batches=2).write()
     read_everything(twin, FakeClock(START + 5 * DAY))
     assert {"answers", "calls", "fullest_domains", "refusals"} <= twin.seen
