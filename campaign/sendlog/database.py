@@ -58,6 +58,11 @@ class LogConnection(Protocol):
     rows_at_once: int
 
     @property
+    def is_open(self) -> bool:
+        """Whether the connection can be used, as far as can be seen without asking."""
+        ...
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         ...

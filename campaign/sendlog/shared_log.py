@@ -30,7 +30,7 @@ class SharedLog:
         self._database = database_of(log)
         self._sql = self._database.sql
         self._clock = clock
-        self._connection = self._database.connect(for_writing=True)
+        self._connection: LogConnection = self._database.connect(for_writing=True)
         try:
             with self._transaction():
                 self._tags = tags_of(self._connection)
@@ -58,11 +58,19 @@ class SharedLog:
             SendLogError: the log cannot be written.
             SendLogUnusableError: the log is damaged.
         """
-        return self._database.transaction(self._connection)
+        return self._database.transaction(self._renewed())
 
     def _reading(self) -> AbstractContextManager[None]:
         """Convert the errors of statements that only read, outside of a transaction, to a sentence."""
+        self._renewed()
         return self._database.sentences()
+
+    def _renewed(self) -> LogConnection:
+        """Return the connection, or a new one if it was lost: what answers links for weeks outlives its server."""
+        if not self._connection.is_open:
+            self._connection.close()
+            self._connection = self._database.connect(for_writing=True)
+        return self._connection
 
 
 def tags_of(connection: LogConnection) -> Tags:

@@ -63,6 +63,11 @@ class TwinConnection:
         self.sql.counts_of_batches = f"{_WITH_COLUMNS} {{columns}}"
 
     @property
+    def is_open(self) -> bool:
+        """Whether both can be used."""
+        return self._sqlite.is_open and self._postgres.is_open
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         assert self._sqlite.in_transaction == self._postgres.in_transaction

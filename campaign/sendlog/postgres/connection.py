@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count, islice
+from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.errors import OperationalError, UniqueViolation
@@ -49,6 +51,14 @@ class PostgresConnection:
         self._streams = count(1)
         # Without it an int has the smallest type that holds it, and a statement is prepared anew for each type.
         connection.adapters.register_dumper(int, Int8Dumper)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session is there: a server that ended it has said so."""
+        with suppress(OperationalError):  # at the end of the stream, after what the server said last
+            while not self._connection.closed and _has_input(self._connection.fileno()):
+                self._connection.pgconn.consume_input()
+        return not self._connection.closed
 
     @property
     def in_transaction(self) -> bool:
@@ -144,3 +154,9 @@ class PostgresConnection:
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
         self._connection.close()
+
+
+def _has_input(descriptor: int) -> bool:
+    polling = poll()
+    polling.register(descriptor, POLLIN)
+    return bool(polling.poll(0))

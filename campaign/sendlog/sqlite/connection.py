@@ -22,6 +22,11 @@ class SqliteConnection(sqlite3.Connection):
     #: One INSERT for many rows takes half the time.
     rows_at_once = 500
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection can be used: a file does not go away."""
+        return True
+
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement; SQLite reads each when it is asked for."""
         yield from self.execute(statement, parameters)

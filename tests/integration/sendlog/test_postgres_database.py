@@ -50,6 +50,15 @@ def name_of(url: str) -> str:
     return url.rpartition("/")[2]
 
 
+def end_sessions(server: Postgres, url: str) -> None:
+    """End all sessions of a database, as a server that restarts does; return when they have ended."""
+    with server.admin(name_of(url)) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 @contextmanager
 def owner(url: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(url, autocommit=True) as connection:
@@ -211,11 +220,7 @@ def test_one_log_has_one_runner(postgres_server: Postgres, url: str) -> None:
         enlist(first, people(1))
         with pytest.raises(LogHeldError, match="another run uses the send log postgresql://tester@"), held(log):
             pass
-        with postgres_server.admin(name_of(url)) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        end_sessions(postgres_server, url)
         with held(log) as again, closing(SendLog(again, "trial", FakeClock())) as second:
             with pytest.raises(SendLogError, match=r"cannot be written .*nothing was changed"):
                 first.retry()
@@ -282,6 +287,17 @@ async def _issue_on_a_full_disk(log: SendLog) -> None:
             assert "nothing more was sent. Free disk space on its server, then run the same command again" in str(
                 result
             )
+
+
+def test_what_answers_links_outlives_its_session(postgres_server: Postgres, url: str) -> None:
+    """A suppression list whose session the server has ended connects again, and keeps what it is told."""
+    log = parse_postgres_url(url)
+    with SuppressionList(log, FakeClock()) as suppressions:
+        for address in ("a@example.com", "b@example.com"):
+            end_sessions(postgres_server, url)
+            assert suppressions.add([address], reason="by hand") == 1
+        end_sessions(postgres_server, url)
+        assert [each.address for each in suppressions.entries()] == ["a@example.com", "b@example.com"]
 
 
 def test_a_lost_answer_to_a_commit_is_not_taken_for_a_failure(postgres_server: Postgres, url: str) -> None:
