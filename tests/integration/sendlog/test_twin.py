@@ -170,6 +170,8 @@ def send(twin: TwinDatabase, clock: FakeClock) -> None:
                 await refused(log, delivery)
             else:
                 await bring(log, delivery, state)
+        again = await intend(log, rest[7])
+        await log.settle(again, Outcome(Status.SENT, reply=Receipt(250, "2.1.5", "delivered")))
         await log.put_back({rest[5].id: "the domain refuses everybody"})
         await issue(log, rest[-1])
         await log.issuing(rest[-2], user_id="user_x", expires_in=TWO_DAYS)
@@ -281,12 +283,14 @@ def operate(twin: TwinDatabase, clock: FakeClock) -> None:
         )
         assert log.state_of("user_1")
         assert log.states_of("U1@example.com")
+        assert log.states_of("u8@example.COM")[Status.QUEUED]
         assert log.count_live_links()
         assert log.revoke_uncertain(email=uncertain.upper()) == 1
         assert log.resend_uncertain(email=uncertain) == (0, 0)
         answer_revocations(log, "revoked")
         assert log.resend_uncertain(email=uncertain) == (1, 0)
-        log.revoke_uncertain()
+        assert log.revoke_uncertain() == 1
+        assert log.revoke_uncertain() == 0
         answer_revocations(log, "used")
         assert log.resend_uncertain() == (0, 1)
         log.keep_uncertain()
@@ -318,7 +322,9 @@ def answer_revocations(log: SendLog, answer: str) -> None:
 def begin_again(twin: TwinDatabase, clock: FakeClock) -> None:
     """Enlist a CSV of which some rows are new, some changed and some gone, without batches, then without steps."""
     changed = [person(number, name="changed") for number in range(20, 46)]
+    other = [person(number, name="other") for number in range(1, 50)]
     with closing(SendLog(twin, "trial", clock)) as log:
+        enlist(log, other, source="other.csv", steps=STEPS, in_batches=True)
         enlist(log, changed, source="later.csv", steps=STEPS)
         assert log.take_batch(None)
         log.hold_out(10.0, in_batches=False)
