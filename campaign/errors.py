@@ -5,6 +5,7 @@ CampaignError                     str() is a sentence for the operator
 │   ├── SettingsError             the environment
 │   ├── DefinitionError           the campaign file
 │   ├── RecipientsError           the CSV
+│   │   └── NoRecipientsError     nobody is on Clerk's waitlist for this campaign
 │   ├── TemplateError             a template, or a file for all recipients
 │   │   └── RowError              a row's values or files, which make its message impossible: skip the row
 │   │       ├── RowTooLargeError  a row whose mail would be too large, or take too much work
@@ -54,6 +55,10 @@ class DefinitionError(CannotStartError):
 
 class RecipientsError(CannotStartError):
     """The CSV as a whole cannot be used (a single invalid row is skipped instead)."""
+
+
+class NoRecipientsError(RecipientsError):
+    """Nobody is on Clerk's waitlist for this campaign, which a watch waits for."""
 
 
 class TemplateError(CannotStartError):

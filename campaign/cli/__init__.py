@@ -33,6 +33,7 @@ from campaign.cli import (
     status,
     suppress,
     test,
+    watch,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
@@ -62,6 +63,7 @@ __all__ = [
     "status",
     "suppress",
     "test",
+    "watch",
 ]
 
 

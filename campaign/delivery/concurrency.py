@@ -49,9 +49,17 @@ class Concurrency:
         rate: messages a second that the limits allow, or None.
         connections: messages that can be on the wire at once.
         with_token: a token is asked for first.
+        transaction: how long a message takes, as campaigns beside have measured it, too; None: nobody has yet.
     """
 
-    def __init__(self, *, rate: float | None, connections: int, with_token: bool) -> None:
+    def __init__(
+        self,
+        *,
+        rate: float | None,
+        connections: int,
+        with_token: bool,
+        transaction: LatencyEstimate | None = None,
+    ) -> None:
         self._rate = rate
         self._connections = connections
         self._with_token = with_token
@@ -60,7 +68,7 @@ class Concurrency:
         #: Clerk issued no token at the last call: one delivery at a time tries whether it works again.
         self.probes_clerk = False
         #: How long a message takes on its connection, without the wait for its permit and its intent.
-        self.transaction = LatencyEstimate()
+        self.transaction = transaction or LatencyEstimate()
 
     @property
     def max_token_calls(self) -> int:

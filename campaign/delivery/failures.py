@@ -33,6 +33,7 @@ class Failures:
         clock: the time.
         on_notice: called with a sentence that the operator should read at once.
         patience: how long to wait for a service before anything was sent; by default five minutes.
+        on_token: called for each token that Clerk issued.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Failures:
         clock: Clock,
         on_notice: Callable[[str], None],
         patience: Patience | None = None,
+        on_token: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy = policy
         self._scheduler = scheduler
@@ -51,6 +53,7 @@ class Failures:
         self._clock = clock
         #: Shows the operator a sentence at once.
         self.notice = on_notice
+        self._on_token = on_token
         self._patience = patience or Patience(clock, is_endless=False)
         self._breaker = CircuitBreaker(policy)
         self._server_backoff = Backoff(policy)
@@ -67,6 +70,7 @@ class Failures:
 
     def token_issued(self, attempt: Attempt) -> None:
         """Note that Clerk works: its next fault counts as the first."""
+        self._on_token()
         self._clerk_backoff.succeeded()
         self._patience.works(Scope.CLERK)
         self._breaker.token_issued()

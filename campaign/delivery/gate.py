@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from campaign.delivery.waitlist_users import WaitlistUsers
 from campaign.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import timedelta
 
     from campaign.clock import Clock
@@ -61,11 +61,31 @@ class GateParts:
     concurrency: Concurrency
 
 
-def ramp_of(definition: Definition, log: SendLog, clock: Clock) -> Ramp | None:
-    """Return the daily quotas of a campaign with what was sent so far, or None if it has none."""
+@contextmanager
+def ramp_of(definition: Definition, log: SendLog, clock: Clock, *, beside: list[Ramp] | None) -> Iterator[Ramp | None]:
+    """Yield the daily quotas of a campaign with what was sent so far, or None if it has none.
+
+    Args:
+        definition: the campaign file.
+        log: the send log.
+        clock: the time.
+        beside: the ramps of the campaigns that are sent side by side, where this one is among them during the block;
+            None if there are none.
+    """
     quotas = definition.limits.ramp
+    if not quotas and beside is None:
+        yield None
+        return
     zone = definition.schedule.default_zone or ZoneInfo("UTC")
-    return Ramp(quotas, zone, log.sent_by_day(zone), clock) if quotas else None
+    ramp = Ramp(quotas, zone, log.sent_by_day(zone), clock, beside=beside)
+    if beside is None:
+        yield ramp
+        return
+    beside.append(ramp)
+    try:
+        yield ramp
+    finally:
+        beside.remove(ramp)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Prepare a run: recover, enlist the CSV, and refuse what would mail the wrong rows: `prepare`."""
+"""Prepare a run: enlist the CSV, and refuse what would mail the wrong rows: `prepare`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from campaign.message.dry_run import checked_rows
 from campaign.recipients import fingerprint, read_recipients
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.delivery.services import Services
     from campaign.message.variants import CampaignMessages
     from campaign.model import InvalidRow, Recipient
-    from campaign.sendlog import PreparationLog
+    from campaign.sendlog import PreparationLog, Recovered
 
 #: Two machines' clocks, or one before and after NTP, may differ by this much (seconds).
 _MAX_CLOCK_DIFFERENCE_S = 60.0
@@ -35,8 +35,10 @@ def prepare(
     messages: CampaignMessages,
     services: Services,
     *,
+    recovered: Recovered,
     limit: int | None,
     stays_until: float,
+    is_stopped: Callable[[], bool] | None = None,
 ) -> Plan:
     """Make every row of the CSV durable, each of them rendered once, before anything is asked for.
 
@@ -45,15 +47,17 @@ def prepare(
         definition: the campaign file.
         messages: render the rows.
         services: for the plan.
+        recovered: what a crashed run left, for the plan: `log.recover` is called while nothing is under way, and this
+            may be called while another campaign of the log is sent.
         limit: the most new recipients of this run; None for all.
         stays_until: the run stays for what becomes due until this instant (seconds since the epoch).
+        is_stopped: asked at each row; if it returns True, nothing is enlisted.
 
     Raises:
         CannotStartError: another campaign file has the same name in this log.
         RecipientsError: the CSV cannot be used, or changed while it was read; nothing is enlisted.
     """
     _require_own_name(log, definition)
-    recovered = log.recover()
     section, audience = definition.recipients, Audience(definition)
     with_id = needs_user_id(definition)
     unread = {"file", "verify_address", "batch", "holdout", *WaitlistKeys.model_fields}
@@ -63,7 +67,8 @@ def prepare(
 
     def rows() -> Iterator[Recipient | InvalidRow]:
         read = read_recipients(section.file, section, needs_user_id=with_id)
-        yield from checked_rows(audience.select(read), messages, section.file)
+        checked = checked_rows(audience.select(read), messages, section.file)
+        yield from checked if is_stopped is None else _until_stopped(checked, section.file, is_stopped)
         if fingerprint(section.file) != bytes_before:
             raise RecipientsError(
                 f"{section.file}: the file changed while it was read, so nothing was enlisted or sent. Write a new CSV "
@@ -99,6 +104,20 @@ def prepare(
     )
 
 
+def resume(log: PreparationLog, definition: Definition) -> bool:
+    """Go on with the rows that were enlisted last, since the CSV cannot be read now; return False if there are none.
+
+    Nobody has left a list that cannot be read.
+    """
+    if not log.resume(definition.step_names):
+        return False
+    log.note_list(definition.mailing_list)
+    log.note_cap(definition.limits.per_recipient)
+    log.skip_suppressed()
+    log.release_steps()
+    return True
+
+
 def clock_notice(log: PreparationLog, clock: Clock) -> str:
     """Return a sentence about a log that is ahead of this machine's clock; empty if it is not.
 
@@ -112,6 +131,15 @@ def clock_notice(log: PreparationLog, clock: Clock) -> str:
         f"{instant(clock.now()):%Y-%m-%d %H:%M UTC}: it was set back, or was ahead before. Due times follow this "
         "clock, and the limits count those entries as sent just now. If the clock is wrong, stop and correct it"
     )
+
+
+def _until_stopped(
+    rows: Iterable[Recipient | InvalidRow], file: Path, is_stopped: Callable[[], bool]
+) -> Iterator[Recipient | InvalidRow]:
+    for row in rows:
+        if is_stopped():
+            raise RecipientsError(f"{file}: the reading was stopped; nothing was enlisted.")
+        yield row
 
 
 def _require_own_name(log: PreparationLog, definition: Definition) -> None:

@@ -9,7 +9,7 @@ from campaign.errors import DeferredError
 from campaign.model import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
@@ -21,21 +21,31 @@ class Ramp:
     """The quotas of a campaign's days: the n-th calendar day on which mail is sent has the n-th, or else the last.
 
     Args:
-        quotas: rates a day, such as `500/day`; at least one.
+        quotas: rates a day, such as `500/day`; none: without an end, and the messages count for the ramps beside.
         zone: in whose time a day begins.
         sent: the messages of each day so far. What a clock that was ahead wrote to later days counts as today's.
         clock: the time.
+        beside: the ramps of campaigns that are sent side by side, this one among them: a message counts for each.
     """
 
-    def __init__(self, quotas: Sequence[Rate], zone: ZoneInfo, sent: Mapping[date, int], clock: Clock) -> None:
+    def __init__(
+        self,
+        quotas: Sequence[Rate],
+        zone: ZoneInfo,
+        sent: Mapping[date, int],
+        clock: Clock,
+        *,
+        beside: Iterable[Ramp] | None = None,
+    ) -> None:
         self._quotas = quotas
         self._zone = zone
         self._sent = dict(sent)
         self._clock = clock
+        self._beside = (self,) if beside is None else beside
 
     @property
     def quota(self) -> int:
-        """How many messages may be sent today."""
+        """How many messages may be sent today; there is at least one quota."""
         today = self._today
         days = sum(1 for day, number in self._sent.items() if number and day < today)
         return self._quotas[min(days, len(self._quotas) - 1)].count
@@ -46,6 +56,8 @@ class Ramp:
         Args:
             ahead: the number of deliveries under way that count as sent.
         """
+        if not self._quotas:
+            return False
         today = self._today
         used = sum(number for day, number in self._sent.items() if day >= today)
         return used + ahead >= self.quota
@@ -68,6 +80,11 @@ class Ramp:
 
     def sent(self) -> None:
         """Note that the intent to send a message is durable."""
+        for ramp in self._beside:
+            ramp.count()
+
+    def count(self) -> None:
+        """Count a message of this campaign, or of one beside."""
         today = self._today
         self._sent[today] = self._sent.get(today, 0) + 1
 

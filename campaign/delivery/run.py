@@ -9,40 +9,24 @@ from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import open_log
-from campaign.delivery.composer import Composer, Identity
-from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.current_wait import CurrentWait
-from campaign.delivery.failures import Failures
-from campaign.delivery.gate import GateParts, open_gate, ramp_of
-from campaign.delivery.mail_server import connector_to
-from campaign.delivery.observer import Observer, Plan, Result
+from campaign.delivery.observer import Observer, Result
+from campaign.delivery.outbound import SharedRates, limits_of, open_outbound
 from campaign.delivery.patience import Patience
-from campaign.delivery.pipeline import Pipeline
 from campaign.delivery.preparing import clock_notice, prepare
-from campaign.delivery.rate_limiter import RateLimiter, RateLimits
-from campaign.delivery.retry import RetryPolicy
 from campaign.delivery.run_logging import LoggingObserver, log_end, log_error
-from campaign.delivery.scheduler import Scheduler
-from campaign.delivery.services import needs_clerk, open_services
+from campaign.delivery.sending import Sending, SendingParts, open_sending
+from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.waitlist import read_waitlist
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
-from campaign.message.mime.headers import split_mailbox
-from campaign.message.unsubscribe import UnsubscribeLink
 from campaign.message.variants import CampaignMessages
-from campaign.model import LONGEST_WAIT, Status
-from campaign.smtp import Pool
+from campaign.model import LONGEST_WAIT
 
 if TYPE_CHECKING:
-    from campaign.clock import Clock
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.sandbox_time import Simulation
-    from campaign.delivery.services import Services
-    from campaign.message.dkim.signer import Signer
-    from campaign.model import Batch
-    from campaign.sendlog import SendLog
 
 
 async def run(
@@ -124,10 +108,19 @@ async def _run(
                 observer.notice(UNSIGNED)
             if told := clock_notice(log, clock):
                 observer.notice(told)
-            clerk = _clerk_limiter(definition, services, log, clock)
-            if definition.recipients.clerk and clerk:
-                definition = await read_waitlist(definition, services, log, clerk)
-            plan = prepare(log, definition, messages, services, limit=limit, stays_until=clock.now() + longest_wait)
+            rates = SharedRates.of([definition], services)
+            limits = limits_of(rates, services, log)
+            if definition.recipients.clerk and limits.clerk:
+                definition = await read_waitlist(definition, services, log, limits.clerk)
+            plan = prepare(
+                log,
+                definition,
+                messages,
+                services,
+                recovered=log.recover(),
+                limit=limit,
+                stays_until=clock.now() + longest_wait,
+            )
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
@@ -135,20 +128,29 @@ async def _run(
             batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
-                    return await _send(
+                    async with (
                         log,
-                        plan,
-                        messages,
-                        settings,
-                        observer,
-                        clerk=clerk,
-                        signer=signer,
-                        clock=clock,
-                        longest_wait=longest_wait,
-                        batch=batch,
-                        # a network is as slow in a simulation
-                        patience=Patience(SystemClock(), is_endless=wait_for_server),
-                    )
+                        open_outbound(
+                            [definition], services, settings, connections=rates.connections, limits=limits
+                        ) as outbound,
+                        open_sending(
+                            SendingParts(
+                                definition,
+                                messages,
+                                services,
+                                settings,
+                                observer,
+                                signer,
+                                outbound,
+                                longest_wait,
+                                # a network is as slow in a simulation
+                                Patience(SystemClock(), is_endless=wait_for_server),
+                            ),
+                            log,
+                        ) as sending,
+                    ):
+                        interrupted = await _until_done(sending)
+                    return Result(log.summary(), interrupted, services, waited_for=sending.waited_for, batch=batch)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
                 with suppress(SendLogError):
@@ -156,91 +158,10 @@ async def _run(
                 raise
 
 
-async def _send(
-    log: SendLog,
-    plan: Plan,
-    messages: CampaignMessages,
-    settings: Settings,
-    observer: Observer,
-    *,
-    clerk: RateLimiter | None,
-    signer: Signer | None,
-    clock: Clock,
-    longest_wait: float,
-    batch: Batch | None,
-    patience: Patience,
-) -> Result:
-    """Put the parts together and run them."""
-    waiting = CurrentWait(observer, clock)
-    definition, services, limits = plan.definition, plan.services, plan.definition.limits
-    policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
-    with_clerk = needs_clerk(definition)
-
-    limiters = RateLimits(
-        messages=RateLimiter(limits.messages, clock, log.spent(Status.SENDING, limits.messages)),
-        clerk=clerk,
-        domains={
-            domain: RateLimiter(rates, clock, log.spent(Status.SENDING, rates, domain=domain))
-            for domain, rates in limits.domains.items()
-        },
-    )
-    rates = [limiter.per_second for limiter in limiters.services if limiter.per_second is not None]
-    concurrency = Concurrency(rate=min(rates, default=None), connections=limits.connections, with_token=with_clerk)
-    parts = GateParts(definition, messages, services, settings, observer, clock, policy, limiters.clerk, concurrency)
-    ramp = ramp_of(definition, log, clock)
-    sender = split_mailbox(definition.email.sender)[1]
-    mailing_list = definition.mailing_list if UnsubscribeLink.of(definition) else None
-    identity = Identity(mailing_list, log.message_key, log.tags)
-    connector = connector_to(services.smtp, settings, sender=sender)
-    pool = Pool(
-        connector,
-        limit=limits.connections,
-        clock=clock,
-        on_accepted=concurrency.transaction.note,
-        on_too_fast=limiters.messages.slow_down,
-    )
-    async with log, pool, open_gate(parts, log, ramp) as gate:
-        await log.note_quota("", 0.0)
-        scheduler = Scheduler(
-            log,
-            clock,
-            concurrency,
-            limiters,
-            gate=gate.eligibility,
-            tokens=gate.tokens,
-            longest_wait=longest_wait,
-            on_wait=waiting.began,
-        )
-        pipeline = Pipeline(
-            log,
-            scheduler,
-            tokens=gate.tokens,
-            composer=Composer(messages, signer, identity=identity, clock=clock),
-            pool=pool,
-            failures=Failures(policy, scheduler, limiters, clock=clock, on_notice=observer.notice, patience=patience),
-            server=services.smtp.label,
-            on_settled=observer.settled,
-        )
-
-        def stop() -> None:
-            connecting = f"the mail server {services.smtp.label} has not answered yet" if pipeline.is_connecting else ""
-            pipeline.stop()
-            waiting.stop(connecting)
-            observer.stopping()
-
-        with caught(stop) as signals:
-            await pipeline.run()
-        waited_for = waiting.stopped_in or limiters.paused_why
-        if signals and waited_for:
-            waiting.tell(waited_for)
-        if ramp and ramp.is_spent():
-            await log.note_quota(ramp.why, ramp.ends_at)
-    return Result(log.summary(), interrupted=bool(signals), services=services, waited_for=waited_for, batch=batch)
-
-
-def _clerk_limiter(definition: Definition, services: Services, log: SendLog, clock: Clock) -> RateLimiter | None:
-    """Return Clerk's rate limiter; None for a campaign that does not call Clerk."""
-    if not needs_clerk(definition):
-        return None
-    rates = services.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
-    return RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
+async def _until_done(sending: Sending) -> bool:
+    """Send until nothing is due soon; return whether a signal ended it before."""
+    with caught(sending.stop) as signals:
+        await sending.run()
+    if signals:
+        sending.tell_wait()
+    return bool(signals)

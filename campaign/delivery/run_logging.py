@@ -10,6 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from campaign.delivery.scheduler import NOTHING_DUE
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ class LoggingObserver:
 
     Args:
         observer: told everything, and asked before anything is sent.
+        campaign: its name, which begins each line where several campaigns are sent side by side; empty: no name.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, *, campaign: str = "") -> None:
         self._observer = observer
+        self._named = f"{campaign}: " if campaign else ""
+        self._fields: dict[str, object] = {"campaign": campaign} if campaign else {}
 
     def opened(self, services: Services) -> None:
         """Log which services the run uses."""
@@ -59,6 +63,7 @@ class LoggingObserver:
         if LOG.isEnabledFor(logging.DEBUG):
             row, attempt, reason = delivery.recipient.line, delivery.attempts, safe(outcome.reason or "")
             fields: dict[str, object] = {
+                **self._fields,
                 "event": "settled",
                 "row": row,
                 "attempt": attempt,
@@ -66,22 +71,27 @@ class LoggingObserver:
             }
             if outcome.reply is not None:
                 fields["code"] = outcome.reply.code
-            LOG.debug("row %d: %s%s", row, outcome.status, f": {reason}" if reason else "", extra=fields)
+            told = f": {reason}" if reason else ""
+            LOG.debug("%srow %d: %s%s", self._named, row, outcome.status, told, extra=fields)
         self._observer.settled(delivery, outcome)
 
     def waiting(self, why: str, seconds: float) -> None:
         """Log why nothing is sent, and for how long."""
-        LOG.info("waiting %.1f s: %s", seconds, safe(why), extra={"event": "waiting", "seconds": round(seconds, 3)})
+        # where several are sent side by side, one that has nothing to do is no news
+        level = logging.DEBUG if self._named and why in NOTHING_DUE else logging.INFO
+        fields = {**self._fields, "event": "waiting", "seconds": round(seconds, 3)}
+        LOG.log(level, "%swaiting %.1f s: %s", self._named, seconds, safe(why), extra=fields)
         self._observer.waiting(why, seconds)
 
     def notice(self, sentence: str) -> None:
         """Log what the operator should know at once, such as a domain that is paused."""
-        LOG.warning("%s", safe(sentence), extra={"event": "notice"})
+        LOG.warning("%s%s", self._named, safe(sentence), extra={**self._fields, "event": "notice"})
         self._observer.notice(sentence)
 
     def stopping(self) -> None:
         """Log that a signal stops the run."""
-        LOG.warning("stopping: the deliveries under way are finished", extra={"event": "stopping"})
+        fields = {**self._fields, "event": "stopping"}
+        LOG.warning("%sstopping: the deliveries under way are finished", self._named, extra=fields)
         self._observer.stopping()
 
 

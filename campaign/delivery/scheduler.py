@@ -33,7 +33,7 @@ _MAX_WAIT_S = 2.0
 #: With `--no-wait` a run still waits this long for its rate.
 _MAX_RATE_WAIT_S = 60.0
 #: Why nothing is sent while no row is due: without a schedule, with one.
-_NOTHING_DUE = ("all remaining messages wait for their next attempt", "no message is due yet")
+NOTHING_DUE = ("all remaining messages wait for their next attempt", "no message is due yet")
 
 
 class Scheduler:
@@ -258,7 +258,7 @@ class Scheduler:
         elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
             return False
         else:
-            self._on_wait(self._limits.told_of_pause or _NOTHING_DUE[self.gate is not None], due)
+            self._on_wait(self._limits.told_of_pause or NOTHING_DUE[self.gate is not None], due)
             await self._until(due)
         return True
 

@@ -48,6 +48,8 @@ class Services:
     clock: Clock = field(default_factory=SystemClock)
     #: The run plays in simulated time and stays to its end, whatever becomes due days later.
     is_simulation: bool = False
+    #: Makes a campaign's recipients known to the sandbox's Clerk; the real one has its own users and waitlist.
+    learn: Callable[[Definition], None] = lambda _: None
     #: Lets the time pass during its block: a simulated one stands still before and after.
     time_passes: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -162,7 +164,12 @@ def clerk_rates(settings: Settings) -> tuple[Rate, ...]:
 
 @asynccontextmanager
 async def open_services(
-    definition: Definition, settings: Settings, *, sandbox: bool, simulation: Simulation | None = None
+    definition: Definition,
+    settings: Settings,
+    *,
+    sandbox: bool,
+    simulation: Simulation | None = None,
+    learns: bool = True,
 ) -> AsyncIterator[Services]:
     """Yield the real services, or run the sandbox during the block, with the CSV's recipients as its Clerk users.
 
@@ -173,6 +180,7 @@ async def open_services(
         settings: the settings.
         sandbox: use the sandbox, whatever the settings are.
         simulation: the time that the sandbox is to show; None: the present, or where it was last, if that is later.
+        learns: False leaves it to the caller to call `learn`, for this campaign and others.
 
     Raises:
         SettingsError: the settings do not fit together, the sandbox's folder cannot be used, or the simulation is of
@@ -189,16 +197,10 @@ async def open_services(
 
     log = sandbox_log(settings)
     clock = sandbox_clock(settings.sandbox, log, simulation)
-    section = definition.recipients
-    rows = None
-    if section.clerk is None:
-        rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
     try:
         async with Sandbox(settings.sandbox, clock=clock) as served:
-            if rows is None:
-                served.fill_waitlist()
-            else:
-                served.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
+            if learns:
+                _learn(served, definition)
             smtp = parse_smtp_url(served.smtp_url)
             yield Services(
                 log,
@@ -209,10 +211,25 @@ async def open_services(
                 maildir=served.maildir,
                 clock=clock,
                 is_simulation=simulation is not None,
+                learn=partial(_learn, served),
                 time_passes=partial(_released, clock, served) if simulation else nullcontext,
             )
     except SandboxError as error:
         raise SettingsError(str(error)) from error
+
+
+def _learn(sandbox: Sandbox, definition: Definition) -> None:
+    """Make a campaign's recipients known to the sandbox.
+
+    Raises:
+        RecipientsError: the CSV cannot be read.
+    """
+    section = definition.recipients
+    if section.clerk is not None:
+        sandbox.fill_waitlist()
+        return
+    rows = read_recipients(section.file, section, needs_user_id=needs_user_id(definition))
+    sandbox.learn((row.user_id, row.email) for row in rows if isinstance(row, Recipient))
 
 
 @contextmanager

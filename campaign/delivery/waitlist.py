@@ -9,7 +9,7 @@ from campaign.clock import SystemClock
 from campaign.config.address import normalise_address
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.services import log_path
-from campaign.errors import RecipientsError, Scope, ServiceRefusesError, TransientError
+from campaign.errors import NoRecipientsError, RecipientsError, Scope, ServiceRefusesError, TransientError
 from campaign.recipients.waitlist_file import write_waitlist
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def read_waitlist(
     ]
     if not chosen:
         others = f" ({len(found):,} have another status)" if found else ""
-        raise RecipientsError(
+        raise NoRecipientsError(
             f"Clerk's waitlist has no entry with the status {section.status}{others}. Nobody was mailed. Run the "
             "same command again when somebody has joined."
         )

@@ -57,12 +57,13 @@ def has_earlier_run(plan: Plan) -> bool:
     return plan.summary.recipients > new.added + new.invalid + new.duplicates
 
 
-def beginning(services: Services) -> str:
+def beginning(services: Services, *, is_watch: bool = False) -> str:
     """Return the sentence about a sandbox that is not at the present: what time it is there, and why."""
     now, speed = shown_instant(services.clock.now()), services.clock.speed
     if services.is_simulation:
         passes = f", and time passes {speed:,.6g} times as fast as here" if speed != 1 else ""
-        return f"In the sandbox it is {now}{passes}. Without --no-wait the run stays until its last message."
+        stays = "" if is_watch else " Without --no-wait the run stays until its last message."
+        return f"In the sandbox it is {now}{passes}.{stays}"
     return f"In the sandbox it is {now}, where an earlier run ended; --fresh starts afresh in the present."
 
 

@@ -6,7 +6,6 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
 
 from campaign.sandbox.answers import ApiError
 from campaign.sandbox.backend import Backend
@@ -16,7 +15,7 @@ from campaign.sandbox.backend_waitlist import waitlist_routes
 from campaign.sandbox.frontend import Frontend
 from campaign.sandbox.frontend_scripts import script_routes
 from campaign.sandbox.frontend_sessions import session_routes
-from campaign.sandbox.loopback import is_own_host
+from campaign.sandbox.loopback import LoopbackOnly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from campaign.sandbox.state import State
 
@@ -41,36 +40,9 @@ def application(state: State, *, clerk_limits: bool, more: Sequence[BaseRoute] =
         *backend.routes(),
         frontend.mount([*session_routes(frontend, limited=clerk_limits), *script_routes(frontend)]),
     ]
-    return LoopbackOnly(Starlette(routes=routes, exception_handlers={sqlite3.Error: _failed}))
+    return LoopbackOnly(Starlette(routes=routes, exception_handlers={sqlite3.Error: _failed}), "This sandbox")
 
 
 async def _failed(_: Request, error: Exception) -> Response:
     message = f"The sandbox's state cannot be read or written: {error}."
     return ApiError(500, "internal_clerk_error", "Oops, an unexpected error occurred", long_message=message).answer()
-
-
-class LoopbackOnly:
-    """Middleware that accepts only requests whose `Host` header names loopback.
-
-    Protects against DNS rebinding: a foreign page could point its own host name at 127.0.0.1 and read the inbox
-    through the browser, but its requests carry that name in `Host`.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http" and not _names_loopback(scope["headers"]):
-            refusal = PlainTextResponse(
-                "This sandbox answers only on this machine: open it as http://127.0.0.1 or http://localhost.\n",
-                status_code=421,
-            )
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-def _names_loopback(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    return len(hosts) == 1 and is_own_host(hosts[0])

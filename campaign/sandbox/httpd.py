@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import uvicorn
 
@@ -29,14 +30,27 @@ _KEEP_ALIVE_S = 3600
 _SHUTDOWN_TIMEOUT_S = 2
 
 
-class HttpServer(uvicorn.Server):
-    """uvicorn without logging; `started` is resolved when it is ready."""
+# Without a handler Python prints uvicorn's warnings, such as that of an invalid request, between the program's lines.
+logging.getLogger("uvicorn").addHandler(logging.NullHandler())
 
-    def __init__(self, app: ASGIApp, started: Future[None]) -> None:
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without logging; `started` is resolved when it is ready.
+
+    Args:
+        app: the application.
+        started: gets its result when the server is ready.
+        connection: the protocol of each connection; by default uvicorn's own.
+    """
+
+    def __init__(
+        self, app: ASGIApp, started: Future[None], connection: type[asyncio.Protocol] | Literal["auto"] = "auto"
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
+                http=connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -59,16 +73,26 @@ class HttpServer(uvicorn.Server):
 class PageServer:
     """Serve an application in a thread while the block runs, by default on a free loopback port.
 
+    Args:
+        app: the application.
+        listener: a listening socket.
+        connection: the protocol of each connection; by default uvicorn's own.
+
     Attributes:
         url: `http://127.0.0.1:PORT`; set inside the block.
     """
 
     url: str
 
-    def __init__(self, app: ASGIApp, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket | None = None,
+        connection: type[asyncio.Protocol] | Literal["auto"] = "auto",
+    ) -> None:
         self._listener = listener
         self._started: Future[None] = Future()
-        self._server = HttpServer(app, self._started)
+        self._server = HttpServer(app, self._started, connection)
 
     async def __aenter__(self) -> Self:
         """Start to serve."""

@@ -35,9 +35,9 @@ def database_of(log: LogLocation | LogDatabase) -> LogDatabase:
     return PostgresDatabase(log)
 
 
-def held(log: LogLocation) -> AbstractContextManager[LogDatabase]:
+def held(log: LogLocation, *, by: str = "") -> AbstractContextManager[LogDatabase]:
     """Lock a send log during the block, so that at most one run uses it; see `LogDatabase.held`."""
-    return database_of(log).held()
+    return database_of(log).held(by=by)
 
 
 def exists(log: LogLocation) -> bool:

@@ -55,6 +55,11 @@ class CampaignConnection:
         """Close the log."""
         self._connection.close()
 
+    @property
+    def database(self) -> LogDatabase:
+        """The log's database, from which another connection may read."""
+        return self._database
+
     def summary(self) -> Summary:
         """Return the campaign's current counts."""
         terms = {"campaign": self._campaign, "enlistment": self._enlistment}

@@ -149,8 +149,11 @@ class LogDatabase(ABC):
         """
 
     @abstractmethod
-    def held(self) -> AbstractContextManager[LogDatabase]:
+    def held(self, *, by: str = "") -> AbstractContextManager[LogDatabase]:
         """Lock the log during the block, so that at most one run uses it; yield the database to be used in it.
+
+        Args:
+            by: what holds it, for whoever wants it meanwhile, such as `campaign watch`; empty: a run.
 
         Raises:
             LogHeldError: another run has the lock.

@@ -62,6 +62,9 @@ class PreparationLog(Protocol):
         """
         ...
 
+    def resume(self, steps: Sequence[str]) -> bool:
+        """Take the rows of the CSV enlisted last for those of this run; return False if there are none."""
+
     def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
         """Let at most `limit` recipients that were never tried become due, as a new batch; None if there are none.
 

@@ -85,6 +85,22 @@ class Preparation(CampaignConnection):
         self._enlistment = number
         return enlister.result
 
+    def resume(self, steps: Sequence[str]) -> bool:
+        """Take the rows of the CSV enlisted last for those of this run, without reading it.
+
+        Args:
+            steps: the names of the steps in their order.
+
+        Returns:
+            False if no CSV was enlisted, or one with other steps: then there is nothing to go on with.
+        """
+        found = self._one(self._sql.find_campaign, name=self._name)
+        enlistment, last_steps = found[5], found[6]
+        if not enlistment or json.loads(last_steps) != list(steps):
+            return False
+        self._enlistment, self._has_steps = enlistment, tuple(steps) != ("",)
+        return True
+
     def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
         """Let at most `limit` recipients that were never tried become due, as a new batch.
 

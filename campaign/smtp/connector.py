@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import aiosmtplib
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 #: A server that does not know EHLO (RFC 5321 §3.2); other refusals are about the client's name or address.
 _UNKNOWN_COMMAND = frozenset({500, 502})
+
+
+class Connects(Protocol):
+    """Opens connections."""
+
+    async def connect(self) -> Connection:
+        """Return a logged-in connection."""
+        ...
 
 
 class Connector:

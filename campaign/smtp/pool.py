@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from campaign.errors import CampaignError, PermanentError, Scope, TransientError
 from campaign.smtp.connection_limit import ConnectionLimit
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.model import Receipt
     from campaign.smtp.connection import Connection
+    from campaign.smtp.connector import Connects
     from campaign.smtp.terms import Envelope, Features
 
     #: Writes the intent to send; returns when it is durable.
@@ -33,14 +34,6 @@ _MAX_REPETITIONS = 8
 #: again meanwhile, after waits that double from the first to the last.
 _CLOSING_S = 10.0
 _FIRST_WAIT_S, _LAST_WAIT_S = 0.1, 2.0
-
-
-class Connects(Protocol):
-    """Opens connections."""
-
-    async def connect(self) -> Connection:
-        """Return a logged-in connection."""
-        ...
 
 
 class Pool:
@@ -84,6 +77,7 @@ class Pool:
         self._closing_until = 0.0
         self._features: Features | None = None
         self._refusal: CampaignError | None = None
+        self._warming = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Start the pool without opening a connection."""
@@ -93,9 +87,13 @@ class Pool:
     async def __aexit__(self, *exc_info: object) -> None:
         """Send QUIT on every idle connection and close the pool."""
         self._closing = True
+        self.rest()
+        await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
+
+    def rest(self) -> None:
+        """Send QUIT on every idle connection; a message opens one again."""
         for connection in list(self._idle):
             connection.quit()
-        await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
 
     @property
     def open(self) -> int:
@@ -110,13 +108,16 @@ class Pool:
     async def warm_up(self) -> None:
         """Open one connection, so that a refused login is known before the run creates tokens.
 
+        A refusal of an earlier login is forgotten: this is the next try. Callers at the same time share it.
+
         Raises:
-            ServiceRefusesError: see `Connector.connect`.
-            TransientError: see `Connector.connect`.
+            ServiceRefusesError, TransientError: see `Connector.connect`.
         """
-        if not self._open:
-            self._dialing += 1
-            self._admit(await self._connect())
+        async with self._warming:
+            self._refusal = None
+            if not self._open:
+                self._dialing += 1
+                self._admit(await self._connect())
 
     async def send(self, envelope: Envelope, message: bytes | tuple[bytes, ...], intent: Intent) -> Receipt:
         """Send one message and return the server's receipt.
@@ -240,8 +241,7 @@ class Pool:
 
     def _next_waiting(self) -> asyncio.Future[Connection] | None:
         while self._waiting:
-            free = self._waiting.popleft()
-            if not free.done():
+            if not (free := self._waiting.popleft()).done():
                 return free
         return None
 

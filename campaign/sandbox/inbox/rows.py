@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from campaign.sandbox.app import LoopbackOnly
 from campaign.sandbox.inbox.letter import read_letter
 from campaign.sandbox.inbox.pages import Pages, Place, download, frame, number_in
 from campaign.sandbox.inbox.reading import Reading
+from campaign.sandbox.loopback import LoopbackOnly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,7 @@ def preview_app(rows: Rows) -> ASGIApp:
         Route("/find", find),
         pages.files(),
     ]
-    return LoopbackOnly(Starlette(routes=routes))
+    return LoopbackOnly(Starlette(routes=routes), "This preview")
 
 
 def _part(content: bytes | None, number: int) -> Response | None:

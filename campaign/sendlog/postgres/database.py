@@ -75,7 +75,7 @@ class PostgresDatabase(LogDatabase):
         return connection
 
     @contextmanager
-    def held(self) -> Iterator[LogDatabase]:
+    def held(self, *, by: str = "") -> Iterator[LogDatabase]:  # noqa: ARG002 - PostgreSQL knows the session alone
         """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes."""
         with closing(self._open(wait_s=_WAIT_OF_A_RUN_S)) as session:
             with self.sentences():

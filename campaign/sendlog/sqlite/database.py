@@ -47,9 +47,9 @@ class SqliteDatabase(LogDatabase):
         return files.open_for_writing(self._path) if for_writing else files.open_for_reading(self._path)
 
     @contextmanager
-    def held(self) -> Iterator[LogDatabase]:
+    def held(self, *, by: str = "") -> Iterator[LogDatabase]:
         """Lock a file beside the log during the block."""
-        with files.held(self._path):
+        with files.held(self._path, by=by):
             yield self
 
     def exists(self) -> bool:

@@ -7,7 +7,7 @@ import os
 import shlex
 import sqlite3
 import stat
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
@@ -28,15 +28,21 @@ _FIRST_WITH_STEPS = 4
 _LOCK_TIMEOUT_S = 10.0
 #: The endings of the log's own file, of SQLite's files beside it, and of the lock.
 _ENDS = ("", "-wal", "-shm", ".lock")
+#: The most that is read of what holds the lock.
+_MAX_HOLDER_BYTES = 100
 _ELSEWHERE = "make it and its folder writable, or set CAMPAIGN_LOG to another file"
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, by: str = "") -> Iterator[None]:
     """Lock the log during the block, so that at most one process writes to it.
 
     The lock is on a separate file beside the log, because SQLite's own (POSIX) locks are released when any descriptor
     of the database is closed. If no log exists at the end, the lock file is removed.
+
+    Args:
+        path: the log.
+        by: what holds it, for whoever wants it meanwhile, such as `campaign watch`; empty: a run.
 
     Raises:
         LogHeldError: another run has the lock.
@@ -48,6 +54,9 @@ def held(path: Path) -> Iterator[None]:
     while not _is_there(descriptor, lock):  # the last owner removed the file before we locked it
         os.close(descriptor)
         descriptor = _locked(lock, path)
+    with suppress(OSError):  # the name is for people: without room for it the lock holds all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, by.encode(), 0)
     try:
         yield
     finally:
@@ -65,9 +74,12 @@ def _locked(lock: Path, path: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        holder = os.pread(descriptor, _MAX_HOLDER_BYTES, 0).decode(errors="replace")
         os.close(descriptor)
         raise LogHeldError(
-            f"another run uses the send log {path}; wait until it ends, or watch it with `campaign status`"
+            f"`{holder}` uses the send log {path} and goes on; look at it with `campaign status`, or stop it first"
+            if holder
+            else f"another run uses the send log {path}; wait until it ends, or watch it with `campaign status`"
         ) from error
     return descriptor
 

@@ -16,6 +16,7 @@ from campaign.config.definition import AttachmentSection, DkimSection, LimitsSec
 from campaign.config.settings import Settings
 from campaign.model import Status
 from campaign.schedule.duration import parse_duration
+from campaign.watching.metrics import FAMILIES
 from support import ROOT
 from support.fork_server import ForkingWorkspace
 
@@ -113,6 +114,19 @@ def test_the_table_of_settings_is_that_of_the_program() -> None:
 def test_the_table_of_states_is_that_of_the_program() -> None:
     """The table of states has each state of a recipient, in the program's order."""
     assert [row[0].strip("`") for row in table("state")] == [str(status) for status in Status]
+
+
+def test_the_table_of_metrics_is_that_of_the_program() -> None:
+    """The table of metrics has each metric of a watch in its order, with its labels and what it counts."""
+    shown = [(row[0].strip("`"), re.findall(r"`(\w+)`", row[1]), f"{row[2]}.") for row in table("metric")]
+    assert shown == [(family.name, ["campaign", *family.labels], family.help) for family in FAMILIES]
+
+
+def test_the_alerts_that_are_shown_name_metrics_of_the_program() -> None:
+    """Each alert of the README is about a metric that a watch has."""
+    for row in table("alert"):
+        (metric,) = re.findall(r"campaign_\w+", row[0])
+        assert metric in {family.name for family in FAMILIES}
 
 
 def test_the_campaign_file_that_is_shown_can_be_loaded(tmp_path: Path) -> None:

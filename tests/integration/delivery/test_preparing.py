@@ -12,7 +12,7 @@ from campaign.delivery.preparing import clock_notice, prepare
 from campaign.delivery.services import Services
 from campaign.errors import CannotStartError, RecipientsError
 from campaign.message.variants import CampaignMessages
-from campaign.sendlog import SendLog
+from campaign.sendlog import Recovered, SendLog
 from support.fake_clock import FakeClock
 from support.workspace import Workspace
 
@@ -42,11 +42,23 @@ class Replacing(SendLog):
         return super().enlist(changing, **how)
 
 
-def prepared(log: SendLog, work: Workspace, file: str = "campaign.toml") -> Plan:
+def prepared(
+    log: SendLog, work: Workspace, file: str = "campaign.toml", *, is_stopped: Callable[[], bool] | None = None
+) -> Plan:
     """Prepare a run of a campaign file."""
     definition = load_definition(work.folder / file)
     services = Services(work.log, parse_smtp_url("smtp://127.0.0.1:9?tls=none"), "http://127.0.0.1:9", None, ())
-    return prepare(log, definition, CampaignMessages.load(definition), services, limit=None, stays_until=0.0)
+    messages = CampaignMessages.load(definition)
+    return prepare(
+        log,
+        definition,
+        messages,
+        services,
+        recovered=Recovered(0, 0, 0),
+        limit=None,
+        stays_until=0.0,
+        is_stopped=is_stopped,
+    )
 
 
 @pytest.fixture
@@ -97,4 +109,14 @@ def test_a_clock_behind_the_log_is_told_with_both_instants(work: Workspace) -> N
     notice = clock_notice(log, clock)
     assert "2025-06-15 15:06 UTC" in notice
     assert "2025-06-15 14:06 UTC" in notice
+    log.close()
+
+
+def test_a_reading_that_is_stopped_enlists_nothing(work: Workspace) -> None:
+    """A watch that is to end does not wait for a large CSV, and the next one reads it from its beginning."""
+    log = SendLog(work.log, "trial", FakeClock())
+    with pytest.raises(RecipientsError, match="stopped"):
+        prepared(log, work, is_stopped=lambda: True)
+    assert log.is_empty()
+    assert prepared(log, work, is_stopped=lambda: False).queued == 3
     log.close()

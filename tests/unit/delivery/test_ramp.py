@@ -73,3 +73,16 @@ def test_mail_of_the_future_counts_as_todays() -> None:
     clock = FakeClock(at("2026-03-04T12:00"))
     ramp = Ramp(QUOTAS, BERLIN, {date(2026, 3, 6): 2}, clock)
     assert ramp.is_spent()
+
+
+def test_a_message_counts_for_the_ramps_of_all_campaigns_beside() -> None:
+    """Campaigns that are sent side by side share the day's count, also with one that has no ramp itself."""
+    clock = FakeClock(at("2026-03-02T12:00"))
+    beside: list[Ramp] = []
+    ramped, free = (Ramp(quotas, BERLIN, {}, clock, beside=beside) for quotas in (QUOTAS, ()))
+    beside += [ramped, free]
+    free.sent()
+    assert not ramped.is_spent()
+    ramped.sent()
+    assert ramped.is_spent()
+    assert not free.is_spent(ahead=1000)

@@ -250,3 +250,16 @@ def test_the_templates_of_the_last_run_are_known(path: Path) -> None:
     with opened(path) as log:
         assert log.templates == "abc"
         assert log.message_key
+
+
+def test_the_rows_of_the_last_csv_can_be_taken_up_without_it(tmp_path: Path) -> None:
+    """A log that was opened anew goes on with the CSV enlisted last, unless there is none or the steps are others."""
+    path = tmp_path / "send-log.db"
+    with opened(path) as log:
+        assert not log.resume(("",))
+        enlist(log, people(3))
+    with opened(path) as log:
+        assert log.summary().here == {}
+        assert not log.resume(("first", "second"))
+        assert log.resume(("",))
+        assert log.summary().here == {Status.QUEUED: 3}

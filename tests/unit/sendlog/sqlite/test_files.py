@@ -310,3 +310,13 @@ def test_a_token_stands_nowhere_in_the_files(path: Path) -> None:
         kept = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"sit_1_1" in kept
     assert b"secret-" not in kept
+
+
+def test_a_lock_says_what_holds_it(path: Path) -> None:
+    """Who wants a log that a watch holds learns that it goes on; the next holder leaves no old name."""
+    said = r"`campaign watch` uses .* and goes on"
+    with held(path, by="campaign watch"), pytest.raises(LogHeldError, match=said), held(path):
+        pass
+    path.touch()
+    with held(path), pytest.raises(LogHeldError, match="another run uses"), held(path):
+        pass

@@ -1,0 +1,94 @@
+"""Start `campaign watch` as a process, and follow its log: `Watch`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from support.workspace import Workspace
+
+_TIMEOUT_S = 120.0
+
+
+class Watch:
+    """A running `campaign watch` whose log is read while it is written."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def events(self, event: str, campaign: str | None = None) -> list[dict[str, Any]]:
+        """Return the log's objects of an event, of one campaign or of all."""
+        found = [json.loads(line) for line in self.lines.copy() if line.startswith("{")]
+        return [each for each in found if each.get("event") == event and campaign in {None, each.get("campaign")}]
+
+    def until(self, seen: Callable[[], object], *, timeout: float = _TIMEOUT_S) -> None:
+        """Wait until something is true while the watch runs."""
+        deadline = time.monotonic() + timeout
+        while not seen():
+            assert self.process.poll() is None, self.told
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.02)  # noqa: TID251 - servers and processes live in the real time
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal to a watch that has begun, and return the exit code."""
+        self.until(lambda: self.events("started"))
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=_TIMEOUT_S)
+        self._reader.join()
+        assert "Traceback" not in self.told, self.told
+        return code
+
+    def close(self) -> None:
+        """Kill the watch if it still runs, and close its output."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    @property
+    def told(self) -> str:
+        """All that it wrote to stderr."""
+        return "".join(self.lines)
+
+
+@contextmanager
+def watching(work: Workspace, *arguments: str, **start: Any) -> Iterator[Watch]:  # noqa: ANN401 - as `Workspace.start`
+    """Yield a watch of campaign files, and kill it at the end if it still runs."""
+    process = work.start("watch", *arguments, "--log-format", "json", **start)
+    watch = Watch(process)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file under another name and rename it, as the README says."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.rename(path)
+
+
+def csv_of(numbers: range) -> str:
+    """Return a CSV of imaginary people, as those of `Workspace.write`."""
+    rows = [f"user_{each},u{each}@d{each % 5}.example,Name {each}" for each in numbers]
+    return "\n".join(["user_id,email,first_name", *rows, ""])
