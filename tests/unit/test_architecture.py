@@ -247,7 +247,7 @@ def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str,
         (
             "catches signals",
             lambda call: "signal_handler" in call or call == "signal.signal",
-            ("delivery/signals.py", "cli/inbox.py", "sandbox/"),
+            ("delivery/signals.py", "cli/interruption.py", "sandbox/"),
         ),
         ("reads the environment", lambda call: call in {"os.getenv", "os.environ.get"}, ("config/settings.py",)),
     ],

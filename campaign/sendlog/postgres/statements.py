@@ -33,7 +33,7 @@ def as_psycopg_writes(statement: str) -> str:
 
 def _load() -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql", "session.sql", "migrations.sql"):
+    for file in ("queries.sql", "aggregates.sql", "renewals.sql", "session.sql", "migrations.sql"):
         _, *parts = _NAME.split(script(file))
         found |= {name: as_psycopg_writes(sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)

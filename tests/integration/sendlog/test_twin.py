@@ -14,6 +14,7 @@ from campaign.errors import DeliveryError
 from campaign.model import Deferral, InvalidRow, Outcome, Rate, Receipt, Status, Waiting
 from campaign.sendlog import LogReader, QueueCursor, QueueReader, ReturnedMail, SendLog, Suppression, SuppressionList
 from campaign.sendlog.aggregates import Aggregates
+from campaign.sendlog.renewals import Renewals
 from campaign.sendlog.sign_ins import SignInLog
 from campaign.sendlog.sqlite.statements import script
 from support.fake_clock import FakeClock
@@ -60,7 +61,7 @@ def twin(tmp_path: Path, postgres_server: Postgres) -> Iterator[TwinDatabase]:
 
 def named_statements() -> set[str]:
     """Return the names of all statements that both backends have."""
-    text = script("queries.sql") + script("aggregates.sql")
+    text = "".join(map(script, ("queries.sql", "aggregates.sql", "renewals.sql")))
     return {line.removeprefix("-- name: ") for line in text.splitlines() if line.startswith("-- name: ")}
 
 
@@ -116,7 +117,7 @@ def test_the_history_of_days_is_the_same(twin: TwinDatabase, postgres_server: Po
 def test_each_statement_does_the_same(twin: TwinDatabase) -> None:
     """Steps, batches, holdouts, crashes and all commands of an operator change the same rows, by each statement."""
     clock = FakeClock(START)
-    for act in (begin, send, come_back, ask_who_signed_in, operate, begin_again):
+    for act in (begin, send, renew, come_back, ask_who_signed_in, operate, begin_again):
         act(twin, clock)
         clock.jump(3600)
         read_everything(twin, clock)
@@ -192,6 +193,20 @@ def send(twin: TwinDatabase, clock: FakeClock) -> None:
         working(log, work)
 
 
+def renew(twin: TwinDatabase, clock: FakeClock) -> None:
+    """Let readers ask for a new link: some get one, and a later step waits again."""
+    clock.jump(1)
+    with closing(LogReader(twin)) as reader, closing(SendLog(twin, "trial", clock)) as log:
+        rows = [int(each["message_id"][1:].partition(".")[0]) for each in reader.recipients("trial", state=Status.SENT)]
+        tags = [log.tags.renewal_tag(row) for row in rows]
+    with Renewals(twin, clock) as renewals:
+        assert renewals.knows(tags[0])
+        granted = [renewals.renew(tag, lambda mail, _: mail.row != rows[1]) for tag in (tags[0], tags[1], tags[0])]
+        assert [bool(each) for each in granted] == [True, False, False]
+        assert renewals.renew("forged", lambda *_: True) is None
+        assert (renewals.declined, renewals.forged) == (2, 1)
+
+
 async def refused(log: SendLog, delivery: Delivery) -> None:
     """Let a message be refused so that its address gets no more mail."""
     delivery = await intend(log, delivery)
@@ -253,7 +268,7 @@ def come_back(twin: TwinDatabase, clock: FakeClock) -> None:
                 assert suppressions.knows(unsubscribe)
                 assert suppressions.unsubscribe(unsubscribe)
         assert suppressions.unsubscribe("forged") is None
-        assert suppressions.forged == 1
+        assert suppressions.forged == 2
         assert list(suppressions.entries(mailing_list="news"))
         assert list(suppressions.entries())
 

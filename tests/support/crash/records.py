@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Row = dict[str, Any]
 
-#: The actors in the history that stand for an operator's command.
-OPERATORS = frozenset({"retry", "resolve", "resend", "skip", "missing"})
+#: The actors in the history that stand for a person's wish: an operator's command, or a reader who asks for a new link.
+OPERATORS = frozenset({"retry", "resolve", "resend", "renew", "skip", "missing"})
 
 
 @dataclass(frozen=True)
