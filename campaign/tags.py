@@ -1,7 +1,8 @@
-"""Sign and verify the tags that name a recipient to outsiders, `Tags`: in unsubscribe links and in return paths.
+"""Sign and verify the tags that name a recipient to outsiders, `Tags`: in links and in return paths.
 
-A tag names a row of the send log and carries an HMAC, so nobody can make one, or turn one into another. The two kinds
-have different labels in the HMAC, so neither serves as the other. A tag never expires and contains no address.
+A tag names a row of the send log and carries an HMAC, so nobody can make one, or turn one into another. The kinds have
+different labels in the HMAC, so none serves as another: that of an unsubscribe link, that of a sign-in link, by which
+its recipient asks for a new one, and that of a return path. A tag never expires and contains no address.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 #: The length of a key in bytes.
 KEY_BYTES = 32
 _KEY_ID_BYTES = 1
-#: Unsubscribe tokens: 1 + 8 + 16 bytes are 34 letters of base64url.
+#: Unsubscribe tokens and renewal tags: 1 + 8 + 16 bytes are 34 letters of base64url.
 _TOKEN_ROW_BYTES, _TOKEN_MAC_BYTES, _TOKEN_LETTERS = 8, 16, 34
 #: Bounce tags: 1 + 5 + 1 + 10 bytes are 28 letters of base32. Mail servers may fold a local part's case.
 _BOUNCE_ROW_BYTES, _GENERATION_BYTES, _BOUNCE_MAC_BYTES, _BOUNCE_LETTERS = 5, 1, 10, 28
@@ -63,6 +64,18 @@ class Tags:
         # the whole texts are compared: the last letter has bits that carry no data
         return hmac.compare_digest(self._unsubscribe_token(data[0], row, mailing_list), token)
 
+    def renewal_tag(self, row: int) -> str:
+        """Return the tag by which a row's recipient asks for a new link: 34 letters of base64url."""
+        return self._renewal_tag(self._newest, row)
+
+    def open_renewal_tag(self, tag: str) -> int | None:
+        """Return the row of a renewal tag, or None if this log did not sign it."""
+        data = _token_bytes(tag)
+        if data is None or data[0] not in self._keys:
+            return None
+        row = int.from_bytes(data[_KEY_ID_BYTES : _KEY_ID_BYTES + _TOKEN_ROW_BYTES])
+        return row if hmac.compare_digest(self._renewal_tag(data[0], row), tag) else None
+
     def bounce_tag(self, row: int, generation: int) -> str:
         """Return the tag of a message's return path: 28 letters of base32, in lower case."""
         return self._bounce_tag(self._newest, row, generation % GENERATIONS)
@@ -80,8 +93,14 @@ class Tags:
         return row, generation
 
     def _unsubscribe_token(self, key: int, row: int, mailing_list: str) -> str:
+        return self._token(key, b"unsubscribe\0" + mailing_list.encode() + b"\0", row)
+
+    def _renewal_tag(self, key: int, row: int) -> str:
+        return self._token(key, b"renewal\0", row)
+
+    def _token(self, key: int, label: bytes, row: int) -> str:
         named = row.to_bytes(_TOKEN_ROW_BYTES)
-        mac = self._mac(key, b"unsubscribe\0" + mailing_list.encode() + b"\0" + named)[:_TOKEN_MAC_BYTES]
+        mac = self._mac(key, label + named)[:_TOKEN_MAC_BYTES]
         return urlsafe_b64encode(key.to_bytes(_KEY_ID_BYTES) + named + mac).decode().rstrip("=")
 
     def _bounce_tag(self, key: int, row: int, generation: int) -> str:
@@ -94,7 +113,7 @@ class Tags:
 
 
 def _token_bytes(token: str) -> bytes | None:
-    """Return the bytes of an unsubscribe token, or None if it has another length or another letter."""
+    """Return the bytes of an unsubscribe token or a renewal tag, or None if it has another length or another letter."""
     if len(token) != _TOKEN_LETTERS or not token.isascii():
         return None
     try:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 # much CPU time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# `pytest --hypothesis-profile thorough` looks a thousand times harder than the default suite.
+# The examples of a property: few in the default suite, which must be quick; more in CI's second run, on the newest
+# Python (`--hypothesis-profile many`); and for one file at a time, `--hypothesis-profile thorough`. In CI, hypothesis
+# uses its own profile `ci`, with which each run has the same examples.
+settings.register_profile("default", max_examples=30, deadline=None)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=30)
+settings.register_profile("many", settings.get_profile("ci"), max_examples=200)
 settings.register_profile("thorough", max_examples=100_000, deadline=None)
-settings.register_profile("default", max_examples=100, deadline=None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -5,34 +5,29 @@ The pages themselves are in `sandbox/inbox/`.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import shlex
-import signal
 import webbrowser
 from contextlib import asynccontextmanager, closing, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.cli.interruption import interruption
+from campaign.cli.sandbox_links import SandboxRenewal, SandboxUnsubscribe
 from campaign.clock import SystemClock
 from campaign.delivery.sandbox_time import latest_instant, shown_instant
-from campaign.delivery.services import clock_of, sandbox_log
+from campaign.delivery.services import sandbox_log
 from campaign.errors import RecipientsError, SettingsError
 from campaign.landing import frontend_api_host, landing_page
 from campaign.reporting.log_export import log_of
 from campaign.reporting.rows import CampaignRows
 from campaign.sandbox import Sandbox, SandboxError
 from campaign.sandbox.httpd import PageServer
-from campaign.sandbox.inbox import inbox_pages, preview_app
-from campaign.sendlog import SuppressionList
-from campaign.unsubscribe import UnsubscribeEndpoint
+from campaign.sandbox.inbox import RENEWAL, inbox_pages, preview_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    from starlette.requests import Request
-    from starlette.responses import Response
 
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
@@ -61,7 +56,7 @@ async def serve(
     """
     refuse_live_keys(settings)
     latest = latest_instant(settings.sandbox, sandbox_log(settings))
-    serving = _served(settings, port=port, smtp_port=smtp_port, clerk_limits=clerk_limits)
+    serving = _served(settings, port=port, smtp_port=smtp_port, say=say, clerk_limits=clerk_limits)
     async with interruption() as asked, serving as sandbox:
         say(f"Sandbox in {settings.sandbox}, reachable only from this machine; nothing leaves it. Ctrl-C ends it.")
         if latest > SystemClock().now():
@@ -84,7 +79,7 @@ async def serve_again(settings: Settings, *, say: Callable[[str], None]) -> None
     refuse_live_keys(settings)
     for port in (PORT, 0):
         with suppress(_TakenError):
-            async with interruption() as asked, _served(settings, port=port, smtp_port=0) as sandbox:
+            async with interruption() as asked, _served(settings, port=port, smtp_port=0, say=say) as sandbox:
                 say(f"Inbox: {sandbox.clerk_url} (Ctrl-C ends it)")
                 webbrowser.open(sandbox.clerk_url)
                 await asked.wait()
@@ -155,34 +150,21 @@ def refuse_live_keys(settings: Settings) -> None:
         )
 
 
-@asynccontextmanager
-async def interruption() -> AsyncIterator[asyncio.Event]:
-    """Yield an event that Ctrl-C and SIGTERM set during the block."""
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, asked.set)
-    try:
-        yield asked
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
 class _TakenError(SettingsError):
     """Another program uses the port."""
 
 
 @asynccontextmanager
 async def _served(
-    settings: Settings, *, port: int, smtp_port: int, clerk_limits: bool = False
+    settings: Settings, *, port: int, smtp_port: int, say: Callable[[str], None], clerk_limits: bool = False
 ) -> AsyncIterator[Sandbox]:
     pages = partial(
         inbox_pages,
         landing=_landing,
         log_of=log_of(settings),
         command=_first_command(),
-        unsubscribe=_SandboxUnsubscribe(settings),
+        unsubscribe=SandboxUnsubscribe(settings),
+        renewal=SandboxRenewal(settings, say).answer,
     )
     try:
         async with Sandbox(
@@ -208,34 +190,16 @@ async def _served(
         ) from error
 
 
-class _SandboxUnsubscribe:
-    """Answers the unsubscribe links of the sandbox's mails, from the sandbox's send log, once there is one."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._log = sandbox_log(settings)
-
-    def knows(self, token: str) -> bool:
-        """Return whether the token is of the sandbox's send log."""
-        if not self._log.exists():
-            return False
-        with SuppressionList(self._log, clock_of(self._settings, self._log)) as suppressions:
-            return suppressions.knows(token)
-
-    async def answer(self, request: Request) -> Response:
-        """Answer a request for a link."""
-        if not self._log.exists():
-            return await UnsubscribeEndpoint([]).answer(request)
-        with SuppressionList(self._log, clock_of(self._settings, self._log)) as suppressions:
-            return await UnsubscribeEndpoint([suppressions]).answer(request)
-
-
 @lru_cache
 def _landing(publishable_key: str, parameter: str) -> str:
     """Return the landing page for links with the token in this parameter."""
     try:
         return landing_page(
-            publishable_key=publishable_key, redirect=None, frontend_api=_FRONTEND_API, parameter=parameter
+            publishable_key=publishable_key,
+            redirect=None,
+            frontend_api=_FRONTEND_API,
+            parameter=parameter,
+            renew=RENEWAL,
         )
     except SettingsError:
         # The parameter's name comes from the opened link, so it may be invalid.

@@ -14,6 +14,7 @@ from campaign.cli.group import commands, echo, say, settings_of
 @click.option("--publishable-key", metavar="KEY", help="Clerk's pk_…; by default CLERK_PUBLISHABLE_KEY.")
 @click.option("--redirect", metavar="URL", help="Where people go after they sign in: /a/path or https://….")
 @click.option("--parameter", default="token", show_default=True, help="link.parameter of the campaign file.")
+@click.option("--renew", metavar="URL", help="Where `campaign serve` answers [link] renew: …/renew.")
 @click.option("--framework", type=click.Choice(["next"]), help="Write a page for Next.js with @clerk/nextjs.")
 @click.option("--router", type=click.Choice(["app", "pages"]), help="The router of Next.js; by default app.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of the terminal.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -25,6 +24,8 @@ def plan(
     The plan starts now and keeps the limits, batches, hours, due times and steps. Mails that the send log has as sent
     are left out. The command calls no service, sends nothing and changes nothing.
     """
+    import json  # noqa: PLC0415
+
     from campaign.cli.output_file import place_for, write_page  # noqa: PLC0415
     from campaign.planning import forecast  # noqa: PLC0415
     from campaign.reporting.plan import MARK, plan_lines, plan_object, plan_page  # noqa: PLC0415

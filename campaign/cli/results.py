@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 
 import click
@@ -20,6 +19,8 @@ def results(file: Path, *, as_json: bool, sandbox: bool) -> None:
     It asks Clerk when they signed in last, 100 users a call, and changes nothing there: no link is revoked. The send
     log remembers the answers, for the next time and for `campaign report`. It may be called beside a run.
     """
+    import json  # noqa: PLC0415
+
     from campaign.reporting.results import results_lines, results_object  # noqa: PLC0415
     from campaign.results import ask_clerk, results_of  # noqa: PLC0415
 

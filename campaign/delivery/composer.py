@@ -46,6 +46,11 @@ class Identity:
             return None
         return self.tags.unsubscribe_token(delivery.id, self.mailing_list)
 
+    def renewal_tag(self, delivery: Delivery, variant: MessageVariant) -> str | None:
+        """Return the tag by which a message's reader asks for a new link, or None if its links carry none."""
+        link = variant.definition.link
+        return self.tags.renewal_tag(delivery.id) if link and link.renew else None
+
 
 class Composer:
     """Fills in the template of a recipient's step and locale, and adds the DKIM signature if there is a signer.
@@ -104,6 +109,7 @@ class Composer:
                 date=instant(self._clock.now() // 1),
                 token=attempt.token.token if attempt.token else None,
                 unsubscribe=identity.unsubscribe_token(delivery),
+                renewal=identity.renewal_tag(delivery, variant),
                 eight_bit=eight_bit,
             )
         except TemplateError as error:

@@ -131,7 +131,7 @@ class Eligibility:
         self._require_time(delivery, attempt.earlier)
         rules = self._rules[delivery.step]
         fresh = await rules.recheck.variables_of(delivery) if rules.recheck else {}
-        if self._come_back and attempt.earlier:
+        if self._come_back and attempt.earlier and delivery.replaced_token is None:
             await self._come_back.raise_if_back(attempt, attempt.earlier, rules.unless)
         if fresh is None:
             raise PermanentError(NO_LONGER_WANTED, skip=True, ends_sequence=True)
@@ -151,7 +151,12 @@ class Eligibility:
             self.ramp.sent()
 
     def _require_time(self, delivery: Delivery, earlier: Sequence[EarlierStep]) -> None:
-        """Raise DeferredError if a row waits for its step before, its due time or window; PermanentError if late."""
+        """Raise DeferredError if a row waits for its step before, its due time or window; PermanentError if late.
+
+        A mail that its reader asked for is due at once: whoever queued it has looked whether it was too late.
+        """
+        if delivery.replaced_token is not None:
+            return
         if delivery.step_number and (not earlier or earlier[-1].status is not Status.SENT):
             what = f"step {earlier[-1].step} is {earlier[-1].status}" if earlier else "the step before is not sent"
             raise DeferredError(what, until=NEVER, waiting=Waiting.STEP)

@@ -15,7 +15,7 @@ from campaign.delivery.waitlist import written_down
 from campaign.errors import CannotStartError, RecipientsError, ServiceRefusesError, UncertainError
 from campaign.message import MessageTemplate
 from campaign.message.dkim.signer import signer_of
-from campaign.message.dry_run import DUMMY_TOKEN, SAMPLE_UNSUBSCRIBE, sample_message
+from campaign.message.dry_run import DUMMY_TOKEN, SAMPLE_RENEWAL, SAMPLE_UNSUBSCRIBE, sample_message
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Recipient
 from campaign.recipients import normalise_address, read_recipients
@@ -123,6 +123,7 @@ async def send_test(
                         date=instant(clock.now()),
                         token=token if definition.link else None,
                         unsubscribe=SAMPLE_UNSUBSCRIBE,
+                        renewal=SAMPLE_RENEWAL,
                     )
                     pieces = await signer.sign(message.pieces) if signer else message.pieces
                     envelope = Envelope(sender, address, sum(map(len, pieces)), secret=token)

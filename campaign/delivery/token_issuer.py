@@ -92,6 +92,8 @@ class TokenIssuer:
         link = self.link_of(attempt.delivery)
         assert link is not None  # noqa: S101 - the caller has looked
         org_id = _organization_of(recipient, link)
+        if (old := attempt.delivery.replaced_token) and await self._log.ask_revocation(attempt.delivery, old) is None:
+            await self.revoker.revoke(old)  # a person has one live link
         user_id = attempt.user_id or await self._user_id_of(attempt.delivery, raise_if_aborted)
         # acquire the permit inside the semaphore, so that no wait follows between the log's write and the call
         async with self._calls:

@@ -1,4 +1,4 @@
-"""Check the addresses and names in a landing page: `frontend_api_host`, `redirect_in`, `proxy_in`, `parameter_in`."""
+"""Check the addresses and names in a landing page: `frontend_api_host`, `redirect_in`, `renewal_in`, `parameter_in`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import re
 from urllib.parse import urlsplit
 
-from campaign.config.definition.rules import link_parameter
+from campaign.config.definition.link_rules import link_parameter
 from campaign.config.server_url import is_loopback
 from campaign.errors import SettingsError
 
@@ -80,22 +80,43 @@ def proxy_in(frontend_api: str | None) -> str:
     )
 
 
-def origin_of(proxy: str) -> str:
-    """Return the origin of a proxy as a policy names it."""
-    if proxy.startswith("/"):
+def renewal_in(renew: str | None) -> str:
+    """Return where `campaign serve` is asked for a new link; empty for nowhere.
+
+    Raises:
+        SettingsError: it is neither a path of the same site, an https URL nor a URL of this machine.
+    """
+    if not renew:
+        return ""
+    place = renew.rstrip("/")
+    if "?" not in place and "#" not in place and (_is_path(place) or _is_url(place, plain=True)):
+        return place
+    raise SettingsError(
+        f"--renew {_shown(renew)} is not an address of `campaign serve`; give the one that it prints, such as "
+        "https://mail.acme.example/u/renew, or a path of the same site."
+    )
+
+
+def origin_of(place: str) -> str:
+    """Return the origin of a path or a URL as a policy names it."""
+    if place.startswith("/"):
         return "'self'"
-    parts = urlsplit(proxy)
+    parts = urlsplit(place)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def parameter_in(parameter: str) -> str:
+def parameter_in(parameter: str, *, renew: bool = False) -> str:
     """Return the name of the parameter with the token; the page looks for it in the query and in the fragment.
+
+    Args:
+        parameter: `link.parameter` of the campaign file.
+        renew: whether links also carry a tag for a new link, in a parameter of its own.
 
     Raises:
         SettingsError: it is no `link.parameter` of a campaign file.
     """
     try:
-        return link_parameter(parameter).removeprefix("#")
+        return link_parameter(parameter, renew=renew).removeprefix("#")
     except ValueError as error:
         raise SettingsError(f"--parameter {_shown(parameter)}: link.parameter {error}.") from None
 

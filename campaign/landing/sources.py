@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _TYPE = re.compile(r"\s*/\*(:[^*]+?|<[^*]+>)\s*\*/")
 
 
-def policy(origin: str, *, scripts: Sequence[str], style: str) -> str:
-    """Return a Content-Security-Policy that allows the page's own scripts and style, and Clerk's host.
+def policy(origin: str, *, scripts: Sequence[str], style: str, forms: str) -> str:
+    """Return a Content-Security-Policy that allows the page's own scripts and style, Clerk's host, and one for forms.
 
     `blob:` workers are allowed because Clerk runs its timers in one. No third party is allowed.
     """
@@ -32,7 +32,7 @@ def policy(origin: str, *, scripts: Sequence[str], style: str) -> str:
             "img-src data:",
             "worker-src blob:",
             "base-uri 'none'",
-            "form-action 'none'",
+            f"form-action {forms}",
         ]
     )
 

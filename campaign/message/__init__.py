@@ -130,6 +130,7 @@ class MessageTemplate:
         date: datetime,
         token: str | None,
         unsubscribe: str | None = None,
+        renewal: str | None = None,
         eight_bit: bool = False,
     ) -> Message:
         """Return the message for one recipient.
@@ -141,16 +142,17 @@ class MessageTemplate:
             date: an aware datetime.
             token: the sign-in token; required if the campaign has a link.
             unsubscribe: the token of the unsubscribe link; required if the campaign has one.
+            renewal: the tag by which the recipient asks for a new link; required if the campaign's links carry one.
             eight_bit: whether the server accepts 8bit bodies (RFC 6152).
 
         Raises:
             TemplateError: a template is wrong, or the rendered message does not contain a link; the text names the
                 template's file and line and never contains the token.
             RowError: only these variables, this address or a file of this recipient make the message impossible.
-            ValueError: the Message-ID is malformed, or a token is missing.
+            ValueError: the Message-ID is malformed, or a token or a tag is missing.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
-        data = LinkData(token, email, unsubscribe_link)
+        data = LinkData(token, email, unsubscribe_link, renewal)
         subject, html, text, links, made_links, images = self._renderer.render(variables, data)
         files = self._attachments.of(variables, images)
         pieces = self._mime.fill(
@@ -184,6 +186,7 @@ class MessageTemplate:
         date: datetime,
         token: str | None,
         unsubscribe: str | None = None,
+        renewal: str | None = None,
     ) -> None:
         """Render one recipient's templates and headers as `compose` does, at half its cost.
 
@@ -194,7 +197,7 @@ class MessageTemplate:
             TemplateError, ValueError: see `compose`.
         """
         unsubscribe_link, fields = self._unsubscribe_parts(unsubscribe)
-        subject = self._renderer.check(variables, LinkData(token, email, unsubscribe_link))
+        subject = self._renderer.check(variables, LinkData(token, email, unsubscribe_link, renewal))
         self._attachments.render(variables)
         self._mime.headers(to=email, subject=subject, date=date, message_id=message_id, unsubscribe=fields)
 

@@ -25,6 +25,8 @@ DUMMY_TOKEN = "dummy-token"  # noqa: S105 - it is none
 _SAMPLE_TOKEN = "Sample-Token_" + "eyJhbGciOiJSUzI1NiJ9." * 15
 #: The token of the unsubscribe links of sample messages: as long as a true one.
 SAMPLE_UNSUBSCRIBE = "sample-unsubscribe-token__________"
+#: The tag for a new link in sample messages: as long as a true one, and never one of a row.
+SAMPLE_RENEWAL = "sample-renewal-tag________________"
 _MESSAGE_ID = "<sample@campaign.invalid>"
 #: Rows in sequence that may pass the limit of size or work. Each takes seconds; after these the template is why.
 _MAX_TOO_LARGE = 3
@@ -148,6 +150,7 @@ def _fault_of(row: Recipient, messages: CampaignMessages, date: datetime) -> Tem
                 date=date,
                 token=_SAMPLE_TOKEN if variant.definition.link else None,
                 unsubscribe=SAMPLE_UNSUBSCRIBE,
+                renewal=SAMPLE_RENEWAL,
             )
         except TemplateError as error:
             return messages.fault(variant, error)
@@ -179,5 +182,6 @@ def _composed(
         date=instant(SystemClock().now() // 1),
         token=token if definition.link else None,
         unsubscribe=SAMPLE_UNSUBSCRIBE,
+        renewal=SAMPLE_RENEWAL,
         eight_bit=eight_bit,
     )

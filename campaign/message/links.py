@@ -33,6 +33,8 @@ _CACHE_SIZE = 1024
 _HINT = "hint"
 #: The query parameter with the path that the landing page goes to after signing in.
 _NEXT = "next"
+#: The query parameter with the tag by which the page asks for a new link.
+_RENEW = "renew"
 _NO_VARIABLES: Mapping[str, object] = {}
 
 
@@ -56,6 +58,7 @@ class LinkBuilder:
             browsers send to no server (RFC 9110 §7.1).
         hosts: the hosts that may receive a token; if empty, the host of `source`.
         hint: whether the query also carries the recipient's masked address.
+        renew: whether the query also carries the recipient's tag for a new link.
         where: the name of the source in error texts.
 
     Raises:
@@ -63,13 +66,21 @@ class LinkBuilder:
     """
 
     def __init__(
-        self, source: str, parameter: str, hosts: Sequence[str] = (), *, hint: bool = False, where: str = "link.url"
+        self,
+        source: str,
+        parameter: str,
+        hosts: Sequence[str] = (),
+        *,
+        hint: bool = False,
+        renew: bool = False,
+        where: str = "link.url",
     ) -> None:
         self._where = where
         self._in_fragment = parameter.startswith("#")
         self._parameter = parameter.removeprefix("#")
         self._carrier = quote(self._parameter, safe="")
         self._hint = hint
+        self._renew = renew
         env = environment(finalize=_encoded)
         #: The syntax tree of the source.
         self.tree = parse(env, source, where)
@@ -82,17 +93,25 @@ class LinkBuilder:
         except RowError as error:
             raise TemplateError(str(error)) from None  # the same for all rows
 
-    def link(self, variables: Mapping[str, object], token: str, email: str = "") -> str:
-        """Return `link.url` for one recipient, with the token, and the hint if there is an address.
+    def link(self, variables: Mapping[str, object], token: str, email: str = "", tag: str = "") -> str:
+        """Return `link.url` for one recipient, with the token, the hint if there is an address, and the tag if given.
 
         Raises:
             TemplateError: a variable is undefined.
             RowError: the URL may not carry a token.
         """
-        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email)
+        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email, tag)
 
-    def link_to(self, url: str, token: str, email: str = "", *, variables: Mapping[str, object] = _NO_VARIABLES) -> str:
-        """Return a link to another place, with the token, and the hint if there is an address.
+    def link_to(
+        self,
+        url: str,
+        token: str,
+        email: str = "",
+        tag: str = "",
+        *,
+        variables: Mapping[str, object] = _NO_VARIABLES,
+    ) -> str:
+        """Return a link to another place, with the same as `link` has.
 
         A path (`/cart?answer=4`) is a place of the same site: the link is `link.url`, with the path in `next`. A URL
         on an allowed host is a page that takes the token itself.
@@ -101,6 +120,7 @@ class LinkBuilder:
             url: the path or the URL.
             token: the token.
             email: the recipient's address; empty for no hint.
+            tag: the recipient's tag for a new link; empty for none.
             variables: those of `link.url`, for a path.
 
         Raises:
@@ -110,9 +130,9 @@ class LinkBuilder:
         """
         place = str(url)
         if not place.startswith("/"):
-            return self._filled(self._target(place), token, email)
+            return self._filled(self._target(place), token, email, tag)
         path = next_path(place)
-        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email, path)
+        return self._filled(self._fixed or self._located(self._rendered(variables)), token, email, tag, path)
 
     def check_place(self, url: str) -> None:
         """Check a place of `link_to` that is the same for all recipients.
@@ -125,7 +145,7 @@ class LinkBuilder:
         else:
             self._target(url)
 
-    def _filled(self, target: _Target, token: str, email: str, path: str = "") -> str:
+    def _filled(self, target: _Target, token: str, email: str, tag: str, path: str = "") -> str:
         carried = f"{self._carrier}={quote(token, safe='')}"
         # The path stands before the token: so no link is the beginning of another one.
         query = [f"{_NEXT}={quote(path, safe='')}"] if path else []
@@ -133,6 +153,8 @@ class LinkBuilder:
             query.append(carried)
         if self._hint and email:
             query.append(f"{_HINT}={quote(address_hint(email), safe='')}")
+        if self._renew and tag:
+            query.append(f"{_RENEW}={quote(tag, safe='')}")
         address = target.address + target.joint + "&".join(query) if query else target.address
         return f"{address}#{carried}" if self._in_fragment else address + target.fragment
 
@@ -180,7 +202,8 @@ class LinkBuilder:
                 f"The link {shown(url)} already has a fragment, and the token goes there; remove it, or write "
                 f'parameter = "{self._parameter}" without the #.'
             )
-        ours = ([] if self._in_fragment else [self._parameter]) + ([_HINT] if self._hint else [])
+        ours = [] if self._in_fragment else [self._parameter]
+        ours += [name for name, used in ((_HINT, self._hint), (_RENEW, self._renew)) if used]
         query = _query_of(address)
         if taken := next((name for name in ours if name in query), None):
             raise RowError(f"The link {shown(url)} already has a parameter {taken}; remove it.")

@@ -62,6 +62,8 @@ class LinkData(NamedTuple):
     email: str = ""
     #: The unsubscribe link; required if the campaign has one.
     unsubscribe: str | None = None
+    #: The tag by which the recipient asks for a new sign-in link; required if the campaign's links carry one.
+    renewal: str | None = None
 
 
 class Rendered(NamedTuple):
@@ -114,10 +116,13 @@ class Renderer:
         self._link: LinkBuilder | None = None
         if link is not None:
             where = f"{definition.path}: link.url"
-            self._link = LinkBuilder(link.url, link.parameter, link.hosts, hint=link.hint, where=where)
+            self._link = LinkBuilder(
+                link.url, link.parameter, link.hosts, hint=link.hint, renew=link.renew, where=where
+            )
             self._names.add(where, self._link.tree)
             self._check_fixed_links(self._link)
             self.parts.append(TemplatePart(where, link.url, self._link.tree))
+        self._has_renewal = link is not None and link.renew
         self._globals = dict(self._subject.globals)
         #: A hash of everything that the campaign's mails are made of.
         self.fingerprint = sha256(
@@ -127,7 +132,7 @@ class Renderer:
                     email.sender,
                     email.reply_to,
                     email.subject,
-                    link and (link.url, link.parameter, link.hint),
+                    link and (link.url, link.parameter, link.hint, *(["renew"] if link.renew else [])),
                     definition.unsubscribe,
                 )
             ).encode("utf-8", "backslashreplace")
@@ -188,7 +193,7 @@ class Renderer:
         Raises:
             TemplateError: the templates cannot be rendered with these variables, or a body does not contain a link;
                 the text names the template's file and line and never contains the token.
-            ValueError: the token is missing.
+            ValueError: the token or the tag is missing.
         """
         return self._render(variables, data, finish=True)
 
@@ -204,6 +209,8 @@ class Renderer:
         token = data.token
         if self._link is not None and not token:
             raise ValueError("This campaign has a link, so every message needs a token.")
+        if self._has_renewal and not data.renewal:
+            raise ValueError("The links of this campaign can be renewed, so every message needs a tag for it.")
         try:
             context, links = self._context(variables, data)
             subject = one_line(templates.render(self._subject, context))
@@ -236,11 +243,11 @@ class Renderer:
         builder = self._link
         if builder is None:
             return context, []
-        context["link"] = link = builder.link(variables, token, data.email)
+        context["link"] = link = builder.link(variables, token, data.email, data.renewal or "")
         links = [link]
 
         def link_to(url: str) -> str:
-            made = builder.link_to(url, token, data.email, variables=variables)
+            made = builder.link_to(url, token, data.email, data.renewal or "", variables=variables)
             links.append(made)
             return made
 
@@ -250,7 +257,7 @@ class Renderer:
     def _explained(self, error: Exception, variables: Mapping[str, Any], data: LinkData) -> TemplateError:
         """Return the error of a failed rendering; render again without the token, to keep it out of the text."""
         try:
-            context, _ = self._context(variables, LinkData(_NO_TOKEN, "", data.unsubscribe))
+            context, _ = self._context(variables, LinkData(_NO_TOKEN, "", data.unsubscribe, data.renewal))
         except TemplateError as again:
             return again
         body = context | {CID: cid_into([], self._domain)}

@@ -52,6 +52,8 @@ class CheckReport:
     templates: list[str] = field(default_factory=list)
     #: Where the links lead that `link_to` makes from columns; empty if there is none.
     links: str = ""
+    #: How the page behind the links is made so that a dead one can be replaced; empty if none can be.
+    renewal: str = ""
     #: The attachments and images that go with every mail.
     files: list[str] = field(default_factory=list)
     #: The bytes of the files of the mail with the largest files, and its line in the CSV.
@@ -90,15 +92,7 @@ class CheckReport:
                 yield f"{kind}: {line}"
             if len(found) > _MAX_LISTED:
                 yield f"{kind}: and {len(found) - _MAX_LISTED:,} more."
-        if self.templates:
-            yield f"templates: {', '.join(self.templates)}"
-        if self.links:
-            yield f"links: {self.links}"
-        if self.files:
-            yield f"files: {', '.join(self.files)}"
-        size, row = self.largest_files
-        if size:
-            yield f"files: at most {size_text(size)} in a mail, on line {row} of the CSV"
+        yield from self._contents()
         yield from self.signing
         if self.audience:
             yield f"recipients: {self.audience}"
@@ -111,6 +105,20 @@ class CheckReport:
             each = f", one for each of {steps} steps" if steps > 1 else ""
             emails = number(self.recipients * steps, "email")
             yield f"{name}: {emails} can be rendered{each}{skipped}. Nothing was sent."
+
+    def _contents(self) -> Iterator[str]:
+        """Yield the lines about what the mails are made of, and where their links lead."""
+        if self.templates:
+            yield f"templates: {', '.join(self.templates)}"
+        if self.links:
+            yield f"links: {self.links}"
+        if self.renewal:
+            yield f"links: {self.renewal}"
+        if self.files:
+            yield f"files: {', '.join(self.files)}"
+        size, row = self.largest_files
+        if size:
+            yield f"files: at most {size_text(size)} in a mail, on line {row} of the CSV"
 
 
 def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> CheckReport:
@@ -142,6 +150,7 @@ def check_campaign(definition: Definition, settings: Callable[[], Settings]) -> 
     else:
         _examine_keys(found, given)
     _examine_source(found, given)
+    _examine_renewal(found)
     found.warnings += map(str, timing_warnings(definition))
     found.add(dict.fromkeys(finding for each in definition.variants for finding in review_sender(each, found.key)))
     try:
@@ -161,6 +170,21 @@ def _examine_source(found: CheckReport, settings: Settings | None) -> None:
     if definition.recipients.create_users and not any(variant.link for variant in definition.variants):
         place = place_of(definition.path, ("recipients", "create_users"))
         found.warnings.append(f"{place}: no mail has a link, so no user is made; add [link], or leave it out.")
+
+
+def _examine_renewal(found: CheckReport) -> None:
+    definition = found.definition
+    if not definition.renews:
+        return
+    if definition.renewal_url is not None:
+        made = f"campaign landing --renew {definition.renewal_url}"
+        found.renewal = f"a dead one can be replaced by the page that this makes: {made}"
+        return
+    place = place_of(definition.path, ("link", "renew"))
+    found.warnings.append(
+        f"{place}: renew needs a page that knows where `campaign serve` is reached, which [unsubscribe] url would say; "
+        "without it, make the page with: campaign landing --renew https://mail.acme.example/renew"
+    )
 
 
 def _examine_keys(found: CheckReport, settings: Settings) -> None:

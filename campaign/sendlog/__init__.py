@@ -11,16 +11,19 @@ from campaign.sendlog.operator_interface import OperatorLog
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.queue_reading import Progress, QueueReader
 from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
+from campaign.sendlog.renewals import MAX_RENEWALS, LastMail, Renewals
 from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
 from campaign.sendlog.suppressions import Suppression, SuppressionList
 from campaign.sendlog.worker_list import WorkerState
 
 __all__ = [
     "FIELDS",
+    "MAX_RENEWALS",
     "BatchCounts",
     "Enlistment",
     "Explanation",
     "Holdout",
+    "LastMail",
     "LogLocation",
     "LogReader",
     "OperatorLog",
@@ -29,6 +32,7 @@ __all__ = [
     "QueueCursor",
     "QueueReader",
     "Recovered",
+    "Renewals",
     "ReturnedMail",
     "ReturnedMessage",
     "RunLog",

@@ -171,7 +171,7 @@ class RunLog(Protocol):
         ...
 
     async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
-        """Record that an earlier step's token must be revoked.
+        """Record that the token of an older mail to the key must be revoked.
 
         Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask.
 

@@ -29,7 +29,8 @@ class Obstacle:
     delivery: Delivery
     #: The list to which the mail belongs; None if only a skip stands in the way.
     mailing_list: str | None = None
-    #: How many mails one address may get, of all campaigns of the log; None: no limit.
+    #: How many mails one address may get, of all campaigns of the log, unless its reader asked for this one; None: no
+    #: limit.
     cap: Rate | None = None
     #: The time (seconds since the epoch).
     now: float = 0.0
@@ -43,7 +44,8 @@ class Obstacle:
         """Ask the log."""
         withdrawn = connection.execute(connection.sql.withdrawn, {"id": self.delivery.id})
         suppressed = None if self.mailing_list is None else suppression_of(connection, self.address, self.mailing_list)
-        capped = None if self.cap is None else _capped(connection, self.delivery.id, self.address, self.cap, self.now)
+        cap = self.cap if self.delivery.replaced_token is None else None
+        capped = None if cap is None else _capped(connection, self.delivery.id, self.address, cap, self.now)
 
         def read() -> DeliveryError | None:
             if withdrawn.fetchone():

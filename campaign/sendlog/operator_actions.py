@@ -120,6 +120,10 @@ class OperatorActions(CampaignConnection):
             return number
 
     def revoke_everything(self) -> int:
-        """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
+        """Request the revocation of every token whose id is in the campaign's log; return the number of tokens.
+
+        The links that they are in are not replaced for their readers either (`Renewals`).
+        """
         with self._transaction() as connection:
+            connection.execute(self._sql.note_revocation_of_all, self._arguments())
             return connection.execute(self._sql.revoke_all, self._arguments()).rowcount

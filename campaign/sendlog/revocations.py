@@ -31,7 +31,7 @@ class Revocations(RunWrites):
         return [(token_id, bool(doubtful)) for token_id, doubtful in rows]
 
     async def ask_revocation(self, delivery: Delivery, token_id: str) -> str | None:
-        """Record that the token of another step of this delivery's key must be revoked.
+        """Record that the token of an older mail to this delivery's key must be revoked.
 
         Return Clerk's answer, a `Revocation`, if it is known; the caller then need not ask. If the delivery may not be
         sent now, nothing is recorded: its recipient keeps the link of the step before.

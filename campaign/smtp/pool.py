@@ -87,9 +87,13 @@ class Pool:
     async def __aexit__(self, *exc_info: object) -> None:
         """Send QUIT on every idle connection and close the pool."""
         self._closing = True
+        self.rest()
+        await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
+
+    def rest(self) -> None:
+        """Send QUIT on every idle connection; a message opens one again."""
         for connection in list(self._idle):
             connection.quit()
-        await self._tasks.__aexit__(*exc_info)  # type: ignore[arg-type]
 
     @property
     def open(self) -> int:
@@ -107,8 +111,7 @@ class Pool:
         A refusal of an earlier login is forgotten: this is the next try. Callers at the same time share it.
 
         Raises:
-            ServiceRefusesError: see `Connector.connect`.
-            TransientError: see `Connector.connect`.
+            ServiceRefusesError, TransientError: see `Connector.connect`.
         """
         async with self._warming:
             self._refusal = None
@@ -238,8 +241,7 @@ class Pool:
 
     def _next_waiting(self) -> asyncio.Future[Connection] | None:
         while self._waiting:
-            free = self._waiting.popleft()
-            if not free.done():
+            if not (free := self._waiting.popleft()).done():
                 return free
         return None
 

@@ -13,29 +13,19 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+
+from campaign.unsubscribe.pages import answer_page, html_answer, read_body, read_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from importlib.resources.abc import Traversable
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
 
     from campaign.sendlog import Suppression, SuppressionList
-
-#: A mail program posts 26 bytes; more than this of a body is not read.
-_MAX_BODY_BYTES = 1_000_000
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-}
 
 
 class UnsubscribeEndpoint:
@@ -53,18 +43,20 @@ class UnsubscribeEndpoint:
         self._on_unsubscribed = on_unsubscribed
         self._lock = threading.Lock()
         folder = resources.files(__package__)
-        self._ask, self._done = _page(folder, "ask.html"), _page(folder, "done.html")
+        self._ask, self._done = (
+            answer_page("Unsubscribe", read_part(folder, f"{name}.html")) for name in ("ask", "done")
+        )
 
     async def answer(self, request: Request) -> Response:
         """Answer a request for a link; its token is the last segment of the path, whatever stands before it."""
         if request.method != "POST":
-            return HTMLResponse(self._ask, headers=_HEADERS)
-        await _pass_over_body(request)
+            return html_answer(self._ask)
+        await read_body(request)  # which says nothing that the token does not say
         token = request.url.path.rstrip("/").rpartition("/")[2]
         found = await run_in_threadpool(self._unsubscribe, token)
         if found is not None:
             self._on_unsubscribed(found)
-        return HTMLResponse(self._done, headers=_HEADERS)
+        return html_answer(self._done)
 
     def _unsubscribe(self, token: str) -> Suppression | None:
         with self._lock:  # SQLite's connection is used by one thread at a time
@@ -73,29 +65,21 @@ class UnsubscribeEndpoint:
         return None
 
 
-def application(endpoint: UnsubscribeEndpoint) -> Starlette:
-    """Return the application of `campaign serve`: the endpoint at every path but `/`, which says what this is."""
+def application(endpoint: UnsubscribeEndpoint, others: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the application of `campaign serve`.
+
+    Args:
+        endpoint: answers every path but `/`, which says what this is, and those of `others`.
+        others: the routes of other endpoints.
+    """
     return Starlette(
         routes=[
             Route("/", _about, methods=["GET"]),
+            *others,
             Route("/{path:path}", endpoint.answer, methods=["GET", "POST"]),
         ]
     )
 
 
 async def _about(_: Request) -> Response:
-    return PlainTextResponse("This server answers the unsubscribe links of mails.\n")
-
-
-async def _pass_over_body(request: Request) -> None:
-    """Read the body, which says nothing that the token does not say, so that the client can finish sending it."""
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _MAX_BODY_BYTES:
-            break
-
-
-def _page(folder: Traversable, name: str) -> str:
-    frame = (folder / "page.html").read_text("utf-8")
-    return frame.replace("{{ content }}", (folder / name).read_text("utf-8").strip())
+    return PlainTextResponse("This server answers the links of mails.\n")

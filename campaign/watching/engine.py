@@ -12,15 +12,22 @@ import asyncio
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.delivery.campaign_log import lease_of
 from campaign.delivery.outbound import limits_of, open_outbound
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
-from campaign.errors import CampaignError, SendLogError, SendLogUnusableError, ServiceRefusesError, first_error
+from campaign.errors import (
+    CampaignError,
+    SendLogError,
+    SendLogUnusableError,
+    ServiceRefusesError,
+    SettingsError,
+    first_error,
+)
 from campaign.sendlog import LogReader, SendLog, held
 from campaign.watching.events import LOG, About, CampaignEvents
 from campaign.watching.file_watch import FileWatch
@@ -87,13 +94,26 @@ async def watch(versions: Sequence[CampaignVersion], options: WatchOptions, repo
     )
     async with AsyncExitStack() as stack:
         engine = Engine(versions, await stack.enter_async_context(services), report)
+        _require_file(engine.services)
         report.opened(engine.services)
         if options.port is not None:
             from campaign.watching.endpoint import serve  # noqa: PLC0415 - a watch without a port starts sooner
 
             report.serving(await stack.enter_async_context(serve(options.port, engine.metrics, engine.health)))
-        with held(engine.services.log, by=HOLDER, with_others=True):
+        with held(engine.services.log, by=HOLDER):
             return await engine.run()
+
+
+def _require_file(services: Services) -> None:
+    """Refuse a log in PostgreSQL: its lock is one session's, and each campaign here writes in a session of its own.
+
+    If the session with the lock were lost, the others would go on beside another run.
+    """
+    if not isinstance(services.log, Path):
+        raise SettingsError(
+            f"campaign watch cannot use a send log in PostgreSQL yet ({services.log}): set CAMPAIGN_LOG to a file, or "
+            "call campaign run at intervals."
+        )
 
 
 class Engine:
@@ -206,9 +226,7 @@ class Engine:
         return session
 
     def _open_log(self, member: Member) -> SendLog:
-        log = SendLog(self.services.log, member.version.name, self.services.clock)
-        log.share(lease=lease_of(member.version.settings), say=lambda text: LOG.info(text, extra={"event": "log"}))
-        return log
+        return SendLog(self.services.log, member.version.name, self.services.clock)
 
     async def _wait_for_log(self, error: CampaignError) -> None:
         """Wait before the log is opened anew; nothing is sent meanwhile."""

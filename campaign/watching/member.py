@@ -195,7 +195,7 @@ class Member:
             due = self._send_at = clock.now() + self._rest.failed(None)
         due = min(due, self._batch.next_at)
         self.events.cycle_ended(sending.tally, at=clock.now(), next_at=None if due >= NEVER else due)
-        session.news.add(self.events.name)
+        session.cycle_ended(self.events.name, next_at=due)
         return due
 
     def _rests(self, session: WatchSession, error: ServiceRefusesError | CannotStartError) -> float:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from campaign.watching.version import CampaignVersion
 
 
+#: Connections to the mail server are closed if the last campaign that sent goes on later than this (seconds of the
+#: machine).
+_IDLE_S = 60.0
+
+
 class Watched(Protocol):
     """A campaign, as the session sees it."""
 
@@ -79,6 +84,20 @@ class WatchSession:
         """Let all campaigns finish what is in hand, and look again at what there is to do."""
         for member in self._members:
             member.interrupt()
+
+    def cycle_ended(self, name: str, *, next_at: float) -> None:
+        """Note that a campaign has sent what was due; close the connections if nothing is sent for a while.
+
+        A connection that lies idle for hours may be dead without a sign.
+
+        Args:
+            name: the campaign's.
+            next_at: when it goes on (seconds since the epoch).
+        """
+        self.news.add(name)
+        clock = self.services.clock
+        if next_at > clock.now() + _IDLE_S * clock.speed and self.turns.is_only_one:
+            self.outbound.pool.rest()
 
     def follow(self) -> None:
         """Look at the files of all campaigns as they are in use."""

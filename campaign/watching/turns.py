@@ -24,6 +24,11 @@ class Turns:
         self._senders = 0
         self._is_closed = False
 
+    @property
+    def is_only_one(self) -> bool:
+        """Whether no campaign sends, or only the one that asks."""
+        return self._senders <= 1
+
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Wait until no large CSV is read, and keep the next one waiting during the block."""

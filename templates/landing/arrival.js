@@ -5,6 +5,9 @@ const HELD = "campaign-link";
 // A masked address, as the mail's link carries it: "a…@example.com". It is unverified, and shown as text only.
 const HINT = /^[!-~]?…@[^\s@/:?#<>"\u2000-\u206f]{1,253}$/;
 
+// The tag with which the page asks for a new link where this one is dead. It signs in nobody.
+const TAG = /^[A-Za-z0-9_-]{34}$/;
+
 // Where the page goes on to: only a path of this site, however browsers and servers read it, since anyone can write a
 // link. `campaign/message/next_path.py` holds the links of the mails to these rules and some more.
 function pathIn(value /*: string */) /*: string */ {
@@ -22,8 +25,14 @@ function linkIn(address /*: string */) /*: Link */ {
   const { searchParams, hash } = new URL(address);
   const fragment = new URLSearchParams(hash.slice(1));
   const hint = searchParams.get("hint") ?? "";
+  const renew = searchParams.get("renew") ?? "";
   const ticket = searchParams.get(PARAMETER) ?? fragment.get(PARAMETER) ?? "";
-  return { ticket, hint: HINT.test(hint) ? hint : "", next: pathIn(searchParams.get("next") ?? "") };
+  return {
+    ticket,
+    hint: HINT.test(hint) ? hint : "",
+    next: pathIn(searchParams.get("next") ?? ""),
+    renew: TAG.test(renew) ? renew : "",
+  };
 }
 
 // The path to go on to stays: it is no secret, and a reload after the sign-in finds it.
@@ -31,6 +40,9 @@ function withoutLink(address /*: string */) /*: string */ {
   const url = new URL(address);
   url.searchParams.delete(PARAMETER);
   url.searchParams.delete("hint");
+  if (TAG.test(url.searchParams.get("renew") ?? "")) {
+    url.searchParams.delete("renew");
+  }
   const fragment = new URLSearchParams(url.hash.slice(1));
   if (fragment.has(PARAMETER)) {
     fragment.delete(PARAMETER);
@@ -59,10 +71,15 @@ function forgetLink() {
 
 function keptLink() /*: Link */ {
   try {
-    const { ticket, hint, next } = JSON.parse(window.sessionStorage.getItem(HELD) ?? "{}");
-    return { ticket: String(ticket ?? ""), hint: String(hint ?? ""), next: pathIn(String(next ?? "")) };
+    const { ticket, hint, next, renew } = JSON.parse(window.sessionStorage.getItem(HELD) ?? "{}");
+    return {
+      ticket: String(ticket ?? ""),
+      hint: String(hint ?? ""),
+      next: pathIn(String(next ?? "")),
+      renew: TAG.test(String(renew ?? "")) ? String(renew) : "",
+    };
   } catch {
-    return { ticket: "", hint: "", next: "" };
+    return { ticket: "", hint: "", next: "", renew: "" };
   }
 }
 

@@ -56,13 +56,13 @@ function nameOf(user /*: User | null | undefined */) /*: string */ {
   return user?.primaryEmailAddress?.emailAddress || user?.username || user?.primaryPhoneNumber?.phoneNumber || user?.id || "";
 }
 
-function makeLanding({ link: { ticket, hint, next }, display, forget } /*: Host */) {
+function makeLanding({ link: { ticket, hint, next, renew }, display, forget } /*: Host */) {
   let clerk /*: Clerk | undefined */;
   // A session that the ticket was spent on and that is not active yet: to try again must not spend it twice.
   let session = "";
 
   function show(state /*: State */) {
-    display({ ...state, next });
+    display({ ...state, next, renew });
   }
 
   // Where the way ends: in, or at the task that is left.

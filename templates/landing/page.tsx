@@ -30,14 +30,15 @@ type State = {
   other?: string;
   hint?: string;
   next?: string;
+  renew?: string;
   task?: string;
   place?: string;
   wait?: string;
   code?: string;
 };
 type Action = { label: string; named?: string; does: string };
-type Words = { icon: string; tone: string; title: string; text: string; actions: Action[] };
-type Link = { ticket: string; hint: string; next: string };
+type Words = { icon: string; tone: string; title: string; text: string; renewable?: string; actions: Action[] };
+type Link = { ticket: string; hint: string; next: string; renew: string };
 type Host = { link: Link; display: (state: State) => void; forget: () => void };
 
 // @script@

@@ -12,7 +12,7 @@ function put(state) {
   card.dataset.tone = words.tone;
   card.querySelector("path").setAttribute("d", ICONS[words.icon]);
   title.textContent = words.title;
-  text.replaceChildren(...pieces(words.text, state).map(asNode));
+  text.replaceChildren(...pieces(textOf(words, state), state).map(asNode));
   actions.replaceChildren(...actionsOf(words.actions, state).map((action) => asControl(action, state)));
   clearTimeout(leaving);
   const onward = onwardFrom(state);
@@ -27,7 +27,27 @@ function asNode({ value, exact }) {
   return node;
 }
 
+// A form of its own: `campaign serve` answers with a page, and needs no script for it.
+function asForm(action, state) {
+  const form = document.createElement("form");
+  form.className = "landing-form";
+  form.method = "post";
+  form.action = RENEW;
+  const tag = document.createElement("input");
+  tag.type = "hidden";
+  tag.name = "tag";
+  tag.value = state.renew;
+  const button = document.createElement("button");
+  button.className = "landing-action";
+  button.textContent = labelOf(action, state);
+  form.append(tag, button);
+  return form;
+}
+
 function asControl(action, state) {
+  if (action.does === "renew") {
+    return asForm(action, state);
+  }
   const place = placeOf(action, state);
   const control = document.createElement(place ? "a" : "button");
   control.className = "landing-action";

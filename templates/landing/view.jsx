@@ -62,14 +62,19 @@ function AcceptToken({ replaceAddress } /*: { replaceAddress: (address: string) 
             {words.title}
           </h1>
           <p className="landing-text">
-            {pieces(words.text, state).map(({ value, exact }, index) =>
+            {pieces(textOf(words, state), state).map(({ value, exact }, index) =>
               exact ? <code key={index}>{value}</code> : <span key={index}>{value}</span>,
             )}
           </p>
         </div>
         <div className="landing-actions">
           {actionsOf(words.actions, state).map((action) =>
-            LINKS.includes(action.does) ? (
+            action.does === "renew" ? (
+              <form className="landing-form" method="post" action={RENEW} key={action.does}>
+                <input type="hidden" name="tag" value={state.renew} />
+                <button className="landing-action">{labelOf(action, state)}</button>
+              </form>
+            ) : LINKS.includes(action.does) ? (
               <a className="landing-action" href={placeOf(action, state)} key={action.does}>
                 {labelOf(action, state)}
               </a>

@@ -8,6 +8,15 @@ const LINGER = 1500;
 // How long Clerk may take to load before the page says so; it goes on by itself if Clerk comes after all.
 const PATIENCE = 15000;
 
+// Whether a dead link can be replaced: the page knows whom to ask, and the link said for whom.
+function isRenewable({ renew } /*: State */) /*: boolean */ {
+  return Boolean(RENEW && renew);
+}
+
+function textOf(words /*: Words */, state /*: State */) /*: string */ {
+  return (isRenewable(state) && words.renewable) || words.text;
+}
+
 // The text in pieces; the exact ones, without a space, are names and codes that a person may want to copy.
 function pieces(text /*: string */, state /*: State */) {
   const values /*: Record<string, string | undefined> */ = { ...state };
@@ -33,6 +42,10 @@ function onwardFrom(state /*: State */) /*: string */ {
   return DONE.includes(state.name) ? state.next || REDIRECT : "";
 }
 
+function isOffered(action /*: Action */, state /*: State */) /*: boolean */ {
+  return action.does === "renew" ? isRenewable(state) : !LINKS.includes(action.does) || Boolean(placeOf(action, state));
+}
+
 function actionsOf(actions /*: Action[] */, state /*: State */) {
-  return actions.filter((action) => !LINKS.includes(action.does) || placeOf(action, state));
+  return actions.filter((action) => isOffered(action, state));
 }

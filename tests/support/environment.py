@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, Terms, read_log_file, read_people
+from support.crash.records import Records, Terms, read_log, read_people
 from support.fork_server import ForkingWorkspace
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import ClerkScript
@@ -56,7 +56,7 @@ class Environment:
 
     def verdict(self, **terms: Any) -> Verdict:  # noqa: ANN401 - the fields of Terms
         """Return the independent checker's verdict on all promises, from the servers' records and the log."""
-        file = read_log_file(self.work.log, "trial")
+        file = read_log(self.work.log, "trial")
         records = Records(
             people=read_people(self.work.folder / "people.csv"),
             rows=self.work.rows(),

@@ -1,23 +1,25 @@
-"""Run each command as a fork of a process that has loaded the program's modules once: `ForkingWorkspace`.
+"""Start `python -m campaign …` as a fork of a process that has loaded the program's modules once: `popen`.
 
-As a process (`python -m support.fork_server`) it reads one request per line (JSON: arguments, folder, environment,
-output files), runs `campaign` in a child, and answers with the exit code.
+A start of Python that loads these modules costs half a second of CPU time, a fork a hundredth of that. As a process
+(`python -m support.fork_server`) it reads one request per message from a Unix socket (JSON: arguments, folder and
+environment; beside them the files to become stdin, stdout and stderr) and answers with the process id.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
-import signal
+import runpy
+import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,55 +31,91 @@ from support.faults.leaping_clock import leap
 from support.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     Done = subprocess.CompletedProcess[str]
 
 
 #: A variable of a command's environment: how far ahead its clock is (seconds).
 CLOCK_AHEAD_S = "TESTS_CLOCK_AHEAD_S"
+PYTHON_MODULE = (sys.executable, "-m")
+#: The modules that a fork can run: those that need not be the first to import the program's.
+FORKABLE = ("campaign", "support.crash.mutants")
+#: A request's longest form: the arguments and the environment.
+_MAX_REQUEST_BYTES = 1 << 20
+#: The operation of prctl(2) that makes this process the parent of its descendants' orphans.
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class ForkServer:
     """The client of the forking process."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.fork_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-        )
+        # The forked processes become children of this one, so that it can wait for them.
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "this process cannot adopt the forked ones")
+        self._requests, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            self._process = subprocess.Popen(
+                [*PYTHON_MODULE, "support.fork_server"],
+                stdin=other.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])},
+            )
         self._turn = threading.Lock()
         atexit.register(self.close)
 
-    def run(self, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], timeout: float) -> Done:
-        """Run `campaign` with these arguments, and return its exit code and output."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._turn, tempfile.TemporaryDirectory() as outputs:
-            out, err = Path(outputs, "out"), Path(outputs, "err")
-            request: dict[str, Any] = {"arguments": arguments, "folder": str(folder), "timeout": timeout}
-            request |= {"environment": dict(environment), "out": str(out), "err": str(err)}
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-            assert answer, "the process that forks has ended; what it had to say stands on stderr"
-            code = json.loads(answer)
-            said, warned = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
-        assert code is not None, f"still running after {timeout} s: {said} {warned}"
-        return subprocess.CompletedProcess(["campaign", *arguments], code, said, warned)
+    def fork(self, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: Sequence[int]) -> int:
+        """Fork a process that runs `python -m` with these arguments, and return its id."""
+        request = {"arguments": list(arguments), "folder": str(folder), "environment": environment}
+        with self._turn:
+            socket.send_fds(self._requests, [json.dumps(request).encode()], files)
+            answer = self._requests.recv(64)
+        assert answer, "the process that forks has ended; what it had to say stands on stderr"
+        return int(answer)
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate()
+        self._requests.close()
+        self._process.wait()
 
 
 @cache
 def fork_server() -> ForkServer:
     """Return the fork server of this test run."""
     return ForkServer()
+
+
+class ForkedProcess(subprocess.Popen[Any]):
+    """A process like any other of `Popen`, which the fork server has forked: `python -m MODULE …`."""
+
+    def _execute_child(  # what Popen calls to start the process, once it has opened the pipes
+        self,
+        args: Sequence[str],
+        _executable: None,
+        _preexec: None,
+        _close_fds: bool,
+        _pass_fds: object,
+        cwd: Path,
+        env: dict[str, str],
+        _startup: None,
+        _flags: int,
+        _shell: bool,
+        *pipes_and_rest: Any,  # noqa: ANN401 - ours and the other end of stdin, of stdout and of stderr, and options
+    ) -> None:
+        stdin, stdin_end, stdout_end, stdout, stderr_end, stderr, *_ = pipes_and_rest
+        try:
+            self.pid = fork_server().fork(args[2:], cwd, env, (stdin, stdout, stderr))
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(stdin, stdin_end, stdout_end, stdout, stderr_end, stderr)  # type: ignore[attr-defined]
+
+
+def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - those of Popen
+    """Start a command as `Popen` does, but as a fork, if possible; `cwd`, `env`, stdin, stdout and stderr are given."""
+    can_fork = sys.platform == "linux" and tuple(command[:2]) == PYTHON_MODULE and command[2] in FORKABLE
+    kind: type[subprocess.Popen[Any]] = ForkedProcess if can_fork else subprocess.Popen
+    return kind(command, **options)
 
 
 @dataclass
@@ -87,13 +125,13 @@ class ForkingWorkspace(Workspace):
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - as `Workspace.start`
-        """Start `campaign` with these arguments as a new process, without a fork."""
+        """Start `campaign` with these arguments."""
         self.started.append(super().start(*arguments, **more))
         return self.started[-1]
 
     def cold(self, *arguments: str) -> Done:
         """Run `campaign` with these arguments to its end, as a new process, without a fork."""
-        return super().campaign(*arguments)
+        return Workspace(self.folder, self.environment).campaign(*arguments)
 
     def end(self) -> None:
         """Kill the processes that still run."""
@@ -101,69 +139,79 @@ class ForkingWorkspace(Workspace):
             process.kill()
             process.communicate()
 
-    def campaign(self, *arguments: str, timeout: float = 120) -> Done:
-        """Run `campaign` with these arguments to its end."""
-        return fork_server().run(arguments, self.folder, self._environment(), timeout)
+    def _popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
+        return popen(command, **options)
 
 
-def serve() -> None:
-    """Answer requests until there are no more; in a child, return to run the requested program."""
+def serve(requests: socket.socket) -> list[str]:
+    """Fork a process for each request; in the forked one, return the arguments of its `python -m`."""
     gc.freeze()  # avoids copy-on-write in the children
-    while line := sys.stdin.readline():
-        request = json.loads(line)
-        child = os.fork()
-        if not child:
-            become(request)
-            return
-        sys.stdout.write(json.dumps(end_of(child, request["timeout"])) + "\n")
-        sys.stdout.flush()
-    os._exit(0)
+    while True:
+        message, files, _, _ = socket.recv_fds(requests, _MAX_REQUEST_BYTES, 3)
+        if not message:
+            os._exit(0)
+        request = json.loads(message)
+        reading, writing = os.pipe()
+        # The process between the two ends at once, and the one that runs the tests adopts its child.
+        if not (between := os.fork()):
+            if child := os.fork():
+                os.write(writing, str(child).encode())
+                os._exit(0)
+            os.close(reading)
+            os.close(writing)
+            requests.close()
+            become(request, files)
+            return list(request["arguments"])
+        os.waitpid(between, 0)
+        requests.send(os.read(reading, 64))
+        for number in (reading, writing, *files):
+            os.close(number)
 
 
-def become(request: dict[str, Any]) -> None:
-    """Give this process the output, arguments and environment of the request, as if a shell had started it."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
+def become(request: dict[str, Any], files: list[int]) -> None:
+    """Give this process the files, arguments and environment of the request, as if a shell had started it."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    sys.argv = ["campaign", *request["arguments"]]
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if "PYTHONUNBUFFERED" in os.environ and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     if ahead := os.environ.pop(CLOCK_AHEAD_S, None):
         leap("wall", float(ahead), Path("/"))
 
 
-def leave(code: object) -> None:
+def run(module: str, *arguments: str) -> int:
+    """Run a module as `python -m` does, and return the exit code."""
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)  # as in a new process
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            raise
+        return ended.code or 0
+    return 0
+
+
+def leave(code: int) -> None:
     """End this process as the interpreter would, but without unloading all the inherited modules."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()  # noqa: SLF001 - what the interpreter does
     gc.collect()  # shows warnings about coroutines that were never awaited
-    if isinstance(code, str):
-        sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0)
-
-
-def end_of(child: int, timeout: float) -> int | None:
-    """Return a child's exit code, or None if it was killed at the time-out (seconds)."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.003)  # noqa: TID251 - a process of its own, in the real time
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    os._exit(code)
 
 
 def preload() -> None:
-    """Import all modules that a command may need, so that the children need not."""
-    late = ("httpx", "httpcore", "anyio._backends._asyncio", "css_inline", "dns.asyncresolver", "uvloop")
+    """Import all modules that a command may need, so that the forked processes need not."""
+    late = ["httpx", "httpcore", "anyio._backends._asyncio", "css_inline", "dns.asyncresolver", "uvloop"]
+    late += ["tinycss2", "webencodings", "rich._emoji_codes", "encodings.utf_16_be", "encodings.utf_16_le"]
     ours = pkgutil.walk_packages([str(ROOT / "campaign")], "campaign.")
     for name in (*late, *(found.name for found in ours)):
         if not name.endswith((".__main__", ".ship_clerk_js")):
@@ -173,11 +221,4 @@ def preload() -> None:
 
 if __name__ == "__main__":
     preload()
-    serve()
-    from campaign.cli import main
-
-    try:
-        main()
-    except SystemExit as ended:
-        code = ended.code
-    leave(code)
+    leave(run(*serve(socket.socket(fileno=0))))

@@ -156,12 +156,13 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
     """Take from a log what schema 4 added."""
     for name in ("delivery_identity", "delivery_queue"):
         connection.execute(f"DROP INDEX {name}")
-    for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at"):
+    for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at", "replaced_token"):
         connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
-    for name in ("steps", "quota", "quota_until", "file", "holdout", "drawn"):
+    for name in ("steps", "quota", "quota_until", "file", "holdout", "drawn", "revoked_at"):
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
-    for name in ("batch", "sign_in", "stranger", "inquiry", "user_creation"):
+    for name in ("batch", "sign_in", "stranger", "inquiry", "user_creation", "renewal"):
         connection.execute(f"DROP TABLE {name}")
+    connection.execute("ALTER TABLE tag_key DROP COLUMN declined")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")
     connection.execute("CREATE INDEX delivery_queue ON delivery (campaign_id, state, enlistment, not_before, id)")
     connection.execute("PRAGMA user_version = 3")

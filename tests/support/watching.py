@@ -55,6 +55,15 @@ class Watch:
         assert "Traceback" not in self.told, self.told
         return code
 
+    def close(self) -> None:
+        """Kill the watch if it still runs, and close its output."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
     @property
     def told(self) -> str:
         """All that it wrote to stderr."""
@@ -69,8 +78,7 @@ def watching(work: Workspace, *arguments: str, **start: Any) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        process.kill()
-        process.wait()
+        watch.close()
 
 
 def replace(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class Workspace:
         text: str | None = _TEXT,
         more: str = "",
         recipients: str = "",
-    ) -> Workspace:
+    ) -> Self:
         """Write the campaign; `people` are rows, or the number of imaginary ones; `more` is text to append."""
         section = '[link]\nurl = "https://acme.example/welcome"\nexpires_in = "48h"\n' if link else ""
         text_line = 'text = "email.txt"\n' if text is not None else ""
@@ -78,7 +78,7 @@ class Workspace:
             writer.writerows(rows)
         return path
 
-    def serve_by(self, *, clerk: str | None = None, smtp: str | None = None) -> Workspace:
+    def serve_by(self, *, clerk: str | None = None, smtp: str | None = None) -> Self:
         """Set the URLs of the servers."""
         if clerk is not None:
             self.environment |= {"CLERK_SECRET_KEY": SECRET_KEY, "CLERK_API_URL": clerk}
@@ -95,7 +95,7 @@ class Workspace:
         stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[str]:
         """Start `campaign` with these arguments; `by` is a program to run it under, `of` a replacement command."""
-        return subprocess.Popen(
+        return self._popen(
             [*by, *of, *arguments],
             cwd=self.folder,
             env=self._environment(),
@@ -132,6 +132,9 @@ class Workspace:
         answer = self.campaign("log", "campaign.toml", "--format", "jsonl")
         assert answer.returncode == 0, answer.stderr
         return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    def _popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
+        return subprocess.Popen(command, **options)
 
     def _environment(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith(_MINE)}

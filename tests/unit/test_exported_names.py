@@ -44,3 +44,11 @@ def test_importing_the_package_loads_nothing_else() -> None:
     code = "import campaign, sys; print([name for name in sys.modules if name.startswith('campaign.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_commands_load_what_they_need_when_they_run() -> None:
+    """The command line is loaded without the libraries of single commands, so that `campaign --help` is fast."""
+    slow = {"asyncio", "email", "httpx", "jinja2", "json", "pydantic", "rich", "sqlite3", "ssl"}
+    code = f"import campaign.cli, sys; print(*sorted({slow} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

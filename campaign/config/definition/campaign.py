@@ -22,7 +22,7 @@ from campaign.config.definition.sections import (
     RecipientsSection,
     RetrySection,
 )
-from campaign.config.definition.unsubscribe import UnsubscribeSection  # noqa: TC001 - pydantic reads it
+from campaign.config.definition.unsubscribe import RENEWAL_PATH, UnsubscribeSection
 from campaign.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -122,6 +122,17 @@ class Definition(CampaignSections):
     def mailing_list(self) -> str:
         """What a recipient unsubscribes from: the campaign's list, by default the campaign itself."""
         return (self.unsubscribe and self.unsubscribe.list) or self.name
+
+    @property
+    def renews(self) -> bool:
+        """Whether the reader of some mail can ask for a new link."""
+        return any(variant.link and variant.link.renew for variant in self.variants)
+
+    @property
+    def renewal_url(self) -> str | None:
+        """Where readers ask `campaign serve` for a new link; None if the file does not say where it is reached."""
+        section = self.unsubscribe
+        return None if section is None or section.url is None else f"{section.url}/{RENEWAL_PATH}"
 
     @property
     def step_number(self) -> int:

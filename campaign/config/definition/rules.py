@@ -6,18 +6,16 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from campaign.config.address import normalise_address, normalise_domain
-from campaign.config.server_url import host_and_port, is_loopback
+from campaign.config.server_url import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: A dot-atom (RFC 5322 §3.2.3) with a small character set: it becomes part of the List-Id (RFC 2919 §2).
 _NAME = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_TEMPLATE_PART = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_PARAMETER = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _MAILBOX = re.compile(r'(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^"<>@,;:\\]*?))\s*<(?P<address>[^<>]*)>')
 _NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
 #: RFC 6376 §3.1: sub-domains of RFC 5321 §4.1.2, each of at most 63 bytes (RFC 1035 §2.3.4).
@@ -28,12 +26,6 @@ _SELECTOR = re.compile(
 _MAX_NAME_LENGTH = 253
 #: 64 bytes of a local part, without `+` and the 28 letters of a tag.
 _MAX_BOUNCE_MAILBOX = 35
-#: The query parameter with the recipient's masked address.
-_HINT = "hint"
-#: The query parameter with the path that `link_to` leads to.
-_NEXT = "next"
-#: Replaces a template part while a URL is checked: it is legal in a host, so that the URL can still be split.
-_HOLE = "zz-template-zz"
 
 
 def campaign_name(name: str) -> str:
@@ -122,82 +114,6 @@ def bounce_mailbox(text: str) -> str:
     if len(address.rpartition("@")[0]) > _MAX_BOUNCE_MAILBOX:
         raise ValueError(f"must have at most {_MAX_BOUNCE_MAILBOX} letters before the @; a tag is added to them")
     return address
-
-
-def link_host(url: str) -> str:
-    """Return the host of a link (`name` or `name:port`); its path and query may contain template variables.
-
-    Raises:
-        ValueError: the link is not an absolute https:// URL, or scheme or host contain a variable.
-    """
-    example = 'write one like "https://acme.example/welcome"'
-    masked = _TEMPLATE_PART.sub(_HOLE, url)
-    if not masked.isprintable() or set(masked) & set(' \\"<>'):
-        raise ValueError(f"contains a character that is not allowed in a URL; {example}")
-    scheme, separator, rest = masked.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if _HOLE in scheme or _HOLE in authority or re.search(r"[{}]", scheme + authority):
-        raise ValueError(f"can contain variables only in its path and query, not in the host; {example}")
-    if not separator or scheme.lower() not in {"https", "http"} or "@" in authority:
-        raise ValueError(f"must be an absolute https:// URL; {example}")
-    named = host(authority)
-    if scheme.lower() == "http" and not is_loopback(urlsplit(f"//{named}").hostname or ""):
-        raise ValueError(f"would send the sign-in token unencrypted over http://; {example}")
-    return named
-
-
-def link_parameter(parameter: str, url: str | None = None, *, hint: bool = False) -> str:
-    """Return the parameter that carries the token, in the query of `url` or, with a `#` before it, in its fragment.
-
-    Raises:
-        ValueError: the name needs escaping, or the URL has no place for it.
-    """
-    name = parameter.removeprefix("#")
-    if not _PARAMETER.fullmatch(name):
-        raise ValueError(
-            'must be letters, digits, ".", "_", "~" or "-", such as "token", or "#token" for the part that browsers '
-            "send to no server"
-        )
-    if name == _NEXT:
-        raise ValueError(f'"{_NEXT}" carries the path of link_to; choose another name, such as "token"')
-    if hint and name == _HINT:
-        raise ValueError(f'"{_HINT}" carries the masked address; choose another name, or write hint = false')
-    if name != parameter:
-        if "#" in _TEMPLATE_PART.sub(_HOLE, url or ""):
-            raise ValueError(f'puts the token behind the # of url, where something stands; remove it or write "{name}"')
-        return parameter
-    if name in _query_names(url):
-        raise ValueError(f'"{name}" is already in the query of url; remove it there, or choose another name')
-    return parameter
-
-
-def refuse_next(url: str) -> None:
-    """Refuse a link whose query has the parameter that carries the path of `link_to`.
-
-    Raises:
-        ValueError: it has.
-    """
-    if _NEXT in _query_names(url):
-        raise ValueError(
-            f'has "{_NEXT}" in its query, where link_to puts its path; remove it, and write '
-            '{{ link_to("/cart") }} in the templates'
-        )
-
-
-def link_hint(*, hint: bool, url: str | None) -> bool:
-    """Return whether links carry the recipient's masked address.
-
-    Raises:
-        ValueError: the URL already has the parameter that would carry it.
-    """
-    if hint and _HINT in _query_names(url):
-        raise ValueError(f'"{_HINT}" is already in the query of url; rename it there, or write hint = false')
-    return hint
-
-
-def _query_names(url: str | None) -> set[str]:
-    query = urlsplit(_TEMPLATE_PART.sub(_HOLE, url or "")).query
-    return {name for name, _ in parse_qsl(query, keep_blank_values=True)}
 
 
 def host(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from campaign.config.definition import names, rules
+from campaign.config.definition import link_rules, names, rules
 from campaign.config.definition.attachment_section import AttachmentSections  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.percentage import Percentage  # noqa: TC001 - pydantic reads it
 from campaign.config.definition.section import Section
@@ -161,6 +161,8 @@ class LinkSection(Section):
     url: str
     #: Whether links also carry the recipient's masked address, which the page shows before the click.
     hint: bool = Field(default=True, validate_default=True)
+    #: Whether links also carry a tag, by which the page behind an expired link asks `campaign serve` for a new one.
+    renew: bool = False
     #: The query parameter that carries the token; with `#` before it, it stands in the fragment.
     parameter: str = "token"
     #: The lifetime of a token, in whole seconds.
@@ -176,7 +178,7 @@ class LinkSection(Section):
         if not isinstance(data, dict) or "hosts" in data or not isinstance(data.get("url"), str):
             return data
         try:
-            return data | {"hosts": (rules.link_host(data["url"]),)}
+            return data | {"hosts": (link_rules.link_host(data["url"]),)}
         except ValueError:
             # `_is_url` raises this error for the key `url`.
             return data
@@ -184,19 +186,25 @@ class LinkSection(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, url: str) -> str:
-        rules.link_host(url)
-        rules.refuse_next(url)
+        link_rules.link_host(url)
+        link_rules.refuse_next(url)
         return url
 
     @field_validator("hint")
     @classmethod
     def _has_a_place(cls, hint: bool, info: ValidationInfo) -> bool:
-        return rules.link_hint(hint=hint, url=info.data.get("url"))
+        return link_rules.link_hint(hint=hint, url=info.data.get("url"))
+
+    @field_validator("renew")
+    @classmethod
+    def _has_room(cls, renew: bool, info: ValidationInfo) -> bool:
+        return link_rules.link_renew(renew=renew, url=info.data.get("url"))
 
     @field_validator("parameter")
     @classmethod
     def _is_free(cls, parameter: str, info: ValidationInfo) -> str:
-        return rules.link_parameter(parameter, info.data.get("url"), hint=info.data.get("hint", False))
+        has = {key: info.data.get(key, False) for key in ("hint", "renew")}
+        return link_rules.link_parameter(parameter, info.data.get("url"), **has)
 
     @field_validator("expires_in")
     @classmethod

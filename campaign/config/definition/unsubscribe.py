@@ -12,6 +12,8 @@ from campaign.config.definition import rules
 from campaign.config.definition.section import Section
 from campaign.config.server_url import host_and_port, is_loopback
 
+#: What is added to the URL of `campaign serve` to ask for a new link: no unsubscribe token has so few letters.
+RENEWAL_PATH = "renew"
 #: The header with the address, a token and a mailbox must fit on one line of 998 bytes (RFC 5322 §2.1.1).
 _MAX_URL_LENGTH = 400
 

@@ -253,7 +253,7 @@ UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before >
 -- The due rows after a cursor. The comparison of two columns starts where the cursor is in the index. CASE, because the
 -- planner takes `<> ALL` for true of few rows, and would read and sort the table.
 SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
-    due_at, not_before
+    due_at, replaced_token, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND (not_before, id) > (:after::double precision, :after_id::bigint) AND not_before <= :now
@@ -491,6 +491,9 @@ INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL ORDER BY id
 ON CONFLICT DO NOTHING;
 
+-- name: note_revocation_of_all
+UPDATE campaign SET revoked_at = :now WHERE id = :campaign;
+
 -- name: count_live_links
 -- The tokens that may still be used to sign in.
 SELECT count(*) FROM delivery
@@ -522,7 +525,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: resend
 UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
-    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
+    not_before = 0, waiting = '', token_id = NULL, replaced_token = NULL, generation = generation + 1, updated_at = :now
 WHERE campaign_id = :campaign AND state = 'sent' AND CASE WHEN :email::text IS NULL THEN
     token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used')
     ELSE lower(email) = lower(:email::text COLLATE "C")
@@ -575,7 +578,7 @@ SELECT count(*) FILTER (WHERE settled_at IS NULL),
     count(*) FILTER (WHERE outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
             AND delivery.state IN ('sent', 'uncertain'))
-        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id))
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor IN ('resend', 'renew') AND history.token_id = revocation.token_id))
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: anybody

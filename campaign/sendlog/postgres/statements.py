@@ -40,6 +40,6 @@ def _load(*files_: str) -> SimpleNamespace:
 
 
 #: Every statement of the `.sql` files but `schema.sql` as an attribute.
-SQL = _load("queries.sql", "aggregates.sql", "session.sql", "migrations.sql")
+SQL = _load("queries.sql", "aggregates.sql", "renewals.sql", "session.sql", "migrations.sql")
 #: Those of `workers.sql`, which have no twin for SQLite.
 WORKERS = _load("workers.sql")

@@ -59,10 +59,10 @@ WITH due AS MATERIALIZED (
 ), claimed AS (
     UPDATE delivery SET worker_id = :worker, fence = fence + 1 WHERE id = ANY (ARRAY(SELECT id FROM due))
     RETURNING id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number,
-        coalesce(batch, 0) AS batch, due_at, fence, not_before
+        coalesce(batch, 0) AS batch, due_at, replaced_token, fence, not_before
 )
-SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, batch, due_at, fence,
-    not_before
+SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, batch, due_at,
+    replaced_token, fence, not_before
 FROM claimed ORDER BY not_before, id;
 
 -- name: give_back

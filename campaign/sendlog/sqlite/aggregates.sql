@@ -107,7 +107,7 @@ GROUP BY state;
 -- name: revocations
 -- carried: the token is in a message that arrived or may have arrived.
 SELECT outcome, (delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain'))
-    OR EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id) AS carried,
+    OR EXISTS (SELECT 1 FROM history WHERE actor IN ('resend', 'renew') AND history.token_id = revocation.token_id) AS carried,
     count(*)
 FROM revocation CROSS JOIN delivery ON delivery.id = revocation.delivery_id
 WHERE revocation.campaign_id = :campaign GROUP BY outcome, carried;
@@ -124,7 +124,7 @@ SELECT email, key, user_id, line, reason, attempts, revocation.settled_at
 FROM revocation CROSS JOIN delivery ON delivery.id = revocation.delivery_id
 WHERE revocation.campaign_id = :campaign AND outcome = 'used'
     AND NOT (delivery.token_id IS revocation.token_id AND state IN ('sent', 'uncertain'))
-    AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)
+    AND NOT EXISTS (SELECT 1 FROM history WHERE actor IN ('resend', 'renew') AND history.token_id = revocation.token_id)
 ORDER BY revocation.settled_at LIMIT :limit;
 
 -- name: mailings

@@ -114,6 +114,7 @@ ALTER TABLE campaign ADD COLUMN quota_until REAL NOT NULL DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN file TEXT NOT NULL DEFAULT '';
 ALTER TABLE campaign ADD COLUMN holdout REAL NOT NULL DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE campaign ADD COLUMN revoked_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN step TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN step_number INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN batch INTEGER;
@@ -121,6 +122,7 @@ ALTER TABLE delivery ADD COLUMN position REAL NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN sent_at REAL;
+ALTER TABLE delivery ADD COLUMN replaced_token TEXT;
 DROP INDEX delivery_identity;
 DROP INDEX delivery_queue;
 CREATE TABLE batch (
@@ -171,14 +173,38 @@ CREATE TABLE inquiry (
     ended       REAL NOT NULL,
     PRIMARY KEY (campaign_id, began)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE renewal (
+    id          INTEGER PRIMARY KEY,
+    address     TEXT NOT NULL,
+    at          REAL NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL
+) STRICT;
+CREATE INDEX renewal_address ON renewal (address);
+ALTER TABLE tag_key ADD COLUMN declined INTEGER NOT NULL DEFAULT 0;
+DROP INDEX history_resent;
+CREATE INDEX history_resent ON history (token_id) WHERE actor IN ('resend', 'renew');
+DROP TRIGGER delivery_end_state;
+CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor NOT IN ('resend', 'renew')
+      AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
+  OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip')
+      AND (NEW.state <> 'queued' OR NEW.actor <> 'breaker'))
+  OR (OLD.state = 'uncertain' AND NEW.state <> 'uncertain' AND NEW.actor NOT IN ('resolve', 'bounces'))
+  OR (OLD.state = 'bounced' AND NEW.state <> 'bounced' AND NEW.actor <> 'retry')
+  OR (OLD.state = 'skipped' AND NEW.state <> 'skipped' AND NEW.actor NOT IN ('retry', 'enlist'))
+BEGIN
+    SELECT RAISE(ABORT, 'an end state is left only by a command');
+END;
 
 -- name: seen_as_4
 -- A reader changes nothing in an older log: it sees the tables through these views.
 CREATE TEMP VIEW campaign AS
-SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file, 0.0 AS holdout, 0 AS drawn FROM main.campaign;
+SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file, 0.0 AS holdout, 0 AS drawn,
+    0.0 AS revoked_at FROM main.campaign;
 CREATE TEMP VIEW delivery AS
 SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS due_at,
-    iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at
+    iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at, NULL AS replaced_token
 FROM main.delivery;
 CREATE TEMP TABLE batch (campaign_id INTEGER, number INTEGER, at REAL, size INTEGER, is_limited INTEGER);
 CREATE TEMP TABLE sign_in (campaign_id INTEGER, key TEXT, at REAL);

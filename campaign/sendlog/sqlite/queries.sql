@@ -225,14 +225,14 @@ UPDATE delivery SET not_before = :latest WHERE state = 'queued' AND not_before >
 -- The due rows after a cursor: the rest of those with its `not_before`, perhaps very many, and all later ones. A single
 -- search for both would start at the first row with that `not_before`.
 SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
-    due_at, not_before
+    due_at, replaced_token, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before = :after AND id > :after_id AND :after <= :now
   AND (:domain IS NULL OR domain = :domain) AND domain NOT IN (SELECT value FROM json_each(:domains))
 UNION ALL
 SELECT id, key, email, user_id, line, variables, attempts, faults, generation, step, step_number, coalesce(batch, 0),
-    due_at, not_before
+    due_at, replaced_token, not_before
 FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
   AND not_before > :after AND not_before <= :now
@@ -451,6 +451,9 @@ WHERE campaign_id = :campaign AND state = 'uncertain'
 INSERT OR IGNORE INTO revocation (token_id, campaign_id, delivery_id, asked_at)
 SELECT token_id, campaign_id, id, :now FROM delivery WHERE campaign_id = :campaign AND token_id IS NOT NULL;
 
+-- name: note_revocation_of_all
+UPDATE campaign SET revoked_at = :now WHERE id = :campaign;
+
 -- name: count_live_links
 -- The tokens that may still be used to sign in.
 SELECT count(*) FROM delivery
@@ -480,7 +483,7 @@ WHERE campaign_id = :campaign AND state = 'sent' AND token_id IS NOT NULL AND lo
 
 -- name: resend
 UPDATE delivery SET state = 'queued', actor = 'resend', reason = 'to be sent again by an operator', faults = 0,
-    not_before = 0, waiting = '', token_id = NULL, generation = generation + 1, updated_at = :now
+    not_before = 0, waiting = '', token_id = NULL, replaced_token = NULL, generation = generation + 1, updated_at = :now
 WHERE campaign_id = :campaign AND state = 'sent' AND iif(:email IS NULL,
     token_id IN (SELECT token_id FROM revocation WHERE campaign_id = :campaign AND outcome <> 'used'),
     lower(email) = lower(:email)
@@ -533,7 +536,7 @@ SELECT coalesce(sum(settled_at IS NULL), 0),
     coalesce(sum(outcome = 'used' AND NOT EXISTS (
         SELECT 1 FROM delivery WHERE delivery.id = revocation.delivery_id AND delivery.token_id = revocation.token_id
             AND delivery.state IN ('sent', 'uncertain'))
-        AND NOT EXISTS (SELECT 1 FROM history WHERE actor = 'resend' AND history.token_id = revocation.token_id)), 0)
+        AND NOT EXISTS (SELECT 1 FROM history WHERE actor IN ('resend', 'renew') AND history.token_id = revocation.token_id)), 0)
 FROM revocation WHERE campaign_id = :campaign;
 
 -- name: anybody

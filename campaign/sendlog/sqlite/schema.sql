@@ -14,7 +14,8 @@ CREATE TABLE campaign (
     quota_until    REAL NOT NULL DEFAULT 0,
     file           TEXT NOT NULL DEFAULT '',-- the campaign file of the last run
     holdout        REAL NOT NULL DEFAULT 0, -- the share that was last held out (percent)
-    drawn          INTEGER NOT NULL DEFAULT 0 -- the enlistment for which the holdout was last drawn
+    drawn          INTEGER NOT NULL DEFAULT 0,-- the enlistment for which the holdout was last drawn
+    revoked_at     REAL NOT NULL DEFAULT 0  -- when an operator last revoked every token of the campaign
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -53,7 +54,8 @@ CREATE TABLE delivery (
     position         REAL NOT NULL DEFAULT 0,    -- place by the column `order`
     due_at           REAL NOT NULL DEFAULT 0,    -- by the schedule; 0: at once, or not known yet
     waiting          TEXT NOT NULL DEFAULT '',   -- what a queued row waits for
-    sent_at          REAL                        -- when the last intent to send became durable
+    sent_at          REAL,                       -- when the last intent to send became durable
+    replaced_token   TEXT                        -- of the link for which its reader asked for a new one; NULL: nobody did
 ) STRICT;
 
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);
@@ -90,8 +92,8 @@ CREATE TABLE history (
     reason      TEXT NOT NULL
 ) STRICT;
 
--- The old tokens of messages that an operator sent again.
-CREATE INDEX history_resent ON history (token_id) WHERE actor = 'resend';
+-- The old tokens of messages that were sent again, for an operator or for a reader who asked.
+CREATE INDEX history_resent ON history (token_id) WHERE actor IN ('resend', 'renew');
 
 CREATE TABLE revocation (
     token_id    TEXT PRIMARY KEY,
@@ -126,11 +128,23 @@ CREATE TABLE orphan (
     expires_at  REAL NOT NULL
 ) STRICT;
 
--- The keys that sign the tags in unsubscribe links and return paths (campaign/tags.py).
+-- The new links that readers asked for: their number and time are limited for each address, over all campaigns.
+CREATE TABLE renewal (
+    id          INTEGER PRIMARY KEY,
+    address     TEXT NOT NULL,               -- in lower case
+    at          REAL NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL             -- the row that is sent again
+) STRICT;
+
+CREATE INDEX renewal_address ON renewal (address);
+
+-- The keys that sign the tags in links and return paths (campaign/tags.py).
 CREATE TABLE tag_key (
-    id     INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
-    secret BLOB NOT NULL,
-    forged INTEGER NOT NULL DEFAULT 0  -- unsubscribe links with a false token
+    id       INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
+    secret   BLOB NOT NULL,
+    forged   INTEGER NOT NULL DEFAULT 0, -- unsubscribe links and requests for a new link with a false tag
+    declined INTEGER NOT NULL DEFAULT 0  -- requests for a new link with a true tag that were not granted
 ) STRICT;
 
 -- The lists that a campaign's mails belonged to: a link stays true after the campaign file names another list.
@@ -200,10 +214,11 @@ BEGIN
          NEW.enhanced, NEW.reply, NEW.reason);
 END;
 
--- Only an operator's command changes an end state, with three exceptions: a changed CSV row `skipped`, a returned
--- message `sent`, and the circuit breaker a row that `failed` for a refusal that was not its fault.
+-- Only an operator's command changes an end state, with four exceptions: a changed CSV row `skipped`, a returned
+-- message `sent`, a reader who asks for a new link `sent`, too, and the circuit breaker a row that `failed` for a
+-- refusal that was not its fault.
 CREATE TRIGGER delivery_end_state BEFORE UPDATE OF state ON delivery
-WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor <> 'resend'
+WHEN (OLD.state = 'sent' AND NEW.state <> 'sent' AND NEW.actor NOT IN ('resend', 'renew')
       AND (NEW.state <> 'bounced' OR NEW.actor <> 'bounces'))
   OR (OLD.state = 'failed' AND NEW.state <> 'failed' AND NEW.actor NOT IN ('retry', 'skip')
       AND (NEW.state <> 'queued' OR NEW.actor <> 'breaker'))

@@ -18,11 +18,11 @@ def script(name: str) -> str:
 
 def _load() -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql", "migrations.sql"):
+    for file in ("queries.sql", "aggregates.sql", "renewals.sql", "migrations.sql"):
         _, *parts = _NAME.split(script(file))
         found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 
 
-#: Every statement of `queries.sql`, `aggregates.sql` and `migrations.sql` as an attribute.
+#: Every named statement of the `.sql` files as an attribute.
 SQL = _load()

@@ -228,6 +228,42 @@ def test_a_button_shows_what_the_page_says_then(inbox: Served, visit: Visit, mad
     sees(landing, made)
 
 
+def test_an_expired_link_is_replaced_on_demand(tmp_path: Path, clerk_js: dict[str, Path], visit: Visit) -> None:
+    """The whole way: the expired page's button, the next run, the second mail signs in, and the first link does not."""
+    served = Served(campaign_in(tmp_path, clerk_js), people=2, more="renew = true\n")
+    try:
+        page = open_mail(visit(), served, 0)
+        first = page.get_by_role("link", name="Open the link").get_attribute("href") or ""
+        page.get_by_role("button", name="expired").click()
+        page.locator(".token .fate-expired").wait_for()
+        landing = page.context.new_page()
+        landing.goto(first)
+        sees(landing, "ready")
+        assert "renew=" not in landing.url
+        landing.get_by_role("button", name="Continue").click()
+        assert "Ask for a new link" in sees(landing, "expired")
+        landing.get_by_role("button", name="Send me a new link").click()
+        landing.get_by_role("heading", name="Look into your inbox").wait_for()
+        done = served.campaign.run()
+        assert (done.returncode, "1 message sent" in done.stdout) == (0, True), done.stderr
+        page.goto(served.url)
+        assert page.locator(".mails li").count() == 3
+        page.get_by_role("link", name="u0@").first.click()
+        second = page.get_by_role("link", name="Open the link").get_attribute("href") or ""
+        assert second.partition("token=")[2] != first.partition("token=")[2]
+        landing = visit().new_page()
+        landing.goto(first)
+        sees(landing, "ready")
+        landing.get_by_role("button", name="Continue").click()
+        landing.locator("[data-tone=warn]").wait_for()
+        landing.goto(second)
+        sees(landing, "ready")
+        landing.get_by_role("button", name="Continue as u…@").click()
+        assert "Signed in as u0@" in sees(landing, "signed_in")
+    finally:
+        served.stop()
+
+
 def test_a_forged_token_is_invalid(inbox: Served, visit: Visit) -> None:
     """A link whose token was altered is called invalid, and the real token stays pending."""
     page = open_mail(visit(), inbox, 5)

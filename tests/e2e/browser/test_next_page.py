@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Route
+
     from support.browser.visitor import Arrive
 
 pytestmark = [pytest.mark.browser, pytest.mark.nextjs]
@@ -86,8 +88,8 @@ def lay_out(folder: Path) -> None:
     for old in ("app", "pages", ".next", "next-env.d.ts"):
         shutil.rmtree(folder / old, ignore_errors=True)
     pages = {
-        "app/app-router/page.tsx": next_page(router="app", redirect=None),
-        "pages/pages-router.jsx": next_page(router="pages", redirect=None),
+        "app/app-router/page.tsx": next_page(router="app", redirect=None, renew="/renew"),
+        "pages/pages-router.jsx": next_page(router="pages", redirect=None, renew="/renew"),
         # without Clerk, whose requests would carry the address of this page
         "public/cart.html": "<title>Cart</title><link rel=icon href=data:,><h1>Your cart</h1>",
         "app/layout.tsx": (SOURCES / "layout.tsx").read_text(),
@@ -189,6 +191,26 @@ def test_a_task_that_is_left_comes_first(arrive: Arrive, site: Site, path: str) 
     assert "#/tasks/choose-organization" in place
     visitor.page.reload()
     assert "choose the organization" in visitor.sees("task")
+
+
+def test_a_dead_link_can_be_replaced(arrive: Arrive, site: Site, path: str) -> None:
+    """Where the link is expired and said for whom, a form posts its tag; without a tag there is no form."""
+    visitor, posted = arrive(site.api, site=site.url), []
+
+    def answer(route: Route) -> None:
+        posted.append((route.request.method, route.request.post_data))
+        route.fulfill(body="<title>x</title><h1>Look into your inbox</h1>", content_type="text/html")
+
+    visitor.page.route("**/renew", answer)
+    visitor.open(site.api.issue(MIA, status="ticket_expired_code"), path).sees("ready")
+    assert "Reply to the email" in visitor.press("Continue").sees("expired")
+    assert visitor.page.locator("form").count() == 0
+    tag = "A" * 34
+    visitor.open(site.api.issue(MIA, status="ticket_expired_code"), f"{path}?renew={tag}&x=").sees("ready")
+    assert tag not in visitor.page.url
+    assert "Ask for a new link" in visitor.press("Continue").sees("expired")
+    visitor.press("Send me a new link").page.get_by_role("heading", name="Look into your inbox").wait_for()
+    assert posted == [("POST", f"tag={tag}")]
 
 
 def test_switching_accounts(arrive: Arrive, site: Site, path: str) -> None:

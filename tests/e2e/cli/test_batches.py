@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from support.environment import environment
-from support.workspace import Workspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,14 +32,14 @@ def people(first: int, last: int, **more: str) -> list[dict[str, str]]:
     ]
 
 
-def rows(work: Workspace) -> list[dict[str, Any]]:
+def rows(work: ForkingWorkspace) -> list[dict[str, Any]]:
     """Return the records of the sandbox's log."""
     done = work.campaign("log", "campaign.toml", "--sandbox", "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def sent(work: Workspace) -> list[tuple[str, datetime]]:
+def sent(work: ForkingWorkspace) -> list[tuple[str, datetime]]:
     """Return each sent row's key and instant, in the order in which they were sent."""
     found = [(row["key"], datetime.fromisoformat(row["updated_at"])) for row in rows(work) if row["state"] == "sent"]
     return sorted(found, key=lambda each: each[1])
@@ -48,7 +48,7 @@ def sent(work: Workspace) -> list[tuple[str, datetime]]:
 @pytest.mark.long
 def test_a_growing_list_is_mailed_in_batches_within_the_ramp(tmp_path: Path) -> None:
     """For thirty days, each morning's run takes the next recipients in the file's order, in the quota, and exits 0."""
-    work = Workspace(tmp_path).write(
+    work = ForkingWorkspace(tmp_path).write(
         people(0, 6), recipients="batch = 4", more='[limits]\nramp = ["2/day", "3/day", "5/day"]\n'
     )
     outputs = []
@@ -75,7 +75,7 @@ def test_a_growing_list_is_mailed_in_batches_within_the_ramp(tmp_path: Path) -> 
 def test_the_limit_and_the_batch_are_the_same(tmp_path: Path) -> None:
     """`--limit` overrides `batch`; a batch by `order` takes the first ones by that column."""
     listed = [row | {"rank": str(50 - number)} for number, row in enumerate(people(0, 6))]
-    work = Workspace(tmp_path).write(listed, recipients='batch = 1\norder = "rank"')
+    work = ForkingWorkspace(tmp_path).write(listed, recipients='batch = 1\norder = "rank"')
     assert work.run().returncode == 0
     assert work.run("--limit", "2").returncode == 0
     assert [key for key, _ in sent(work)] == ["user_5", "user_4", "user_3"]
@@ -90,7 +90,7 @@ def test_nobody_is_mailed_at_night(tmp_path: Path) -> None:
     ]
     section = '[schedule]\ndue = "left_at + 1h"\nhours = "09:00-20:00"\nzone = "zone"\ndefault_zone = "Europe/Berlin"\n'
     steps = '[[steps]]\nname = "first"\n[[steps]]\nname = "second"\ndue = "first + 23h"\nsubject = "Still yours"\n'
-    work = Workspace(tmp_path).write(listed, more=section + steps)
+    work = ForkingWorkspace(tmp_path).write(listed, more=section + steps)
     done = work.campaign("run", "campaign.toml", "--at", DAY.isoformat(), "--speed", "36000x", timeout=200)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     found = rows(work)

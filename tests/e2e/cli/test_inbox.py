@@ -18,7 +18,8 @@ import pytest
 from campaign.cli.inbox import refuse_live_keys
 from campaign.config.settings import Settings
 from campaign.errors import SettingsError
-from support.workspace import SECRET_KEY, Workspace
+from support.fork_server import ForkingWorkspace
+from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,16 +30,16 @@ PUBLISHABLE = "pk_test_c2FuZGJveC5jbGVyay5hY2NvdW50cy5kZXYk"
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Workspace:
+def campaign(tmp_path: Path) -> ForkingWorkspace:
     """A campaign, and a fake browser that records what it is told to open."""
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> "{tmp_path}/opened"\n')
     browser.chmod(0o700)
-    return Workspace(tmp_path, {"BROWSER": str(browser)}).write(2)
+    return ForkingWorkspace(tmp_path, {"BROWSER": str(browser)}).write(2)
 
 
 @contextmanager
-def serving(campaign: Workspace, *arguments: str, until: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(campaign: ForkingWorkspace, *arguments: str, until: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start a command, wait until it prints `word`, yield its output, and at the end send Ctrl-C."""
     process = campaign.start(*arguments)
     said = ""
@@ -62,7 +63,7 @@ def exported(said: str) -> dict[str, str]:
     return dict(words[1].split("=", 1) for words in lines)
 
 
-def opened(campaign: Workspace) -> str:
+def opened(campaign: ForkingWorkspace) -> str:
     """Wait until the browser is told to open something, and return it."""
     noted = campaign.folder / "opened"
     while not (noted.exists() and noted.read_text().endswith("\n")):
@@ -75,7 +76,7 @@ def get(url: str) -> httpx.Response:
     return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30)
 
 
-def test_the_sandbox_says_how_to_use_it(campaign: Workspace) -> None:
+def test_the_sandbox_says_how_to_use_it(campaign: ForkingWorkspace) -> None:
     """`sandbox` prints the inbox's URL and lines to export that any program can use, and exits 0 at Ctrl-C."""
     command = ("sandbox", "--port", "0", "--smtp-port", "0")
     with serving(campaign, *command, until="CAMPAIGN_SMTP_URL") as (said, process):
@@ -94,7 +95,7 @@ def test_the_sandbox_says_how_to_use_it(campaign: Workspace) -> None:
     assert process.returncode == 0
 
 
-def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: Workspace) -> None:
+def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: ForkingWorkspace) -> None:
     """A run prints the command that opens the inbox, and the inbox shows its mails with the send log's data."""
     answer = campaign.run()
     assert answer.returncode == 0
@@ -116,7 +117,7 @@ def test_a_run_in_the_sandbox_is_seen_in_the_inbox(campaign: Workspace) -> None:
     assert f'href="{url}/welcome?token=' in unescape(page)
 
 
-def message_id_in(campaign: Workspace) -> str:
+def message_id_in(campaign: ForkingWorkspace) -> str:
     """Return the Message-ID of the first mail."""
     first = min((campaign.folder / ".campaign" / "mail" / "new").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     found = re.search(rb"^Message-ID: (\S+)", first.read_bytes(), re.MULTILINE)
@@ -124,7 +125,7 @@ def message_id_in(campaign: Workspace) -> str:
     return found[1].decode()
 
 
-def test_a_run_can_open_the_inbox(campaign: Workspace) -> None:
+def test_a_run_can_open_the_inbox(campaign: ForkingWorkspace) -> None:
     """With `--open` the inbox is served after the run and opened in the browser, and the run's exit code is kept."""
     campaign.write([{"user_id": "user_1", "email": "a+bounce@example.com", "first_name": "A"}])
     with serving(campaign, "run", "campaign.toml", "--open", until="Inbox: ") as (said, process):
@@ -134,7 +135,7 @@ def test_a_run_can_open_the_inbox(campaign: Workspace) -> None:
     assert process.returncode == 1
 
 
-def test_only_a_sandbox_run_opens_the_inbox(campaign: Workspace) -> None:
+def test_only_a_sandbox_run_opens_the_inbox(campaign: ForkingWorkspace) -> None:
     """A run with a real mail server refuses `--open` before anything is sent."""
     campaign.serve_by(clerk="http://127.0.0.1:9", smtp="smtp://127.0.0.1:9?tls=none")
     answer = campaign.run("--open")
@@ -143,7 +144,7 @@ def test_only_a_sandbox_run_opens_the_inbox(campaign: Workspace) -> None:
     assert not campaign.log.exists()
 
 
-def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
+def test_a_preview_opens_in_the_browser(campaign: ForkingWorkspace) -> None:
     """`preview --open` serves the mails, starting with the chosen one, and sends nothing."""
     command = ("preview", "campaign.toml", "--open", "--email", "U1@d1.example")
     with serving(campaign, *command, until="http") as (said, process):
@@ -158,7 +159,7 @@ def test_a_preview_opens_in_the_browser(campaign: Workspace) -> None:
     assert "no row has the address x@example.com" in nobody.stderr
 
 
-def test_a_preview_of_groups_ends_quietly(campaign: Workspace) -> None:
+def test_a_preview_of_groups_ends_quietly(campaign: ForkingWorkspace) -> None:
     """Ctrl-C in the preview of a grouped CSV ends with 130, prints nothing more and leaves no temporary file."""
     campaign.write(5, recipients='group = "items"')
     spool = campaign.folder / "tmp"
@@ -177,7 +178,7 @@ def test_a_preview_of_groups_ends_quietly(campaign: Workspace) -> None:
 
 
 @pytest.mark.parametrize("option", ["--port", "--smtp-port"])
-def test_a_taken_port_is_a_sentence(campaign: Workspace, option: str) -> None:
+def test_a_taken_port_is_a_sentence(campaign: ForkingWorkspace, option: str) -> None:
     """If the port is in use, the error names the port and the option for another one."""
     other = "--smtp-port" if option == "--port" else "--port"
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -208,7 +209,7 @@ def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: 
     assert not value.startswith("sk_") or value not in str(error.value)
 
 
-def test_nothing_is_served_beside_a_live_key(campaign: Workspace) -> None:
+def test_nothing_is_served_beside_a_live_key(campaign: ForkingWorkspace) -> None:
     """With a live key in the environment the sandbox does not start, and creates no folder."""
     campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY.replace("test", "live")
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
@@ -217,7 +218,7 @@ def test_nothing_is_served_beside_a_live_key(campaign: Workspace) -> None:
     assert not (campaign.folder / ".campaign").exists()
 
 
-def test_a_folder_that_cannot_be_used_is_a_sentence(campaign: Workspace) -> None:
+def test_a_folder_that_cannot_be_used_is_a_sentence(campaign: ForkingWorkspace) -> None:
     """If the sandbox's folder is a file, the error says what to do."""
     (campaign.folder / ".campaign").write_text("a file")
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")

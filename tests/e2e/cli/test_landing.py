@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaign.landing import landing_page, next_page
-from support.workspace import Workspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +18,11 @@ KEY = "pk_test_" + base64.b64encode(b"clerk.acme.example$").decode()
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
+def here(tmp_path: Path) -> ForkingWorkspace:
+    return ForkingWorkspace(tmp_path)
 
 
-def test_the_page_goes_to_standard_output(here: Workspace) -> None:
+def test_the_page_goes_to_standard_output(here: ForkingWorkspace) -> None:
     """Without `--out` only the page is printed, made from the options as typed."""
     options = ("--publishable-key", KEY, "--redirect", "/cart", "--parameter", "ticket")
     answer = here.campaign("landing", *options)
@@ -30,7 +30,7 @@ def test_the_page_goes_to_standard_output(here: Workspace) -> None:
     assert answer.stdout == landing_page(publishable_key=KEY, redirect="/cart", parameter="ticket")
 
 
-def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
+def test_the_key_is_that_of_the_settings(here: ForkingWorkspace) -> None:
     """CLERK_PUBLISHABLE_KEY is used if no key is typed, and a typed key wins."""
     here.environment["CLERK_PUBLISHABLE_KEY"] = KEY
     other = "pk_live_" + base64.b64encode(b"clerk.other.example$").decode()
@@ -39,7 +39,7 @@ def test_the_key_is_that_of_the_settings(here: Workspace) -> None:
     assert answer.stdout == landing_page(publishable_key=other, redirect=None)
 
 
-def test_the_file_is_public(here: Workspace) -> None:
+def test_the_file_is_public(here: ForkingWorkspace) -> None:
     """`--out` writes a file that a web server can read, whatever the umask, and says what to do with it."""
     answer = here.campaign("landing", "--publishable-key", KEY, "--out", "welcome.html")
     assert answer.stdout == "Wrote welcome.html; its first lines say how to serve it.\n"
@@ -49,7 +49,7 @@ def test_the_file_is_public(here: Workspace) -> None:
     assert [path.name for path in here.folder.iterdir()] == ["welcome.html"]
 
 
-def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
+def test_a_file_is_replaced_only_by_force(here: ForkingWorkspace) -> None:
     """An existing file is kept, with an error that names `--force`; with `--force` the page replaces it."""
     file = here.folder / "welcome.html"
     file.write_text("mine")
@@ -70,7 +70,7 @@ def test_a_file_is_replaced_only_by_force(here: Workspace) -> None:
         ("a" * 300, "cannot be written: File name too long"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_told(here: Workspace, place: str, sentence: str) -> None:
+def test_a_place_that_cannot_be_written_is_told(here: ForkingWorkspace, place: str, sentence: str) -> None:
     """A folder, a device, or a path in a missing folder is refused, even with `--force`."""
     answer = here.campaign("landing", "--publishable-key", KEY, "--out", place, "--force")
     assert answer.returncode == 2
@@ -81,7 +81,7 @@ def test_a_place_that_cannot_be_written_is_told(here: Workspace, place: str, sen
 @pytest.mark.parametrize(
     ("router", "options"), [("app", ()), ("app", ("--router", "app")), ("pages", ("--router", "pages"))]
 )
-def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...]) -> None:
+def test_the_page_for_next(here: ForkingWorkspace, router: str, options: tuple[str, ...]) -> None:
     """`--framework next` writes the page for a router, by default the App Router, and needs no key."""
     answer = here.campaign("landing", "--framework", "next", "--redirect", "/cart", *options)
     assert answer.returncode == 0
@@ -101,7 +101,7 @@ def test_the_page_for_next(here: Workspace, router: str, options: tuple[str, ...
         (("--publishable-key", KEY, "--router", "app"), "add --framework next"),
     ],
 )
-def test_wrong_input_is_a_sentence(here: Workspace, options: tuple[str, ...], sentence: str) -> None:
+def test_wrong_input_is_a_sentence(here: ForkingWorkspace, options: tuple[str, ...], sentence: str) -> None:
     """Invalid input gives one error on standard error and exit code 2."""
     answer = here.campaign("landing", *options)
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -110,7 +110,7 @@ def test_wrong_input_is_a_sentence(here: Workspace, options: tuple[str, ...], se
     assert "0123456789" not in answer.stderr
 
 
-def test_a_malformed_setting_is_a_sentence(here: Workspace) -> None:
+def test_a_malformed_setting_is_a_sentence(here: ForkingWorkspace) -> None:
     """If a key in the environment is malformed, the error names its variable."""
     here.environment["CLERK_PUBLISHABLE_KEY"] = "pk_test_cut"
     assert "may be cut off" in here.campaign("landing").stderr

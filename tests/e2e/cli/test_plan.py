@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from support.workspace import Workspace
+from support.fork_server import ForkingWorkspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +23,12 @@ STEPS = (
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> ForkingWorkspace:
     """A folder without settings."""
-    return Workspace(tmp_path)
+    return ForkingWorkspace(tmp_path)
 
 
-def planned(work: Workspace, *options: str) -> dict[str, Any]:
+def planned(work: ForkingWorkspace, *options: str) -> dict[str, Any]:
     """Return the plan as an object."""
     done = work.campaign("plan", str(work.file), "--json", *options)
     assert done.returncode == 0, done.stderr
@@ -36,7 +36,7 @@ def planned(work: Workspace, *options: str) -> dict[str, Any]:
     return found
 
 
-def write(work: Workspace, number: int, *, recipients: str = "", limits: str = "", more: str = "") -> None:
+def write(work: ForkingWorkspace, number: int, *, recipients: str = "", limits: str = "", more: str = "") -> None:
     """Write a campaign without a link."""
     if number:
         work.write_people(number)
@@ -49,7 +49,7 @@ def write(work: Workspace, number: int, *, recipients: str = "", limits: str = "
     )
 
 
-def test_the_table_says_who_is_mailed_when(work: Workspace) -> None:
+def test_the_table_says_who_is_mailed_when(work: ForkingWorkspace) -> None:
     """A budget spreads the messages over hours; the table, the last hour, the assumptions and the limits are said."""
     write(work, 25, limits='messages = "10/hour"')
     done = work.campaign("plan", str(work.file))
@@ -64,7 +64,7 @@ def test_the_table_says_who_is_mailed_when(work: Workspace) -> None:
     assert [row[-2:] for row in table][-1] == ["5", "25"]
 
 
-def test_a_plan_makes_nothing(work: Workspace) -> None:
+def test_a_plan_makes_nothing(work: ForkingWorkspace) -> None:
     """No send log, no sandbox and no other file comes from a plan."""
     write(work, 3)
     before = sorted(path.name for path in work.folder.iterdir())
@@ -73,7 +73,7 @@ def test_a_plan_makes_nothing(work: Workspace) -> None:
 
 
 @pytest.mark.long
-def test_a_run_does_what_the_plan_says(work: Workspace) -> None:
+def test_a_run_does_what_the_plan_says(work: ForkingWorkspace) -> None:
     """A simulated run sends as many messages in each hour as the plan has."""
     write(work, 25, limits='messages = "10/hour"')
     plan = planned(work)
@@ -87,7 +87,7 @@ def test_a_run_does_what_the_plan_says(work: Workspace) -> None:
     assert list(hours.values()) == [10, 10, 5]
 
 
-def test_what_is_sent_already_is_left_out(work: Workspace) -> None:
+def test_what_is_sent_already_is_left_out(work: ForkingWorkspace) -> None:
     """After a run of a batch the plan has the others alone, and says how many were sent."""
     write(work, 5)
     assert work.campaign("run", str(work.file), "--limit", "2").returncode == 0
@@ -97,7 +97,7 @@ def test_what_is_sent_already_is_left_out(work: Workspace) -> None:
     assert "Not planned: 2 sent already." in work.campaign("plan", str(work.file)).stdout
 
 
-def test_batches_ramp_steps_and_hours_fit_together(work: Workspace) -> None:
+def test_batches_ramp_steps_and_hours_fit_together(work: ForkingWorkspace) -> None:
     """One batch a day, the ramp's days and the hours are kept, and the second step follows a day later."""
     write(work, 30, recipients="batch = 10", limits='ramp = ["5/day", "50/day"]', more=WINDOW + STEPS)
     plan = planned(work)
@@ -119,7 +119,7 @@ def test_batches_ramp_steps_and_hours_fit_together(work: Workspace) -> None:
     assert "second" in shown
 
 
-def test_what_would_be_too_late_is_a_warning(work: Workspace) -> None:
+def test_what_would_be_too_late_is_a_warning(work: ForkingWorkspace) -> None:
     """Rows that the limits keep beyond their end are counted with the first line and what to change."""
     until = (datetime.now(UTC) + timedelta(hours=1, minutes=30)).isoformat(timespec="seconds")
     write(work, 25, limits='messages = "10/hour"', more=f'[schedule]\nuntil = "{until}"\n')
@@ -129,7 +129,7 @@ def test_what_would_be_too_late_is_a_warning(work: Workspace) -> None:
     assert "5 emails would be too late before their turn and not be sent, the first for line 22" in plan["warnings"][0]
 
 
-def test_days_cut_the_table_and_not_the_plan(work: Workspace) -> None:
+def test_days_cut_the_table_and_not_the_plan(work: ForkingWorkspace) -> None:
     """`--days` shows fewer hours, and says how many messages come later and when the last goes out."""
     write(work, 30, limits='messages = "10/day"')
     plan = planned(work, "--days", "1")
@@ -140,7 +140,7 @@ def test_days_cut_the_table_and_not_the_plan(work: Workspace) -> None:
     assert f"{last.day} {last:%b %Y} in the hour from {last:%H}:00" in shown
 
 
-def test_the_page_stands_alone_and_is_written_again(work: Workspace) -> None:
+def test_the_page_stands_alone_and_is_written_again(work: ForkingWorkspace) -> None:
     """The page has no address and loads nothing; a newer plan replaces it, and another file is left as it is."""
     write(work, 5, more=WINDOW + STEPS)
     page = work.folder / "plan.html"
@@ -159,7 +159,7 @@ def test_the_page_stands_alone_and_is_written_again(work: Workspace) -> None:
     assert other.read_text("utf-8") == "mine"
 
 
-def test_a_wrong_time_is_told_with_its_line(work: Workspace) -> None:
+def test_a_wrong_time_is_told_with_its_line(work: ForkingWorkspace) -> None:
     """A row whose due time cannot be read is told with file, line and column, and the others are planned."""
     write(work, 0, more='[schedule]\ndue = "left_at + 1h"\n')
     people = "user_id,email,left_at\nuser_1,a@example.com,2036-01-01T10:00Z\nuser_2,b@example.com,soon\n"

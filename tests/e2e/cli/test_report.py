@@ -15,10 +15,10 @@ import pytest
 
 import campaign.cli  # noqa: F401 - its commands
 from campaign.cli.group import commands
+from support.fork_server import ForkingWorkspace
 from support.html_tree import Node, tree
 from support.log_history import LogHistory
 from support.sendlog_helpers import enlist, opened, people, table
-from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,9 +36,9 @@ tokens = "40/second"
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def past(tmp_path_factory: pytest.TempPathFactory) -> ForkingWorkspace:
     """A finished campaign with its report in `report.html`, and the report with addresses in `people.html`."""
-    workspace = Workspace(tmp_path_factory.mktemp("past")).write(3, more=LIMITS)
+    workspace = ForkingWorkspace(tmp_path_factory.mktemp("past")).write(3, more=LIMITS)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
     LogHistory(workspace.log, recipients=RECIPIENTS).write()
     for options in (("--html", "report.html"), ("--html", "people.html", "--with-addresses")):
@@ -48,17 +48,17 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def page(past: Workspace) -> Node:
+def page(past: ForkingWorkspace) -> Node:
     return tree((past.folder / "report.html").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
-def rows(past: Workspace) -> list[dict[str, Any]]:
+def rows(past: ForkingWorkspace) -> list[dict[str, Any]]:
     return past.rows()
 
 
 @pytest.fixture(scope="module")
-def history(past: Workspace) -> list[dict[str, Any]]:
+def history(past: ForkingWorkspace) -> list[dict[str, Any]]:
     return table(past.log, "SELECT * FROM history ORDER BY id")
 
 
@@ -109,7 +109,7 @@ def test_the_domains_are_counted(page: Node, rows: list[dict[str, Any]]) -> None
 
 
 def test_what_came_back_is_counted_by_domain(
-    past: Workspace, page: Node, rows: list[dict[str, Any]], history: list[dict[str, Any]]
+    past: ForkingWorkspace, page: Node, rows: list[dict[str, Any]], history: list[dict[str, Any]]
 ) -> None:
     """Bounces, complaints and unsubscribes are counted once for each recipient, by domain, with their share."""
     domain = {line["id"]: line["domain"] for line in table(past.log, "SELECT id, domain FROM delivery")}
@@ -181,7 +181,7 @@ def test_the_throughput_is_counted(page: Node, history: list[dict[str, Any]]) ->
 
 
 def test_the_limits_are_held_against_the_fullest_window(
-    page: Node, history: list[dict[str, Any]], past: Workspace
+    page: Node, history: list[dict[str, Any]], past: ForkingWorkspace
 ) -> None:
     """The fullest window of each limit equals the one found by checking all windows."""
     domains = {row["id"]: row["domain"] for row in table(past.log, "SELECT id, domain FROM delivery")}
@@ -232,7 +232,7 @@ def _first_plot(box: Node) -> list[str]:
     return [spot.one("title").text for spot in next(box.all("svg", "plot")).all("rect", "spot")]
 
 
-def test_the_tokens_are_accounted_for(page: Node, past: Workspace, rows: list[dict[str, Any]]) -> None:
+def test_the_tokens_are_accounted_for(page: Node, past: ForkingWorkspace, rows: list[dict[str, Any]]) -> None:
     """Every token is counted in one place, and tokens without a known id are counted apart."""
     (counts,) = table(
         past.log,
@@ -257,7 +257,7 @@ def test_the_tokens_are_accounted_for(page: Node, past: Workspace, rows: list[di
     assert f"{orphans['number']} more may have been issued" in box.text
 
 
-def test_what_needs_a_decision(past: Workspace, page: Node, rows: list[dict[str, Any]]) -> None:
+def test_what_needs_a_decision(past: ForkingWorkspace, page: Node, rows: list[dict[str, Any]]) -> None:
     """Each decision has its number of rows, its reasons grouped, and the command that carries it out."""
     counts = Counter(row["state"] for row in rows)
     to_revoke = len(table(past.log, "SELECT 1 FROM revocation WHERE settled_at IS NULL"))
@@ -292,7 +292,7 @@ def test_every_command_is_one_that_can_be_typed(page: Node) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.html", "people.html"])
-def test_the_page_needs_nothing_else_and_runs_nothing(past: Workspace, name: str) -> None:
+def test_the_page_needs_nothing_else_and_runs_nothing(past: ForkingWorkspace, name: str) -> None:
     """The page has no script, only its own style, loads nothing, and its policy would allow nothing else."""
     text = (past.folder / name).read_text("utf-8")
     page = tree(text)
@@ -312,14 +312,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing(past: Workspace, name: str
     assert "://" not in text
 
 
-def test_nobody_is_in_the_page(past: Workspace, rows: list[dict[str, Any]]) -> None:
+def test_nobody_is_in_the_page(past: ForkingWorkspace, rows: list[dict[str, Any]]) -> None:
     """Without `--with-addresses` the page has no address, key, user id or local part, and never a token's id."""
     text = (past.folder / "report.html").read_text("utf-8")
     assert not re.search(r"user_\d|\bu\d+\b|@\w+\.example|sit_|secret|sk_test", text)
     assert not [row["email"] for row in rows if row["email"] in text]
 
 
-def test_whose_the_rows_are(past: Workspace, rows: list[dict[str, Any]]) -> None:
+def test_whose_the_rows_are(past: ForkingWorkspace, rows: list[dict[str, Any]]) -> None:
     """With `--with-addresses` the rows to decide on have address, user and reason, and still no token's id."""
     page = tree((past.folder / "people.html").read_text("utf-8"))
     shown = {
@@ -337,7 +337,7 @@ def test_whose_the_rows_are(past: Workspace, rows: list[dict[str, Any]]) -> None
     assert "sit_" not in page.text
 
 
-def test_the_file_is_private_and_an_earlier_report_gives_way(past: Workspace, tmp_path: Path) -> None:
+def test_the_file_is_private_and_an_earlier_report_gives_way(past: ForkingWorkspace, tmp_path: Path) -> None:
     """The page is written with mode 0600, replaces an earlier report, and leaves any other file unchanged."""
     for name in ("report.html", "people.html"):
         assert stat.S_IMODE((past.folder / name).stat().st_mode) == 0o600
@@ -355,7 +355,7 @@ def test_the_file_is_private_and_an_earlier_report_gives_way(past: Workspace, tm
 
 def test_wrong_input_is_a_sentence(tmp_path: Path) -> None:
     """Without a log, with an unknown campaign, or with an unwritable path, there is an error and exit code 2."""
-    workspace = Workspace(tmp_path).write(3)
+    workspace = ForkingWorkspace(tmp_path).write(3)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
 
     def refused(place: str) -> str:
@@ -377,7 +377,7 @@ def test_wrong_input_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_campaign_that_has_not_run(tmp_path: Path) -> None:
     """Before the first run the page counts the queue and says how to continue, and foreign names are shown as text."""
-    workspace = Workspace(tmp_path).write(3)
+    workspace = ForkingWorkspace(tmp_path).write(3)
     workspace.environment["CAMPAIGN_LOG"] = str(tmp_path / "<b>.db")
     with opened(tmp_path / "<b>.db") as log:
         enlist(log, people(2), source="/somewhere/<i>.csv")

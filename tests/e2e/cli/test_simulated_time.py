@@ -18,7 +18,8 @@ import pytest
 
 from e2e.cli.test_inbox import serving
 from support import ROOT
-from support.workspace import SECRET_KEY, Workspace
+from support.fork_server import ForkingWorkspace
+from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,20 +31,20 @@ AT = "2036-12-24T09:00+01:00"
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> ForkingWorkspace:
     """A copy of the repository's campaigns, with no settings."""
     for name in ("templates", "recipients"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    return Workspace(tmp_path)
+    return ForkingWorkspace(tmp_path)
 
 
-def rows(work: Workspace) -> list[dict[str, Any]]:
+def rows(work: ForkingWorkspace) -> list[dict[str, Any]]:
     """Return the send log's records."""
     done = work.campaign("log", WAITLIST, "--format", "jsonl")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def dates(work: Workspace) -> list[datetime]:
+def dates(work: ForkingWorkspace) -> list[datetime]:
     """Return the Date headers of the sandbox's mail."""
     found = [
         email.message_from_bytes(path.read_bytes(), policy=email.policy.default)["Date"]
@@ -52,7 +53,7 @@ def dates(work: Workspace) -> list[datetime]:
     return sorted(parsedate_to_datetime(str(date)) for date in found)
 
 
-def test_a_run_plays_at_another_time(work: Workspace) -> None:
+def test_a_run_plays_at_another_time(work: ForkingWorkspace) -> None:
     """Date headers, the send log and Clerk's tokens are in the simulated time; a deferred row comes back in it."""
     done = work.campaign("run", WAITLIST, *FATES, "--at", AT, "--speed", "3600x")
     assert "2036-12-24" in done.stdout
@@ -69,7 +70,7 @@ def test_a_run_plays_at_another_time(work: Workspace) -> None:
 
 
 @pytest.mark.long
-def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
+def test_the_sandbox_goes_on_where_the_last_run_ended(work: ForkingWorkspace) -> None:
     """A later run and the inbox begin at the latest instant and say so; the inbox shows when each mail came."""
     assert work.campaign("run", WAITLIST, "--at", AT, "--limit", "8").returncode == 0
     last = max(datetime.fromisoformat(row["updated_at"]) for row in rows(work) if row["state"] == "sent")
@@ -90,7 +91,7 @@ def test_the_sandbox_goes_on_where_the_last_run_ended(work: Workspace) -> None:
 
 
 @pytest.mark.long
-def test_the_past_of_a_sandbox_is_refused_and_fresh_goes_there(work: Workspace) -> None:
+def test_the_past_of_a_sandbox_is_refused_and_fresh_goes_there(work: ForkingWorkspace) -> None:
     """`--at` before the latest instant is refused with the way out; `--fresh` deletes what is later."""
     assert work.campaign("run", WAITLIST, "--at", AT).returncode == 0
     refused = work.campaign("run", WAITLIST, "--at", "2036-12-01T09:00Z")
@@ -119,7 +120,7 @@ def test_the_past_of_a_sandbox_is_refused_and_fresh_goes_there(work: Workspace) 
         (("--speed", "90000"), "--speed: '90000' is not a number from 1 to 86400"),
     ],
 )
-def test_what_cannot_be_read_is_refused(work: Workspace, options: tuple[str, ...], sentence: str) -> None:
+def test_what_cannot_be_read_is_refused(work: ForkingWorkspace, options: tuple[str, ...], sentence: str) -> None:
     """A time or a speed that cannot be read is a sentence and exit code 2, and nothing is made."""
     done = work.campaign("run", WAITLIST, *options)
     assert done.returncode == 2
@@ -131,7 +132,7 @@ def test_what_cannot_be_read_is_refused(work: Workspace, options: tuple[str, ...
 def test_the_real_services_have_the_real_time(tmp_path: Path, options: tuple[str, str]) -> None:
     """A run for real refuses another time with exit code 2, and no log is made."""
     real = {"CLERK_SECRET_KEY": SECRET_KEY, "CAMPAIGN_SMTP_URL": "smtp://127.0.0.1:9?tls=none"}
-    work = Workspace(tmp_path, real).write(2)
+    work = ForkingWorkspace(tmp_path, real).write(2)
     done = work.campaign("run", str(work.file), *options, "--yes")
     assert done.returncode == 2
     assert f"{options[0]} is for the sandbox, and this would send for real: leave it out." in done.stderr

@@ -12,9 +12,9 @@ import pytest
 from campaign.model import Deferral, Outcome, Status, Waiting
 from campaign.sendlog import QueueCursor
 from support.fake_clock import FakeClock
+from support.fork_server import ForkingWorkspace
 from support.html_tree import tree
 from support.sendlog_helpers import TWO_DAYS, opened, people, token
-from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,9 @@ LATER = 4_102_444_800.0  # 2100-01-01 00:00 UTC
 
 
 @pytest.fixture
-def past(tmp_path: Path) -> Workspace:
+def past(tmp_path: Path) -> ForkingWorkspace:
     """Two batches of 3 of 8 people: the first got both steps, user_2 came back, and the second batch has begun."""
-    workspace = Workspace(tmp_path).write(3)
+    workspace = ForkingWorkspace(tmp_path).write(3)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
     clock = FakeClock(START)
     with opened(workspace.log, clock=clock) as log:
@@ -64,7 +64,7 @@ async def _send(log: SendLog, clock: FakeClock, row: Delivery) -> None:
     await log.settle(row, Outcome(Status.SENT))
 
 
-def test_status_shows_each_step_and_batch(past: Workspace) -> None:
+def test_status_shows_each_step_and_batch(past: ForkingWorkspace) -> None:
     """`status` has a line for each step and batch, and says what the queued mails wait for and until when."""
     shown = past.campaign("status", "campaign.toml").stdout
     assert "recipients       8" in shown
@@ -81,7 +81,7 @@ def test_status_shows_each_step_and_batch(past: Workspace) -> None:
     assert [(one["number"], one["size"]) for one in status["batches"]] == [(1, 3), (2, 3)]
 
 
-def test_log_shows_what_a_mail_waits_for(past: Workspace) -> None:
+def test_log_shows_what_a_mail_waits_for(past: ForkingWorkspace) -> None:
     """Each step is a line with its batch, its due time, and what it waits for, until when."""
     rows = {(row["key"], row["step"]): row for row in past.rows()}
     told = ("state", "batch", "due_at", "waiting", "not_before")
@@ -96,7 +96,7 @@ def test_log_shows_what_a_mail_waits_for(past: Workspace) -> None:
     assert list(csv.DictReader(io.StringIO(printed)))[1]["step"] == "second"
 
 
-def test_the_report_has_tables_of_steps_and_batches(past: Workspace) -> None:
+def test_the_report_has_tables_of_steps_and_batches(past: ForkingWorkspace) -> None:
     """The report counts recipients once, and has a row for each step and each batch with its time."""
     answer = past.campaign("report", "campaign.toml", "--html", "report.html")
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -117,7 +117,7 @@ def numbers(row: Node) -> list[str]:
     return [cell.text for cell in row.all("td", "number")]
 
 
-def test_skip_covers_every_step(past: Workspace) -> None:
+def test_skip_covers_every_step(past: ForkingWorkspace) -> None:
     """`skip --key` leaves no step of a key queued, and says so; what was sent stays sent."""
     done = past.campaign("skip", "campaign.toml", "--key", "user_4")
     assert (done.returncode, done.stdout) == (0, "user_4 is skipped and gets no mail of trial.\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.records import read_log_file
+from support.crash.records import read_log
 from support.environment import environment, wait_for
 from support.servers.script import Delay, Fault, Silence
 from support.servers.smtp_script import SmtpScript
@@ -67,7 +67,7 @@ def test_two_signals_stop_at_once(tmp_path: Path, number: signal.Signals) -> Non
         kept = {row["token_id"] for row in env.work.rows()}
         assert kept <= living
         # a token may have been on its way to the program
-        assert len(living - kept) <= len(read_log_file(env.work.log, "trial").orphans)
+        assert len(living - kept) <= len(read_log(env.work.log, "trial").orphans)
 
 
 def test_a_signal_before_anything_began_leaves_everybody_queued(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 
 from support.dkim_keys import verifies, write_key
 from support.environment import environment
+from support.fork_server import ForkingWorkspace
 from support.servers.smtp_script import SmtpScript
-from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -280,7 +280,7 @@ def test_a_campaign_without_links_is_not_served(tmp_path: Path) -> None:
 
 def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
     """The link opens the page of `serve` from the inbox; its button suppresses, and the next run skips the person."""
-    work = Workspace(tmp_path).write(2, html=HTML, text=TEXT, more=SECTION)
+    work = ForkingWorkspace(tmp_path).write(2, html=HTML, text=TEXT, more=SECTION)
     assert work.campaign("run", "campaign.toml").returncode == 0
     process = work.start("sandbox", "--port", "0", "--smtp-port", "0")
     try:

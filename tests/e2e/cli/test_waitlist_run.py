@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.environment import environment
+from support.fork_server import ForkingWorkspace
 from support.servers.clerk_script import ClerkScript, Users, refusal
 from support.servers.script import Drop, Fault
-from support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _HTML = '<p>You joined on {{ joined_at }}</p><p><a href="{{ link }}">Sign in</a>
 PEOPLE = [{"user_id": f"user_{number}", "email": f"u{number}@example.com"} for number in range(1, 5)]
 
 
-def rewrite(work: Workspace, source: str, **changes: str) -> None:
+def rewrite(work: ForkingWorkspace, source: str, **changes: str) -> None:
     """Let the campaign read the waitlist instead of its CSV."""
     text = work.file.read_text(encoding="utf-8")
     for old, new in {'file = "people.csv"\n': source, "Hello {{ first_name }}": "Welcome", **changes}.items():
@@ -34,9 +34,9 @@ def rewrite(work: Workspace, source: str, **changes: str) -> None:
 
 
 @pytest.fixture
-def sandboxed(tmp_path: Path) -> Workspace:
+def sandboxed(tmp_path: Path) -> ForkingWorkspace:
     """Return a campaign for the sandbox's waitlist."""
-    work = Workspace(tmp_path).write(html=_HTML, text=None)
+    work = ForkingWorkspace(tmp_path).write(html=_HTML, text=None)
     rewrite(work, _CREATE)
     return work
 
@@ -57,7 +57,7 @@ def reasons(work: Any) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - of eithe
     return {row["email"]: (row["state"], row["reason"]) for row in work.rows()}
 
 
-def test_the_sandbox_plays_all_of_it(sandboxed: Workspace) -> None:
+def test_the_sandbox_plays_all_of_it(sandboxed: ForkingWorkspace) -> None:
     """Without an account the waitlist is read, users are made, mails carry their links, and a second run sends none."""
     checked = sandboxed.campaign("check", "campaign.toml")
     assert checked.returncode == 0, checked.stdout
@@ -81,7 +81,7 @@ def test_the_sandbox_plays_all_of_it(sandboxed: Workspace) -> None:
     assert "You joined on 20" in sandboxed.campaign("preview", "campaign.toml").stdout
 
 
-def _jsonl(work: Workspace) -> list[str]:
+def _jsonl(work: ForkingWorkspace) -> list[str]:
     return work.campaign("log", "campaign.toml", "--format", "jsonl").stdout.splitlines()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.environment import environment
+from support.fork_server import ForkingWorkspace
 from support.refusals import refused
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.script import Delay, Fault, Reply, Silence
@@ -99,6 +101,12 @@ def test_a_reminder_does_not_wait_for_a_long_campaign(tmp_path: Path) -> None:
         refused(env.work.run(), "campaign watch", "campaign status", code=75)
         assert env.work.status()["sent"] < 400
         assert watch.stop() == 0, "what is in hand is finished, the rest stays"
+        assert watch.process.stdout is not None
+        told = watch.process.stdout.read()
+        assert (
+            "[limits] messages is not the same in all campaigns: 40/second holds for all of them, so also for" in told
+        )
+        assert "trial: 400 emails due now, from Acme <hello@acme.example> through 127.0.0.1" in told
         sent = len(env.accepted)
         assert 20 < sent < 402
         instants = [event["t"] for event in env.accepted]
@@ -176,6 +184,18 @@ def test_two_signals_stop_at_once(tmp_path: Path) -> None:
         assert env.work.status()["uncertain"] == 3
 
 
+def test_days_pass_in_seconds_in_the_sandbox(tmp_path: Path) -> None:
+    """Without settings a watch uses the sandbox, where reminders of the next day come with `--speed`."""
+    work = ForkingWorkspace(tmp_path)
+    assert work.campaign("new", "carts", "--like", "cart").returncode == 0
+    with watching(work, "carts/campaign.toml", "--speed", "14400x") as watch:
+        watch.until(lambda: sum(event["counts"].get("sent", 0) for event in watch.events("cycle", "carts")) == 12)
+        assert watch.stop() == 0
+    status = json.loads(work.campaign("status", "carts/campaign.toml", "--json").stdout)
+    assert {name: counts["sent"] for name, counts in status["steps"].items()} == {"first": 6, "second": 6}
+    assert len(list((tmp_path / ".campaign/mail/new").iterdir())) == 12
+
+
 def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
     """Two files of one name, a missing file, and logs that differ are refused with a sentence, and nothing is sent."""
     with two_campaigns(tmp_path, 2) as env:
@@ -187,4 +207,6 @@ def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
         del env.work.environment["CAMPAIGN_LOG"]
         found = env.work.campaign("watch", "campaign.toml", "other/campaign.toml", "--yes")
         refused(found, "different send logs", "CAMPAIGN_LOG", code=2)
+        env.work.environment["CAMPAIGN_LOG"] = "postgresql://nobody@127.0.0.1:9/campaign"
+        refused(env.work.campaign("watch", "campaign.toml", "--yes"), "PostgreSQL yet", "CAMPAIGN_LOG", code=2)
         assert env.silent

@@ -11,7 +11,7 @@ import pytest
 
 from support.crash.checker import INVARIANTS, check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Person, Suppressed, Transition, read_lines, read_log_file, read_people
+from support.crash.records import Person, Suppressed, Transition, read_lines, read_log, read_people
 from support.crash.sample_run import WALL, SampleRun, token_text, true_story
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def test_evidence_is_read_from_files(tmp_path: Path) -> None:
         """
     )
     log.close()
-    found = read_log_file(path, "ours")
+    found = read_log(path, "ours")
     assert found.transitions == [Transition("k1", 5.0, "queued", "issuing", "run", step="first")]
     assert (found.orphans, found.unsettled) == (["user_1"], frozenset({"sit_1"}))
     assert found.creations == {"a@example.com": 4.0}

@@ -8,6 +8,7 @@ import pytest
 
 from support.crash.loop import Loop
 from support.crash.scenario import Scenario
+from support.servers.postgres import postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,18 @@ def test_the_promise_holds_under_faults_and_kills(
     assert verdict.holds, verdict.table()
     assert (loop.killed, loop.frozen) == (kills, freezes)
     assert verdict.states["sent"] > 140
+
+
+@pytest.mark.long
+def test_the_promise_holds_with_a_log_in_postgresql(tmp_path: Path) -> None:
+    """With its log in a database that writes to the disk, a run keeps every invariant despite kills and faults."""
+    with postgres(is_durable=True) as server:
+        scenario = Scenario(recipients=300, seed=1)
+        loop = Loop(scenario, kills=5, folder=tmp_path / "loop", log=server.fresh(is_empty=True))
+        verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert loop.killed == 5
+    assert verdict.states["sent"] > 200
 
 
 @pytest.mark.long

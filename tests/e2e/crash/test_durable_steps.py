@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.crash.mutants import STEPS
-from support.crash.records import read_log_file
+from support.crash.records import read_log
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import Sender
 from support.servers.clerk import ClerkServer
@@ -82,7 +82,7 @@ def run(sender: Sender, *command: str) -> int:
         raise
 
 
-def state_of(log: Path | str) -> str | None:
+def state_of(log: str | Path) -> str | None:
     reading = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     try:
         row = reading.execute("SELECT state FROM delivery").fetchone()
@@ -117,7 +117,7 @@ def test_a_kill_at_each_durable_step(case: Case, tmp_path: Path) -> None:
         assert state_of(sender.log) == case.after
         events = Counter(event["event"] for event in clerk.events())
         accepted = len(smtp.events("accept"))
-    file = read_log_file(sender.log, CAMPAIGN)
+    file = read_log(sender.log, CAMPAIGN)
     assert (events["token"], events["revoked"], len(file.orphans), accepted) == (
         case.made,
         case.revoked,

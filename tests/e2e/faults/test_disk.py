@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.records import read_log_file
+from support.crash.records import read_log
 from support.environment import environment, wait_for
 from support.refusals import refused
 from support.servers.script import Delay, Fault
@@ -33,7 +33,7 @@ def unfinished_but_sound(env: Environment) -> None:
     """Check that the log is correct up to the disk's failure, although not all recipients are done."""
     known = {row["user_id"] for row in env.work.rows() if row["attempts"]}
     assert {token["user_id"] for token in env.tokens} <= known, "a token was asked for with no attempt on record"
-    file = read_log_file(env.work.log, "trial")
+    file = read_log(env.work.log, "trial")
     intents = {one.message_id for one in file.transitions if one.new == "sending"}
     assert {event["message_id"] for event in env.accepted} <= intents, "a mail left with no intent on record"
 

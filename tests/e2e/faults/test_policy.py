@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash.records import read_log_file
+from support.crash.records import read_log
 from support.environment import environment
 from support.faults.provider_refusals import REFUSALS
 from support.refusals import refused, table_of
@@ -82,7 +82,7 @@ def test_a_refusal_of_the_sender_costs_no_row(refusal: Refusal, tmp_path: Path) 
         verdict = env.verdict(connections=2, finished=False)
         assert verdict.holds, verdict.table()
         assert (verdict.states["sent"], verdict.states["queued"]) == (20, 80)
-        steps = [step for step in read_log_file(env.work.log, "trial").transitions if step.actor == "breaker"]
+        steps = [step for step in read_log(env.work.log, "trial").transitions if step.actor == "breaker"]
         assert {(step.old, step.new) for step in steps} == {("failed", "queued")}
         assert 11 <= len(steps) <= 13, "a dozen had failed, and one on the other connection, as the history says"
         assert all("not this recipient's fault" in step.reason for step in steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.crash.records import read_log_file
+from support.crash.records import read_log
 from support.environment import environment, wait_for
 from support.servers.clerk_script import Answer, ClerkScript, Used, refusal
 from support.servers.script import Drop, Fault, Reply, Silence
@@ -41,7 +41,7 @@ def test_a_revocation_is_kept_until_it_is_settled(tmp_path: Path) -> None:
         done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
         for _ in range(5):
-            if not read_log_file(env.work.log, "trial").unsettled:
+            if not read_log(env.work.log, "trial").unsettled:
                 break
             env.work.run(timeout=30)
         verdict = env.verdict(connections=4)
@@ -60,7 +60,7 @@ def test_a_revocation_outlives_its_run(tmp_path: Path) -> None:
     with environment(tmp_path, 8, clerk=shut, smtp=BOUNCE, more=LIMITS) as env:
         done = env.work.run(timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        assert len(read_log_file(env.work.log, "trial").unsettled) == 6
+        assert len(read_log(env.work.log, "trial").unsettled) == 6
         assert "6 tokens not revoked yet" in done.stdout
         outage.unlink()
         assert env.work.run().returncode == 1
@@ -80,4 +80,4 @@ def test_a_run_that_is_killed_amid_a_revocation_raises_no_alarm(tmp_path: Path) 
         done = env.work.run()
         assert (done.returncode, done.stderr) == (1, "")
         assert "ALARM" not in done.stdout
-        assert not read_log_file(env.work.log, "trial").unsettled
+        assert not read_log(env.work.log, "trial").unsettled

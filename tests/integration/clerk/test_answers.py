@@ -35,9 +35,6 @@ def test_an_answer_that_trickles_in_is_given_up(at: str, action: Trickle, monkey
     assert "0.4 s" in outcome.reason
 
 
-BOMB = gzip.compress(b" " * 100_000_000)
-
-
 def peak_of(at: str, action: Action) -> tuple[object, int]:
     """Return the result of a call, and how many bytes of memory the process needed for it."""
     tracemalloc.start()
@@ -61,8 +58,9 @@ def test_an_answer_without_an_end_is_given_up(at: str) -> None:
 @pytest.mark.parametrize("at", ["create", "users"])
 def test_an_answer_that_swells_is_cut_off(at: str) -> None:
     """A small compressed answer that decompresses to a huge one uses no more memory than any other."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(BOMB)}\r\n\r\n"
-    outcome, peak = peak_of(at, Raw(head + BOMB.decode("latin-1"), done=True))
+    bomb = gzip.compress(b" " * 100_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    outcome, peak = peak_of(at, Raw(head + bomb.decode("latin-1"), done=True))
     assert isinstance(outcome, TransientError), outcome
     assert outcome.maybe_applied is (at != "users")
     assert peak < 50_000_000

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The files of `tests/unit/sendlog` with the promises.
 FILES = (
     "aggregates", "batches", "claiming", "enlisting", "group_commit", "holdout", "log", "operator_actions", "recovery",
-    "steps", "suppressions", "user_creations", "waiting",
+    "renewals", "steps", "suppressions", "user_creations", "waiting",
 )  # fmt: skip
 #: What is about SQLite alone: its file, its full disk, its query plans, its older schemas.
 OF_SQLITE = {
@@ -28,6 +28,8 @@ OF_SQLITE = {
     "test_a_log_that_breaks_while_it_is_read_is_told",
     "test_a_page_far_behind_takes_no_longer_than_the_first",
     "test_a_row_fails_and_its_address_is_suppressed_at_once",
+    "test_a_request_reads_the_rows_of_its_key_only",
+    "test_a_request_that_cannot_be_written_changes_nothing",
     "test_the_same_bytes_at_another_place_are_read",  # of another machine
     "test_only_a_campaign_with_a_cap_has_an_index_of_addresses",
 }

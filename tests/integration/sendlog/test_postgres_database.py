@@ -302,7 +302,7 @@ def test_what_answers_links_outlives_its_session(postgres_server: Postgres, url:
 
 def test_a_lost_answer_to_a_commit_is_not_taken_for_a_failure(postgres_server: Postgres, url: str) -> None:
     """If the connection dies while a change is committed, it may be there: the sentence says so, and nothing else."""
-    with CuttingProxy(postgres_server.port, b"COMMIT") as proxy:
+    with CuttingProxy(postgres_server.port, b"COMMIT\0") as proxy:
         through = parse_postgres_url(f"postgresql://{ROLE}:secret@127.0.0.1:{proxy.port}/{name_of(url)}")
         with SuppressionList(through, FakeClock()) as suppressions:
             proxy.is_armed = True

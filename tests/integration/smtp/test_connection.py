@@ -20,7 +20,7 @@ from campaign.model import Receipt
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
-from support.smtp_transactions import ADA, BOB, QUICK, accepted, connector, fate, violations
+from support.smtp_transactions import ADA, BOB, PATIENT, QUICK, accepted, connector, fate, violations
 
 if TYPE_CHECKING:
     from support.servers.script import Action
@@ -31,11 +31,17 @@ PIPELINED = ("PIPELINING", *LOCKSTEP)
 ways = pytest.mark.parametrize("capabilities", [PIPELINED, LOCKSTEP], ids=["pipelined", "lockstep"])
 
 
+def outlasts_its_time(action: Action) -> bool:
+    """Return whether only a time-out ends the wait for this answer."""
+    return isinstance(action, Silence | Endless) or (isinstance(action, Trickle) and action.interval >= 0.05)
+
+
 def one_message(*faults: Fault, capabilities: tuple[str, ...] = PIPELINED) -> tuple[object, SmtpServer]:
     """Return the outcome of one message at a server with these faults, and the server."""
+    timeouts = QUICK if any(outlasts_its_time(fault.action) for fault in faults) else PATIENT
 
     async def run(server: SmtpServer) -> object:
-        connection = await connector(server, QUICK).connect()
+        connection = await connector(server, timeouts).connect()
         outcome = await fate(connection)
         connection.end("the test is over")
         return outcome

@@ -325,3 +325,37 @@ def test_the_smallest_limit_of_servers_behind_one_name_counts() -> None:
     slow = (Fault("dot", Delay(0.05)),)
     with SmtpServer(SmtpScript(size=200, faults=slow)) as small, SmtpServer(SmtpScript(faults=slow)) as large:
         asyncio.run(run(small, large))
+
+
+def test_a_pool_that_rests_opens_a_connection_for_the_next_message() -> None:
+    """Idle connections end with QUIT, and the pool goes on as before."""
+
+    async def run() -> list[Receipt | CampaignError]:
+        post = Post(server, limit=2)
+        async with post.pool:
+            outcomes = await post.send_all(6)
+            post.pool.rest()
+            assert post.pool.open == 0
+            return outcomes + await post.send_all(6)
+
+    with SmtpServer(SmtpScript()) as server:
+        assert fates(asyncio.run(run())) == {RECEIPT: 12}
+        assert violations(server) == []
+        assert len(server.events("open")) == 4
+
+
+def test_a_refused_login_is_tried_again_when_it_is_warmed_up_again() -> None:
+    """The refusal holds for all messages until the next warm-up; two at the same time are one login."""
+    script = SmtpScript(faults=(Fault("auth", Reply("535 5.7.8 No"), times=1),), credentials=("acme", "secret"))
+
+    async def run() -> list[Receipt | CampaignError]:
+        post = Post(server, limit=2)
+        async with post.pool:
+            with pytest.raises(ServiceRefusesError):
+                await post.pool.warm_up()
+            await asyncio.gather(post.pool.warm_up(), post.pool.warm_up())
+            assert post.pool.open == 1
+            return await post.send_all(3)
+
+    with SmtpServer(script) as server:
+        assert fates(asyncio.run(run())) == {RECEIPT: 3}

@@ -30,7 +30,7 @@ from support.crash.day_campaigns import (
     write_csv,
 )
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, Terms, read_lines, read_log_file
+from support.crash.records import Records, Terms, read_lines, read_log
 from support.crash.scenario import CONNECTIONS, Scenario
 from support.fork_server import ForkingWorkspace
 from support.servers.clerk import ClerkServer
@@ -101,7 +101,7 @@ class Day:
         """Return a sentence for each reminder that was sent before its time, worked out from the log's instants."""
         due = {person.key: at for person, at in zip(self._people["cart"], self._abandoned, strict=True)}
         wrong, first = [], dict[str, float]()
-        for one in read_log_file(self._work.log, "cart").transitions:
+        for one in read_log(self._work.log, "cart").transitions:
             if one.new == "sending":
                 earliest = due[one.key] + HOUR if one.step == "first" else first[one.key] + 6 * HOUR
                 if one.step == "first":
@@ -202,7 +202,7 @@ class Day:
         everybody = all(
             found["recipients"] == len(self._people[name]) for name, found in zip(NAMES, states, strict=True)
         )
-        unsettled = any(read_log_file(self._work.log, name).unsettled for name in NAMES)
+        unsettled = any(read_log(self._work.log, name).unsettled for name in NAMES)
         return everybody and left == waits and not unsettled
 
     def _happen(self, now: float) -> None:
@@ -250,7 +250,7 @@ class Day:
 
     def _verdict(self, name: str, epilogue: float, secret: dict[str, str]) -> Verdict:
         """Return the verdict on one campaign, from what the servers recorded about its people."""
-        people, file = self._people[name], read_log_file(self._work.log, name)
+        people, file = self._people[name], read_log(self._work.log, name)
         users, addresses = {person.user_id for person in people}, {person.email for person in people}
         smtp, clerk = (read_lines(self.folder / f"records/{server}.jsonl") for server in ("smtp", "clerk"))
         tokens = {event["id"]: event["user_id"] for event in clerk if event["event"] == "token"}

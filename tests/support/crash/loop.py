@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from support.crash.bystander import Bystander
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, read_lines, read_log_file, read_people, read_states
+from support.crash.records import Records, read_lines, read_log, read_people, read_states
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
+from support.servers.postgres import postgres
 from support.servers.smtp import smtp_url
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Loop:
     #: The command to start instead of `python -m campaign`.
     command: Sequence[str] | None = None
     say: Callable[[str], None] = lambda _: None
+    #: The URL of a database without a log, instead of a file.
+    log: str | None = None
     #: How often the run is frozen (SIGSTOP), and for how many seconds each time.
     freezes: int = 0
     frozen_for: float = 4.0
@@ -99,7 +102,7 @@ class Loop:
         work, records = self.folder / "work", self.folder / "records"
         work.mkdir(parents=True)
         records.mkdir()
-        campaign, log = self.scenario.write(work), work / "send-log.db"
+        campaign, log = self.scenario.write(work), self.log or work / "send-log.db"
         key = f"sk_test_{secrets.token_hex(20)}"
         password = f"p/{secrets.token_hex(12)}@"
         smtp_script = self.scenario.smtp(log, password=password)
@@ -214,7 +217,7 @@ class Loop:
         begun = time.monotonic()
         for _ in range(10):
             sender.run_until(_never)
-            if not read_log_file(sender.log, CAMPAIGN).unsettled:
+            if not read_log(sender.log, CAMPAIGN).unsettled:
                 break
         return begun
 
@@ -228,7 +231,7 @@ class Loop:
         recorded: Path,
         secret: dict[str, str],
     ) -> Records:
-        file = read_log_file(sender.log, CAMPAIGN)
+        file = read_log(sender.log, CAMPAIGN)
         records = Records(
             people=read_people(sender.folder / "people.csv"),
             rows=rows,
@@ -266,11 +269,13 @@ def main() -> int:
     parser.add_argument("--freezes", type=int, default=0, help="how often the sender is stopped for a while")
     parser.add_argument("--beside", type=int, default=3, help="how often people say no, and mails come back, meanwhile")
     parser.add_argument("--frozen-for", type=float, default=4.0, help="seconds")
+    parser.add_argument("--postgres", action="store_true", help="keep the send log in a PostgreSQL of its own")
     parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
     given = parser.parse_args()
     broken = 0
     for seed in given.seed or [1]:
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+            server = stack.enter_context(postgres(is_durable=True)) if given.postgres else None
             folder = (given.folder or Path(temporary)) / f"seed-{seed}"
             scenario = Scenario(
                 recipients=given.recipients,
@@ -292,6 +297,7 @@ def main() -> int:
                 freezes=given.freezes,
                 frozen_for=given.frozen_for,
                 beside=given.beside,
+                log=server.fresh(is_empty=True) if server else None,
             )
             verdict = loop.run()
         print(f"\nseed {seed}, {given.kills} kills, {time.monotonic() - begun:.0f} s\n{verdict.table()}\n", flush=True)

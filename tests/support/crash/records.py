@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from support.crash.log_reading import UnreadableLogError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Row = dict[str, Any]
 
-#: The actors in the history that stand for an operator's command.
-OPERATORS = frozenset({"retry", "resolve", "resend", "skip", "missing"})
+#: The actors in the history that stand for a person's wish: an operator's command, or a reader who asks for a new link.
+OPERATORS = frozenset({"retry", "resolve", "resend", "renew", "skip", "missing"})
 
 
 @dataclass(frozen=True)
@@ -210,53 +211,39 @@ class LogFile:
     creations: Mapping[str, float]
 
 
-def _opened(place: Path | str) -> Any:  # noqa: ANN401 - a connection of either library
-    """Open a log that is a file, or a database's URL."""
-    if isinstance(place, str):
-        import psycopg  # noqa: PLC0415 - the other loops do without
-
-        return psycopg.connect(place, options="-c search_path=campaign", cursor_factory=psycopg.ClientCursor)
-    return sqlite3.connect(f"file:{place}?mode=ro", uri=True)
-
-
-def read_log_file(path: Path | str, campaign: str) -> LogFile:
-    """Return the history, possible orphans and unsettled revocations of a campaign, from a file or a database's URL."""
-    log = _opened(path)
-    mark = "%s" if isinstance(path, str) else "?"
-    try:
-        ours = (
-            "FROM {} JOIN delivery d ON d.id = {}.delivery_id JOIN campaign c ON c.id = d.campaign_id AND c.name = "
-            + mark
-        )
-        history = log.execute(
+def read_log(place: str | Path, campaign: str) -> LogFile:
+    """Return the history, possible orphans and unsettled revocations of a campaign; the log is a file or a URL."""
+    name = {"campaign": campaign}
+    ours = (
+        "FROM {} JOIN delivery d ON d.id = {}.delivery_id "
+        "JOIN campaign c ON c.id = d.campaign_id AND c.name = :campaign"
+    )
+    with reading(str(place)) as log:
+        history = log.rows(
             "SELECT d.key, history.at, old_state, new_state, history.actor, history.message_id, "
             "history.token_id, history.code, history.reason, d.step "
             f"{ours.format('history', 'history')} ORDER BY history.id",
-            (campaign,),
+            name,
         )
         transitions = [Transition(*line) for line in history]
-        orphans = [line[0] for line in log.execute(f"SELECT d.user_id {ours.format('orphan', 'orphan')}", (campaign,))]
+        orphans = [line[0] for line in log.rows(f"SELECT d.user_id {ours.format('orphan', 'orphan')}", name)]
         unsettled = frozenset(
             line[0]
-            for line in log.execute(
-                f"SELECT revocation.token_id {ours.format('revocation', 'revocation')} WHERE settled_at IS NULL",
-                (campaign,),
+            for line in log.rows(
+                f"SELECT revocation.token_id {ours.format('revocation', 'revocation')} WHERE settled_at IS NULL", name
             )
         )
-        creations = dict(log.execute("SELECT address, asked_at FROM user_creation"))
-    finally:
-        log.close()
+        creations = {line[0]: line[1] for line in log.rows("SELECT address, asked_at FROM user_creation", {})}
     return LogFile(transitions, orphans, unsettled, creations)
 
 
-def read_states(path: Path | str) -> Counter[str]:
+def read_states(place: str | Path) -> Counter[str]:
     """Return the number of rows in each state; none before the log has its table."""
-    if isinstance(path, Path) and not path.exists():
+    if isinstance(place, Path) and not place.exists():
         return Counter()
-    log = _opened(path)
     try:
-        return Counter(dict(log.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall()))
-    except sqlite3.OperationalError:  # the run is still making it
+        with reading(str(place)) as log:
+            rows = log.rows("SELECT state, count(*) FROM delivery GROUP BY state", {})
+            return Counter(dict(rows))
+    except UnreadableLogError:  # the run is still making it
         return Counter()
-    finally:
-        log.close()

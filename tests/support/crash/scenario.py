@@ -153,7 +153,7 @@ class Scenario:
             return text
         return text.replace("{{ first_name }}", "{{ waitlist_id }}").replace("{{ city }}", "{{ joined_at }}")
 
-    def smtp(self, log: Path | str, *, password: str) -> SmtpScript:
+    def smtp(self, log: str | Path, *, password: str) -> SmtpScript:
         """Return the script of the mail server."""
         at_random: list[tuple[str, Action, float]] = [
             ("dot", Drop(done=True), 0.006),
@@ -194,22 +194,22 @@ class Scenario:
             Fault("rcpt", Reply("452 4.2.2 Mailbox full"), to="*+full@*"),
         )
         slow = (Fault("dot", Delay(self.latency)),) if self.latency else ()
-        # in PostgreSQL another worker may have recovered the row while the server was away
-        of_postgres = (
-            "SELECT 1 FROM history JOIN delivery ON delivery.id = delivery_id WHERE new_state = 'sending' "
-            "AND history.message_id = %(message_id)s AND lower(email) = %(rcpt)s"
-        )
-        of_sqlite = (
+        statement = (
             "SELECT 1 FROM delivery WHERE campaign_id = 1 AND slot = '' AND state = 'sending' "
             "AND key = 'user_' || replace(substr(:rcpt, 1, instr(:rcpt, '@') - 1), '+', '-') "
             "AND message_id = :message_id"
         )
+        if "://" in str(log):  # another run may have recovered the row while the server was away
+            statement = (
+                "SELECT 1 FROM history JOIN delivery ON delivery.id = delivery_id WHERE new_state = 'sending' "
+                "AND history.message_id = :message_id AND lower(email) = :rcpt"
+            )
         return SmtpScript(
             faults=(*self.certain, *by_fate, *self._dice(at_random), *slow),
             seed=self.seed,
             credentials=("acme", password),
             auth_required=True,
-            witness=(str(log), of_postgres if isinstance(log, str) else of_sqlite) if self.witness else None,
+            witness=(str(log), statement) if self.witness else None,
         )
 
     def clerk(self, people: Path, *, key: str) -> ClerkScript:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from support import ROOT
+from support.fork_server import popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +33,8 @@ class Sender:
 
     folder: Path
     campaign: Path
-    #: A file, or a database's URL.
-    log: Path | str
+    #: A file, or the URL of a database.
+    log: str | Path
     key: str
     clerk_url: str
     smtp_url: str
@@ -65,7 +66,7 @@ class Sender:
         name = f"{len(self.outputs):03}.txt"
         self.outputs[name] = b""
         with (self.folder / name).open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = popen(
                 [*self.command, *arguments],
                 cwd=self.folder,
                 env=self._environment(),
@@ -127,10 +128,11 @@ class Sender:
         Raises:
             BrokenRunError: it ended with a code other than 0 or 1, or with a traceback.
         """
-        process = subprocess.Popen(
+        process = popen(
             [*self.command, *arguments],
             cwd=self.folder,
             env=self._environment(),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -142,16 +144,23 @@ class Sender:
             said, _ = process.communicate()
         if process.returncode not in {0, 1, -signal.SIGKILL} or "Traceback" in said:
             raise BrokenRunError(f"{arguments} ended with {process.returncode}:\n{said[-3000:]}")
-        return said
+        return str(said)
 
     def ask(self, *arguments: str) -> str:
         """Run a command that must succeed, and return its stdout."""
-        done = subprocess.run(
-            [*self.command, *arguments], cwd=self.folder, env=self._environment(), capture_output=True, check=False
+        process = popen(
+            [*self.command, *arguments],
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        if done.returncode:
-            raise BrokenRunError(f"{arguments} ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}")
-        return done.stdout.decode()
+        said, complained = process.communicate()
+        if process.returncode:
+            raise BrokenRunError(f"{arguments} ended with {process.returncode}:\n{complained[-3000:]}")
+        return str(said)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `campaign log`."""

@@ -21,7 +21,7 @@ import psycopg
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
 from support.crash.loop import Growth
-from support.crash.records import Records, read_lines, read_log_file, read_people, read_states
+from support.crash.records import Records, read_lines, read_log, read_people, read_states
 from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
@@ -149,7 +149,7 @@ class WorkersLoop:
             epilogue = time.monotonic()
             for _ in range(10):
                 last.run_until(lambda: False)
-                if not read_log_file(url, CAMPAIGN).unsettled:
+                if not read_log(url, CAMPAIGN).unsettled:
                     break
             rows, status = last.rows(), last.status()
             found = self._records(url, records, rows=rows, status=status, epilogue=epilogue)
@@ -249,7 +249,7 @@ class WorkersLoop:
         status: dict[str, Any],
         epilogue: float,
     ) -> Records:
-        file = read_log_file(url, CAMPAIGN)
+        file = read_log(url, CAMPAIGN)
         with psycopg.connect(url, options="-c search_path=campaign") as log:
             evidence = log.execute("SELECT message_id, has_lease FROM evidence").fetchall()
         return Records(

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.crash.log_reading import UnreadableLogError, look_up
 from support.servers.mail import read_mail
 from support.servers.script import Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp_replies import code_of
-from support.servers.witness import WitnessError, was_seen
 
 if TYPE_CHECKING:
     from support.servers.record import Record
@@ -110,8 +110,8 @@ class Reception:
     def _witness(self, message_id: str, rcpt: str) -> dict[str, bool | str]:
         if self._script.witness is None:
             return {}
-        place, statement = self._script.witness
+        path, statement = self._script.witness
         try:
-            return {"witnessed": was_seen(place, statement, message_id=message_id, rcpt=rcpt)}
-        except WitnessError as error:
+            return {"witnessed": look_up(path, statement, {"message_id": message_id, "rcpt": rcpt})}
+        except UnreadableLogError as error:
             return {"witnessed": False, "witness_error": str(error)}

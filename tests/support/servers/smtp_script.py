@@ -48,6 +48,6 @@ class SmtpScript:
     parameter: str = "token"
     #: A folder for each accepted message, unchanged, with its hash as file name; None: no message is kept.
     keep: str | None = None
-    #: A SQLite file, and a statement with `:message_id` and `:rcpt`. At each final dot the server records whether the
-    #: statement yields a row, that is, whether the intent was in the log before the reply.
+    #: A send log, a file or a URL, and a statement with `:message_id` and `:rcpt`. At each final dot the server records
+    #: whether the statement yields a row, that is, whether the intent was in the log before the reply.
     witness: tuple[str, str] | None = None

@@ -132,6 +132,20 @@ def test_the_hint_is_on_unless_switched_off() -> None:
     assert link(url=url, hint=False).url == url
 
 
+def test_a_new_link_has_to_be_switched_on() -> None:
+    """Links carry no tag unless `renew` is true; then neither the URL nor the token may take its parameter."""
+    assert link().renew is False
+    assert link(renew=True).renew is True
+    url = "https://acme.example/?renew=1"
+    assert link(url=url, parameter="#renew").url == url
+    sentence = refusal(url=url, renew=True)
+    assert sentence.startswith("renew: ")
+    assert sentence.endswith("where renew puts its tag; rename it there")
+    for parameter in ("renew", "#renew"):
+        assert "carries the tag for a new link" in refusal(renew=True, parameter=parameter)
+    assert refusal(renew="https://acme.example/renew").startswith("renew: ")
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://acme.example/?next=/cart", "https://acme.example/?a={{ b }}&next={{ c }}#top", "http://[::1]/?next"],

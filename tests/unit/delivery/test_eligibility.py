@@ -214,3 +214,20 @@ def test_a_cell_that_cannot_be_read_costs_its_row_only(path: Path) -> None:
     (outcome,) = judged(path, rows, {"": schedule(due="left_at")}, "2026-03-04T11:00", work)
     assert "left_at" in outcome.reason
     assert not is_no_fault(outcome.reason)
+
+
+def test_who_asked_for_a_new_link_does_not_wait(path: Path) -> None:
+    """A mail that its reader asked for goes out at night and after the end; another one does not."""
+    rules = {"": schedule(due="left_at + 1h", until="left_at + 2h", hours="09:00-20:00")}
+
+    async def work(gate: Eligibility, log: SendLog, _: FakeClock) -> None:
+        (row,) = await log.claim(10, QueueCursor())
+        asked = row._replace(replaced_token="sit_1")
+        assert await gate.review([asked]) == [asked]
+        attempt = Attempt(asked)
+        await gate.require(attempt)
+        gate.raise_if_not_now(attempt)
+        with pytest.raises(PermanentError, match="too late"):
+            await gate.require(Attempt(row))
+
+    judged(path, [left(1, "2026-03-01T09:00")], rules, "2026-03-04T03:00", work)

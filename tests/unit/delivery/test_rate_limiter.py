@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.delivery.rate_limiter import RateLimiter, Window
 from campaign.model import Rate
+from support.examples import fewer_examples
 from support.fake_clock import FakeClock, settled
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_no_window_holds_more_than_the_rate(rate: Rate, data: st.DataObject) -> 
 
 
 @given(rates, st.randoms(use_true_random=False))
-@settings(max_examples=30)
+@fewer_examples()
 def test_steady_demand_gets_what_is_allowed(rate: Rate, dice: random.Random) -> None:
     """Under steady demand at least 99 % of the rate is used, although each sleep ends a little late."""
     lateness = min(0.002, rate.period.total_seconds() / 1000)
@@ -126,7 +127,7 @@ class Turns:
     st.lists(st.sampled_from(["5/second", "3/2 seconds", "40/minute", "7/hour", "2/day"]), min_size=1, max_size=3),
     st.integers(1, 4),
 )
-@settings(max_examples=30)
+@fewer_examples()
 def test_all_rates_are_kept_at_once(texts: list[str], takers: int) -> None:
     """With several rates none is exceeded, however many tasks wait for permits."""
     turns = Turns(*texts)
@@ -263,7 +264,7 @@ def test_turns_that_are_used_late_crowd_nobody() -> None:
 @given(
     st.lists(st.floats(0.0, 0.9), min_size=1, max_size=40), st.sampled_from(["14/second", "5/second", "2000/second"])
 )
-@settings(max_examples=30)
+@fewer_examples()
 def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate: str) -> None:
     """A call counts toward the rate when it starts, not when its permit was granted."""
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
+from support.examples import fewer_examples
 from support.fake_clock import settled
 from support.scheduler_harness import SENT, START, SchedulerHarness, again, names
 from support.sendlog_helpers import people, person, states
@@ -199,7 +200,7 @@ def test_a_pause(path: Path, *, wait: bool) -> None:
     service=st.sampled_from([[], ["10/second"], ["20/hour"]]),
     limit=st.one_of(st.none(), st.integers(1, 50)),
 )
-@settings(max_examples=25, phases=[Phase.generate])  # no shrinking: an example that hangs takes long
+@fewer_examples([Phase.generate])  # no shrinking: an example that hangs takes long
 def test_everybody_has_all_tries_and_nobody_more(
     *,
     number: int,

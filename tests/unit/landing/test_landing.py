@@ -218,3 +218,45 @@ def test_types_stand_only_in_typescript(router: Literal["app", "pages"]) -> None
     page = next_page(router=router, redirect=None)
     assert ("function linkIn(address: string): Link {" in page) == (router == "app")
     assert page.count("function linkIn(address) {") == (1 if router == "app" else 2)
+
+
+@pytest.mark.parametrize(
+    ("renew", "origin"),
+    [
+        ("https://mail.acme.example/u/renew", "https://mail.acme.example"),
+        ("https://mail.acme.example:8443/renew/", "https://mail.acme.example:8443"),
+        ("/renew", "'self'"),
+        ("http://127.0.0.1:8026/renew", "http://127.0.0.1:8026"),
+    ],
+)
+def test_the_form_for_a_new_link_may_go_there_only(renew: str, origin: str) -> None:
+    """The policy allows forms to the address of `--renew` and to no other; without it to none."""
+    page = landing_page(publishable_key=KEY, redirect=None, renew=renew)
+    assert settings_of(page)["renew"] == renew.rstrip("/")
+    assert f'form-action {origin}"' in page
+    plain = landing_page(publishable_key=KEY, redirect=None)
+    assert settings_of(plain)["renew"] == ""
+    assert "form-action 'none'\"" in plain
+    written = next_page(router="app", redirect=None, renew=renew)
+    assert f'const RENEW: string = "{renew.rstrip("/")}";' in written
+    assert 'const RENEW = "";' in next_page(router="pages", redirect=None)
+
+
+@pytest.mark.parametrize(
+    "renew",
+    ["http://mail.acme.example/renew", "//evil.example", "mail.acme.example/renew", "https://a@b.example/", "/x?a=1"],
+)
+def test_any_other_address_for_a_new_link_is_refused(renew: str) -> None:
+    """What is neither a path of the site nor an https URL is refused with an example."""
+    refusal = r"--renew .* https://mail\.acme\.example/u/renew"
+    with pytest.raises(SettingsError, match=refusal):
+        landing_page(publishable_key=KEY, redirect=None, renew=renew)
+    with pytest.raises(SettingsError, match=refusal):
+        next_page(router="app", redirect=None, renew=renew)
+
+
+def test_the_tag_has_a_parameter_of_its_own() -> None:
+    """A page that asks for new links cannot take the token from `renew`; another page can."""
+    with pytest.raises(SettingsError, match="carries the tag for a new link"):
+        landing_page(publishable_key=KEY, redirect=None, parameter="renew", renew="/renew")
+    assert landing_page(publishable_key=KEY, redirect=None, parameter="renew")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(folder.name for folder in CORPUS.iterdir())
-LINK = SimpleNamespace(url="https://acme.example/in", parameter="token", hosts=("acme.example",), hint=False)
+LINK = SimpleNamespace(
+    url="https://acme.example/in", parameter="token", hosts=("acme.example",), hint=False, renew=False
+)
 #: The address of a link or an image, which stands behind its label.
 ADDRESS = re.compile(r" <https?://[^>]*>")
 

@@ -75,6 +75,24 @@ def test_the_hint_names_the_account(parameter: str, link: str) -> None:
         links.link_to("https://acme.example/?hint=1", "T", "ada@example.com")
 
 
+@pytest.mark.parametrize(
+    ("parameter", "link"),
+    [
+        ("token", "https://acme.example/w?token=T&renew=TAG"),
+        ("#token", "https://acme.example/w?renew=TAG#token=T"),
+    ],
+)
+def test_the_tag_for_a_new_link_stands_beside_the_token(parameter: str, link: str) -> None:
+    """With `renew` each link carries the tag, those of `link_to` too; without it none does."""
+    links = LinkBuilder("https://acme.example/w", parameter, renew=True)
+    assert links.link({}, "T", tag="TAG") == link
+    assert links.link_to("https://acme.example/w", "T", tag="TAG") == link
+    assert "renew=TAG" in links.link_to("/cart", "T", tag="TAG")
+    assert "renew" not in LinkBuilder("https://acme.example/w", parameter).link({}, "T", tag="TAG")
+    with pytest.raises(TemplateError, match="already has a parameter renew"):
+        links.link_to("https://acme.example/?renew=1", "T", tag="TAG")
+
+
 def test_a_long_token_arrives_byte_for_byte() -> None:
     """A token of 900 characters appears unchanged in the link."""
     assert builder().link({}, TOKEN) == f"https://acme.example/welcome?token={TOKEN}"

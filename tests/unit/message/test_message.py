@@ -85,6 +85,7 @@ def definition(folder: Path, **changes: Any) -> Definition:  # noqa: ANN401 - as
         "parameter": "token",
         "hosts": ("acme.example",),
         "hint": False,
+        "renew": False,
     }
     link |= {"expires_in": timedelta(hours=1)} | changes.get("link", {})
     made = SimpleNamespace(

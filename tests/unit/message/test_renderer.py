@@ -19,14 +19,14 @@ STYLE = "<style>p { color: red } .hidden { display: none }</style>"
 
 
 def wording(
-    folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = ""
+    folder: Path, html: str, text: str | None = None, *, subject: str = "Hi", link: str | None = "", renew: bool = False
 ) -> Renderer:
     """Return the renderer of a campaign with these templates; `link` is the path of its URL."""
     (folder / "email.html").write_text(html, "utf-8")
     if text is not None:
         (folder / "email.txt").write_text(text, "utf-8")
     section = SimpleNamespace(
-        url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",), hint=False
+        url=f"https://acme.example/{link}", parameter="token", hosts=("acme.example",), hint=False, renew=renew
     )
     email = SimpleNamespace(
         sender="hello@acme.example",
@@ -247,3 +247,16 @@ def test_the_plain_link_in_the_text_counts_for_a_path_in_the_html(tmp_path: Path
     html = """<a href="{{ link_to('/cart') }}">cart</a>"""
     assert wording(tmp_path, html, "{{ link }}").render({}, LinkData("T")).text == "https://acme.example/?token=T"
     assert "text part does not contain" in fault(tmp_path, html, "{% if false %}{{ link }}{% endif %}none")
+
+
+def test_a_message_whose_link_can_be_renewed_needs_its_tag(tmp_path: Path) -> None:
+    """With `renew` the tag stands in `link` and in `link_to`; a message without one is not made."""
+    html = """<a href="{{ link }}">in</a><a href="{{ link_to('/cart') }}">cart</a>"""
+    words = wording(tmp_path, html, renew=True)
+    links = words.render({}, LinkData("secret", renewal="TAG")).links
+    assert [link.partition("?")[2] for link in links] == [
+        "token=secret&renew=TAG",
+        "next=%2Fcart&token=secret&renew=TAG",
+    ]
+    with pytest.raises(ValueError, match="every message needs a tag"):
+        words.render({}, LinkData("secret"))

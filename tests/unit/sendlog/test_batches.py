@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.model import Batch, Outcome, Status, Waiting
 from campaign.sendlog import LogReader, QueueCursor
+from support.examples import fewer_examples
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import bring, enlist, intend, opened, people, person, table, working
 
@@ -240,7 +241,7 @@ def test_who_comes_back_waits_for_a_batch(path: Path) -> None:
         max_size=8,
     )
 )
-@settings(max_examples=30)
+@fewer_examples()
 def test_a_limit_holds_and_nobody_is_left(runs: list[tuple[int, int | None, bool, int, list[int]]]) -> None:
     """However runs alternate and break off, no batch exceeds its limit, nobody is in two, and all are sent once."""
     clock = FakeClock(START)

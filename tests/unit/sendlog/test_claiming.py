@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.model import Outcome, Status
 from campaign.sendlog import QueueCursor
 from campaign.sendlog.sqlite.statements import SQL
+from support.examples import fewer_examples
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import enlist, history, intend, opened, people, person, states, working
 
@@ -157,7 +158,7 @@ def test_domains_that_do_not_count_are_left_out_of_what_is_due(path: Path) -> No
     ),
     st.integers(1, 9),
 )
-@settings(max_examples=25)
+@fewer_examples()
 def test_no_row_is_lost_or_doubled(steps: list[tuple[int, int, float]], number: int) -> None:
     """However rows are claimed, postponed and settled, no row is claimed twice at once, and all come out in the end."""
     clock = FakeClock(START)

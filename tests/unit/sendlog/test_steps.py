@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.model import NEVER, Deferral, EarlierStep, InvalidRow, Outcome, Revocation, Status, Waiting
 from campaign.sendlog import Enlistment, QueueCursor
+from support.examples import fewer_examples
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import bring, intend, opened, people, person, table
 
@@ -499,7 +500,7 @@ class Play:
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(_ACTS)), max_size=6), max_size=8))
-@settings(max_examples=30)
+@fewer_examples()
 def test_a_step_goes_out_once_and_after_the_one_before(runs: list[list[tuple[int, str]]]) -> None:
     """However runs go and break off, no step is claimed unless the ones before are sent, and none is sent twice."""
     with tempfile.TemporaryDirectory() as folder:

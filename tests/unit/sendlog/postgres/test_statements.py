@@ -10,7 +10,7 @@ from campaign.sendlog.postgres.statements import as_psycopg_writes
 from campaign.sendlog.postgres.statements import script as script_for_postgres
 from campaign.sendlog.sqlite.statements import script as script_for_sqlite
 
-SHARED = ("queries.sql", "aggregates.sql")
+SHARED = ("queries.sql", "aggregates.sql", "renewals.sql")
 
 
 def statements(text: str) -> dict[str, str]:

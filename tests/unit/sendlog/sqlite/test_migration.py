@@ -53,7 +53,7 @@ def test_everything_in_it_is_kept(path: Path) -> None:
     before = {name: table(path, f"SELECT * FROM {name}") for name in names}  # noqa: S608
     with opened(path):
         pass
-    new = ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at")
+    new = ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at", "replaced_token", "declined")
     assert {name: without(table(path, f"SELECT * FROM {name}"), *new) for name in names} == before  # noqa: S608
     assert states(path) == STATES
 
