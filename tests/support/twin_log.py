@@ -190,6 +190,11 @@ class TwinDatabase(SqliteDatabase):
         self.seen: set[str] = set()
 
     @property
+    def database_name(self) -> str:
+        """The name of the database in PostgreSQL."""
+        return self._url.rpartition("/")[2]
+
+    @property
     def sql(self) -> SimpleNamespace:
         """The statements' names."""
         return TwinConnection.sql

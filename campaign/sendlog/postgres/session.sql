@@ -21,6 +21,9 @@ SET search_path TO campaign;
 SET idle_session_timeout TO 0;
 SET idle_in_transaction_session_timeout TO 0;
 SET statement_timeout TO 0;
+-- What an administrator may have set otherwise: instants lose no digit, and NULL in an array is NULL.
+SET extra_float_digits TO 1;
+SET array_nulls TO on;
 -- The steps of a hundred deliveries look a hundred rows up, which are in memory: the planner must not read the table.
 SET random_page_cost TO 1.1;
 SET jit TO off;
@@ -38,5 +41,5 @@ ANALYZE delivery;
 
 -- name: begin_writing
 -- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
-BEGIN;
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT pg_advisory_xact_lock({number}), pg_backend_pid();

@@ -302,7 +302,7 @@ def test_what_answers_links_outlives_its_session(postgres_server: Postgres, url:
 
 def test_a_lost_answer_to_a_commit_is_not_taken_for_a_failure(postgres_server: Postgres, url: str) -> None:
     """If the connection dies while a change is committed, it may be there: the sentence says so, and nothing else."""
-    with CuttingProxy(postgres_server.port, b"COMMIT") as proxy:
+    with CuttingProxy(postgres_server.port, b"COMMIT\0") as proxy:
         through = parse_postgres_url(f"postgresql://{ROLE}:secret@127.0.0.1:{proxy.port}/{name_of(url)}")
         with SuppressionList(through, FakeClock()) as suppressions:
             proxy.is_armed = True
@@ -319,7 +319,7 @@ def test_a_lost_commit_of_a_step_is_settled_by_the_next_run(postgres_server: Pos
     log = parse_postgres_url(url)
     with opened(log) as open_log:
         enlist(open_log, people(1))
-    with CuttingProxy(postgres_server.port, b"COMMIT") as proxy:
+    with CuttingProxy(postgres_server.port, b"COMMIT\0") as proxy:
         through = parse_postgres_url(f"postgresql://{ROLE}:secret@127.0.0.1:{proxy.port}/{name_of(url)}")
         with held(through) as database, closing(SendLog(database, "trial", FakeClock())) as run:
             enlist(run, people(1))

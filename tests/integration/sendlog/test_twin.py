@@ -14,6 +14,7 @@ from campaign.errors import DeliveryError
 from campaign.model import Deferral, InvalidRow, Outcome, Rate, Receipt, Status, Waiting
 from campaign.sendlog import LogReader, QueueCursor, QueueReader, ReturnedMail, SendLog, Suppression, SuppressionList
 from campaign.sendlog.aggregates import Aggregates
+from campaign.sendlog.renewals import Renewals
 from campaign.sendlog.sign_ins import SignInLog
 from campaign.sendlog.sqlite.statements import script
 from support.fake_clock import FakeClock
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from support.servers.postgres import Postgres
 
 START = 1_772_528_400.0
+#: What an administrator may have set for a database, and what changes a statement's meaning or a value's text.
+STRANGE_SETTINGS = (
+    "default_transaction_isolation = 'serializable'", "extra_float_digits = -5", "array_nulls = off",
+    "timezone = 'Pacific/Auckland'", "datestyle = 'SQL, DMY'", "bytea_output = 'escape'", "intervalstyle = 'iso_8601'",
+    "search_path = 'nowhere'", "enable_indexscan = off",
+)  # fmt: skip
 STEPS = ("first", "second", "third")
 DAY = 86_400.0
 A_DAY = Rate(2, timedelta(days=1))
@@ -54,7 +61,7 @@ def twin(tmp_path: Path, postgres_server: Postgres) -> Iterator[TwinDatabase]:
 
 def named_statements() -> set[str]:
     """Return the names of all statements that both backends have."""
-    text = script("queries.sql") + script("aggregates.sql")
+    text = "".join(map(script, ("queries.sql", "aggregates.sql", "renewals.sql")))
     return {line.removeprefix("-- name: ") for line in text.splitlines() if line.startswith("-- name: ")}
 
 
@@ -97,8 +104,11 @@ def read_everything(twin: TwinDatabase, clock: FakeClock, campaign: str = "trial
         report.people_signed_in(limit=3)
 
 
-def test_the_history_of_days_is_the_same(twin: TwinDatabase) -> None:
-    """Two days of a campaign with every kind of outcome and answer leave the same rows and the same report."""
+def test_the_history_of_days_is_the_same(twin: TwinDatabase, postgres_server: Postgres) -> None:
+    """Two days of a campaign leave the same rows and the same report, whatever the database's own settings are."""
+    with postgres_server.admin() as connection:
+        for setting in STRANGE_SETTINGS:
+            connection.execute(f"ALTER DATABASE {twin.database_name} SET {setting}")
     LogHistory(twin.place, log=twin, recipients=400, batches=2).write()
     read_everything(twin, FakeClock(START + 5 * DAY))
     assert {"answers", "calls", "fullest_domains", "refusals"} <= twin.seen
@@ -107,7 +117,7 @@ def test_the_history_of_days_is_the_same(twin: TwinDatabase) -> None:
 def test_each_statement_does_the_same(twin: TwinDatabase) -> None:
     """Steps, batches, holdouts, crashes and all commands of an operator change the same rows, by each statement."""
     clock = FakeClock(START)
-    for act in (begin, send, come_back, ask_who_signed_in, operate, begin_again):
+    for act in (begin, send, renew, come_back, ask_who_signed_in, operate, begin_again):
         act(twin, clock)
         clock.jump(3600)
         read_everything(twin, clock)
@@ -161,6 +171,8 @@ def send(twin: TwinDatabase, clock: FakeClock) -> None:
                 await refused(log, delivery)
             else:
                 await bring(log, delivery, state)
+        again = await intend(log, rest[7])
+        await log.settle(again, Outcome(Status.SENT, reply=Receipt(250, "2.1.5", "delivered")))
         await log.put_back({rest[5].id: "the domain refuses everybody"})
         await issue(log, rest[-1])
         await log.issuing(rest[-2], user_id="user_x", expires_in=TWO_DAYS)
@@ -179,6 +191,20 @@ def send(twin: TwinDatabase, clock: FakeClock) -> None:
 
     with opened_again(twin, clock) as log:
         working(log, work)
+
+
+def renew(twin: TwinDatabase, clock: FakeClock) -> None:
+    """Let readers ask for a new link: some get one, and a later step waits again."""
+    clock.jump(1)
+    with closing(LogReader(twin)) as reader, closing(SendLog(twin, "trial", clock)) as log:
+        rows = [int(each["message_id"][1:].partition(".")[0]) for each in reader.recipients("trial", state=Status.SENT)]
+        tags = [log.tags.renewal_tag(row) for row in rows]
+    with Renewals(twin, clock) as renewals:
+        assert renewals.knows(tags[0])
+        granted = [renewals.renew(tag, lambda mail, _: mail.row != rows[1]) for tag in (tags[0], tags[1], tags[0])]
+        assert [bool(each) for each in granted] == [True, False, False]
+        assert renewals.renew("forged", lambda *_: True) is None
+        assert (renewals.declined, renewals.forged) == (2, 1)
 
 
 async def refused(log: SendLog, delivery: Delivery) -> None:
@@ -242,7 +268,7 @@ def come_back(twin: TwinDatabase, clock: FakeClock) -> None:
                 assert suppressions.knows(unsubscribe)
                 assert suppressions.unsubscribe(unsubscribe)
         assert suppressions.unsubscribe("forged") is None
-        assert suppressions.forged == 1
+        assert suppressions.forged == 2
         assert list(suppressions.entries(mailing_list="news"))
         assert list(suppressions.entries())
 
@@ -272,12 +298,14 @@ def operate(twin: TwinDatabase, clock: FakeClock) -> None:
         )
         assert log.state_of("user_1")
         assert log.states_of("U1@example.com")
+        assert log.states_of("u8@example.COM")[Status.QUEUED]
         assert log.count_live_links()
         assert log.revoke_uncertain(email=uncertain.upper()) == 1
         assert log.resend_uncertain(email=uncertain) == (0, 0)
         answer_revocations(log, "revoked")
         assert log.resend_uncertain(email=uncertain) == (1, 0)
-        log.revoke_uncertain()
+        assert log.revoke_uncertain() == 1
+        assert log.revoke_uncertain() == 0
         answer_revocations(log, "used")
         assert log.resend_uncertain() == (0, 1)
         log.keep_uncertain()
@@ -309,7 +337,9 @@ def answer_revocations(log: SendLog, answer: str) -> None:
 def begin_again(twin: TwinDatabase, clock: FakeClock) -> None:
     """Enlist a CSV of which some rows are new, some changed and some gone, without batches, then without steps."""
     changed = [person(number, name="changed") for number in range(20, 46)]
+    other = [person(number, name="other") for number in range(1, 50)]
     with closing(SendLog(twin, "trial", clock)) as log:
+        enlist(log, other, source="other.csv", steps=STEPS, in_batches=True)
         enlist(log, changed, source="later.csv", steps=STEPS)
         assert log.take_batch(None)
         log.hold_out(10.0, in_batches=False)

@@ -18,6 +18,7 @@ import psycopg
 
 from campaign.sendlog.postgres.statements import script
 from support.mta.programs import free_port, needed
+from support.servers.postgres_janitor import stop, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,63 +110,54 @@ def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
     Args:
         is_durable: what it commits outlives a crash of the machine; a server that is killed needs that.
     """
-    server = _start(is_durable=is_durable)
-    try:
-        yield server
-    finally:
-        _stop(server)
+    folder = _new_folder()
+    lock = folder / "use"
+    with lock.open("w") as use:
+        fcntl.flock(use, fcntl.LOCK_SH)
+        watch(lock, folder)
+        try:
+            yield _start(folder, is_durable=is_durable)
+        finally:
+            stop(folder)
 
 
 @contextmanager
 def shared_postgres(folder: Path) -> Iterator[Postgres]:
-    """Yield the one server of all processes that name the same folder; the last one to leave stops it."""
-    note = folder / "postgres.json"
-    with (folder / "postgres.change").open("w") as change, (folder / "postgres.use").open("w") as use:
-        fcntl.flock(change, fcntl.LOCK_EX)
+    """Yield the one server of all processes that name the same folder; it stops when the last one has left."""
+    lock = folder / "postgres.use"
+    with (folder / "postgres.start").open("w") as start, lock.open("a+", encoding="utf-8") as use:
+        fcntl.flock(start, fcntl.LOCK_EX)
         fcntl.flock(use, fcntl.LOCK_SH)
-        if not note.exists():
-            note.write_text(json.dumps(asdict(_start(is_durable=False))), "utf-8")
-        fcntl.flock(change, fcntl.LOCK_UN)
-        server = Postgres(**json.loads(note.read_text("utf-8")))
-        try:
-            yield server
-        finally:
-            fcntl.flock(change, fcntl.LOCK_EX)
-            fcntl.flock(use, fcntl.LOCK_UN)
-            if _is_last(use):
-                note.unlink()
-                _stop(server)
+        if not lock.read_text("utf-8"):
+            place = _new_folder()
+            watch(lock, place)
+            lock.write_text(json.dumps(asdict(_start(place, is_durable=False))), "utf-8")
+        fcntl.flock(start, fcntl.LOCK_UN)
+        yield Postgres(**json.loads(lock.read_text("utf-8")))
 
 
-def _is_last(file: Any) -> bool:  # noqa: ANN401 - an open file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _start(*, is_durable: bool) -> Postgres:
+def _new_folder() -> Path:
     # pytest's folders are closed to the user postgres
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, _ADMIN, _ADMIN)
+    return folder
+
+
+def _start(folder: Path, *, is_durable: bool) -> Postgres:
+    server = Postgres(str(folder), free_port())
     try:
-        server = Postgres(str(folder), free_port())
-        if os.geteuid() == 0:
-            shutil.chown(folder, _ADMIN, _ADMIN)
         _run("initdb", folder, "--pgdata", _data(server), "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
              "--username", _ADMIN, "--no-instructions")  # fmt: skip
         settings = _COMMON.format(folder=folder, port=server.port) + ("" if is_durable else _IN_A_HURRY)
         with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(settings)
         (folder / "data/pg_hba.conf").write_text(_HBA, "utf-8")
-        _pg_ctl(server, "start", "--log", f"{folder}/log")
-        try:
-            _prepare(server)
-        except BaseException:
-            _pg_ctl(server, "stop", "--mode", "immediate")
-            raise
+        _run("pg_ctl", folder, "--pgdata", _data(server), "--wait", "--timeout", str(_PATIENCE_S), "start",
+             "--log", f"{folder}/log")  # fmt: skip
+        _prepare(server)
     except BaseException:
-        shutil.rmtree(folder)
+        stop(folder)
         raise
     return server
 
@@ -178,17 +170,8 @@ def _prepare(server: Postgres) -> None:
         connection.execute(script("schema.sql"))
 
 
-def _stop(server: Postgres) -> None:
-    _pg_ctl(server, "stop", "--mode", "immediate")
-    shutil.rmtree(server.folder)
-
-
 def _data(server: Postgres) -> str:
     return f"{server.folder}/data"
-
-
-def _pg_ctl(server: Postgres, *arguments: str) -> None:
-    _run("pg_ctl", Path(server.folder), "--pgdata", _data(server), "--wait", "--timeout", str(_PATIENCE_S), *arguments)
 
 
 def _run(program: str, folder: Path, *arguments: str) -> None:
