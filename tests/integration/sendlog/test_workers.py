@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.model import Delivery
-    from campaign.sendlog import SendLog
+    from campaign.sendlog import Enlistment, SendLog
     from support.servers.postgres import Postgres
 
 LEASE = timedelta(minutes=1)
@@ -51,7 +51,8 @@ class Shared:
     ) -> Iterator[SendLog]:
         """Open the log as a run that has enlisted the same CSV."""
         with opened(location or self.location) as log:
-            enlist(log, people(number))
+            if number:
+                enlist(log, people(number))
             log.share(lease=lease, say=self._hear)
             yield log
 
@@ -238,3 +239,37 @@ def test_a_run_that_was_removed_goes_on_with_new_rows(shared: Shared) -> None:
     with shared.worker(lease=timedelta(seconds=1)) as log:
         assert len(asyncio.run(work(log))) == 5
     assert shared.query("SELECT count(*) FROM worker") == [(0,)]
+
+
+def test_a_second_run_joins_the_batch_of_the_first(shared: Shared) -> None:
+    """While a run works on a batch, a second one with a limit helps it; the next run after them takes another batch."""
+    with opened(shared.location) as first, opened(shared.location) as second:
+        enlist(first, people(10), in_batches=True)
+        batch = first.take_batch(4)
+        assert enlist(second, people(10), in_batches=True).unchanged
+        assert batch is not None
+        assert (second.take_batch(4), batch.size) == (batch, 4)
+    with opened(shared.location) as third:
+        enlist(third, people(10), in_batches=True)
+        following = third.take_batch(4)
+    assert following is not None
+    assert (following.number, following.size) == (batch.number + 1, 4)
+
+
+def test_a_csv_is_enlisted_by_one_run(shared: Shared) -> None:
+    """A run that finds another one preparing its campaign waits, says so, and takes over what that one enlisted."""
+    found: list[Enlistment] = []
+
+    def second() -> None:
+        with shared.worker(0) as log, log.preparing():
+            found.append(enlist(log, people(5)))
+
+    with opened(shared.location) as first:
+        with first.preparing():
+            other = threading.Thread(target=second)
+            other.start()
+            asyncio.run(shared.heard_of())
+            enlist(first, people(5))
+        other.join()
+    assert shared.said == ["Another run prepares this campaign now; waiting for it"]
+    assert [each.unchanged for each in found] == [True]
