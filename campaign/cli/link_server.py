@@ -79,7 +79,7 @@ async def serve_links(
             on_renewed=on_renewed,
             on_fault=warn,
         )
-        server = PageServer(application(UnsubscribeEndpoint(logs, done.append), endpoint.routes), listener)
+        server = PageServer(application(UnsubscribeEndpoint(logs, done.append, warn), endpoint.routes), listener)
         async with interruption() as asked, server:
             for definition, _ in campaigns:
                 for line in _announced(definition, server.url):

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from campaign.errors import CampaignError
 from campaign.unsubscribe.pages import answer_page, html_answer, read_body, read_part
 
 if TYPE_CHECKING:
@@ -34,17 +35,22 @@ class UnsubscribeEndpoint:
     Args:
         logs: the suppression lists of the served campaigns, one for each send log.
         on_unsubscribed: called with each new suppression.
+        on_fault: called with a sentence if a send log cannot be written.
     """
 
     def __init__(
-        self, logs: Sequence[SuppressionList], on_unsubscribed: Callable[[Suppression], None] = lambda _: None
+        self,
+        logs: Sequence[SuppressionList],
+        on_unsubscribed: Callable[[Suppression], None] = lambda _: None,
+        on_fault: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._logs = logs
         self._on_unsubscribed = on_unsubscribed
+        self._on_fault = on_fault
         self._lock = threading.Lock()
         folder = resources.files(__package__)
-        self._ask, self._done = (
-            answer_page("Unsubscribe", read_part(folder, f"{name}.html")) for name in ("ask", "done")
+        self._ask, self._done, self._failed = (
+            answer_page("Unsubscribe", read_part(folder, f"{name}.html")) for name in ("ask", "done", "failed")
         )
 
     async def answer(self, request: Request) -> Response:
@@ -53,7 +59,11 @@ class UnsubscribeEndpoint:
             return html_answer(self._ask)
         await read_body(request)  # which says nothing that the token does not say
         token = request.url.path.rstrip("/").rpartition("/")[2]
-        found = await run_in_threadpool(self._unsubscribe, token)
+        try:
+            found = await run_in_threadpool(self._unsubscribe, token)
+        except CampaignError as error:  # a mail program that is not answered with 2xx asks again, or its reader does
+            self._on_fault(str(error))
+            return html_answer(self._failed, 503)
         if found is not None:
             self._on_unsubscribed(found)
         return html_answer(self._done)

@@ -6,6 +6,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
+
 from support.environment import environment, wait_for
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 PEOPLE = 40
 FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
+UNSUBSCRIBE = FEW + '[unsubscribe]\nurl = "https://mail.acme.example/u"\nlist = "news"\n'
+HTML = '<p><a href="{{ link }}">Sign in</a></p><p><a href="{{ unsubscribe }}">No more</a></p>'
 SLOW = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
 
 
@@ -34,11 +38,17 @@ def on_postgres(folder: Path, server: Postgres) -> Iterator[tuple[Environment, s
 
 def end_sessions(server: Postgres, url: str) -> None:
     """End all sessions of a database, as a server that restarts does."""
-    with server.admin(url.rpartition("/")[2]) as connection:
+    with server.admin() as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+            (url.rpartition("/")[2],),
         )
+
+
+def admit(server: Postgres, url: str, *, is_admitted: bool) -> None:
+    """Let a database take new sessions, or none."""
+    with server.admin() as connection:
+        connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} ALLOW_CONNECTIONS {is_admitted}")
 
 
 def require_each_at_most_once(env: Environment) -> dict[str, int]:
@@ -122,3 +132,26 @@ def test_a_campaign_that_began_in_a_file_does_not_begin_anew_in_a_database(
         assert "everybody would be mailed again" in refused.stderr
         assert "move the file away if they are to be" in refused.stderr
         assert len(env.accepted) == PEOPLE
+
+
+def test_a_link_that_cannot_be_answered_says_so_until_it_can(tmp_path: Path, postgres_server: Postgres) -> None:
+    """While the database is away, an unsubscribe link is answered with 503 and a sentence, and afterwards as before."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        env.work.write(PEOPLE, html=HTML, more=UNSUBSCRIBE)
+        process = env.work.start("serve", "campaign.toml", "--port", "0")
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        link = f"{address}/u/nobody"
+        try:
+            assert httpx.post(link, timeout=60).status_code == 200
+            admit(postgres_server, url, is_admitted=False)
+            end_sessions(postgres_server, url)
+            answer = httpx.post(link, timeout=60)
+            assert (answer.status_code, "not unsubscribed yet" in answer.text) == (503, True)
+            admit(postgres_server, url, is_admitted=True)
+            assert httpx.post(link, timeout=60).status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert "is not currently accepting connections" in err
+        assert "Traceback" not in err
