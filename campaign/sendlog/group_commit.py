@@ -195,12 +195,17 @@ class GroupCommit:
                 for write, refused in zip(batch, refusals, strict=True)
             ]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
-        for name in self._statements:
-            self._run(name, [write.rows[name] for write in written if name in write.rows])
+        changes = []
         with self._connection.pipeline():
+            for name, statement in self._statements.items():
+                if rows := [write.rows[name] for write in written if name in write.rows]:
+                    changes.append((name, len(rows), self._connection.executemany(statement, rows)))
             for write in written:
                 if write.follow_up:
                     write.follow_up(self._connection)
+        for name, number, changed in changes:
+            if changed.rowcount != number:
+                raise SendLogError(f"rows are not in the expected state ({name})")
         results = [
             write.action(self._connection) if write.action and refused is None else None
             for write, refused in zip(batch, refusals, strict=True)
@@ -226,10 +231,6 @@ class GroupCommit:
         with self._connection.pipeline():
             answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
         return [read() if read else None for read in answers]
-
-    def _run(self, name: str, rows: list[Mapping[str, object]]) -> None:
-        if rows and self._connection.executemany(self._statements[name], rows).rowcount != len(rows):
-            raise SendLogError(f"rows are not in the expected state ({name})")
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(self._database.broken(error))

@@ -12,7 +12,6 @@ import asyncio
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
@@ -25,7 +24,6 @@ from campaign.errors import (
     SendLogError,
     SendLogUnusableError,
     ServiceRefusesError,
-    SettingsError,
     first_error,
 )
 from campaign.sendlog import LogReader, SendLog, held
@@ -37,7 +35,7 @@ from campaign.watching.metrics import Metrics
 from campaign.watching.outage import Outage
 from campaign.watching.session import WatchSession
 from campaign.watching.start import start_notices
-from campaign.watching.version import require_own_names, require_same_services, shared_rates
+from campaign.watching.version import require_log_file, require_own_names, require_same_services, shared_rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,13 +86,13 @@ async def watch(versions: Sequence[CampaignVersion], options: WatchOptions, repo
     """
     require_own_names(versions)
     require_same_services(versions, sandbox=options.sandbox)
+    require_log_file(versions[0], sandbox=options.sandbox)
     first = versions[0]
     services = open_services(
         first.definition, first.settings, sandbox=options.sandbox, simulation=options.simulation, learns=False
     )
     async with AsyncExitStack() as stack:
         engine = Engine(versions, await stack.enter_async_context(services), report)
-        _require_file(engine.services)
         report.opened(engine.services)
         if options.port is not None:
             from campaign.watching.endpoint import serve  # noqa: PLC0415 - a watch without a port starts sooner
@@ -102,18 +100,6 @@ async def watch(versions: Sequence[CampaignVersion], options: WatchOptions, repo
             report.serving(await stack.enter_async_context(serve(options.port, engine.metrics, engine.health)))
         with held(engine.services.log, by=HOLDER):
             return await engine.run()
-
-
-def _require_file(services: Services) -> None:
-    """Refuse a log in PostgreSQL: its lock is one session's, and each campaign here writes in a session of its own.
-
-    If the session with the lock were lost, the others would go on beside another run.
-    """
-    if not isinstance(services.log, Path):
-        raise SettingsError(
-            f"campaign watch cannot use a send log in PostgreSQL yet ({services.log}): set CAMPAIGN_LOG to a file, or "
-            "call campaign run at intervals."
-        )
 
 
 class Engine:

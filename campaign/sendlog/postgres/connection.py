@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import count, islice
 from select import POLLIN, poll
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import OperationalError, UniqueViolation
 from psycopg.pq import TransactionStatus
@@ -26,11 +26,16 @@ _WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
 _PAGE = 5000
 
 
-class Changes(NamedTuple):
-    """The result of statements that changed rows, and returned none."""
+class Changes:
+    """The result of statements that changed rows, and returned none; within a pipeline it is not there yet."""
 
-    #: How many they changed, all of them together.
-    rowcount: int
+    def __init__(self, cursors: Sequence[Cursor[Any]]) -> None:
+        self._cursors = cursors
+
+    @property
+    def rowcount(self) -> int:
+        """How many they changed, all of them together."""
+        return sum(each.rowcount for each in self._cursors)
 
 
 class PostgresConnection:
@@ -77,11 +82,11 @@ class PostgresConnection:
         if many is None:
             cursor = self._connection.cursor()
             cursor.executemany(statement, rows)
-            return Changes(cursor.rowcount)
-        iterator, changed = iter(rows), 0
+            return Changes([cursor])
+        iterator, cursors = iter(rows), []
         while some := list(islice(iterator, self.rows_at_once)):
-            changed += self._connection.execute(many.text, many.arrays(some)).rowcount
-        return Changes(changed)
+            cursors.append(self._connection.execute(many.text, many.arrays(some)))
+        return Changes(cursors)
 
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
         """Yield the rows of a statement in bounded memory; other statements may be executed meanwhile.
