@@ -125,7 +125,10 @@ class Pipeline:
             attempt.intended = True
             if self._gate:
                 self._gate.intended()
-        permit.used()
+        while (
+            not await permit.used()
+        ):  # the intent took so long to commit that other workers do not wait for this message
+            permit = await self._scheduler.acquire(attempt.delivery)
 
     # -- many of them --------------------------------------------------------------------------------------------
 
