@@ -120,7 +120,7 @@ class SharedLimit:
         self.asking = 0
         self.expected: Callable[[], int] = int
         self._reserved: deque[ReservedPermit] = deque()
-        #: How long the last calls needed from their permit until they could leave, and the median of it.
+        #: How long the last calls needed from their permit until they could leave, and its third quartile.
         self._needed: deque[float] = deque(maxlen=_MEASURED_CALLS)
         self._lead = 0.0
         self._taken: deque[float] = deque(maxlen=_MAX_HANDFUL)
@@ -173,7 +173,7 @@ class SharedLimit:
     def ready(self, permit: ReservedPermit, now: float) -> float:
         """Note that a call could leave now; return the seconds that it has to wait for its permit's instant."""
         self._needed.append(now - permit.taken_at)
-        self._lead = min(sorted(self._needed)[len(self._needed) // 2], _MAX_LEAD_SHARE * self._horizon)
+        self._lead = min(sorted(self._needed)[len(self._needed) * 3 // 4], _MAX_LEAD_SHARE * self._horizon)
         return max(0.0, permit.at - now)
 
     def use(self, permit: ReservedPermit, now: float) -> None:
