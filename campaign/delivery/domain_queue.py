@@ -180,10 +180,10 @@ class DomainQueue:
             self._rewinds += 1
             self.exhausted = False
 
-    def pause(self, seconds: float) -> None:
-        """Claim no row for `seconds`, and begin with the slow-start window afterwards."""
+    def pause(self, seconds: float, why: str = "", *, tell: bool = True) -> None:
+        """Claim no row for `seconds`, and begin with the slow-start window afterwards; see `RateLimiter.pause`."""
         assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
-        self.limiter.pause(seconds)
+        self.limiter.pause(seconds, why, tell=tell)
         self._slow_start_window, self._must_probe = _INITIAL_WINDOW, True
 
     def accepted(self) -> None:

@@ -131,7 +131,10 @@ class Pipeline:
             attempt.intended = True
             if self._gate:
                 self._gate.intended()
-        permit.used()
+        while (
+            not await permit.used()
+        ):  # the intent took so long to commit that other workers do not wait for this message
+            permit = await self._scheduler.acquire(attempt.delivery)
 
     async def _deliver_unless_lost(self, delivery: Delivery) -> None:
         """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""

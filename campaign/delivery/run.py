@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from campaign.delivery.sending import Sending, SendingParts, open_sending
 from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.waitlist import read_waitlist
+from campaign.delivery.worker_rates import open_worker_rates
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.variants import CampaignMessages
@@ -100,7 +101,10 @@ async def _run(
     longest_wait = (inf if simulation else LONGEST_WAIT.total_seconds()) if wait else 0.0
     limit = definition.recipients.batch if limit is None else limit
     messages = CampaignMessages.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
+    async with (
+        open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services,
+        AsyncExitStack() as stack,
+    ):
         clock = services.clock
         observer.opened(services)
         with (
@@ -113,7 +117,8 @@ async def _run(
             if told := clock_notice(log, clock):
                 observer.notice(told)
             rates = SharedRates.of([definition], services)
-            limits = limits_of(rates, services, log)
+            workers = await stack.enter_async_context(open_worker_rates(log, clock, definition.name))
+            limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
                 definition = await read_waitlist(definition, services, log, limits.clerk)
             plan = prepare(

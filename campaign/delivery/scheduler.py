@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
-from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.turnstile import before_server
 from campaign.errors import Scope
 from campaign.model import Status
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.eligibility import Eligibility
     from campaign.delivery.ramp import Ramp
-    from campaign.delivery.rate_limiter import Permit, RateLimits
+    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.rate_limits import RateLimits
     from campaign.delivery.token_issuer import TokenIssuer
     from campaign.model import Delivery, Outcome
     from campaign.sendlog import RunLog
@@ -138,17 +138,19 @@ class Scheduler:
             TransientError: not soon.
         """
         queue = self._queue_for(delivery)
-        permit = await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
+        server = self._acquire_from_server
+        acquire = partial(queue.acquire, delivery.id, server) if queue else server
+        permit = await (self.gate.ramp.acquire(acquire) if self.gate and self.gate.ramp else acquire())
         self._turnstile.discard(delivery.id)
         return permit
 
-    def pause_domain(self, domain: str, seconds: float) -> None:
-        """Hand out no row of a domain for `seconds`, or until the run ends if that is infinite."""
+    def pause_domain(self, domain: str, seconds: float, why: str = "", *, tell: bool = True) -> None:
+        """Hand out no row of a domain for `seconds`, or to the run's end if that is infinite; `tell` other workers."""
         queue = self._domain_queues.get(domain)
         if queue is None:
-            queue = self._domain_queues[domain] = self._new_queue(domain, RateLimiter((), self._clock))
+            queue = self._domain_queues[domain] = self._new_queue(domain, self._limits.new_domain(domain, self._clock))
             self._other_domains.cursor.without += (domain,)
-        queue.pause(seconds)
+        queue.pause(seconds, why, tell=tell)
         # rows that were read are still `queued` in the log, where the domain's own queue finds them again
         given_back = [delivery.id for delivery in self._ready if delivery.recipient.domain == domain]
         if given_back:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from campaign.model import Rate
     from campaign.sendlog.counts import Summary
     from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
+    from campaign.sendlog.permits import PermitExchange
 
 
 #: The lease of a run that was given none (seconds), such as a command that revokes tokens.
@@ -83,6 +84,10 @@ class CampaignConnection:
         terms = {"campaign": self._campaign, "enlistment": self._enlistment}
         with self._reading():
             return summary(self._connection, self._name, **terms, now=self._clock.now())
+
+    def permits(self) -> PermitExchange | None:
+        """Return what shares the rates of this run with the other workers of the log; None: there are no others."""
+        return self._database.permits(secrets.token_hex(8))
 
     def _arguments(self, **more: object) -> dict[str, object]:
         """Return the parameters of every statement about this campaign, its id and the time, with `more` added."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from campaign.errors import CampaignError
+    from campaign.sendlog.permits import PermitExchange
 
 #: Where a send log is: a file, or a database. Its text is for messages and holds no secret.
 LogLocation: TypeAlias = Path | PostgresUrl
@@ -168,6 +169,14 @@ class LogDatabase(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Delete a closed log in which nobody was enlisted."""
+
+    def permits(self, worker: str) -> PermitExchange | None:  # noqa: ARG002 - of the backends that have workers
+        """Return what shares the rates of a run with other workers; None: there are no others.
+
+        Args:
+            worker: tells this worker from all others.
+        """
+        return None
 
     @abstractmethod
     def unusable(self, error: Exception) -> CampaignError:

@@ -10,8 +10,9 @@ import psycopg
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.postgres import faults
+from campaign.sendlog.postgres.rates import PostgresRates
 from campaign.sendlog.postgres.session import open_session
-from campaign.sendlog.postgres.statements import SQL, script
+from campaign.sendlog.postgres.statements import SQL, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,10 @@ class PostgresDatabase(LogDatabase):
     def discard(self) -> None:
         """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
 
+    def permits(self, worker: str) -> PostgresRates:
+        """Return what shares the rates of a run with other workers."""
+        return PostgresRates(self._url, worker)
+
     def unusable(self, error: Exception) -> CampaignError:
         """Return what an error means when the log is opened or read."""
         return faults.opening(self._url, error)
@@ -152,7 +157,7 @@ class PostgresDatabase(LogDatabase):
         try:
             version = self._version(connection)  # another session may have been faster
             if version is None:
-                connection.execute(script("schema.sql"))
+                connection.execute(schema())
                 version = VERSION
             for each in range(version + 1, VERSION + 1):
                 connection.execute(getattr(SQL, f"to_{each}"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from campaign.sendlog.postgres.statements import script
+from campaign.sendlog.postgres.statements import schema
 from support.mta.programs import free_port, needed
 from support.servers.postgres_janitor import stop, watch
 
@@ -173,7 +173,7 @@ def _prepare(server: Postgres) -> None:
         connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret'")
         connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 OWNER {ROLE}")
     with psycopg.connect(server.url(_TEMPLATE)) as connection:
-        connection.execute(script("schema.sql"))
+        connection.execute(schema())
 
 
 def _data(server: Postgres) -> str:
