@@ -5,7 +5,7 @@ CampaignError                     str() is a sentence for the operator
 │   ├── SettingsError             the environment
 │   ├── DefinitionError           the campaign file
 │   ├── RecipientsError           the CSV
-│   │   └── NoRecipientsError     nobody is on Clerk's waitlist for this campaign
+│   │   └── NoRecipientsError     Clerk's waitlist has no entry for this campaign
 │   ├── TemplateError             a template, or a file for all recipients
 │   │   └── RowError              a row's values or files, which make its message impossible: skip the row
 │   │       ├── RowTooLargeError  a row whose mail would be too large, or take too much work
@@ -58,7 +58,7 @@ class RecipientsError(CannotStartError):
 
 
 class NoRecipientsError(RecipientsError):
-    """Nobody is on Clerk's waitlist for this campaign, which a watch waits for."""
+    """Clerk's waitlist has no entry for this campaign; a watch waits for the first one."""
 
 
 class TemplateError(CannotStartError):

@@ -192,7 +192,7 @@ class Delivery(NamedTuple):
     batch: int = 0
     #: When it is due by the schedule (seconds since the epoch); 0 if that is not known yet, or at once.
     due_at: float = 0.0
-    #: The id of the token whose link its reader asked to replace, so that it waits for no schedule; None: nobody asked.
+    #: The token's id if its reader asked for a new link, for which no schedule holds; None: no request.
     replaced_token: str | None = None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_log(services: Services, definition: Definition, clock: Clock) -> Iterator[SendLog]:
-    """Hold and open a campaign's send log while the block runs; one in which nobody was enlisted is not left behind."""
+    """Hold and open a campaign's send log while the block runs; an empty one is removed."""
     with held(services.log) as database:
         made = not database.exists()
         log, unused = SendLog(database, definition.name, clock), False

@@ -49,7 +49,7 @@ class Concurrency:
         rate: messages a second that the limits allow, or None.
         connections: messages that can be on the wire at once.
         with_token: a token is asked for first.
-        transaction: how long a message takes, as campaigns beside have measured it, too; None: nobody has yet.
+        transaction: the time that a message takes, shared with the other campaigns of a watch; None: a new measurement.
     """
 
     def __init__(

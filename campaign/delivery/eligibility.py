@@ -153,7 +153,7 @@ class Eligibility:
     def _require_time(self, delivery: Delivery, earlier: Sequence[EarlierStep]) -> None:
         """Raise DeferredError if a row waits for its step before, its due time or window; PermanentError if late.
 
-        A mail that its reader asked for is due at once: whoever queued it has looked whether it was too late.
+        A mail that its reader asked for is due at once. `renewal/permission.py` has checked its end.
         """
         if delivery.replaced_token is not None:
             return

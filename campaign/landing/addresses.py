@@ -72,7 +72,7 @@ def proxy_in(frontend_api: str | None) -> str:
     if not frontend_api:
         return ""
     place = frontend_api.rstrip("/")
-    if "?" not in place and "#" not in place and (_is_path(place) or _is_url(place, plain=True)):
+    if _is_endpoint(place):
         return place
     raise SettingsError(
         f"{_shown(frontend_api)} is not an address of Clerk's Frontend API; give a path of the same site, like "
@@ -89,7 +89,7 @@ def renewal_in(renew: str | None) -> str:
     if not renew:
         return ""
     place = renew.rstrip("/")
-    if "?" not in place and "#" not in place and (_is_path(place) or _is_url(place, plain=True)):
+    if _is_endpoint(place):
         return place
     raise SettingsError(
         f"--renew {_shown(renew)} is not an address of `campaign serve`; give the one that it prints, such as "
@@ -119,6 +119,11 @@ def parameter_in(parameter: str, *, renew: bool = False) -> str:
         return link_parameter(parameter, renew=renew).removeprefix("#")
     except ValueError as error:
         raise SettingsError(f"--parameter {_shown(parameter)}: link.parameter {error}.") from None
+
+
+def _is_endpoint(place: str) -> bool:
+    """Return whether a place is a path of the same site, an https URL or a URL of this machine, without a query."""
+    return "?" not in place and "#" not in place and (_is_path(place) or _is_url(place, plain=True))
 
 
 def _is_path(place: str) -> bool:

@@ -1,8 +1,8 @@
 """Answer the button "Send me a new link" of the landing page: `RenewalEndpoint`, at the path `renew`.
 
 A plain form posts the tag of the old link, so the page needs no script and no permission of this server (CORS) for it.
-Whoever holds the tag only makes a mail go to the address on file. GET changes nothing. Every request gets the same
-words after the same work, whether the tag is true, false, too frequent or too late: nobody can find out who is a
+The tag only makes a mail go to the address on file. GET changes nothing. Every request gets the same answer after
+the same work, whether the tag is valid, forged, used too often or too late, so the answer does not reveal who is a
 recipient. The request is on the disk before it is answered; `campaign run` sends the mail.
 """
 

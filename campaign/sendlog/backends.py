@@ -46,5 +46,5 @@ def exists(log: LogLocation) -> bool:
 
 
 def discard(log: LogLocation) -> None:
-    """Delete a closed send log in which nobody was enlisted."""
+    """Delete a closed send log that has no recipients."""
     database_of(log).discard()

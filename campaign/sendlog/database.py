@@ -166,7 +166,7 @@ class LogDatabase(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Delete a closed log in which nobody was enlisted."""
+        """Delete a closed log that has no recipients."""
 
     @abstractmethod
     def unusable(self, error: Exception) -> CampaignError:

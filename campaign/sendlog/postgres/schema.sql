@@ -67,7 +67,7 @@ CREATE TABLE delivery (
     due_at           double precision NOT NULL DEFAULT 0, -- by the schedule; 0: at once, or not known yet
     waiting          text COLLATE "C" NOT NULL DEFAULT '', -- what a queued row waits for
     sent_at          double precision,           -- when the last intent to send became durable
-    replaced_token   text COLLATE "C"            -- of the link for which its reader asked for a new one; NULL: nobody did
+    replaced_token   text COLLATE "C"            -- the token to replace, as its reader asked; NULL: no request
 );
 
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);

@@ -55,7 +55,7 @@ CREATE TABLE delivery (
     due_at           REAL NOT NULL DEFAULT 0,    -- by the schedule; 0: at once, or not known yet
     waiting          TEXT NOT NULL DEFAULT '',   -- what a queued row waits for
     sent_at          REAL,                       -- when the last intent to send became durable
-    replaced_token   TEXT                        -- of the link for which its reader asked for a new one; NULL: nobody did
+    replaced_token   TEXT                        -- the token to replace, as its reader asked; NULL: no request
 ) STRICT;
 
 CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot);

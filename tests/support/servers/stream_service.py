@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
 
 
-class StreamService:
+class StreamService(ABC):
     """Listens on 127.0.0.1; a subclass answers in `converse`.
 
     Args:
@@ -23,9 +24,9 @@ class StreamService:
         self.errors: list[BaseException] = []
         self.facts: dict[str, str] = {}
 
+    @abstractmethod
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer what comes on one connection, until it ends."""
-        raise NotImplementedError
 
     async def start(self, port: int) -> int:
         """Listen on 127.0.0.1 and return the port."""
