@@ -14,6 +14,7 @@ CampaignError                     str() is a sentence for the operator
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
 ├── SendLogError                  the send log cannot be written: stop the run        exit 1
+├── ClaimLostError                another run has the row: end its path here, and write nothing
 └── DeliveryError                 one attempt failed; the pipeline catches these
     ├── TransientError            not sent; it may work later
     ├── DeferredError             not sent: it is not its time yet, which is nobody's fault
@@ -91,6 +92,13 @@ class ServiceRefusesError(CampaignError):
 
 class SendLogError(CampaignError):
     """The send log cannot be written any longer (disk full, I/O error). Sending must stop."""
+
+
+class ClaimLostError(CampaignError):
+    """Another run has claimed the row meanwhile: this run sends it no more, and does not write its outcome."""
+
+    def __init__(self) -> None:
+        super().__init__("another run has claimed this row meanwhile")
 
 
 class Scope(StrEnum):

@@ -186,14 +186,14 @@ class Delivery(NamedTuple):
     generation: int
     #: The step's name; empty in a campaign without `[[steps]]`.
     step: str = ""
-    #: The step's number, from 0.
-    step_number: int = 0
+    step_number: int = 0  #: From 0.
     #: The number of the batch that took the row up.
     batch: int = 0
     #: When it is due by the schedule (seconds since the epoch); 0 if that is not known yet, or at once.
     due_at: float = 0.0
     #: The token's id if its reader asked for a new link, for which no schedule holds; None: no request.
     replaced_token: str | None = None
+    fence: int = 0  #: The number of the claim: a write with an older one than the row's is lost.
 
 
 class Deferral(NamedTuple):

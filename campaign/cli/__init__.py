@@ -34,6 +34,7 @@ from campaign.cli import (
     suppress,
     test,
     watch,
+    workers,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
@@ -64,6 +65,7 @@ __all__ = [
     "suppress",
     "test",
     "watch",
+    "workers",
 ]
 
 

@@ -141,15 +141,14 @@ class DomainQueue:
         first: list[Delivery] = []
         if self._must_probe:
             self._must_probe = False
-            tried = QueueCursor(domain=self.cursor.domain)
-            tried.skip_to(_FIRST_INSTANT_S)
-            first = await log.claim(1, tried)
+            first = await log.claim(1, QueueCursor(domain=self.cursor.domain, since=_FIRST_INSTANT_S))
             size -= len(first)
         if not size:
             return first
         place = copy(self.cursor)
         page = await log.claim(size, place)
         if rewinds != self._rewinds:
+            log.give_back([delivery.id for delivery in first + page])
             return []
         self.cursor.after = place.after
         self.exhausted = len(page) < size
@@ -159,7 +158,9 @@ class DomainQueue:
     async def look_ahead(self, log: RunLog) -> None:
         """Note whether nothing is due, so that the run does not wait for the domain's permits."""
         place, rewinds = copy(self.cursor), self._rewinds
-        if not await log.claim(1, place) and rewinds == self._rewinds:
+        found = await log.claim(1, place)
+        log.give_back([delivery.id for delivery in found])
+        if not found and rewinds == self._rewinds:
             self.cursor.after, self.exhausted = place.after, True
 
     def rewind(self, instant: float = -1.0) -> None:
@@ -179,10 +180,10 @@ class DomainQueue:
             self._rewinds += 1
             self.exhausted = False
 
-    def pause(self, seconds: float) -> None:
-        """Claim no row for `seconds`, and begin with the slow-start window afterwards."""
+    def pause(self, seconds: float, why: str = "", *, tell: bool = True) -> None:
+        """Claim no row for `seconds`, and begin with the slow-start window afterwards; see `RateLimiter.pause`."""
         assert self.limiter is not None  # noqa: S101 - the queue of a domain has one
-        self.limiter.pause(seconds)
+        self.limiter.pause(seconds, why, tell=tell)
         self._slow_start_window, self._must_probe = _INITIAL_WINDOW, True
 
     def accepted(self) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.delivery.attempt import Attempt
     from campaign.delivery.circuit_breaker import Measure
-    from campaign.delivery.rate_limiter import RateLimiter, RateLimits
+    from campaign.delivery.rate_limiter import RateLimiter
+    from campaign.delivery.rate_limits import RateLimits
     from campaign.delivery.retry import RetryPolicy
     from campaign.delivery.scheduler import Scheduler
     from campaign.model import Delivery, Receipt
@@ -127,6 +128,19 @@ class Failures:
         self._scheduler.stop()
         return Outcome(Status.QUEUED, f"the run was stopped: {error}")
 
+    def domain_paused_elsewhere(self, domain: str, seconds: float, why: str) -> None:
+        """Pause a domain, or stop mailing it, because another worker of the log does."""
+        self._scheduler.pause_domain(domain, seconds, tell=False)
+        if seconds < float("inf"):
+            self.notice(f"another worker paused {domain} for {seconds:.0f} s: {why}")
+        elif domain not in self._blocked:
+            self._blocked.add(domain)
+            self.notice(f"another worker: {why}. This run sends nothing more to {domain}; its rows stay queued")
+
+    def aborted_elsewhere(self, why: str) -> None:
+        """Stop the run because another worker of the campaign found that all its messages are refused."""
+        self.abort(ServiceRefusesError(f"another worker of this campaign stopped: {why}. The rows stay queued"))
+
     def raise_if_aborted(self) -> None:
         """Raise the error that aborted the run, if there is one."""
         if self.abort_reason:
@@ -182,16 +196,18 @@ class Failures:
             measure = self._breaker.refused(delivery, error, already_paused=paused)
         match measure:
             case PauseDomain(domain=domain, seconds=seconds):
-                self._scheduler.pause_domain(domain, seconds)
+                self._scheduler.pause_domain(domain, seconds, error.reason)
                 self.notice(f"{domain} deferred several messages in a row; it is paused for {seconds:.0f} s")
             case BlockDomain(domain=domain, reason=reason, rows=rows):
                 self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {error.reason}")
                 if domain not in self._blocked:
                     self._blocked.add(domain)
-                    self._scheduler.pause_domain(domain, float("inf"))
+                    self._scheduler.pause_domain(domain, float("inf"), reason)
                     self.notice(f"{reason}. This run sends nothing more to {domain}; its rows stay queued")
             case AbortRun(reason=reason, rows=rows):
                 self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {error.reason}")
+                if self.abort_reason is None and self._limits.workers:
+                    self._limits.workers.abort(reason)
                 self.abort(
                     ServiceRefusesError(
                         f"{reason}. It is no recipient's fault: the rows that it refused go back to the queue, and "

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.retry import RetryPolicy
     from campaign.delivery.services import Services
+    from campaign.delivery.worker_rates import WorkerRates
     from campaign.message.variants import CampaignMessages
     from campaign.model import Delivery
     from campaign.sendlog import SendLog
@@ -62,7 +63,14 @@ class GateParts:
 
 
 @contextmanager
-def ramp_of(definition: Definition, log: SendLog, clock: Clock, *, beside: list[Ramp] | None) -> Iterator[Ramp | None]:
+def ramp_of(
+    definition: Definition,
+    log: SendLog,
+    clock: Clock,
+    *,
+    beside: list[Ramp] | None,
+    workers: WorkerRates | None = None,
+) -> Iterator[Ramp | None]:
     """Yield the daily quotas of a campaign with what was sent so far, or None if it has none.
 
     Args:
@@ -71,12 +79,16 @@ def ramp_of(definition: Definition, log: SendLog, clock: Clock, *, beside: list[
         clock: the time.
         beside: the ramps of the campaigns that are sent side by side, where this one is among them during the block;
             None if there are none.
+        workers: what other workers of the log share; None if there are none.
     """
     quotas = definition.limits.ramp
     if not quotas and beside is None:
         yield None
         return
     zone = definition.schedule.default_zone or ZoneInfo("UTC")
+    if workers:
+        yield workers.ramp(quotas, zone, log.sent_by_day(zone), clock)
+        return
     ramp = Ramp(quotas, zone, log.sent_by_day(zone), clock, beside=beside)
     if beside is None:
         yield ramp

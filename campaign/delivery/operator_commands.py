@@ -14,6 +14,7 @@ from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.revoker import TokenRevoker
 from campaign.delivery.services import clock_of, log_path, needs_user_id, open_services
 from campaign.delivery.waitlist import written_down
+from campaign.delivery.worker_rates import TOKENS, open_worker_rates
 from campaign.errors import LogHeldError
 from campaign.model import Revocation, Status
 from campaign.recipients import read_recipients
@@ -172,8 +173,16 @@ async def _settle_revocations(definition: Definition, services: Services, log: S
         return Counter()
     clock = services.clock
     rates = services.clerk_rates if definition.limits.tokens is None else definition.limits.tokens
-    async with log, Clerk(services.clerk_url, services.clerk_key) as clerk:
-        limiter = RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
+    async with (
+        log,
+        Clerk(services.clerk_url, services.clerk_key) as clerk,
+        open_worker_rates(log, clock, definition.name) as workers,
+    ):
+        limiter = (
+            workers.limiter(TOKENS, rates, Status.ISSUING)
+            if workers
+            else RateLimiter(rates, clock, log.spent(Status.ISSUING, rates))
+        )
         backoff = Backoff(RetryPolicy(definition.retry.attempts, definition.retry.first_delay))
         revoker = TokenRevoker(log, clerk, limiter, backoff, clock)
         for _ in range(definition.retry.attempts):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from campaign.delivery.concurrency import LatencyEstimate
 from campaign.delivery.mail_server import connector_to
-from campaign.delivery.rate_limiter import RateLimiter, RateLimits
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.rate_limits import RateLimits
 from campaign.delivery.services import needs_clerk
+from campaign.delivery.worker_rates import MESSAGES, TOKENS
 from campaign.message.mime.headers import split_mailbox
 from campaign.model import Status
 from campaign.smtp import Pool
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from campaign.config.settings import Settings
     from campaign.delivery.ramp import Ramp
     from campaign.delivery.services import Services
+    from campaign.delivery.worker_rates import WorkerRates
     from campaign.model import Rate
     from campaign.sendlog import PreparationLog
 
@@ -70,9 +73,25 @@ class SharedRates:
         )
 
 
-def limits_of(rates: SharedRates, services: Services, log: PreparationLog) -> RateLimits:
-    """Return the rate limiters for some rates, with what earlier runs of the log have used of them."""
+def limits_of(
+    rates: SharedRates, services: Services, log: PreparationLog, workers: WorkerRates | None = None
+) -> RateLimits:
+    """Return the rate limiters for some rates, with what earlier runs of the log have used of them.
+
+    Args:
+        rates: the rates.
+        services: Clerk and the mail server.
+        log: knows what was used.
+        workers: what other workers of the log share; None if there are none.
+    """
     clock, tokens = services.clock, rates.tokens
+    if workers:
+        return RateLimits(
+            messages=workers.limiter(MESSAGES, rates.messages, Status.SENDING),
+            clerk=None if tokens is None else workers.limiter(TOKENS, tokens, Status.ISSUING),
+            domains={domain: workers.domain(domain, each) for domain, each in rates.domains.items()},
+            workers=workers,
+        )
     return RateLimits(
         messages=RateLimiter(rates.messages, clock, log.spent(Status.SENDING, rates.messages)),
         clerk=None if tokens is None else RateLimiter(tokens, clock, log.spent(Status.ISSUING, tokens)),

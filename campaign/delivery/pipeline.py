@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.attempt import Attempt
-from campaign.errors import CampaignError, DeliveryError, SendLogError, TransientError
+from campaign.errors import CampaignError, ClaimLostError, DeliveryError, SendLogError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +69,13 @@ class Pipeline:
 
     # -- one recipient's path ------------------------------------------------------------------------------------
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        """Make one attempt: judge whether it is its time, issue the token, compose and send, and record the outcome."""
-        attempt = Attempt(delivery)
+    async def _deliver(self, attempt: Attempt) -> None:
+        """Make one attempt: judge whether it is its time, issue the token, compose and send, and record the outcome.
+
+        Raises:
+            ClaimLostError: another run has the row; nothing more is done about it.
+        """
+        delivery = attempt.delivery
         try:
             self._scheduler.raise_if_paused(delivery)
             if self._gate:
@@ -87,7 +91,7 @@ class Pipeline:
         except DeliveryError as error:
             by_clerk = self._tokens is not None and not attempt.message_id
             outcome = self._failures.handle(error, attempt, by_clerk=by_clerk)
-        except SendLogError:
+        except (SendLogError, ClaimLostError):
             raise
         except CampaignError as error:
             outcome = self._failures.abort(error)
@@ -115,7 +119,9 @@ class Pipeline:
             self._tokens.raise_if_stale(attempt)
         if self._gate:
             self._gate.raise_if_not_now(attempt)
-        if not attempt.intended:
+        if attempt.intended:
+            await self._log.still_sending(attempt.delivery)
+        else:
             await self._log.sending(
                 attempt.delivery,
                 message_id=attempt.message_id,
@@ -125,7 +131,22 @@ class Pipeline:
             attempt.intended = True
             if self._gate:
                 self._gate.intended()
-        permit.used()
+        while (
+            not await permit.used()
+        ):  # the intent took so long to commit that other workers do not wait for this message
+            permit = await self._scheduler.acquire(attempt.delivery)
+
+    async def _deliver_unless_lost(self, delivery: Delivery) -> None:
+        """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""
+        attempt = Attempt(delivery)
+        try:
+            await self._deliver(attempt)
+        except ClaimLostError:
+            if attempt.token and not attempt.intended:  # it is in no mail
+                await self._log.revoke_unused(attempt.delivery, attempt.token)
+                if self._tokens:
+                    self._tokens.revoker.wake()
+            self._scheduler.settled(attempt.delivery, None)
 
     # -- many of them --------------------------------------------------------------------------------------------
 
@@ -145,7 +166,7 @@ class Pipeline:
                     delivery = await self._scheduler.next(deliveries)
                     if delivery is None:
                         break
-                    deliveries.create_task(self._deliver(delivery))
+                    deliveries.create_task(self._deliver_unless_lost(delivery))
             if self._tokens:
                 self._tokens.revoker.finish()
         self._failures.raise_if_aborted()

@@ -75,20 +75,22 @@ def prepare(
                 "under another name first and then rename it; run the same command again."
             )
 
-    enlistment = log.enlist(
-        rows,
-        source=str(section.file.resolve()),
-        digest=f"{bytes_before} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
-        steps=definition.step_names,
-        in_batches=limit is not None,
-    )
-    changed = log.templates not in {"", messages.fingerprint}
-    log.note_templates(messages.fingerprint)
-    log.note_list(definition.mailing_list)
-    log.note_cap(definition.limits.per_recipient)
-    suppressed = log.skip_suppressed()
-    holdout = log.hold_out(section.holdout, in_batches=limit is not None)
-    log.release_steps()
+    with log.preparing():
+        enlistment = log.enlist(
+            rows,
+            source=str(section.file.resolve()),
+            digest=f"{bytes_before} {messages.fingerprint} {with_id} {reading}{audience.fingerprint}",
+            steps=definition.step_names,
+            in_batches=limit is not None,
+        )
+        changed = log.templates not in {"", messages.fingerprint}
+        log.note_templates(messages.fingerprint)
+        log.note_list(definition.mailing_list)
+        log.note_cap(definition.limits.per_recipient)
+        suppressed = log.skip_suppressed()
+        holdout = log.hold_out(section.holdout, in_batches=limit is not None)
+        log.release_steps()
+        counts = log.summary()
     return Plan(
         definition,
         services,
@@ -96,7 +98,7 @@ def prepare(
         enlistment,
         changed,
         suppressed,
-        log.summary(),
+        counts,
         outside=audience.sentence,
         limit=limit,
         stays_until=stays_until,

@@ -1,20 +1,25 @@
-"""Limit the messages of a day while a sender's address is warmed up, `Ramp`: each day with mail allows more."""
+"""Limit the messages of a day while a sender's address is warmed up, `Ramp`: each day with mail allows more.
+
+`SharedRamp` does the same for all workers of a log together.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from campaign.delivery.rate_limiter import RateLimiter
 from campaign.errors import DeferredError
-from campaign.model import Waiting
+from campaign.model import Rate, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
-    from campaign.model import Rate
+    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.shared_limit import SharedLimit
 
 
 class Ramp:
@@ -78,6 +83,10 @@ class Ramp:
         if self.is_spent():
             raise DeferredError(self.why, until=self.ends_at, waiting=Waiting.QUOTA)
 
+    async def acquire(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
+        """Return the permit of a message, which `other` acquires: this quota was looked at before."""
+        return await other()
+
     def sent(self) -> None:
         """Note that the intent to send a message is durable."""
         for ramp in self._beside:
@@ -91,3 +100,58 @@ class Ramp:
     @property
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now(), self._zone).date()
+
+    @property
+    def _begins_at(self) -> float:
+        return datetime.combine(self._today, time.min, self._zone).timestamp()
+
+
+class SharedRamp(Ramp):
+    """A ramp of which all workers of the log use up each day's quota together.
+
+    Args:
+        quotas, zone, sent, clock: see `Ramp`.
+        limit_of: returns the limit of a day, with its quota and the instant at which it begins.
+    """
+
+    def __init__(
+        self,
+        quotas: Sequence[Rate],
+        zone: ZoneInfo,
+        sent: Mapping[date, int],
+        clock: Clock,
+        limit_of: Callable[[date, int, float], SharedLimit],
+    ) -> None:
+        super().__init__(quotas, zone, sent, clock)
+        self._limit_of = limit_of
+        self._day: date | None = None
+        self._open_today()
+
+    def is_spent(self, *, ahead: int = 0) -> bool:
+        """Return whether today's quota is used up, as far as this worker knows."""
+        self._open_today()
+        return self._limit.is_spent(ahead)
+
+    def raise_if_spent(self) -> None:
+        """Do nothing: the message has its permit, which is a part of the quota."""
+
+    async def acquire(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
+        """Return the permit of a message, which `other` acquires, together with one of today's quota.
+
+        Raises:
+            DeferredError: today's quota is used up.
+        """
+        self._open_today()
+        try:
+            return await self._limiter.acquire_both(other)
+        except DeferredError:
+            if self._limit.is_spent():
+                raise DeferredError(self.why, until=self.ends_at, waiting=Waiting.QUOTA) from None
+            raise
+
+    def _open_today(self) -> None:
+        if self._day == self._today:
+            return
+        self._day, quota = self._today, self.quota
+        self._limit = self._limit_of(self._day, quota, self._begins_at)
+        self._limiter = RateLimiter((Rate(quota, timedelta(days=1)),), self._clock, shared=self._limit)

@@ -65,10 +65,12 @@ class Backoff:
         if not error.wait and limiter.is_paused:
             return limiter.paused_until
         seconds = self.failed(error.wait)
+        # without a reply it may be this machine's network, and other workers need not wait
+        by_service = error.reply is not None
         if give_up_in is None:
-            return limiter.pause(seconds, error.reason)
+            return limiter.pause(seconds, error.reason, tell=by_service)
         patience = f"; if that lasts, the run ends in {give_up_in:.0f} s"
-        return limiter.pause(min(seconds, give_up_in), error.reason, patience=patience)
+        return limiter.pause(min(seconds, give_up_in), error.reason, patience=patience, tell=by_service)
 
     @property
     def is_failing(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import threading
+from contextlib import AsyncExitStack, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
-from campaign.delivery.campaign_log import open_log
+from campaign.delivery.campaign_log import lease_of, open_log
 from campaign.delivery.observer import Observer, Result
 from campaign.delivery.outbound import SharedRates, limits_of, open_outbound
 from campaign.delivery.patience import Patience
@@ -18,12 +19,15 @@ from campaign.delivery.sending import Sending, SendingParts, open_sending
 from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.waitlist import read_waitlist
+from campaign.delivery.worker_rates import open_worker_rates
 from campaign.errors import CampaignError, SendLogError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.variants import CampaignMessages
 from campaign.model import LONGEST_WAIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.sandbox_time import Simulation
@@ -97,19 +101,24 @@ async def _run(
     longest_wait = (inf if simulation else LONGEST_WAIT.total_seconds()) if wait else 0.0
     limit = definition.recipients.batch if limit is None else limit
     messages = CampaignMessages.load(definition)
-    async with open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services:
+    async with (
+        open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services,
+        AsyncExitStack() as stack,
+    ):
         clock = services.clock
         observer.opened(services)
         with (
             signer_of(definition, settings, clock, sandbox=services.maildir is not None) as signer,
-            open_log(services, definition, clock) as log,
+            open_log(services, definition, clock, with_others=True) as log,
         ):
+            log.share(lease=lease_of(settings), say=_in_loop(observer.notice))
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
             if told := clock_notice(log, clock):
                 observer.notice(told)
             rates = SharedRates.of([definition], services)
-            limits = limits_of(rates, services, log)
+            workers = await stack.enter_async_context(open_worker_rates(log, clock, definition.name))
+            limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
                 definition = await read_waitlist(definition, services, log, limits.clerk)
             plan = prepare(
@@ -124,7 +133,8 @@ async def _run(
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
-            batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
+            with log.preparing():
+                batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
             batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
@@ -150,6 +160,10 @@ async def _run(
                         ) as sending,
                     ):
                         interrupted = await _until_done(sending)
+                        if others := await log.held_by_others():
+                            observer.notice(
+                                f"Other runs have {others} rows of this CSV in hand; see them with: campaign workers"
+                            )
                     return Result(log.summary(), interrupted, services, waited_for=sending.waited_for, batch=batch)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
@@ -165,3 +179,16 @@ async def _until_done(sending: Sending) -> bool:
     if signals:
         sending.tell_wait()
     return bool(signals)
+
+
+def _in_loop(notice: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that any thread may call: its sentence is shown from the event loop's."""
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def say(text: str) -> None:
+        if threading.get_ident() == thread:
+            notice(text)
+        else:
+            loop.call_soon_threadsafe(notice, text)
+
+    return say

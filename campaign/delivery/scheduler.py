@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
-from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.turnstile import before_server
 from campaign.errors import Scope
 from campaign.model import Status
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.eligibility import Eligibility
     from campaign.delivery.ramp import Ramp
-    from campaign.delivery.rate_limiter import Permit, RateLimits
+    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.rate_limits import RateLimits
     from campaign.delivery.token_issuer import TokenIssuer
     from campaign.model import Delivery, Outcome
     from campaign.sendlog import RunLog
@@ -138,21 +138,24 @@ class Scheduler:
             TransientError: not soon.
         """
         queue = self._queue_for(delivery)
-        permit = await (queue.acquire(delivery.id, self._acquire_from_server) if queue else self._acquire_from_server())
+        server = self._acquire_from_server
+        acquire = partial(queue.acquire, delivery.id, server) if queue else server
+        permit = await (self.gate.ramp.acquire(acquire) if self.gate and self.gate.ramp else acquire())
         self._turnstile.discard(delivery.id)
         return permit
 
-    def pause_domain(self, domain: str, seconds: float) -> None:
-        """Hand out no row of a domain for `seconds`, or until the run ends if that is infinite."""
+    def pause_domain(self, domain: str, seconds: float, why: str = "", *, tell: bool = True) -> None:
+        """Hand out no row of a domain for `seconds`, or to the run's end if that is infinite; `tell` other workers."""
         queue = self._domain_queues.get(domain)
         if queue is None:
-            queue = self._domain_queues[domain] = self._new_queue(domain, RateLimiter((), self._clock))
+            queue = self._domain_queues[domain] = self._new_queue(domain, self._limits.new_domain(domain, self._clock))
             self._other_domains.cursor.without += (domain,)
-        queue.pause(seconds)
+        queue.pause(seconds, why, tell=tell)
         # rows that were read are still `queued` in the log, where the domain's own queue finds them again
         given_back = [delivery.id for delivery in self._ready if delivery.recipient.domain == domain]
         if given_back:
             self._ready = deque(delivery for delivery in self._ready if delivery.id not in given_back)
+            self._log.give_back(given_back)
             queue.rewind()
             queue.scheduled.difference_update(given_back)
 
@@ -162,15 +165,14 @@ class Scheduler:
         until = queue.limiter.paused_until if queue and queue.limiter else 0.0
         return until if until < NEVER else 0.0
 
-    def settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Note that an attempt has ended; a row that is queued again comes back."""
-        domain = self._under_way.pop(delivery.id)
+    def settled(self, delivery: Delivery, outcome: Outcome | None) -> None:
+        """Note that an attempt has ended; a row that is queued again comes back. None: another run has the row."""
         self._turnstile.discard(delivery.id)
-        if queue := self._domain_queues.get(domain):
+        if queue := self._domain_queues.get(self._under_way.pop(delivery.id)):
             queue.discard(delivery.id)
-            if outcome.status is Status.SENT:
+            if outcome and outcome.status is Status.SENT:
                 queue.accepted()
-        if outcome.status is Status.QUEUED:
+        if outcome and outcome.status is Status.QUEUED:
             (queue or self._other_domains).came_back(outcome.not_before)
         self._changed.set()
 
@@ -217,9 +219,11 @@ class Scheduler:
         # in the page as it was before.
         claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
         page = await queue.claim(self._log, max(_PAGE_SIZE, self._concurrency.max_deliveries), self._under_way)
-        page = [delivery for delivery in page if delivery.id not in claimed]
-        if queue is self._other_domains and self._domain_queues:  # a domain that was paused meanwhile has its own queue
-            page = [delivery for delivery in page if delivery.recipient.domain not in self._domain_queues]
+        # a domain that was paused meanwhile has its own queue
+        others = self._domain_queues if queue is self._other_domains else ()
+        kept = [each for each in page if each.id not in claimed and each.recipient.domain not in others]
+        self._log.give_back({each.id for each in page} - {each.id for each in kept})
+        page = kept
         if self.gate and page:
             page = await self.gate.review(page)
         if queue.limiter is None:
@@ -254,12 +258,12 @@ class Scheduler:
             for queue in self._all_queues():
                 queue.exhausted = False
         elif under_way or self._under_way:
-            await self._until(now + _MAX_RATE_WAIT_S if due is None else due)
+            await self._until(min(now + _MAX_RATE_WAIT_S if due is None else due, now + self._log.queue_holds_s))
         elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
             return False
         else:
             self._on_wait(self._limits.told_of_pause or NOTHING_DUE[self.gate is not None], due)
-            await self._until(due)
+            await self._until(min(due, now + self._log.queue_holds_s))
         return True
 
     async def _next_due(self) -> float | None:

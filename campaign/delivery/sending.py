@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from campaign.delivery.outbound import Outbound
     from campaign.delivery.patience import Patience
     from campaign.delivery.ramp import Ramp
-    from campaign.delivery.rate_limiter import RateLimits
+    from campaign.delivery.rate_limits import RateLimits
     from campaign.delivery.services import Services
     from campaign.message.dkim.signer import Signer
     from campaign.message.variants import CampaignMessages
@@ -157,7 +157,7 @@ async def open_sending(parts: SendingParts, log: SendLog) -> AsyncIterator[Sendi
     )
     waiting = CurrentWait(observer, clock)
     mailing_list = definition.mailing_list if UnsubscribeLink.of(definition) else None
-    with ramp_of(definition, log, clock, beside=outbound.ramps) as ramp:
+    with ramp_of(definition, log, clock, beside=outbound.ramps, workers=limits.workers) as ramp:
         async with open_gate(gate_parts, log, ramp) as gate:
             scheduler = Scheduler(
                 log,
@@ -178,6 +178,9 @@ async def open_sending(parts: SendingParts, log: SendLog) -> AsyncIterator[Sendi
                 patience=parts.patience,
                 on_token=parts.on_token,
             )
+            if limits.workers:
+                limits.workers.on_domain = failures.domain_paused_elsewhere
+                limits.workers.on_abort = failures.aborted_elsewhere
             pipeline = Pipeline(
                 log,
                 scheduler,

@@ -100,7 +100,8 @@ class TokenIssuer:
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
             attempt.delivery = await self._log.issuing(attempt.delivery, user_id=user_id, expires_in=link.expires_in)
-            permit.used()
+            while not await permit.used():  # the write took so long that other workers do not wait for this call
+                permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             attempt.token_asked_at = self._clock.now()
             attempt.token = token = await self._request(user_id, link.expires_in, org_id)
         self._concurrency.token.note(self._clock.now() - attempt.token_asked_at)

@@ -45,6 +45,7 @@ class Turnstile:
         #: The ids of the rows that passed and have not had their permit yet.
         self._passed: set[int] = set()
         self._queue = asyncio.Lock()
+        limiter.expect(lambda: len(self._passed) + bool(self.waiting))
 
     async def wait(self, number: int) -> None:
         """Return when the permit of a row's message is near.
@@ -60,7 +61,7 @@ class Turnstile:
             async with self._queue:
                 self._raise_if_paused()
                 while (seconds := self._passes_at() - self._clock.now()) > 0:
-                    await self._clock.sleep(seconds)
+                    await self._limiter.wait(seconds)
                     self._raise_if_paused()
                 self._passed.add(number)
         finally:
@@ -71,7 +72,7 @@ class Turnstile:
         self._passed.discard(number)
 
     def _passes_at(self) -> float:
-        return self._limiter.next_permit_behind(len(self._passed)) - self._lead()
+        return self._limiter.next_permit_behind(len(self._passed), is_ready=True) - self._lead()
 
 
 def before_server(limiter: RateLimiter, concurrency: Concurrency, clock: Clock) -> Turnstile:

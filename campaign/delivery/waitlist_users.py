@@ -109,7 +109,8 @@ class WaitlistUsers(UserDirectory):
             permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
             raise_if_aborted()
             await self._log.creating_user(delivery, again=True)
-        permit.used()
+        while not await permit.used():  # the write took so long that other workers do not wait for this call
+            permit = await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)
         return await self._made(recipient)
 
     # -- inside --------------------------------------------------------------------------------------------------

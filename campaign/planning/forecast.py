@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from campaign.delivery.rate_limiter import Window
 from campaign.delivery.services import clerk_rates, clock_of, log_path
 from campaign.delivery.waitlist import written_down
+from campaign.delivery.window import Window
 from campaign.model import Status
 from campaign.planning.quotas import DailyRamp, RecipientCap, run_of
 from campaign.planning.recipients import CsvCounts, waiting_people

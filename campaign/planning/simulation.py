@@ -1,7 +1,7 @@
 """Simulate the send queue of a campaign, row by row and without a clock: `SimulatedQueue`.
 
 Rows wait in lanes: one for each step, locale, time zone and limited domain, so that a closed window or a spent domain
-holds a whole lane back at once. The rates are the windows that a run keeps (`delivery/rate_limiter.py`).
+holds a whole lane back at once. The rates are the windows that a run keeps (`delivery/window.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from zoneinfo import ZoneInfo
 
-    from campaign.delivery.rate_limiter import Window
+    from campaign.delivery.window import Window
     from campaign.planning.quotas import DailyRamp, RecipientCap
     from campaign.planning.tally import Tally
     from campaign.schedule import Schedule

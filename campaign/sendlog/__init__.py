@@ -1,18 +1,20 @@
 """The durable send log, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
-from campaign.sendlog.backends import discard, exists, held
+from campaign.sendlog.backends import discard, exists, held, workers_of
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.database import LogLocation
 from campaign.sendlog.enlisting import Enlistment
 from campaign.sendlog.holdout import Holdout
-from campaign.sendlog.interfaces import OperatorLog, PreparationLog, RunLog
+from campaign.sendlog.interfaces import PreparationLog, RunLog
 from campaign.sendlog.log import SendLog
+from campaign.sendlog.operator_interface import OperatorLog
 from campaign.sendlog.queue_cursor import QueueCursor
 from campaign.sendlog.queue_reading import Progress, QueueReader
 from campaign.sendlog.reading import FIELDS, Explanation, LogReader, Whose
 from campaign.sendlog.renewals import MAX_RENEWALS, LastMail, Renewals
 from campaign.sendlog.returned_mail import ReturnedMail, ReturnedMessage
 from campaign.sendlog.suppressions import Suppression, SuppressionList
+from campaign.sendlog.worker_list import WorkerState
 
 __all__ = [
     "FIELDS",
@@ -39,7 +41,9 @@ __all__ = [
     "Suppression",
     "SuppressionList",
     "Whose",
+    "WorkerState",
     "discard",
     "exists",
     "held",
+    "workers_of",
 ]

@@ -1,16 +1,20 @@
-"""Choose the backend of a send log by its location: `database_of`, `held`, `exists`, `discard`."""
+"""Choose the backend of a send log by its location: `database_of`, `worker_of`, `held`, `exists`, `discard`."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.sqlite.database import SqliteDatabase
+from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from campaign.sendlog.worker_list import WorkerState
 
 from campaign.sendlog.database import LogLocation
 
@@ -35,9 +39,34 @@ def database_of(log: LogLocation | LogDatabase) -> LogDatabase:
     return PostgresDatabase(log)
 
 
-def held(log: LogLocation, *, by: str = "") -> AbstractContextManager[LogDatabase]:
+def worker_of(database: LogDatabase) -> LogWorker:
+    """Return what a run is among those that write a send log: the only one, unless the backend has several."""
+    place = database.place
+    if isinstance(place, Path):
+        return LogWorker()
+    from campaign.sendlog.postgres.worker import PostgresWorker  # noqa: PLC0415 - an extra
+
+    return PostgresWorker(place)
+
+
+def workers_of(log: LogLocation) -> list[WorkerState] | None:
+    """Return the runs that share a send log now; None if it is one that a single run uses.
+
+    Raises:
+        SendLogUnusableError: there is no log, or it cannot be read.
+    """
+    database = database_of(log)
+    if isinstance(log, Path):
+        return None
+    from campaign.sendlog.postgres.worker import read_workers  # noqa: PLC0415 - an extra
+
+    with closing(database.connect(for_writing=False)) as connection, database.sentences():
+        return read_workers(connection)
+
+
+def held(log: LogLocation, *, by: str = "", with_others: bool = False) -> AbstractContextManager[LogDatabase]:
     """Lock a send log during the block, so that at most one run uses it; see `LogDatabase.held`."""
-    return database_of(log).held(by=by)
+    return database_of(log).held(by=by, with_others=with_others)
 
 
 def exists(log: LogLocation) -> bool:

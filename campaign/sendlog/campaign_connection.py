@@ -5,17 +5,24 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from campaign.sendlog.backends import database_of
+from campaign.sendlog.backends import database_of, worker_of
 from campaign.sendlog.counts import summary
 from campaign.sendlog.shared_log import tags_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import timedelta
 
     from campaign.clock import Clock
     from campaign.model import Rate
     from campaign.sendlog.counts import Summary
     from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
+    from campaign.sendlog.permits import PermitExchange
+
+
+#: The lease of a run that was given none (seconds), such as a command that revokes tokens.
+_LEASE_S = 60.0
 
 
 class CampaignConnection:
@@ -36,6 +43,7 @@ class CampaignConnection:
         self._name = campaign
         self._clock = clock
         self._connection = self._database.connect(for_writing=True)
+        self._worker = worker_of(self._database)
         try:
             #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
@@ -50,6 +58,17 @@ class CampaignConnection:
         #: How many mails one address may get.
         self._cap: Rate | None = None
         self._list = campaign
+        self._lease_s = _LEASE_S
+        self._say: Callable[[str], object] = _ignore
+
+    def share(self, *, lease: timedelta, say: Callable[[str], object]) -> None:
+        """Set how a run shares the log with others, before it is prepared; a log with one run needs neither.
+
+        Args:
+            lease: how long the run keeps its rows when it is not heard of; longer than the wait for any reply.
+            say: told what the run waits for, and what it did for others; called in any thread.
+        """
+        self._lease_s, self._say = lease.total_seconds(), say
 
     def close(self) -> None:
         """Close the log."""
@@ -65,6 +84,10 @@ class CampaignConnection:
         terms = {"campaign": self._campaign, "enlistment": self._enlistment}
         with self._reading():
             return summary(self._connection, self._name, **terms, now=self._clock.now())
+
+    def permits(self) -> PermitExchange | None:
+        """Return what shares the rates of this run with the other workers of the log; None: there are no others."""
+        return self._database.permits(secrets.token_hex(8))
 
     def _arguments(self, **more: object) -> dict[str, object]:
         """Return the parameters of every statement about this campaign, its id and the time, with `more` added."""
@@ -97,3 +120,7 @@ class CampaignConnection:
                 connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
                 row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
         return row[0], row[1], row[2]
+
+
+def _ignore(_: str) -> None:
+    return

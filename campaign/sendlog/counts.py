@@ -79,6 +79,12 @@ class Recovered:
     #: `sending`: now `uncertain`.
     uncertain: int
 
+    def __add__(self, other: Recovered) -> Recovered:
+        """Return the sum."""
+        return Recovered(
+            self.orphans + other.orphans, self.revocations + other.revocations, self.uncertain + other.uncertain
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:

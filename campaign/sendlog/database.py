@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from campaign.errors import CampaignError
+    from campaign.sendlog.permits import PermitExchange
 
 #: Where a send log is: a file, or a database. Its text is for messages and holds no secret.
 LogLocation: TypeAlias = Path | PostgresUrl
@@ -149,11 +150,12 @@ class LogDatabase(ABC):
         """
 
     @abstractmethod
-    def held(self, *, by: str = "") -> AbstractContextManager[LogDatabase]:
+    def held(self, *, by: str = "", with_others: bool = False) -> AbstractContextManager[LogDatabase]:
         """Lock the log during the block, so that at most one run uses it; yield the database to be used in it.
 
         Args:
             by: what holds it, for whoever wants it meanwhile, such as `campaign watch`; empty: a run.
+            with_others: other runs may use it, too, if the backend has workers that share it.
 
         Raises:
             LogHeldError: another run has the lock.
@@ -167,6 +169,14 @@ class LogDatabase(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Delete a closed log that has no recipients."""
+
+    def permits(self, worker: str) -> PermitExchange | None:  # noqa: ARG002 - of the backends that have workers
+        """Return what shares the rates of a run with other workers; None: there are no others.
+
+        Args:
+            worker: tells this worker from all others.
+        """
+        return None
 
     @abstractmethod
     def unusable(self, error: Exception) -> CampaignError:

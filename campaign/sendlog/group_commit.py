@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-from campaign.errors import SendLogError
+from campaign.errors import ClaimLostError, Scope, SendLogError, TransientError
+from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from campaign.sendlog.database import LogConnection, LogDatabase
+    from campaign.sendlog.worker import Claim
 
 T = TypeVar("T")
 
@@ -40,6 +43,10 @@ class _Write(NamedTuple):
     #: Called after them; the future gets its result.
     action: Callable[[LogConnection], object] | None = None
     urgent: bool = True
+    #: The row that is written: if another run has claimed it meanwhile, nothing is written.
+    claim: Claim | None = None
+    #: No other run writes in this transaction's time.
+    alone: bool = False
 
 
 #: Why a write was refused, or None and the result of its action.
@@ -59,6 +66,7 @@ class GroupCommit:
             the table for each set of parameters.
         is_clear: looks into the log for all refusals of a transaction at once; if it returns True, none is asked.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
+        worker: the run among others; it makes the transactions.
     """
 
     def __init__(
@@ -69,12 +77,14 @@ class GroupCommit:
         *,
         is_clear: Callable[[LogConnection, Sequence[Any]], bool] | None = None,
         is_sequential: bool = False,
+        worker: LogWorker | None = None,
     ) -> None:
         self._connection = connection
         self._database = database
         self._statements = statements
         self._is_sequential = is_sequential
         self._is_clear = is_clear
+        self._worker = worker or LogWorker()
         self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
@@ -88,6 +98,7 @@ class GroupCommit:
         urgent: bool = True,
         refusal: _Refusal | None = None,
         follow_up: Callable[[LogConnection], object] | None = None,
+        claim: Claim | None = None,
     ) -> asyncio.Future[None]:
         """Return a future that is done when the rows are on the disk.
 
@@ -97,25 +108,36 @@ class GroupCommit:
             refusal: asks the log within the transaction and returns what reads the answer; if that is an error, the
                 rows are not written.
             follow_up: changes other rows in the same transaction, after these.
+            claim: the row; nothing is written if this run has it no more.
 
         Raises:
             Exception: (in the future) what `refusal` returned.
+            ClaimLostError: (in the future) another run has the row.
+            TransientError: (in the future) this run's lease has run out, so that it must begin nothing.
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent))
+        self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent, claim=claim))
         return future
 
-    def submit(self, action: Callable[[LogConnection], T]) -> asyncio.Future[T]:
+    def submit(
+        self, action: Callable[[LogConnection], T], *, claim: Claim | None = None, alone: bool = False
+    ) -> asyncio.Future[T]:
         """Return a future of the action's result; it is done when the action's writes are on the disk.
 
         The action sees all rows whose writes were queued before it.
 
+        Args:
+            action: reads and writes.
+            claim: the row that it is about; it is not called if this run has the row no more.
+            alone: no other run writes meanwhile.
+
         Raises:
+            ClaimLostError, TransientError: (in the future) as of `write`.
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(_Write(future, {}, action=action))
+        self._waiting.put(_Write(future, {}, action=action, claim=claim, alone=alone))
         return future
 
     def close(self) -> None:
@@ -152,19 +174,26 @@ class GroupCommit:
         """Return the result or the refusal of each write; an empty list if this or an earlier transaction failed."""
         if self._broken:
             return []
+        alone = self._is_sequential or any(write.alone for write in batch)
         try:
-            self._connection.begin()
-            parts = [[write] for write in batch] if self._is_sequential else [batch]
-            results = [result for part in parts for result in self._execute(part)]
-            self._connection.commit()
+            return self._worker.transact(self._connection, partial(self._execute_all, batch), alone=alone)
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
-        return results
+
+    def _execute_all(self, batch: list[_Write]) -> list[_Result]:
+        parts = [[write] for write in batch] if self._is_sequential else [batch]
+        return [result for part in parts for result in self._execute(part)]
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
+        lost = self._lost(batch) if self._worker.is_shared else None
         refusals = self._refusals(batch)
+        if lost:
+            refusals = [
+                lost.get(write.claim.id) if write.claim and refused is None else refused
+                for write, refused in zip(batch, refusals, strict=True)
+            ]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
         changes = []
         with self._connection.pipeline():
@@ -177,8 +206,23 @@ class GroupCommit:
         for name, number, changed in changes:
             if changed.rowcount != number:
                 raise SendLogError(f"rows are not in the expected state ({name})")
-        results = [write.action(self._connection) if write.action else None for write in batch]
+        results = [
+            write.action(self._connection) if write.action and refused is None else None
+            for write, refused in zip(batch, refusals, strict=True)
+        ]
         return list(zip(refusals, results, strict=True))
+
+    def _lost(self, batch: list[_Write]) -> dict[int, Exception]:
+        """Return why rows must not be written, by their ids, within the transaction."""
+        claims = [write.claim for write in batch if write.claim]
+        if not claims:
+            return {}
+        has_lease = self._worker.has_lease(self._connection)
+        held = self._worker.held(self._connection, claims)
+        lost: dict[int, Exception] = {each.id: ClaimLostError() for each in claims if each.id not in held}
+        if not has_lease:
+            lost = {each.id: _lease_is_over() for each in claims if each.begins} | lost
+        return lost
 
     def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
         asked = [write.refusal for write in batch if write.refusal]
@@ -196,6 +240,10 @@ class GroupCommit:
                 self._connection.rollback()
         except self._database.errors as failure:
             self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
+
+
+def _lease_is_over() -> TransientError:
+    return TransientError("this run was not heard of for longer than its lease; nothing was begun", scope=Scope.NONE)
 
 
 def _succeed(batch: list[_Write], results: list[_Result]) -> None:

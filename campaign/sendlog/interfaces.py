@@ -1,6 +1,7 @@
-"""The interfaces of a send log, one for each kind of caller: `PreparationLog`, `RunLog`, `OperatorLog`.
+"""The interfaces of a send log, one for each kind of caller: `PreparationLog` and `RunLog`.
 
-`SendLog` implements all three, in whichever database the log is: no caller uses SQL, or knows which one it is.
+`SendLog` implements both and the operator's, in whichever database the log is: no caller uses SQL, or knows which one
+it is.
 Every method that writes returns when the write is durable.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date, timedelta
     from zoneinfo import ZoneInfo
 
@@ -42,6 +44,10 @@ class PreparationLog(Protocol):
     templates: str
     #: The tags of the unsubscribe links and the return paths.
     tags: Tags
+
+    def preparing(self) -> AbstractContextManager[None]:
+        """Let no other run prepare this campaign during the block; wait for one that does, and say so."""
+        ...
 
     def recover(self) -> Recovered:
         """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log."""
@@ -132,8 +138,17 @@ class PreparationLog(Protocol):
 class RunLog(Protocol):
     """The queue of a run, and the writes for each step of a delivery."""
 
+    @property
+    def queue_holds_s(self) -> float:
+        """How long what was read of the queue stays true (seconds), since other runs may add rows to it."""
+        ...
+
     async def claim(self, limit: int, cursor: QueueCursor) -> list[Delivery]:
-        """Return at most `limit` due rows after the cursor, oldest first; nothing is written."""
+        """Return at most `limit` due rows after the cursor, oldest first; no other run gets them."""
+        ...
+
+    def give_back(self, ids: Collection[int]) -> None:
+        """Let each run claim rows again that this one has claimed and not begun."""
         ...
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
@@ -176,6 +191,8 @@ class RunLog(Protocol):
         Raises:
             PermanentError: the address is suppressed.
             DeferredError: the address has had its share of mails lately.
+            ClaimLostError: another run has the row, as in every later step.
+            TransientError: this run was not heard of for longer than its lease, so it must begin nothing.
         """
         ...
 
@@ -189,7 +206,21 @@ class RunLog(Protocol):
         Raises:
             PermanentError: the address is suppressed.
             DeferredError: the address has had its share of mails lately.
+            TransientError: the write took too long, or as of `issuing`; the dot must not follow.
         """
+        ...
+
+    async def still_sending(self, delivery: Delivery) -> None:
+        """Return if the recorded intent still holds, before a second final dot: the server did not accept the first.
+
+        Raises:
+            ClaimLostError: another run has the row.
+            TransientError: this run was not heard of for too long.
+        """
+        ...
+
+    async def revoke_unused(self, delivery: Delivery, token: SignInToken) -> None:
+        """Record that a token must be revoked that is in no mail, of a row that another run has."""
         ...
 
     async def settle(self, delivery: Delivery, outcome: Outcome, *, revoke: SignInToken | None = None) -> None:
@@ -233,67 +264,4 @@ class RunLog(Protocol):
 
     async def settle_revocation(self, token_id: str, outcome: str) -> None:
         """Record Clerk's answer to a revocation, a `Revocation`."""
-        ...
-
-
-class OperatorLog(Protocol):
-    """The operator's changes to rows that a run must not change; `email` restricts a change to one recipient."""
-
-    def is_empty(self) -> bool:
-        """Return whether the log has no row, in any campaign."""
-        ...
-
-    def retry(self, *, state: Status, email: str | None = None) -> int:
-        """Put failed or skipped rows back to `queued`; return the number of rows."""
-        ...
-
-    def skip_key(self, key: str, *, reason: str) -> int:
-        """Set the rows of all steps with this key to `skipped`, also beside a run.
-
-        Return the number of rows: 0 if all of them were or may have been sent.
-        """
-        ...
-
-    def state_of(self, key: str) -> Status | None:
-        """Return the state of the row with this key, or None."""
-        ...
-
-    def skip_missing(self, keys: Iterable[str], *, reason: str) -> int:
-        """Set the queued rows with none of these keys to `skipped`, also beside a run; return the number of rows."""
-        ...
-
-    def keep_uncertain(self, *, email: str | None = None) -> int:
-        """Set uncertain rows to `sent`; return the number of rows."""
-        ...
-
-    def revoke_uncertain(self, *, email: str | None = None) -> int:
-        """Request the revocation of the tokens of uncertain rows; return the number of tokens."""
-        ...
-
-    def resend_uncertain(self, *, email: str | None = None) -> tuple[int, int]:
-        """Put uncertain rows whose tokens cannot be used any more back to `queued`; return (queued, set to sent)."""
-        ...
-
-    def count_live_links(self) -> int:
-        """Return how many tokens of the campaign may still be used to sign in."""
-        ...
-
-    def states_of(self, email: str) -> dict[Status, int]:
-        """Return the states of the rows with this address, each with its number."""
-        ...
-
-    def count_resendable(self, *, email: str | None) -> int:
-        """Return how many sent messages have this address or, with None, a token that was revoked."""
-        ...
-
-    def revoke_resendable(self, *, email: str) -> int:
-        """Request the revocation of the tokens of the messages sent to this address; return the number of tokens."""
-        ...
-
-    def resend(self, *, email: str | None) -> int:
-        """Put the rows of `count_resendable` whose token cannot be used any more back to `queued`; return how many."""
-        ...
-
-    def revoke_everything(self) -> int:
-        """Request the revocation of every token whose id is in the campaign's log; return the number of tokens."""
         ...

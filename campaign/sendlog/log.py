@@ -5,10 +5,11 @@ from __future__ import annotations
 from campaign.sendlog.holdout import HoldoutDraw
 from campaign.sendlog.operator_actions import OperatorActions
 from campaign.sendlog.preparation import Preparation
+from campaign.sendlog.revocations import Revocations
 from campaign.sendlog.user_creations import UserCreations
 
 
-class SendLog(Preparation, HoldoutDraw, UserCreations, OperatorActions):
+class SendLog(Preparation, HoldoutDraw, Revocations, UserCreations, OperatorActions):
     """A send log, open for writing.
 
     It implements the interfaces of `interfaces.py`: `PreparationLog`, `RunLog` (within `async with log:`) and

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from campaign.model import LONGEST_WAIT, NEVER, Batch, Status
+from campaign.model import NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
-from campaign.sendlog.counts import FIRST_INSTANT, Recovered
+from campaign.sendlog.counts import FIRST_INSTANT
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
     from campaign.model import InvalidRow, Rate, Recipient
+    from campaign.sendlog.counts import Recovered
     from campaign.sendlog.database import LogConnection
 
 
 class Preparation(CampaignConnection):
     """The part of `PreparationLog` about rows. Each method that writes is one transaction."""
 
-    def recover(self) -> Recovered:
-        """Settle what a crashed run left in `issuing` and `sending`, in every campaign of the log.
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Let no other run prepare this campaign during the block; wait for one that does, and say so."""
+        with self._reading(), self._worker.preparing(self._connection, self._campaign, self._say):
+            yield
 
-        A `not_before` that is further ahead than the longest wait (from a clock that was ahead) is moved back to it.
-        """
-        now = {"now": self._clock.now()}
-        latest = {"latest": now["now"] + LONGEST_WAIT.total_seconds()}
+    def recover(self) -> Recovered:
+        """Settle what runs left in `issuing` and `sending` that are gone, in every campaign of the log."""
         with self._transaction() as connection:
-            orphans = connection.execute(self._sql.recover_unnamed).rowcount
-            revocations = connection.execute(self._sql.recover_named, now).rowcount
-            connection.execute(self._sql.recover_issuing, now)
-            uncertain = connection.execute(self._sql.recover_sending, now).rowcount
-            connection.execute(self._sql.recover_put_off, latest)
-        return Recovered(orphans, revocations, uncertain)
+            return self._worker.recover(connection, now=self._clock.now())
 
     def enlist(
         self,
@@ -62,7 +60,8 @@ class Preparation(CampaignConnection):
         found = self._one(self._sql.find_campaign, name=self._name)
         _, _, _, last_source, last_digest, self._enlistment, last_steps = found
         names = json.dumps(list(steps), ensure_ascii=False)
-        if (last_source, last_digest, last_steps) == (source, digest, names):
+        # on another machine the same file may have another path
+        if (last_digest, last_steps) == (digest, names) and (last_source == source or self._worker.is_shared):
             return Enlistment(unchanged=True)
         with self._transaction() as connection:
             number, now = self._enlistment + 1, self._clock.now()
@@ -105,7 +104,8 @@ class Preparation(CampaignConnection):
         """Let at most `limit` recipients that were never tried become due, as a new batch.
 
         What earlier batches left comes first, and does not count. With a limit, the recipients that a run without one
-        did not come to are taken back, so that they count.
+        did not come to are taken back, so that they count. While other runs work on the last batch, this one helps them
+        with it, and takes no other.
 
         Args:
             limit: the most recipients; None for all.
@@ -115,6 +115,10 @@ class Preparation(CampaignConnection):
             The batch, or None if there is no such recipient.
         """
         with self._transaction() as connection:
+            if self._worker.joins_batch(connection, self._campaign) and limit is not None:
+                last = self._arguments(number=self._last_batch(connection))
+                found = connection.execute(self._sql.find_batch, last).fetchone()
+                return Batch(*found) if found else None
             if limit is not None:
                 self._take_back(connection)
                 self._batch = None

@@ -15,12 +15,23 @@ _LAST_ID = 2**62
 
 
 class QueueCursor:
-    """A position in a part of the queue: all rows, those of one domain, or all rows `without` certain domains."""
+    """A position in a part of the queue: all rows, those of one domain, or all rows `without` certain domains.
 
-    def __init__(self, *, domain: str | None = None, without: Sequence[str] = ()) -> None:
+    Args:
+        domain: only the rows of this domain.
+        without: leave out the rows of these domains.
+        since: leave out the rows that were due before this instant (seconds since the epoch).
+    """
+
+    def __init__(self, *, domain: str | None = None, without: Sequence[str] = (), since: float = -1.0) -> None:
         self.domain = domain
         self.without = tuple(without)
-        self.after: tuple[float, int] = (-1.0, 0)
+        self._since = since
+        self.after: tuple[float, int] = (since, 0)
+
+    def start_again(self) -> None:
+        """Go back to the first row."""
+        self.after = (self._since, 0)
 
     def skip_to(self, instant: float) -> None:
         """Skip all rows that were due before an instant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaign.model import UserCreation
-from campaign.sendlog.run_writes import RunWrites
+from campaign.sendlog.run_writes import RunWrites, beginning
 
 if TYPE_CHECKING:
     from campaign.errors import DeliveryError
@@ -53,7 +53,7 @@ class UserCreations(RunWrites):
             connection.execute(self._sql.intend_user, arguments)
             return None
 
-        found = await self._write(write)
+        found = await self._running.submit(write, claim=beginning(delivery), alone=True)
         if isinstance(found, Exception):
             raise found
         return found

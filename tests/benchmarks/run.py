@@ -17,6 +17,7 @@ clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window
 dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
 postgres    the send log in PostgreSQL beside the one in SQLite
+shared      100/second and 14/second of four workers with a log in PostgreSQL, for a minute each
 help        campaign --help
 
 Every figure is that of a whole process, including its start and end. Rates are medians of alternating rounds, and
@@ -40,6 +41,7 @@ from cases.dkim import dkim
 from cases.million import million
 from cases.pace import rate
 from cases.postgres import postgres
+from cases.shared import shared
 from cases.startup import startup
 from cases.throughput import roundtrip, style, throughput
 from cases.tokens import clerk, tokens
@@ -64,6 +66,7 @@ _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "dkim": dkim,
     "million": million,
     "postgres": postgres,
+    "shared": shared,
     "help": startup,
 }
 

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from campaign.delivery.concurrency import Concurrency
-from campaign.delivery.rate_limiter import RateLimiter, RateLimits
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.rate_limits import RateLimits
 from campaign.delivery.scheduler import Scheduler
 from campaign.errors import TransientError
 from campaign.model import LONGEST_WAIT, Outcome, Rate, Status

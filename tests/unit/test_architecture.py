@@ -238,6 +238,7 @@ def test_a_library_ends_where_it_is_translated(library: str, allowed: tuple[str,
             (
                 "delivery/pipeline.py",
                 "delivery/scheduler.py",
+                "delivery/worker_rates.py",
                 "watching/engine.py",
                 "smtp/pool.py",
                 "clock.py",

@@ -102,10 +102,24 @@ class PostgresConnection:
         """Send the statements of the block without waiting for the answer to each."""
         return self._connection.pipeline()
 
-    def try_to_hold(self) -> bool:
-        """Take the lock of a run for this session; return False if another session has it."""
-        row = self.execute(SQL.hold_log, {"number": _RUNNING}).fetchone()
+    def try_to_hold(self, *, is_shared: bool = False) -> bool:
+        """Take the lock of a run for this session; return False if another session has it.
+
+        Args:
+            is_shared: other sessions may have it, too, if they share it.
+        """
+        row = self.execute(SQL.share_log if is_shared else SQL.hold_log, {"number": _RUNNING}).fetchone()
         return bool(row and row[0])
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the session has ended."""
+        return self._connection.closed
+
+    def replace(self, fresh: PostgresConnection) -> None:
+        """Go on with another session, after this one was lost."""
+        self._connection.close()
+        self._connection, self._process_id = fresh._connection, fresh._process_id
 
     def begin(self) -> None:
         """Open a transaction that writes, as the only one: what it reads stays as it was.
@@ -113,7 +127,18 @@ class PostgresConnection:
         Raises:
             psycopg.OperationalError: the transaction is not in this session; it then does not have the run's lock.
         """
-        cursor = self._connection.execute(SQL.begin_writing.replace("{number}", str(_WRITING)))
+        self._begin(SQL.begin_writing)
+
+    def begin_group(self) -> None:
+        """Open a transaction that changes the rows of one run only: others of this kind may be open, no other kind.
+
+        Raises:
+            psycopg.OperationalError: as `begin`.
+        """
+        self._begin(SQL.begin_group)
+
+    def _begin(self, statement: str) -> None:
+        cursor = self._connection.execute(statement.replace("{number}", str(_WRITING)))
         cursor.nextset()
         row = cursor.fetchone()
         if row is None or row[1] != self._process_id:
@@ -125,7 +150,7 @@ class PostgresConnection:
 
     def commit(self) -> None:
         """Make the transaction's writes durable."""
-        self._connection.execute("COMMIT")
+        self._connection.execute("COMMIT", prepare=False)
 
     def rollback(self) -> None:
         """Take the transaction's writes back."""

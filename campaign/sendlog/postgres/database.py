@@ -10,8 +10,9 @@ import psycopg
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.postgres import faults
+from campaign.sendlog.postgres.rates import PostgresRates
 from campaign.sendlog.postgres.session import open_session
-from campaign.sendlog.postgres.statements import SQL, script
+from campaign.sendlog.postgres.statements import SQL, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,14 +76,20 @@ class PostgresDatabase(LogDatabase):
         return connection
 
     @contextmanager
-    def held(self, *, by: str = "") -> Iterator[LogDatabase]:  # noqa: ARG002 - PostgreSQL knows the session alone
-        """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes."""
+    def held(self, *, by: str = "", with_others: bool = False) -> Iterator[LogDatabase]:
+        """Take an advisory lock of the session that will write, so that the lock lasts as long as its writes.
+
+        Runs share the lock; a command that changes what runs do has it alone.
+        """
+        del by  # PostgreSQL knows the session alone
         with closing(self._open(wait_s=_WAIT_OF_A_RUN_S)) as session:
             with self.sentences():
-                has_lock = session.try_to_hold()
+                has_lock = session.try_to_hold(is_shared=with_others)
             if not has_lock:
                 raise LogHeldError(
-                    f"another run uses the send log {self._url}; wait until it ends, or watch it with `campaign status`"
+                    f"another command changes the send log {self._url}; wait until it ends"
+                    if with_others
+                    else f"a run uses the send log {self._url}; wait until it ends, or watch it with `campaign workers`"
                 )
             yield PostgresDatabase(self._url, session=session)
 
@@ -93,6 +100,10 @@ class PostgresDatabase(LogDatabase):
 
     def discard(self) -> None:
         """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
+
+    def permits(self, worker: str) -> PostgresRates:
+        """Return what shares the rates of a run with other workers."""
+        return PostgresRates(self._url, worker)
 
     def unusable(self, error: Exception) -> CampaignError:
         """Return what an error means when the log is opened or read."""
@@ -146,7 +157,7 @@ class PostgresDatabase(LogDatabase):
         try:
             version = self._version(connection)  # another session may have been faster
             if version is None:
-                connection.execute(script("schema.sql"))
+                connection.execute(schema())
                 version = VERSION
             for each in range(version + 1, VERSION + 1):
                 connection.execute(getattr(SQL, f"to_{each}"))

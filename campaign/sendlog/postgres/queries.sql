@@ -52,13 +52,15 @@ UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, st
 WHERE id = :id;
 
 -- name: change_delivery
+-- A worker that has claimed the row has its old data, and loses it.
 UPDATE delivery SET enlistment = :enlistment, line = :line, source = :source, step = :step, step_number = :step_number,
     email = :email, domain = :domain, user_id = :user_id, variables = :variables, digest = :digest,
     position = :position, due_at = CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE due_at END,
     not_before = CASE
         WHEN waiting IN ('due', 'window') THEN CASE WHEN :step_number::integer = 0 THEN :due_at::double precision ELSE 0 END
         WHEN waiting = 'step' AND :step_number::integer = 0 THEN :due_at::double precision ELSE not_before END,
-    waiting = CASE WHEN waiting = 'step' AND :step_number::integer = 0 THEN '' ELSE waiting END
+    waiting = CASE WHEN waiting = 'step' AND :step_number::integer = 0 THEN '' ELSE waiting END,
+    worker_id = NULL, fence = fence + 1
 WHERE id = :id AND state IN ('queued', 'failed', 'skipped');
 
 -- name: requeue_changed
@@ -174,7 +176,7 @@ WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AN
 
 -- name: hold_out
 UPDATE delivery SET state = 'skipped', actor = 'holdout', reason = 'held out', batch = NULL, not_before = 0, waiting = '',
-    updated_at = :now
+    worker_id = NULL, fence = delivery.fence + 1, updated_at = :now
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: release_held_out
@@ -217,24 +219,31 @@ SELECT trunc(at / 900)::bigint * 900, count(*) FROM history WHERE new_state = 's
 UPDATE campaign SET quota = :quota, quota_until = :until WHERE id = :campaign;
 
 -- name: recover_unnamed
+-- This one and the next four leave the rows of living workers alone.
 INSERT INTO orphan (campaign_id, delivery_id, at, expires_at)
 SELECT campaign_id, id, updated_at, coalesce(token_expires_at, updated_at) FROM delivery
-WHERE state = 'issuing' AND token_id IS NULL;
+WHERE state = 'issuing' AND token_id IS NULL
+  AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = delivery.worker_id);
 
 -- name: recover_named
 INSERT INTO revocation (token_id, campaign_id, delivery_id, asked_at)
-SELECT token_id, campaign_id, id, :now FROM delivery WHERE state = 'issuing' AND token_id IS NOT NULL ORDER BY id
-ON CONFLICT DO NOTHING;
+SELECT token_id, campaign_id, id, :now FROM delivery
+WHERE state = 'issuing' AND token_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = delivery.worker_id)
+ORDER BY id ON CONFLICT DO NOTHING;
 
 -- name: recover_issuing
 UPDATE delivery SET state = 'queued', actor = 'recovery', reason = 'the run ended while it requested a token',
-    token_id = NULL, not_before = 0, waiting = '', updated_at = :now
-WHERE state = 'issuing';
+    token_id = NULL, not_before = 0, waiting = '', updated_at = :now, worker_id = NULL, fence = fence + 1
+WHERE state = 'issuing'
+  AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = delivery.worker_id);
 
 -- name: recover_sending
 UPDATE delivery SET state = 'uncertain', actor = 'recovery',
-    reason = 'the run ended before the server replied: the message may have been sent', updated_at = :now
-WHERE state = 'sending';
+    reason = 'the run ended before the server replied: the message may have been sent', updated_at = :now,
+    worker_id = NULL, fence = fence + 1
+WHERE state = 'sending'
+  AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = delivery.worker_id);
 
 -- name: recover_put_off
 -- Only waits that a clock measured: a row may be due by its schedule, or have no instant at all, however far ahead.
@@ -255,23 +264,24 @@ ORDER BY not_before, id LIMIT :limit;
 -- name: next_due
 SELECT not_before FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before > :after
-  AND not_before < :never
+  AND not_before < :never AND worker_id IS NULL
   AND CASE WHEN domain = ANY (ARRAY(SELECT jsonb_array_elements_text(:domains::jsonb))) THEN false ELSE true END
 ORDER BY not_before LIMIT 1;
 
 -- name: put_off
 -- No change of state, so the history gets no entry.
 UPDATE delivery SET not_before = :not_before, waiting = :waiting, reason = :reason,
-    due_at = CASE WHEN :due_at::double precision = 0 THEN due_at ELSE :due_at::double precision END
+    due_at = CASE WHEN :due_at::double precision = 0 THEN due_at ELSE :due_at::double precision END, worker_id = NULL
 WHERE id = :id AND state = 'queued';
 
 -- name: skip_row
-UPDATE delivery SET state = 'skipped', actor = 'run', reason = :reason, waiting = '', updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = :reason, waiting = '', updated_at = :now, worker_id = NULL
 WHERE id = :id AND state = 'queued';
 
 -- name: end_sequence
 -- The later steps of a row that was skipped.
-UPDATE delivery SET state = 'skipped', actor = 'run', reason = this.reason, waiting = '', updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'run', reason = this.reason, waiting = '',
+    worker_id = NULL, fence = delivery.fence + 1, updated_at = :now
 FROM delivery AS this
 WHERE this.id = :id AND this.state = 'skipped' AND delivery.campaign_id = this.campaign_id AND delivery.key = this.key
   AND delivery.slot = '' AND delivery.step_number > this.step_number AND delivery.state = 'queued';
@@ -326,7 +336,7 @@ WHERE id = :id AND state = :state;
 UPDATE delivery SET state = :state::text, actor = 'run', reason = :reason, code = :code::integer,
     enhanced = :enhanced::text, reply = :reply::text, faults = coalesce(:faults::integer, faults),
     token_id = CASE WHEN :state::text = 'queued' THEN NULL ELSE token_id END, not_before = :not_before,
-    waiting = CASE WHEN :state::text = 'queued' THEN :waiting::text ELSE '' END, updated_at = :now
+    waiting = CASE WHEN :state::text = 'queued' THEN :waiting::text ELSE '' END, updated_at = :now, worker_id = NULL
 WHERE id = :id AND state IN ('queued', 'issuing', 'sending');
 
 -- name: put_back
@@ -411,7 +421,8 @@ WHERE campaign_id = :campaign AND slot = '' AND state = :state AND actor <> 'hol
   AND CASE WHEN :email::text IS NULL THEN actor <> 'skip' ELSE lower(email) = lower(:email::text COLLATE "C") END;
 
 -- name: skip_key
-UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, waiting = '', updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'skip', reason = :reason, waiting = '',
+    worker_id = NULL, fence = delivery.fence + 1, updated_at = :now
 WHERE campaign_id = :campaign AND key = :key AND slot = '' AND state IN ('queued', 'failed', 'skipped');
 
 -- name: state_of_key
@@ -432,7 +443,8 @@ WHERE campaign_id = :campaign AND slot = '' AND state = 'queued'
   AND NOT EXISTS (SELECT 1 FROM present WHERE present.key = delivery.key);
 
 -- name: skip_missing
-UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', updated_at = :now
+UPDATE delivery SET state = 'skipped', actor = 'missing', reason = :reason, waiting = '', worker_id = NULL,
+    fence = delivery.fence + 1, updated_at = :now
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'queued';
 
 -- name: forget_source
@@ -627,7 +639,8 @@ DELETE FROM suppression WHERE list = '' AND starts_with(reason, 'refused with ')
 SELECT 1 FROM suppression LIMIT 1;
 
 -- name: skip_suppressed
-UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
+UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', worker_id = NULL,
+    fence = delivery.fence + 1, updated_at = :now, reason = (
     SELECT 'suppressed: ' || suppression.reason || to_char(to_timestamp(at) AT TIME ZONE 'UTC', ' YYYY-MM-DD')
         || ' (' || CASE WHEN list = '' THEN 'all lists' ELSE list END || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)

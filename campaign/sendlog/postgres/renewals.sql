@@ -35,7 +35,7 @@ WHERE id = :row AND state = 'sent';
 
 -- name: hold_next_steps
 -- They count from the new mail.
-UPDATE delivery SET not_before = :never, waiting = 'step'
+UPDATE delivery SET not_before = :never, waiting = 'step', worker_id = NULL, fence = fence + 1
 WHERE campaign_id = :campaign AND key = :key AND slot = '' AND step_number > :step_number AND state = 'queued';
 
 -- name: count_declined

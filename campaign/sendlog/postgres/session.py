@@ -55,9 +55,13 @@ def open_session(url: PostgresUrl, *, wait_s: int) -> PostgresConnection:
     return PostgresConnection(session, process_id)
 
 
+def session_parameters(url: PostgresUrl) -> dict[str, Any]:
+    """Return libpq's parameters for a session of this program, by keyword."""
+    return {**_DEFAULTS, **url.parameters, "client_encoding": "UTF8"}
+
+
 def _connect(url: PostgresUrl) -> psycopg.Connection[Any]:
-    parameters: dict[str, Any] = {**_DEFAULTS, **url.parameters, "client_encoding": "UTF8"}
-    return psycopg.connect(autocommit=True, **parameters)
+    return psycopg.connect(autocommit=True, **session_parameters(url))
 
 
 def _refuse_unfit(url: PostgresUrl, session: psycopg.Connection[Any]) -> None:

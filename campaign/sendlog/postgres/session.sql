@@ -39,6 +39,15 @@ SELECT pg_try_advisory_lock(:number::bigint);
 -- name: analyze
 ANALYZE delivery;
 
+-- name: share_log
+-- The same for one of several runs.
+SELECT pg_try_advisory_lock_shared(:number::bigint);
+
+-- name: begin_group
+-- Transactions that change the rows of their own run only: several at once, and none beside one of `begin_writing`.
+BEGIN;
+SELECT pg_advisory_xact_lock_shared({number}), pg_backend_pid();
+
 -- name: begin_writing
 -- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;

@@ -1,4 +1,4 @@
-"""Load the SQL statements for PostgreSQL by name, `SQL`, from the `.sql` files beside this module."""
+"""Load the SQL statements for PostgreSQL by name, `SQL` and `RATES`, from the `.sql` files beside this module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 @cache
 def script(name: str) -> str:
-    """Return the text of a `.sql` file, such as `schema.sql`, which creates an empty log."""
+    """Return the text of a `.sql` file, such as `schema.sql`."""
     return (files(__package__) / name).read_text("utf-8")
 
 
@@ -31,13 +31,20 @@ def as_psycopg_writes(statement: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", text)
 
 
-def _load() -> SimpleNamespace:
+def schema() -> str:
+    """Return the script that creates an empty log, for one transaction."""
+    return script("schema.sql") + script("rates.sql")
+
+
+def _load(*names: str) -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql", "renewals.sql", "session.sql", "migrations.sql"):
+    for file in names:
         _, *parts = _NAME.split(script(file))
         found |= {name: as_psycopg_writes(sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 
 
-#: Every statement of the `.sql` files but `schema.sql` as an attribute.
-SQL = _load()
+#: Every statement of these files as an attribute.
+SQL = _load("queries.sql", "aggregates.sql", "renewals.sql", "session.sql", "migrations.sql")
+#: Those of `workers.sql` and of `rate_queries.sql`, which have no twin for SQLite.
+WORKERS, RATES = _load("workers.sql"), _load("rate_queries.sql")

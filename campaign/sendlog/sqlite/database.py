@@ -47,8 +47,9 @@ class SqliteDatabase(LogDatabase):
         return files.open_for_writing(self._path) if for_writing else files.open_for_reading(self._path)
 
     @contextmanager
-    def held(self, *, by: str = "") -> Iterator[LogDatabase]:
-        """Lock a file beside the log during the block."""
+    def held(self, *, by: str = "", with_others: bool = False) -> Iterator[LogDatabase]:
+        """Lock a file beside the log during the block: a log in a file has one run."""
+        del with_others
         with files.held(self._path, by=by):
             yield self
 

@@ -213,6 +213,8 @@ def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
         "a user without an intent": ("I20", lambda s: s.creations.clear()),
         "bounced and mailed again": ("I16", lambda s: s.step("hal", "bounced", "queued", actor="bounces")),
         "more in doubt than connections": ("I17", too_many_in_doubt),
+        "an intent without a lease": ("I21", lambda s: s.unleased.append("<a>: the lease had run out")),
+        "a dot long after its intent": ("I21", lambda s: mail(s, "<a>").update(wall=mail(s, "<a>")["wall"] + 60)),
         "SMTP's rules broken": ("SMTP", lambda s: s.smtp.append(violation)),
     }
 

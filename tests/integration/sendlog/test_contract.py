@@ -30,6 +30,7 @@ OF_SQLITE = {
     "test_a_row_fails_and_its_address_is_suppressed_at_once",
     "test_a_request_reads_the_rows_of_its_key_only",
     "test_a_request_that_cannot_be_written_changes_nothing",
+    "test_the_same_bytes_at_another_place_are_read",  # of another machine
     "test_only_a_campaign_with_a_cap_has_an_index_of_addresses",
 }
 #: Tests of many variants, in which the backends hardly differ.

@@ -33,6 +33,7 @@ INVARIANTS: dict[str, Callable[[Records], Iterator[str | None]]] = {
     "I18": answers.no_is_kept,
     "I19": answers.returned_is_bounced,
     "I20": order.users_once,
+    "I21": order.within_lease,
     "SMTP": order.protocol_kept,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+
+
+#: A server that starts again is asked for this long, with a pause after each answer (seconds).
+_PATIENCE_S, _PAUSE_S = 30.0, 0.1
 
 
 class UnreadableLogError(Exception):
@@ -50,9 +55,22 @@ def reading(place: str) -> AbstractContextManager[_Reading]:
 def look_up(place: str, statement: str, parameters: Mapping[str, object]) -> bool:
     """Return whether a statement has a row; the session with a server stays open, since opening one takes a while."""
     if "://" in place:
-        return bool(_kept(place).rows(statement, parameters))
+        return bool(_rows_of_server(place, statement, parameters))
     with reading(place) as log:
         return bool(log.rows(statement, parameters))
+
+
+def _rows_of_server(place: str, statement: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement, also if the server starts again meanwhile."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return _kept(place).rows(statement, parameters)
+        except UnreadableLogError:
+            if time.monotonic() > deadline:
+                raise
+            _kept.cache_clear()
+            time.sleep(_PAUSE_S)
 
 
 @cache
@@ -70,4 +88,7 @@ def _file(path: str) -> tuple[Any, type[Exception]]:
 def _database(url: str) -> tuple[Any, type[Exception]]:
     import psycopg  # noqa: PLC0415 - only where there is such a log
 
-    return psycopg.connect(url, autocommit=True, options="-c search_path=campaign"), psycopg.Error
+    try:
+        return psycopg.connect(url, autocommit=True, options="-c search_path=campaign"), psycopg.Error
+    except psycopg.Error as error:
+        raise UnreadableLogError(str(error)) from error

@@ -18,6 +18,8 @@ from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import ReturnedMail, SendLog, obstacles
+from campaign.sendlog.postgres.heartbeat import Heartbeat
+from campaign.sendlog.postgres.worker import PostgresWorker
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
@@ -177,6 +179,28 @@ def users_without_intent() -> None:
     _put(SendLog, "creating_user", creating_user)
 
 
+def no_fence() -> None:
+    """Write a row whichever run has claimed it last."""
+    _put(PostgresWorker, "held", lambda _, __, claims: {claim.id for claim in claims})
+    _put(PostgresWorker, "still_queued", lambda _, __, ids: ids)
+
+
+def commit_assumed() -> None:
+    """Take a transaction for committed whose COMMIT had no answer."""
+    _put(PostgresWorker, "_is_last", lambda *_: True)
+
+
+def heartbeat_stops() -> None:
+    """Let the lease run out while the run goes on: no promise is broken."""
+    _put(Heartbeat, "_work", lambda _: None)
+
+
+def lease_not_checked() -> None:
+    """Let the lease run out, and write intents without one."""
+    heartbeat_stops()
+    _put(PostgresWorker, "has_lease", lambda *_: True)
+
+
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
     outcome_of = retry.outcome_of
 
@@ -212,6 +236,11 @@ MUTANTS: dict[str, Callable[[], None]] = {
     )
 }
 
+#: Those of a run that shares its log.
+MUTANTS_OF_WORKERS: dict[str, Callable[[], None]] = {
+    bend.__name__: bend for bend in (no_fence, commit_assumed, heartbeat_stops, lease_not_checked)
+}
+
 #: The writes that must be durable in this order, by the name of their method.
 STEPS = ("enlist", "creating_user", "settle_user", "issuing", "issued", "sending", "settle", "settle_revocation")
 
@@ -245,7 +274,7 @@ def main() -> None:
         _, step, moment = how.split(":")
         kill_at(step, moment)
     else:
-        MUTANTS[how]()
+        (MUTANTS | MUTANTS_OF_WORKERS)[how]()
     campaign_main()
 
 

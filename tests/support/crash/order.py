@@ -1,4 +1,4 @@
-"""Check the invariants I9 to I17: order, rates, numbers. Each yields None per case that holds, else a sentence."""
+"""Check the invariants I9 to I17 and I21: order, rates, numbers. Each yields None per case, or a sentence."""
 
 from __future__ import annotations
 
@@ -154,6 +154,23 @@ def few_in_doubt(records: Records) -> Iterator[str | None]:
         found = sum(one.new == "uncertain" for one in steps)
         if by_recovery and limit is not None:
             yield None if found <= limit else f"{found} rows became uncertain at once, with {limit} connections"
+
+
+def within_lease(records: Records) -> Iterator[str | None]:
+    """I21: an intent is written while the worker's lease holds, and the dot follows it soon."""
+    yield from records.unleased
+    yield from [None] * records.leased
+    longest = records.terms.intent_holds_s
+    if longest is None:
+        return
+    seen: set[str] = set()
+    for event in records.smtp:
+        if event["event"] in {"accept", "dot"} and event["rcpt"] and event["message_id"] not in seen:
+            seen.add(event["message_id"])
+            intent = records.intents.get(event["message_id"])
+            if intent is not None:  # otherwise I9 tells
+                late = event["wall"] - intent.at > longest + _CLOCKS
+                yield f"{event['message_id']}: the dot came {event['wall'] - intent.at:.1f} s late" if late else None
 
 
 def protocol_kept(records: Records) -> Iterator[str | None]:

@@ -76,6 +76,8 @@ class Terms:
     own_codes: tuple[int, ...] = (450, 451)
     #: Whether all that can be sent was sent: the faults are gone, and the last run ended by itself.
     finished: bool = True
+    #: The most seconds from the intent of a message to its first dot; None: any number.
+    intent_holds_s: float | None = None
     #: When the extra run began, on the machine's monotonic clock.
     epilogue: float | None = None
 
@@ -98,6 +100,10 @@ class Records:
     clerk: Sequence[Event]
     #: When the log has the last intent to create a user, by address.
     creations: Mapping[str, float] = field(default_factory=dict)
+    #: Sentences about intents that were written without a lease.
+    unleased: Sequence[str] = ()
+    #: How many intents had a lease.
+    leased: int = 0
     #: Sentences from `leaks.scan`.
     leaks: Sequence[str] = ()
     #: How many places were scanned for leaks.

@@ -27,11 +27,14 @@ class SampleRun:
     smtp: list[dict[str, Any]] = field(default_factory=list)
     clerk: list[dict[str, Any]] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    unleased: list[str] = field(default_factory=list)
     suppressed: list[Suppressed] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
     returned: list[str] = field(default_factory=list)
     creations: dict[str, float] = field(default_factory=dict)
-    terms: Terms = field(default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3))
+    terms: Terms = field(
+        default_factory=lambda: Terms(connections=2, first_delay=10.0, attempts=3, intent_holds_s=30.0)
+    )
     status: dict[str, Any] | None = None
     now: float = 0.0
 
@@ -114,6 +117,7 @@ class SampleRun:
             creations=self.creations,
             leaks=self.leaks,
             scanned=3,
+            unleased=self.unleased,
             suppressed=self.suppressed,
             listed=frozenset(self.listed),
             returned=self.returned,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from campaign.sendlog.postgres.statements import script
+from campaign.sendlog.postgres.statements import schema
 from support.mta.programs import free_port, needed
 from support.servers.postgres_janitor import stop, watch
 
@@ -95,6 +95,12 @@ class Postgres:
         with self.admin() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
+    def crash(self) -> None:
+        """Let it stop in the middle of what it does, as if the power failed, and start it again."""
+        folder = Path(self.folder)
+        _run("pg_ctl", folder, "--pgdata", _data(self), "--wait", "--timeout", str(_PATIENCE_S), "restart",
+             "--mode", "immediate", "--log", f"{folder}/log")  # fmt: skip
+
     @contextmanager
     def admin(self, database: str = _ADMIN) -> Iterator[psycopg.Connection[Any]]:
         """Connect as the superuser; each statement is its own transaction."""
@@ -167,7 +173,7 @@ def _prepare(server: Postgres) -> None:
         connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret'")
         connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 OWNER {ROLE}")
     with psycopg.connect(server.url(_TEMPLATE)) as connection:
-        connection.execute(script("schema.sql"))
+        connection.execute(schema())
 
 
 def _data(server: Postgres) -> str:

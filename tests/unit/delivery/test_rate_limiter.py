@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.delivery.rate_limiter import RateLimiter, Window
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.window import Window
 from campaign.model import Rate
 from support.examples import fewer_examples
 from support.fake_clock import FakeClock, settled
@@ -253,7 +254,7 @@ def test_turns_that_are_used_late_crowd_nobody() -> None:
         turns.clock.jump(60.0)
         assert turns.limiter.next_permit_at() == turns.clock.now()
         for turn in waiting.result():
-            turn.used()
+            await turn.used()
         late = [turns.clock.now() - START] * 10
         await turns.clock.play(asyncio.gather(turns.take(30)))
         assert most_within(late + turns.instants, 1.0) <= 14
@@ -274,7 +275,7 @@ def test_calls_that_leave_a_little_late_keep_the_rate(delays: list[float], rate:
         async def call(delay: float) -> None:
             turn = await turns.limiter.acquire()
             await turns.clock.sleep(delay)
-            turn.used()
+            await turn.used()
             left.append(turns.clock.now())
 
         await turns.clock.play(asyncio.gather(*[call(delay) for delay in delays * 2]))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.delivery.rate_limiter import Window
+from campaign.delivery.window import Window
 from campaign.model import Rate
 from campaign.planning.simulation import CampaignModel, QueuedPerson, SimulatedQueue, StepModel
 from campaign.planning.tally import Tally

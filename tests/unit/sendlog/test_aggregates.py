@@ -9,6 +9,7 @@ import pytest
 
 from campaign.errors import SendLogUnusableError
 from campaign.model import Outcome, Receipt, Status
+from campaign.sendlog import QueueCursor
 from campaign.sendlog.aggregates import Aggregates
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import TWO_DAYS, bring, enlist, issue, opened, people, person, token, working
@@ -103,8 +104,10 @@ def test_what_was_put_off_without_leaving_the_queue_is_told(path: Path) -> None:
     """Each temporary refusal is counted for a campaign without a link, although the row stayed `queued`."""
 
     async def work(deliveries: list[Delivery]) -> None:
-        for _ in range(2):
-            await log.settle(deliveries[0], Outcome(Status.QUEUED, "451 later", reply=LATER, faults=1))
+        outcome = Outcome(Status.QUEUED, "451 later", reply=LATER, faults=1)
+        await log.settle(deliveries[0], outcome)
+        (again,) = await log.claim(1, QueueCursor())
+        await log.settle(again, outcome)
 
     with opened(path) as log:
         enlist(log, people(1))

@@ -103,12 +103,20 @@ def test_an_unchanged_csv_is_not_read_again(path: Path) -> None:
         working(log, work)
 
 
-@pytest.mark.parametrize(("source", "digest"), [("people.csv", "other"), ("other.csv", "same")])
-def test_another_csv_is_read(path: Path, source: str, digest: str) -> None:
-    """Another file, or the same file with other bytes, is read again."""
+def test_another_csv_is_read(path: Path) -> None:
+    """The same file with other bytes is read again."""
     with opened(path) as log:
         log.enlist(lambda: people(3), source="people.csv", digest="same")
-        assert log.enlist(lambda: people(4), source=source, digest=digest) == Enlistment(recipients=4, added=1)
+        found = log.enlist(lambda: people(4), source="people.csv", digest="other")
+    assert found == Enlistment(recipients=4, added=1)
+
+
+def test_the_same_bytes_at_another_place_are_read(path: Path) -> None:
+    """A file with another path is read again, although its bytes are the same."""
+    with opened(path) as log:
+        log.enlist(lambda: people(3), source="people.csv", digest="same")
+        found = log.enlist(lambda: people(4), source="other.csv", digest="same")
+    assert found == Enlistment(recipients=4, added=1)
 
 
 def test_one_mail_per_key(path: Path) -> None:

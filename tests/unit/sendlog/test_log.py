@@ -100,7 +100,8 @@ def test_an_attempt_begins_without_the_last_ones_reply(path: Path) -> None:
 
     async def work(deliveries: list[Delivery]) -> None:
         await log.settle(deliveries[0], Outcome(Status.QUEUED, "not now", Receipt(451, "4.7.1", "Greylisted")))
-        await log.sending(deliveries[0], message_id=MESSAGE_ID, server="m", with_token=False)
+        (again,) = await log.claim(10, QueueCursor())
+        await log.sending(again, message_id=MESSAGE_ID, server="m", with_token=False)
 
     with opened(path) as log:
         enlist(log, people(1))

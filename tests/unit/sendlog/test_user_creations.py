@@ -9,7 +9,7 @@ import pytest
 from campaign.errors import PermanentError
 from campaign.model import Outcome, Rate, Status
 from support.fake_clock import FakeClock
-from support.sendlog_helpers import bring, enlist, opened, people, table, working
+from support.sendlog_helpers import bring, enlist, opened, people, person, table, working
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,13 +85,12 @@ def test_an_address_has_one_entry_for_all_campaigns_of_the_log(path: Path) -> No
 def test_no_user_is_asked_for_an_address_that_gets_no_mail(path: Path) -> None:
     """A suppressed address gets no user, and neither does a row that an operator skipped meanwhile."""
     with opened(path) as log:
-        enlist(log, people(2))
+        enlist(log, [person(1), person(2)._replace(email="u1@example.com")])
 
         async def work(rows: list[Delivery]) -> None:
-            refused = Outcome(Status.FAILED, "gone", suppress="refused with 5.1.1")
-            await log.settle(rows[0], refused)
+            await log.settle(rows[0], Outcome(Status.FAILED, "gone", suppress="refused with 5.1.1"))
             with pytest.raises(PermanentError, match="suppressed"):
-                await log.creating_user(rows[0])
+                await log.creating_user(rows[1])
 
         working(log, work)
     assert table(path, "SELECT * FROM user_creation") == []

@@ -8,7 +8,8 @@ import pytest
 
 from campaign.delivery.concurrency import LatencyEstimate
 from campaign.delivery.outbound import Outbound
-from campaign.delivery.rate_limiter import RateLimiter, RateLimits
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.rate_limits import RateLimits
 from campaign.watching.outage import FORGET_S, OUTAGE_S, Outage
 from support.fake_clock import FakeClock
 

@@ -1,0 +1,292 @@
+"""This worker's share of a rate that all workers keep together: `SharedLimit`, in the place of a limiter's windows.
+
+The permits are reserved in the send log, a handful at a time (`worker_rates.py`). Each has an instant, and is used then
+or a little later. What is not used in time is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from campaign.delivery.window import MAX_CATCH_UP_S, WINDOW_MARGIN, is_even
+from campaign.errors import DeferredError
+from campaign.model import Status, Waiting
+from campaign.sendlog.permits import PermitRequest, PermitTerms, SharedWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from campaign.clock import Clock
+    from campaign.model import Rate
+    from campaign.sendlog.permits import PermitGrant
+
+#: A permit is taken at most so many seconds after its instant, and used at most so many after it.
+_MAX_TAKEN_LATE_S = 0.25
+_MAX_USED_LATE_S = 0.5
+#: A permit is given so long before its instant as a call lately needed until it could leave (the commit of an intent),
+#: at most this share of the horizon.
+_MEASURED_CALLS = 32
+_MAX_LEAD_SHARE = 0.6
+#: A permit of one limit waits at most so many seconds for one of another limit.
+_NEAR_S = 0.1
+#: Permits are reserved for at most a quarter of the shortest window ahead. So it is known when a permit was used before
+#: the one is reserved that must not come nearer to it than the window is long.
+_HORIZON_SHARE = 0.25
+#: And for at most so many seconds ahead: a worker that is killed loses what it has reserved.
+_MAX_HORIZON_S = 2.5
+#: At most so many permits are reserved at once.
+_MAX_HANDFUL = 100
+#: As many as were taken within so many seconds are reserved before they are asked for.
+_LOOK_AHEAD_S = 0.1
+#: A use is reported after so many seconds at the latest.
+_REPORT_WITHIN_S = 0.1
+#: The log is asked again after so many seconds at the earliest, so that calls which come together ask once.
+_MIN_GAP_S = 0.005
+#: While nothing is reserved, the log is asked again after so many seconds for how a budget stands.
+_REFRESH_S = 5.0
+#: A delivery under way does not wait longer than this for a permit: other workers have used up a budget.
+_LONGEST_WAIT_S = 60.0
+
+
+#: What a day of a ramp counts does not expire on that day.
+_LONGER_THAN_A_DAY_S = 7 * 86400.0
+
+
+@dataclass(slots=True)
+class ReservedPermit:
+    """A permit that this worker has reserved."""
+
+    #: Names it in the log.
+    number: int
+    #: When it may be used, by this worker's clock.
+    at: float
+    #: When it was given to a call.
+    taken_at: float = 0.0
+
+
+def terms_of(bucket: str, rates: Sequence[Rate], status: Status, *, domain: str | None = None) -> PermitTerms:
+    """Return the terms of rates that are all kept at once; see `PermitTerms`."""
+    windows = [(rate, SharedWindow(rate.count, rate.period.total_seconds() * WINDOW_MARGIN)) for rate in rates]
+    even = [window for rate, window in windows if is_even(rate)]
+    shortest = min([window.period_s for window in even], default=inf)
+    return PermitTerms(
+        bucket=bucket,
+        even=even,
+        budgets=[window for rate, window in windows if not is_even(rate)],
+        horizon_s=min(_HORIZON_SHARE * shortest, _MAX_HORIZON_S),
+        late_s=_MAX_USED_LATE_S,
+        catch_up_s=MAX_CATCH_UP_S,
+        status=status,
+        domain=domain,
+    )
+
+
+def terms_of_day(day: str, quota: int, since: float) -> PermitTerms:
+    """Return the terms of a ramp's day, which begins at an instant (seconds since the epoch); `day` is its name."""
+    return PermitTerms(
+        bucket=f"ramp on {day}",
+        even=(),
+        budgets=(SharedWindow(quota, _LONGER_THAN_A_DAY_S),),
+        horizon_s=_MAX_HORIZON_S,
+        late_s=_MAX_USED_LATE_S,
+        catch_up_s=MAX_CATCH_UP_S,
+        status=Status.SENDING,
+        since=since,
+    )
+
+
+class SharedLimit:
+    """The surface of a `Window`, for rates that all workers keep together.
+
+    Args:
+        terms: what is limited together; see `terms_of`.
+        clock: the time.
+        wake: called when the log is to be asked.
+        why: said to those who have to wait for long.
+    """
+
+    def __init__(self, terms: PermitTerms, clock: Clock, wake: Callable[[], None], *, why: str) -> None:
+        self._terms = terms
+        self._horizon = terms.horizon_s
+        self._spacing = max([window.period_s / window.count for window in terms.even], default=0.0)
+        self._why = why
+        self._clock = clock
+        self._wake = wake
+        #: How many deliveries wait for a permit, and how many will soon; set by the limiter and its turnstile.
+        self.asking = 0
+        self.expected: Callable[[], int] = int
+        self._reserved: deque[ReservedPermit] = deque()
+        #: How long the last calls needed from their permit until they could leave, and its third quartile.
+        self._needed: deque[float] = deque(maxlen=_MEASURED_CALLS)
+        self._lead = 0.0
+        self._taken: deque[float] = deque(maxlen=_MAX_HANDFUL)
+        self._used: list[tuple[int, float]] = []
+        self._unused: list[int] = []
+        # how things stood when the log was asked last, by this worker's clock
+        self._asked_at = 0.0
+        self._next_at = 0.0
+        self._remaining: int | None = None
+        self._more_at = 0.0
+        self._sharers = 1
+        self._paused_until = 0.0
+        self._arrived = asyncio.Event()
+
+    # -- the surface of a window ---------------------------------------------------------------------------------
+
+    def next_permit_at(self, now: float, ahead: int = 0) -> float:
+        """Return the earliest instant (>= now) for the next permit; of a budget, `ahead` permits are spent already."""
+        self._give_back_late(now)
+        if self.is_spent(ahead) and self._more_at > now:
+            return self._more_at
+        if self._reserved:
+            return max(now, self._reserved[0].at - self._lead)
+        return max(self._next_at, now + _LOOK_AHEAD_S)
+
+    def next_permit_behind(self, now: float, others: int) -> float:
+        """Return the earliest instant (>= now) for a permit after `others`, if the workers share as they did lately."""
+        self._give_back_late(now)
+        if others < len(self._reserved):
+            return max(now, self._reserved[others].at - self._lead)
+        last = self._reserved[-1].at + self._spacing * self._sharers if self._reserved else now
+        return max(self._next_at, last) + self._spacing * self._sharers * (others - len(self._reserved))
+
+    def reserved_behind(self, now: float, others: int) -> float:
+        """Return the same for a message that is ready: a permit that is not reserved yet comes after the horizon."""
+        expected = self.next_permit_behind(now, others)
+        if others < len(self._reserved):
+            return expected
+        self._ask_for_more()
+        return max(expected, now + self._horizon)
+
+    def take(self, now: float) -> ReservedPermit:
+        """Take the first permit; `next_permit_at` says that there is one."""
+        permit = self._reserved.popleft()
+        permit.taken_at = now
+        self._taken.append(now)
+        self._ask_for_more()
+        return permit
+
+    def ready(self, permit: ReservedPermit, now: float) -> float:
+        """Note that a call could leave now; return the seconds that it has to wait for its permit's instant."""
+        self._needed.append(now - permit.taken_at)
+        self._lead = min(sorted(self._needed)[len(self._needed) * 3 // 4], _MAX_LEAD_SHARE * self._horizon)
+        return max(0.0, permit.at - now)
+
+    def use(self, permit: ReservedPermit, now: float) -> None:
+        """Note that a permit is used only now."""
+        self._used.append((permit.number, now))
+
+    def is_late(self, permit: ReservedPermit, now: float) -> bool:
+        """Return whether it is too late for a permit: other workers do not wait for it any more."""
+        return now > permit.at + self._terms.late_s
+
+    def give_back(self, permit: ReservedPermit) -> None:
+        """Note that a permit is not used."""
+        self._unused.append(permit.number)
+
+    # -- for the limiter -----------------------------------------------------------------------------------------
+
+    def near_in(self, now: float) -> float:
+        """Return in how many seconds a reserved permit is so near that a permit of another limit may wait for it."""
+        self._give_back_late(now)
+        if not self._reserved:
+            return self.next_permit_at(now) - now
+        return self._reserved[0].at - self._lead - _NEAR_S - now
+
+    def is_spent(self, ahead: int = 0) -> bool:
+        """Return whether a budget is used up, as far as is known, when `ahead` more deliveries have their permits."""
+        return self._remaining is not None and ahead >= self._remaining + len(self._reserved)
+
+    async def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or earlier when permits arrive or a pause begins."""
+        self._arrived.clear()
+        self._ask_for_more()
+        await self._clock.wait(self._arrived, seconds)
+
+    def pause(self, until: float) -> None:
+        """Reserve nothing until an instant, and let those who wait look again."""
+        self._paused_until = until
+        self._arrived.set()
+
+    def raise_if_far(self, wait: float) -> None:
+        """Raise DeferredError if the next permit is so far away that a delivery under way must not wait for it."""
+        if wait > _LONGEST_WAIT_S and self.is_spent():
+            raise DeferredError(self._why, until=self._more_at, waiting=Waiting.QUOTA)
+
+    def took_lately(self, seconds: float) -> int:
+        """Return how many permits were taken in the last seconds."""
+        since = self._clock.now() - seconds
+        return sum(at > since for at in self._taken)
+
+    # -- for the exchange with the log ---------------------------------------------------------------------------
+
+    def asks_at(self) -> float:
+        """Return when the log is to be asked next, by this worker's clock."""
+        now = self._clock.now()
+        self._give_back_late(now)
+        if self._used or self._unused:
+            reports_at = self._asked_at + _REPORT_WITHIN_S
+        else:  # others use up a budget meanwhile
+            reports_at = inf if self._asked_at and self._remaining is None else self._asked_at + _REFRESH_S
+        if self._reserved:
+            reports_at = min(reports_at, self._reserved[0].at + _MAX_TAKEN_LATE_S)
+        missing = self._demand()
+        if not missing:
+            return reports_at
+        # by handfuls: while most of what is needed is there, the next report is soon enough
+        gap = _MIN_GAP_S if missing >= len(self._reserved) else _REPORT_WITHIN_S
+        wants_at = max(self._asked_at + gap, self._next_at - self._horizon, self._paused_until)
+        return min(reports_at, wants_at)
+
+    def request(self, offset: float) -> PermitRequest:
+        """Return what the log is to be told and asked; `offset` is how far its clock is ahead of this worker's."""
+        used, self._used = self._used, []
+        unused, self._unused = self._unused, []
+        return PermitRequest(self._terms, self._missing(), [(number, at + offset) for number, at in used], unused)
+
+    def refused(self, request: PermitRequest, offset: float) -> None:
+        """Take back a request that did not reach the log."""
+        self._used += [(number, at - offset) for number, at in request.used]
+        self._unused += request.unused
+
+    def granted(self, grant: PermitGrant, offset: float) -> None:
+        """Take in what the log said."""
+        now = self._clock.now()
+        self._asked_at, self._next_at = now, grant.next_at - offset
+        self._remaining, self._sharers = grant.remaining, grant.sharers
+        self._more_at = 0.0 if grant.more_at is None else grant.more_at - offset
+        if grant.permits:
+            arrived = [ReservedPermit(number, at - offset) for number, at in grant.permits]
+            self._reserved = deque(sorted([*self._reserved, *arrived], key=lambda permit: permit.at))
+        self._arrived.set()
+
+    def last_request(self, offset: float) -> PermitRequest:
+        """Return the request that gives all reserved permits back."""
+        self._reserved.clear()
+        return replace(self.request(offset), wanted=0, is_last=True)
+
+    def forget(self) -> None:
+        """Drop what is reserved: the log may have forgotten it."""
+        self._reserved.clear()
+
+    def _missing(self) -> int:
+        """Return how many permits to reserve now."""
+        return 0 if self._paused_until > self._clock.now() else self._demand()
+
+    def _demand(self) -> int:
+        wanted = max(self.asking, self.expected())
+        if wanted:
+            wanted = max(wanted, self.took_lately(_LOOK_AHEAD_S))
+        return max(0, min(wanted, _MAX_HANDFUL) - len(self._reserved))
+
+    def _ask_for_more(self) -> None:
+        if self._demand():
+            self._wake()
+
+    def _give_back_late(self, now: float) -> None:
+        while self._reserved and self._reserved[0].at + _MAX_TAKEN_LATE_S < now:
+            self._unused.append(self._reserved.popleft().number)

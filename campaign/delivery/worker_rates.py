@@ -1,0 +1,230 @@
+"""Share the rates and the pauses of a run with the other workers of its send log: `worker_rates`.
+
+One task reserves permits and reports their use, as often as the limits of this worker need it; another hears what other
+workers learnt of a service. While the log cannot be reached there are no new permits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from math import inf
+from typing import TYPE_CHECKING
+
+from campaign.delivery.ramp import SharedRamp
+from campaign.delivery.rate_limiter import RateLimiter
+from campaign.delivery.shared_limit import SharedLimit, terms_of, terms_of_day
+from campaign.model import Status
+from campaign.sendlog.permits import Hold, HoldKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+    from campaign.clock import Clock
+    from campaign.model import Rate
+    from campaign.sendlog import SendLog
+    from campaign.sendlog.permits import PermitExchange, PermitRequest, PermitTerms
+
+#: The names of what is limited, for all workers of a log.
+MESSAGES, TOKENS = "messages", "tokens"
+#: The wait before the log is tried again that could not be reached.
+_RECONNECT_S = 0.5
+#: How long the last report may take: this worker may be about to end because the log is gone.
+_LAST_REPORT_S = 5.0
+#: The clocks are compared by the quickest of so many exchanges.
+_COMPARED = 50
+
+
+class ClockOffset:
+    """How far the log's clock is ahead of this worker's, by the quickest of the last exchanges (Cristian)."""
+
+    def __init__(self) -> None:
+        self._measured: deque[tuple[float, float]] = deque(maxlen=_COMPARED)
+
+    def note(self, asked: float, answered: float, said: float) -> None:
+        """Take in that the log's clock showed `said` at some instant between two of this worker's."""
+        self._measured.append((answered - asked, said - (asked + answered) / 2))
+
+    @property
+    def seconds(self) -> float:
+        """The offset; 0 before the first exchange."""
+        return min(self._measured, default=(0.0, 0.0))[1]
+
+
+class WorkerRates:
+    """The limits that this worker shares with others, and what they tell each other.
+
+    Args:
+        exchange: the send log.
+        clock: the time.
+        campaign: the campaign's name: a run is ended only by another one of the same campaign.
+    """
+
+    def __init__(self, exchange: PermitExchange, clock: Clock, campaign: str) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._campaign = campaign
+        self._limits: list[SharedLimit] = []
+        self._limiters: dict[str, RateLimiter] = {}
+        self._offset = ClockOffset()
+        self._wanted = asyncio.Event()
+        self._to_tell: deque[Hold] = deque()
+        self._has_to_tell = asyncio.Event()
+        #: Told of a domain's pause in seconds; infinite if nothing more is to be sent to it.
+        self.on_domain: Callable[[str, float, str], None] = lambda _domain, _seconds, _why: None
+        #: Told why the run must end.
+        self.on_abort: Callable[[str], None] = lambda _why: None
+
+    def limiter(self, name: str, rates: Sequence[Rate], status: Status) -> RateLimiter:
+        """Return the limiter of a service; `name` is the same for all workers that share it."""
+        return self._new_limiter(name, rates, status, domain=None)
+
+    def domain(self, domain: str, rates: Sequence[Rate]) -> RateLimiter:
+        """Return the limiter of a recipient domain, with or without a rate."""
+        return self._new_limiter(f"@{domain}", rates, Status.SENDING, domain=domain)
+
+    def _new_limiter(self, name: str, rates: Sequence[Rate], status: Status, *, domain: str | None) -> RateLimiter:
+        limit = None
+        if rates:
+            why = f"all workers together have used up the limit ({', '.join(map(str, rates))})"
+            limit = self._new_limit(terms_of(name, rates, status, domain=domain), why)
+        self._limiters[name] = limiter = RateLimiter(rates, self._clock, shared=limit, tell=self._teller(name))
+        return limiter
+
+    def ramp(self, quotas: Sequence[Rate], zone: ZoneInfo, sent: Mapping[date, int], clock: Clock) -> SharedRamp:
+        """Return the quotas of a campaign's days."""
+
+        def limit_of(day: date, quota: int, since: float) -> SharedLimit:
+            return self._new_limit(terms_of_day(f"{day} in {zone}", quota, since), "the day's quota is used up")
+
+        return SharedRamp(quotas, zone, sent, clock, limit_of)
+
+    def _new_limit(self, terms: PermitTerms, why: str) -> SharedLimit:
+        limit = SharedLimit(terms, self._clock, self._wanted.set, why=why)
+        self._limits.append(limit)
+        self._wanted.set()
+        return limit
+
+    def abort(self, why: str) -> None:
+        """Tell the other workers of this campaign that a service refuses all of its requests."""
+        self._tell(Hold(HoldKind.ABORT, "", why, campaign=self._campaign))
+
+    async def reserve(self) -> None:
+        """Reserve permits and report their use, without an end."""
+        while True:
+            self._wanted.clear()
+            now = self._clock.now()
+            due = [limit for limit in self._limits if limit.asks_at() <= now]
+            for limit in due:
+                await self._ask(limit)
+            next_at = min([limit.asks_at() for limit in self._limits], default=inf)
+            if next_at > self._clock.now():
+                await self._clock.wait(self._wanted, min(next_at - self._clock.now(), _COMPARED))
+
+    async def hear(self) -> None:
+        """Do what other workers tell, without an end."""
+        while True:
+            with suppress(ConnectionError):
+                async for hold in self._exchange.holds():
+                    self._obey(hold)
+            await self._clock.sleep(_RECONNECT_S)
+
+    async def tell(self) -> None:
+        """Tell the other workers what this one learns, without an end."""
+        while True:
+            self._has_to_tell.clear()
+            while self._to_tell:
+                try:
+                    await self._exchange.tell(self._to_tell[0])
+                except ConnectionError:
+                    await self._clock.sleep(_RECONNECT_S)
+                else:
+                    self._to_tell.popleft()
+            await self._has_to_tell.wait()
+
+    async def end(self) -> None:
+        """Give back what is reserved, and close the connections."""
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(_LAST_REPORT_S):
+                for limit in self._limits:
+                    await self._exchange.reserve(limit.last_request(self._offset.seconds))
+                for hold in self._to_tell:
+                    await self._exchange.tell(hold)
+        await self._exchange.close()
+
+    async def _ask(self, limit: SharedLimit) -> None:
+        offset = self._offset.seconds
+        request = limit.request(offset)
+        asked = self._clock.now()
+        try:
+            grant = await self._exchange.reserve(request)
+        except ConnectionError:
+            self._lost(limit, request, offset)
+            await self._clock.sleep(_RECONNECT_S)
+            return
+        self._offset.note(asked, self._clock.now(), grant.now)
+        limit.granted(grant, self._offset.seconds)
+
+    def _lost(self, limit: SharedLimit, request: PermitRequest, offset: float) -> None:
+        """Drop all permits: a server that crashed has forgotten them, and gives them to others."""
+        limit.refused(request, offset)
+        for each in self._limits:
+            each.forget()
+
+    def _obey(self, hold: Hold) -> None:
+        limiter = self._limiters.get(hold.service)
+        match hold.kind:
+            case HoldKind.ABORT:
+                if hold.campaign == self._campaign:
+                    self.on_abort(hold.why)
+            case HoldKind.SLOW_DOWN if limiter:
+                limiter.slow_down(hold.why, tell=False)
+            case HoldKind.PAUSE | HoldKind.BLOCK if hold.service.startswith("@"):
+                seconds = hold.seconds if hold.kind is HoldKind.PAUSE else inf
+                self.on_domain(hold.service[1:], seconds, hold.why)
+            case HoldKind.PAUSE if limiter:
+                limiter.pause(hold.seconds, hold.why, tell=False)
+
+    def _teller(self, service: str) -> Callable[[HoldKind, float, str], None]:
+        def tell(kind: HoldKind, seconds: float, why: str) -> None:
+            self._tell(Hold(kind, service, why, seconds))
+
+        return tell
+
+    def _tell(self, hold: Hold) -> None:
+        self._to_tell.append(hold)
+        self._has_to_tell.set()
+
+
+@asynccontextmanager
+async def open_worker_rates(log: SendLog, clock: Clock, campaign: str) -> AsyncIterator[WorkerRates | None]:
+    """Yield what the workers of a log share during the block; None if a log has one run at a time."""
+    exchange = log.permits()
+    if exchange is None:
+        yield None
+        return
+    async with worker_rates(exchange, clock, campaign) as rates:
+        yield rates
+
+
+@asynccontextmanager
+async def worker_rates(exchange: PermitExchange, clock: Clock, campaign: str) -> AsyncIterator[WorkerRates]:
+    """Share rates and pauses during the block, and give back what is reserved at its end.
+
+    Raises:
+        SendLogError: the log refuses what it is asked; the block is cancelled.
+    """
+    rates = WorkerRates(exchange, clock, campaign)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each()) for each in (rates.reserve, rates.hear, rates.tell)]
+            try:
+                yield rates
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await rates.end()

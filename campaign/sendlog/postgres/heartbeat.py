@@ -1,0 +1,182 @@
+"""Keep a worker's lease, and recover the rows of workers that are gone: `Heartbeat`, a thread with its own session."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import closing, suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+
+from campaign.errors import LogHeldError, SendLogUnusableError
+from campaign.sendlog.counts import Recovered
+from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.statements import WORKERS
+from campaign.sendlog.recovery import recover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from campaign.config.postgres_url import PostgresUrl
+    from campaign.sendlog.database import LogConnection
+    from campaign.sendlog.postgres.connection import PostgresConnection
+    from campaign.sendlog.worker import WorkTerms
+
+#: A lease is renewed this many times while it lasts, so that it outlives a few lost beats.
+BEATS_PER_LEASE = 10
+#: The first key of the lock that a worker's session has: "CAMW" in ASCII.
+_ALIVE = 0x43414D57
+#: How long a statement of the heartbeat waits for a lock (seconds).
+_WAIT_S = 5
+
+
+class Gone(NamedTuple):
+    """A worker that was found to be gone, and removed."""
+
+    id: int
+    host: str
+    pid: int
+    #: For how long nothing was heard of it (seconds).
+    silent_s: float
+
+
+class Heartbeat:
+    """Registers a worker, renews its lease, and removes the workers whose lease has run out.
+
+    If others have removed this worker meanwhile, it registers anew, with another id: its rows are theirs then.
+
+    Args:
+        url: the database.
+        campaign: the campaign's id.
+        terms: the lease; who is told what happened.
+    """
+
+    def __init__(self, url: PostgresUrl, campaign: int, terms: WorkTerms) -> None:
+        self._url = url
+        self._campaign = campaign
+        self._terms = terms
+        self._session: PostgresConnection | None = None
+        self._stopping = threading.Event()
+        self._is_draining = False
+        #: The worker's id; another one after it was removed.
+        self.worker = 0
+        self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Register the worker and start the thread.
+
+        Raises:
+            psycopg.Error: the server does not answer.
+            LogHeldError: a worker of another version uses the log.
+        """
+        self._register(self._opened())
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Let others see at the next beat that this worker claims no more rows."""
+        self._is_draining = True
+
+    def stop(self) -> None:
+        """End the thread, give back the rows that were claimed and not begun, and remove the worker.
+
+        If the server does not answer, its lease does the same later.
+        """
+        self._stopping.set()
+        self._thread.join()
+        with suppress(psycopg.Error, SendLogUnusableError), closing(self._opened()) as session:
+            worker = {"worker": self.worker}
+            session.begin_group()
+            session.execute(WORKERS.give_all_back, worker)
+            session.execute(WORKERS.unregister, worker)
+            session.commit()
+
+    def _work(self) -> None:
+        interval = self._terms.lease_s / BEATS_PER_LEASE
+        while not self._stopping.wait(interval):
+            try:
+                self._beat(self._opened())
+            except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
+                self._close()
+
+    def _beat(self, session: PostgresConnection) -> None:
+        beat = {"worker": self.worker, "lease": self._terms.lease_s, "is_draining": self._is_draining}
+        if not session.execute(WORKERS.beat, beat).rowcount:
+            self._register(session)
+            self._terms.say(
+                "Nothing was heard of this run for longer than its lease, so its rows were given to others; it goes on"
+            )
+        if gone := missing(session, but=self.worker):
+            session.begin_group()
+            buried, recovered = bury(session, gone, now=self._terms.now())
+            session.commit()
+            for each in buried:
+                self._terms.say(_obituary(each, recovered))
+
+    def _register(self, session: PostgresConnection) -> None:
+        mine: dict[str, object] = {"version": version("campaign")}
+        if other := session.execute(WORKERS.others_version, mine).fetchone():
+            host, pid, its = other
+            raise LogHeldError(
+                f"process {pid} on {host} uses the send log {self._url} with campaign {its}, and this is campaign "
+                f"{mine['version']}: two versions must not mix. End that run first, or use the same version here"
+            )
+        mine |= {"campaign": self._campaign, "host": socket.gethostname(), "pid": os.getpid()}
+        row = session.execute(WORKERS.register, mine | {"lease": self._terms.lease_s}).fetchone()
+        assert row is not None  # noqa: S101 - RETURNING has one
+        self.worker = int(row[0])
+        session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
+
+    def _opened(self) -> PostgresConnection:
+        if self._session is None or self._session.is_lost:
+            self._session = open_session(self._url, wait_s=_WAIT_S)
+            if self.worker:
+                self._session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
+        return self._session
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(psycopg.Error):
+                session.close()
+
+
+def missing(connection: LogConnection, *, but: int) -> list[int]:
+    """Return the ids of workers that are gone: their lease has run out, or their process on this host has ended."""
+    host, found = socket.gethostname(), []
+    for worker, its_host, pid, is_late, is_connected in connection.execute(WORKERS.late, {"kind": _ALIVE}).fetchall():
+        # a container may have this host's name and processes of its own: the session says whether it lives
+        is_dead = its_host == host and not is_connected and not _is_running(pid)
+        if worker != but and (is_late or is_dead):
+            found.append(worker)
+    return found
+
+
+def bury(connection: LogConnection, gone: Iterable[int], *, now: float) -> tuple[list[Gone], Recovered]:
+    """Remove workers that are gone, within a transaction, and recover their rows; return who they were."""
+    buried = [Gone(*row) for row in connection.execute(WORKERS.bury, {"gone": list(gone)}).fetchall()]
+    if not buried:
+        return [], Recovered(0, 0, 0)
+    recovered = recover(connection, now=now)
+    connection.execute(WORKERS.release_claims)
+    return buried, recovered
+
+
+def _obituary(gone: Gone, recovered: Recovered) -> str:
+    return (
+        f"Process {gone.pid} on {gone.host} was last heard of {gone.silent_s:.0f} s ago; its rows are recovered: "
+        f"{recovered.uncertain} uncertain, {recovered.revocations} with a token to revoke, {recovered.orphans} with a "
+        "token whose id nobody knows"
+    )
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

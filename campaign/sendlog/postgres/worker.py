@@ -1,0 +1,264 @@
+"""One of several runs that share a log in PostgreSQL: `PostgresWorker`, with its claims, transactions and lease."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import psycopg
+from psycopg import errors
+
+from campaign.sendlog.postgres.faults import reason_of
+from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, bury, missing
+from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.statements import WORKERS
+from campaign.sendlog.recovery import recover
+from campaign.sendlog.worker import LogWorker
+from campaign.sendlog.worker_list import WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from campaign.config.postgres_url import PostgresUrl
+    from campaign.sendlog.counts import Recovered
+    from campaign.sendlog.database import LogConnection
+    from campaign.sendlog.postgres.connection import PostgresConnection
+    from campaign.sendlog.worker import Claim, WorkTerms
+
+T = TypeVar("T")
+
+#: The queue is looked at again after this time (seconds): no message tells that another run has queued a row.
+_QUEUE_HOLDS_S = 2.0
+#: How long a transaction waits for one that enlists a CSV or is an operator's (seconds), before it tries again.
+_WAIT_S = 5
+#: The first keys of two locks of a campaign: of the run that prepares it, and of the runs that work on its last batch
+#: ("CAMQ" and "CAMB" in ASCII).
+_PREPARING, _WORKING = 0x43414D51, 0x43414D42
+#: A server that is away is asked again after this time (seconds).
+_RETRY_S = 0.5
+#: A run that ends asks a server that is away this often: the last outcomes are to be written.
+_LAST_TRIES = 20
+
+
+class PostgresWorker(LogWorker):
+    """A run with an id in the table `worker`, which its claims have, and a lease that a heartbeat renews.
+
+    A transaction whose connection is lost is made again. Whether one was committed whose COMMIT had no answer, the
+    worker's own row tells: each transaction writes its number there.
+
+    Args:
+        url: the database.
+    """
+
+    is_shared = True
+    queue_holds_s = _QUEUE_HOLDS_S
+
+    def __init__(self, url: PostgresUrl) -> None:
+        self._url = url
+        self._terms: WorkTerms | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._number = 0
+        #: The server process of the writing session, and when it began.
+        self._backend: tuple[int, str] | None = None
+        self._is_ending = False
+        #: The lock of those who work on the campaign's last batch, once this run does.
+        self._works_on: dict[str, int] | None = None
+        self._wait = threading.Event()
+
+    @property
+    def id(self) -> int:
+        """The worker's id; 0 before it has started. It changes if others have removed the worker."""
+        return self._heartbeat.worker if self._heartbeat else 0
+
+    # -- from start to end ---------------------------------------------------------------------------------------
+
+    def start(self, connection: LogConnection, campaign: int, terms: WorkTerms) -> None:
+        """Register, and begin to renew the lease."""
+        self._terms = terms
+        self._is_ending = False
+        self.intent_holds_s = terms.lease_s / BEATS_PER_LEASE
+        self._begin_session(cast("PostgresConnection", connection))
+        heartbeat = Heartbeat(self._url, campaign, terms)
+        heartbeat.start()
+        self._heartbeat = heartbeat
+
+    @contextmanager
+    def preparing(self, connection: LogConnection, campaign: int, say: Callable[[str], object]) -> Iterator[None]:
+        """Hold the lock of the campaign's preparation during the block; wait for the run that has it, and say so."""
+        of = {"kind": _PREPARING, "campaign": campaign}
+        has_lock, is_told = False, False
+        while not has_lock:
+            has_lock = bool(connection.execute(WORKERS.try_lock, of).fetchone()[0])
+            if not has_lock and not is_told:
+                say("Another run prepares this campaign now; waiting for it")
+                is_told = True
+            if not has_lock:
+                self._wait.wait(_RETRY_S)
+        try:
+            yield
+        finally:
+            if not cast("PostgresConnection", connection).is_lost:
+                connection.execute(WORKERS.unlock, of)
+
+    def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
+        """Return whether other runs work on the campaign's last batch now: they share a lock, which this one joins."""
+        self._works_on = {"kind": _WORKING, "campaign": campaign}
+        is_first = bool(connection.execute(WORKERS.try_lock, self._works_on).fetchone()[0])
+        connection.execute(WORKERS.share_lock, self._works_on)
+        if is_first:
+            connection.execute(WORKERS.unlock, self._works_on)
+        return not is_first
+
+    def drain(self) -> None:
+        """Let others see that this run claims no more rows."""
+        if self._heartbeat:
+            self._heartbeat.drain()
+
+    def end(self, connection: LogConnection) -> None:
+        """Give back what was claimed and not begun, and remove the worker."""
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat:
+            heartbeat.stop()
+            if not cast("PostgresConnection", connection).is_lost:
+                connection.execute(WORKERS.end_worker_session)
+
+    def will_end(self) -> None:
+        """Wait no longer without an end for a server that is away."""
+        self._is_ending = True
+
+    def recover(self, connection: LogConnection, *, now: float) -> Recovered:
+        """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has."""
+        _, recovered = bury(connection, missing(connection, but=self.id), now=now)
+        rest = recover(connection, now=now)
+        return recovered + rest
+
+    # -- within a transaction ------------------------------------------------------------------------------------
+
+    def has_lease(self, connection: LogConnection) -> bool:
+        """Return whether the lease has not run out; until the transaction ends, no other worker removes this one."""
+        row = connection.execute(WORKERS.lock_lease, {"worker": self.id}).fetchone()
+        return bool(row and row[0])
+
+    def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Collection[int]:
+        """Return the ids of the rows that are still claimed with the same fence, and lock them."""
+        of = {"worker": self.id, "ids": [each.id for each in claims], "fences": [each.fence for each in claims]}
+        return {row[0] for row in connection.execute(WORKERS.lock_claims, of).fetchall()}
+
+    def still_queued(self, connection: LogConnection, ids: Collection[int]) -> Collection[int]:
+        """Return which of some queued rows this worker still has, and lock them."""
+        of = {"worker": self.id, "ids": list(ids)}
+        return {row[0] for row in connection.execute(WORKERS.lock_rows, of).fetchall()}
+
+    def claim(self, connection: LogConnection, arguments: Mapping[str, object]) -> list[Any]:
+        """Claim due rows that no worker has; none while the lease has run out."""
+        if not self.has_lease(connection):
+            self._wait.wait(_RETRY_S)  # the caller would ask again at once
+            return []
+        return connection.execute(WORKERS.claim, {**arguments, "worker": self.id}).fetchall()
+
+    def give_back(self, connection: LogConnection, ids: Collection[int]) -> None:
+        """Let others claim queued rows that this worker has claimed."""
+        connection.execute(WORKERS.give_back, {"worker": self.id, "ids": list(ids)})
+
+    def try_revocations(self, connection: LogConnection, arguments: Mapping[str, object]) -> list[Any]:
+        """Return the revocations to try next, but for those that other workers try."""
+        return connection.execute(WORKERS.try_revocations, {**arguments, "worker": self.id}).fetchall()
+
+    def others_hold(self, connection: LogConnection, campaign: int, enlistment: int) -> int:
+        """Return how many rows of a campaign's CSV other workers have claimed."""
+        of = {"worker": self.id, "campaign": campaign, "enlistment": enlistment}
+        row = connection.execute(WORKERS.held_by_others, of).fetchone()
+        return int(row[0])
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    def transact(self, connection: LogConnection, work: Callable[[], T], *, alone: bool) -> T:
+        """Return what `work` returns, when its transaction is durable; made again until it is.
+
+        Raises:
+            psycopg.Error: the server refuses a statement, or is away for too long at the run's end.
+        """
+        session = cast("PostgresConnection", connection)
+        while True:
+            worker, number = self.id, self._number + 1
+            self._number = number
+            try:
+                if alone:
+                    session.begin()
+                else:
+                    session.begin_group()
+                result = work()
+                session.execute(WORKERS.mark_transaction, {"worker": worker, "number": number})
+            except psycopg.Error as error:
+                self._overcome(session, error)
+                continue
+            try:
+                session.commit()
+            except psycopg.Error as error:
+                was_lost = session.is_lost
+                self._overcome(session, error)
+                if was_lost and self._is_last(session, worker, number):
+                    return result
+                continue
+            return result
+
+    def _is_last(self, session: PostgresConnection, worker: int, number: int) -> bool:
+        """Return whether the transaction with this number was committed; wait for its end if it has not ended."""
+        while True:
+            try:
+                row = session.execute(WORKERS.last_transaction, {"worker": worker}).fetchone()
+            except psycopg.Error as error:
+                self._overcome(session, error)
+            else:
+                return row is not None and row[0] == number
+
+    def _overcome(self, session: PostgresConnection, error: psycopg.Error) -> None:
+        """Return when the transaction can be made again after an error; raise the error if it cannot."""
+        if session.is_lost or isinstance(error, errors.ReadOnlySqlTransaction | errors.OperatorIntervention):
+            self._reconnect(session, error)
+        elif isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
+            session.rollback()
+        else:
+            raise error
+
+    def _reconnect(self, session: PostgresConnection, error: psycopg.Error) -> None:
+        """Replace the lost connection, however long the server is away; raise the error if the run is at its end."""
+        assert self._terms is not None  # noqa: S101 - set in `start`
+        is_told, tries_at_end = False, 0
+        while True:
+            try:
+                fresh = open_session(self._url, wait_s=_WAIT_S)
+                if self._backend:
+                    old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
+                    fresh.execute(WORKERS.end_session, old)
+                has_lock = fresh.try_to_hold(is_shared=True)
+                why = "another command changes the log"
+            except psycopg.Error as failure:
+                has_lock, why = False, reason_of(failure)
+            if has_lock:
+                break
+            if not is_told:
+                self._terms.say(f"Waiting for PostgreSQL at {self._url}: {why}")
+                is_told = True
+            tries_at_end += self._is_ending
+            if tries_at_end > _LAST_TRIES:
+                raise error
+            self._wait.wait(_RETRY_S)
+        session.replace(fresh)
+        self._begin_session(session)
+        if is_told:
+            self._terms.say("PostgreSQL answers again; the run goes on")
+
+    def _begin_session(self, session: PostgresConnection) -> None:
+        """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""
+        session.execute(WORKERS.begin_worker_session)
+        if self._works_on:
+            session.execute(WORKERS.share_lock, self._works_on)
+        row = session.execute(WORKERS.session).fetchone()
+        self._backend = (row[0], row[1]) if row else None
+
+
+def read_workers(connection: LogConnection) -> list[WorkerState]:
+    """Return the workers that are registered now, oldest first."""
+    return [WorkerState(*row) for row in connection.execute(WORKERS.workers).fetchall()]

@@ -1,0 +1,300 @@
+"""Four workers on a real PostgreSQL: one rate for all, no permit twice, and a pause that reaches every worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+import pytest
+
+from campaign.clock import ScaledClock, SystemClock
+from campaign.config.postgres_url import parse_postgres_url
+from campaign.delivery.shared_limit import terms_of, terms_of_day
+from campaign.delivery.worker_rates import WorkerRates, worker_rates
+from campaign.errors import DeferredError, Scope
+from campaign.model import Rate, Status, Waiting
+from campaign.sendlog.permits import PermitRequest
+from campaign.sendlog.postgres.rates import PostgresRates
+from campaign.sendlog.postgres.session import session_parameters
+from support.fake_clock import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from campaign.config.postgres_url import PostgresUrl
+    from campaign.delivery.rate_limiter import RateLimiter
+    from support.servers.postgres import Postgres
+
+#: The share of a window that is measured: the machine may stop a test between a permit's use and its record.
+MEASURED = 0.95
+#: Each worker's clock is wrong by so many seconds.
+WRONG_BY = (0.0, 300.0, -3600.0, 12.5)
+
+
+@pytest.fixture
+def url(postgres_server: Postgres) -> Iterator[PostgresUrl]:
+    """Make a send log."""
+    made = postgres_server.fresh()
+    yield parse_postgres_url(made)
+    postgres_server.drop(made)
+
+
+def most_within(instants: Sequence[float], seconds: float) -> int:
+    """Return the largest number of instants in any half-open window of `seconds`."""
+    most = first = 0
+    for number, instant in enumerate(instants, 1):
+        while instants[first] <= instant - seconds:
+            first += 1
+        most = max(most, number - first)
+    return most
+
+
+class Workers:
+    """Workers with clocks of their own, which all use permits of one rate as fast as they get them."""
+
+    def __init__(self, url: PostgresUrl) -> None:
+        self._url = url
+        self._stack = AsyncExitStack()
+        self.rates: list[WorkerRates] = []
+        #: When each permit was used, by the machine's clock.
+        self.used: list[float] = []
+
+    async def __aenter__(self) -> Self:
+        """Start them."""
+        for number, wrong_by in enumerate(WRONG_BY):
+            clock = ScaledClock(time.time() + wrong_by)
+            exchange = PostgresRates(self._url, f"worker {number}")
+            self.rates.append(await self._stack.enter_async_context(worker_rates(exchange, clock, "c")))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End them."""
+        await self._stack.aclose()
+
+    def limiters(self, *rates: str) -> list[RateLimiter]:
+        """Return the limiter of each worker."""
+        parsed = [Rate.parse(rate) for rate in rates]
+        return [each.limiter("messages", parsed, Status.SENDING) for each in self.rates]
+
+    async def listening(self) -> None:
+        """Return when every worker hears the others: each is told a pause that is over at once."""
+        probes = [each.limiter("tokens", (), Status.ISSUING) for each in self.rates]
+        for number, teller in enumerate(probes):
+            hearers = [probe for probe in probes if probe is not teller]
+            while not all(probe.paused_why == f"probe {number}" for probe in hearers):
+                teller.pause(0.2, f"probe {number}")
+                await asyncio.sleep(0.3)  # noqa: TID251 - the server lives in the real time
+
+    async def use(self, limiter: RateLimiter, callers: int, until: float) -> None:
+        """Let `callers` tasks use permits until an instant of the monotonic clock."""
+
+        async def call() -> None:
+            while True:
+                permit = await limiter.acquire()
+                await asyncio.sleep(0.002)  # noqa: TID251 - the commit of the intent
+                if await permit.used():
+                    self.used.append(time.monotonic())
+
+        tasks = [asyncio.ensure_future(call()) for _ in range(callers)]  # noqa: TID251 - the callers
+        await asyncio.sleep(until - time.monotonic())  # noqa: TID251 - the real time is measured
+        for task in tasks:
+            task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "share"),
+    [
+        ("40/second", 3.0, 0.5),
+        # a machine that does other things at the same time is late, and what is late is lost
+        *[
+            pytest.param(rate, 20.0, 0.98, marks=pytest.mark.long)
+            for rate in ("14/second", "200/2 seconds", "600/second")
+        ],
+    ],
+)
+def test_four_workers_keep_one_rate_and_use_it(url: PostgresUrl, rate: str, seconds: float, share: float) -> None:
+    """Four workers whose clocks differ by an hour exceed no window of their common rate, and use 98 % of it."""
+
+    async def run() -> list[float]:
+        async with Workers(url) as workers:
+            until = time.monotonic() + seconds
+            await asyncio.gather(*[workers.use(limiter, 5, until) for limiter in workers.limiters(rate)])
+            return sorted(workers.used)
+
+    used, parsed = asyncio.run(run()), Rate.parse(rate)
+    assert most_within(used, MEASURED * parsed.period.total_seconds()) <= parsed.count
+    assert (len(used) - 1) / (used[-1] - used[0]) >= share * parsed.per_second
+
+
+def test_a_worker_that_is_killed_loses_its_permits_and_no_window_is_exceeded(url: PostgresUrl) -> None:
+    """Permits that a worker reserved before it was killed are given to no other one, and the others go on."""
+
+    async def run() -> tuple[list[int], list[float]]:
+        killed = PostgresRates(url, "killed")
+        terms = terms_of("messages", [Rate.parse("20/second")], Status.SENDING)
+        lost = await killed.reserve(PermitRequest(terms, 5))
+        await killed.close()
+        async with Workers(url) as workers:
+            until = time.monotonic() + 3.0
+            await asyncio.gather(*[workers.use(limiter, 5, until) for limiter in workers.limiters("20/second")])
+            return [number for number, _ in lost.permits], workers.used
+
+    lost, used = asyncio.run(run())
+    assert lost
+    with psycopg.connect(**session_parameters(url)) as connection:
+        held = connection.execute("SELECT number FROM campaign.permit WHERE worker = 'killed' ORDER BY number")
+        assert [number for (number,) in held] == lost
+    assert most_within(sorted(used), MEASURED) <= 20
+    assert len(used) > 30
+
+
+def test_a_pause_reaches_all_workers_within_a_second(url: PostgresUrl) -> None:
+    """When one worker pauses a service or a domain, the others pause it within a second, and one that starts later."""
+
+    async def run() -> None:
+        async with Workers(url) as workers:
+            limiters = workers.limiters("100/second")
+            domains: list[tuple[str, float, str]] = []
+            for rates in workers.rates[1:]:
+                rates.on_domain = lambda *told: domains.append(told)
+            await workers.listening()
+            limiters[0].pause(30.0, "421 too busy")
+            workers.rates[0].domain("example.com", ()).pause(60.0, "451 later")
+            began = time.monotonic()
+            await eventually(lambda: all(limiter.is_paused for limiter in limiters) and len(domains) == 3)
+            assert time.monotonic() - began < 1.0
+            assert {limiter.paused_why for limiter in limiters} == {"421 too busy"}
+            assert {(domain, round(seconds), why) for domain, seconds, why in domains} == {
+                ("example.com", 60, "451 later")
+            }
+        async with worker_rates(PostgresRates(url, "late"), ScaledClock(0.0), "c") as late:
+            limiter = late.limiter("messages", (), Status.SENDING)
+            await eventually(lambda: limiter.is_paused)
+            assert limiter.paused_until == pytest.approx(30.0, abs=5.0)
+
+    asyncio.run(run())
+
+
+def test_a_refusal_ends_the_runs_of_the_same_campaign_alone(url: PostgresUrl) -> None:
+    """A worker tells the others why a campaign must end, and those of another campaign go on."""
+
+    async def run() -> None:
+        told: list[tuple[str, str]] = []
+        async with (
+            Workers(url) as workers,
+            worker_rates(PostgresRates(url, "x"), ScaledClock(0.0), "d") as other,
+        ):
+            workers.rates[1].on_abort = lambda why: told.append(("same", why))
+            other.on_abort = lambda why: told.append(("other", why))
+            calls = other.limiter("messages", (), Status.SENDING)
+            await workers.listening()
+            workers.rates[0].abort("550 no")
+            workers.limiters()[0].pause(9.0, "later")
+            await eventually(lambda: calls.is_paused)
+        assert told == [("same", "550 no")]
+
+    asyncio.run(run())
+
+
+def test_what_is_reserved_is_given_back_at_the_end(url: PostgresUrl) -> None:
+    """A worker that ends gives its unused permits back: a budget is used up by what was used, and by nothing else."""
+
+    async def run() -> list[int | None]:
+        found = []
+        for _ in range(3):
+            async with worker_rates(PostgresRates(url, "one"), SystemClock(), "c") as rates:
+                limiter = rates.limiter("messages", [Rate.parse("10/day")], Status.SENDING)
+                limiter.expect(lambda: 5)
+                await (await limiter.acquire()).used()
+            exchange = PostgresRates(url, "two")
+            terms = terms_of("messages", [Rate.parse("10/day")], Status.SENDING)
+            found.append((await exchange.reserve(PermitRequest(terms, 0))).remaining)
+            await exchange.close()
+        return found
+
+    assert asyncio.run(run()) == [9, 8, 7]
+
+
+def test_workers_share_a_budget_and_defer_what_is_over_it(url: PostgresUrl) -> None:
+    """Of a budget all workers together get as many permits as it has, and the others are told until when to wait."""
+
+    async def run() -> None:
+        async with Workers(url) as workers:
+            limiters = workers.limiters("25/hour")
+            given, waits = 0, []
+            for limiter, wrong_by in zip(limiters, WRONG_BY, strict=True):
+                calls = [limiter.acquire_or_defer("the server", Scope.SERVER) for _ in range(10)]
+                for ended in await asyncio.gather(*calls, return_exceptions=True):
+                    if isinstance(ended, DeferredError):
+                        assert ended.waiting is Waiting.QUOTA
+                        waits.append(ended.until - wrong_by - time.time())
+                    else:
+                        given += 1
+            assert given == 25
+            assert waits == [pytest.approx(3600, abs=60)] * 15
+
+    asyncio.run(run())
+
+
+def test_what_was_spent_before_the_first_worker_counts(url: PostgresUrl) -> None:
+    """The history says what runs spent before: of all campaigns, of one domain, of tokens, of a ramp's day."""
+    with psycopg.connect(**session_parameters(url), autocommit=True) as connection:
+        now = time.time()
+        connection.execute("INSERT INTO campaign.campaign (name, message_key) VALUES ('c', ''), ('d', '')")
+        for number, (campaign, domain) in enumerate([(1, "a.example"), (1, "b.example"), (2, "a.example")], 1):
+            connection.execute(
+                "INSERT INTO campaign.delivery (campaign_id, key, source, line, enlistment, email, domain, variables, "
+                "digest, state, actor, updated_at) VALUES (%s, %s, '', 1, 1, '', %s, '', '', 'queued', '', 0)",
+                (campaign, str(number), domain),
+            )
+            for seconds, state in ((7200, "sending"), (60, "sending"), (60, "issuing")):
+                connection.execute(
+                    "INSERT INTO campaign.history (delivery_id, since, at, old_state, new_state, actor, attempt, "
+                    "reason) VALUES (%s, 0, %s, '', %s, '', 1, '')",
+                    (number, now - seconds, state),
+                )
+        connection.execute("INSERT INTO campaign.user_creation VALUES ('u@a.example', 1, 1, %s)", (now - 9,))
+
+    async def run() -> list[int | None]:
+        exchange, hour = PostgresRates(url, "one"), [Rate.parse("10/hour")]
+        terms = [
+            terms_of("messages", hour, Status.SENDING),
+            terms_of("@a.example", hour, Status.SENDING, domain="a.example"),
+            terms_of("tokens", hour, Status.ISSUING),
+            terms_of_day("2026-01-01", 10, now - 10_000),
+            terms_of_day("2026-01-02", 10, now - 100),
+        ]
+        found = [(await exchange.reserve(PermitRequest(each, 0))).remaining for each in terms]
+        await exchange.close()
+        return found
+
+    assert asyncio.run(run()) == [7, 8, 6, 4, 7]
+
+
+def test_a_server_that_crashes_forgets_no_budget_and_doubles_no_permit(url: PostgresUrl) -> None:
+    """After a crash of the server, which empties the tables of permits, no number of before is given again."""
+
+    async def run() -> None:
+        exchange, terms = PostgresRates(url, "one"), terms_of("messages", [Rate.parse("20/second")], Status.SENDING)
+        before = await exchange.reserve(PermitRequest(terms, 3))
+        with psycopg.connect(**session_parameters(url), autocommit=True) as connection:
+            kinds = connection.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'campaign'::regnamespace AND relpersistence = 'u' "
+                "AND relkind = 'r' ORDER BY 1"
+            ).fetchall()
+            assert [name for (name,) in kinds] == ["pause", "permit", "permit_bucket", "permit_slice"]
+            for (name,) in kinds:
+                connection.execute(f"TRUNCATE campaign.{name}")
+        after = await exchange.reserve(PermitRequest(terms, 3, used=before.permits))
+        assert not {number for number, _ in before.permits} & {number for number, _ in after.permits}
+        assert before.permits
+        assert after.permits
+        with psycopg.connect(**session_parameters(url)) as connection:
+            states = connection.execute("SELECT DISTINCT state FROM campaign.permit").fetchall()
+            assert states == [("held",)]
+        await exchange.close()
+
+    asyncio.run(run())

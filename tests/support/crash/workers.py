@@ -1,0 +1,365 @@
+"""Run the crash loop with several workers on one log in PostgreSQL: kills, naps, cuts and restarts, `WorkersLoop`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+
+from support.crash.checker import check
+from support.crash.leaks import files_under, scan
+from support.crash.loop import Growth
+from support.crash.records import Records, read_lines, read_log, read_people, read_states
+from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
+from support.crash.sender import BrokenRunError, Sender
+from support.servers.background import ServerProcess
+from support.servers.database_proxy import DatabaseProxy
+from support.servers.postgres import postgres
+from support.servers.smtp import smtp_url
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+
+    from support.crash.checker import Verdict
+    from support.servers.postgres import Postgres
+
+#: The program itself.
+_WHOLE = (sys.executable, "-m", "campaign")
+#: What the sender makes of `CAMPAIGN_REPLY_TIMEOUT` (3 s, see `Sender`): its lease, and how soon the dot follows.
+LEASE_S = 13.75
+INTENT_HOLDS_S = LEASE_S / 10
+#: A nap or a cut that outlasts the lease, and a beat.
+_TOO_LONG_S = LEASE_S + 3
+#: The mail server hears nothing for so long while its witness waits for a database that starts (seconds).
+_DEAF_S = 8.0
+#: How long a proxy refuses all connections (seconds).
+_CUT_S = 3.0
+#: All workers must have ended by then (seconds).
+_PATIENCE_S = 1800
+
+#: Note at each intent whether its worker's lease holds, from inside of the database.
+_EVIDENCE = """
+CREATE TABLE evidence (message_id text, has_lease boolean);
+CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO campaign.evidence SELECT NEW.message_id, EXISTS (
+        SELECT 1 FROM campaign.worker WHERE id = NEW.worker_id AND lease_until > clock_timestamp());
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER note_lease AFTER UPDATE OF state ON delivery FOR EACH ROW WHEN (NEW.state = 'sending')
+EXECUTE FUNCTION note_lease();
+"""
+
+
+class Stage(NamedTuple):
+    """What disturbs the workers, or starts and stops them."""
+
+    #: The first one reaches the server through the proxy.
+    senders: list[Sender]
+    server: Postgres
+    proxy: DatabaseProxy
+    url: str
+    #: The acceptances of the mail server.
+    accepted: Growth
+
+    def start(self, number: int) -> subprocess.Popen[bytes]:
+        """Start a worker's run."""
+        sender = self.senders[number]
+        return sender.start("run", str(sender.campaign), "--yes")
+
+    def until(self, happens: Callable[[], bool]) -> None:
+        """Return when something has happened."""
+        deadline = time.monotonic() + _PATIENCE_S / 10
+        while not happens():
+            assert time.monotonic() < deadline, _outputs(self.senders)
+            time.sleep(0.05)
+
+
+@dataclass
+class WorkersLoop:
+    """One loop in its own folder, at a PostgreSQL of its own."""
+
+    scenario: Scenario
+    folder: Path
+    workers: int = 3
+    #: How often a worker is killed, suspended past its lease, cut off past it, and how often the server crashes.
+    kills: int = 5
+    naps: int = 1
+    cuts: int = 1
+    restarts: int = 1
+    command: Sequence[str] = _WHOLE
+    say: Callable[[str], None] = lambda _: None
+    #: Instead of what happens at random.
+    play: Callable[[Stage], None] | None = None
+    #: What happened, in order.
+    happened: list[str] = field(default_factory=list)
+
+    def run(self) -> Verdict:
+        """Return the verdict after all disturbances, the last run and the extra run."""
+        work, records = self.folder / "work", self.folder / "records"
+        work.mkdir(parents=True)
+        records.mkdir()
+        campaign = self.scenario.write(work)
+        key, password = f"sk_test_{secrets.token_hex(20)}", f"p/{secrets.token_hex(12)}@"
+        with ExitStack() as stack:
+            server = stack.enter_context(postgres(is_durable=True))
+            url = server.fresh()
+            with psycopg.connect(url, autocommit=True, options="-c search_path=campaign") as log:
+                log.execute(_EVIDENCE)
+            proxy = stack.enter_context(DatabaseProxy(server.port))
+            smtp_script = self.scenario.smtp(url, password=password)
+            smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
+            clerk = stack.enter_context(
+                ServerProcess("clerk", self.scenario.clerk(work / "people.csv", key=key), records)
+            )
+            senders = [
+                Sender(
+                    folder=_folder(work, number),
+                    campaign=campaign,
+                    # only the first worker can be cut off
+                    log=url.replace(f":{server.port}/", f":{proxy.port}/") if number == 0 else url,
+                    key=key,
+                    clerk_url=f"http://127.0.0.1:{clerk.port}",
+                    smtp_url=smtp_url(smtp_script, smtp.port),
+                    command=self.command,
+                )
+                for number in range(self.workers)
+            ]
+            stage = Stage(senders, server, proxy, url, Growth(smtp.path))
+            if self.play is None:
+                self._disturb(stage)
+            else:
+                self.play(stage)
+            last = replace(senders[-1], command=_WHOLE)
+            self._finish(last, url)
+            epilogue = time.monotonic()
+            for _ in range(10):
+                last.run_until(lambda: False)
+                if not read_log(url, CAMPAIGN).unsettled:
+                    break
+            rows, status = last.rows(), last.status()
+            found = self._records(url, records, rows=rows, status=status, epilogue=epilogue)
+            (work / "dump.txt").write_text(_dump(url), "utf-8")
+        places = files_under(work)
+        leaks = scan(
+            places, tokens=found.tokens, secrets={"the secret key": key, "the mail server's password": password}
+        )
+        return check(replace(found, leaks=leaks, scanned=len(places)))
+
+    # -- the disturbances ----------------------------------------------------------------------------------------
+
+    def _disturb(self, stage: Stage) -> None:
+        """Run all workers; start again who was killed; return when all have ended by themselves."""
+        senders, server, proxy, _, growth = stage
+        dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
+        kinds = ["kill"] * self.kills + ["nap"] * self.naps + ["cut"] * self.cuts + ["restart"] * self.restarts
+        kinds += ["hold"] * self.cuts
+        dice.shuffle(kinds)
+        places = sorted(dice.uniform(0.02, 0.8) * self.scenario.recipients for _ in kinds)
+        due = list(zip(places, kinds, strict=True))
+        later: list[tuple[float, Callable[[], object]]] = []
+        for sender in senders:
+            _start(sender)
+        deadline = time.monotonic() + _PATIENCE_S
+        while due or later or any(_is_running(sender) for sender in senders):
+            now = time.monotonic()
+            if now > deadline:
+                self._kill_all(senders)
+                raise BrokenRunError(f"the workers did not end:\n{_outputs(senders)}")
+            for each in [each for each in later if each[0] <= now]:
+                later.remove(each)
+                each[1]()
+            running = [sender for sender in senders if _is_running(sender)]
+            for sender in senders:
+                if not _is_running(sender):
+                    _must_have_ended_well(sender)
+                    # while something is left to happen, it happens to all of them
+                    if due:
+                        _start(sender)
+            if due and running and growth.look() >= due[0][0]:
+                _, kind = due.pop(0)
+                self._happen(kind, dice.choice(running), server, proxy, later)
+            time.sleep(0.01)
+
+    def _happen(
+        self,
+        kind: str,
+        sender: Sender,
+        server: Postgres,
+        proxy: DatabaseProxy,
+        later: list[tuple[float, Callable[[], object]]],
+    ) -> None:
+        process = sender.process
+        assert process is not None
+        self.happened.append(kind)
+        self.say(f"{kind}: {sender.folder.name}")
+        now = time.monotonic()
+        if kind == "kill":
+            process.kill()
+            process.wait()
+            _must_be_calm(sender)
+            _start(sender)
+        elif kind == "nap":
+            process.send_signal(signal.SIGSTOP)
+            later.append((now + _TOO_LONG_S, partial(_wake, process)))
+        elif kind == "restart":
+            server.crash()
+        elif kind == "cut":
+            proxy.cut()
+            later.append((now + _CUT_S, proxy.join))
+        else:
+            proxy.hold()
+            later.append((now + _TOO_LONG_S, proxy.join))
+
+    def _kill_all(self, senders: list[Sender]) -> None:
+        for sender in senders:
+            if sender.process is not None and sender.process.poll() is None:
+                sender.process.kill()
+                sender.process.wait()
+
+    def _finish(self, sender: Sender, url: str) -> None:
+        """Run until nothing is queued or under way: what a lost worker had is free when its lease has run out."""
+        for _ in range(10):
+            sender.run_until(lambda: False)
+            states = read_states(url)
+            if not states["queued"] + states["issuing"] + states["sending"]:
+                return
+            time.sleep(2)
+
+    def _records(
+        self,
+        url: str,
+        recorded: Path,
+        *,
+        rows: list[dict[str, Any]],
+        status: dict[str, Any],
+        epilogue: float,
+    ) -> Records:
+        file = read_log(url, CAMPAIGN)
+        with psycopg.connect(url, options="-c search_path=campaign") as log:
+            evidence = log.execute("SELECT message_id, has_lease FROM evidence").fetchall()
+        return Records(
+            people=read_people(self.folder / "work/people.csv"),
+            rows=rows,
+            status=status,
+            transitions=file.transitions,
+            orphans=file.orphans,
+            unsettled=file.unsettled,
+            creations=file.creations,
+            smtp=read_lines(recorded / "smtp.jsonl"),
+            clerk=read_lines(recorded / "clerk.jsonl"),
+            terms=replace(
+                self.scenario.terms(),
+                connections=CONNECTIONS * self.workers,
+                epilogue=epilogue,
+                intent_holds_s=INTENT_HOLDS_S + _DEAF_S,
+            ),
+            unleased=[
+                f"{row[0]}: the intent was written after the worker's lease had run out"
+                for row in evidence
+                if not row[1]
+            ],
+            leased=sum(row[1] for row in evidence),
+        )
+
+
+def _folder(work: Path, number: int) -> Path:
+    folder = work / f"worker-{number}"
+    folder.mkdir()
+    return folder
+
+
+def _start(sender: Sender) -> None:
+    sender.start("run", str(sender.campaign), "--yes")
+
+
+def _is_running(sender: Sender) -> bool:
+    return sender.process is not None and sender.process.poll() is None
+
+
+def _wake(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def _must_be_calm(sender: Sender) -> None:
+    if "Traceback" in sender.last_output():
+        raise BrokenRunError(f"a traceback:\n{sender.last_output()[-5000:]}")
+
+
+def _must_have_ended_well(sender: Sender) -> None:
+    _must_be_calm(sender)
+    said = sender.last_output()
+    code = sender.process.returncode if sender.process else None
+    # a run that starts or ends while the server is away may say so
+    if code not in {0, 1} and not (code == 2 and "cannot be used" in said):
+        raise BrokenRunError(f"a worker ended with {code}:\n{said[-3000:]}")
+
+
+def _outputs(senders: list[Sender]) -> str:
+    return "\n".join(f"{sender.folder.name}: {sender.last_output()[-1500:]}" for sender in senders)
+
+
+def _dump(url: str) -> str:
+    """Return all that the log has, as text, to look for leaks."""
+    with psycopg.connect(url, options="-c search_path=campaign") as log:
+        tables = log.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'campaign'").fetchall()
+        return "\n".join(
+            str(row)
+            for (table,) in tables
+            for row in log.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+        )
+
+
+def main() -> int:
+    """Run the loop with the command-line options and print the verdict; return 0 if every promise holds."""
+    parser = argparse.ArgumentParser(prog="python tests/e2e/crash/workers.py", description=__doc__)
+    parser.add_argument("--recipients", type=int, default=15_000)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=50, help="kill -9")
+    parser.add_argument("--naps", type=int, default=3, help="SIGSTOP for longer than the lease")
+    parser.add_argument("--cuts", type=int, default=3, help="a proxy ends or holds the connections of one worker")
+    parser.add_argument("--restarts", type=int, default=5, help="pg_ctl restart -m immediate")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trouble", type=float, default=1.0, help="how many times as often faults strike")
+    parser.add_argument("--latency", type=float, default=0.02, help="seconds the mail server takes for a message")
+    parser.add_argument("--messages", help='a rate such as "200/second"')
+    parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
+    given = parser.parse_args()
+    scenario = Scenario(
+        recipients=given.recipients,
+        seed=given.seed,
+        first_delay=1.0,
+        messages=given.messages,
+        trouble=given.trouble,
+        latency=given.latency,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        begun = time.monotonic()
+        loop = WorkersLoop(
+            scenario,
+            (given.folder or Path(temporary)) / f"seed-{given.seed}",
+            workers=given.workers,
+            kills=given.kills,
+            naps=given.naps,
+            cuts=given.cuts,
+            restarts=given.restarts,
+            say=partial(print, flush=True),
+        )
+        verdict = loop.run()
+    print(f"\nseed {given.seed}, {time.monotonic() - begun:.0f} s\n{verdict.table()}", flush=True)
+    return 0 if verdict.holds else 1

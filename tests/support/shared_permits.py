@@ -1,0 +1,104 @@
+"""A log in memory in which workers share rates, on the tests' clock: `PermitLog` and a `PermitDesk` for each worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING
+
+from campaign.delivery.window import Window
+from campaign.model import Rate
+from campaign.sendlog.permits import PermitGrant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from campaign.sendlog.permits import Hold, PermitRequest, PermitTerms
+    from support.fake_clock import FakeClock
+
+#: How long the log takes to answer.
+_LATENCY_S = 0.002
+
+
+class PermitLog:
+    """What all workers share.
+
+    Args:
+        clock: the time.
+        rates: of each bucket, by its name.
+    """
+
+    def __init__(self, clock: FakeClock, rates: Mapping[str, list[str]]) -> None:
+        self.clock = clock
+        self.windows = {name: [Window(Rate.parse(rate)) for rate in each] for name, each in rates.items()}
+        #: What was reserved, used and given back, by number, in all buckets.
+        self.reserved: dict[int, float] = {}
+        self.used: dict[int, float] = {}
+        self.given_back: set[int] = set()
+        #: Each request, in order.
+        self.requests: list[PermitRequest] = []
+        self.is_gone = False
+        self.told: list[Hold] = []
+        self.desks: list[PermitDesk] = []
+        self._numbers = count(1)
+        self._spent: defaultdict[str, int] = defaultdict(int)
+
+    def desk(self) -> PermitDesk:
+        """Return the log as one more worker reaches it."""
+        self.desks.append(PermitDesk(self))
+        return self.desks[-1]
+
+    def reserve(self, request: PermitRequest) -> PermitGrant:
+        """Answer a worker."""
+        if self.is_gone:
+            raise ConnectionError("gone")
+        self.requests.append(request)
+        terms, now = request.terms, self.clock.now()
+        self.used |= dict(request.used)
+        self.given_back |= set(request.unused)
+        self._spent[terms.bucket] -= len(request.unused)
+        permits: list[tuple[int, float]] = []
+        while (at := self._next_at(terms, now)) <= now + terms.horizon_s and len(permits) < request.wanted:
+            for window in self.windows[terms.bucket]:
+                window.take(at)
+            permits.append((next(self._numbers), at))
+            self._spent[terms.bucket] += 1
+        self.reserved |= dict(permits)
+        left = [budget.count - self._spent[terms.bucket] for budget in terms.budgets]
+        return PermitGrant(now, permits, at, min(left, default=None), now + 3600 if left else None, len(self.desks))
+
+    def _next_at(self, terms: PermitTerms, now: float) -> float:
+        if any(self._spent[terms.bucket] >= budget.count for budget in terms.budgets):
+            return now + 3600.0
+        return max([window.next_permit_at(now) for window in self.windows[terms.bucket]] or [now])
+
+
+class PermitDesk:
+    """`PermitExchange` for one worker."""
+
+    def __init__(self, log: PermitLog) -> None:
+        self._log = log
+        self._heard: asyncio.Queue[Hold] = asyncio.Queue()
+
+    async def reserve(self, request: PermitRequest) -> PermitGrant:
+        """Report what became of permits, and reserve more."""
+        await self._log.clock.sleep(_LATENCY_S)
+        return self._log.reserve(request)
+
+    async def tell(self, hold: Hold) -> None:
+        """Tell the other workers."""
+        if self._log.is_gone:
+            raise ConnectionError("gone")
+        self._log.told.append(hold)
+        for desk in self._log.desks:
+            if desk is not self:
+                desk._heard.put_nowait(hold)  # noqa: SLF001 - another one of its kind
+
+    async def holds(self) -> AsyncIterator[Hold]:
+        """Yield what other workers tell."""
+        while True:
+            yield await self._heard.get()
+
+    async def close(self) -> None:
+        """Do nothing."""

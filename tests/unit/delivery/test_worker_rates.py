@@ -1,0 +1,307 @@
+"""Workers that share a rate, on one fake clock: nobody's permit is another's, and what one learns the others do."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from math import inf
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from campaign.delivery.retry import Backoff, RetryPolicy
+from campaign.delivery.worker_rates import WorkerRates, worker_rates
+from campaign.errors import DeferredError, Scope, TransientError
+from campaign.model import Rate, Receipt, Status, Waiting
+from campaign.sendlog.permits import HoldKind
+from support.fake_clock import FakeClock, settled
+from support.shared_permits import PermitLog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from campaign.delivery.rate_limiter import RateLimiter
+
+START = 1_750_000_000.0
+
+
+class Fleet:
+    """Some workers that share the rates of one log.
+
+    Args:
+        number: how many.
+        rates: of each bucket, by its name.
+        start: the time at the beginning.
+    """
+
+    def __init__(self, number: int, rates: Mapping[str, list[str]], *, start: float = START) -> None:
+        self.clock = FakeClock(start)
+        self.log = PermitLog(self.clock, rates)
+        self._number = number
+        self.workers: list[WorkerRates] = []
+
+    def play(self, story: Callable[[Fleet], Awaitable[None]]) -> None:
+        """Run the workers during a story, without waiting in real time."""
+
+        async def run() -> None:
+            async with AsyncExitStack() as stack:
+                for _ in range(self._number):
+                    rates = worker_rates(self.log.desk(), self.clock, "c")
+                    self.workers.append(await stack.enter_async_context(rates))
+                await story(self)
+
+        async def main() -> None:
+            task = asyncio.ensure_future(run())  # noqa: TID251 - a test
+            await self.clock.play(task)
+            await task
+
+        asyncio.run(main())
+
+    def messages(self, *rates: str) -> list[RateLimiter]:
+        """Return each worker's limiter of messages."""
+        parsed = [Rate.parse(rate) for rate in rates]
+        return [worker.limiter("messages", parsed, Status.SENDING) for worker in self.workers]
+
+
+async def use(limiter: RateLimiter, number: int, clock: FakeClock, *, for_s: float = 0.003) -> list[float]:
+    """Take permits one after the other, each used after a while; return the instants of their use."""
+    used: list[float] = []
+    while len(used) < number:
+        permit = await limiter.acquire()
+        await clock.sleep(for_s)
+        if await permit.used():
+            used.append(clock.now())
+    return used
+
+
+@pytest.mark.parametrize("rate", ["14/second", "100/second", "1000/10 seconds", "60/minute"])
+@pytest.mark.parametrize("commit_s", [0.003, 0.12])
+def test_workers_share_a_rate_and_use_it(rate: str, commit_s: float) -> None:
+    """Four workers keep an even spread together and use 98 % of it, also if an intent's commit takes long."""
+
+    async def story(fleet: Fleet) -> None:
+        calls = [use(limiter, 20, fleet.clock, for_s=commit_s) for limiter in fleet.messages(rate) for _ in range(5)]
+        used = sorted(instant for each in await asyncio.gather(*calls) for instant in each)
+        assert len(used) == 400
+        per_second = Rate.parse(rate).per_second
+        settled_in = used[100:300]  # at the end not all of them call any more
+        assert (len(settled_in) - 1) / (settled_in[-1] - settled_in[0]) >= 0.98 * per_second
+        late = [instant - settled_in[0] - number / per_second for number, instant in enumerate(settled_in)]
+        assert min(late) >= -0.06
+
+    Fleet(4, {"messages": [rate]}).play(story)
+
+
+def test_permits_come_by_handfuls() -> None:
+    """Calls that wait together ask the log together."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("100/second")
+        await asyncio.gather(*[use(limiter, 20, fleet.clock) for _ in range(10)])
+        assert len([request for request in fleet.log.requests if request.wanted]) < 100
+
+    Fleet(1, {"messages": ["100/second"]}).play(story)
+
+
+def test_a_permit_that_is_used_too_late_must_not_be_used() -> None:
+    """A call that took longer than other workers wait for needs another permit, and gives the first one back."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        permit = await limiter.acquire()
+        fleet.clock.jump(0.6)
+        assert not await permit.used()
+        assert await (await limiter.acquire()).used()
+        await fleet.clock.sleep(1.0)
+        assert fleet.log.given_back == {1}
+        assert 1 not in fleet.log.used
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_what_nobody_takes_is_given_back() -> None:
+    """A permit that was reserved for calls which did not come is given back, and not used later."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        demand = [3]
+        limiter.expect(lambda: demand[0])
+        await (await limiter.acquire()).used()
+        demand[0] = 0
+        await fleet.clock.sleep(2.0)
+        assert fleet.log.given_back == set(fleet.log.reserved) - {1}
+        woken = fleet.clock.now()
+        await (await limiter.acquire()).used()
+        assert fleet.clock.now() - woken < 0.1
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_nothing_is_reserved_during_a_pause() -> None:
+    """While a service is paused no worker reserves permits; afterwards they are there at once."""
+
+    async def story(fleet: Fleet) -> None:
+        limiters = fleet.messages("10/second")
+        limiters[0].pause(30.0, "421")
+        await settled()
+        used = await asyncio.gather(*[use(limiter, 1, fleet.clock) for limiter in limiters])
+        assert all(30.0 <= instant - START < 30.5 for [instant] in used)
+        assert min(fleet.log.reserved.values()) >= START + 30.0
+
+    Fleet(3, {"messages": ["10/second"]}).play(story)
+
+
+def test_a_budget_that_others_used_up_defers_the_row() -> None:
+    """A delivery does not wait for tomorrow's budget with its token in hand: its row waits in the log."""
+
+    async def story(fleet: Fleet) -> None:
+        first, second = fleet.messages("5/hour")
+        await use(first, 5, fleet.clock)
+        with pytest.raises(DeferredError, match=r"all workers together have used up the limit \(5/hour\)") as raised:
+            await second.acquire_or_defer("the server", Scope.SERVER)
+        assert raised.value.waiting is Waiting.QUOTA
+        assert raised.value.until == pytest.approx(START + 3600, abs=5)
+        assert second.next_permit_at() == pytest.approx(START + 3600, abs=5)
+
+    Fleet(2, {"messages": ["5/hour"]}).play(story)
+
+
+def test_deliveries_under_way_count_against_a_budget() -> None:
+    """The scheduler sees how many permits a budget has left for deliveries that will still ask."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("5/hour")
+        await use(limiter, 2, fleet.clock)
+        await fleet.clock.sleep(1.0)
+        assert limiter.next_permit_at(2) < fleet.clock.now() + 1
+        assert limiter.next_permit_at(3) > fleet.clock.now() + 1000
+
+    Fleet(1, {"messages": ["5/hour"]}).play(story)
+
+
+def test_a_log_that_is_gone_stops_the_permits_until_it_is_back() -> None:
+    """While the log cannot be reached no permit is given, what was reserved is dropped, and then it goes on."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        await use(limiter, 3, fleet.clock)
+        fleet.log.is_gone = True
+        waiting = asyncio.gather(*[use(limiter, 1, fleet.clock) for _ in range(5)])
+        await fleet.clock.sleep(10.0)
+        assert not waiting.done()
+        fleet.log.is_gone = False
+        back = fleet.clock.now()
+        used = [instant for each in await waiting for instant in each]
+        assert len([instant for instant in used if instant < back]) <= 3
+        assert max(used) < back + 2.0
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_a_pause_is_told_once_and_obeyed_by_all() -> None:
+    """What a service itself said pauses it for all workers; they do not tell it again."""
+
+    async def story(fleet: Fleet) -> None:
+        limiters = fleet.messages()
+        said = TransientError("421 busy", scope=Scope.SERVER, wait=timedelta(seconds=9), reply=Receipt(421, "", "busy"))
+        Backoff(RetryPolicy()).back_off(limiters[1], said)
+        await fleet.clock.sleep(0.1)
+        assert [limiter.paused_until for limiter in limiters] == [pytest.approx(START + 9, abs=0.1)] * 3
+        assert {limiter.paused_why for limiter in limiters} == {"421 busy"}
+        assert [(hold.kind, hold.service) for hold in fleet.log.told] == [(HoldKind.PAUSE, "messages")]
+
+    Fleet(3, {}).play(story)
+
+
+def test_a_fault_of_this_machines_network_is_told_nobody() -> None:
+    """A connection that cannot be opened pauses this worker alone: the others may reach the service."""
+
+    async def story(fleet: Fleet) -> None:
+        limiters = fleet.messages()
+        Backoff(RetryPolicy()).back_off(limiters[0], TransientError("no route", scope=Scope.SERVER))
+        await fleet.clock.sleep(0.1)
+        assert [limiter.is_paused for limiter in limiters] == [True, False]
+        assert fleet.log.told == []
+
+    Fleet(2, {}).play(story)
+
+
+def test_all_workers_that_call_lower_their_rate() -> None:
+    """After "too fast" every worker pauses, and those that called lately call a tenth less often."""
+
+    async def story(fleet: Fleet) -> None:
+        calling, told, idle = fleet.messages("100/second")
+        await asyncio.gather(use(calling, 40, fleet.clock), use(told, 40, fleet.clock))
+        calling.slow_down("too fast")
+        await fleet.clock.sleep(0.1)
+        assert all(limiter.is_paused for limiter in (calling, told, idle))
+        await fleet.clock.sleep(2.0)
+        began = fleet.clock.now()
+        await asyncio.gather(use(calling, 40, fleet.clock), use(told, 40, fleet.clock))
+        assert 60 < 80 / (fleet.clock.now() - began) < 92
+        began = fleet.clock.now()
+        await use(idle, 40, fleet.clock, for_s=0.0)
+        assert 39 / (fleet.clock.now() - began) > 90
+        assert [hold.kind for hold in fleet.log.told] == [HoldKind.SLOW_DOWN]
+
+    Fleet(3, {"messages": ["100/second"]}).play(story)
+
+
+def test_a_blocked_domain_and_an_end_are_told() -> None:
+    """A domain that is blocked for this run is blocked by all, and a campaign that must end ends everywhere."""
+
+    async def story(fleet: Fleet) -> None:
+        first, second = fleet.workers
+        told: list[object] = []
+        second.on_domain = lambda *each: told.append(each)
+        second.on_abort = told.append
+        first.domain("example.com", ()).pause(inf, "554 no")
+        first.abort("550 not you")
+        await fleet.clock.sleep(0.1)
+        assert told == [("example.com", inf, "554 no"), "550 not you"]
+
+    Fleet(2, {}).play(story)
+
+
+def test_both_permits_are_reserved_before_one_is_used() -> None:
+    """A message to a slow domain holds no permit of the server while the domain's is far away."""
+
+    async def story(fleet: Fleet) -> None:
+        [server] = fleet.messages("100/second")
+        domain = fleet.workers[0].domain("example.com", [Rate.parse("1/5 seconds")])
+        used: list[float] = []
+        for _ in range(3):
+            permit = await domain.acquire_both(server.acquire)
+            assert await permit.used()
+            used.append(fleet.clock.now() - START)
+        assert used == [pytest.approx(number * 5.03, abs=0.2) for number in range(3)]
+        await fleet.clock.sleep(1.0)
+        assert len(fleet.log.used) == 6
+
+    Fleet(1, {"messages": ["100/second"], "@example.com": ["1/5 seconds"]}).play(story)
+
+
+def test_workers_use_up_a_ramps_day_together() -> None:
+    """All workers together send a day's quota and no more; the next day has its own."""
+    zone = ZoneInfo("UTC")
+    day, next_day = "ramp on 2025-06-15 in UTC", "ramp on 2025-06-16 in UTC"
+
+    async def story(fleet: Fleet) -> None:
+        quotas = [Rate.parse("3/day"), Rate.parse("5/day")]
+        ramps = [worker.ramp(quotas, zone, {}, fleet.clock) for worker in fleet.workers]
+        servers = fleet.messages()
+        for ramp, server in zip([ramps[0], ramps[1], ramps[0]], [servers[0], servers[1], servers[0]], strict=True):
+            assert await (await ramp.acquire(server.acquire)).used()
+            ramp.sent()
+        with pytest.raises(DeferredError, match="the ramp's quota for today is used up") as raised:
+            await ramps[1].acquire(servers[1].acquire)
+        assert raised.value.until == ramps[1].ends_at
+        assert ramps[1].is_spent()
+        await fleet.clock.sleep(ramps[1].ends_at - fleet.clock.now() + 1)
+        assert not ramps[1].is_spent()
+        assert await (await ramps[1].acquire(servers[1].acquire)).used()
+
+    late_in_the_day = datetime(2025, 6, 15, 23, 59, 30, tzinfo=zone).timestamp()
+    Fleet(2, {day: [], next_day: []}, start=late_in_the_day).play(story)
