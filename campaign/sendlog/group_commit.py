@@ -12,7 +12,7 @@ from campaign.errors import ClaimLostError, Scope, SendLogError, TransientError
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from campaign.sendlog.database import LogConnection, LogDatabase
     from campaign.sendlog.worker import Claim
@@ -27,6 +27,8 @@ _MAX_BATCH = 100
 
 #: Asks the log, and returns what reads the answer.
 _Refusal: TypeAlias = "Callable[[LogConnection], Callable[[], Exception | None]]"
+#: The same for many refusals at once: whether there is none.
+_IsClear: TypeAlias = "Callable[[LogConnection, Sequence[Any]], Callable[[], bool]]"
 
 
 class _Write(NamedTuple):
@@ -64,7 +66,7 @@ class GroupCommit:
         database: the connection's; it says what an error means.
         statements: by name, in the order in which a transaction executes them. Each must change exactly one row of
             the table for each set of parameters.
-        is_clear: looks into the log for all refusals of a transaction at once; if it returns True, none is asked.
+        is_clear: asks the log for all refusals of a transaction at once; if what it returns reads True, none is asked.
         is_sequential: each write sees the one before it in its transaction: `refusal` may count what others write.
         worker: the run among others; it makes the transactions.
     """
@@ -75,7 +77,7 @@ class GroupCommit:
         database: LogDatabase,
         statements: Mapping[str, str],
         *,
-        is_clear: Callable[[LogConnection, Sequence[Any]], bool] | None = None,
+        is_clear: _IsClear | None = None,
         is_sequential: bool = False,
         worker: LogWorker | None = None,
     ) -> None:
@@ -187,13 +189,7 @@ class GroupCommit:
 
     def _execute(self, batch: list[_Write]) -> list[_Result]:
         """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        lost = self._lost(batch) if self._worker.is_shared else None
         refusals = self._refusals(batch)
-        if lost:
-            refusals = [
-                lost.get(write.claim.id) if write.claim and refused is None else refused
-                for write, refused in zip(batch, refusals, strict=True)
-            ]
         written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
         changes = []
         with self._connection.pipeline():
@@ -212,25 +208,32 @@ class GroupCommit:
         ]
         return list(zip(refusals, results, strict=True))
 
-    def _lost(self, batch: list[_Write]) -> dict[int, Exception]:
-        """Return why rows must not be written, by their ids, within the transaction."""
-        claims = [write.claim for write in batch if write.claim]
-        if not claims:
-            return {}
-        has_lease = self._worker.has_lease(self._connection)
-        held = self._worker.held(self._connection, claims)
+    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
+        """Return why each of some writes must not be made, within the transaction; all is asked before it is read."""
+        claims = [write.claim for write in batch if write.claim] if self._worker.is_shared else []
+        held = self._worker.held(self._connection, claims) if claims else None
+        asked = [write.refusal for write in batch if write.refusal]
+        is_clear = self._is_clear(self._connection, asked) if asked and self._is_clear else None
+        lost = self._lost(claims, held()) if held else {}
+        if not asked or (is_clear and is_clear()):
+            refusals: list[Exception | None] = [None] * len(batch)
+        else:
+            with self._connection.pipeline():
+                answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
+            refusals = [read() if read else None for read in answers]
+        if not lost:
+            return refusals
+        return [
+            lost.get(write.claim.id) if write.claim and refused is None else refused
+            for write, refused in zip(batch, refusals, strict=True)
+        ]
+
+    def _lost(self, claims: Sequence[Claim], held: Collection[int]) -> dict[int, Exception]:
+        """Return why rows must not be written that this run had claimed, by their ids."""
         lost: dict[int, Exception] = {each.id: ClaimLostError() for each in claims if each.id not in held}
-        if not has_lease:
+        if not self._worker.has_lease(self._connection):
             lost = {each.id: _lease_is_over() for each in claims if each.begins} | lost
         return lost
-
-    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
-        asked = [write.refusal for write in batch if write.refusal]
-        if not asked or (self._is_clear and self._is_clear(self._connection, asked)):
-            return [None] * len(batch)
-        with self._connection.pipeline():
-            answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
-        return [read() if read else None for read in answers]
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(self._database.broken(error))

@@ -59,17 +59,22 @@ class Obstacle:
         return read
 
 
-def is_clear(connection: LogConnection, obstacles: Sequence[Obstacle]) -> bool:
-    """Return whether nothing stands in the way of any of these steps: one question for all, since that is the rule."""
+def is_clear(connection: LogConnection, obstacles: Sequence[Obstacle]) -> Callable[[], bool]:
+    """Ask whether nothing stands in the way of any of these steps: one question for all, since that is the rule.
+
+    Returns:
+        What reads the answer; False may also mean that each step must be asked about.
+    """
     if any(each.cap for each in obstacles):
-        return False
+        return lambda: False
     mails = [each for each in obstacles if each.mailing_list is not None]
     arguments = {
         "ids": json.dumps([each.delivery.id for each in obstacles]),
         "addresses": json.dumps([each.address for each in mails]),
         "list": mails[0].mailing_list if mails else "",
     }
-    return connection.execute(connection.sql.any_obstacle, arguments).fetchone() is None
+    found = connection.execute(connection.sql.any_obstacle, arguments)
+    return lambda: found.fetchone() is None
 
 
 def _capped(connection: LogConnection, number: int, address: str, cap: Rate, now: float) -> LogCursor:

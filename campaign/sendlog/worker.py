@@ -92,10 +92,14 @@ class LogWorker:
         connection.commit()
         return result
 
-    def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Collection[int]:
-        """Return the ids of the rows that are still claimed, within a transaction; they stay so until its end."""
+    def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Callable[[], Collection[int]]:
+        """Ask, within a transaction, which rows are still claimed; they stay so until its end.
+
+        Returns:
+            What reads the answer, the ids of these rows.
+        """
         del connection
-        return [claim.id for claim in claims]
+        return lambda: [claim.id for claim in claims]
 
     def has_lease(self, connection: LogConnection) -> bool:
         """Return whether the lease has not run out, within a transaction; until its end nobody recovers the rows."""

@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from psycopg import Cursor
+
 from campaign.config.postgres_url import parse_postgres_url
 from campaign.sendlog.postgres.database import PostgresDatabase
 from campaign.sendlog.postgres.statements import SQL as OF_POSTGRES
@@ -81,6 +83,7 @@ class TwinConnection:
         here = self._sqlite.execute(getattr(OF_SQLITE, name).replace("{columns}", columns), arguments)
         rows = here.fetchall()
         there = self._postgres.execute(getattr(OF_POSTGRES, name).replace("{columns}", columns), arguments)
+        assert isinstance(there, Cursor)
         others = there.fetchall() if there.description else []
         in_order = "ORDER BY" in OF_SQLITE.__dict__[name] or "RETURNING" in OF_SQLITE.__dict__[name]
         both = [_comparable(_without(_OF_THE_FIRST.get(name), each), in_order=in_order) for each in (rows, others)]

@@ -12,13 +12,16 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
 from campaign.sendlog.postgres.many_rows import FOR_MANY
+from campaign.sendlog.postgres.pipeline import StatementPipeline
 from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from psycopg import Connection, Cursor
+    from psycopg import Connection
+
+    from campaign.sendlog.database import LogChanges, LogCursor
 
 #: The keys of the locks of a transaction that writes, and of a run: "CAMP" in ASCII, and a number.
 _WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
@@ -27,9 +30,9 @@ _PAGE = 5000
 
 
 class Changes:
-    """The result of statements that changed rows, and returned none; within a pipeline it is not there yet."""
+    """The result of statements that changed rows, and returned none."""
 
-    def __init__(self, cursors: Sequence[Cursor[Any]]) -> None:
+    def __init__(self, cursors: Sequence[LogChanges]) -> None:
         self._cursors = cursors
 
     @property
@@ -53,7 +56,10 @@ class PostgresConnection:
     def __init__(self, connection: Connection[Any], process_id: int) -> None:
         self._connection = connection
         self._process_id = process_id
+        self._pipeline = StatementPipeline(connection)
         self._streams = count(1)
+        #: What took the lock of the transaction that is open, if it writes.
+        self._lock: LogCursor | None = None
         # Without it an int has the smallest type that holds it, and a statement is prepared anew for each type.
         connection.adapters.register_dumper(int, Int8Dumper)
 
@@ -72,20 +78,24 @@ class PostgresConnection:
             TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR
         }  # fmt: skip
 
-    def execute(self, statement: str, parameters: Mapping[str, object] | None = None, /) -> Cursor[Any]:
+    def execute(self, statement: str, parameters: Mapping[str, object] | None = None, /) -> LogCursor:
         """Execute a statement with named parameters; its rows are all fetched at once."""
+        if self._pipeline.is_open:
+            return self._pipeline.execute(statement, parameters or {})
         return self._connection.execute(statement, parameters)
 
     def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> Changes:
         """Execute a statement for each row of named parameters: for all at once, or without waiting for each answer."""
         many = FOR_MANY.get(statement)
+        if many is None and self._pipeline.is_open:
+            return Changes([self.execute(statement, row) for row in rows])
         if many is None:
             cursor = self._connection.cursor()
             cursor.executemany(statement, rows)
             return Changes([cursor])
         iterator, cursors = iter(rows), []
         while some := list(islice(iterator, self.rows_at_once)):
-            cursors.append(self._connection.execute(many.text, many.arrays(some)))
+            cursors.append(self.execute(many.text, many.arrays(some)))
         return Changes(cursors)
 
     def stream(self, statement: str, parameters: Mapping[str, object], /) -> Iterator[Any]:
@@ -99,8 +109,8 @@ class PostgresConnection:
             yield from cursor.execute(statement, parameters)
 
     def pipeline(self) -> AbstractContextManager[object]:
-        """Send the statements of the block without waiting for the answer to each."""
-        return self._connection.pipeline()
+        """Send the statements of the block when one of their results is read, or at its end."""
+        return self._pipeline.collecting()
 
     def try_to_hold(self, *, is_shared: bool = False) -> bool:
         """Take the lock of a run for this session; return False if another session has it.
@@ -120,41 +130,44 @@ class PostgresConnection:
         """Go on with another session, after this one was lost."""
         self._connection.close()
         self._connection, self._process_id = fresh._connection, fresh._process_id
+        self._pipeline = fresh._pipeline
 
     def begin(self) -> None:
-        """Open a transaction that writes, as the only one: what it reads stays as it was.
-
-        Raises:
-            psycopg.OperationalError: the transaction is not in this session; it then does not have the run's lock.
-        """
-        self._begin(SQL.begin_writing)
+        """Open a transaction that writes, as the only one: what it reads stays as it was."""
+        self._begin(SQL.lock_for_all)
 
     def begin_group(self) -> None:
-        """Open a transaction that changes the rows of one run only: others of this kind may be open, no other kind.
-
-        Raises:
-            psycopg.OperationalError: as `begin`.
-        """
-        self._begin(SQL.begin_group)
+        """Open a transaction that changes the rows of one run only: others of this kind may be open, no other kind."""
+        self._begin(SQL.lock_for_group)
 
     def _begin(self, statement: str) -> None:
-        cursor = self._connection.execute(statement.replace("{number}", str(_WRITING)))
-        cursor.nextset()
-        row = cursor.fetchone()
-        if row is None or row[1] != self._process_id:
-            raise OperationalError("a pooler gave the transaction another session")
+        self.execute(SQL.begin)
+        self._lock = self.execute(statement, {"number": _WRITING})
+
+    def _roll_back(self, statement: str) -> None:
+        """Execute a statement that psycopg must not see: it would have the server forget all prepared statements."""
+        with self.pipeline():
+            self.execute(statement)
 
     def begin_snapshot(self) -> None:
         """Open a transaction that reads: its statements see the log as it was at the first one."""
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def commit(self) -> None:
-        """Make the transaction's writes durable."""
-        self._connection.execute("COMMIT", prepare=False)
+        """Make the transaction's writes durable.
+
+        Raises:
+            psycopg.OperationalError: the transaction is not in this session; it then does not have the run's lock.
+        """
+        lock, self._lock = self._lock, None
+        row = lock.fetchone() if lock else None
+        if lock and (row is None or row[1] != self._process_id):
+            raise OperationalError("a pooler gave the transaction another session")
+        self.execute("COMMIT")
 
     def rollback(self) -> None:
         """Take the transaction's writes back."""
-        self._connection.execute("ROLLBACK")
+        self._roll_back("ROLLBACK")
 
     def add_new(
         self, common: Mapping[str, object], columns: Sequence[str], rows: Sequence[Sequence[object]], /
@@ -164,7 +177,7 @@ class PostgresConnection:
         try:
             self.add(common, columns, rows)
         except UniqueViolation:
-            self._connection.execute("ROLLBACK TO SAVEPOINT add_new")
+            self._roll_back("ROLLBACK TO SAVEPOINT add_new")
             return False
         self._connection.execute("RELEASE SAVEPOINT add_new")
         return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: The statements that a run or an enlistment executes for many rows: no row occurs twice among those of one call.
 _NAMES = (
@@ -60,9 +60,20 @@ class ForMany(NamedTuple):
     #: The names of its parameters, each an array.
     names: tuple[str, ...]
 
-    def arrays(self, rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    def arrays(self, rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
         """Return its parameters, given those of the other one for each row."""
-        return {name: [row[name] for row in rows] for name in self.names}
+        return {name: array([row[name] for row in rows]) for name in self.names}
+
+
+def array(values: Iterable[object]) -> str:
+    """Return numbers or strings as an array's text (PostgreSQL's documentation, 8.15.6); None is NULL."""
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: object) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "NULL" if value is None else repr(value)
 
 
 def for_many(statement: str) -> ForMany:

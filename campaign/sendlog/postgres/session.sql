@@ -43,12 +43,13 @@ ANALYZE delivery;
 -- The same for one of several runs.
 SELECT pg_try_advisory_lock_shared(:number::bigint);
 
--- name: begin_group
--- Transactions that change the rows of their own run only: several at once, and none beside one of `begin_writing`.
-BEGIN;
-SELECT pg_advisory_xact_lock_shared({number}), pg_backend_pid();
-
--- name: begin_writing
--- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
+-- name: begin
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SELECT pg_advisory_xact_lock({number}), pg_backend_pid();
+
+-- name: lock_for_group
+-- Of a transaction that changes the rows of its own run only: several at once, and none beside one of `lock_for_all`.
+SELECT pg_advisory_xact_lock_shared(:number::bigint), pg_backend_pid();
+
+-- name: lock_for_all
+-- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
+SELECT pg_advisory_xact_lock(:number::bigint), pg_backend_pid();

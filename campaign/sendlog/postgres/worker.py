@@ -11,6 +11,7 @@ from psycopg import errors
 
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, bury, missing
+from campaign.sendlog.postgres.many_rows import array
 from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.recovery import recover
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.sendlog.counts import Recovered
-    from campaign.sendlog.database import LogConnection
+    from campaign.sendlog.database import LogConnection, LogCursor
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.worker import Claim, WorkTerms
 
@@ -62,6 +63,9 @@ class PostgresWorker(LogWorker):
         #: The server process of the writing session, and when it began.
         self._backend: tuple[int, str] | None = None
         self._is_ending = False
+        #: The first statement of the transaction, and what it returned when it was read: whether the lease holds.
+        self._mark: LogCursor
+        self._has_lease: bool | None = None
         #: The lock of those who work on the campaign's last batch, once this run does.
         self._works_on: dict[str, int] | None = None
         self._wait = threading.Event()
@@ -137,13 +141,18 @@ class PostgresWorker(LogWorker):
 
     def has_lease(self, connection: LogConnection) -> bool:
         """Return whether the lease has not run out; until the transaction ends, no other worker removes this one."""
-        row = connection.execute(WORKERS.lock_lease, {"worker": self.id}).fetchone()
-        return bool(row and row[0])
+        del connection
+        if self._has_lease is None:
+            row = self._mark.fetchone()
+            self._has_lease = bool(row and row[0])
+        return self._has_lease
 
-    def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Collection[int]:
-        """Return the ids of the rows that are still claimed with the same fence, and lock them."""
-        of = {"worker": self.id, "ids": [each.id for each in claims], "fences": [each.fence for each in claims]}
-        return {row[0] for row in connection.execute(WORKERS.lock_claims, of).fetchall()}
+    def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Callable[[], Collection[int]]:
+        """Ask which rows are still claimed with the same fence, and lock them."""
+        ids, fences = array(each.id for each in claims), array(each.fence for each in claims)
+        of = {"worker": self.id, "ids": ids, "fences": fences}
+        found = connection.execute(WORKERS.lock_claims, of)
+        return lambda: {row[0] for row in found.fetchall()}
 
     def still_queued(self, connection: LogConnection, ids: Collection[int]) -> Collection[int]:
         """Return which of some queued rows this worker still has, and lock them."""
@@ -182,23 +191,22 @@ class PostgresWorker(LogWorker):
         session = cast("PostgresConnection", connection)
         while True:
             worker, number = self.id, self._number + 1
-            self._number = number
+            self._number, is_committing = number, False
             try:
-                if alone:
-                    session.begin()
-                else:
-                    session.begin_group()
-                result = work()
-                session.execute(WORKERS.mark_transaction, {"worker": worker, "number": number})
+                with session.pipeline():
+                    if alone:
+                        session.begin()
+                    else:
+                        session.begin_group()
+                    self._mark = session.execute(WORKERS.mark_transaction, {"worker": worker, "number": number})
+                    self._has_lease = None
+                    result = work()
+                    is_committing = True
+                    session.commit()
             except psycopg.Error as error:
+                may_be_committed = is_committing and session.is_lost
                 self._overcome(session, error)
-                continue
-            try:
-                session.commit()
-            except psycopg.Error as error:
-                was_lost = session.is_lost
-                self._overcome(session, error)
-                if was_lost and self._is_last(session, worker, number):
+                if may_be_committed and self._is_last(session, worker, number):
                     return result
                 continue
             return result

@@ -32,10 +32,6 @@ WHERE id = :worker;
 -- name: unregister
 DELETE FROM worker WHERE id = :worker;
 
--- name: lock_lease
--- Until the transaction ends nobody removes the worker, and so nobody recovers its rows.
-SELECT lease_until > clock_timestamp() FROM worker WHERE id = :worker FOR KEY SHARE;
-
 -- name: lock_claims
 -- Of the rows that a transaction is about to write, those that the worker still has. All workers lock in one order.
 SELECT delivery.id FROM delivery JOIN unnest(:ids::bigint[], :fences::bigint[]) AS claim (id, fence)
@@ -85,8 +81,9 @@ WITH tried AS (
 SELECT token_id, unanswered > 1 FROM tried ORDER BY number;
 
 -- name: mark_transaction
--- If the connection is lost while the transaction is committed, this tells whether it was.
-UPDATE worker SET committed = :number WHERE id = :worker;
+-- The first statement of a transaction. Its number tells whether it was committed, if the connection is lost meanwhile.
+-- It returns whether the lease holds; until the transaction ends no other worker removes this one and recovers its rows.
+UPDATE worker SET committed = :number WHERE id = :worker RETURNING lease_until > clock_timestamp();
 
 -- name: last_transaction
 -- It waits for a transaction of the worker whose end is not known, and so for its outcome.

@@ -17,7 +17,7 @@ def test_the_parameters_become_arrays() -> None:
         "WHERE id = given.new_id AND state <> given.new_state;"
     )
     rows = [{"id": 1, "state": "sent", "code": 250, "more": 0}, {"id": 2, "state": "failed", "code": None, "more": 0}]
-    assert many.arrays(rows) == {"state": ["sent", "failed"], "code": [250, None], "id": [1, 2]}
+    assert many.arrays(rows) == {"state": '{"sent","failed"}', "code": "{250,NULL}", "id": "{1,2}"}
 
 
 def test_the_steps_of_a_delivery_are_written_for_many() -> None:
