@@ -17,7 +17,8 @@ clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window
 dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
 postgres    the send log in PostgreSQL beside the one in SQLite
-shared      100/second and 14/second of four workers with a log in PostgreSQL, for a minute each
+workers     two runs that share a log in PostgreSQL against one, beside the mail server and 20 ms away from it
+shared      100/second and 14/second of four runs with a log in PostgreSQL, for a minute each
 help        campaign --help
 
 Every figure is that of a whole process, including its start and end. Rates are medians of alternating rounds, and
@@ -45,6 +46,7 @@ from cases.shared import shared
 from cases.startup import startup
 from cases.throughput import roundtrip, style, throughput
 from cases.tokens import clerk, tokens
+from cases.workers import workers
 from harness import install, machine
 from harness.bench import Bench, Line, say
 from harness.child import BenchmarkError
@@ -66,6 +68,7 @@ _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "dkim": dkim,
     "million": million,
     "postgres": postgres,
+    "workers": workers,
     "shared": shared,
     "help": startup,
 }
