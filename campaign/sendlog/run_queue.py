@@ -80,6 +80,10 @@ class RunQueue(CampaignConnection):
         if ids and self._worker.is_shared:
             self._write(lambda connection: self._worker.give_back(connection, ids))
 
+    def drain(self) -> None:
+        """Let others see that this run claims no more rows."""
+        self._worker.drain()
+
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` after an instant, or None if no row has a later one.
 

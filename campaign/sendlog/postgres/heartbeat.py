@@ -59,7 +59,8 @@ class Heartbeat:
         self._campaign = campaign
         self._terms = terms
         self._session: PostgresConnection | None = None
-        self._stopping = threading.Event()
+        self._must_beat = threading.Event()
+        self._is_stopping = False
         self._is_draining = False
         #: The worker's id; another one after it was removed.
         self.worker = 0
@@ -76,15 +77,17 @@ class Heartbeat:
         self._thread.start()
 
     def drain(self) -> None:
-        """Let others see at the next beat that this worker claims no more rows."""
+        """Let others see that this worker claims no more rows."""
         self._is_draining = True
+        self._must_beat.set()
 
     def stop(self) -> None:
         """End the thread, give back the rows that were claimed and not begun, and remove the worker.
 
         If the server does not answer, its lease does the same later.
         """
-        self._stopping.set()
+        self._is_stopping = True
+        self._must_beat.set()
         self._thread.join()
         with suppress(psycopg.Error, SendLogUnusableError), closing(self._opened()) as session:
             worker = {"worker": self.worker}
@@ -95,7 +98,11 @@ class Heartbeat:
 
     def _work(self) -> None:
         interval = self._terms.lease_s / BEATS_PER_LEASE
-        while not self._stopping.wait(interval):
+        while True:
+            self._must_beat.wait(interval)
+            self._must_beat.clear()
+            if self._is_stopping:
+                break
             try:
                 self._beat(self._opened())
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
