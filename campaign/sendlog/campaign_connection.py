@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.sendlog.backends import database_of, worker_of
 from campaign.sendlog.counts import summary
+from campaign.sendlog.server_time import follow
 from campaign.sendlog.shared_log import tags_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class CampaignConnection:
     Args:
         log: the send log, or its database while it is held; it is created if it does not exist.
         campaign: the campaign's name; it is added to the log if it is new.
-        clock: the time.
+        clock: the time; a `ServerClock` is set by the log's server.
 
     Raises:
         SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
@@ -45,6 +46,8 @@ class CampaignConnection:
         self._connection = self._database.connect(for_writing=True)
         self._worker = worker_of(self._database)
         try:
+            with self._reading():
+                follow(clock, self._connection)
             #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
         except BaseException:

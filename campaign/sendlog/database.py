@@ -88,6 +88,10 @@ class LogConnection(Protocol):
         """Open a transaction that writes: it waits for another one's end, and no other begins before its own."""
         ...
 
+    def server_time(self) -> float | None:
+        """Return the time by the clock of the log's server (seconds since the epoch); None: it has no server."""
+        ...
+
     def begin_snapshot(self) -> None:
         """Open a transaction that reads: its statements see the log as it was at the first one."""
         ...

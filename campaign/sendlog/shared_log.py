@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.sendlog.backends import database_of
+from campaign.sendlog.server_time import follow
 from campaign.tags import Tags, new_key
 
 if TYPE_CHECKING:
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
     from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 
+#: A clock that follows the server's is set again after this time (seconds): what answers links runs for weeks.
+_FOLLOW_EVERY_S = 300.0
+
+
 class SharedLog:
     """A connection to a send log for changes that a run must not wait for, and that it sees at its next step.
 
     Args:
         log: the send log; it is created if it does not exist.
-        clock: the time.
+        clock: the time; a `ServerClock` is set by the log's server, and again every few minutes.
 
     Raises:
         SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
@@ -31,6 +37,7 @@ class SharedLog:
         self._sql = self._database.sql
         self._clock = clock
         self._connection: LogConnection = self._database.connect(for_writing=True)
+        self._followed_at = -inf
         try:
             with self._transaction():
                 self._tags = tags_of(self._connection)
@@ -70,6 +77,10 @@ class SharedLog:
         if not self._connection.is_open:
             self._connection.close()
             self._connection = self._database.connect(for_writing=True)
+        if self._clock.now() - self._followed_at > _FOLLOW_EVERY_S:
+            with self._database.sentences():
+                follow(self._clock, self._connection)
+            self._followed_at = self._clock.now()
         return self._connection
 
 

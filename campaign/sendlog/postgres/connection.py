@@ -149,6 +149,12 @@ class PostgresConnection:
         with self.pipeline():
             self.execute(statement)
 
+    def server_time(self) -> float:
+        """Return the time by the server's clock (seconds since the epoch)."""
+        row = self.execute(SQL.server_time).fetchone()
+        assert row is not None  # noqa: S101 - the statement always has one
+        return float(row[0])
+
     def begin_snapshot(self) -> None:
         """Open a transaction that reads: its statements see the log as it was at the first one."""
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -115,6 +115,7 @@ class Heartbeat:
             self._terms.say(
                 "Nothing was heard of this run for longer than its lease, so its rows were given to others; it goes on"
             )
+        self._terms.follow(session)
         if gone := missing(session, but=self.worker):
             session.begin_group()
             buried, recovered = bury(session, gone, now=self._terms.now())

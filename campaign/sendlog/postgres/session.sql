@@ -14,6 +14,9 @@ SELECT version FROM schema_version;
 -- name: process_id
 SELECT pg_backend_pid();
 
+-- name: server_time
+SELECT extract(epoch FROM clock_timestamp())::double precision;
+
 -- name: begin_session
 -- A session that waits holds a run's lock, and to read a long list takes a while: the server's own limits would end it.
 -- A commit that is not on the disk when it is answered would be none.
