@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from campaign.sendlog.backends import database_of, worker_of
 from campaign.sendlog.counts import summary
 from campaign.sendlog.server_time import follow
-from campaign.sendlog.shared_log import tags_of
+from campaign.sendlog.shared_log import known_tags, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +105,10 @@ class CampaignConnection:
         """
         return self._database.transaction(self._connection)
 
+    def _preparation(self) -> AbstractContextManager[LogConnection]:
+        """As `_transaction`, for changes of this campaign's rows only, which may be many: others are sent meanwhile."""
+        return self._database.transaction(self._connection, lambda: self._connection.begin_preparing(self._campaign))
+
     def _reading(self) -> AbstractContextManager[None]:
         """Convert the errors of statements that only read, outside of a transaction, to a sentence."""
         return self._database.sentences()
@@ -115,13 +119,18 @@ class CampaignConnection:
             return self._connection.execute(statement, self._arguments(**more)).fetchone()
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
-        with self._transaction() as connection:
-            row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
-            #: The tags of this log's unsubscribe links and return paths.
-            self.tags = tags_of(connection)
-            if row is None:
-                connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+        with self._reading():
+            row = self._connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+            tags = known_tags(self._connection)
+        if row is None or tags is None:
+            with self._database.transaction(self._connection, self._connection.begin_short) as connection:
                 row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+                tags = tags_of(connection)
+                if row is None:
+                    connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+                    row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+        #: The tags of this log's unsubscribe links and return paths.
+        self.tags = tags
         return row[0], row[1], row[2]
 
 

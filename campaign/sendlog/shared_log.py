@@ -39,8 +39,12 @@ class SharedLog:
         self._connection: LogConnection = self._database.connect(for_writing=True)
         self._followed_at = -inf
         try:
-            with self._transaction():
-                self._tags = tags_of(self._connection)
+            with self._reading():
+                tags = known_tags(self._connection)
+            if tags is None:
+                with self._database.transaction(self._connection, self._connection.begin_short):
+                    tags = tags_of(self._connection)
+            self._tags = tags
         except BaseException:
             self._connection.close()
             raise
@@ -84,12 +88,18 @@ class SharedLog:
         return self._connection
 
 
+def known_tags(connection: LogConnection) -> Tags | None:
+    """Return the tags of a log; None if it has no key yet."""
+    keys = dict(connection.execute(connection.sql.tag_keys))
+    return Tags(keys) if keys else None
+
+
 def tags_of(connection: LogConnection) -> Tags:
     """Return the tags of a log, within a transaction: the first caller makes the log's key."""
-    keys = dict(connection.execute(connection.sql.tag_keys))
-    if not keys:
-        keys = {1: new_key()}
-        connection.executemany(
-            connection.sql.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()]
-        )
+    if known := known_tags(connection):
+        return known
+    keys = {1: new_key()}
+    connection.executemany(
+        connection.sql.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()]
+    )
     return Tags(keys)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from campaign.errors import LogHeldError, SendLogUnusableError
 from campaign.sendlog.counts import Recovered
@@ -91,7 +92,7 @@ class Heartbeat:
         self._thread.join()
         with suppress(psycopg.Error, SendLogUnusableError), closing(self._opened()) as session:
             worker = {"worker": self.worker}
-            session.begin_group()
+            session.begin_group(self._campaign)
             session.execute(WORKERS.give_all_back, worker)
             session.execute(WORKERS.unregister, worker)
             session.commit()
@@ -117,9 +118,13 @@ class Heartbeat:
             )
         self._terms.follow(session)
         if gone := missing(session, but=self.worker):
-            session.begin_group()
-            buried, recovered = bury(session, gone, now=self._terms.now())
-            session.commit()
+            try:
+                session.begin_short()
+                buried, recovered = bury(session, gone, now=self._terms.now())
+                session.commit()
+            except LockNotAvailable:  # the next beat tries it again
+                session.rollback()
+                return
             for each in buried:
                 self._terms.say(_obituary(each, recovered))
 
@@ -163,10 +168,15 @@ def missing(connection: LogConnection, *, but: int) -> list[int]:
 
 
 def bury(connection: LogConnection, gone: Iterable[int], *, now: float) -> tuple[list[Gone], Recovered]:
-    """Remove workers that are gone, within a transaction, and recover their rows; return who they were."""
+    """Remove workers that are gone, within a transaction, and recover their rows; return who they were.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: another transaction has one of the rows.
+    """
     buried = [Gone(*row) for row in connection.execute(WORKERS.bury, {"gone": list(gone)}).fetchall()]
     if not buried:
         return [], Recovered(0, 0, 0)
+    connection.execute(WORKERS.lock_lost)
     recovered = recover(connection, now=now)
     connection.execute(WORKERS.release_claims)
     return buried, recovered

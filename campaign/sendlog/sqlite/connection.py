@@ -45,6 +45,15 @@ class SqliteConnection(sqlite3.Connection):
         """Open a transaction, as the only one that writes."""
         self.execute("BEGIN IMMEDIATE")
 
+    def begin_preparing(self, campaign: int) -> None:
+        """Open a transaction, as the only one that writes."""
+        del campaign
+        self.begin()
+
+    def begin_short(self) -> None:
+        """Open a transaction, as the only one that writes."""
+        self.begin()
+
     def begin_snapshot(self) -> None:
         """Open a transaction that reads."""
         self.execute("BEGIN")
