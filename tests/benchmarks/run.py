@@ -16,6 +16,7 @@ rate        100/second and 14/second, for a minute each
 clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window, with real latencies
 dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
+enlist      10,000,000 rows enlisted in PostgreSQL: time, memory, the server's CPU
 postgres    the send log in PostgreSQL beside the one in SQLite
 shared      100/second and 14/second of four workers with a log in PostgreSQL, for a minute each
 help        campaign --help
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING
 
 import click
 from cases.dkim import dkim
+from cases.enlist import enlist
 from cases.million import million
 from cases.pace import rate
 from cases.postgres import postgres
@@ -65,6 +67,7 @@ _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "clerk": clerk,
     "dkim": dkim,
     "million": million,
+    "enlist": enlist,
     "postgres": postgres,
     "shared": shared,
     "help": startup,
