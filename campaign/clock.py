@@ -1,4 +1,4 @@
-"""Read the time and sleep: `SystemClock`, and `ScaledClock` for simulations.
+"""Read the time and sleep: `SystemClock`, `ServerClock` for machines that share a log, `ScaledClock` for simulations.
 
 This is the only place outside the sandbox that reads the machine's clock.
 """
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _ticks: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic
 )
+
+#: Two clocks whose times differ by less show the same time (seconds).
+_SAME_S = 0.05
 
 
 class Clock(Protocol):
@@ -66,6 +69,63 @@ class SystemClock:
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Return True as soon as the event is set, or False after `seconds`."""
         return await _wait(event, seconds)
+
+
+class ServerClock:
+    """The time of a server that several machines share; before it is measured, this machine's.
+
+    Its seconds are those of this machine's monotonic clock. After the first measurement it never runs backwards: if
+    it is found to be ahead, it passes half as fast until it is right.
+
+    Args:
+        machine: this machine's time.
+    """
+
+    speed = 1.0
+
+    def __init__(self, machine: Clock | None = None) -> None:
+        self._machine = machine or SystemClock()
+        self._is_measured = False
+        #: What is added to the machine's time; from an instant of it on, an excess that shrinks.
+        self._correction, self._excess, self._since = 0.0, 0.0, 0.0
+
+    def now(self) -> float:
+        """Return seconds since the epoch, as the server has them."""
+        machine = self._machine.now()
+        return machine + self._correction_at(machine)
+
+    @property
+    def machine_ahead_s(self) -> float:
+        """How far this machine's clock is ahead of the server's (seconds); negative if it is behind."""
+        return -self._correction
+
+    def measure(self, ask: Callable[[], float]) -> None:
+        """Ask the server for its time (seconds since the epoch), and follow it; any thread may do so.
+
+        The server's answer is true of some instant between question and answer, so that half the round trip is the
+        largest error (Cristian's algorithm). A correction that may be such an error is not made.
+        """
+        asked = self._machine.now()
+        said = ask()
+        answered = self._machine.now()
+        correction, error = said - (asked + answered) / 2, (answered - asked) / 2 + _SAME_S
+        if not self._is_measured:
+            self._correction, self._is_measured = correction, True
+        elif abs(correction - self._correction) > error:
+            excess = max(0.0, self._correction_at(answered) - correction)
+            self._correction, self._excess, self._since = correction, excess, answered
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        await _sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Return True as soon as the event is set, or False after `seconds`."""
+        return await _wait(event, seconds)
+
+    def _correction_at(self, machine: float) -> float:
+        left = self._excess - (machine - self._since) / 2 if self._excess else 0.0
+        return self._correction + max(0.0, left)
 
 
 class ScaledClock:

@@ -61,8 +61,10 @@ class Plan:
 
     @property
     def has_work(self) -> bool:
-        """Whether the run has something to do."""
-        return bool(self.to_send or self.has_more or self.summary.revocations)
+        """Whether the run has something to do, or to wait for: rows that other runs have in hand may come back."""
+        here = self.summary.here
+        in_hand = here.get(Status.ISSUING, 0) + here.get(Status.SENDING, 0)
+        return bool(self.to_send or self.has_more or in_hand or self.summary.revocations)
 
 
 @dataclass(frozen=True, slots=True)

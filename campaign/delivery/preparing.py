@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.audience import Audience
-from campaign.clock import instant
+from campaign.clock import ServerClock, instant
 from campaign.config.definition.waitlist_keys import WaitlistKeys
 from campaign.delivery.observer import Plan
 from campaign.delivery.services import needs_user_id
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Two machines' clocks, or one before and after NTP, may differ by this much (seconds).
 _MAX_CLOCK_DIFFERENCE_S = 60.0
+#: By how much the clock of a machine may differ from that of the log's server before the operator is told (seconds).
+_MAX_MACHINE_ERROR_S = 5.0
 
 
 def prepare(
@@ -121,18 +123,26 @@ def resume(log: PreparationLog, definition: Definition) -> bool:
 
 
 def clock_notice(log: PreparationLog, clock: Clock) -> str:
-    """Return a sentence about a log that is ahead of this machine's clock; empty if it is not.
+    """Return what is to be said of the clocks: this machine's is not that of the log's server, or the log is ahead.
 
-    Such a log spends its limits as of now: what it has of the future counts as sent just now.
+    A log that is ahead spends its limits as of now: what it has of the future counts as sent just now.
     """
-    ahead = log.latest() - clock.now()
-    if ahead <= _MAX_CLOCK_DIFFERENCE_S:
-        return ""
-    return (
-        f"The send log has entries of {instant(log.latest()):%Y-%m-%d %H:%M UTC}, and this machine's clock says "
-        f"{instant(clock.now()):%Y-%m-%d %H:%M UTC}: it was set back, or was ahead before. Due times follow this "
-        "clock, and the limits count those entries as sent just now. If the clock is wrong, stop and correct it"
-    )
+    whose, told = "this machine's clock", []
+    if isinstance(clock, ServerClock):
+        whose, wrong = "the clock of its server", clock.machine_ahead_s
+        if abs(wrong) > _MAX_MACHINE_ERROR_S:
+            where = "ahead of" if wrong > 0 else "behind"
+            told.append(
+                f"This machine's clock is {abs(wrong):,.0f} seconds {where} that of the send log's server, which all "
+                "times of this run follow. Correct it; on Linux type: timedatectl set-ntp true"
+            )
+    if log.latest() - clock.now() > _MAX_CLOCK_DIFFERENCE_S:
+        told.append(
+            f"The send log has entries of {instant(log.latest()):%Y-%m-%d %H:%M UTC}, and {whose} says "
+            f"{instant(clock.now()):%Y-%m-%d %H:%M UTC}: it was set back, or was ahead before. Due times follow this "
+            "clock, and the limits count those entries as sent just now. If the clock is wrong, stop and correct it"
+        )
+    return ". ".join(told)
 
 
 def _until_stopped(

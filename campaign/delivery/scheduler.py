@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.domain_queue import NEVER, DomainQueue
+from campaign.delivery.other_runs import OtherRuns
 from campaign.delivery.turnstile import before_server
 from campaign.errors import Scope
 from campaign.model import Status
@@ -74,6 +75,7 @@ class Scheduler:
         self._tokens = tokens
         self._longest_wait = longest_wait
         self._on_wait = on_wait
+        self._others = OtherRuns(log, clock, on_wait)
         self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
@@ -184,6 +186,7 @@ class Scheduler:
     def stop(self) -> None:
         """Hand out no further delivery."""
         self._stopped = True
+        self._log.give_back([delivery.id for delivery in self._ready])
         self._ready.clear()
         self._changed.set()
 
@@ -260,7 +263,7 @@ class Scheduler:
         elif under_way or self._under_way:
             await self._until(min(now + _MAX_RATE_WAIT_S if due is None else due, now + self._log.queue_holds_s))
         elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
-            return False
+            return bool(self._longest_wait) and await self._others.wait(self._changed)
         else:
             self._on_wait(self._limits.told_of_pause or NOTHING_DUE[self.gate is not None], due)
             await self._until(min(due, now + self._log.queue_holds_s))
@@ -268,7 +271,9 @@ class Scheduler:
 
     async def _next_due(self) -> float | None:
         """Return when the next row is due: one that waits for its retry, or one whose domain has a permit again."""
-        await self._look_ahead()
+        for queue in list(self._domain_queues.values()):  # the run does not wait for a domain that has no row left
+            if not queue.exhausted and not queue.stopped:
+                await queue.look_ahead(self._log)
         turns = [queue.next_claim_at(self._under_way) for queue in self._all_queues() if not queue.exhausted]
         looked = [queue.cursor.after[0] for queue in self._all_queues() if queue.exhausted]
         stopped = [domain for domain, queue in self._domain_queues.items() if queue.stopped]
@@ -277,12 +282,6 @@ class Scheduler:
         latest = self._clock.now() + max(self._longest_wait, _MAX_WAIT_S)
         rows = [] if due is None or due > latest else [due]
         return min((instant for instant in turns + rows if instant < NEVER), default=None)
-
-    async def _look_ahead(self) -> None:
-        """Note which domains have no row left, so that the run does not wait for their permits."""
-        for queue in list(self._domain_queues.values()):
-            if not queue.exhausted and not queue.stopped:
-                await queue.look_ahead(self._log)
 
     def _queue_for(self, delivery: Delivery) -> DomainQueue | None:
         """Return the queue of the domain of a delivery that is under way, if the domain has one."""

@@ -117,6 +117,7 @@ class Sending:
         """Claim no more rows, since a signal came; tell the observer, also what was waited for."""
         connecting = f"the mail server {self._server} has not answered yet" if self._pipeline.is_connecting else ""
         self._pipeline.stop()
+        self._log.drain()
         self._waiting.stop(connecting)
         self._observer.stopping()
 

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.clock import ScaledClock, SystemClock
+from campaign.clock import ScaledClock, ServerClock, SystemClock
 from campaign.config.settings import LOG_NAME, parse_smtp_url
 from campaign.delivery.sandbox_time import log_clock, sandbox_clock
 from campaign.errors import SendLogUnusableError, SettingsError
 from campaign.model import Rate, Recipient
 from campaign.recipients import read_recipients
-from campaign.sendlog import LogReader, discard, exists, held
+from campaign.sendlog import LogReader, discard, exists, held, log_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -106,8 +106,12 @@ def log_path(settings: Settings, definition: Definition | None, *, asked: bool) 
 
 
 def clock_of(settings: Settings, log: LogLocation) -> Clock:
-    """Return the time at which a command reads or changes a send log: the sandbox may be ahead of the present."""
-    return log_clock(log) if log == sandbox_log(settings) else SystemClock()
+    """Return the time at which a command reads or changes a send log: the sandbox may be ahead of the present.
+
+    Raises:
+        SendLogUnusableError: the log cannot be used; it tells the time.
+    """
+    return log_clock(log) if log == sandbox_log(settings) else log_time(log)
 
 
 def sandbox_log(settings: Settings) -> Path:
@@ -153,7 +157,10 @@ def real_services(definition: Definition, settings: Settings) -> Services:
         )
     key = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else None
     rates = clerk_rates(settings)
-    return Services(settings.log_of(definition.path), settings.smtp, settings.clerk_api_url, key, rates)
+    log = settings.log_of(definition.path)
+    # the log sets a server's clock when it is opened
+    clock = SystemClock() if isinstance(log, Path) else ServerClock()
+    return Services(log, settings.smtp, settings.clerk_api_url, key, rates, clock=clock)
 
 
 def clerk_rates(settings: Settings) -> tuple[Rate, ...]:

@@ -36,6 +36,8 @@ _RECONNECT_S = 0.5
 _LAST_REPORT_S = 5.0
 #: The clocks are compared by the quickest of so many exchanges.
 _COMPARED = 50
+#: By how much two clocks may drift apart during these exchanges (seconds).
+_DRIFT_S = 0.005
 
 
 class ClockOffset:
@@ -46,7 +48,11 @@ class ClockOffset:
 
     def note(self, asked: float, answered: float, said: float) -> None:
         """Take in that the log's clock showed `said` at some instant between two of this worker's."""
-        self._measured.append((answered - asked, said - (asked + answered) / 2))
+        trip, ahead = answered - asked, said - (asked + answered) / 2
+        best_trip, best = min(self._measured, default=(trip, ahead))
+        if abs(ahead - best) > (trip + best_trip) / 2 + _DRIFT_S:
+            self._measured.clear()  # one of the clocks was set
+        self._measured.append((trip, ahead))
 
     @property
     def seconds(self) -> float:

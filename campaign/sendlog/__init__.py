@@ -1,6 +1,6 @@
 """The durable send log, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
-from campaign.sendlog.backends import discard, exists, held, workers_of
+from campaign.sendlog.backends import discard, exists, held, log_time, workers_of
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.database import LogLocation
 from campaign.sendlog.enlisting import Enlistment
@@ -45,5 +45,6 @@ __all__ = [
     "discard",
     "exists",
     "held",
+    "log_time",
     "workers_of",
 ]

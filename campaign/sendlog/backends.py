@@ -6,14 +6,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.clock import ServerClock, SystemClock
 from campaign.errors import SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
+from campaign.sendlog.server_time import follow
 from campaign.sendlog.sqlite.database import SqliteDatabase
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from campaign.clock import Clock
     from campaign.sendlog.worker_list import WorkerState
 
 from campaign.sendlog.database import LogLocation
@@ -47,6 +50,22 @@ def worker_of(database: LogDatabase) -> LogWorker:
     from campaign.sendlog.postgres.worker import PostgresWorker  # noqa: PLC0415 - an extra
 
     return PostgresWorker(place)
+
+
+def log_time(log: LogLocation) -> Clock:
+    """Return the time of a send log: this machine's for a file, that of the log's server if it has one.
+
+    Raises:
+        SendLogUnusableError: the server does not answer.
+    """
+    if isinstance(log, Path):
+        return SystemClock()
+    database, clock = database_of(log), ServerClock()
+    from campaign.sendlog.postgres.session import open_session  # noqa: PLC0415 - an extra
+
+    with database.sentences(), closing(open_session(log, wait_s=0)) as connection:
+        follow(clock, connection)
+    return clock
 
 
 def workers_of(log: LogLocation) -> list[WorkerState] | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.sendlog.backends import database_of, worker_of
 from campaign.sendlog.counts import summary
-from campaign.sendlog.shared_log import tags_of
+from campaign.sendlog.server_time import follow
+from campaign.sendlog.shared_log import known_tags, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class CampaignConnection:
     Args:
         log: the send log, or its database while it is held; it is created if it does not exist.
         campaign: the campaign's name; it is added to the log if it is new.
-        clock: the time.
+        clock: the time; a `ServerClock` is set by the log's server.
 
     Raises:
         SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
@@ -45,6 +46,8 @@ class CampaignConnection:
         self._connection = self._database.connect(for_writing=True)
         self._worker = worker_of(self._database)
         try:
+            with self._reading():
+                follow(clock, self._connection)
             #: `message_key`: Message-IDs are derived from it. `templates`: fingerprint of the last run's templates.
             self._campaign, self.message_key, self.templates = self._find_or_add(campaign)
         except BaseException:
@@ -102,6 +105,10 @@ class CampaignConnection:
         """
         return self._database.transaction(self._connection)
 
+    def _preparation(self) -> AbstractContextManager[LogConnection]:
+        """As `_transaction`, for changes of this campaign's rows only, which may be many: others are sent meanwhile."""
+        return self._database.transaction(self._connection, lambda: self._connection.begin_preparing(self._campaign))
+
     def _reading(self) -> AbstractContextManager[None]:
         """Convert the errors of statements that only read, outside of a transaction, to a sentence."""
         return self._database.sentences()
@@ -112,13 +119,18 @@ class CampaignConnection:
             return self._connection.execute(statement, self._arguments(**more)).fetchone()
 
     def _find_or_add(self, name: str) -> tuple[int, bytes, str]:
-        with self._transaction() as connection:
-            row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
-            #: The tags of this log's unsubscribe links and return paths.
-            self.tags = tags_of(connection)
-            if row is None:
-                connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+        with self._reading():
+            row = self._connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+            tags = known_tags(self._connection)
+        if row is None or tags is None:
+            with self._database.transaction(self._connection, self._connection.begin_short) as connection:
                 row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+                tags = tags_of(connection)
+                if row is None:
+                    connection.execute(self._sql.add_campaign, {"name": name, "message_key": secrets.token_bytes(32)})
+                    row = connection.execute(self._sql.find_campaign, {"name": name}).fetchone()
+        #: The tags of this log's unsubscribe links and return paths.
+        self.tags = tags
         return row[0], row[1], row[2]
 
 

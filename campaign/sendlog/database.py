@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from campaign.config.postgres_url import PostgresUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import SimpleNamespace
 
@@ -86,6 +86,18 @@ class LogConnection(Protocol):
 
     def begin(self) -> None:
         """Open a transaction that writes: it waits for another one's end, and no other begins before its own."""
+        ...
+
+    def begin_preparing(self, campaign: int) -> None:
+        """Open a transaction that writes one campaign's rows, and may take long: runs of others may write meanwhile."""
+        ...
+
+    def begin_short(self) -> None:
+        """Open a short transaction that writes no row of a campaign that is prepared; it does not wait for that one."""
+        ...
+
+    def server_time(self) -> float | None:
+        """Return the time by the clock of the log's server (seconds since the epoch); None: it has no server."""
         ...
 
     def begin_snapshot(self) -> None:
@@ -203,15 +215,21 @@ class LogDatabase(ABC):
             raise self.unusable(error) from error
 
     @contextmanager
-    def transaction(self, connection: LogConnection) -> Iterator[LogConnection]:
+    def transaction(
+        self, connection: LogConnection, begin: Callable[[], None] | None = None
+    ) -> Iterator[LogConnection]:
         """Commit what the block writes, or roll all of it back.
+
+        Args:
+            connection: where it writes.
+            begin: opens a transaction of another kind than the connection's `begin` does.
 
         Raises:
             SendLogError: the log cannot be written.
             SendLogUnusableError: the log is damaged.
         """
         try:
-            connection.begin()
+            (begin or connection.begin)()
             yield connection
         except BaseException as error:
             self._undo(connection)

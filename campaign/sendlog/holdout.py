@@ -89,7 +89,7 @@ class HoldoutDraw(CampaignConnection):
         arguments = self._arguments(enlistment=self._enlistment, in_batches=in_batches, never=NEVER, percent=wanted)
         added = released = mailed = 0
         if (before, enlistment) != (wanted, self._enlistment):
-            with self._transaction() as connection:
+            with self._preparation() as connection:
                 lots = self._draw(connection, wanted / 100)
                 connection.execute(self._sql.release_held_out, arguments | {"ids": _ids(lots.released)})
                 take = connection.execute(self._sql.to_hold_out, arguments | {"ids": _ids(lots.drawn)}).fetchall()

@@ -151,6 +151,14 @@ class RunLog(Protocol):
         """Let each run claim rows again that this one has claimed and not begun."""
         ...
 
+    async def held_by_others(self) -> int:
+        """Return how many rows of the CSV other runs have claimed."""
+        ...
+
+    def drain(self) -> None:
+        """Let others see that this run claims no more rows."""
+        ...
+
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` after an instant, or None if no row has a later one."""
         ...

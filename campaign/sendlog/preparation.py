@@ -33,8 +33,11 @@ class Preparation(CampaignConnection):
             yield
 
     def recover(self) -> Recovered:
-        """Settle what runs left in `issuing` and `sending` that are gone, in every campaign of the log."""
-        with self._transaction() as connection:
+        """Settle what runs left in `issuing` and `sending` that are gone, in every campaign of the log.
+
+        Where a campaign is being prepared that such rows belong to, a run that goes on does so later.
+        """
+        with self._database.transaction(self._connection, self._connection.begin_short) as connection:
             return self._worker.recover(connection, now=self._clock.now())
 
     def enlist(
@@ -63,7 +66,7 @@ class Preparation(CampaignConnection):
         # on another machine the same file may have another path
         if (last_digest, last_steps) == (digest, names) and (last_source == source or self._worker.is_shared):
             return Enlistment(unchanged=True)
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             number, now = self._enlistment + 1, self._clock.now()
             batch = None if in_batches else self._last_batch(connection) + 1
             if last_steps != names:
@@ -114,7 +117,7 @@ class Preparation(CampaignConnection):
         Returns:
             The batch, or None if there is no such recipient.
         """
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             if self._worker.joins_batch(connection, self._campaign) and limit is not None:
                 last = self._arguments(number=self._last_batch(connection))
                 found = connection.execute(self._sql.find_batch, last).fetchone()
@@ -169,7 +172,7 @@ class Preparation(CampaignConnection):
         """Make each step due whose step before is sent meanwhile, and let the others wait; return how many are due."""
         if not self._has_steps:
             return 0
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             arguments = self._arguments(enlistment=self._enlistment, never=NEVER)
             connection.execute(self._sql.hold_steps, arguments)
             return connection.execute(self._sql.release_steps, arguments).rowcount
@@ -177,7 +180,8 @@ class Preparation(CampaignConnection):
     def note_cap(self, rate: Rate | None) -> None:
         """Set how many mails one address may get, of all campaigns of the log; None for any number."""
         self._cap = rate
-        if rate is not None:
+        # to make it waits for all who write, and others then for it
+        if rate is not None and self._one(self._sql.address_index) is None:
             with self._transaction() as connection:
                 connection.execute(self._sql.index_addresses)
 
@@ -200,7 +204,7 @@ class Preparation(CampaignConnection):
 
     def note_file(self, path: str) -> None:
         """Store the path of the campaign file."""
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             connection.execute(self._sql.note_file, self._arguments(file=path))
 
     def latest(self) -> float:
@@ -209,18 +213,18 @@ class Preparation(CampaignConnection):
 
     def note_templates(self, fingerprint: str) -> None:
         """Store the fingerprint of the templates that this run sends."""
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             connection.execute(self._sql.note_templates, self._arguments(templates=fingerprint))
 
     def note_list(self, name: str) -> None:
         """Store the name of the list to which this run's mails belong; suppressions of this list hold for them."""
         self._list = name
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             connection.execute(self._sql.note_list, self._arguments(list=name))
 
     def skip_suppressed(self) -> int:
         """Skip the queued rows of this CSV whose addresses are suppressed; return the number of rows."""
-        with self._transaction() as connection:
+        with self._preparation() as connection:
             if connection.execute(self._sql.any_suppression).fetchone() is None:
                 return 0
             arguments = self._arguments(list=self._list, enlistment=self._enlistment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from campaign.errors import SendLogError
@@ -11,6 +12,7 @@ from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
 from campaign.sendlog.obstacles import is_clear
+from campaign.sendlog.server_time import follow
 from campaign.sendlog.worker import WorkTerms
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class RunQueue(CampaignConnection):
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
         statements = {name: getattr(self._sql, name) for name in _STATEMENTS}
-        terms = WorkTerms(self._lease_s, self._say, self._clock.now)
+        terms = WorkTerms(self._lease_s, self._say, self._clock.now, partial(follow, self._clock, questions=1))
         await asyncio.to_thread(self._worker.start, self._connection, self._campaign, terms)
         self._writer = GroupCommit(
             self._connection,
@@ -79,6 +81,10 @@ class RunQueue(CampaignConnection):
         """Let each run claim rows again that this one has claimed and not begun."""
         if ids and self._worker.is_shared:
             self._write(lambda connection: self._worker.give_back(connection, ids))
+
+    def drain(self) -> None:
+        """Let others see that this run claims no more rows."""
+        self._worker.drain()
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` after an instant, or None if no row has a later one.

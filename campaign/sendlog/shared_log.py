@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.sendlog.backends import database_of
+from campaign.sendlog.server_time import follow
 from campaign.tags import Tags, new_key
 
 if TYPE_CHECKING:
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
     from campaign.sendlog.database import LogConnection, LogDatabase, LogLocation
 
 
+#: A clock that follows the server's is set again after this time (seconds): what answers links runs for weeks.
+_FOLLOW_EVERY_S = 300.0
+
+
 class SharedLog:
     """A connection to a send log for changes that a run must not wait for, and that it sees at its next step.
 
     Args:
         log: the send log; it is created if it does not exist.
-        clock: the time.
+        clock: the time; a `ServerClock` is set by the log's server, and again every few minutes.
 
     Raises:
         SendLogUnusableError: the log cannot be opened, or is not a send log that this version can use.
@@ -31,9 +37,14 @@ class SharedLog:
         self._sql = self._database.sql
         self._clock = clock
         self._connection: LogConnection = self._database.connect(for_writing=True)
+        self._followed_at = -inf
         try:
-            with self._transaction():
-                self._tags = tags_of(self._connection)
+            with self._reading():
+                tags = known_tags(self._connection)
+            if tags is None:
+                with self._database.transaction(self._connection, self._connection.begin_short):
+                    tags = tags_of(self._connection)
+            self._tags = tags
         except BaseException:
             self._connection.close()
             raise
@@ -70,15 +81,25 @@ class SharedLog:
         if not self._connection.is_open:
             self._connection.close()
             self._connection = self._database.connect(for_writing=True)
+        if self._clock.now() - self._followed_at > _FOLLOW_EVERY_S:
+            with self._database.sentences():
+                follow(self._clock, self._connection)
+            self._followed_at = self._clock.now()
         return self._connection
+
+
+def known_tags(connection: LogConnection) -> Tags | None:
+    """Return the tags of a log; None if it has no key yet."""
+    keys = dict(connection.execute(connection.sql.tag_keys))
+    return Tags(keys) if keys else None
 
 
 def tags_of(connection: LogConnection) -> Tags:
     """Return the tags of a log, within a transaction: the first caller makes the log's key."""
-    keys = dict(connection.execute(connection.sql.tag_keys))
-    if not keys:
-        keys = {1: new_key()}
-        connection.executemany(
-            connection.sql.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()]
-        )
+    if known := known_tags(connection):
+        return known
+    keys = {1: new_key()}
+    connection.executemany(
+        connection.sql.add_tag_key, [{"id": each, "secret": secret} for each, secret in keys.items()]
+    )
     return Tags(keys)

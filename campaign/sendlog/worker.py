@@ -26,6 +26,8 @@ class WorkTerms(NamedTuple):
     say: Callable[[str], object]
     #: Returns the time (seconds since the epoch); called in any thread.
     now: Callable[[], float]
+    #: Sets the run's clock by the server of a connection; called in any thread.
+    follow: Callable[[LogConnection], object]
 
 
 class Claim(NamedTuple):

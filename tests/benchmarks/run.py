@@ -16,6 +16,7 @@ rate        100/second and 14/second, for a minute each
 clerk       Clerk's 1000 requests per 10 seconds, enforced over a sliding window, with real latencies
 dkim        signed mails, on one core; nodemailer with its own DKIM
 million     1,000,000 recipients: memory, rate, `status`, a resume
+enlist      10,000,000 rows enlisted in PostgreSQL: time, memory, the server's CPU
 postgres    the send log in PostgreSQL beside the one in SQLite
 workers     two runs that share a log in PostgreSQL against one, beside the mail server and 20 ms away from it
 shared      100/second and 14/second of four runs with a log in PostgreSQL, for a minute each
@@ -39,6 +40,7 @@ from typing import TYPE_CHECKING
 
 import click
 from cases.dkim import dkim
+from cases.enlist import enlist
 from cases.million import million
 from cases.pace import rate
 from cases.postgres import postgres
@@ -67,6 +69,7 @@ _CASES: dict[str, Callable[[Bench], list[Line]]] = {
     "clerk": clerk,
     "dkim": dkim,
     "million": million,
+    "enlist": enlist,
     "postgres": postgres,
     "workers": workers,
     "shared": shared,

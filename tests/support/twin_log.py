@@ -114,6 +114,16 @@ class TwinConnection:
         self._sqlite.begin()
         self._postgres.begin()
 
+    def begin_preparing(self, campaign: int) -> None:
+        """Open a transaction that prepares a campaign."""
+        self._sqlite.begin_preparing(campaign)
+        self._postgres.begin_preparing(campaign)
+
+    def begin_short(self) -> None:
+        """Open a short transaction."""
+        self._sqlite.begin_short()
+        self._postgres.begin_short()
+
     def begin_snapshot(self) -> None:
         """Open a transaction that reads."""
         self._sqlite.begin_snapshot()

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from campaign.clock import ScaledClock, SystemClock
+from campaign.clock import ScaledClock, ServerClock, SystemClock
+from support.fake_clock import FakeClock
 
 START = 1_798_099_200.0  # 2026-12-24T08:00Z
 
@@ -51,3 +52,37 @@ def test_a_wait_ends_early_when_the_event_is_set() -> None:
         return never, await clock.wait(event, 1e9)
 
     assert asyncio.run(waits()) == (False, True)
+
+
+def test_a_server_clock_follows_the_server() -> None:
+    """It shows the machine's time until it is measured, and then the server's, however wrong the machine is."""
+    machine = FakeClock(START)
+    clock = ServerClock(machine)
+    assert clock.now() == START
+
+    def answer() -> float:
+        machine.jump(4.0)  # the round trip
+        return START - 598.0
+
+    clock.measure(answer)
+    assert clock.now() == START + 4.0 - 600.0
+    assert clock.machine_ahead_s == 600.0
+    clock.measure(lambda: clock.now() + 0.04)
+    assert clock.machine_ahead_s == 600.0, "as exact as can be measured"
+
+
+def test_a_server_clock_never_runs_backwards() -> None:
+    """If it was ahead, it passes half as fast until it is right; if it was behind, it is right at once."""
+    machine = FakeClock(START)
+    clock = ServerClock(machine)
+    clock.measure(lambda: START)
+    clock.measure(lambda: START - 10.0)
+    assert clock.now() == START
+    machine.jump(10.0)
+    assert clock.now() == START + 5.0
+    clock.measure(lambda: START)
+    assert clock.now() == START + 5.0
+    machine.jump(30.0)
+    assert clock.now() == START + 30.0
+    clock.measure(lambda: START + 300.0)
+    assert clock.now() == START + 300.0

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from campaign.sendlog.database import LogChanges, LogCursor
 
-#: The keys of the locks of a transaction that writes, and of a run: "CAMP" in ASCII, and a number.
-_WRITING, _RUNNING = 0x43414D50_00000001, 0x43414D50_00000002
+#: The keys of the locks of a transaction that writes, of a run, and of transactions that prepare campaigns: "CAMP" in
+#: ASCII, and a number.
+_WRITING, _RUNNING, _PREPARING = (0x43414D50_00000000 + number for number in (1, 2, 3))
+#: The first key of the lock of a campaign's rows ("CAMC" in ASCII); the second one is its id.
+_CAMPAIGN = 0x43414D43
 #: How many rows a stream asks for at a time.
 _PAGE = 5000
 
@@ -132,22 +135,48 @@ class PostgresConnection:
         self._connection, self._process_id = fresh._connection, fresh._process_id
         self._pipeline = fresh._pipeline
 
+    # Who waits for whom. A transaction takes its locks in one order: preparations, a campaign's rows, writing; so that
+    # what waits long, for a preparation, keeps no other campaign from writing meanwhile.
+
     def begin(self) -> None:
         """Open a transaction that writes, as the only one: what it reads stays as it was."""
         self._begin(SQL.lock_for_all)
 
-    def begin_group(self) -> None:
-        """Open a transaction that changes the rows of one run only: others of this kind may be open, no other kind."""
-        self._begin(SQL.lock_for_group)
+    def begin_preparing(self, campaign: int) -> None:
+        """Open a transaction that writes one campaign's rows: beside it others may prepare or send other campaigns."""
+        self._begin(SQL.lock_for_preparation, campaign)
 
-    def _begin(self, statement: str) -> None:
+    def begin_short(self) -> None:
+        """Open a short transaction that writes: beside it others may prepare campaigns, none may send.
+
+        What it writes may be no row of a campaign that is prepared.
+        """
+        self._begin(SQL.lock_for_short)
+
+    def begin_group(self, campaign: int, *, alone: bool = False) -> None:
+        """Open a transaction that changes the rows of one run only: others of this kind may be open.
+
+        Args:
+            campaign: the run's; nothing prepares it meanwhile.
+            alone: no other run of any campaign writes meanwhile.
+        """
+        self._begin(SQL.lock_for_group_alone if alone else SQL.lock_for_group, campaign)
+
+    def _begin(self, statement: str, campaign: int = 0) -> None:
+        keys = {"preparing": _PREPARING, "kind": _CAMPAIGN, "campaign": campaign, "writing": _WRITING}
         self.execute(SQL.begin)
-        self._lock = self.execute(statement, {"number": _WRITING})
+        self._lock = self.execute(statement, keys)
 
     def _roll_back(self, statement: str) -> None:
         """Execute a statement that psycopg must not see: it would have the server forget all prepared statements."""
         with self.pipeline():
             self.execute(statement)
+
+    def server_time(self) -> float:
+        """Return the time by the server's clock (seconds since the epoch)."""
+        row = self.execute(SQL.server_time).fetchone()
+        assert row is not None  # noqa: S101 - the statement always has one
+        return float(row[0])
 
     def begin_snapshot(self) -> None:
         """Open a transaction that reads: its statements see the log as it was at the first one."""
@@ -161,7 +190,7 @@ class PostgresConnection:
         """
         lock, self._lock = self._lock, None
         row = lock.fetchone() if lock else None
-        if lock and (row is None or row[1] != self._process_id):
+        if lock and (row is None or row[0] != self._process_id):
             raise OperationalError("a pooler gave the transaction another session")
         self.execute("COMMIT")
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from campaign.errors import LogHeldError, SendLogUnusableError
 from campaign.sendlog.counts import Recovered
@@ -59,7 +60,8 @@ class Heartbeat:
         self._campaign = campaign
         self._terms = terms
         self._session: PostgresConnection | None = None
-        self._stopping = threading.Event()
+        self._must_beat = threading.Event()
+        self._is_stopping = False
         self._is_draining = False
         #: The worker's id; another one after it was removed.
         self.worker = 0
@@ -76,26 +78,32 @@ class Heartbeat:
         self._thread.start()
 
     def drain(self) -> None:
-        """Let others see at the next beat that this worker claims no more rows."""
+        """Let others see that this worker claims no more rows."""
         self._is_draining = True
+        self._must_beat.set()
 
     def stop(self) -> None:
         """End the thread, give back the rows that were claimed and not begun, and remove the worker.
 
         If the server does not answer, its lease does the same later.
         """
-        self._stopping.set()
+        self._is_stopping = True
+        self._must_beat.set()
         self._thread.join()
         with suppress(psycopg.Error, SendLogUnusableError), closing(self._opened()) as session:
             worker = {"worker": self.worker}
-            session.begin_group()
+            session.begin_group(self._campaign)
             session.execute(WORKERS.give_all_back, worker)
             session.execute(WORKERS.unregister, worker)
             session.commit()
 
     def _work(self) -> None:
         interval = self._terms.lease_s / BEATS_PER_LEASE
-        while not self._stopping.wait(interval):
+        while True:
+            self._must_beat.wait(interval)
+            self._must_beat.clear()
+            if self._is_stopping:
+                break
             try:
                 self._beat(self._opened())
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
@@ -108,10 +116,15 @@ class Heartbeat:
             self._terms.say(
                 "Nothing was heard of this run for longer than its lease, so its rows were given to others; it goes on"
             )
+        self._terms.follow(session)
         if gone := missing(session, but=self.worker):
-            session.begin_group()
-            buried, recovered = bury(session, gone, now=self._terms.now())
-            session.commit()
+            try:
+                session.begin_short()
+                buried, recovered = bury(session, gone, now=self._terms.now())
+                session.commit()
+            except LockNotAvailable:  # the next beat tries it again
+                session.rollback()
+                return
             for each in buried:
                 self._terms.say(_obituary(each, recovered))
 
@@ -155,10 +168,15 @@ def missing(connection: LogConnection, *, but: int) -> list[int]:
 
 
 def bury(connection: LogConnection, gone: Iterable[int], *, now: float) -> tuple[list[Gone], Recovered]:
-    """Remove workers that are gone, within a transaction, and recover their rows; return who they were."""
+    """Remove workers that are gone, within a transaction, and recover their rows; return who they were.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: another transaction has one of the rows.
+    """
     buried = [Gone(*row) for row in connection.execute(WORKERS.bury, {"gone": list(gone)}).fetchall()]
     if not buried:
         return [], Recovered(0, 0, 0)
+    connection.execute(WORKERS.lock_lost)
     recovered = recover(connection, now=now)
     connection.execute(WORKERS.release_claims)
     return buried, recovered

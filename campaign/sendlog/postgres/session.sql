@@ -14,6 +14,9 @@ SELECT version FROM schema_version;
 -- name: process_id
 SELECT pg_backend_pid();
 
+-- name: server_time
+SELECT extract(epoch FROM clock_timestamp())::double precision;
+
 -- name: begin_session
 -- A session that waits holds a run's lock, and to read a long list takes a while: the server's own limits would end it.
 -- A commit that is not on the disk when it is answered would be none.
@@ -47,9 +50,23 @@ SELECT pg_try_advisory_lock_shared(:number::bigint);
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 
 -- name: lock_for_group
--- Of a transaction that changes the rows of its own run only: several at once, and none beside one of `lock_for_all`.
-SELECT pg_advisory_xact_lock_shared(:number::bigint), pg_backend_pid();
+-- Of a transaction that changes the rows of its own run only: several at once, none while its campaign is prepared, and
+-- none beside one of `lock_for_all`. The locks are taken from left to right; a pooler would give the transaction to
+-- another process.
+SELECT pg_backend_pid(), pg_advisory_xact_lock_shared(:kind::integer, :campaign::integer),
+    pg_advisory_xact_lock_shared(:writing::bigint);
+
+-- name: lock_for_group_alone
+SELECT pg_backend_pid(), pg_advisory_xact_lock_shared(:kind::integer, :campaign::integer),
+    pg_advisory_xact_lock(:writing::bigint);
+
+-- name: lock_for_preparation
+-- Of a transaction that prepares a campaign, such as one that enlists a million rows.
+SELECT pg_backend_pid(), pg_advisory_xact_lock_shared(:preparing::bigint),
+    pg_advisory_xact_lock(:kind::integer, :campaign::integer);
+
+-- name: lock_for_short
+SELECT pg_backend_pid(), pg_advisory_xact_lock(:writing::bigint);
 
 -- name: lock_for_all
--- The lock of a transaction that writes; it ends with it. A pooler would give the transaction to another process.
-SELECT pg_advisory_xact_lock(:number::bigint), pg_backend_pid();
+SELECT pg_backend_pid(), pg_advisory_xact_lock(:preparing::bigint), pg_advisory_xact_lock(:writing::bigint);

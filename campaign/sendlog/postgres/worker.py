@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import psycopg
 from psycopg import errors
 
+from campaign.sendlog.counts import Recovered
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, bury, missing
 from campaign.sendlog.postgres.many_rows import array
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.config.postgres_url import PostgresUrl
-    from campaign.sendlog.counts import Recovered
     from campaign.sendlog.database import LogConnection, LogCursor
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.worker import Claim, WorkTerms
@@ -58,6 +58,7 @@ class PostgresWorker(LogWorker):
     def __init__(self, url: PostgresUrl) -> None:
         self._url = url
         self._terms: WorkTerms | None = None
+        self._campaign = 0
         self._heartbeat: Heartbeat | None = None
         self._number = 0
         #: The server process of the writing session, and when it began.
@@ -66,6 +67,8 @@ class PostgresWorker(LogWorker):
         #: The first statement of the transaction, and what it returned when it was read: whether the lease holds.
         self._mark: LogCursor
         self._has_lease: bool | None = None
+        #: A transaction waits for another one for long.
+        self._is_delayed = False
         #: The lock of those who work on the campaign's last batch, once this run does.
         self._works_on: dict[str, int] | None = None
         self._wait = threading.Event()
@@ -79,7 +82,7 @@ class PostgresWorker(LogWorker):
 
     def start(self, connection: LogConnection, campaign: int, terms: WorkTerms) -> None:
         """Register, and begin to renew the lease."""
-        self._terms = terms
+        self._terms, self._campaign = terms, campaign
         self._is_ending = False
         self.intent_holds_s = terms.lease_s / BEATS_PER_LEASE
         self._begin_session(cast("PostgresConnection", connection))
@@ -132,9 +135,19 @@ class PostgresWorker(LogWorker):
         self._is_ending = True
 
     def recover(self, connection: LogConnection, *, now: float) -> Recovered:
-        """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has."""
-        _, recovered = bury(connection, missing(connection, but=self.id), now=now)
-        rest = recover(connection, now=now)
+        """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has.
+
+        If another transaction has one of them, because it prepares their campaign, nothing is settled: a worker's
+        heartbeat tries it again.
+        """
+        connection.execute(WORKERS.begin_recovery)
+        try:
+            _, recovered = bury(connection, missing(connection, but=self.id), now=now)
+            connection.execute(WORKERS.lock_lost)
+            rest = recover(connection, now=now)
+        except errors.LockNotAvailable:
+            connection.execute(WORKERS.undo_recovery)
+            return Recovered(0, 0, 0)
         return recovered + rest
 
     # -- within a transaction ------------------------------------------------------------------------------------
@@ -194,10 +207,7 @@ class PostgresWorker(LogWorker):
             self._number, is_committing = number, False
             try:
                 with session.pipeline():
-                    if alone:
-                        session.begin()
-                    else:
-                        session.begin_group()
+                    session.begin_group(self._campaign, alone=alone)
                     self._mark = session.execute(WORKERS.mark_transaction, {"worker": worker, "number": number})
                     self._has_lease = None
                     result = work()
@@ -209,6 +219,9 @@ class PostgresWorker(LogWorker):
                 if may_be_committed and self._is_last(session, worker, number):
                     return result
                 continue
+            if self._is_delayed and self._terms:
+                self._is_delayed = False
+                self._terms.say("The log is free again; the run goes on")
             return result
 
     def _is_last(self, session: PostgresConnection, worker: int, number: int) -> bool:
@@ -227,6 +240,9 @@ class PostgresWorker(LogWorker):
             self._reconnect(session, error)
         elif isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
             session.rollback()
+            if isinstance(error, errors.LockNotAvailable) and not self._is_delayed and self._terms:
+                self._is_delayed = True
+                self._terms.say("Waiting for another run that prepares this campaign, or a command that changes it")
         else:
             raise error
 

@@ -120,6 +120,19 @@ WHERE id IN (
     SELECT id FROM worker WHERE lease_until <= clock_timestamp() OR id = ANY (:gone::bigint[]) FOR UPDATE SKIP LOCKED)
 RETURNING id, host, pid, extract(epoch FROM clock_timestamp() - beat_at)::double precision;
 
+-- name: lock_lost
+-- What is to be recovered, without a wait: a transaction that has some of it may wait for some of ours.
+SELECT id FROM delivery
+WHERE (worker_id IS NOT NULL OR state IN ('issuing', 'sending'))
+  AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = delivery.worker_id)
+FOR UPDATE NOWAIT;
+
+-- name: begin_recovery
+SAVEPOINT recovery;
+
+-- name: undo_recovery
+ROLLBACK TO SAVEPOINT recovery;
+
 -- name: release_claims
 -- The rows that a buried worker had claimed and not begun.
 UPDATE delivery SET worker_id = NULL, fence = fence + 1

@@ -38,9 +38,21 @@ class SqliteConnection(sqlite3.Connection):
     def analyze(self) -> None:
         """Do nothing: the plans are the same for any number of rows."""
 
+    def server_time(self) -> None:
+        """Return None: the only clock is this machine's."""
+
     def begin(self) -> None:
         """Open a transaction, as the only one that writes."""
         self.execute("BEGIN IMMEDIATE")
+
+    def begin_preparing(self, campaign: int) -> None:
+        """Open a transaction, as the only one that writes."""
+        del campaign
+        self.begin()
+
+    def begin_short(self) -> None:
+        """Open a transaction, as the only one that writes."""
+        self.begin()
 
     def begin_snapshot(self) -> None:
         """Open a transaction that reads."""

@@ -187,6 +187,9 @@ WHERE campaign_id = :campaign AND state = 'queued' AND step_number > 0 AND waiti
       AND before.enlistment = delivery.enlistment AND before.step_number = delivery.step_number - 1
       AND before.state = 'sent');
 
+-- name: address_index
+SELECT 1 FROM sqlite_schema WHERE name = 'delivery_address';
+
 -- name: index_addresses
 -- For the frequency cap only: a campaign without one does not pay for it.
 CREATE INDEX IF NOT EXISTS delivery_address ON delivery (lower(email), sent_at) WHERE sent_at IS NOT NULL;

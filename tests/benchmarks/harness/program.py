@@ -84,13 +84,14 @@ class Campaign:
         os.sync()
         return self.resume(recipients)
 
-    def status(self) -> Usage:
-        """Run `campaign status --json`.
+    def status(self, *, log: str = _LOG) -> Usage:
+        """Run `campaign status --json` on a log.
 
         Raises:
             BenchmarkError: it did not end with 0.
         """
-        return measure((*COMMAND, "status", str(self.file), "--json"), env=self._env, cwd=self._folder)
+        command = (*COMMAND, "status", str(self.file), "--json")
+        return measure(command, env=self._env | {"CAMPAIGN_LOG": log}, cwd=self._folder)
 
 
 def _definition(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.worker_rates import WorkerRates, worker_rates
+from campaign.delivery.worker_rates import ClockOffset, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope, TransientError
 from campaign.model import Rate, Receipt, Status, Waiting
 from campaign.sendlog.permits import HoldKind
@@ -305,3 +305,13 @@ def test_workers_use_up_a_ramps_day_together() -> None:
 
     late_in_the_day = datetime(2025, 6, 15, 23, 59, 30, tzinfo=zone).timestamp()
     Fleet(2, {day: [], next_day: []}, start=late_in_the_day).play(story)
+
+
+def test_the_offset_of_the_clocks_is_that_of_the_quickest_exchange() -> None:
+    """The quickest of the last exchanges tells it; those before one of the clocks was set count no more."""
+    offset = ClockOffset()
+    offset.note(100.0, 100.2, 160.1)
+    offset.note(101.0, 102.0, 161.9)
+    assert offset.seconds == pytest.approx(60.0)
+    offset.note(103.0, 104.0, 104.5)
+    assert offset.seconds == pytest.approx(1.0)

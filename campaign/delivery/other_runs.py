@@ -1,0 +1,51 @@
+"""Wait for the rows that other runs of the log have in hand: `OtherRuns.wait`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from campaign.clock import Clock
+    from campaign.sendlog import RunLog
+
+#: How often an observer is told that the run still waits (seconds).
+_TOLD_EVERY_S = 60.0
+
+
+class OtherRuns:
+    """The other runs of the log, whose rows come back if they fail there or their run is lost.
+
+    Args:
+        log: the queue, entered.
+        clock: the time.
+        on_wait: told what is waited for, and until when it is told again (seconds since the epoch).
+    """
+
+    def __init__(self, log: RunLog, clock: Clock, on_wait: Callable[[str, float], None]) -> None:
+        self._log = log
+        self._clock = clock
+        self._on_wait = on_wait
+        self._told_until = 0.0
+
+    async def wait(self, changed: asyncio.Event) -> bool:
+        """Wait a moment while others have rows of this run's CSV in hand, and say so once a minute.
+
+        Args:
+            changed: ends the wait.
+
+        Returns:
+            False, at once, if they have none.
+        """
+        number = await self._log.held_by_others()
+        if not number:
+            return False
+        if (now := self._clock.now()) >= self._told_until:
+            self._told_until = now + _TOLD_EVERY_S
+            rows = "1 row" if number == 1 else f"{number:,} rows"
+            why = f"other runs have {rows} of this CSV in hand; see them with: campaign workers"
+            self._on_wait(why, self._told_until)
+        await self._clock.wait(changed, self._log.queue_holds_s)
+        return True
