@@ -32,6 +32,7 @@ class About(StrEnum):
     SENDING = "the sending"
     LOG = "the send log"
     SERVICES = "what was waited for"
+    VERSION = "the version of the campaign"
 
 
 class CampaignEvents:

@@ -33,6 +33,10 @@ _ALIVE = 0x43414D57
 _WAIT_S = 5
 
 
+#: The workers of this process that could not be removed, because the server was away; by the log's name.
+_left_behind: dict[str, set[int]] = {}
+
+
 class Gone(NamedTuple):
     """A worker that was found to be gone, and removed."""
 
@@ -59,7 +63,8 @@ class Heartbeat:
         self._campaign = campaign
         self._terms = terms
         self._session: PostgresConnection | None = None
-        self._stopping = threading.Event()
+        self._must_beat = threading.Event()
+        self._is_stopping = False
         self._is_draining = False
         #: The worker's id; another one after it was removed.
         self.worker = 0
@@ -72,19 +77,24 @@ class Heartbeat:
             psycopg.Error: the server does not answer.
             LogHeldError: a worker of another version uses the log.
         """
-        self._register(self._opened())
+        session = self._opened()
+        if ids := _left_behind.pop(str(self._url), None):
+            session.execute(WORKERS.give_up_leases, {"ids": list(ids)})
+        self._register(session)
         self._thread.start()
 
     def drain(self) -> None:
-        """Let others see at the next beat that this worker claims no more rows."""
+        """Let others see that this worker claims no more rows."""
         self._is_draining = True
+        self._must_beat.set()
 
     def stop(self) -> None:
         """End the thread, give back the rows that were claimed and not begun, and remove the worker.
 
-        If the server does not answer, its lease does the same later.
+        If the server does not answer, its lease does the same later, or at once the next worker of this process.
         """
-        self._stopping.set()
+        self._is_stopping = True
+        self._must_beat.set()
         self._thread.join()
         with suppress(psycopg.Error, SendLogUnusableError), closing(self._opened()) as session:
             worker = {"worker": self.worker}
@@ -92,10 +102,16 @@ class Heartbeat:
             session.execute(WORKERS.give_all_back, worker)
             session.execute(WORKERS.unregister, worker)
             session.commit()
+            return
+        _left_behind.setdefault(str(self._url), set()).add(self.worker)
 
     def _work(self) -> None:
         interval = self._terms.lease_s / BEATS_PER_LEASE
-        while not self._stopping.wait(interval):
+        while True:
+            self._must_beat.wait(interval)
+            self._must_beat.clear()
+            if self._is_stopping:
+                break
             try:
                 self._beat(self._opened())
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for

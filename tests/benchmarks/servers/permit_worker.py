@@ -25,7 +25,7 @@ _COMMIT_S = 0.005
 async def use(url: str, rate: str, number: int) -> array[float]:
     """Use permits until standard input is closed; return the instants (seconds, monotonic)."""
     stamps, clock = array("d"), SystemClock()
-    async with worker_rates(PostgresRates(parse_postgres_url(url), f"worker {number}"), clock, "rates") as rates:
+    async with worker_rates(PostgresRates(parse_postgres_url(url), f"worker {number}"), clock) as rates:
         limiter = rates.limiter("messages", [Rate.parse(rate)], Status.SENDING)
 
         async def call() -> None:

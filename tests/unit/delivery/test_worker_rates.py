@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.worker_rates import WorkerRates, worker_rates
+from campaign.delivery.worker_rates import Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope, TransientError
 from campaign.model import Rate, Receipt, Status, Waiting
 from campaign.sendlog.permits import HoldKind
@@ -48,7 +48,7 @@ class Fleet:
         async def run() -> None:
             async with AsyncExitStack() as stack:
                 for _ in range(self._number):
-                    rates = worker_rates(self.log.desk(), self.clock, "c")
+                    rates = worker_rates(self.log.desk(), self.clock)
                     self.workers.append(await stack.enter_async_context(rates))
                 await story(self)
 
@@ -255,11 +255,10 @@ def test_a_blocked_domain_and_an_end_are_told() -> None:
     async def story(fleet: Fleet) -> None:
         first, second = fleet.workers
         told: list[object] = []
-        second.on_domain = lambda *each: told.append(each)
-        second.on_abort = told.append
-        first.domain("example.com", ()).pause(inf, "554 no")
-        first.abort("550 not you")
-        await fleet.clock.sleep(0.1)
+        with second.heard_by(Listener("c", lambda *each: told.append(each), told.append)):
+            first.domain("example.com", ()).pause(inf, "554 no")
+            first.abort("c", "550 not you")
+            await fleet.clock.sleep(0.1)
         assert told == [("example.com", inf, "554 no"), "550 not you"]
 
     Fleet(2, {}).play(story)
