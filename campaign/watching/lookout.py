@@ -84,17 +84,15 @@ class Lookout:
 
     async def _look_at_log(self, now: float) -> None:
         """Read the counts that are due or have changed, and look at what other runs do to the queue."""
-        news = self._session.news.copy()
+        names, workers = self._session.news.copy(), self._session.workers
         self._session.news.clear()
-        workers = self._session.workers
         if workers and workers.losses != self._losses and now >= self._queue_at:
             self._losses, self._count_at = workers.losses, now
+        if is_regular := now >= self._count_at:
+            self._count_at = now + _COUNT_EVERY_S
+            names = {member.version.name for member in self._members}
         try:
-            if now >= self._count_at:
-                self._count_at = now + _COUNT_EVERY_S
-                await self._count({member.version.name for member in self._members}, is_regular=True)
-            else:
-                await self._count(news, is_regular=False)
+            await self._count(names, is_regular=is_regular)
             if workers and now >= self._queue_at:
                 self._queue_at = now + _QUEUE_EVERY_S
                 await self._look_at_queues()
@@ -103,7 +101,7 @@ class Lookout:
                 self._count_at = self._queue_at = now + _AWAY_EVERY_S
                 self._log_is_away(error)
         else:
-            if now < self._count_at and self._is_away:
+            if names and self._is_away:
                 self._log_works()
 
     def _log_is_away(self, error: CampaignError) -> None:

@@ -31,6 +31,8 @@ BEATS_PER_LEASE = 10
 _ALIVE = 0x43414D57
 #: How long a statement of the heartbeat waits for a lock (seconds).
 _WAIT_S = 5
+#: A beat that failed is made again after this time (seconds).
+_RETRY_S = 2.0
 
 
 #: The workers of this process that could not be removed, because the server was away; by the log's name.
@@ -106,16 +108,18 @@ class Heartbeat:
         _left_behind.setdefault(str(self._url), set()).add(self.worker)
 
     def _work(self) -> None:
-        interval = self._terms.lease_s / BEATS_PER_LEASE
+        interval = wait = self._terms.lease_s / BEATS_PER_LEASE
         while True:
-            self._must_beat.wait(interval)
+            self._must_beat.wait(wait)
             self._must_beat.clear()
             if self._is_stopping:
                 break
             try:
                 self._beat(self._opened())
+                wait = interval
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
                 self._close()
+                wait = min(_RETRY_S, interval)
 
     def _beat(self, session: PostgresConnection) -> None:
         beat = {"worker": self.worker, "lease": self._terms.lease_s, "is_draining": self._is_draining}
