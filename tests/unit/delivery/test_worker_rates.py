@@ -264,6 +264,29 @@ def test_a_blocked_domain_and_an_end_are_told() -> None:
     Fleet(2, {}).play(story)
 
 
+def test_a_campaign_that_begins_later_hears_of_the_pauses() -> None:
+    """Campaigns come and go under one worker: each obeys what was told before, as long as it lasts, and its own end."""
+
+    async def story(fleet: Fleet) -> None:
+        first, second = fleet.workers
+        first.domain("example.com", ()).pause(60.0, "451 later")
+        await fleet.clock.sleep(20.0)
+        told: list[object] = []
+        one = Listener("c", lambda *each: told.append(each), told.append)
+        other = Listener("d", lambda *_: None, told.append)
+        with second.heard_by(one), second.heard_by(other):
+            assert told == [("example.com", pytest.approx(40.0, abs=0.5), "451 later")]
+            first.abort("d", "550 not you")
+            await fleet.clock.sleep(0.1)
+        assert told[1:] == ["550 not you"]
+        await fleet.clock.sleep(60.0)
+        told.clear()
+        with second.heard_by(one):
+            assert told == []
+
+    Fleet(2, {}).play(story)
+
+
 def test_both_permits_are_reserved_before_one_is_used() -> None:
     """A message to a slow domain holds no permit of the server while the domain's is far away."""
 
@@ -304,3 +327,22 @@ def test_workers_use_up_a_ramps_day_together() -> None:
 
     late_in_the_day = datetime(2025, 6, 15, 23, 59, 30, tzinfo=zone).timestamp()
     Fleet(2, {day: [], next_day: []}, start=late_in_the_day).play(story)
+
+
+def test_campaigns_of_one_worker_share_a_ramps_day() -> None:
+    """However often a campaign begins anew, its day has one quota, for which one without a ramp counts, too."""
+    day = "ramp on 2025-06-15 in UTC"
+
+    async def story(fleet: Fleet) -> None:
+        [worker], [server] = fleet.workers, fleet.messages()
+        zone, quotas = ZoneInfo("UTC"), [Rate.parse("4/day")]
+        for _ in range(2):
+            for each in (quotas, []):
+                ramp = worker.ramp(each, zone, {}, fleet.clock)
+                assert await (await ramp.acquire(server.acquire)).used()
+                ramp.sent()
+        await fleet.clock.sleep(6.0)
+        assert worker.ramp(quotas, zone, {}, fleet.clock).is_spent()
+        assert not worker.ramp([], zone, {}, fleet.clock).is_spent()
+
+    Fleet(1, {day: ["4/day"]}).play(story)
