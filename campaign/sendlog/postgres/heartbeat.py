@@ -150,7 +150,7 @@ class Heartbeat:
         session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
 
     def _opened(self) -> PostgresConnection:
-        if self._session is None or self._session.is_lost:
+        if self._session is None or not self._session.is_open:
             self._session = open_session(self._url, wait_s=_WAIT_S)
             if self.worker:
                 self._session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
