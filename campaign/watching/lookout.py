@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 0.5
 #: How often the counts of the log are read for the metrics (seconds of the machine).
 _COUNT_EVERY_S = 30.0
+#: Counting takes at most this share of the time, however many rows there are.
+_SHARE = 0.05
 #: How often the queue of a log is looked at that other runs share, and a log that is away (seconds of the machine).
 _QUEUE_EVERY_S, _AWAY_EVERY_S = 5.0, 2.0
 
@@ -51,7 +53,7 @@ class Lookout:
         self._system = SystemClock()
         self._outage = Outage(session.outbound)
         self._said = ""
-        self._count_at = self._queue_at = 0.0
+        self._count_at = self._queue_at = self._rests_until = 0.0
         self._losses = 0
         self._is_away = False
 
@@ -84,13 +86,15 @@ class Lookout:
 
     async def _look_at_log(self, now: float) -> None:
         """Read the counts that are due or have changed, and look at what other runs do to the queue."""
-        names, workers = self._session.news.copy(), self._session.workers
-        self._session.news.clear()
+        workers, names = self._session.workers, set[str]()
         if workers and workers.losses != self._losses and now >= self._queue_at:
             self._losses, self._count_at = workers.losses, now
         if is_regular := now >= self._count_at:
             self._count_at = now + _COUNT_EVERY_S
             names = {member.version.name for member in self._members}
+        elif now >= self._rests_until:
+            names = self._session.news.copy()
+        self._session.news.difference_update(names)
         try:
             await self._count(names, is_regular=is_regular)
             if workers and now >= self._queue_at:
@@ -125,7 +129,11 @@ class Lookout:
             with closing(QueueReader(services.log)) as reader:
                 return [reader.summary(name, now=services.clock.now()) for name in names]
 
+        began = self._system.now()
         found = {summary.campaign: summary for summary in await asyncio.to_thread(read)}
+        ended = self._system.now()
+        self._rests_until = ended + (ended - began) * (1 / _SHARE - 1)
+        self._count_at = max(self._count_at, self._rests_until)
         for member in self._members:
             if summary := found.get(member.version.name):
                 self._session.metrics.waiting(summary.campaign, summary)

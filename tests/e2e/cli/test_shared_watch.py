@@ -198,6 +198,7 @@ def test_two_versions_of_a_csv_on_their_way(tmp_path: Path, postgres_server: Pos
         assert here.events("failed") == other.events("failed") == []
 
 
+@pytest.mark.long
 def test_a_new_link_beside_a_watch(tmp_path: Path, postgres_server: Postgres) -> None:
     """Two servers of links share the log: who asks gets one mail with a live link, who refuses none."""
     kept = tmp_path / "kept"
