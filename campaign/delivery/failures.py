@@ -207,7 +207,7 @@ class Failures:
             case AbortRun(reason=reason, rows=rows):
                 self._blameless |= dict.fromkeys(rows, f"not this recipient's fault: {error.reason}")
                 if self.abort_reason is None and self._limits.workers:
-                    self._limits.workers.abort(reason)
+                    self._limits.workers.abort(self._limits.campaign, reason)
                 self.abort(
                     ServiceRefusesError(
                         f"{reason}. It is no recipient's fault: the rows that it refused go back to the queue, and "

@@ -176,7 +176,7 @@ async def _settle_revocations(definition: Definition, services: Services, log: S
     async with (
         log,
         Clerk(services.clerk_url, services.clerk_key) as clerk,
-        open_worker_rates(log, clock, definition.name) as workers,
+        open_worker_rates(log, clock) as workers,
     ):
         limiter = (
             workers.limiter(TOKENS, rates, Status.ISSUING)

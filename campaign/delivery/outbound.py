@@ -43,7 +43,8 @@ class Outbound:
 
     def limits_for(self, definition: Definition) -> RateLimits:
         """Return the limits that hold for a campaign: one that does not call Clerk need not wait for it."""
-        return self.limits if needs_clerk(definition) else replace(self.limits, clerk=None)
+        clerk = self.limits.clerk if needs_clerk(definition) else None
+        return replace(self.limits, clerk=clerk, campaign=definition.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from campaign.delivery.rate_limiter import RateLimiter
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from campaign.clock import Clock
+    from campaign.delivery.turnstile import Turnstile
     from campaign.delivery.worker_rates import WorkerRates
 
 
@@ -25,6 +27,10 @@ class RateLimits:
     domains: Mapping[str, RateLimiter]
     #: What other workers of the log share; None if there are none.
     workers: WorkerRates | None = None
+    #: The name of the campaign that is sent under them; empty if they are those of several.
+    campaign: str = ""
+    #: Where the messages of each campaign wait for the mail server's permits.
+    turnstiles: WeakSet[Turnstile] = field(default_factory=WeakSet)
 
     def new_domain(self, domain: str, clock: Clock) -> RateLimiter:
         """Return the limiter of a domain that has no rate, to be paused."""

@@ -117,7 +117,7 @@ async def _run(
             if told := clock_notice(log, clock):
                 observer.notice(told)
             rates = SharedRates.of([definition], services)
-            workers = await stack.enter_async_context(open_worker_rates(log, clock, definition.name))
+            workers = await stack.enter_async_context(open_worker_rates(log, clock))
             limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
                 definition = await read_waitlist(definition, services, log, limits.clerk)

@@ -69,7 +69,7 @@ class Scheduler:
         self._limits = limits
         self._services = limits.services
         self._acquire_from_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
-        self._turnstile = before_server(limits.messages, concurrency, clock)
+        self._turnstile = before_server(limits.messages, concurrency, clock, limits.turnstiles)
         #: Decides who may be mailed now; None if the campaign has no such rules.
         self.gate = gate
         self._tokens = tokens

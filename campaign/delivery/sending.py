@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from campaign.delivery.pipeline import Pipeline
 from campaign.delivery.retry import RetryPolicy
 from campaign.delivery.scheduler import Scheduler
 from campaign.delivery.services import needs_clerk
+from campaign.delivery.worker_rates import Listener
 from campaign.message.unsubscribe import UnsubscribeLink
 
 if TYPE_CHECKING:
@@ -179,9 +180,6 @@ async def open_sending(parts: SendingParts, log: SendLog) -> AsyncIterator[Sendi
                 patience=parts.patience,
                 on_token=parts.on_token,
             )
-            if limits.workers:
-                limits.workers.on_domain = failures.domain_paused_elsewhere
-                limits.workers.on_abort = failures.aborted_elsewhere
             pipeline = Pipeline(
                 log,
                 scheduler,
@@ -194,4 +192,6 @@ async def open_sending(parts: SendingParts, log: SendLog) -> AsyncIterator[Sendi
                 server=services.smtp.label,
                 on_settled=observer.settled,
             )
-            yield Sending(log, pipeline, waiting, limits=limits, ramp=ramp, parts=parts)
+            listener = Listener(definition.name, failures.domain_paused_elsewhere, failures.aborted_elsewhere)
+            with limits.workers.heard_by(listener) if limits.workers else nullcontext():
+                yield Sending(log, pipeline, waiting, limits=limits, ramp=ramp, parts=parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from campaign.errors import Scope
 
@@ -31,10 +32,17 @@ class Turnstile:
         clock: the time.
         lead: returns how long before its permit a message passes, in seconds.
         raise_if_paused: raises an error if the wait would be a pause for long; the row waits in the log instead.
+        beside: those before the same limiter, of campaigns that are sent side by side; this one is added.
     """
 
     def __init__(
-        self, limiter: RateLimiter, clock: Clock, *, lead: Callable[[], float], raise_if_paused: Callable[[], None]
+        self,
+        limiter: RateLimiter,
+        clock: Clock,
+        *,
+        lead: Callable[[], float],
+        raise_if_paused: Callable[[], None],
+        beside: WeakSet[Turnstile] | None = None,
     ) -> None:
         self._limiter = limiter
         self._clock = clock
@@ -45,7 +53,14 @@ class Turnstile:
         #: The ids of the rows that passed and have not had their permit yet.
         self._passed: set[int] = set()
         self._queue = asyncio.Lock()
-        limiter.expect(lambda: len(self._passed) + bool(self.waiting))
+        together: WeakSet[Turnstile] = WeakSet() if beside is None else beside
+        together.add(self)
+        limiter.expect(lambda: sum(each.expected for each in together))
+
+    @property
+    def expected(self) -> int:
+        """How many permits are needed soon."""
+        return len(self._passed) + bool(self.waiting)
 
     async def wait(self, number: int) -> None:
         """Return when the permit of a row's message is near.
@@ -75,11 +90,14 @@ class Turnstile:
         return self._limiter.next_permit_behind(len(self._passed), is_ready=True) - self._lead()
 
 
-def before_server(limiter: RateLimiter, concurrency: Concurrency, clock: Clock) -> Turnstile:
-    """Return the turnstile before the mail server's rate limiter."""
+def before_server(
+    limiter: RateLimiter, concurrency: Concurrency, clock: Clock, beside: WeakSet[Turnstile] | None = None
+) -> Turnstile:
+    """Return a campaign's turnstile before the mail server's rate limiter."""
     return Turnstile(
         limiter,
         clock,
         lead=lambda: max(_MAX_WAIT_ON_CONNECTION_S, concurrency.transaction.seconds),
         raise_if_paused=partial(limiter.raise_if_paused, "the mail server", Scope.SERVER),
+        beside=beside,
     )

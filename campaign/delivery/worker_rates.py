@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.shared_limit import SharedLimit, terms_of, terms_of_day
-from campaign.model import Status
+from campaign.model import Rate, Status
 from campaign.sendlog.permits import Hold, HoldKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
-    from campaign.model import Rate
     from campaign.sendlog import SendLog
     from campaign.sendlog.permits import PermitExchange, PermitRequest, PermitTerms
 
@@ -34,6 +35,8 @@ MESSAGES, TOKENS = "messages", "tokens"
 _RECONNECT_S = 0.5
 #: How long the last report may take: this worker may be about to end because the log is gone.
 _LAST_REPORT_S = 5.0
+#: Of a campaign without a ramp whose messages count for the ramps of others.
+_NO_QUOTA = Rate(1_000_000_000, timedelta(days=1))
 #: The clocks are compared by the quickest of so many exchanges.
 _COMPARED = 50
 #: By how much two clocks may drift apart during these exchanges (seconds).
@@ -60,29 +63,55 @@ class ClockOffset:
         return min(self._measured, default=(0.0, 0.0))[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A campaign that is sent, and what it does when other workers tell something."""
+
+    #: Its name: it is ended only by another run of the same campaign.
+    campaign: str
+    #: Told of a domain's pause in seconds, and why; infinite if nothing more is to be sent to it.
+    on_domain: Callable[[str, float, str], None]
+    #: Told why the run must end.
+    on_abort: Callable[[str], None]
+
+
 class WorkerRates:
     """The limits that this worker shares with others, and what they tell each other.
 
     Args:
         exchange: the send log.
         clock: the time.
-        campaign: the campaign's name: a run is ended only by another one of the same campaign.
     """
 
-    def __init__(self, exchange: PermitExchange, clock: Clock, campaign: str) -> None:
+    def __init__(self, exchange: PermitExchange, clock: Clock) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._campaign = campaign
+        #: How often the log could not be reached to listen.
+        self.losses = 0
         self._limits: list[SharedLimit] = []
+        #: The limit of the present day for each quota of the ramps, and its day.
+        self._days: dict[tuple[str, int], tuple[date, SharedLimit]] = {}
         self._limiters: dict[str, RateLimiter] = {}
+        self._listeners: list[Listener] = []
+        #: Until when domains are paused, by this worker's clock, and why.
+        self._paused_domains: dict[str, tuple[float, str]] = {}
         self._offset = ClockOffset()
         self._wanted = asyncio.Event()
         self._to_tell: deque[Hold] = deque()
         self._has_to_tell = asyncio.Event()
-        #: Told of a domain's pause in seconds; infinite if nothing more is to be sent to it.
-        self.on_domain: Callable[[str, float, str], None] = lambda _domain, _seconds, _why: None
-        #: Told why the run must end.
-        self.on_abort: Callable[[str], None] = lambda _why: None
+
+    @contextmanager
+    def heard_by(self, listener: Listener) -> Iterator[None]:
+        """Let a campaign hear what other workers tell during the block; first of the domains that are paused now."""
+        now = self._clock.now()
+        self._paused_domains = {name: each for name, each in self._paused_domains.items() if each[0] > now}
+        for domain, (until, why) in self._paused_domains.items():
+            listener.on_domain(domain, until - now, why)
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def limiter(self, name: str, rates: Sequence[Rate], status: Status) -> RateLimiter:
         """Return the limiter of a service; `name` is the same for all workers that share it."""
@@ -104,9 +133,15 @@ class WorkerRates:
         """Return the quotas of a campaign's days."""
 
         def limit_of(day: date, quota: int, since: float) -> SharedLimit:
-            return self._new_limit(terms_of_day(f"{day} in {zone}", quota, since), "the day's quota is used up")
+            known, limit = self._days.get((str(zone), quota), (None, None))
+            if limit is None or known != day:
+                if limit:
+                    self._limits.remove(limit)
+                limit = self._new_limit(terms_of_day(f"{day} in {zone}", quota, since), "the day's quota is used up")
+                self._days[str(zone), quota] = day, limit
+            return limit
 
-        return SharedRamp(quotas, zone, sent, clock, limit_of)
+        return SharedRamp(quotas or [_NO_QUOTA], zone, sent, clock, limit_of)
 
     def _new_limit(self, terms: PermitTerms, why: str) -> SharedLimit:
         limit = SharedLimit(terms, self._clock, self._wanted.set, why=why)
@@ -114,9 +149,9 @@ class WorkerRates:
         self._wanted.set()
         return limit
 
-    def abort(self, why: str) -> None:
-        """Tell the other workers of this campaign that a service refuses all of its requests."""
-        self._tell(Hold(HoldKind.ABORT, "", why, campaign=self._campaign))
+    def abort(self, campaign: str, why: str) -> None:
+        """Tell the other workers of a campaign that a service refuses all of its requests."""
+        self._tell(Hold(HoldKind.ABORT, "", why, campaign=campaign))
 
     async def reserve(self) -> None:
         """Reserve permits and report their use, without an end."""
@@ -133,9 +168,11 @@ class WorkerRates:
     async def hear(self) -> None:
         """Do what other workers tell, without an end."""
         while True:
-            with suppress(ConnectionError):
+            try:
                 async for hold in self._exchange.holds():
                     self._obey(hold)
+            except ConnectionError:
+                self.losses += 1
             await self._clock.sleep(_RECONNECT_S)
 
     async def tell(self) -> None:
@@ -184,13 +221,17 @@ class WorkerRates:
         limiter = self._limiters.get(hold.service)
         match hold.kind:
             case HoldKind.ABORT:
-                if hold.campaign == self._campaign:
-                    self.on_abort(hold.why)
+                for listener in self._listeners:
+                    if listener.campaign == hold.campaign:
+                        listener.on_abort(hold.why)
             case HoldKind.SLOW_DOWN if limiter:
                 limiter.slow_down(hold.why, tell=False)
             case HoldKind.PAUSE | HoldKind.BLOCK if hold.service.startswith("@"):
-                seconds = hold.seconds if hold.kind is HoldKind.PAUSE else inf
-                self.on_domain(hold.service[1:], seconds, hold.why)
+                seconds, domain = hold.seconds if hold.kind is HoldKind.PAUSE else inf, hold.service[1:]
+                if seconds < inf:
+                    self._paused_domains[domain] = self._clock.now() + seconds, hold.why
+                for listener in self._listeners:
+                    listener.on_domain(domain, seconds, hold.why)
             case HoldKind.PAUSE if limiter:
                 limiter.pause(hold.seconds, hold.why, tell=False)
 
@@ -206,24 +247,24 @@ class WorkerRates:
 
 
 @asynccontextmanager
-async def open_worker_rates(log: SendLog, clock: Clock, campaign: str) -> AsyncIterator[WorkerRates | None]:
+async def open_worker_rates(log: SendLog, clock: Clock) -> AsyncIterator[WorkerRates | None]:
     """Yield what the workers of a log share during the block; None if a log has one run at a time."""
     exchange = log.permits()
     if exchange is None:
         yield None
         return
-    async with worker_rates(exchange, clock, campaign) as rates:
+    async with worker_rates(exchange, clock) as rates:
         yield rates
 
 
 @asynccontextmanager
-async def worker_rates(exchange: PermitExchange, clock: Clock, campaign: str) -> AsyncIterator[WorkerRates]:
+async def worker_rates(exchange: PermitExchange, clock: Clock) -> AsyncIterator[WorkerRates]:
     """Share rates and pauses during the block, and give back what is reserved at its end.
 
     Raises:
         SendLogError: the log refuses what it is asked; the block is cancelled.
     """
-    rates = WorkerRates(exchange, clock, campaign)
+    rates = WorkerRates(exchange, clock)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each()) for each in (rates.reserve, rates.hear, rates.tell)]

@@ -88,6 +88,11 @@ def held(log: LogLocation, *, by: str = "", with_others: bool = False) -> Abstra
     return database_of(log).held(by=by, with_others=with_others)
 
 
+def held_by_process(log: LogLocation, *, by: str) -> AbstractContextManager[LogDatabase]:
+    """Lock a send log during the block for several writers of this process; see `LogDatabase.held_by_process`."""
+    return database_of(log).held_by_process(by=by)
+
+
 def exists(log: LogLocation) -> bool:
     """Return whether there is a send log at a location."""
     return database_of(log).exists()

@@ -82,6 +82,16 @@ class CampaignConnection:
         """The log's database, from which another connection may read."""
         return self._database
 
+    @property
+    def enlistment(self) -> int:
+        """The number of the enlistment whose rows this run sends; 0 before there is one."""
+        return self._enlistment
+
+    @property
+    def worker_id(self) -> int:
+        """The id of this run among the workers of the log; 0 in a log that one run uses, and before it has started."""
+        return self._worker.id
+
     def summary(self) -> Summary:
         """Return the campaign's current counts."""
         terms = {"campaign": self._campaign, "enlistment": self._enlistment}

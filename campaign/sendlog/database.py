@@ -7,7 +7,7 @@ connections, the lock and the sentences about what goes wrong.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -173,6 +173,25 @@ class LogDatabase(ABC):
             LogHeldError: another run has the lock.
             SendLogUnusableError: the log cannot be locked.
         """
+
+    def held_by_process(self, *, by: str) -> AbstractContextManager[LogDatabase]:
+        """Lock the log during the block for a process with several writers, each of which opens it with `writer`.
+
+        Args:
+            by: see `held`.
+
+        Raises:
+            LogHeldError, SendLogUnusableError: as of `held`.
+        """
+        return self.held(by=by)
+
+    def writer(self) -> AbstractContextManager[LogDatabase]:
+        """Yield the database for one of several writers; what writes then has the lock, however long it lives.
+
+        Raises:
+            LogHeldError, SendLogUnusableError: as of `held`, if a lock is a session's and not a process's.
+        """
+        return nullcontext(self)
 
     @abstractmethod
     def exists(self) -> bool:

@@ -71,7 +71,7 @@ class PreparationLog(Protocol):
     def resume(self, steps: Sequence[str]) -> bool:
         """Take the rows of the CSV enlisted last for those of this run; return False if there are none."""
 
-    def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
+    def take_batch(self, limit: int | None, *, by_position: bool = False, helps: bool = True) -> Batch | None:
         """Let at most `limit` recipients that were never tried become due, as a new batch; None if there are none.
 
         What earlier batches left comes first, and does not count. It is called after `enlist`, in every run.

@@ -12,6 +12,7 @@ from campaign.model import NEVER, Batch, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.counts import FIRST_INSTANT
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
+from campaign.sendlog.queue_reading import QueueContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 class Preparation(CampaignConnection):
     """The part of `PreparationLog` about rows. Each method that writes is one transaction."""
+
+    #: What this run has enlisted; None before that.
+    content: QueueContent | None = None
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
@@ -63,6 +67,7 @@ class Preparation(CampaignConnection):
         found = self._one(self._sql.find_campaign, name=self._name)
         _, _, _, last_source, last_digest, self._enlistment, last_steps = found
         names = json.dumps(list(steps), ensure_ascii=False)
+        self.content = QueueContent(digest, names)
         # on another machine the same file may have another path
         if (last_digest, last_steps) == (digest, names) and (last_source == source or self._worker.is_shared):
             return Enlistment(unchanged=True)
@@ -97,28 +102,29 @@ class Preparation(CampaignConnection):
             False if no CSV was enlisted, or one with other steps: then there is nothing to go on with.
         """
         found = self._one(self._sql.find_campaign, name=self._name)
-        enlistment, last_steps = found[5], found[6]
+        last_digest, enlistment, last_steps = found[4:]
         if not enlistment or json.loads(last_steps) != list(steps):
             return False
+        self.content = QueueContent(last_digest, last_steps)
         self._enlistment, self._has_steps = enlistment, tuple(steps) != ("",)
         return True
 
-    def take_batch(self, limit: int | None, *, by_position: bool = False) -> Batch | None:
+    def take_batch(self, limit: int | None, *, by_position: bool = False, helps: bool = True) -> Batch | None:
         """Let at most `limit` recipients that were never tried become due, as a new batch.
 
         What earlier batches left comes first, and does not count. With a limit, the recipients that a run without one
-        did not come to are taken back, so that they count. While other runs work on the last batch, this one helps them
-        with it, and takes no other.
+        did not come to are taken back, so that they count.
 
         Args:
             limit: the most recipients; None for all.
             by_position: in the order of `Recipient.position` instead of the CSV's.
+            helps: while other runs work on the last batch, help them with it, and take no other.
 
         Returns:
             The batch, or None if there is no such recipient.
         """
         with self._preparation() as connection:
-            if self._worker.joins_batch(connection, self._campaign) and limit is not None:
+            if helps and self._worker.joins_batch(connection, self._campaign) and limit is not None:
                 last = self._arguments(number=self._last_batch(connection))
                 found = connection.execute(self._sql.find_batch, last).fetchone()
                 return Batch(*found) if found else None

@@ -1,10 +1,10 @@
-"""Read what a plan needs of a send log, without changing it: `QueueReader`."""
+"""Read how the queue of a send log stands, for a plan or a watch, without changing it: `QueueReader`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaign.model import Status
+from campaign.model import NEVER, Status
 from campaign.sendlog.reading import LogReader
 
 if TYPE_CHECKING:
@@ -27,12 +27,40 @@ class Progress(NamedTuple):
     batch: int | None
 
 
+class QueueContent(NamedTuple):
+    """What tells one enlistment of a campaign from another with other rows, messages or steps."""
+
+    #: The fingerprint of the CSV's bytes, the templates and the way it is read.
+    digest: str
+    #: The names of the steps, as JSON.
+    steps: str
+
+
+class QueueState(NamedTuple):
+    """How a campaign's queue stands, for a run that sends nothing at present."""
+
+    #: The number of the enlistment that was made last.
+    enlistment: int
+    content: QueueContent
+    #: When the first of its rows that no run has in hand is due (seconds since the epoch); None: there is none.
+    next_due: float | None
+
+
 class QueueReader(LogReader):
     """A send log, open for reading: the rows of one campaign, and what was sent lately.
 
     Raises:
         SendLogUnusableError: there is no log, or it cannot be read.
     """
+
+    def state(self, name: str) -> QueueState | None:
+        """Return how the queue of a campaign stands; None if the log does not contain the campaign."""
+        if (found := self._find(name)) is None:
+            return None
+        campaign, _, _, _, digest, enlistment, steps = found
+        due = {"campaign": campaign, "enlistment": enlistment, "after": -1.0, "never": NEVER, "domains": "[]"}
+        row = next(self._rows(self._sql.next_due, due), None)
+        return QueueState(enlistment, QueueContent(digest, steps), row[0] if row else None)
 
     def progress(self, name: str) -> Iterator[Progress]:
         """Yield each step of each key of a campaign; nothing if the log does not contain the campaign."""

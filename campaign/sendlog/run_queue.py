@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,7 +17,7 @@ from campaign.sendlog.server_time import follow
 from campaign.sendlog.worker import WorkTerms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from campaign.model import Deferral, Delivery
     from campaign.sendlog.database import LogConnection
@@ -32,12 +33,31 @@ class RunQueue(CampaignConnection):
     """The part of `RunLog` about the queue. A thread commits the writes of many deliveries at once (group commit)."""
 
     _writer: GroupCommit | None = None
+    #: Whether it is a worker of the log for longer than it writes.
+    _stays = False
+    _is_draining = False
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Be one of the log's workers during the block, which may enter and leave the log many times.
+
+        Raises:
+            LogHeldError: a worker of another version uses the log.
+            SendLogUnusableError: the log cannot be used.
+        """
+        await asyncio.to_thread(self._start)
+        self._stays = True
+        try:
+            await asyncio.to_thread(self._worker.rest, self._connection)
+            yield
+        finally:
+            self._stays = False
+            await asyncio.to_thread(self._worker.end, self._connection)
 
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
         statements = {name: getattr(self._sql, name) for name in _STATEMENTS}
-        terms = WorkTerms(self._lease_s, self._say, self._clock.now, partial(follow, self._clock, questions=1))
-        await asyncio.to_thread(self._worker.start, self._connection, self._campaign, terms)
+        await asyncio.to_thread(self._start)
         self._writer = GroupCommit(
             self._connection,
             self._database,
@@ -48,13 +68,14 @@ class RunQueue(CampaignConnection):
         )
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the waiting writes and end the writer thread; the log stays open so that counts can be read."""
         assert self._writer is not None  # noqa: S101 - set in __aenter__
-        self._worker.will_end()
+        if self._is_draining or not self._stays or (kind and not issubclass(kind, Exception)):
+            self._worker.will_end()
         await asyncio.to_thread(self._writer.close)
         self._writer = None
-        await asyncio.to_thread(self._worker.end, self._connection)
+        await asyncio.to_thread(self._worker.rest if self._stays else self._worker.end, self._connection)
 
     @property
     def queue_holds_s(self) -> float:
@@ -84,7 +105,20 @@ class RunQueue(CampaignConnection):
 
     def drain(self) -> None:
         """Let others see that this run claims no more rows."""
+        self._is_draining = True
         self._worker.drain()
+        if self._writer is None:  # nothing is in hand, so nothing is worth a wait for a log that is away
+            self._worker.will_end()
+
+    async def restore(self) -> None:
+        """Go on with a new connection if the log's server has ended the one before; not while the writer thread runs.
+
+        Raises:
+            SendLogUnusableError: the log cannot be used, and the run is at its end.
+        """
+        if not self._connection.is_open:
+            with self._reading():
+                await asyncio.to_thread(self._worker.restore, self._connection)
 
     async def next_due(self, after: float, *, without: Sequence[str] = ()) -> float | None:
         """Return the earliest `not_before` after an instant, or None if no row has a later one.
@@ -147,6 +181,11 @@ class RunQueue(CampaignConnection):
         await self._write(lambda connection: connection.execute(self._sql.note_quota, arguments))
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        with self._reading():
+            terms = WorkTerms(self._lease_s, self._say, self._clock.now, partial(follow, self._clock, questions=1))
+            self._worker.start(self._connection, self._campaign, terms)
 
     @property
     def _running(self) -> GroupCommit:

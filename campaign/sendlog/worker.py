@@ -51,14 +51,25 @@ class LogWorker:
     #: How long after the beginning of its intent's write a message may be finished (seconds).
     intent_holds_s = inf
 
+    @property
+    def id(self) -> int:
+        """What tells this run from all others; 0 for one that is alone."""
+        return 0
+
     def start(self, connection: LogConnection, campaign: int, terms: WorkTerms) -> None:
-        """Join the runs of the log; the methods below may be called from now on.
+        """Join the runs of the log, or go on after `rest`; the methods below may be called from now on.
 
         Args:
             connection: the one that `transact` gets later.
             campaign: the campaign's id.
             terms: how this run shares the log.
         """
+
+    def rest(self, connection: LogConnection) -> None:
+        """Write nothing for now: the run stays among those of the log, and its connection is as before `start`."""
+
+    def restore(self, connection: LogConnection) -> None:
+        """Make the connection of a run that rests anew if the log's server has ended it, however long that takes."""
 
     def drain(self) -> None:
         """Let others see that this run claims no more rows."""

@@ -48,12 +48,13 @@ class DailyBatch:
         by_position, batch = section.order is not None, None
         if section.batch is None:
             self.next_at = NEVER
-            log.take_batch(None, by_position=by_position)
+            log.take_batch(None, by_position=by_position, helps=False)
         else:
             zone = definition.schedule.default_zone or ZoneInfo("UTC")
             today = datetime.fromtimestamp(now, zone)
-            if datetime.fromtimestamp(_last_batch_at(log, definition.name), zone).date() < today.date():
-                batch = log.take_batch(section.batch, by_position=by_position)
+            with log.preparing():  # another watch may be about to take the same
+                if datetime.fromtimestamp(_last_batch_at(log, definition.name), zone).date() < today.date():
+                    batch = log.take_batch(section.batch, by_position=by_position, helps=False)
             midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
             self.next_at = (midnight + timedelta(days=1)).timestamp()
         self._has_new_rows = False

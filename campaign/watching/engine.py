@@ -15,43 +15,37 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from campaign.clock import SystemClock
+from campaign.delivery.campaign_log import lease_of
 from campaign.delivery.outbound import limits_of, open_outbound
 from campaign.delivery.retry import Backoff, RetryPolicy
 from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
-from campaign.errors import (
-    CampaignError,
-    SendLogError,
-    SendLogUnusableError,
-    ServiceRefusesError,
-    first_error,
-)
-from campaign.sendlog import LogReader, SendLog, held
+from campaign.delivery.worker_rates import open_worker_rates
+from campaign.errors import CampaignError, LogHeldError, SendLogError, SendLogUnusableError, first_error
+from campaign.sendlog import SendLog, held_by_process
 from campaign.watching.events import LOG, About, CampaignEvents
 from campaign.watching.file_watch import FileWatch
 from campaign.watching.health import Health
+from campaign.watching.lookout import Lookout
 from campaign.watching.member import Member
 from campaign.watching.metrics import Metrics
-from campaign.watching.outage import Outage
 from campaign.watching.session import WatchSession
 from campaign.watching.start import start_notices
-from campaign.watching.version import require_log_file, require_own_names, require_same_services, shared_rates
+from campaign.watching.version import require_own_names, require_same_services, shared_rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from campaign.delivery.sandbox_time import Simulation
     from campaign.delivery.services import Services
-    from campaign.sendlog import Summary
+    from campaign.sendlog import LogDatabase
     from campaign.watching.start import StartReport
     from campaign.watching.version import CampaignVersion
 
-#: Seconds of the machine between two looks at the files.
-_LOOK_EVERY_S = 0.5
-#: How often the counts of the log are read for the metrics (seconds of the machine).
-_COUNT_EVERY_S = 30.0
-#: The first pause before a log that could not be written is opened anew; it doubles up to an hour.
-_LOG_POLICY = RetryPolicy(1, timedelta(seconds=5))
+#: The first pause before a log that could not be written is opened anew; it doubles up to a minute (seconds).
+_LOG_POLICY, _LONGEST_LOG_WAIT_S = RetryPolicy(1, timedelta(seconds=5)), 60.0
+#: After these the log is opened anew.
+_LOG_ERRORS = (SendLogError, SendLogUnusableError, LogHeldError)
 #: What the lock of the log says of its holder.
 HOLDER = "campaign watch"
 
@@ -86,20 +80,20 @@ async def watch(versions: Sequence[CampaignVersion], options: WatchOptions, repo
     """
     require_own_names(versions)
     require_same_services(versions, sandbox=options.sandbox)
-    require_log_file(versions[0], sandbox=options.sandbox)
     first = versions[0]
     services = open_services(
         first.definition, first.settings, sandbox=options.sandbox, simulation=options.simulation, learns=False
     )
     async with AsyncExitStack() as stack:
-        engine = Engine(versions, await stack.enter_async_context(services), report)
+        opened = await stack.enter_async_context(services)
+        engine = Engine(versions, opened, report)
         report.opened(engine.services)
         if options.port is not None:
             from campaign.watching.endpoint import serve  # noqa: PLC0415 - a watch without a port starts sooner
 
             report.serving(await stack.enter_async_context(serve(options.port, engine.metrics, engine.health)))
-        with held(engine.services.log, by=HOLDER):
-            return await engine.run()
+        with held_by_process(opened.log, by=HOLDER) as database:
+            return await engine.run(database)
 
 
 class Engine:
@@ -127,21 +121,25 @@ class Engine:
         self._is_confirmed = False
         self._backoff = Backoff(_LOG_POLICY)
 
-    async def run(self) -> bool:
-        """Run until a signal comes; return False if the operator did not confirm."""
+    async def run(self, database: LogDatabase) -> bool:
+        """Run until a signal comes; return False if the operator did not confirm.
+
+        Args:
+            database: that of the send log, held.
+        """
         for member in self._members:
             member.events.loaded()
         with ExitStack() as confirmed:
             try:
                 while not self._stopping.is_set():
-                    error = await self._run_session(confirmed)
+                    error = await self._run_session(database, confirmed)
                     if not self._is_confirmed:
                         return False
                     if error is not None:
                         await self._wait_for_log(error)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
-                with suppress(CampaignError), closing(self._open_log(self._members[0])) as log:
+                with suppress(CampaignError), database.writer() as held, closing(self._new_log(held, 0)) as log:
                     log.recover()
                 raise
         LOG.info("the watch has ended; what was in hand is finished", extra={"event": "ended"})
@@ -149,10 +147,11 @@ class Engine:
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    async def _run_session(self, confirmed: ExitStack) -> CampaignError | None:
+    async def _run_session(self, database: LogDatabase, confirmed: ExitStack) -> CampaignError | None:
         """Open the log and the connections, and keep all campaigns until the session ends.
 
         Args:
+            database: that of the send log, held.
             confirmed: what lasts from the confirmation to the end of the watch: the signals that are caught, so that
                 Ctrl-C ends the question, and a simulated time that passes.
 
@@ -161,8 +160,8 @@ class Engine:
         """
         try:
             async with AsyncExitStack() as stack:
-                session = await self._open_session(stack)
-                recovered = self._members[0].log.recover()
+                session = await self._open_session(database, stack)
+                recovered = await asyncio.to_thread(self._members[0].log.recover)
                 at_start = None if self._is_confirmed else recovered
                 plans = [await member.read(session, at_start) for member in self._members]
                 if at_start:
@@ -178,28 +177,32 @@ class Engine:
                 for member in self._members:
                     member.events.works(About.LOG)
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._look(session))
+                    group.create_task(Lookout(session, self._members, self.health).keep())
                     for member in self._members:
                         group.create_task(member.keep(session))
                 return session.error
         except BaseExceptionGroup as group:  # of the tasks, and of those that open connections
             error = first_error(group)
-            if self._is_confirmed and isinstance(error, SendLogError | SendLogUnusableError):
+            if self._is_confirmed and isinstance(error, _LOG_ERRORS):
                 return error
             raise error or group from None
-        except (SendLogError, SendLogUnusableError) as error:
+        except _LOG_ERRORS as error:
             if not self._is_confirmed:
                 raise
             return error
         finally:
             self._session = None
 
-    async def _open_session(self, stack: AsyncExitStack) -> WatchSession:
-        for member in self._members:
-            member.begin(stack.enter_context(closing(self._open_log(member))))
+    async def _open_session(self, database: LogDatabase, stack: AsyncExitStack) -> WatchSession:
+        for number, member in enumerate(self._members):
+            log = await asyncio.to_thread(self._open_log, database, number, stack)
+            log.share(lease=lease_of(member.version.settings), say=member.events.told)
+            await stack.enter_async_context(log.working())
+            member.begin(log)
         versions = [member.version for member in self._members]
-        rates = shared_rates(versions, self.services)
-        limits = limits_of(rates, self.services, self._members[0].log)
+        rates, log = shared_rates(versions, self.services), self._members[0].log
+        workers = await stack.enter_async_context(open_worker_rates(log, self.services.clock))
+        limits = limits_of(rates, self.services, log, workers)
         definitions, settings = [version.definition for version in versions], versions[0].settings
         outbound = await stack.enter_async_context(
             open_outbound(definitions, self.services, settings, connections=rates.connections, limits=limits)
@@ -211,12 +214,16 @@ class Engine:
         self._session = session
         return session
 
-    def _open_log(self, member: Member) -> SendLog:
-        return SendLog(self.services.log, member.version.name, self.services.clock)
+    def _open_log(self, database: LogDatabase, number: int, stack: AsyncExitStack) -> SendLog:
+        """Open the log of a campaign, by its number, under the lock, until the session ends."""
+        return stack.enter_context(closing(self._new_log(stack.enter_context(database.writer()), number)))
+
+    def _new_log(self, database: LogDatabase, number: int) -> SendLog:
+        return SendLog(database, self._members[number].version.name, self.services.clock)
 
     async def _wait_for_log(self, error: CampaignError) -> None:
         """Wait before the log is opened anew; nothing is sent meanwhile."""
-        seconds = self._backoff.failed(None)
+        seconds = min(self._backoff.failed(None), _LONGEST_LOG_WAIT_S)
         for member in self._members:
             then = f"nothing is sent meanwhile, and it is tried again in {seconds:.0f} s"
             member.events.failed(error, about=About.LOG, then=then)
@@ -238,48 +245,3 @@ class Engine:
             member.stop()
         if self._session:
             self._session.end()
-
-    async def _look(self, session: WatchSession) -> None:
-        """Look at the files and the time until the session ends, and count what is in the log."""
-        count_at, said, outage = 0.0, "", Outage(session.outbound)
-        while not await self._system.wait(session.ending, _LOOK_EVERY_S):
-            now = self._system.now()
-            self.health.alive(now)
-            if (why := outage.reason(now)) != said:
-                said = why
-                self._say_outage(why)
-            changed = await asyncio.to_thread(self._files.look)
-            for member in self._members:
-                if changed:
-                    member.changed(changed)
-                member.tick(self.services.clock.now())
-            if is_regular := now >= count_at:
-                count_at = now + _COUNT_EVERY_S
-            names = {member.version.name for member in self._members} if is_regular else session.news.copy()
-            session.news.clear()
-            with suppress(CampaignError):
-                await self._count(names, is_regular=is_regular)
-
-    def _say_outage(self, why: str) -> None:
-        """Say that a service has not worked for a while, or works again."""
-        for member in self._members:
-            if why:
-                member.events.failed(ServiceRefusesError(why), about=About.SERVICES, then="it is waited for")
-            else:
-                member.events.works(About.SERVICES)
-
-    async def _count(self, names: set[str], *, is_regular: bool) -> None:
-        """Read the counts of some campaigns for the metrics, in a thread."""
-        if not names:
-            return
-
-        def read() -> list[Summary]:
-            with closing(LogReader(self.services.log)) as reader:
-                return [reader.summary(name, now=self.services.clock.now()) for name in names]
-
-        found = {summary.campaign: summary for summary in await asyncio.to_thread(read)}
-        for member in self._members:
-            if summary := found.get(member.version.name):
-                self.metrics.waiting(summary.campaign, summary)
-                if is_regular:
-                    member.counted(summary)

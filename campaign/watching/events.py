@@ -32,6 +32,7 @@ class About(StrEnum):
     SENDING = "the sending"
     LOG = "the send log"
     SERVICES = "what was waited for"
+    VERSION = "the version of the campaign"
 
 
 class CampaignEvents:
@@ -138,8 +139,8 @@ class _Counting(SilentObserver):
 
 
 def _sentence(error: CampaignError) -> str:
-    """Return an error on one line, without the full stop at its end."""
-    return " ".join(str(error).split()).removesuffix(".")
+    """Return an error on one line, without the full stop at its end, and without the advice to run a command again."""
+    return " ".join(str(error).split()).removesuffix(".").removesuffix(", then run the same command again")
 
 
 def _kind(error: CampaignError) -> str:

@@ -3,89 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from campaign.clock import SystemClock
-from campaign.delivery.preparing import resume
-from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.errors import (
-    CannotStartError,
-    NoRecipientsError,
-    RecipientsError,
-    SendLogError,
-    SendLogUnusableError,
-    ServiceRefusesError,
-    TemplateError,
-    first_error,
-)
+from campaign.errors import CannotStartError, SendLogError, SendLogUnusableError, ServiceRefusesError, first_error
 from campaign.model import NEVER
-from campaign.sendlog import Recovered
 from campaign.watching.cycle import open_cycle
-from campaign.watching.daily_batch import DailyBatch
-from campaign.watching.enlisting import enlist
 from campaign.watching.events import About
-from campaign.watching.reading_schedule import ReadingSchedule
-from campaign.watching.version import CampaignVersion
+from campaign.watching.member_reading import MemberReading
+from campaign.watching.other_runs import OtherRuns
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
     from campaign.clock import Clock
-    from campaign.delivery.observer import Plan
     from campaign.delivery.sending import Sending
-    from campaign.sendlog import SendLog, Summary
+    from campaign.sendlog import QueueState, Summary
     from campaign.watching.events import CampaignEvents
     from campaign.watching.session import WatchSession
+    from campaign.watching.version import CampaignVersion
 
 #: A row that is due this soon begins a sending (seconds).
 _SOON_S = 1.0
-#: The first pause after a service refused all requests, or while all rows that are left are of a domain that refuses
-#: the sender; it doubles up to an hour.
-_FIRST_REST = timedelta(seconds=30)
 #: The longest wait for an event: a timer of years cannot be set.
 _MAX_WAIT_S = 86_400.0
-NOTHING_RECOVERED = Recovered(0, 0, 0)
 
 
-class Member:
+class Member(MemberReading):
     """One campaign of a watch, over all versions of its file and all sessions.
 
     Args:
         version: the campaign file as it was read.
         events: told what happens.
         clock: the time.
-
-    Attributes:
-        log: the campaign's send log, from `begin` on.
     """
 
-    log: SendLog
-
     def __init__(self, version: CampaignVersion, events: CampaignEvents, clock: Clock) -> None:
-        self.version = version
-        self.events = events
+        super().__init__(version, events, clock)
         self._wake = asyncio.Event()
         self._sending: Sending | None = None
-        self._reading = ReadingSchedule(clock)
-        self._must_reload = self._was_refused = False
-        #: The rows of a CSV are enlisted, so that there is something to send.
-        self._has_rows = False
-        self._has_revocations = False
-        self._batch = DailyBatch()
-        #: The instant before which the campaign is not sent again.
-        self._send_at = 0.0
-        self._rest = Backoff(RetryPolicy(1, _FIRST_REST))
+        #: The instant before which the campaign is not sent again, and the end of a quota that is spent.
+        self._send_at = self._quota_until = 0.0
+        self._others = OtherRuns(events)
         self._is_stopped = False
-
-    @property
-    def files(self) -> frozenset[Path]:
-        """The files whose change concerns it, without the CSV.
-
-        While a change is refused, they include the folder, where a file may be missing.
-        """
-        return self.version.sources | ({self.version.definition.folder} if self._was_refused else set())
 
     def changed(self, files: Collection[Path]) -> None:
         """Take up files that have changed, when what is under way is finished."""
@@ -109,6 +69,22 @@ class Member:
             self._has_revocations = True
             self.interrupt()
 
+    def queue_stands(self, state: QueueState, now: float, *, is_alone: bool) -> None:
+        """Take note of what other runs of the log did to the queue while nothing of the campaign is sent here.
+
+        Args:
+            state: how the queue stands.
+            now: seconds since the epoch.
+            is_alone: no other run sends the campaign at present.
+        """
+        if self._sending or not self._has_rows:
+            return
+        if self._others.must_read(self, state, now, is_alone=is_alone):
+            self._reading.is_wanted = True
+            self.interrupt()
+        elif state.next_due is not None and max(state.next_due, self._send_at, self._quota_until) <= now:
+            self.interrupt()
+
     def interrupt(self) -> None:
         """Finish what is in hand, and look again at what there is to do."""
         self._wake.set()
@@ -120,6 +96,7 @@ class Member:
         self._is_stopped = True
         if self._sending:
             self._sending.stop()
+        self.log.drain()
 
     # -- cycles --------------------------------------------------------------------------------------------------
 
@@ -129,6 +106,7 @@ class Member:
         try:
             while not session.ending.is_set():
                 self._wake.clear()
+                await self.log.restore()
                 if self._must_reload:
                     await self._reload(session)
                 elif clock.now() >= self._reading.next_at:
@@ -139,10 +117,6 @@ class Member:
                     await clock.wait(self._wake, min(max(0.0, until - clock.now()), _MAX_WAIT_S * clock.speed))
         except (SendLogError, SendLogUnusableError) as error:
             session.end(error)
-
-    def begin(self, log: SendLog) -> None:
-        """Begin with a log that was opened anew, in which nothing is read yet."""
-        self.log, self._reading.is_wanted, self._has_rows = log, True, False
 
     async def _cycle(self, session: WatchSession) -> float:
         """Send what is due; return when the campaign is to be looked at again (seconds since the epoch)."""
@@ -187,7 +161,8 @@ class Member:
         clock = session.services.clock
         self._has_revocations = False
         self.events.works(About.SENDING)
-        due = max(await self._next_due(), sending.quota_until or 0.0)
+        self._quota_until = sending.quota_until or 0.0
+        due = max(await self._next_due(), self._quota_until)
         if due > clock.now():
             self._rest.succeeded()
         elif not self._wake.is_set():
@@ -218,82 +193,3 @@ class Member:
         batch = await asyncio.to_thread(self._batch.take, self.log, self.version.definition, now=now)
         if batch is not None:
             self.events.told(f"batch {batch.number}: {batch.size} new recipients today", event="batch")
-
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    async def read(self, session: WatchSession, recovered: Recovered | None = None) -> Plan | None:
-        """Enlist the CSV or the waitlist; return what there is to send, or None if it cannot be read.
-
-        What cannot be read is said once. The rows enlisted before are sent: nobody has left a list that is not read.
-
-        Args:
-            session: the services, and whose turn it is.
-            recovered: what a crash left; only when the watch begins.
-
-        Raises:
-            SendLogError: the log cannot be written.
-            SendLogUnusableError: the log is damaged.
-            CannotStartError: when the watch begins: another campaign file has the same name in this log.
-        """
-        try:
-            plan = await self._enlist(session, self.version, recovered or NOTHING_RECOVERED)
-        except SendLogUnusableError:
-            raise
-        except (CannotStartError, ServiceRefusesError) as error:
-            if recovered and not isinstance(error, RecipientsError | TemplateError | ServiceRefusesError):
-                raise
-            if session.ending.is_set():
-                return None  # the reading was stopped
-            csv = self.version.csv
-            self._reading.failed(
-                is_half=csv is not None and not session.files.is_whole(csv),
-                try_waitlist_in=self._rest.failed(None) if csv is None else None,
-            )
-            self._has_rows = self._has_rows or await self._resume(session)
-            if isinstance(error, NoRecipientsError):
-                self.events.nobody(error)
-                return None
-            goes_on = "the rows enlisted before are sent meanwhile" if self._has_rows else "the campaign waits for it"
-            self.events.failed(error, about=About.RECIPIENTS, then=goes_on)
-            return None
-        self.events.works(About.RECIPIENTS)
-        return plan
-
-    async def _reload(self, session: WatchSession) -> None:
-        """Take a changed campaign file or template up if all is well with it; go on as before otherwise."""
-        self._must_reload = False
-        file, settings = self.version.definition.path, self.version.settings
-        try:
-            version = await asyncio.to_thread(CampaignVersion.load, file, settings)
-            session.require_same_name(self, version)
-            await self._enlist(session, version, NOTHING_RECOVERED)
-        except SendLogUnusableError:
-            raise
-        except (CannotStartError, ServiceRefusesError) as error:
-            if session.ending.is_set():
-                self._must_reload = True  # in the next session
-                return
-            self._was_refused = True
-            self.events.refused(error)
-            session.follow()
-            return
-        self.version, self._was_refused = version, False
-        self.events.loaded()
-        self.events.works(About.RECIPIENTS)
-        session.has_changed()
-
-    async def _enlist(self, session: WatchSession, version: CampaignVersion, recovered: Recovered) -> Plan:
-        """Enlist the recipients of a version of the campaign; see `enlist`."""
-        system = SystemClock()
-        began = system.now()
-        plan = await enlist(session, version, self.log, recovered)
-        self._reading.done(took=system.now() - began, is_waitlist=version.csv is None)
-        self._has_rows = True
-        self._has_revocations = plan.summary.revocations > 0
-        self._batch.enlisted()
-        session.news.add(self.events.name)
-        return plan
-
-    async def _resume(self, session: WatchSession) -> bool:
-        async with session.turns.reading(alone=False, pause=session.pause):
-            return await asyncio.to_thread(resume, self.log, self.version.definition)

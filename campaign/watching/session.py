@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from campaign.delivery.outbound import Outbound
     from campaign.delivery.services import Services
+    from campaign.delivery.worker_rates import WorkerRates
     from campaign.errors import CampaignError
     from campaign.watching.file_watch import FileWatch
     from campaign.watching.metrics import Metrics
@@ -74,6 +75,11 @@ class WatchSession:
         self._members = members
         self._rates = shared_rates([member.version for member in members], services)
 
+    @property
+    def workers(self) -> WorkerRates | None:
+        """What other runs share that use the same log; None if it is one that a single run uses."""
+        return self.outbound.limits.workers
+
     def end(self, error: CampaignError | None = None) -> None:
         """Let all campaigns finish what is in hand, and end the session."""
         self.error = self.error or error
@@ -104,17 +110,21 @@ class WatchSession:
         lists = [member.version.csv for member in self._members if member.version.csv]
         self.files.follow([*(path for member in self._members for path in member.files), *lists], lists=lists)
 
-    def require_same_name(self, member: Watched, version: CampaignVersion) -> None:
+    def require_same_name(self, before: CampaignVersion, version: CampaignVersion) -> None:
         """Refuse a campaign file whose name has changed: it would mail everybody again.
+
+        Args:
+            before: the version that is in use.
+            version: the new one.
 
         Raises:
             DefinitionError: it has another name than before.
         """
-        if version.name == member.version.name:
+        if version.name == before.name:
             return
-        require_own_names([*(each.version for each in self._members if each is not member), version])
+        require_own_names([*(each.version for each in self._members if each.version is not before), version])
         raise DefinitionError(
-            f"{version.definition.path}: the campaign was called {member.version.name!r} and is called "
+            f"{version.definition.path}: the campaign was called {before.name!r} and is called "
             f"{version.name!r} now, which is another campaign that would mail everybody again. Give it its name back, "
             "or start the watch again"
         )

@@ -111,21 +111,6 @@ def require_same_services(versions: Sequence[CampaignVersion], *, sandbox: bool)
             )
 
 
-def require_log_file(version: CampaignVersion, *, sandbox: bool) -> None:
-    """Refuse a log in PostgreSQL: its lock is one session's, and each campaign here writes in a session of its own.
-
-    If the session with the lock were lost, the others would go on beside another run.
-    """
-    if is_sandbox(version.definition, version.settings, asked=sandbox):
-        return
-    log = version.settings.log_of(version.definition.path)
-    if not isinstance(log, Path):
-        raise SettingsError(
-            f"campaign watch cannot use a send log in PostgreSQL yet ({log}): set CAMPAIGN_LOG to a file, or call "
-            "campaign run at intervals."
-        )
-
-
 def _difference(mine: Services, theirs: Services) -> str:
     """Return what is different, for the sentence; empty if the services are the same."""
     if _absolute(mine.log) != _absolute(theirs.log):

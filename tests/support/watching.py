@@ -24,6 +24,8 @@ class Watch:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        #: Where it answers, once it was read: `http://127.0.0.1:PORT`.
+        self.url = ""
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -58,7 +58,7 @@ def reason_of(error: Exception) -> str:
     """Return what went wrong, on one line, in the server's or libpq's words."""
     told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     # if a host has several addresses, libpq's answer about the last one comes last
-    lines = [line for line in (told or str(error)).splitlines() if not line[:1].isspace()]
+    lines = [line for line in (told or str(error)).splitlines() if not re.match(r"\s|DETAIL:", line)]
     line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", lines[-1]) if lines else type(error).__name__
     return printable(line).rstrip(". ")
 

@@ -32,6 +32,12 @@ BEATS_PER_LEASE = 10
 _ALIVE = 0x43414D57
 #: How long a statement of the heartbeat waits for a lock (seconds).
 _WAIT_S = 5
+#: A beat that failed is made again after this time (seconds).
+_RETRY_S = 2.0
+
+
+#: The workers of this process that could not be removed, because the server was away; by the log's name.
+_left_behind: dict[str, set[int]] = {}
 
 
 class Gone(NamedTuple):
@@ -74,7 +80,10 @@ class Heartbeat:
             psycopg.Error: the server does not answer.
             LogHeldError: a worker of another version uses the log.
         """
-        self._register(self._opened())
+        session = self._opened()
+        if ids := _left_behind.pop(str(self._url), None):
+            session.execute(WORKERS.give_up_leases, {"ids": list(ids)})
+        self._register(session)
         self._thread.start()
 
     def drain(self) -> None:
@@ -85,7 +94,7 @@ class Heartbeat:
     def stop(self) -> None:
         """End the thread, give back the rows that were claimed and not begun, and remove the worker.
 
-        If the server does not answer, its lease does the same later.
+        If the server does not answer, its lease does the same later, or at once the next worker of this process.
         """
         self._is_stopping = True
         self._must_beat.set()
@@ -96,18 +105,22 @@ class Heartbeat:
             session.execute(WORKERS.give_all_back, worker)
             session.execute(WORKERS.unregister, worker)
             session.commit()
+            return
+        _left_behind.setdefault(str(self._url), set()).add(self.worker)
 
     def _work(self) -> None:
-        interval = self._terms.lease_s / BEATS_PER_LEASE
+        interval = wait = self._terms.lease_s / BEATS_PER_LEASE
         while True:
-            self._must_beat.wait(interval)
+            self._must_beat.wait(wait)
             self._must_beat.clear()
             if self._is_stopping:
                 break
             try:
                 self._beat(self._opened())
+                wait = interval
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
                 self._close()
+                wait = min(_RETRY_S, interval)
 
     def _beat(self, session: PostgresConnection) -> None:
         beat = {"worker": self.worker, "lease": self._terms.lease_s, "is_draining": self._is_draining}
@@ -143,7 +156,7 @@ class Heartbeat:
         session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
 
     def _opened(self) -> PostgresConnection:
-        if self._session is None or self._session.is_lost:
+        if self._session is None or not self._session.is_open:
             self._session = open_session(self._url, wait_s=_WAIT_S)
             if self.worker:
                 self._session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})

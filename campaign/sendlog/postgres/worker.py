@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -81,14 +81,32 @@ class PostgresWorker(LogWorker):
     # -- from start to end ---------------------------------------------------------------------------------------
 
     def start(self, connection: LogConnection, campaign: int, terms: WorkTerms) -> None:
-        """Register, and begin to renew the lease."""
+        """Register, and begin to renew the lease; after `rest` go on, as soon as the server answers."""
+        session = cast("PostgresConnection", connection)
+        if self._heartbeat:
+            try:
+                self._begin_session(session)
+            except psycopg.Error as error:
+                self._overcome(session, error)
+            return
         self._terms, self._campaign = terms, campaign
         self._is_ending = False
         self.intent_holds_s = terms.lease_s / BEATS_PER_LEASE
-        self._begin_session(cast("PostgresConnection", connection))
+        self._begin_session(session)
         heartbeat = Heartbeat(self._url, campaign, terms)
         heartbeat.start()
         self._heartbeat = heartbeat
+
+    def rest(self, connection: LogConnection) -> None:
+        """Wait for locks and files as long as a run that prepares; a session that is lost is restored later."""
+        if not cast("PostgresConnection", connection).is_lost:
+            with suppress(psycopg.Error):
+                connection.execute(WORKERS.rest_worker_session)
+
+    def restore(self, connection: LogConnection) -> None:
+        """Replace the session, as soon as the server answers."""
+        self._reconnect(cast("PostgresConnection", connection), psycopg.OperationalError("the session was ended"))
+        self.rest(connection)
 
     @contextmanager
     def preparing(self, connection: LogConnection, campaign: int, say: Callable[[str], object]) -> Iterator[None]:
@@ -128,7 +146,8 @@ class PostgresWorker(LogWorker):
         if heartbeat:
             heartbeat.stop()
             if not cast("PostgresConnection", connection).is_lost:
-                connection.execute(WORKERS.end_worker_session)
+                with suppress(psycopg.Error):
+                    connection.execute(WORKERS.end_worker_session)
 
     def will_end(self) -> None:
         """Wait no longer without an end for a server that is away."""

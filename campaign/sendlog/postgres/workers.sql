@@ -29,6 +29,10 @@ UPDATE worker SET beat_at = clock_timestamp(), lease_until = clock_timestamp() +
     is_draining = :is_draining::boolean
 WHERE id = :worker;
 
+-- name: give_up_leases
+-- Of workers of this process that could not remove themselves, because the server was away.
+UPDATE worker SET lease_until = clock_timestamp() WHERE id = ANY (:ids::bigint[]);
+
 -- name: unregister
 DELETE FROM worker WHERE id = :worker;
 
@@ -104,6 +108,11 @@ SET lock_timeout TO '5s';
 -- name: end_worker_session
 SET idle_in_transaction_session_timeout TO 0;
 SET lock_timeout TO '30s';
+
+-- name: rest_worker_session
+-- A run that reads a long list waits for another one that does.
+SET idle_in_transaction_session_timeout TO 0;
+SET lock_timeout TO '600s';
 
 -- name: late
 -- The workers whose lease has run out, and those of a host whose session has ended: that host knows whether they live.

@@ -13,7 +13,7 @@ import pytest
 from campaign.clock import ScaledClock, SystemClock
 from campaign.config.postgres_url import parse_postgres_url
 from campaign.delivery.shared_limit import terms_of, terms_of_day
-from campaign.delivery.worker_rates import WorkerRates, worker_rates
+from campaign.delivery.worker_rates import Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope
 from campaign.model import Rate, Status, Waiting
 from campaign.sendlog.permits import PermitRequest
@@ -67,12 +67,16 @@ class Workers:
         for number, wrong_by in enumerate(WRONG_BY):
             clock = ScaledClock(time.time() + wrong_by)
             exchange = PostgresRates(self._url, f"worker {number}")
-            self.rates.append(await self._stack.enter_async_context(worker_rates(exchange, clock, "c")))
+            self.rates.append(await self._stack.enter_async_context(worker_rates(exchange, clock)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End them."""
         await self._stack.aclose()
+
+    def hears(self, rates: WorkerRates, listener: Listener) -> None:
+        """Let a campaign hear what the others tell, until the workers end."""
+        self._stack.enter_context(rates.heard_by(listener))
 
     def limiters(self, *rates: str) -> list[RateLimiter]:
         """Return the limiter of each worker."""
@@ -102,6 +106,10 @@ class Workers:
         await asyncio.sleep(until - time.monotonic())  # noqa: TID251 - the real time is measured
         for task in tasks:
             task.cancel()
+
+
+def _ignore(*_: object) -> None:
+    return
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_a_pause_reaches_all_workers_within_a_second(url: PostgresUrl) -> None:
             limiters = workers.limiters("100/second")
             domains: list[tuple[str, float, str]] = []
             for rates in workers.rates[1:]:
-                rates.on_domain = lambda *told: domains.append(told)
+                workers.hears(rates, Listener("c", lambda *told: domains.append(told), _ignore))
             await workers.listening()
             limiters[0].pause(30.0, "421 too busy")
             workers.rates[0].domain("example.com", ()).pause(60.0, "451 later")
@@ -170,7 +178,7 @@ def test_a_pause_reaches_all_workers_within_a_second(url: PostgresUrl) -> None:
             assert {(domain, round(seconds), why) for domain, seconds, why in domains} == {
                 ("example.com", 60, "451 later")
             }
-        async with worker_rates(PostgresRates(url, "late"), ScaledClock(0.0), "c") as late:
+        async with worker_rates(PostgresRates(url, "late"), ScaledClock(0.0)) as late:
             limiter = late.limiter("messages", (), Status.SENDING)
             await eventually(lambda: limiter.is_paused)
             assert limiter.paused_until == pytest.approx(30.0, abs=5.0)
@@ -185,13 +193,13 @@ def test_a_refusal_ends_the_runs_of_the_same_campaign_alone(url: PostgresUrl) ->
         told: list[tuple[str, str]] = []
         async with (
             Workers(url) as workers,
-            worker_rates(PostgresRates(url, "x"), ScaledClock(0.0), "d") as other,
+            worker_rates(PostgresRates(url, "x"), ScaledClock(0.0)) as other,
         ):
-            workers.rates[1].on_abort = lambda why: told.append(("same", why))
-            other.on_abort = lambda why: told.append(("other", why))
+            workers.hears(workers.rates[1], Listener("c", _ignore, lambda why: told.append(("same", why))))
+            workers.hears(other, Listener("d", _ignore, lambda why: told.append(("other", why))))
             calls = other.limiter("messages", (), Status.SENDING)
             await workers.listening()
-            workers.rates[0].abort("550 no")
+            workers.rates[0].abort("c", "550 no")
             workers.limiters()[0].pause(9.0, "later")
             await eventually(lambda: calls.is_paused)
         assert told == [("same", "550 no")]
@@ -205,7 +213,7 @@ def test_what_is_reserved_is_given_back_at_the_end(url: PostgresUrl) -> None:
     async def run() -> list[int | None]:
         found = []
         for _ in range(3):
-            async with worker_rates(PostgresRates(url, "one"), SystemClock(), "c") as rates:
+            async with worker_rates(PostgresRates(url, "one"), SystemClock()) as rates:
                 limiter = rates.limiter("messages", [Rate.parse("10/day")], Status.SENDING)
                 limiter.expect(lambda: 5)
                 await (await limiter.acquire()).used()

@@ -241,6 +241,67 @@ def test_a_run_that_was_removed_goes_on_with_new_rows(shared: Shared) -> None:
     assert shared.query("SELECT count(*) FROM worker") == [(0,)]
 
 
+def test_a_run_that_stays_is_one_worker(shared: Shared) -> None:
+    """Between its sendings it waits for locks like one that prepares, and its session is made anew if it was lost."""
+
+    async def run() -> None:
+        with shared.worker(5) as log:
+            async with log.working():
+                found = []
+                for _ in range(2):
+                    async with log:
+                        found.append(log.worker_id)
+                        assert await log.next_due(-1.0) is not None
+                        assert shared.query("SELECT id FROM worker") == [(log.worker_id,)]
+                assert found == [log.worker_id] * 2
+                assert log.summary()[Status.QUEUED] == 5
+                shared.query(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                await log.restore()
+                assert log.summary()[Status.QUEUED] == 5
+                held = shared.query(
+                    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+                    "WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted AND datname = current_database()"
+                )
+                assert held == [(1,)], "the lock of a run"
+            assert shared.query("SELECT id FROM worker") == []
+
+    asyncio.run(run())
+
+
+def test_what_was_left_behind_is_taken_up_at_once(shared: Shared, postgres_server: Postgres) -> None:
+    """The rows of a worker that could not remove itself are free as soon as the next one of its process begins."""
+
+    async def work(location: PostgresUrl, proxy: DatabaseProxy) -> None:
+        with shared.worker(location=location) as lost:
+            async with lost.working():
+                async with lost:
+                    assert len(await lost.claim(5, QueueCursor())) == 5
+                proxy.cut()
+        assert shared.query("SELECT count(*) FROM worker") == [(1,)]
+        proxy.join()
+        with shared.worker(location=location) as fresh:
+            async with fresh.working():
+                fresh.recover()
+                async with fresh:
+                    assert len(await fresh.claim(5, QueueCursor())) == 5
+
+    with DatabaseProxy(postgres_server.port) as proxy:
+        url = parse_postgres_url(shared.url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
+        asyncio.run(work(url, proxy))
+
+
+def test_a_watch_takes_a_batch_beside_others(shared: Shared) -> None:
+    """A run that does not end takes its day's batch although another one works on the last."""
+    with opened(shared.location) as first, opened(shared.location) as second:
+        enlist(first, people(10), in_batches=True)
+        assert enlist(second, people(10), in_batches=True).unchanged
+        batches = [log.take_batch(4, helps=False) for log in (first, second)]
+    assert [(each.number, each.size) for each in batches if each] == [(1, 4), (2, 4)]
+
+
 def test_a_second_run_joins_the_batch_of_the_first(shared: Shared) -> None:
     """While a run works on a batch, a second one with a limit helps it; the next run after them takes another batch."""
     with opened(shared.location) as first, opened(shared.location) as second:

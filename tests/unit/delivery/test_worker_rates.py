@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.worker_rates import ClockOffset, WorkerRates, worker_rates
+from campaign.delivery.worker_rates import ClockOffset, Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope, TransientError
 from campaign.model import Rate, Receipt, Status, Waiting
 from campaign.sendlog.permits import HoldKind
@@ -48,7 +48,7 @@ class Fleet:
         async def run() -> None:
             async with AsyncExitStack() as stack:
                 for _ in range(self._number):
-                    rates = worker_rates(self.log.desk(), self.clock, "c")
+                    rates = worker_rates(self.log.desk(), self.clock)
                     self.workers.append(await stack.enter_async_context(rates))
                 await story(self)
 
@@ -255,12 +255,34 @@ def test_a_blocked_domain_and_an_end_are_told() -> None:
     async def story(fleet: Fleet) -> None:
         first, second = fleet.workers
         told: list[object] = []
-        second.on_domain = lambda *each: told.append(each)
-        second.on_abort = told.append
-        first.domain("example.com", ()).pause(inf, "554 no")
-        first.abort("550 not you")
-        await fleet.clock.sleep(0.1)
+        with second.heard_by(Listener("c", lambda *each: told.append(each), told.append)):
+            first.domain("example.com", ()).pause(inf, "554 no")
+            first.abort("c", "550 not you")
+            await fleet.clock.sleep(0.1)
         assert told == [("example.com", inf, "554 no"), "550 not you"]
+
+    Fleet(2, {}).play(story)
+
+
+def test_a_campaign_that_begins_later_hears_of_the_pauses() -> None:
+    """Campaigns come and go under one worker: each obeys what was told before, as long as it lasts, and its own end."""
+
+    async def story(fleet: Fleet) -> None:
+        first, second = fleet.workers
+        first.domain("example.com", ()).pause(60.0, "451 later")
+        await fleet.clock.sleep(20.0)
+        told: list[object] = []
+        one = Listener("c", lambda *each: told.append(each), told.append)
+        other = Listener("d", lambda *_: None, told.append)
+        with second.heard_by(one), second.heard_by(other):
+            assert told == [("example.com", pytest.approx(40.0, abs=0.5), "451 later")]
+            first.abort("d", "550 not you")
+            await fleet.clock.sleep(0.1)
+        assert told[1:] == ["550 not you"]
+        await fleet.clock.sleep(60.0)
+        told.clear()
+        with second.heard_by(one):
+            assert told == []
 
     Fleet(2, {}).play(story)
 
@@ -315,3 +337,22 @@ def test_the_offset_of_the_clocks_is_that_of_the_quickest_exchange() -> None:
     assert offset.seconds == pytest.approx(60.0)
     offset.note(103.0, 104.0, 104.5)
     assert offset.seconds == pytest.approx(1.0)
+
+
+def test_campaigns_of_one_worker_share_a_ramps_day() -> None:
+    """However often a campaign begins anew, its day has one quota, for which one without a ramp counts, too."""
+    day = "ramp on 2025-06-15 in UTC"
+
+    async def story(fleet: Fleet) -> None:
+        [worker], [server] = fleet.workers, fleet.messages()
+        zone, quotas = ZoneInfo("UTC"), [Rate.parse("4/day")]
+        for _ in range(2):
+            for each in (quotas, []):
+                ramp = worker.ramp(each, zone, {}, fleet.clock)
+                assert await (await ramp.acquire(server.acquire)).used()
+                ramp.sent()
+        await fleet.clock.sleep(6.0)
+        assert worker.ramp(quotas, zone, {}, fleet.clock).is_spent()
+        assert not worker.ramp([], zone, {}, fleet.clock).is_spent()
+
+    Fleet(1, {day: ["4/day"]}).play(story)
