@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
 from campaign.sendlog.database import LogDatabase
+from campaign.sendlog.movement import is_guard_text
 from campaign.sendlog.sqlite import files
 from campaign.sendlog.sqlite.statements import SQL
 
@@ -67,7 +68,7 @@ class SqliteDatabase(LogDatabase):
 
     def unchanged(self, error: Exception) -> CampaignError:
         """Return what an error of a transaction means that was rolled back."""
-        if files.is_damage(error):
+        if files.is_damage(error) or is_guard_text(str(error)):
             return self.unusable(error)
         return SendLogError(
             f"the send log {self._path} cannot be written ({error}); nothing was changed. "
