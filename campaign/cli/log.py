@@ -29,9 +29,7 @@ class LogCommand(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
-@commands.command(
-    cls=LogCommand, epilog="campaign log move moves the log to PostgreSQL or back: campaign log move --help"
-)
+@commands.command(cls=LogCommand, epilog="To move the log to PostgreSQL or back: campaign log move --to LOCATION")
 @FILE
 @click.option(
     "--state", type=click.Choice(["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"])

@@ -166,7 +166,9 @@ class LogContents(ABC):
             self.unguard()
 
     def described(self, table: str, number: int) -> str:
-        """Return what a row (from 1) of a table is about, for a message."""
+        """Return what a row (from 1; 0: it is not known which) of a table is about, for a message."""
+        if not number:
+            return f"a row of the table {table}"
         row = self.readable_row(table, number)
         spoilt = [name for name, value in row.items() if isinstance(value, str) and {"\0", "\ufffd"} & set(value)]
         delivery = row["id"] if table == "delivery" else row.get("delivery_id")

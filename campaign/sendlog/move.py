@@ -118,17 +118,32 @@ def move_log(source: LogLocation, target: LogLocation, *, now: float, say: Calla
             f"the send log {source} does not exist; name its campaign file, `campaign log move FILE --to {target}`, "
             "or set CAMPAIGN_LOG to the log"
         )
-    is_new = not database_of(target).exists()
-    with held(source, by=HOLDER) as here, held(target, by=HOLDER) as there, ExitStack() as undo:
+    with ExitStack() as stack:
+        here = stack.enter_context(held(source, by=HOLDER))
+        with _about_option():
+            is_new = not database_of(target).exists()
+            there = stack.enter_context(held(target, by=HOLDER))
+        undo = stack.enter_context(ExitStack())
         if is_new:
             undo.callback(there.discard)
-        with _opened(here) as old, _opened(there) as new:
-            return _Move(old, new, say, keep=undo.pop_all).make(now)
+        old = stack.enter_context(_opened(here))
+        with _about_option():
+            new = stack.enter_context(_opened(there))
+        return _Move(old, new, say, keep=undo.pop_all).make(now)
+
+
+@contextmanager
+def _about_option() -> Iterator[None]:
+    """Let an error of the block, which is about the target, name the option that named it."""
+    try:
+        yield
+    except SendLogUnusableError as error:
+        raise SendLogUnusableError(str(error).replace("CAMPAIGN_LOG", "--to")) from error
 
 
 def _is_same_place(one: LogLocation, other: LogLocation) -> bool:
     if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
+        return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
     if isinstance(one, Path) or isinstance(other, Path):
         return False
     return all(one.parameters.get(name) == other.parameters.get(name) for name in ("host", "port", "dbname"))
@@ -244,7 +259,7 @@ class _Move:
         source = self._source.database.place
         row = self._source.contents.described(error.table, error.number)
         return SendLogUnusableError(
-            f"{self._target.database.place} cannot hold the {row} of {source}: {error.why}. Nothing was changed. "
+            f"{self._target.database.place} cannot hold {row} of {source}: {error.why}. Nothing was changed. "
             f"Correct the row in {source}, with {'sqlite3' if isinstance(source, Path) else 'psql'}, then run the same "
             "command again"
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.errors import CampaignError
+    from campaign.sendlog.database import LogConnection
     from campaign.sendlog.postgres.connection import PostgresConnection
 
 #: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
@@ -62,7 +63,8 @@ class PostgresDatabase(LogDatabase):
             with self.sentences():
                 if for_writing:
                     self._bring_up_to_date(connection)
-                    self._refuse_moved(connection)
+                    if sentence := self.moved(connection):
+                        raise SendLogUnusableError(sentence)
                 elif (version := self.version(connection)) is None:
                     raise SendLogUnusableError(
                         f"the send log {self._url} does not exist yet; `campaign run FILE` creates it"
@@ -108,6 +110,10 @@ class PostgresDatabase(LogDatabase):
         """Return whether the database has a send log."""
         with closing(self._open()) as connection, self.sentences():
             return self.version(connection) is not None
+
+    def moved(self, connection: LogConnection) -> str | None:
+        """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
+        return refusal(self._url, read_movements(connection, MOVING))
 
     def discard(self) -> None:
         """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
@@ -190,11 +196,6 @@ class PostgresDatabase(LogDatabase):
             raise SendLogUnusableError(
                 f"the send log {self._url} can only be read there; name the primary server in CAMPAIGN_LOG"
             )
-
-    def _refuse_moved(self, connection: PostgresConnection) -> None:
-        sentence = refusal(self._url, read_movements(connection, MOVING))
-        if sentence is not None:
-            raise SendLogUnusableError(sentence)
 
     def _refuse_newer(self, version: int) -> None:
         if version > VERSION:

@@ -45,6 +45,7 @@ class SqliteContents(LogContents):
             self._file.execute(MOVING.drop.replace("{table}", name))
         files.forget_identity(self._file)
         self.make_current()
+        self._file.execute(MOVING.set_cache)
 
     def rows(self, table: str, columns: Sequence[str]) -> Generator[tuple[Any, ...], None, None]:
         """Yield the rows of a table in its order."""

@@ -28,6 +28,10 @@ SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%
 -- name: drop
 DROP TABLE {table};
 
+-- name: set_cache
+-- The keys come in no order: what the cache of their index has not is written to the disk again and again.
+PRAGMA cache_size = -64000;
+
 -- name: columns
 SELECT name FROM pragma_table_info(:table);
 

@@ -127,6 +127,18 @@ def test_a_value_that_postgresql_cannot_hold_names_its_row(tmp_path: Path, url: 
     assert can_be_used(file)
 
 
+def test_a_row_without_its_campaign_is_not_moved(tmp_path: Path, url: str) -> None:
+    """What the server refuses without a line is told with its table, and no other row is blamed."""
+    file = tmp_path / "send-log.db"
+    with opened(file) as log:
+        enlist(log, people(2))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE delivery SET campaign_id = 7 WHERE line = 2")
+        connection.commit()
+    with pytest.raises(SendLogUnusableError, match=r"cannot hold a row of the table delivery of .*foreign key"):
+        move(file, location(url))
+
+
 def test_a_difference_takes_the_copy_back(tmp_path: Path, postgres_server: Postgres) -> None:
     """If the target's rows are not those of the source, the digests show it, and nothing was changed."""
     file, url = tmp_path / "send-log.db", postgres_server.fresh()
@@ -200,8 +212,11 @@ def test_a_role_with_rights_on_the_tables_learns_of_the_move(tmp_path: Path, pos
     with opened(file) as log:
         enlist(log, people(2))
     with postgres_server.admin(url.rpartition("/")[2]) as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret' IN ROLE pg_read_all_data, pg_write_all_data")
-        connection.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA campaign TO {role}")
+        connection.execute(f"""
+            CREATE ROLE {role} LOGIN;
+            GRANT USAGE ON SCHEMA campaign TO {role};
+            GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA campaign TO {role};
+        """)
     socket = (
         f"postgresql:///{url.rpartition('/')[2]}?host={postgres_server.folder}&port={postgres_server.port}&user={role}"
     )
@@ -214,7 +229,7 @@ def test_a_role_with_rights_on_the_tables_learns_of_the_move(tmp_path: Path, pos
     finally:
         postgres_server.drop(url)
         with postgres_server.admin() as connection:
-            connection.execute(f"DROP ROLE {role}")
+            connection.execute(f"DROP ROLE {role}")  # its rights went with the database
 
 
 def test_the_rates_of_the_database_are_forgotten(tmp_path: Path, url: str) -> None:
