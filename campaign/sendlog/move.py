@@ -8,6 +8,8 @@ to finish it:
    used. Nothing can write to the source meanwhile.
 3. The source notes that it was moved: it is not used any more, by any version of the program.
 4. The target notes that it is complete: it is used.
+
+Rows that a killed run left in `issuing` or `sending` are copied as they are: the next run recovers them.
 """
 
 from __future__ import annotations

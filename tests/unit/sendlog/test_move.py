@@ -12,9 +12,10 @@ from campaign.errors import LogHeldError, SendLogUnusableError
 from campaign.sendlog import LogReader, SendLog, SuppressionList, held
 from campaign.sendlog.contents import TABLES
 from campaign.sendlog.move import Course, move_log
+from support import ROOT
 from support.fake_clock import FakeClock
 from support.full_log import contents, fill
-from support.sendlog_helpers import enlist, opened, people
+from support.sendlog_helpers import enlist, opened, people, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,21 +69,21 @@ def test_a_command_that_had_the_old_log_open_cannot_change_it(tmp_path: Path) ->
         assert [entry.address for entry in after.entries()] == ["u1@example.com"]
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_no_table_of_the_old_log_can_be_changed(tmp_path: Path, table: str) -> None:
+def test_no_table_of_the_old_log_can_be_changed(tmp_path: Path) -> None:
     """After a move the old log's own tables refuse every change, also from a version that knows of no moves."""
     source = tmp_path / "a.db"
     fill(source, rows=2)
     move(source, tmp_path / "b.db")
     with closing(sqlite3.connect(source)) as connection:
-        column = connection.execute(f"PRAGMA table_info({table})").fetchone()[1]
-        for statement in (
-            f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1",  # noqa: S608
-            f"UPDATE {table} SET {column} = {column}",  # noqa: S608
-            f"DELETE FROM {table}",  # noqa: S608
-        ):
-            with pytest.raises(sqlite3.IntegrityError, match="it was moved to"):
-                connection.execute(statement)
+        for name in TABLES:
+            column = connection.execute(f"PRAGMA table_info({name})").fetchone()[1]
+            for statement in (
+                f"INSERT INTO {name} SELECT * FROM {name} LIMIT 1",  # noqa: S608
+                f"UPDATE {name} SET {column} = {column}",  # noqa: S608
+                f"DELETE FROM {name}",  # noqa: S608
+            ):
+                with pytest.raises(sqlite3.IntegrityError, match="it was moved to"):
+                    connection.execute(statement)
 
 
 def test_a_second_move_changes_nothing(tmp_path: Path) -> None:
@@ -161,6 +162,20 @@ def test_an_empty_log_that_a_command_made_is_filled(tmp_path: Path) -> None:
     assert contents(target)["tag_key"].rows == 1
     move(source, target)
     assert contents(target) == contents(source)
+
+
+def test_a_log_of_an_older_version_is_migrated_first(tmp_path: Path) -> None:
+    """A log of the third version is brought up to date and moved, with its rows and their states."""
+    source, target = tmp_path / "a.db", tmp_path / "b.db"
+    with closing(sqlite3.connect(source)) as connection:
+        connection.executescript((ROOT / "tests/support/old_logs/schema_3.sql").read_text("utf-8"))
+    before = table(source, "SELECT key, state, reply FROM delivery ORDER BY id")
+    move(source, target)
+    assert table(target, "SELECT key, state, reply FROM delivery ORDER BY id") == before
+    with opened(tmp_path / "fresh.db"):
+        pass
+    schema = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE '%movement%' ORDER BY type, name"
+    assert table(target, schema) == table(tmp_path / "fresh.db", schema)
 
 
 def test_a_held_log_is_not_moved(tmp_path: Path) -> None:
