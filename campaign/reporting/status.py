@@ -36,6 +36,7 @@ def statuses(
     """
     path = log_path(settings, definition, asked=sandbox)
     reader = LogReader(path)
+    moved = reader.moved()
     now = clock_of(settings, path).now()
     try:
         zone = definition.schedule.default_zone if definition else None
@@ -50,7 +51,10 @@ def statuses(
                 yield as_text(table(summary, causes(reader.explanations(name))))
                 yield from standing(summary, batches)
                 yield from what_waits(summary, zone=zone, run=str(file or "FILE"))
-                yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
+                if moved is None:
+                    yield from advice(summary, command=str(file or "FILE"), run=str(file or "FILE"))
+        if moved is not None and not as_json:
+            yield f"These are the counts of then: {moved}."
     finally:
         reader.close()
 

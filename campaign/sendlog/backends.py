@@ -1,4 +1,4 @@
-"""Choose the backend of a send log by its location: `database_of`, `worker_of`, `held`, `exists`, `discard`."""
+"""Choose the backend of a send log by its location: `database_of`, `contents_of`, `worker_of`, `held`, `exists`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from campaign.clock import ServerClock, SystemClock
 from campaign.errors import SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
 from campaign.sendlog.server_time import follow
+from campaign.sendlog.sqlite.contents import SqliteContents
 from campaign.sendlog.sqlite.database import SqliteDatabase
+from campaign.sendlog.sqlite.files import open_to_move
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from campaign.clock import Clock
+    from campaign.sendlog.contents import LogContents
     from campaign.sendlog.worker_list import WorkerState
 
 from campaign.sendlog.database import LogLocation
@@ -40,6 +43,22 @@ def database_of(log: LogLocation | LogDatabase) -> LogDatabase:
             "type: pip install 'campaign[postgres]'"
         ) from error
     return PostgresDatabase(log)
+
+
+def contents_of(database: LogDatabase) -> LogContents:
+    """Return all rows of a log, to be moved, over a connection of their own; the log may not be there yet.
+
+    Raises:
+        SendLogUnusableError: it cannot be opened.
+    """
+    place = database.place
+    if isinstance(place, Path):
+        return SqliteContents(open_to_move(place))
+    from campaign.sendlog.postgres.contents import PostgresContents  # noqa: PLC0415 - an extra
+    from campaign.sendlog.postgres.database import PostgresDatabase  # noqa: PLC0415
+
+    assert isinstance(database, PostgresDatabase)  # noqa: S101 - no other one has such a place
+    return PostgresContents(database, database.connect_to_move())
 
 
 def worker_of(database: LogDatabase) -> LogWorker:

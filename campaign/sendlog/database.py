@@ -197,6 +197,10 @@ class LogDatabase(ABC):
     def exists(self) -> bool:
         """Return whether there is a log, of whatever version."""
 
+    def moved(self, connection: LogConnection) -> str | None:  # noqa: ARG002 - of the backends whose logs can move
+        """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
+        return None
+
     @abstractmethod
     def discard(self) -> None:
         """Delete a closed log that has no recipients."""

@@ -67,6 +67,11 @@ class LogReader:
         """Close the log."""
         self._connection.close()
 
+    def moved(self) -> str | None:
+        """Return the sentence that names the place to which the log was moved; None: it is used here."""
+        with self._database.sentences():
+            return self._database.moved(self._connection)
+
     def campaigns(self) -> list[str]:
         """Return the names of the campaigns in the log."""
         return [row[1] for row in self._rows(self._sql.campaigns)]

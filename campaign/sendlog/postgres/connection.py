@@ -219,6 +219,12 @@ class PostgresConnection:
             for row in rows:
                 copy.write_row((*values, *row))
 
+    def copy(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
+        """Add rows of any table with COPY, in their order."""
+        with self._connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def analyze(self) -> None:
         """Let the planner know the rows that were added; the server does so by itself, but minutes later."""
         self._connection.execute(SQL.analyze)

@@ -9,10 +9,11 @@ import psycopg
 
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
+from campaign.sendlog.movement import read_movements, refusal
 from campaign.sendlog.postgres import faults
 from campaign.sendlog.postgres.rates import PostgresRates
 from campaign.sendlog.postgres.session import open_session
-from campaign.sendlog.postgres.statements import SQL, schema
+from campaign.sendlog.postgres.statements import MOVING, SQL, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.errors import CampaignError
+    from campaign.sendlog.database import LogConnection
     from campaign.sendlog.postgres.connection import PostgresConnection
 
 #: Goes up with every change of `schema.sql`; `migrations.sql` then needs a statement that migrates the last version.
@@ -57,20 +59,31 @@ class PostgresDatabase(LogDatabase):
 
     def connect(self, *, for_writing: bool) -> PostgresConnection:
         """Return a connection; one that reads may be open while a run writes."""
-        if for_writing and self._session is not None:
-            connection, self._session = self._session, None
-        else:
-            connection = self._open()
+        connection = self._own_session() if for_writing else self._open()
         try:
             with self.sentences():
                 if for_writing:
                     self._bring_up_to_date(connection)
-                elif (version := self._version(connection)) is None:
+                    if sentence := self.moved(connection):
+                        raise SendLogUnusableError(sentence)
+                elif (version := self.version(connection)) is None:
                     raise SendLogUnusableError(
                         f"the send log {self._url} does not exist yet; `campaign run FILE` creates it"
                     )
                 else:
                     self._refuse_newer(version)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def connect_to_move(self) -> PostgresConnection:
+        """Return a connection that writes, to a log that may not be there yet, or was moved."""
+        connection = self._own_session()
+        try:
+            with self.sentences():
+                self._refuse_standby(connection)
+                self._refuse_newer(self.version(connection) or 0)
         except BaseException:
             connection.close()
             raise
@@ -106,7 +119,11 @@ class PostgresDatabase(LogDatabase):
     def exists(self) -> bool:
         """Return whether the database has a send log."""
         with closing(self._open()) as connection, self.sentences():
-            return self._version(connection) is not None
+            return self.version(connection) is not None
+
+    def moved(self, connection: LogConnection) -> str | None:
+        """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
+        return refusal(self._url, read_movements(connection, MOVING))
 
     def discard(self) -> None:
         """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
@@ -144,7 +161,14 @@ class PostgresDatabase(LogDatabase):
         with self.sentences():
             return open_session(self._url, wait_s=wait_s)
 
-    def _version(self, connection: PostgresConnection) -> int | None:
+    def _own_session(self) -> PostgresConnection:
+        """Return the session that has the log's lock, once; otherwise a new one."""
+        if self._session is None:
+            return self._open()
+        connection, self._session = self._session, None
+        return connection
+
+    def version(self, connection: PostgresConnection) -> int | None:
         """Return the version of the log's schema, or None if there is none."""
         [[found]] = connection.execute(SQL.find_log)
         if found is None:
@@ -153,28 +177,35 @@ class PostgresDatabase(LogDatabase):
         return int(version)
 
     def _bring_up_to_date(self, connection: PostgresConnection) -> None:
-        [[is_read_only]] = connection.execute(SQL.is_read_only)
-        if is_read_only:
-            raise SendLogUnusableError(
-                f"the send log {self._url} can only be read there; name the primary server in CAMPAIGN_LOG"
-            )
-        version = self._version(connection)
+        self._refuse_standby(connection)
+        version = self.version(connection)
         if version == VERSION:
             return
         if version is not None:
             self._refuse_newer(version)
         connection.begin()
         try:
-            version = self._version(connection)  # another session may have been faster
-            if version is None:
-                connection.execute(schema())
-                version = VERSION
-            for each in range(version + 1, VERSION + 1):
-                connection.execute(getattr(SQL, f"to_{each}"))
+            self.make_current(connection)
         except BaseException:
             connection.rollback()
             raise
         connection.commit()
+
+    def make_current(self, connection: PostgresConnection) -> None:
+        """Make the tables if there are none, or migrate those of an older version, within a transaction that writes."""
+        version = self.version(connection)  # another session may have been faster
+        if version is None:
+            connection.execute(schema())
+            version = VERSION
+        for each in range(version + 1, VERSION + 1):
+            connection.execute(getattr(SQL, f"to_{each}"))
+
+    def _refuse_standby(self, connection: PostgresConnection) -> None:
+        [[is_read_only]] = connection.execute(SQL.is_read_only)
+        if is_read_only:
+            raise SendLogUnusableError(
+                f"the send log {self._url} can only be read there; name the primary server in CAMPAIGN_LOG"
+            )
 
     def _refuse_newer(self, version: int) -> None:
         if version > VERSION:

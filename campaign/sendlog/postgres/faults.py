@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from campaign.errors import SendLogError, SendLogUnusableError
+from campaign.sendlog.movement import guarded, is_guard_text
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def changing(log: PostgresUrl, error: Exception) -> SendLogError | SendLogUnusab
     """Return what an error of a transaction means that was rolled back."""
     if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
         return opening(log, error)
+    if _is_guarded(error):
+        return SendLogUnusableError(guarded(log, reason_of(error)))
     return SendLogError(
         f"the send log {log} cannot be written ({reason_of(error)}); nothing was changed. {advice(error)}, then run "
         "the same command again"
@@ -91,4 +94,11 @@ def advice(error: Exception) -> str:
         return "Free disk space on its server"
     if isinstance(error, errors.LockNotAvailable):
         return "Wait for the command or the run that changes it"
+    if _is_guarded(error):
+        return "Set CAMPAIGN_LOG to that"
     return "Look at its server"
+
+
+def _is_guarded(error: Exception) -> bool:
+    """Return whether the log refuses changes since it was moved."""
+    return isinstance(error, errors.CheckViolation) and is_guard_text(reason_of(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
     from campaign.config.postgres_url import PostgresUrl
+
+# Of a connection that is lost psycopg warns, too: on stderr, unless somebody takes its warnings.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 #: The least version that has all that the statements use, as libpq writes it.
 _OLDEST_SERVER = 14_00_00

@@ -1,4 +1,4 @@
-"""Load the SQL statements for PostgreSQL by name, `SQL` and `RATES`, from the `.sql` files beside this module."""
+"""Load the SQL statements for PostgreSQL by name, `SQL` and others, from the `.sql` files beside this module."""
 
 from __future__ import annotations
 
@@ -48,3 +48,5 @@ def _load(*names: str) -> SimpleNamespace:
 SQL = _load("queries.sql", "aggregates.sql", "renewals.sql", "session.sql", "migrations.sql")
 #: Those of `workers.sql` and of `rate_queries.sql`, which have no twin for SQLite.
 WORKERS, RATES = _load("workers.sql"), _load("rate_queries.sql")
+#: Those that copy a log to another place.
+MOVING = _load("moving.sql")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
 from campaign.sendlog.database import LogDatabase
+from campaign.sendlog.movement import is_guard_text, read_movements, refusal
 from campaign.sendlog.sqlite import files
-from campaign.sendlog.sqlite.statements import SQL
+from campaign.sendlog.sqlite.statements import MOVING, SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from campaign.errors import CampaignError
+    from campaign.sendlog.database import LogConnection
     from campaign.sendlog.sqlite.connection import SqliteConnection
 
 
@@ -57,6 +59,10 @@ class SqliteDatabase(LogDatabase):
         """Return whether there is a file."""
         return self._path.exists()
 
+    def moved(self, connection: LogConnection) -> str | None:
+        """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
+        return refusal(self._path, read_movements(connection, MOVING))
+
     def discard(self) -> None:
         """Delete the file, and those that SQLite keeps beside it."""
         files.discard(self._path)
@@ -67,7 +73,7 @@ class SqliteDatabase(LogDatabase):
 
     def unchanged(self, error: Exception) -> CampaignError:
         """Return what an error of a transaction means that was rolled back."""
-        if files.is_damage(error):
+        if files.is_damage(error) or is_guard_text(str(error)):
             return self.unusable(error)
         return SendLogError(
             f"the send log {self._path} cannot be written ({error}); nothing was changed. "

@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from campaign.errors import LogHeldError, SendLogUnusableError
+from campaign.sendlog.movement import guarded, is_guard_text, read_movements, refusal
 from campaign.sendlog.sqlite.connection import SqliteConnection
-from campaign.sendlog.sqlite.statements import SQL, script
+from campaign.sendlog.sqlite.statements import MOVING, SQL, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +104,25 @@ def open_for_writing(path: Path) -> SqliteConnection:
     Raises:
         SendLogUnusableError: no such folder, a symbolic link, locked, read-only, corrupt, newer, or not a send log.
     """
+    with _sentences(path):
+        connection = open_to_move(path)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            _refuse_moved(connection, path)
+            bring_up_to_date(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_to_move(path: Path) -> SqliteConnection:
+    """Return a connection that writes, without a transaction, to a log that may have no tables yet, or was moved.
+
+    Raises:
+        SendLogUnusableError: as `open_for_writing`.
+    """
     _refuse_strange_places(path)
     with _sentences(path):
         try:
@@ -115,16 +135,13 @@ def open_for_writing(path: Path) -> SqliteConnection:
             path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
         )
         try:
-            if not _is_empty(connection):
+            if not is_empty(connection):
                 _check_identity(connection, path)
             _make_private(path)
             # with FULL, a commit returns only when the write-ahead log is on the disk
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16000")
-            connection.execute("BEGIN IMMEDIATE")
-            _bring_up_to_date(connection)
-            connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
@@ -165,6 +182,12 @@ def _refuse_strange_places(path: Path) -> None:
         raise SendLogUnusableError(f"the send log {path} is not a file; set CAMPAIGN_LOG to a file")
 
 
+def _refuse_moved(connection: SqliteConnection, path: Path) -> None:
+    sentence = refusal(path, read_movements(connection, MOVING))
+    if sentence is not None:
+        raise SendLogUnusableError(sentence)
+
+
 def _make_private(path: Path) -> None:
     """Give the log and the files beside it mode 0600: they hold addresses, and decide who is mailed.
 
@@ -188,7 +211,13 @@ def _make_private(path: Path) -> None:
             )
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
+def forget_identity(connection: sqlite3.Connection) -> None:
+    """Let a file without tables be a new one."""
+    connection.execute("PRAGMA application_id = 0")
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether the file is a new one."""
     with closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as rows:
         return bool(rows.fetchone()[0] == 0) and _pragma(connection, "application_id") == 0
 
@@ -198,8 +227,9 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
         return int(rows.fetchone()[0])
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    if _is_empty(connection):
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make the tables if there are none, and migrate those of an older version, within a transaction."""
+    if is_empty(connection):
         _execute(connection, script("schema.sql"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -246,6 +276,8 @@ def unusable(path: Path, error: Exception) -> SendLogUnusableError:
         return SendLogUnusableError(f"the send log {path} is locked by another process; close it there and try again")
     if name.startswith("SQLITE_NOTADB"):
         return SendLogUnusableError(f"{path} is not a send log and was not changed. Set CAMPAIGN_LOG to another file")
+    if name.startswith("SQLITE_CONSTRAINT") and is_guard_text(str(error)):
+        return SendLogUnusableError(guarded(path, str(error)))
     if is_damage(error):
         return SendLogUnusableError(
             f"the send log {path} is damaged ({error}); restore it from a backup before anything is sent"

@@ -1,4 +1,4 @@
-"""Load all SQL statements by name, `SQL`, from the `.sql` files beside this module, the only place for SQL."""
+"""Load all SQL statements by name, `SQL` and `MOVING`, from the `.sql` files beside this module."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def script(name: str) -> str:
     return (files(__package__) / name).read_text("utf-8")
 
 
-def _load() -> SimpleNamespace:
+def _load(*names: str) -> SimpleNamespace:
     found: dict[str, str] = {}
-    for file in ("queries.sql", "aggregates.sql", "renewals.sql", "migrations.sql"):
+    for file in names:
         _, *parts = _NAME.split(script(file))
         found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     return SimpleNamespace(**found)
 
 
-#: Every named statement of the `.sql` files as an attribute.
-SQL = _load()
+#: Every statement of these files as an attribute.
+SQL = _load("queries.sql", "aggregates.sql", "renewals.sql", "migrations.sql")
+#: Those that copy a log to another place.
+MOVING = _load("moving.sql")
