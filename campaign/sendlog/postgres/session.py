@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+#: What psycopg could not do for a connection that is lost would be printed: the run says what it waits for.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 #: How often a pooler is asked whose session a connection has.
 _QUESTIONS = 3
 
