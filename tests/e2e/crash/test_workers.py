@@ -26,11 +26,20 @@ pytestmark = pytest.mark.long
 
 
 def test_the_promise_holds_for_several_workers(tmp_path: Path) -> None:
-    """Three runs that are killed, suspended, cut off and lose their server keep every invariant."""
-    loop = WorkersLoop(Scenario(recipients=400, seed=4, latency=0.02), tmp_path / "loop", kills=4)
+    """Three runs that are killed, suspended, cut off and lose their server keep every invariant, and all rates."""
+    scenario = Scenario(
+        recipients=400,
+        seed=4,
+        latency=0.02,
+        messages="40/second",
+        tokens="60/second",
+        domains=(("d0.example", "6/second"), ("d1.example", "16/2 seconds"), ("d2.example", "70/61 seconds")),
+    )
+    loop = WorkersLoop(scenario, tmp_path / "loop", kills=4)
     verdict = loop.run()
     assert verdict.holds, verdict.table()
-    assert sorted(loop.happened) == ["cut", "hold", *["kill"] * 4, "nap", "restart"]
+    assert sorted(loop.happened) == ["cut", *["doze"] * 3, "hold", *["kill"] * 4, "nap", "restart"]
+    assert next(one.checked for one in verdict.judgements if one.name == "I10") > 1000
     assert verdict.states["sent"] > 300
 
 
