@@ -62,7 +62,8 @@ def parse_log(value: str) -> str | PostgresUrl:
 def parse_postgres_url(url: str) -> PostgresUrl:
     """Return the database that a `postgresql://` URL names; after its `?` stand libpq's own parameters.
 
-    To another machine TLS is required unless the URL says otherwise: libpq alone would go on without it.
+    To another machine TLS is required unless the URL says otherwise: libpq alone would go on without it. Of several
+    hosts the one that can be written to is taken, unless `target_session_attrs` says otherwise.
 
     Raises:
         ValueError: the URL is not valid; the message says what to write and contains no part of user or password.
@@ -77,7 +78,7 @@ def parse_postgres_url(url: str) -> PostgresUrl:
         "user": user,
         "password": password,
         "host": host,
-        "port": None if port is None else str(port),
+        "port": port,
         "dbname": _database(parts),
     }
     twice = [name for name, value in given.items() if value is not None and name in parameters]
@@ -88,6 +89,8 @@ def parse_postgres_url(url: str) -> PostgresUrl:
         raise ValueError(f"the database is missing; {_EXAMPLE}")
     if not _is_here(parameters.get("host", "")):
         parameters.setdefault("sslmode", "require")
+    if "," in parameters.get("host", ""):
+        parameters.setdefault("target_session_attrs", "read-write")
     return PostgresUrl(_label(parameters), parameters)
 
 
@@ -102,14 +105,20 @@ def _query(parts: SplitResult) -> dict[str, str]:
     return parameters
 
 
-def _host(parts: SplitResult) -> tuple[str | None, int | None]:
-    """Return host and port; (None, None) if the URL leaves them to `?host=` or to libpq, which takes a local socket."""
-    if not parts.netloc.rpartition("@")[2]:
+def _host(parts: SplitResult) -> tuple[str | None, str | None]:
+    """Return hosts and ports, each separated by commas as libpq has them; a port that is not given is empty.
+
+    They are (None, None) if the URL leaves them to `?host=` or to libpq, which takes a local socket.
+    """
+    places = parts.netloc.rpartition("@")[2]
+    if not places:
         return None, None
     try:
-        return host_and_port(parts)
+        found = [host_and_port(parts._replace(netloc=place)) for place in places.split(",")]
     except ValueError as error:
         raise ValueError(f"{error}; {_EXAMPLE}") from None
+    ports = ["" if port is None else str(port) for _, port in found]
+    return ",".join(host for host, _ in found), ",".join(ports) if any(ports) else None
 
 
 def _database(parts: SplitResult) -> str | None:
@@ -129,7 +138,13 @@ def _is_here(hosts: str) -> bool:
 
 def _label(parameters: Mapping[str, str]) -> str:
     user, host, port, database = (parameters.get(name, "") for name in ("user", "host", "port", "dbname"))
-    place, end = (f"[{host}]" if ":" in host else host), ""
-    if host.startswith("/"):
-        place, end = "", f"?host={host}"
-    return f"postgresql://{user and f'{user}@'}{place}{port and f':{port}'}/{database}{end}"
+    hosts, ports = host.split(","), port.split(",")
+    if any(each.startswith("/") for each in hosts):
+        return f"postgresql://{user and f'{user}@'}{port and f':{port}'}/{database}?host={host}"
+    if len(ports) < len(hosts):
+        ports *= len(hosts)  # one for all
+    places = [
+        (f"[{each}]" if ":" in each else each) + (its_port and f":{its_port}")
+        for each, its_port in zip(hosts, ports, strict=False)
+    ]
+    return f"postgresql://{user and f'{user}@'}{','.join(places)}/{database}"

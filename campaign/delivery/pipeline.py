@@ -131,10 +131,11 @@ class Pipeline:
             attempt.intended = True
             if self._gate:
                 self._gate.intended()
-        while (
-            not await permit.used()
-        ):  # the intent took so long to commit that other workers do not wait for this message
+        # The commit took so long, or the process was suspended, that others do not wait for this message. It needs
+        # another permit, and the lease may have run out meanwhile.
+        while not await permit.used():
             permit = await self._scheduler.acquire(attempt.delivery)
+            await self._log.still_sending(attempt.delivery)
 
     async def _deliver_unless_lost(self, delivery: Delivery) -> None:
         """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""

@@ -164,6 +164,11 @@ class RateLimiter:
         """
         return self._acquire(_LONGEST_PAUSE_S, who, scope)
 
+    async def pass_call(self, who: str, scope: Scope) -> None:
+        """Return when a call may leave at once, with a permit that is used for it; see `acquire_or_defer`."""
+        while not await (await self.acquire_or_defer(who, scope)).used():
+            pass  # other workers did not wait for this call, so it needs another permit
+
     async def acquire_both(self, other: Callable[[], Awaitable[Permit]]) -> Permit:
         """Return a permit of this limiter and of another one, both given at the same instant.
 

@@ -122,7 +122,7 @@ class TokenRevoker:
         return None
 
     async def _settle(self, token_id: str, doubtful: bool) -> None:
-        await (await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)).used()
+        await self._limiter.pass_call("Clerk", Scope.CLERK)
         answer = await self._clerk.revoke_sign_in_token(token_id)
         if answer is Revocation.USED and doubtful:
             answer = Revocation.UNKNOWN  # an earlier try may have revoked it: this is no proof of a sign-in

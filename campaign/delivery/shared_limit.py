@@ -64,7 +64,8 @@ class ReservedPermit:
     number: int
     #: When it may be used, by this worker's clock.
     at: float
-    #: When it was given to a call.
+    #: When it arrived, and when it was given to a call.
+    arrived_at: float
     taken_at: float = 0.0
 
 
@@ -133,6 +134,8 @@ class SharedLimit:
         self._more_at = 0.0
         self._sharers = 1
         self._paused_until = 0.0
+        #: The permits that had arrived by then are worth nothing.
+        self._forgotten_at = -inf
         self._arrived = asyncio.Event()
 
     # -- the surface of a window ---------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ class SharedLimit:
 
     def is_late(self, permit: ReservedPermit, now: float) -> bool:
         """Return whether it is too late for a permit: other workers do not wait for it any more."""
-        return now > permit.at + self._terms.late_s
+        return now > permit.at + self._terms.late_s or permit.arrived_at <= self._forgotten_at
 
     def give_back(self, permit: ReservedPermit) -> None:
         """Note that a permit is not used."""
@@ -260,7 +263,7 @@ class SharedLimit:
         self._remaining, self._sharers = grant.remaining, grant.sharers
         self._more_at = 0.0 if grant.more_at is None else grant.more_at - offset
         if grant.permits:
-            arrived = [ReservedPermit(number, at - offset) for number, at in grant.permits]
+            arrived = [ReservedPermit(number, at - offset, now) for number, at in grant.permits]
             self._reserved = deque(sorted([*self._reserved, *arrived], key=lambda permit: permit.at))
         self._arrived.set()
 
@@ -270,8 +273,9 @@ class SharedLimit:
         return replace(self.request(offset), wanted=0, is_last=True)
 
     def forget(self) -> None:
-        """Drop what is reserved: the log may have forgotten it."""
+        """Drop what is reserved, also what was given to a call that has not left: the log may have forgotten it."""
         self._reserved.clear()
+        self._forgotten_at = self._clock.now()
 
     def _missing(self) -> int:
         """Return how many permits to reserve now."""

@@ -210,7 +210,7 @@ class UserDirectory:
     async def _ask(self, batch: _Batch) -> None:
         self._answered = False
         try:
-            await (await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)).used()
+            await self._limiter.pass_call("Clerk", Scope.CLERK)
             users = self._clerk.users_by_address if self._by_address else self._clerk.users_by_id
             found = await users(batch.names)
             batch.at = self._clock.now()

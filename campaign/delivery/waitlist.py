@@ -150,7 +150,7 @@ class _Pages:
         for attempt in range(1, self._policy.attempts + 1):
             try:
                 if not self._is_simulation:
-                    await (await self._limiter.acquire_or_defer("Clerk", Scope.CLERK)).used()
+                    await self._limiter.pass_call("Clerk", Scope.CLERK)
                 found = await self._clerk.waitlist(offset=offset)
             except TransientError as error:
                 if attempt == self._policy.attempts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import DataError, IntegrityError
 from psycopg.errors import ProgramLimitExceeded
@@ -14,6 +14,8 @@ from campaign.sendlog.postgres.statements import MOVING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from psycopg import Cursor
 
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.postgres.database import PostgresDatabase
@@ -97,6 +99,6 @@ class PostgresContents(LogContents):
 
     def readable_row(self, table: str, number: int) -> dict[str, Any]:
         """Return the row at a place (from 1) of a table."""
-        found = self._session.execute(self.filled(MOVING.row_at, table), {"before": number - 1})
+        found = cast("Cursor[Any]", self._session.execute(self.filled(MOVING.row_at, table), {"before": number - 1}))
         row = found.fetchone()
         return dict(zip((each.name for each in found.description or ()), row, strict=True)) if row else {}

@@ -69,6 +69,8 @@ class Heartbeat:
         self._must_beat = threading.Event()
         self._is_stopping = False
         self._is_draining = False
+        #: That a worker of another version has taken the place of this one, which waits for its end.
+        self._is_told = False
         #: The worker's id; another one after it was removed.
         self.worker = 0
         self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
@@ -121,6 +123,10 @@ class Heartbeat:
             except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
                 self._close()
                 wait = min(_RETRY_S, interval)
+            except LogHeldError as error:  # without a lease nothing is begun until that run has ended
+                if not self._is_told:
+                    self._terms.say(f"{str(error)[0].upper()}{str(error)[1:]}")
+                self._is_told = True
 
     def _beat(self, session: PostgresConnection) -> None:
         beat = {"worker": self.worker, "lease": self._terms.lease_s, "is_draining": self._is_draining}
@@ -142,17 +148,21 @@ class Heartbeat:
                 self._terms.say(_obituary(each, recovered))
 
     def _register(self, session: PostgresConnection) -> None:
-        mine: dict[str, object] = {"version": version("campaign")}
-        if other := session.execute(WORKERS.others_version, mine).fetchone():
-            host, pid, its = other
-            raise LogHeldError(
-                f"process {pid} on {host} uses the send log {self._url} with campaign {its}, and this is campaign "
-                f"{mine['version']}: two versions must not mix. End that run first, or use the same version here"
-            )
-        mine |= {"campaign": self._campaign, "host": socket.gethostname(), "pid": os.getpid()}
-        row = session.execute(WORKERS.register, mine | {"lease": self._terms.lease_s}).fetchone()
+        its_version = version("campaign")
+        mine: dict[str, object] = {"campaign": self._campaign, "host": socket.gethostname(), "pid": os.getpid()}
+        row = session.execute(
+            WORKERS.register, {**mine, "version": its_version, "lease": self._terms.lease_s}
+        ).fetchone()
         assert row is not None  # noqa: S101 - RETURNING has one
-        self.worker = int(row[0])
+        # Look after the own entry is there: of two workers that start together at least one sees the other.
+        if other := session.execute(WORKERS.others_version, {"version": its_version}).fetchone():
+            session.execute(WORKERS.unregister, {"worker": int(row[0])})
+            host, pid, others_version = other
+            raise LogHeldError(
+                f"process {pid} on {host} uses the send log {self._url} with campaign {others_version}, and this is "
+                f"campaign {its_version}: two versions must not mix. End that run first, or use the same version here"
+            )
+        self.worker, self._is_told = int(row[0]), False
         session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
 
     def _opened(self) -> PostgresConnection:

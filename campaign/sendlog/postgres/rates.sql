@@ -47,24 +47,25 @@ CREATE UNLOGGED TABLE pause (
 CREATE FUNCTION instant_now() RETURNS double precision LANGUAGE sql VOLATILE AS
 $$ SELECT extract(epoch FROM clock_timestamp())::double precision $$;
 
--- The instants at which the history says that a permit was used. The clock of its writer may have been ahead.
+-- The instants at which the history says that a permit was used, at the latest: it was written up to `late_` seconds
+-- before. The clock of its writer may have been ahead.
 CREATE FUNCTION permits_in_history(
-    state_ text, domain_ text, since_ double precision, until_ double precision
+    state_ text, domain_ text, since_ double precision, until_ double precision, late_ double precision
 ) RETURNS TABLE (at double precision) LANGUAGE sql STABLE AS
 $$
-    SELECT least(history.at, until_) FROM campaign.history
+    SELECT least(history.at + late_, until_) FROM campaign.history
     LEFT JOIN campaign.delivery ON delivery.id = history.delivery_id AND domain_ IS NOT NULL
     WHERE history.new_state = state_ AND history.at > since_
       AND (domain_ IS NULL OR delivery.domain = domain_)
     -- Clerk counts the calls that create users as those for tokens
-    UNION ALL SELECT least(asked_at, until_) FROM campaign.user_creation
+    UNION ALL SELECT least(asked_at + late_, until_) FROM campaign.user_creation
     WHERE state_ = 'issuing' AND domain_ IS NULL AND asked_at > since_
 $$;
 
 -- Add what the history knows of permits: for the even windows in the last `kept` seconds, for each budget in its period.
 CREATE FUNCTION recall_permits(
     bucket_ text, kept double precision, periods double precision[],
-    state_ text, domain_ text, since double precision, now_ double precision
+    state_ text, domain_ text, since double precision, now_ double precision, late double precision
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     b        campaign.permit_bucket;
@@ -77,7 +78,7 @@ BEGIN
         SELECT min(at) INTO oldest FROM campaign.permit WHERE bucket = bucket_;
         INSERT INTO campaign.permit (bucket, number, at, state, worker)
         SELECT bucket_, b.first_number - row_number() OVER (ORDER BY found.at DESC), found.at, 'used', ''
-        FROM campaign.permits_in_history(state_, domain_, now_ - kept, now_) AS found
+        FROM campaign.permits_in_history(state_, domain_, now_ - kept - late, now_, late) AS found
         WHERE found.at < coalesce(oldest, 'infinity');
         GET DIAGNOSTICS added = ROW_COUNT;
         UPDATE campaign.permit_bucket SET first_number = b.first_number - added, kept_s = kept WHERE name = bucket_;
@@ -86,7 +87,7 @@ BEGIN
         CONTINUE WHEN period_ = ANY (b.budgets);
         INSERT INTO campaign.permit_slice (bucket, period, slice, last, number)
         SELECT bucket_, period_, floor(found.at * 1000 / period_), max(found.at), count(*)
-        FROM campaign.permits_in_history(state_, domain_, coalesce(since, now_ - period_), now_) AS found
+        FROM campaign.permits_in_history(state_, domain_, coalesce(since, now_ - period_), now_, late) AS found
         GROUP BY 3;
         UPDATE campaign.permit_bucket SET budgets = budgets || period_ WHERE name = bucket_;
     END LOOP;
@@ -146,7 +147,9 @@ BEGIN
     END IF;
     now_at := campaign.instant_now();
     IF kept > b.kept_s OR NOT budget_periods <@ b.budgets THEN
-        PERFORM campaign.recall_permits(bucket_, kept, budget_periods, state_, domain_, since, now_at);
+        -- a permit is given to a call before its instant, at most by the horizon, and used up to `late` seconds after it
+        PERFORM campaign.recall_permits(
+            bucket_, kept, budget_periods, state_, domain_, since, now_at, horizon + late);
         SELECT * INTO b FROM campaign.permit_bucket WHERE name = bucket_;
     END IF;
 

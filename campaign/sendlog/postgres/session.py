@@ -29,6 +29,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+#: What psycopg could not do for a connection that is lost would be printed: the run says what it waits for.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 #: How often a pooler is asked whose session a connection has.
 _QUESTIONS = 3
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 
 from campaign.config.postgres_url import parse_postgres_url
 from campaign.sendlog import workers_of
+from support import ROOT
 from support.crash.records import read_states
 from support.crash.scenario import Scenario
 from support.crash.sender import Sender
@@ -74,6 +79,28 @@ def test_two_runs_share_a_campaign(senders: list[Sender], tmp_path: Path) -> Non
     accepted = [json.loads(line)["rcpt"][0] for line in _accepted(tmp_path)]
     assert len(accepted) == len(set(accepted)) == read_states(first.log)["sent"] > _PEOPLE * 0.8
     assert second.ask("workers").startswith("No run uses the send log postgresql://tester@127.0.0.1:")
+
+
+def test_another_version_of_the_program_is_refused(senders: list[Sender], tmp_path: Path) -> None:
+    """While a run uses the log, one of another version ends with a sentence and exit code 75, and changes nothing."""
+    first, second = senders
+    assert isinstance(first.log, str)
+    log = parse_postgres_url(first.log)
+    run = first.start("run", str(first.campaign), "--yes")
+    _until(lambda: bool(workers_of(log)), first)
+    installed = tmp_path / "other/campaign-99.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: campaign\nVersion: 99.0\n", "utf-8")
+    second.command = (sys.executable, "-u", "-m", "campaign")  # not as a fork, which has the packages of its parent
+    second.environment["PYTHONPATH"] = os.pathsep.join([str(installed.parent), str(ROOT)])
+    other = second.start("run", str(second.campaign), "--yes")
+    assert other.wait() == 75
+    mixed = re.escape(f"uses the send log {log} with campaign {version('campaign')}, and this is campaign 99.0: two")
+    rest = "versions must not mix. End that run first, or use the same version here"
+    assert re.search(rf"process {run.pid} on \S+ {mixed} {rest}", second.last_output()), second.last_output()
+    assert [each.pid for each in workers_of(log) or ()] == [run.pid]
+    run.kill()
+    run.wait()
 
 
 def _accepted(folder: Path) -> list[str]:

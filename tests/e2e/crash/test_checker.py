@@ -94,6 +94,15 @@ def too_many_in_doubt(run: SampleRun) -> None:
         run.step(key, "sending", "uncertain", actor="recovery", message_id=f"<{key}>", token_id=f"sit_{key}")
 
 
+def squeeze_domain(run: SampleRun) -> None:
+    run.terms = replace(run.terms, domain_rates={"other.example": ((1, 60.0),), "example.com": ((2, 60.0),)})
+
+
+def many_calls(run: SampleRun) -> None:
+    run.terms = replace(run.terms, call_rates=((2, 60.0),))
+    run.clerk += [{"event": "request", "stage": stage, "t": 1.0} for stage in ("create", "revoke", "users")]
+
+
 def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
     """Return, by name, the invariant that must be violated and the function that alters the run."""
     dead = {"event": "revoked", "id": "sit_a", "t": 0, "wall": WALL}
@@ -180,6 +189,8 @@ def lies() -> dict[str, tuple[str, Callable[[SampleRun], Any]]]:
         ),
         "a token without an attempt": ("I9", token_without_attempt),
         "too fast": ("I10", squeeze),
+        "too fast for a domain": ("I10", squeeze_domain),
+        "too many calls to Clerk": ("I10", many_calls),
         "a little too fast all the time": ("I10", steady_excess),
         "too many connections": ("I11", lambda s: s.smtp.append(opened)),
         "a secret in a file": ("I12", lambda s: s.leaks.append("out.txt holds a token")),

@@ -5,19 +5,20 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from support.crash.records import read_states
+from support.crash.mutants import MUTANTS_OF_WORKERS
+from support.crash.records import read_lines, read_states
 from support.crash.scenario import CONNECTIONS, Scenario
-from support.crash.workers import LEASE_S, Stage, WorkersLoop
+from support.crash.workers import LEASE_S, WHOLE, Stage, WorkersLoop
 from support.servers.script import Delay, Fault, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support.crash.checker import Verdict
 
@@ -25,11 +26,20 @@ pytestmark = pytest.mark.long
 
 
 def test_the_promise_holds_for_several_workers(tmp_path: Path) -> None:
-    """Three runs that are killed, suspended, cut off and lose their server keep every invariant."""
-    loop = WorkersLoop(Scenario(recipients=400, seed=4, latency=0.02), tmp_path / "loop", kills=4)
+    """Three runs that are killed, suspended, cut off and lose their server keep every invariant, and all rates."""
+    scenario = Scenario(
+        recipients=400,
+        seed=4,
+        latency=0.02,
+        messages="40/second",
+        tokens="60/second",
+        domains=(("d0.example", "6/second"), ("d1.example", "16/2 seconds"), ("d2.example", "70/61 seconds")),
+    )
+    loop = WorkersLoop(scenario, tmp_path / "loop", kills=4)
     verdict = loop.run()
     assert verdict.holds, verdict.table()
-    assert sorted(loop.happened) == ["cut", "hold", *["kill"] * 4, "nap", "restart"]
+    assert sorted(loop.happened) == ["cut", *["doze"] * 3, "hold", *["kill"] * 4, "nap", "restart"]
+    assert next(one.checked for one in verdict.judgements if one.name == "I10") > 1000
     assert verdict.states["sent"] > 300
 
 
@@ -81,6 +91,23 @@ def die_after_the_dot(stage: Stage) -> None:
     stage.start(0).wait()
 
 
+def run_both(stage: Stage) -> None:
+    """Let two workers run to their end."""
+    for run in [stage.start(0), stage.start(1)]:
+        run.wait()
+
+
+def sleep_before_the_dot(stage: Stage) -> None:
+    """Let a worker suspend itself between intent and dot; wake it when another one has recovered its rows."""
+    first = stage.start(0)
+    stage.until(lambda: _is_stopped(first.pid))
+    stage.until(_after(LEASE_S + 2))
+    stage.senders[1].command = WHOLE  # it would suspend itself, too
+    stage.start(1).wait()
+    first.send_signal(signal.SIGCONT)
+    first.wait()
+
+
 SCENES = {
     "commit_assumed": (lose_an_intent, few(12), {"I9"}),
     "no_fence": (
@@ -92,13 +119,18 @@ SCENES = {
         ),
         {"I7", "I8"},  # it depends on who writes first
     ),
+    "permits_doubled": (run_both, few(60, link=False, messages="10/second"), {"I10"}),
+    "used_permits_given_back": (run_both, few(24, link=False, messages="12/61 seconds"), {"I10"}),
+    "lease_forgotten_while_late": (sleep_before_the_dot, few(6, messages="20/second"), {"I21"}),
     "lease_not_checked": (outlive_the_lease, few(60, tokens="2/second"), {"I21"}),
     "recovery_sends_again": (
         die_after_the_dot, few(12, at_mail_server=(Fault("dot", Silence(5.0, done=True), times=CONNECTIONS),)), {"I2"}
     ),
 }  # fmt: skip
 #: What the program is started with that a mutant needs beside its fault, and that breaks no promise.
-BESIDE = {"lease_not_checked": "heartbeat_stops"}
+BESIDE = {"lease_not_checked": "heartbeat_stops", "lease_forgotten_while_late": "sleeps_before_the_dot"}
+#: The program would wait for more than a minute; `test_worker_rates.py` has it use up a budget.
+TOO_LONG = {"used_permits_given_back"}
 
 
 @pytest.mark.parametrize("mutant", SCENES)
@@ -109,12 +141,84 @@ def test_a_mutant_of_a_worker_is_caught(mutant: str, tmp_path: Path) -> None:
     assert not invariants.isdisjoint(verdict.violated), verdict.table()
 
 
-@pytest.mark.parametrize("mutant", SCENES)
+@pytest.mark.parametrize("mutant", [mutant for mutant in SCENES if mutant not in TOO_LONG])
 def test_the_unbent_worker_is_not_caught(mutant: str, tmp_path: Path) -> None:
     """The unchanged program keeps every promise in the same scene."""
     scene, scenario, _ = SCENES[mutant]
     verdict = play(tmp_path, scene, scenario, mutant=BESIDE.get(mutant, ""))
     assert verdict.holds, verdict.table()
+
+
+def test_every_mutant_of_a_worker_is_tried() -> None:
+    """Every mutant of a run that shares its log has a scene."""
+    assert set(SCENES) | set(BESIDE.values()) == {*MUTANTS_OF_WORKERS, "recovery_sends_again"}
+
+
+def test_a_killed_worker_loses_its_permits_and_the_other_keeps_its_rate(tmp_path: Path) -> None:
+    """Permits that a worker had at kill -9 go to no other one, and the other one soon has the whole rate."""
+    found: dict[str, list[int]] = {}
+    killed_at: list[float] = []
+
+    def kill_with_permits(stage: Stage) -> None:
+        runs = [stage.start(0), stage.start(1)]
+        stage.until(lambda: stage.accepted.look() > 40)
+        while not found:
+            runs[0].send_signal(signal.SIGSTOP)
+            stage.until(_after(1.0))  # by now the other worker has used its own
+            if lost := _held_permits(stage, older_than_s=0.6):
+                found["lost"] = lost
+            else:
+                runs[0].send_signal(signal.SIGCONT)
+                stage.until(_after(0.3))
+        runs[0].kill()
+        killed_at.append(time.monotonic())
+        runs[0].wait()
+        runs[1].wait()
+        found["still lost"] = [number for number in _held_permits(stage, older_than_s=0.6) if number in found["lost"]]
+
+    loop = WorkersLoop(few(260, link=False, messages="20/second"), tmp_path / "loop", workers=2, play=kill_with_permits)
+    verdict = loop.run()
+    assert verdict.holds, verdict.table()
+    assert found["still lost"] == found["lost"]
+    lines = read_lines(tmp_path / "loop/records/smtp.jsonl")
+    times = [line["t"] for line in lines if line["event"] == "accept" and killed_at[0] + 1 < line["t"]]
+    within = [at for at in times if at < killed_at[0] + 4]
+    assert len(within) > 0.85 * 3 * 20, "the other worker has the whole rate"
+
+
+def test_a_standby_takes_over_and_nothing_is_lost(tmp_path: Path) -> None:
+    """When the server is lost, workers wait, say so, and go on with the standby that was promoted."""
+    said: list[str] = []
+
+    def fail_over(stage: Stage) -> None:
+        assert stage.standby is not None
+        runs = [stage.start(number) for number in range(2)]
+        stage.until(lambda: stage.accepted.look() > 60)
+        stage.server.halt()
+        stage.until(lambda: all("Waiting for PostgreSQL" in sender.last_output() for sender in stage.senders))
+        stage.standby.promote()
+        for run in runs:
+            run.wait()
+        said.extend(sender.last_output() for sender in stage.senders)
+
+    scenario = few(300, messages="60/second", latency=0.02)
+    verdict = WorkersLoop(scenario, tmp_path / "loop", workers=2, has_standby=True, play=fail_over).run()
+    assert verdict.holds, verdict.table()
+    assert all("PostgreSQL answers again; the run goes on." in each for each in said)
+
+
+def _held_permits(stage: Stage, *, older_than_s: float) -> list[int]:
+    with psycopg.connect(stage.url, options="-c search_path=campaign") as log:
+        rows = log.execute(
+            "SELECT number FROM permit WHERE bucket = 'messages' AND state = 'held' AND at < instant_now() - %s "
+            "ORDER BY number",
+            (older_than_s,),
+        )
+        return [number for (number,) in rows]
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(") ")[2].startswith("T")
 
 
 def _has_token(stage: Stage) -> bool:

@@ -240,6 +240,21 @@ def test_a_transaction_waits_for_another_one_that_writes(url: str, monkeypatch: 
         assert other.add(["a@example.com"], reason="by hand") == 1
 
 
+def test_the_locks_of_a_suspended_run_are_released(url: str) -> None:
+    """The server ends a session that does nothing after the answers of a pipeline, as after those of a statement."""
+    with closing(session.open_session(parse_postgres_url(url), wait_s=5)) as run:
+        run.execute("CREATE TABLE trial (a bigint)")
+        run.execute("SET idle_in_transaction_session_timeout TO '200ms'")
+        with run.pipeline():
+            run.begin_group()
+            run.executemany("INSERT INTO trial VALUES (%(a)s)", [{"a": 1}, {"a": 2}])
+        with owner(url) as other:
+            other.execute("SET lock_timeout TO '20s'")
+            other.execute("ALTER TABLE campaign.trial ADD b text")
+        with pytest.raises(psycopg.Error, match="idle-in-transaction timeout"):
+            run.execute("SELECT 1")
+
+
 def test_what_is_committed_is_on_the_disk(postgres_server: Postgres, url: str) -> None:
     """A database whose commits do not wait for the disk is told to wait for it in a log's sessions."""
     with postgres_server.admin() as connection:

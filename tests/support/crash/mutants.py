@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from campaign.clerk.client import Clerk
@@ -16,6 +17,8 @@ from campaign.cli import main as campaign_main
 from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
+from campaign.delivery.rate_limiter import Permit
+from campaign.delivery.shared_limit import ReservedPermit, SharedLimit
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import ReturnedMail, SendLog, obstacles
 from campaign.sendlog.postgres.heartbeat import Heartbeat
@@ -181,7 +184,7 @@ def users_without_intent() -> None:
 
 def no_fence() -> None:
     """Write a row whichever run has claimed it last."""
-    _put(PostgresWorker, "held", lambda _, __, claims: {claim.id for claim in claims})
+    _put(PostgresWorker, "held", lambda _, __, claims: lambda: {claim.id for claim in claims})
     _put(PostgresWorker, "still_queued", lambda _, __, ids: ids)
 
 
@@ -199,6 +202,53 @@ def lease_not_checked() -> None:
     """Let the lease run out, and write intents without one."""
     heartbeat_stops()
     _put(PostgresWorker, "has_lease", lambda *_: True)
+
+
+def permits_doubled() -> None:
+    """Use each permit that was reserved in the log for two calls."""
+    take, once = SharedLimit.take, set[int]()
+
+    def twice(limit: SharedLimit, now: float) -> ReservedPermit:
+        first = limit._reserved[0]  # noqa: SLF001 - that is what a mutant does
+        if first.number in once:
+            return take(limit, now)
+        once.add(first.number)
+        return replace(first, taken_at=now)
+
+    _put(SharedLimit, "take", twice)
+
+
+def used_permits_given_back() -> None:
+    """Report each permit that was used as one that was not, so that others get it again."""
+
+    def use(limit: SharedLimit, permit: ReservedPermit, _now: float) -> None:
+        limit.give_back(permit)
+
+    _put(SharedLimit, "use", use)
+
+
+def sleeps_before_the_dot() -> None:
+    """Suspend the process once, when the first intent is durable and its message waits for its permit: a fault."""
+    used, is_first = Permit.used, [True]
+
+    async def sleep_first(permit: Permit) -> bool:
+        buckets = {window._terms.bucket for window, _ in permit.pieces if isinstance(window, SharedLimit)}  # noqa: SLF001
+        if is_first[0] and "messages" in buckets:
+            is_first[0] = False
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return await used(permit)
+
+    _put(Permit, "used", sleep_first)
+
+
+def lease_forgotten_while_late() -> None:
+    """Do not look at the lease again when a message needs a second permit; with the fault that reveals it."""
+
+    async def still_sending(*_: object) -> None:
+        return
+
+    _put(SendLog, "still_sending", still_sending)
+    sleeps_before_the_dot()
 
 
 def _bend_fate(bend: Callable[[UncertainError], DeliveryError]) -> None:
@@ -238,7 +288,17 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 #: Those of a run that shares its log.
 MUTANTS_OF_WORKERS: dict[str, Callable[[], None]] = {
-    bend.__name__: bend for bend in (no_fence, commit_assumed, heartbeat_stops, lease_not_checked)
+    bend.__name__: bend
+    for bend in (
+        no_fence,
+        commit_assumed,
+        heartbeat_stops,
+        lease_not_checked,
+        permits_doubled,
+        used_permits_given_back,
+        sleeps_before_the_dot,
+        lease_forgotten_while_late,
+    )
 }
 
 #: The writes that must be durable in this order, by the name of their method.

@@ -54,17 +54,28 @@ def users_once(records: Records) -> Iterator[str | None]:
 
 
 def within_rates(records: Records) -> Iterator[str | None]:
-    """I10: acceptances per window stay within the limit, across restarts."""
-    times = [event["t"] for event in records.accepted]
-    for rate, period in records.terms.rates:
+    """I10: messages, a domain's messages and Clerk's calls per window stay within the limit, across restarts."""
+    terms, squeeze = records.terms, records.terms.squeeze
+    # a message counts when its dot arrived, whatever the answer was
+    dots = [event for event in records.smtp if event["event"] in {"accept", "dot"} and event["rcpt"]]
+    yield from _windows_kept("messages", sorted(event["t"] for event in dots), terms.rates, squeeze)
+    for domain, rates in terms.domain_rates.items():
+        times = sorted(event["t"] for event in dots if event["rcpt"][0].lower().endswith(f"@{domain}"))
+        yield from _windows_kept(f"messages to {domain}", times, rates, squeeze)
+    calls = sorted(event["t"] for event in records.clerk if event["event"] == "request")
+    yield from _windows_kept("calls to Clerk", calls, terms.call_rates, squeeze)
+
+
+def _windows_kept(
+    what: str, times: list[float], rates: tuple[tuple[int, float], ...], squeeze: float
+) -> Iterator[str | None]:
+    for rate, period in rates:
         for windows in (1, 10):  # 1 shows a burst, 10 a small excess that the clock tolerance hides in one window
             count, seconds = rate * windows, period * windows
             for first, last in zip(times, times[count:], strict=False):
                 span = last - first
-                good = span >= seconds - records.terms.squeeze
-                yield (
-                    None if good else f"{count + 1} acceptances within {span:.3f} s, allowed are {count} in {seconds} s"
-                )
+                good = span >= seconds - squeeze
+                yield None if good else f"{count + 1} {what} within {span:.3f} s, allowed are {count} in {seconds:g} s"
 
 
 def within_connections(records: Records) -> Iterator[str | None]:

@@ -67,6 +67,9 @@ class Terms:
     connections: int | None = None
     #: Number of messages and seconds, for every window.
     rates: tuple[tuple[int, float], ...] = ()
+    #: The same for calls to Clerk, and for the messages to a recipient domain.
+    call_rates: tuple[tuple[int, float], ...] = ()
+    domain_rates: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     #: Seconds by which network and scheduling delays may shorten a window.
     squeeze: float = 0.05
     attempts: int = 5

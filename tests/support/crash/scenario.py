@@ -40,7 +40,7 @@ text     = "email.txt"
 [limits]
 {rates}
 connections = {connections}
-
+{domains}
 [retry]
 attempts    = {attempts}
 first_delay = "{first_delay_ms}ms"
@@ -84,10 +84,12 @@ class Scenario:
     recipients: int = 400
     seed: int = 1
     first_delay: float = 0.2
-    #: The message rate, such as "200/second", or None.
+    #: The message rates, such as "200/second", separated by commas, or None.
     messages: str | None = None
-    #: The token rate.
+    #: The token rates.
     tokens: str = "100000/second"
+    #: The rates of recipient domains; the people's are `d0.example` to `d6.example`.
+    domains: tuple[tuple[str, str], ...] = ()
     #: Whether every mail carries a token.
     link: bool = True
     #: A factor for the faults' probabilities; 0: no faults.
@@ -107,16 +109,14 @@ class Scenario:
 
     def terms(self) -> Terms:
         """Return the campaign's limits, for the checker."""
-        rates: tuple[tuple[int, float], ...] = ()
-        if self.messages:
-            count, _, unit = self.messages.partition("/")
-            rates = ((int(count), {"second": 1.0, "minute": 60.0}[unit]),)
         return Terms(
             link=self.link,
             connections=CONNECTIONS,
             attempts=ATTEMPTS,
             first_delay=self.first_delay,
-            rates=rates,
+            rates=_windows(self.messages or ""),
+            call_rates=_windows(self.tokens) if self.link else (),
+            domain_rates={domain: _windows(rates) for domain, rates in self.domains},
             squeeze=0.15,  # both sides are processes on a machine that may be busy
         )
 
@@ -141,6 +141,7 @@ class Scenario:
             link=_LINK if self.link else "",
             rates=self._rates(),
             connections=CONNECTIONS,
+            domains=self._domains(),
             attempts=ATTEMPTS,
             first_delay_ms=round(self.first_delay * 1000),
         )
@@ -269,11 +270,27 @@ class Scenario:
         rates = {"messages": self.messages}
         if self.link:
             rates = {"messages": self.messages or "100000/second", "tokens": self.tokens}
-        return "\n".join(f"{name} = {json.dumps(rate)}" for name, rate in rates.items() if rate)
+        return "\n".join(f"{name} = {_written(rate)}" for name, rate in rates.items() if rate)
+
+    def _domains(self) -> str:
+        lines = [f"{json.dumps(domain)} = {_written(rates)}" for domain, rates in self.domains]
+        return "\n".join(["", "[limits.domains]", *lines, ""]) if lines else ""
 
     def _dice(self, faults: list[tuple[str, Action, float]]) -> tuple[Fault, ...]:
         shares = [(stage, action, share * self.trouble) for stage, action, share in faults]
         return tuple(Fault(stage, action, probability=share) for stage, action, share in shares if share)
+
+
+def _written(rates: str) -> str:
+    """Return rates as a campaign file has them."""
+    return json.dumps([rate.strip() for rate in rates.split(",")])
+
+
+def _windows(rates: str) -> tuple[tuple[int, float], ...]:
+    """Return the number and the seconds of each rate."""
+    found = re.findall(r"(\d+)/(\d+ )?(second|minute|hour|day)", rates)
+    units = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+    return tuple((int(count), float(number or 1) * units[unit]) for count, number, unit in found)
 
 
 def _without_link(template: str) -> str:

@@ -26,7 +26,7 @@ from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
 from support.servers.database_proxy import DatabaseProxy
-from support.servers.postgres import postgres
+from support.servers.postgres import postgres, standby_of
 from support.servers.smtp import smtp_url
 
 if TYPE_CHECKING:
@@ -37,18 +37,24 @@ if TYPE_CHECKING:
     from support.servers.postgres import Postgres
 
 #: The program itself.
-_WHOLE = (sys.executable, "-m", "campaign")
+WHOLE = (sys.executable, "-m", "campaign")
 #: What the sender makes of `CAMPAIGN_REPLY_TIMEOUT` (3 s, see `Sender`): its lease, and how soon the dot follows.
 LEASE_S = 13.75
 INTENT_HOLDS_S = LEASE_S / 10
 #: A nap or a cut that outlasts the lease, and a beat.
 _TOO_LONG_S = LEASE_S + 3
-#: The mail server hears nothing for so long while its witness waits for a database that starts (seconds).
-_DEAF_S = 8.0
+#: The dot waits at most so long for its permit after the intent, also if it needs a second one (seconds).
+_PERMIT_S = 3.0
+#: The shortest and the longest stop of a process that is to be late with its permits, and keep its lease (seconds).
+_DOZE_S = (0.05, 3.0)
 #: How long a proxy refuses all connections (seconds).
 _CUT_S = 3.0
 #: All workers must have ended by then (seconds).
 _PATIENCE_S = 1800
+
+#: The rates of a loop: each of them is the narrowest at some time. The last one is a budget, as a daily limit is.
+MESSAGES, TOKENS = "100/second", "110/second"
+DOMAINS = (("d0.example", "25/second"), ("d1.example", "100/10 seconds"), ("d2.example", "400/61 seconds"))
 
 #: Note at each intent whether its worker's lease holds, from inside of the database.
 _EVIDENCE = """
@@ -75,6 +81,8 @@ class Stage(NamedTuple):
     url: str
     #: The acceptances of the mail server.
     accepted: Growth
+    #: Has all that the server has committed; None: there is none.
+    standby: Postgres | None = None
 
     def start(self, number: int) -> subprocess.Popen[bytes]:
         """Start a worker's run."""
@@ -101,8 +109,12 @@ class WorkersLoop:
     naps: int = 1
     cuts: int = 1
     restarts: int = 1
-    command: Sequence[str] = _WHOLE
+    #: How often a worker is suspended shortly.
+    dozes: int = 3
+    command: Sequence[str] = WHOLE
     say: Callable[[str], None] = lambda _: None
+    #: The server has a standby, and all URLs name both.
+    has_standby: bool = False
     #: Instead of what happens at random.
     play: Callable[[Stage], None] | None = None
     #: What happened, in order.
@@ -120,6 +132,10 @@ class WorkersLoop:
             url = server.fresh()
             with psycopg.connect(url, autocommit=True, options="-c search_path=campaign") as log:
                 log.execute(_EVIDENCE)
+            standby = stack.enter_context(standby_of(server)) if self.has_standby else None
+            if standby:
+                url = url.replace(f":{server.port}/", f":{server.port},127.0.0.1:{standby.port}/")
+                url += "?target_session_attrs=read-write"
             proxy = stack.enter_context(DatabaseProxy(server.port))
             smtp_script = self.scenario.smtp(url, password=password)
             smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
@@ -139,12 +155,12 @@ class WorkersLoop:
                 )
                 for number in range(self.workers)
             ]
-            stage = Stage(senders, server, proxy, url, Growth(smtp.path))
+            stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby)
             if self.play is None:
                 self._disturb(stage)
             else:
                 self.play(stage)
-            last = replace(senders[-1], command=_WHOLE)
+            last = replace(senders[-1], command=WHOLE)
             self._finish(last, url)
             epilogue = time.monotonic()
             for _ in range(10):
@@ -164,10 +180,10 @@ class WorkersLoop:
 
     def _disturb(self, stage: Stage) -> None:
         """Run all workers; start again who was killed; return when all have ended by themselves."""
-        senders, server, proxy, _, growth = stage
+        senders, server, proxy, _, growth, _ = stage
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         kinds = ["kill"] * self.kills + ["nap"] * self.naps + ["cut"] * self.cuts + ["restart"] * self.restarts
-        kinds += ["hold"] * self.cuts
+        kinds += ["hold"] * self.cuts + ["doze"] * self.dozes
         dice.shuffle(kinds)
         places = sorted(dice.uniform(0.02, 0.8) * self.scenario.recipients for _ in kinds)
         due = list(zip(places, kinds, strict=True))
@@ -192,7 +208,7 @@ class WorkersLoop:
                         _start(sender)
             if due and running and growth.look() >= due[0][0]:
                 _, kind = due.pop(0)
-                self._happen(kind, dice.choice(running), server, proxy, later)
+                self._happen(kind, dice.choice(running), server, proxy, later, doze_s=dice.uniform(*_DOZE_S))
             time.sleep(0.01)
 
     def _happen(
@@ -202,20 +218,22 @@ class WorkersLoop:
         server: Postgres,
         proxy: DatabaseProxy,
         later: list[tuple[float, Callable[[], object]]],
+        *,
+        doze_s: float,
     ) -> None:
         process = sender.process
         assert process is not None
         self.happened.append(kind)
-        self.say(f"{kind}: {sender.folder.name}")
         now = time.monotonic()
+        self.say(f"{now:.2f} {kind}: {sender.folder.name}")
         if kind == "kill":
             process.kill()
             process.wait()
             _must_be_calm(sender)
             _start(sender)
-        elif kind == "nap":
+        elif kind in {"nap", "doze"}:
             process.send_signal(signal.SIGSTOP)
-            later.append((now + _TOO_LONG_S, partial(_wake, process)))
+            later.append((now + (_TOO_LONG_S if kind == "nap" else doze_s), partial(_wake, process)))
         elif kind == "restart":
             server.crash()
         elif kind == "cut":
@@ -266,7 +284,7 @@ class WorkersLoop:
                 self.scenario.terms(),
                 connections=CONNECTIONS * self.workers,
                 epilogue=epilogue,
-                intent_holds_s=INTENT_HOLDS_S + _DEAF_S,
+                intent_holds_s=INTENT_HOLDS_S + _PERMIT_S,
             ),
             unleased=[
                 f"{row[0]}: the intent was written after the worker's lease had run out"
@@ -337,7 +355,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trouble", type=float, default=1.0, help="how many times as often faults strike")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds the mail server takes for a message")
-    parser.add_argument("--messages", help='a rate such as "200/second"')
+    parser.add_argument("--dozes", type=int, default=20, help="SIGSTOP for up to 3 seconds")
+    parser.add_argument("--messages", default=MESSAGES, help=f"rates of messages, by default {MESSAGES}")
+    parser.add_argument("--tokens", default=TOKENS, help=f"rates of calls to Clerk, by default {TOKENS}")
     parser.add_argument("--folder", type=Path, help="keep everything here (made anew)")
     given = parser.parse_args()
     scenario = Scenario(
@@ -345,6 +365,8 @@ def main() -> int:
         seed=given.seed,
         first_delay=1.0,
         messages=given.messages,
+        tokens=given.tokens,
+        domains=DOMAINS,
         trouble=given.trouble,
         latency=given.latency,
     )
@@ -358,6 +380,7 @@ def main() -> int:
             naps=given.naps,
             cuts=given.cuts,
             restarts=given.restarts,
+            dozes=given.dozes,
             say=partial(print, flush=True),
         )
         verdict = loop.run()

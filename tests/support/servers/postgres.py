@@ -32,6 +32,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _PATIENCE_S = 120
 _HBA = f"""
 local all all trust
+local replication all trust
 host all {ROLE} 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
@@ -101,6 +102,17 @@ class Postgres:
         _run("pg_ctl", folder, "--pgdata", _data(self), "--wait", "--timeout", str(_PATIENCE_S), "restart",
              "--mode", "immediate", "--log", f"{folder}/log")  # fmt: skip
 
+    def halt(self) -> None:
+        """Stop it in the middle of what it does, for good."""
+        folder = Path(self.folder)
+        _run("pg_ctl", folder, "--pgdata", _data(self), "--wait", "--timeout", str(_PATIENCE_S), "stop",
+             "--mode", "immediate")  # fmt: skip
+
+    def promote(self) -> None:
+        """Make a standby the primary server."""
+        folder = Path(self.folder)
+        _run("pg_ctl", folder, "--pgdata", _data(self), "--wait", "--timeout", str(_PATIENCE_S), "promote")
+
     @contextmanager
     def admin(self, database: str = _ADMIN) -> Iterator[psycopg.Connection[Any]]:
         """Connect as the superuser; each statement is its own transaction."""
@@ -123,6 +135,31 @@ def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         watch(lock, folder)
         try:
             yield _start(folder, is_durable=is_durable)
+        finally:
+            stop(folder)
+
+
+@contextmanager
+def standby_of(server: Postgres) -> Iterator[Postgres]:
+    """Yield a streaming standby of a server, which from now on commits only what the standby has, too."""
+    folder = _new_folder()
+    lock = folder / "use"
+    with lock.open("w") as use:
+        fcntl.flock(use, fcntl.LOCK_SH)
+        watch(lock, folder)
+        try:
+            standby = Postgres(str(folder), free_port())
+            _run("pg_basebackup", folder, "--pgdata", _data(standby), "--host", server.folder, "--port",
+                 str(server.port), "--username", _ADMIN, "--write-recovery-conf", "--checkpoint", "fast",
+                 "--no-sync")  # fmt: skip
+            with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(_COMMON.format(folder=folder, port=standby.port))
+            _run("pg_ctl", folder, "--pgdata", _data(standby), "--wait", "--timeout", str(_PATIENCE_S), "start",
+                 "--log", f"{folder}/log")  # fmt: skip
+            with server.admin() as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names TO '*'")
+                connection.execute("SELECT pg_reload_conf()")
+            yield standby
         finally:
             stop(folder)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,7 @@ class Reception:
         `body` ends with the lone dot. The event `accept` means that the message was accepted, even if the script
         then loses the reply; the event `dot` means that it was not.
         """
+        arrived = {"t": time.monotonic(), "wall": time.time()}
         data = body[:-3]
         self._judge(data, options, session)
         if b"\r\n." in data or data.startswith(b"."):
@@ -82,7 +85,8 @@ class Reception:
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
             lost=isinstance(action, Drop | Reset | Silence | Raw | Endless),
-            **self._witness(mail.message_id, recipients[0] if recipients else ""),
+            **await self._witness(mail.message_id, recipients[0] if recipients else ""),
+            **arrived,
         )
         return normal
 
@@ -107,11 +111,15 @@ class Reception:
         if b"\0" in data:
             session.violation("a NUL in the message", b"")
 
-    def _witness(self, message_id: str, rcpt: str) -> dict[str, bool | str]:
+    async def _witness(self, message_id: str, rcpt: str) -> dict[str, bool | str]:
         if self._script.witness is None:
             return {}
         path, statement = self._script.witness
+        of = {"message_id": message_id, "rcpt": rcpt}
         try:
-            return {"witnessed": look_up(path, statement, {"message_id": message_id, "rcpt": rcpt})}
+            if "://" not in path:
+                return {"witnessed": look_up(path, statement, of)}
+            # a server that starts again is waited for: the other connections are served meanwhile
+            return {"witnessed": await asyncio.to_thread(look_up, path, statement, of)}
         except UnreadableLogError as error:
             return {"witnessed": False, "witness_error": str(error)}

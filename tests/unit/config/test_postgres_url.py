@@ -46,6 +46,23 @@ from campaign.config.postgres_url import PostgresUrl, parse_log, parse_postgres_
             {"host": "/run/postgresql", "dbname": "campaigns", "password": "hunter2"},
             "postgresql:///campaigns?host=/run/postgresql",
         ),
+        (
+            "postgresql://ann@a.example:5433,b.example,[::1]:5434/campaigns",
+            {
+                "user": "ann",
+                "host": "a.example,b.example,::1",
+                "port": "5433,,5434",
+                "dbname": "campaigns",
+                "sslmode": "require",
+                "target_session_attrs": "read-write",
+            },
+            "postgresql://ann@a.example:5433,b.example,[::1]:5434/campaigns",
+        ),
+        (
+            "postgresql:///campaigns?host=localhost,127.0.0.1&port=5433&target_session_attrs=any",
+            {"host": "localhost,127.0.0.1", "port": "5433", "dbname": "campaigns", "target_session_attrs": "any"},
+            "postgresql://localhost:5433,127.0.0.1:5433/campaigns",
+        ),
     ],
 )
 def test_a_url_names_a_database(url: str, parameters: dict[str, str], label: str) -> None:
@@ -63,6 +80,8 @@ def test_a_url_names_a_database(url: str, parameters: dict[str, str], label: str
         ("postgresql://ann:hunter2@db.example.com", "the database is missing"),
         ("postgresql://ann:hunter2@db.example.com/", "the database is missing"),
         ("postgresql://ann:hunter2@db.example.com:0/x", "port"),
+        ("postgresql://ann:hunter2@a.example,/x", "the host is missing"),
+        ("postgresql://ann:hunter2@a.example,b.example:x/x", "port"),
         ("postgresql://ann:hunter2@db example.com/x", "space"),
         ("postgresql://ann:hunter2@dä.example/x", "plain ASCII host name"),
         ("postgresql://ann:@db.example.com/x", "user and a password"),

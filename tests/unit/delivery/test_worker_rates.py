@@ -22,7 +22,7 @@ from support.shared_permits import PermitLog
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from campaign.delivery.rate_limiter import RateLimiter
+    from campaign.delivery.rate_limiter import Permit, RateLimiter
 
 START = 1_750_000_000.0
 
@@ -117,6 +117,46 @@ def test_a_permit_that_is_used_too_late_must_not_be_used() -> None:
         await fleet.clock.sleep(1.0)
         assert fleet.log.given_back == {1}
         assert 1 not in fleet.log.used
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_a_call_of_a_suspended_process_waits_for_another_permit() -> None:
+    """A call that wakes too late for its permit leaves with another one, so that no permit counts for two calls."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        acquire, given = limiter.acquire_or_defer, []
+
+        async def acquire_and_sleep(who: str, scope: Scope) -> Permit:
+            given.append(await acquire(who, scope))
+            if len(given) == 1:
+                fleet.clock.jump(0.6)
+            return given[-1]
+
+        limiter.acquire_or_defer = acquire_and_sleep  # type: ignore[method-assign]
+        await limiter.pass_call("Clerk", Scope.CLERK)
+        await fleet.clock.sleep(1.0)
+        assert len(given) == 2
+        assert fleet.log.given_back == {1}
+        assert set(fleet.log.used) == {2}
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_a_permit_of_before_a_lost_connection_is_not_used() -> None:
+    """The log may have forgotten a permit that a call has when the connection is lost: the call needs another one."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        permit = await limiter.acquire()
+        limiter.expect(lambda: 5)
+        fleet.log.is_gone = True
+        waiting = asyncio.ensure_future(limiter.acquire())  # noqa: TID251 - a call beside
+        await fleet.clock.sleep(0.3)
+        fleet.log.is_gone = False
+        assert not await permit.used()
+        assert await (await waiting).used()
 
     Fleet(1, {"messages": ["10/second"]}).play(story)
 
