@@ -85,6 +85,9 @@ class PostgresConnection:
         """Execute a statement with named parameters; its rows are all fetched at once."""
         if self._pipeline.is_open:
             return self._pipeline.execute(statement, parameters or {})
+        if statement.startswith("ROLLBACK"):  # psycopg would have the server forget the pipeline's statements
+            with self._pipeline.collecting():
+                return self._pipeline.execute(statement, parameters or {})
         return self._connection.execute(statement, parameters)
 
     def executemany(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> Changes:
@@ -167,11 +170,6 @@ class PostgresConnection:
         self.execute(SQL.begin)
         self._lock = self.execute(statement, keys)
 
-    def _roll_back(self, statement: str) -> None:
-        """Execute a statement that psycopg must not see: it would have the server forget all prepared statements."""
-        with self.pipeline():
-            self.execute(statement)
-
     def server_time(self) -> float:
         """Return the time by the server's clock (seconds since the epoch)."""
         row = self.execute(SQL.server_time).fetchone()
@@ -196,7 +194,7 @@ class PostgresConnection:
 
     def rollback(self) -> None:
         """Take the transaction's writes back."""
-        self._roll_back("ROLLBACK")
+        self.execute("ROLLBACK")
 
     def add_new(
         self, common: Mapping[str, object], columns: Sequence[str], rows: Sequence[Sequence[object]], /
@@ -206,7 +204,7 @@ class PostgresConnection:
         try:
             self.add(common, columns, rows)
         except UniqueViolation:
-            self._roll_back("ROLLBACK TO SAVEPOINT add_new")
+            self.execute("ROLLBACK TO SAVEPOINT add_new")
             return False
         self._connection.execute("RELEASE SAVEPOINT add_new")
         return True

@@ -1,4 +1,4 @@
-"""One of several runs that share a log in PostgreSQL: `PostgresWorker`, with its claims, transactions and lease."""
+"""One of several runs that share a log in PostgreSQL: `PostgresWorker`, with its claims and its lease."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import psycopg
 from psycopg import errors
 
 from campaign.sendlog.counts import Recovered
-from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, bury, missing
 from campaign.sendlog.postgres.many_rows import array
-from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
+from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
 from campaign.sendlog.recovery import recover
 from campaign.sendlog.worker import LogWorker
 from campaign.sendlog.worker_list import WorkerState
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.config.postgres_url import PostgresUrl
-    from campaign.sendlog.database import LogConnection, LogCursor
+    from campaign.sendlog.database import LogConnection
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.worker import Claim, WorkTerms
 
@@ -31,22 +30,15 @@ T = TypeVar("T")
 
 #: The queue is looked at again after this time (seconds): no message tells that another run has queued a row.
 _QUEUE_HOLDS_S = 2.0
-#: How long a transaction waits for one that enlists a CSV or is an operator's (seconds), before it tries again.
-_WAIT_S = 5
 #: The first keys of two locks of a campaign: of the run that prepares it, and of the runs that work on its last batch
 #: ("CAMQ" and "CAMB" in ASCII).
 _PREPARING, _WORKING = 0x43414D51, 0x43414D42
-#: A server that is away is asked again after this time (seconds).
+#: A lock that another run has, and a lease that has run out, are looked at again after this time (seconds).
 _RETRY_S = 0.5
-#: A run that ends asks a server that is away this often: the last outcomes are to be written.
-_LAST_TRIES = 20
 
 
 class PostgresWorker(LogWorker):
     """A run with an id in the table `worker`, which its claims have, and a lease that a heartbeat renews.
-
-    A transaction whose connection is lost is made again. Whether one was committed whose COMMIT had no answer, the
-    worker's own row tells: each transaction writes its number there.
 
     Args:
         url: the database.
@@ -57,20 +49,8 @@ class PostgresWorker(LogWorker):
 
     def __init__(self, url: PostgresUrl) -> None:
         self._url = url
-        self._terms: WorkTerms | None = None
-        self._campaign = 0
         self._heartbeat: Heartbeat | None = None
-        self._number = 0
-        #: The server process of the writing session, and when it began.
-        self._backend: tuple[int, str] | None = None
-        self._is_ending = False
-        #: The first statement of the transaction, and what it returned when it was read: whether the lease holds.
-        self._mark: LogCursor
-        self._has_lease: bool | None = None
-        #: A transaction waits for another one for long.
-        self._is_delayed = False
-        #: The lock of those who work on the campaign's last batch, once this run does.
-        self._works_on: dict[str, int] | None = None
+        self._transactions = WorkerTransactions(url, lambda: self.id)
         self._wait = threading.Event()
 
     @property
@@ -85,14 +65,12 @@ class PostgresWorker(LogWorker):
         session = cast("PostgresConnection", connection)
         if self._heartbeat:
             try:
-                self._begin_session(session)
+                self._transactions.begin_session(session)
             except psycopg.Error as error:
-                self._overcome(session, error)
+                self._transactions.overcome(session, error)
             return
-        self._terms, self._campaign = terms, campaign
-        self._is_ending = False
         self.intent_holds_s = terms.lease_s / BEATS_PER_LEASE
-        self._begin_session(session)
+        self._transactions.start(session, campaign, terms)
         heartbeat = Heartbeat(self._url, campaign, terms)
         heartbeat.start()
         self._heartbeat = heartbeat
@@ -105,7 +83,8 @@ class PostgresWorker(LogWorker):
 
     def restore(self, connection: LogConnection) -> None:
         """Replace the session, as soon as the server answers."""
-        self._reconnect(cast("PostgresConnection", connection), psycopg.OperationalError("the session was ended"))
+        session = cast("PostgresConnection", connection)
+        self._transactions.reconnect(session, psycopg.OperationalError("the session was ended"))
         self.rest(connection)
 
     @contextmanager
@@ -128,11 +107,12 @@ class PostgresWorker(LogWorker):
 
     def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
         """Return whether other runs work on the campaign's last batch now: they share a lock, which this one joins."""
-        self._works_on = {"kind": _WORKING, "campaign": campaign}
-        is_first = bool(connection.execute(WORKERS.try_lock, self._works_on).fetchone()[0])
-        connection.execute(WORKERS.share_lock, self._works_on)
+        batch = {"kind": _WORKING, "campaign": campaign}
+        is_first = bool(connection.execute(WORKERS.try_lock, batch).fetchone()[0])
+        connection.execute(WORKERS.share_lock, batch)
         if is_first:
-            connection.execute(WORKERS.unlock, self._works_on)
+            connection.execute(WORKERS.unlock, batch)
+        self._transactions.works_on = batch
         return not is_first
 
     def drain(self) -> None:
@@ -151,7 +131,7 @@ class PostgresWorker(LogWorker):
 
     def will_end(self) -> None:
         """Wait no longer without an end for a server that is away."""
-        self._is_ending = True
+        self._transactions.is_ending = True
 
     def recover(self, connection: LogConnection, *, now: float) -> Recovered:
         """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has.
@@ -174,10 +154,7 @@ class PostgresWorker(LogWorker):
     def has_lease(self, connection: LogConnection) -> bool:
         """Return whether the lease has not run out; until the transaction ends, no other worker removes this one."""
         del connection
-        if self._has_lease is None:
-            row = self._mark.fetchone()
-            self._has_lease = bool(row and row[0])
-        return self._has_lease
+        return self._transactions.has_lease()
 
     def held(self, connection: LogConnection, claims: Sequence[Claim]) -> Callable[[], Collection[int]]:
         """Ask which rows are still claimed with the same fence, and lock them."""
@@ -212,94 +189,13 @@ class PostgresWorker(LogWorker):
         row = connection.execute(WORKERS.held_by_others, of).fetchone()
         return int(row[0])
 
-    # -- transactions --------------------------------------------------------------------------------------------
-
     def transact(self, connection: LogConnection, work: Callable[[], T], *, alone: bool) -> T:
         """Return what `work` returns, when its transaction is durable; made again until it is.
 
         Raises:
             psycopg.Error: the server refuses a statement, or is away for too long at the run's end.
         """
-        session = cast("PostgresConnection", connection)
-        while True:
-            worker, number = self.id, self._number + 1
-            self._number, is_committing = number, False
-            try:
-                with session.pipeline():
-                    session.begin_group(self._campaign, alone=alone)
-                    self._mark = session.execute(WORKERS.mark_transaction, {"worker": worker, "number": number})
-                    self._has_lease = None
-                    result = work()
-                    is_committing = True
-                    session.commit()
-            except psycopg.Error as error:
-                may_be_committed = is_committing and session.is_lost
-                self._overcome(session, error)
-                if may_be_committed and self._is_last(session, worker, number):
-                    return result
-                continue
-            if self._is_delayed and self._terms:
-                self._is_delayed = False
-                self._terms.say("The log is free again; the run goes on")
-            return result
-
-    def _is_last(self, session: PostgresConnection, worker: int, number: int) -> bool:
-        """Return whether the transaction with this number was committed; wait for its end if it has not ended."""
-        while True:
-            try:
-                row = session.execute(WORKERS.last_transaction, {"worker": worker}).fetchone()
-            except psycopg.Error as error:
-                self._overcome(session, error)
-            else:
-                return row is not None and row[0] == number
-
-    def _overcome(self, session: PostgresConnection, error: psycopg.Error) -> None:
-        """Return when the transaction can be made again after an error; raise the error if it cannot."""
-        if session.is_lost or isinstance(error, errors.ReadOnlySqlTransaction | errors.OperatorIntervention):
-            self._reconnect(session, error)
-        elif isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
-            session.rollback()
-            if isinstance(error, errors.LockNotAvailable) and not self._is_delayed and self._terms:
-                self._is_delayed = True
-                self._terms.say("Waiting for another run that prepares this campaign, or a command that changes it")
-        else:
-            raise error
-
-    def _reconnect(self, session: PostgresConnection, error: psycopg.Error) -> None:
-        """Replace the lost connection, however long the server is away; raise the error if the run is at its end."""
-        assert self._terms is not None  # noqa: S101 - set in `start`
-        is_told, tries_at_end = False, 0
-        while True:
-            try:
-                fresh = open_session(self._url, wait_s=_WAIT_S)
-                if self._backend:
-                    old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
-                    fresh.execute(WORKERS.end_session, old)
-                has_lock = fresh.try_to_hold(is_shared=True)
-                why = "another command changes the log"
-            except psycopg.Error as failure:
-                has_lock, why = False, reason_of(failure)
-            if has_lock:
-                break
-            if not is_told:
-                self._terms.say(f"Waiting for PostgreSQL at {self._url}: {why}")
-                is_told = True
-            tries_at_end += self._is_ending
-            if tries_at_end > _LAST_TRIES:
-                raise error
-            self._wait.wait(_RETRY_S)
-        session.replace(fresh)
-        self._begin_session(session)
-        if is_told:
-            self._terms.say("PostgreSQL answers again; the run goes on")
-
-    def _begin_session(self, session: PostgresConnection) -> None:
-        """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""
-        session.execute(WORKERS.begin_worker_session)
-        if self._works_on:
-            session.execute(WORKERS.share_lock, self._works_on)
-        row = session.execute(WORKERS.session).fetchone()
-        self._backend = (row[0], row[1]) if row else None
+        return self._transactions.transact(cast("PostgresConnection", connection), work, alone=alone)
 
 
 def read_workers(connection: LogConnection) -> list[WorkerState]:

@@ -246,7 +246,7 @@ def test_the_locks_of_a_suspended_run_are_released(url: str) -> None:
         run.execute("CREATE TABLE trial (a bigint)")
         run.execute("SET idle_in_transaction_session_timeout TO '200ms'")
         with run.pipeline():
-            run.begin_group()
+            run.begin_group(1)
             run.executemany("INSERT INTO trial VALUES (%(a)s)", [{"a": 1}, {"a": 2}])
         with owner(url) as other:
             other.execute("SET lock_timeout TO '20s'")

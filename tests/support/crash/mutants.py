@@ -23,6 +23,7 @@ from campaign.errors import DeliveryError, PermanentError, TransientError, Uncer
 from campaign.sendlog import ReturnedMail, SendLog, obstacles
 from campaign.sendlog.postgres.heartbeat import Heartbeat
 from campaign.sendlog.postgres.worker import PostgresWorker
+from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def no_fence() -> None:
 
 def commit_assumed() -> None:
     """Take a transaction for committed whose COMMIT had no answer."""
-    _put(PostgresWorker, "_is_last", lambda *_: True)
+    _put(WorkerTransactions, "_is_last", lambda *_: True)
 
 
 def heartbeat_stops() -> None:
