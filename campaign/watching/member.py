@@ -10,7 +10,7 @@ from campaign.model import NEVER
 from campaign.watching.cycle import open_cycle
 from campaign.watching.events import About
 from campaign.watching.member_reading import MemberReading
-from campaign.watching.other_runs import OtherRuns
+from campaign.watching.other_versions import OtherVersions
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,7 +44,7 @@ class Member(MemberReading):
         self._sending: Sending | None = None
         #: The instant before which the campaign is not sent again, and the end of a quota that is spent.
         self._send_at = self._quota_until = 0.0
-        self._others = OtherRuns(events)
+        self._others = OtherVersions(events)
         self._is_stopped = False
 
     def changed(self, files: Collection[Path]) -> None:

@@ -11,7 +11,7 @@ from campaign.sendlog import QueueContent, QueueState
 from campaign.watching.events import CampaignEvents
 from campaign.watching.health import Health
 from campaign.watching.metrics import Metrics
-from campaign.watching.other_runs import PATIENCE_S, OtherRuns
+from campaign.watching.other_versions import PATIENCE_S, OtherVersions
 from campaign.watching.version import CampaignVersion
 from support.workspace import Workspace
 
@@ -57,7 +57,7 @@ def reader(tmp_path: Path) -> Reader:
 def test_the_last_version_has_the_rows(reader: Reader, state: QueueState, *, is_alone: bool, must_read: bool) -> None:
     """It reads again if the last version is its own, or if no run with the last one is left; otherwise both would."""
     health = Health(lambda: 0.0)
-    others = OtherRuns(CampaignEvents("trial", Metrics(), health))
+    others = OtherVersions(CampaignEvents("trial", Metrics(), health))
     assert others.must_read(reader, state, 100.0, is_alone=is_alone) is must_read
     assert health.report().is_ok, "a change is on its way to all machines"
 
@@ -65,7 +65,7 @@ def test_the_last_version_has_the_rows(reader: Reader, state: QueueState, *, is_
 def test_a_version_that_stays_another_one_is_said(reader: Reader) -> None:
     """After a minute the watch is unwell and says what to do, until the versions are the same again."""
     health = Health(lambda: 0.0)
-    others = OtherRuns(CampaignEvents("trial", Metrics(), health))
+    others = OtherVersions(CampaignEvents("trial", Metrics(), health))
     for seconds in (0.0, PATIENCE_S - 1.0):
         others.must_read(reader, QueueState(5, THEIRS, None), 100.0 + seconds, is_alone=False)
     assert health.report().is_ok

@@ -1,4 +1,4 @@
-"""Notice that another run has read another version of a watched campaign, `OtherRuns`, in a log that several share.
+"""Notice that another run has read another version of a watched campaign, `OtherVersions`, in a log that several share.
 
 The version that was read last has the rows: each run sends those of its own reading alone. So two versions of a file on
 two machines, while a change is on its way to both, send nothing twice. A watch whose version is not the last one reads
@@ -30,7 +30,7 @@ class Reader(Protocol):
     log: SendLog
 
 
-class OtherRuns:
+class OtherVersions:
     """Whether other runs that share the log have read the same as this watch.
 
     Args:
