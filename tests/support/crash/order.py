@@ -63,7 +63,7 @@ def within_rates(records: Records) -> Iterator[str | None]:
         times = sorted(event["t"] for event in dots if event["rcpt"][0].lower().endswith(f"@{domain}"))
         yield from _windows_kept(f"messages to {domain}", times, rates, squeeze)
     calls = sorted(event["t"] for event in records.clerk if event["event"] == "request")
-    yield from _windows_kept("calls to Clerk", calls, terms.call_rates, squeeze)
+    yield from _windows_kept("calls to Clerk", calls, terms.call_rates, terms.call_squeeze)
 
 
 def _windows_kept(

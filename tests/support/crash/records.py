@@ -72,6 +72,8 @@ class Terms:
     domain_rates: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     #: Seconds by which network and scheduling delays may shorten a window.
     squeeze: float = 0.05
+    #: The same for calls to Clerk: a call has its permit before its connection is opened.
+    call_squeeze: float = 0.05
     attempts: int = 5
     #: Seconds.
     first_delay: float = 30.0

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 #: The program itself.
 WHOLE = (sys.executable, "-m", "campaign")
-#: What the sender makes of `CAMPAIGN_REPLY_TIMEOUT` (3 s, see `Sender`): its lease, and how soon the dot follows.
+#: The lease that the sender makes of `CAMPAIGN_REPLY_TIMEOUT` (3 s, see `Sender`), and its beats.
 LEASE_S = 13.75
-INTENT_HOLDS_S = LEASE_S / 10
+_BEAT_S = LEASE_S / 10
+#: The dot comes while the lease holds that the intent had. It may wait for a second permit, some seconds.
+_INTENT_HOLDS_S = LEASE_S - _BEAT_S
 #: A nap or a cut that outlasts the lease, and a beat.
 _TOO_LONG_S = LEASE_S + 3
-#: The dot waits at most so long for its permit after the intent, also if it needs a second one (seconds).
-_PERMIT_S = 3.0
 #: The shortest and the longest stop of a process that is to be late with its permits, and keep its lease (seconds).
 _DOZE_S = (0.05, 3.0)
 #: How long a proxy refuses all connections (seconds).
@@ -284,7 +284,7 @@ class WorkersLoop:
                 self.scenario.terms(),
                 connections=CONNECTIONS * self.workers,
                 epilogue=epilogue,
-                intent_holds_s=INTENT_HOLDS_S + _PERMIT_S,
+                intent_holds_s=_INTENT_HOLDS_S,
             ),
             unleased=[
                 f"{row[0]}: the intent was written after the worker's lease had run out"
