@@ -105,10 +105,6 @@ class LogContents(ABC):
     def expressions(self, table: str) -> dict[str, str]:
         """Return the columns that both backends have, each with the expression that reads it."""
 
-    @abstractmethod
-    def readable_row(self, table: str, number: int) -> dict[str, Any]:
-        """Return the row at a place (from 1) of a table, by column, whatever bytes its texts have."""
-
     @property
     @abstractmethod
     def exists(self) -> bool:
@@ -165,11 +161,18 @@ class LogContents(ABC):
         elif movement.is_complete:
             self.unguard()
 
+    def row_at(self, table: str, number: int) -> dict[str, Any]:
+        """Return the row at a place (from 1) of a table, by column."""
+        columns = self.columns(table)
+        found = self.connection.execute(self.filled(self._sql.row_at, table, columns), {"before": number - 1})
+        row = found.fetchone()
+        return dict(zip(columns, row, strict=True)) if row else {}
+
     def described(self, table: str, number: int) -> str:
         """Return what a row (from 1; 0: it is not known which) of a table is about, for a message."""
         if not number:
             return f"a row of the table {table}"
-        row = self.readable_row(table, number)
+        row = self.row_at(table, number)
         spoilt = [name for name, value in row.items() if isinstance(value, str) and {"\0", "\ufffd"} & set(value)]
         delivery = row["id"] if table == "delivery" else row.get("delivery_id")
         found = self.connection.execute(self._sql.whose, {"id": delivery}).fetchone() if delivery else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from psycopg import DataError, IntegrityError
 from psycopg.errors import ProgramLimitExceeded
@@ -14,8 +14,6 @@ from campaign.sendlog.postgres.statements import MOVING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from psycopg import Cursor
 
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.postgres.database import PostgresDatabase
@@ -96,9 +94,3 @@ class PostgresContents(LogContents):
         found = self._session.execute(MOVING.columns, {"table": f"campaign.{table}"}).fetchall()
         own = _OWN_COLUMNS.get(table, set())
         return {name: expression for name, expression in found if name not in own}
-
-    def readable_row(self, table: str, number: int) -> dict[str, Any]:
-        """Return the row at a place (from 1) of a table."""
-        found = cast("Cursor[Any]", self._session.execute(self.filled(MOVING.row_at, table), {"before": number - 1}))
-        row = found.fetchone()
-        return dict(zip((each.name for each in found.description or ()), row, strict=True)) if row else {}

@@ -46,7 +46,7 @@ FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT at
 SELECT {values} FROM {table} ORDER BY {order};
 
 -- name: row_at
-SELECT * FROM {table} ORDER BY {order} LIMIT 1 OFFSET :before;
+SELECT {values} FROM {table} ORDER BY {order} LIMIT 1 OFFSET :before;
 
 -- name: add
 COPY {table} ({columns}) FROM STDIN;

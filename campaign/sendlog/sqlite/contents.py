@@ -95,13 +95,11 @@ class SqliteContents(LogContents):
         """Return the columns, each of which is read by its name."""
         return {name: name for (name,) in self._file.execute(MOVING.columns, {"table": table})}
 
-    def readable_row(self, table: str, number: int) -> dict[str, Any]:
+    def row_at(self, table: str, number: int) -> dict[str, Any]:
         """Return the row at a place (from 1) of a table; bytes that are not UTF-8 become U+FFFD."""
         before, self._file.text_factory = self._file.text_factory, _readable
         try:
-            found = self._file.execute(self.filled(MOVING.row_at, table), {"before": number - 1})
-            row = found.fetchone()
-            return dict(zip((each[0] for each in found.description), row, strict=True)) if row else {}
+            return super().row_at(table, number)
         finally:
             self._file.text_factory = before
 

@@ -39,7 +39,7 @@ SELECT name FROM pragma_table_info(:table);
 SELECT {values} FROM {table} ORDER BY {order};
 
 -- name: row_at
-SELECT * FROM {table} ORDER BY {order} LIMIT 1 OFFSET :before;
+SELECT {values} FROM {table} ORDER BY {order} LIMIT 1 OFFSET :before;
 
 -- name: add
 INSERT INTO {table} ({columns}) VALUES ({places});

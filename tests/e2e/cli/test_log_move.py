@@ -27,6 +27,7 @@ def test_a_campaign_goes_on_where_its_log_was_moved(tmp_path: Path, postgres_ser
     with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: len(env.accepted) >= 8, process)
+        process.send_signal(signal.SIGSTOP)
         held = env.work.campaign("log", "move", "--to", url)
         assert (held.returncode, held.stdout) == (75, "")
         assert "another run uses the send log" in held.stderr
@@ -46,7 +47,7 @@ def test_a_campaign_goes_on_where_its_log_was_moved(tmp_path: Path, postgres_ser
         batch = env.work.run("--limit", "10")
         assert batch.returncode in {0, 1}, batch.stderr
         counts = env.work.status()
-        assert 0 < counts["queued"] < PEOPLE - 8 - 1
+        assert 0 < counts["queued"] < PEOPLE - 8
         assert counts["issuing"] + counts["sending"] == 0
         back = env.work.campaign("log", "move", "--to", file)
         assert back.returncode == 0, back.stderr
