@@ -47,6 +47,14 @@ class TableDigest(NamedTuple):
     digest: str
 
 
+class TablePair(NamedTuple):
+    """A table of the two logs."""
+
+    name: str
+    source: TableDigest
+    target: TableDigest
+
+
 class UnfitRowError(Exception):
     """A row cannot be held by the log to which it is copied."""
 

@@ -19,27 +19,24 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from campaign.errors import SendLogError, SendLogUnusableError
+from campaign.errors import SendLogUnusableError
 from campaign.sendlog.backends import contents_of, database_of, held
-from campaign.sendlog.contents import TABLES, UnfitRowError
+from campaign.sendlog.contents import TABLES, TablePair, UnfitRowError
+from campaign.sendlog.move_errors import difference, taken, unfit
 from campaign.sendlog.movement import Direction, Movement, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from campaign.sendlog.contents import LogContents, TableDigest
+    from campaign.sendlog.contents import LogContents
     from campaign.sendlog.database import LogDatabase, LogLocation
     from campaign.sendlog.movement import Movements
 
 #: What holds both logs meanwhile, as others read it.
 HOLDER = "campaign log move"
-_AFTER_COPY = (
-    "after the copy, which was taken back; nothing was changed. Look for triggers or rules that change rows there, "
-    "then run the same command again"
-)
 
 
 class Course(Enum):
@@ -51,14 +48,6 @@ class Course(Enum):
     FINISHED = auto()
     #: An earlier move was complete: nothing was changed.
     DONE_BEFORE = auto()
-
-
-class TablePair(NamedTuple):
-    """A table of the two logs."""
-
-    name: str
-    source: TableDigest
-    target: TableDigest
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +112,8 @@ def move_log(source: LogLocation, target: LogLocation, *, now: float, say: Calla
     with ExitStack() as stack:
         here = stack.enter_context(held(source, by=HOLDER))
         with _about_option():
-            is_new = not database_of(target).exists()
             there = stack.enter_context(held(target, by=HOLDER))
+            is_new = not there.exists()
         undo = stack.enter_context(ExitStack())
         if is_new:
             undo.callback(there.discard)
@@ -165,7 +154,8 @@ class _Move:
         source: the log that has the rows.
         target: the log that is to have them.
         say: told what is being done.
-        keep: called before the target's rows become durable.
+        keep: called when the target must stay, even if it is a new file and the move does not come about: from then on
+            another command that waits for it may write to it.
     """
 
     def __init__(
@@ -179,6 +169,7 @@ class _Move:
     def make(self, now: float) -> MoveResult:
         """Make the steps of the move that are left."""
         course, movement = self._plan(now)
+        self._keep()
         if course is Course.COPIED:
             with self._source.transaction():
                 self._source.contents.make_current()
@@ -193,9 +184,7 @@ class _Move:
                 tables = self._compared()
         result = MoveResult(course, movement.at, tables)
         if course is Course.FINISHED and not result.is_same:
-            raise _difference(
-                self._source, self._target, tables, "since the move that was not finished; restore one of the two"
-            )
+            raise difference(tables, self._source.database.place, self._target.database.place, was_copied=False)
         if course is not Course.DONE_BEFORE:
             with self._target.transaction():
                 whence = replace(movement, place=self._source.place, is_complete=True)
@@ -225,13 +214,17 @@ class _Move:
             return Course.COPIED, replace(came, at=now)  # it was killed before the source was marked
         if is_free or _is_way_back(mine, its):
             return Course.COPIED, Movement(secrets.token_hex(16), "", now, is_complete=False)
-        raise SendLogUnusableError(f"{_taken(target.database.place, its, campaigns)}. Nothing was changed")
+        self._keep()  # another command was faster
+        raise taken(target.database.place, its, campaigns)
 
     def _copy(self, movement: Movement) -> tuple[TablePair, ...]:
         """Let the target have the source's rows, as an unfinished copy; return the tables of both."""
         source, target = self._source.contents, self._target.contents
         with self._target.transaction():
             target.make_current()
+            place, its = self._target.database.place, target.movements()
+            if refusal(place, its) is None and not target.is_empty():  # another command was faster
+                raise taken(place, its, target.campaigns())
             target.clear()
             for table in TABLES:
                 columns = source.columns(table)
@@ -239,13 +232,12 @@ class _Move:
                     with closing(source.rows(table, columns)) as rows:
                         target.add(table, columns, rows)
                 except UnfitRowError as error:
-                    raise self._unfit(error) from error
+                    raise unfit(error, source, self._source.database.place, self._target.database.place) from error
             target.settle()
             tables = self._compared()
             if any(pair.source != pair.target for pair in tables):
-                raise _difference(self._source, self._target, tables, _AFTER_COPY)
+                raise difference(tables, self._source.database.place, self._target.database.place, was_copied=True)
             target.note(Direction.IN, replace(movement, place=self._source.place, is_complete=False))
-            self._keep()
         return tables
 
     def _compared(self) -> tuple[TablePair, ...]:
@@ -257,40 +249,8 @@ class _Move:
             found.append(TablePair(table, source.digest(table, columns), target.digest(table, columns)))
         return tuple(found)
 
-    def _unfit(self, error: UnfitRowError) -> SendLogUnusableError:
-        source = self._source.database.place
-        row = self._source.contents.described(error.table, error.number)
-        return SendLogUnusableError(
-            f"{self._target.database.place} cannot hold {row} of {source}: {error.why}. Nothing was changed. "
-            f"Correct the row in {source}, with {'sqlite3' if isinstance(source, Path) else 'psql'}, then run the same "
-            "command again"
-        )
-
 
 def _is_way_back(mine: Movements, its: Movements) -> bool:
     """Return whether the source has the rows that the target had, and whatever came since."""
     came, went = mine.get(Direction.IN), its.get(Direction.OUT)
     return came is not None and went is not None and went.is_complete and came.id == went.id
-
-
-def _taken(log: LogLocation, its: Movements, campaigns: list[str]) -> str:
-    """Return why the target is not free, and what to do."""
-    came, went = its.get(Direction.IN), its.get(Direction.OUT)
-    if came is not None and not came.is_complete and (sentence := refusal(log, its)):
-        return sentence
-    if went is not None and went.is_complete:
-        has = f"was moved to {went.place}, and is not what this log came from"
-    elif campaigns:
-        has = f"has the campaign {', '.join(map(repr, campaigns))} already, which this move did not bring"
-    else:
-        has = "has suppressed addresses or other rows already, which this move did not bring"
-    return f"the send log {log} {has}; name another place behind --to, such as an empty database"
-
-
-def _difference(source: _Side, target: _Side, tables: tuple[TablePair, ...], when: str) -> SendLogError:
-    pair = next(pair for pair in tables if pair.source != pair.target)
-    here, there = (
-        f"{each.rows:,} rows with the digest {each.digest[:12]} in {side.database.place}"
-        for each, side in ((pair.source, source), (pair.target, target))
-    )
-    return SendLogError(f"the table {pair.name} has {here}, and {there}, {when}")

@@ -82,7 +82,9 @@ def test_each_table_and_column_is_moved(tmp_path: Path, postgres_server: Postgre
 
 @pytest.mark.parametrize("commit", COMMITS)
 @pytest.mark.parametrize("way", ["there", "back"])
-def test_a_killed_move_leaves_one_log_and_is_finished(tmp_path: Path, url: str, way: str, commit: int) -> None:
+def test_a_killed_move_leaves_one_log_and_is_finished(
+    tmp_path: Path, postgres_server: Postgres, url: str, way: str, commit: int
+) -> None:
     """Killed before any of its commits, a move leaves at most one log in use; the same command then completes it."""
     file, database = tmp_path / "send-log.db", location(url)
     with opened(file) as log:
@@ -93,6 +95,11 @@ def test_a_killed_move_leaves_one_log_and_is_finished(tmp_path: Path, url: str, 
             enlist(log, people(30))
     source, target = (file, database) if way == "there" else (database, file)
     killed_move(*((str(file), url) if way == "there" else (url, str(file))), commit=commit, folder=tmp_path)
+    with postgres_server.admin() as connection:  # else the server notices a little later that the process is gone
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = %s",
+            (url.rpartition("/")[2],),
+        )
     assert exists(target) is (way == "back" or commit > ROWS), "no table is left of a copy that was not complete"
     assert can_be_used(source) is (commit <= END)
     assert not (exists(target) and can_be_used(target))

@@ -200,7 +200,25 @@ def test_a_value_that_cannot_be_read_names_its_row(tmp_path: Path) -> None:
     where = r"row 3 of the table delivery \(campaign 'trial', line 4 of people.csv, column email\)"
     with pytest.raises(SendLogUnusableError, match=f"{where} of {source}: a text of it is not UTF-8"):
         move(source, target)
-    assert not target.exists()
+    for path in (source, target):
+        with opened(path) as log:
+            assert log.is_empty() is (path == target), "the source stays in use, and nothing was copied"
+
+
+def test_what_another_command_writes_to_the_target_stays(tmp_path: Path) -> None:
+    """A command that writes to the target after the move has looked at it is not overwritten."""
+    source, target = tmp_path / "a.db", tmp_path / "b.db"
+    with opened(source) as log:
+        enlist(log, people(2))
+
+    def suppress(_: str) -> None:
+        with SuppressionList(target, FakeClock()) as suppressed:
+            suppressed.add(["u1@example.com"], reason="by hand")
+
+    with pytest.raises(SendLogUnusableError, match="has suppressed addresses or other rows already"):
+        move_log(source, target, now=NOW, say=suppress)
+    with SuppressionList(target, FakeClock()) as after:
+        assert [entry.address for entry in after.entries()] == ["u1@example.com"]
     with opened(source) as log:
         assert not log.is_empty()
 
