@@ -197,7 +197,7 @@ async def open_services(
     if not is_sandbox(definition, settings, asked=sandbox):
         if simulation is not None:
             raise SettingsError("--at and --speed are for the sandbox; this would send for real: leave them out.")
-        _refuse_a_second_log(definition, settings)
+        refuse_second_log(definition, settings)
         yield real_services(definition, settings)
         return
     from campaign.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - a real run needs no sandbox
@@ -251,7 +251,7 @@ def _released(clock: Clock, sandbox: Sandbox) -> Iterator[None]:
         clock.hold()
 
 
-def _refuse_a_second_log(definition: Definition, settings: Settings) -> None:
+def refuse_second_log(definition: Definition, settings: Settings) -> None:
     """Refuse a log without the campaign while a file that was its log has it: a new one would mail everybody again.
 
     Version 0.1.0 had its log in the current folder; a log in PostgreSQL may follow one beside the campaign file.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from campaign.clock import instant
 from campaign.delivery.observer import SilentObserver
 from campaign.delivery.run_logging import LoggingObserver, safe
-from campaign.errors import DefinitionError, RecipientsError, SendLogError, ServiceRefusesError, TemplateError
+from campaign.errors import (
+    DefinitionError,
+    RecipientsError,
+    SendLogError,
+    SendLogUnusableError,
+    ServiceRefusesError,
+    TemplateError,
+)
 from campaign.watching.metrics import ErrorKind
 
 if TYPE_CHECKING:
@@ -149,7 +156,7 @@ def _kind(error: CampaignError) -> str:
             return ErrorKind.RECIPIENTS
         case ServiceRefusesError():
             return ErrorKind.SERVICE
-        case SendLogError():
+        case SendLogError() | SendLogUnusableError():
             return ErrorKind.LOG
         case DefinitionError() | TemplateError():
             return ErrorKind.DEFINITION

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from campaign.config.definition import load_definition
 from campaign.delivery.outbound import SharedRates
-from campaign.delivery.services import is_sandbox, real_services, sandbox_log
+from campaign.delivery.services import is_sandbox, real_services, refuse_second_log, sandbox_log
 from campaign.errors import DefinitionError, SettingsError
 from campaign.message.variants import CampaignMessages
 
@@ -86,7 +86,8 @@ def require_same_services(versions: Sequence[CampaignVersion], *, sandbox: bool)
         sandbox: `--sandbox` was typed.
 
     Raises:
-        SettingsError: they do not go together.
+        SettingsError: they do not go together, or another log has one of them.
+        SendLogUnusableError: the log cannot be used.
     """
     first, *others = versions
     for each in others:
@@ -109,6 +110,8 @@ def require_same_services(versions: Sequence[CampaignVersion], *, sandbox: bool)
                 f"{a} and {b} have different {differ}: one watch has one of each. Set it in the environment, or watch "
                 "each on its own."
             )
+        if not in_sandbox:
+            refuse_second_log(each.definition, each.settings)
 
 
 def _difference(mine: Services, theirs: Services) -> str:

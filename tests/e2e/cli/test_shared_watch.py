@@ -132,6 +132,21 @@ def test_two_watches_and_a_run_mail_everybody_once(tmp_path: Path, postgres_serv
         assert "Traceback" not in first.told + second.told
 
 
+def test_a_second_campaign_that_began_in_a_file_is_refused(tmp_path: Path, postgres_server: Postgres) -> None:
+    """Each campaign of a watch goes on in the log in which it began, not only the first one."""
+    with on(postgres_server, tmp_path, 2) as env:
+        url = env.work.environment.pop("CAMPAIGN_LOG")
+        other = tmp_path / "work/other"
+        other.mkdir()
+        Workspace(other).write(2, more=FEW)
+        replace(other / "campaign.toml", (other / "campaign.toml").read_text("utf-8").replace('"trial"', '"other"'))
+        assert env.work.campaign("run", "other/campaign.toml", "--yes").returncode == 0
+        env.work.environment["CAMPAIGN_LOG"] = url
+        done = env.work.campaign("watch", "campaign.toml", "other/campaign.toml", "--yes")
+        refused(done, "'other'", "everybody would be mailed again", code=2)
+        assert len(env.accepted) == 2
+
+
 def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_server: Postgres) -> None:
     """Without its server it says so and sends nothing, whether it was sending or waiting, and goes on afterwards."""
     with (
@@ -147,6 +162,10 @@ def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_serve
             watch.until(lambda: health(watch) == (200, ""))
             replace(tmp_path / "work/people.csv", csv_of(range(people)))
             watch.until(lambda wanted=people: len(env.accepted) == wanted)  # type: ignore[misc]
+        with urllib.request.urlopen(f"{watch.url}/metrics", timeout=60) as answer:  # noqa: S310 - of this machine
+            metrics = answer.read().decode()
+        assert 'campaign_messages_total{campaign="trial",state="sent"} 63.0\n' in metrics
+        assert 'campaign_errors_total{campaign="trial",kind="log"} 2.0\n' in metrics
         assert watch.stop() == 0
         require_once(env, 63)
         assert len(watch.events("failed")) == 2
