@@ -21,14 +21,17 @@ class OtherRuns:
     Args:
         log: the queue, entered.
         clock: the time.
+        longest_wait: how long to wait while their number stays the same (seconds).
         on_wait: told what is waited for, and until when it is told again (seconds since the epoch).
     """
 
-    def __init__(self, log: RunLog, clock: Clock, on_wait: Callable[[str, float], None]) -> None:
+    def __init__(self, log: RunLog, clock: Clock, longest_wait: float, on_wait: Callable[[str, float], None]) -> None:
         self._log = log
         self._clock = clock
+        self._longest_wait = longest_wait
         self._on_wait = on_wait
         self._told_until = 0.0
+        self._number, self._since = 0, 0.0
 
     async def wait(self, changed: asyncio.Event) -> bool:
         """Wait a moment while others have rows of this run's CSV in hand, and say so once a minute.
@@ -37,12 +40,14 @@ class OtherRuns:
             changed: ends the wait.
 
         Returns:
-            False, at once, if they have none.
+            False, at once, if they have none, or the run does not wait any longer.
         """
-        number = await self._log.held_by_others()
-        if not number:
+        number, now = await self._log.held_by_others() if self._longest_wait else 0, self._clock.now()
+        if number != self._number:
+            self._number, self._since = number, now
+        if not number or now - self._since >= self._longest_wait:
             return False
-        if (now := self._clock.now()) >= self._told_until:
+        if now >= self._told_until:
             self._told_until = now + _TOLD_EVERY_S
             rows = "1 row" if number == 1 else f"{number:,} rows"
             why = f"other runs have {rows} of this CSV in hand; see them with: campaign workers"

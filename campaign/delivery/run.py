@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import lease_of, open_log
@@ -20,7 +21,7 @@ from campaign.delivery.services import open_services
 from campaign.delivery.signals import caught
 from campaign.delivery.waitlist import read_waitlist
 from campaign.delivery.worker_rates import open_worker_rates
-from campaign.errors import CampaignError, SendLogError, first_error
+from campaign.errors import CampaignError, SendLogError, SendLogUnusableError, first_error
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.variants import CampaignMessages
 from campaign.model import LONGEST_WAIT
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.sandbox_time import Simulation
+    from campaign.model import Batch
+    from campaign.sendlog import SendLog
+
+T = TypeVar("T")
 
 
 async def run(
@@ -114,27 +119,21 @@ async def _run(
             log.share(lease=lease_of(settings), say=_in_loop(observer.notice))
             if definition.dkim and signer is None:
                 observer.notice(UNSIGNED)
-            if told := clock_notice(log, clock):
+            if told := await _durably(log, partial(clock_notice, log, clock)):
                 observer.notice(told)
             rates = SharedRates.of([definition], services)
             workers = await stack.enter_async_context(open_worker_rates(log, clock))
             limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
                 definition = await read_waitlist(definition, services, log, limits.clerk)
-            plan = prepare(
-                log,
-                definition,
-                messages,
-                services,
-                recovered=log.recover(),
-                limit=limit,
-                stays_until=clock.now() + longest_wait,
-            )
+            recovered = await _durably(log, log.recover)
+            prepared = partial(prepare, log, definition, messages, services, recovered=recovered, limit=limit)
+            plan = await _durably(log, partial(prepared, stays_until=clock.now() + longest_wait))
             goes_on = observer.confirm(plan)
             if not goes_on or not plan.has_work:
                 return Result(plan.summary, interrupted=not goes_on, services=services)
-            with log.preparing():
-                batch = log.take_batch(limit, by_position=definition.recipients.order is not None)
+            by_position = definition.recipients.order is not None
+            batch = await _durably(log, partial(_batch, log, limit, by_position=by_position))
             batch = batch if limit is not None else None  # without a limit a batch is nothing that was asked for
             try:
                 with services.time_passes():
@@ -170,6 +169,25 @@ async def _run(
                 with suppress(SendLogError):
                     log.recover()
                 raise
+
+
+async def _durably(log: SendLog, prepare: Callable[[], T]) -> T:
+    """Return what a step of the preparation returns; if the log's server is lost meanwhile, wait for it and step again.
+
+    Raises:
+        SendLogError, SendLogUnusableError: it failed for another reason.
+    """
+    while True:
+        try:
+            return prepare()
+        except (SendLogError, SendLogUnusableError):
+            if not await log.is_back():
+                raise
+
+
+def _batch(log: SendLog, limit: int | None, *, by_position: bool) -> Batch | None:
+    with log.preparing():
+        return log.take_batch(limit, by_position=by_position)
 
 
 async def _until_done(sending: Sending) -> bool:

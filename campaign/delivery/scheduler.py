@@ -75,7 +75,7 @@ class Scheduler:
         self._tokens = tokens
         self._longest_wait = longest_wait
         self._on_wait = on_wait
-        self._others = OtherRuns(log, clock, on_wait)
+        self._others = OtherRuns(log, clock, longest_wait, on_wait)
         self._other_domains = DomainQueue(QueueCursor(without=tuple(limits.domains)), None, concurrency, clock)
         self._domain_queues = {domain: self._new_queue(domain, limiter) for domain, limiter in limits.domains.items()}
         self._ready: deque[Delivery] = deque()
@@ -263,7 +263,7 @@ class Scheduler:
         elif under_way or self._under_way:
             await self._until(min(now + _MAX_RATE_WAIT_S if due is None else due, now + self._log.queue_holds_s))
         elif due is None or (not self._longest_wait and due > now + _MAX_WAIT_S):
-            return bool(self._longest_wait) and await self._others.wait(self._changed)
+            return await self._others.wait(self._changed)
         else:
             self._on_wait(self._limits.told_of_pause or NOTHING_DUE[self.gate is not None], due)
             await self._until(min(due, now + self._log.queue_holds_s))

@@ -29,6 +29,8 @@ class Preparation(CampaignConnection):
 
     #: What this run has enlisted; None before that.
     content: QueueContent | None = None
+    #: The batch that is about to be taken: its number, and the time.
+    _taken: tuple[int, object] | None = None
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
@@ -124,27 +126,37 @@ class Preparation(CampaignConnection):
             The batch, or None if there is no such recipient.
         """
         with self._preparation() as connection:
-            if helps and self._worker.joins_batch(connection, self._campaign) and limit is not None:
-                last = self._arguments(number=self._last_batch(connection))
-                found = connection.execute(self._sql.find_batch, last).fetchone()
+            batch = self._take(connection, limit, by_position=by_position, helps=helps)
+        self._taken = None
+        return batch
+
+    def _take(self, connection: LogConnection, limit: int | None, *, by_position: bool, helps: bool) -> Batch | None:
+        """Take a batch, within a transaction."""
+        joins = helps and self._worker.joins_batch(connection, self._campaign)
+        if limit is not None:
+            last = self._arguments(number=self._last_batch(connection))
+            found = connection.execute(self._sql.find_batch, last).fetchone()
+            # it may have been taken in a transaction whose end nobody heard of, because the connection was lost
+            if joins or (found and found[:2] == self._taken):
                 return Batch(*found) if found else None
-            if limit is not None:
-                self._take_back(connection)
-                self._batch = None
-            number = self._last_batch(connection) + 1 if self._batch is None else self._batch
-            arguments = self._arguments(
-                enlistment=self._enlistment, number=number, first_instant=FIRST_INSTANT, limit=limit
-            )
-            in_order = limit is not None or by_position
-            # the ranks of earlier batches keep their order, unless the new rows get none
-            connection.execute(self._sql.leftovers_first, arguments | {"above": FIRST_INSTANT if in_order else 0})
-            if not in_order:
-                size = connection.execute(self._sql.take_rest, arguments).rowcount
-            else:
-                size = self._take_in_order(connection, arguments, by_position=by_position)
-            if size:
-                connection.execute(self._sql.add_batch, arguments | {"size": size, "is_limited": limit is not None})
-            found = connection.execute(self._sql.find_batch, arguments).fetchone()
+        if limit is not None:
+            self._take_back(connection)
+            self._batch = None
+        number = self._last_batch(connection) + 1 if self._batch is None else self._batch
+        arguments = self._arguments(
+            enlistment=self._enlistment, number=number, first_instant=FIRST_INSTANT, limit=limit
+        )
+        in_order = limit is not None or by_position
+        # the ranks of earlier batches keep their order, unless the new rows get none
+        connection.execute(self._sql.leftovers_first, arguments | {"above": FIRST_INSTANT if in_order else 0})
+        if not in_order:
+            size = connection.execute(self._sql.take_rest, arguments).rowcount
+        else:
+            size = self._take_in_order(connection, arguments, by_position=by_position)
+        if size:
+            connection.execute(self._sql.add_batch, arguments | {"size": size, "is_limited": limit is not None})
+            self._taken = (number, arguments["now"])
+        found = connection.execute(self._sql.find_batch, arguments).fetchone()
         return Batch(*found) if found else None
 
     def _take_in_order(self, connection: LogConnection, arguments: dict[str, object], *, by_position: bool) -> int:

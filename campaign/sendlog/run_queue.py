@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from campaign.errors import SendLogError
+from campaign.errors import SendLogError, SendLogUnusableError
 from campaign.model import NEVER, EarlierStep, Status
 from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.group_commit import GroupCommit
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from campaign.sendlog.queue_cursor import QueueCursor
 
 T = TypeVar("T")
+
+#: A server that is away is asked again after this time (seconds).
+_RETRY_S = 0.5
 
 #: The statements for the steps of a delivery, in the order in which one row goes through them.
 _STATEMENTS = ("issuing", "issued", "sending", "settle", "revoke_token", "suppress_refused", "count_orphan")
@@ -45,7 +48,7 @@ class RunQueue(CampaignConnection):
             LogHeldError: a worker of another version uses the log.
             SendLogUnusableError: the log cannot be used.
         """
-        await asyncio.to_thread(self._start)
+        await self._started()
         self._stays = True
         try:
             await asyncio.to_thread(self._worker.rest, self._connection)
@@ -57,7 +60,7 @@ class RunQueue(CampaignConnection):
     async def __aenter__(self) -> Self:
         """Start the writer thread; the methods below may be called from now on."""
         statements = {name: getattr(self._sql, name) for name in _STATEMENTS}
-        await asyncio.to_thread(self._start)
+        await self._started()
         self._writer = GroupCommit(
             self._connection,
             self._database,
@@ -67,6 +70,26 @@ class RunQueue(CampaignConnection):
             worker=self._worker,
         )
         return self
+
+    async def is_back(self) -> bool:
+        """Return whether the log's server was lost, as soon as it is there again; say so, if that takes a while.
+
+        What was not committed is to be done again. It is for the time before the writer thread runs.
+
+        Raises:
+            SendLogUnusableError: the server is another one now, and cannot be used.
+        """
+        if self._connection.is_open:
+            return False
+        is_told = False
+        while why := await asyncio.to_thread(self._worker.try_to_restore, self._connection):
+            if not is_told:
+                self._say(f"Waiting for PostgreSQL at {self._database.place}: {why}")
+            is_told = True
+            await self._clock.sleep(_RETRY_S)
+        if is_told:
+            self._say("PostgreSQL answers again; the run goes on")
+        return True
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the waiting writes and end the writer thread; the log stays open so that counts can be read."""
@@ -181,6 +204,15 @@ class RunQueue(CampaignConnection):
         await self._write(lambda connection: connection.execute(self._sql.note_quota, arguments))
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    async def _started(self) -> None:
+        """Join the workers of the log; wait for a server that was lost since the preparation."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._start)
+            except SendLogUnusableError:
+                if self._is_draining or not await self.is_back():
+                    raise
 
     def _start(self) -> None:
         with self._reading():

@@ -86,6 +86,11 @@ class LogWorker:
         del connection, campaign, say
         yield
 
+    def try_to_restore(self, connection: LogConnection) -> str:
+        """Try once to replace a lost connection of a run that prepares; return why it cannot be had, or nothing."""
+        del connection
+        return "it was closed"
+
     def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
         """Return whether other runs work on the campaign's last batch now; from now on this one counts among them."""
         del connection, campaign

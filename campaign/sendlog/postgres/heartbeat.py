@@ -205,6 +205,22 @@ def bury(connection: LogConnection, gone: Iterable[int], *, now: float) -> tuple
     return buried, recovered
 
 
+def recover_all(connection: LogConnection, *, but: int, now: float) -> Recovered:
+    """Recover, within a transaction, the rows of workers that are gone, except one, and rows that no worker has.
+
+    If another transaction has one of them, because it prepares their campaign, nothing is recovered: the heartbeat of
+    any worker tries it again.
+    """
+    connection.execute(WORKERS.begin_recovery)
+    try:
+        _, recovered = bury(connection, missing(connection, but=but), now=now)
+        connection.execute(WORKERS.lock_lost)
+        return recovered + recover(connection, now=now)
+    except LockNotAvailable:
+        connection.execute(WORKERS.undo_recovery)
+        return Recovered(0, 0, 0)
+
+
 def _obituary(gone: Gone, recovered: Recovered) -> str:
     return (
         f"Process {gone.pid} on {gone.host} was last heard of {gone.silent_s:.0f} s ago; its rows are recovered: "

@@ -7,14 +7,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
-from psycopg import errors
 
-from campaign.sendlog.counts import Recovered
-from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, bury, missing
+from campaign.sendlog.postgres.faults import reason_of
+from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, recover_all
 from campaign.sendlog.postgres.many_rows import array
+from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
-from campaign.sendlog.recovery import recover
 from campaign.sendlog.worker import LogWorker
 from campaign.sendlog.worker_list import WorkerState
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.config.postgres_url import PostgresUrl
+    from campaign.sendlog.counts import Recovered
     from campaign.sendlog.database import LogConnection
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.worker import Claim, WorkTerms
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: The queue is looked at again after this time (seconds): no message tells that another run has queued a row.
 _QUEUE_HOLDS_S = 2.0
+#: How long a transaction that prepares waits for another one that does (seconds): it may be enlisting a long CSV.
+_WAIT_S = 600
 #: The first keys of two locks of a campaign: of the run that prepares it, and of the runs that work on its last batch
 #: ("CAMQ" and "CAMB" in ASCII).
 _PREPARING, _WORKING = 0x43414D51, 0x43414D42
@@ -105,6 +107,20 @@ class PostgresWorker(LogWorker):
             if not cast("PostgresConnection", connection).is_lost:
                 connection.execute(WORKERS.unlock, of)
 
+    def try_to_restore(self, connection: LogConnection) -> str:
+        """Try once to replace a lost session of a run that prepares; return why it cannot be had, or nothing."""
+        try:
+            fresh = open_session(self._url, wait_s=_WAIT_S)
+            if not fresh.try_to_hold(is_shared=True):
+                fresh.close()
+                return "another command changes the log"
+            if batch := self._transactions.works_on:
+                fresh.execute(WORKERS.share_lock, batch)
+        except psycopg.Error as error:
+            return reason_of(error)
+        cast("PostgresConnection", connection).replace(fresh)
+        return ""
+
     def joins_batch(self, connection: LogConnection, campaign: int) -> bool:
         """Return whether other runs work on the campaign's last batch now: they share a lock, which this one joins."""
         batch = {"kind": _WORKING, "campaign": campaign}
@@ -134,20 +150,8 @@ class PostgresWorker(LogWorker):
         self._transactions.is_ending = True
 
     def recover(self, connection: LogConnection, *, now: float) -> Recovered:
-        """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has.
-
-        If another transaction has one of them, because it prepares their campaign, nothing is settled: a worker's
-        heartbeat tries it again.
-        """
-        connection.execute(WORKERS.begin_recovery)
-        try:
-            _, recovered = bury(connection, missing(connection, but=self.id), now=now)
-            connection.execute(WORKERS.lock_lost)
-            rest = recover(connection, now=now)
-        except errors.LockNotAvailable:
-            connection.execute(WORKERS.undo_recovery)
-            return Recovered(0, 0, 0)
-        return recovered + rest
+        """Settle, within a transaction, the rows of workers that are gone, and rows that no worker has."""
+        return recover_all(connection, but=self.id, now=now)
 
     # -- within a transaction ------------------------------------------------------------------------------------
 

@@ -11,13 +11,16 @@ from harness.program import Campaign
 from harness.service import running
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.bench import Bench
 
 _MOST, _FEW = 10_000_000, 100_000
 _PEAK_MB = 150
 #: Nobody listens there: no mail is due, so that a run ends when the CSV is enlisted.
 _NO_SERVER = 9
-_LATER = "\n[schedule]\ndue = 2099-01-01T00:00:00Z\n"
+_LATER = '\n[schedule]\ndue = "due"\ndefault_zone = "UTC"\n'
+_DUE = "2099-01-01T00:00:00Z"
 
 
 def enlist(bench: Bench) -> list[Line]:
@@ -31,7 +34,7 @@ def measure(bench: Bench, count: int) -> list[Line]:
     Raises:
         BenchmarkError: not every row is queued then.
     """
-    everybody = bench.recipients(count)
+    everybody = _with_due(bench.recipients(count))
     campaign = Campaign(bench.folder / "later", smtp=_NO_SERVER)
     with campaign.file.open("a", encoding="utf-8") as file:
         file.write(_LATER)
@@ -57,3 +60,13 @@ def measure(bench: Bench, count: int) -> list[Line]:
         ),
         Line(f"{what}: CPU", f"{usage.cpu_seconds:.1f} s", peer=f"PostgreSQL {database:.1f} s"),
     ]
+
+
+def _with_due(recipients: Path) -> Path:
+    """Return the CSV with a column more, the time at which each mail is due."""
+    path = recipients.with_name(f"due-{recipients.name}")
+    with recipients.open(encoding="utf-8") as lines, path.open("w", encoding="utf-8") as file:
+        file.write(f"{next(lines).rstrip()},due\n")
+        file.writelines(f"{line.rstrip()},{_DUE}\n" for line in lines)
+    recipients.unlink()
+    return path

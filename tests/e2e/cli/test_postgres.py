@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
+import pytest
 
 from support.environment import environment, wait_for
+from support.servers.database_proxy import DatabaseProxy
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
 
@@ -109,6 +112,49 @@ def test_a_run_outlives_a_lost_session(tmp_path: Path, postgres_server: Postgres
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, (out, err)
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_preparation_whose_commit_is_lost_is_made_again(
+    tmp_path: Path, postgres_server: Postgres, answered: bool
+) -> None:
+    """A CSV is enlisted once, whether or not the server had committed it when the connection was lost."""
+    with on_postgres(tmp_path, postgres_server) as (env, url), DatabaseProxy(postgres_server.port) as proxy:
+        env.work.environment["CAMPAIGN_LOG"] = url.replace(str(postgres_server.port), str(proxy.port))
+        proxy.lose_commit(answered=answered, after=b"COPY delivery")
+        done = env.work.run("--limit", "5")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert proxy.lost >= 1
+        assert require_each_at_most_once(env) == {"sent": 5, "uncertain": 0, "queued": PEOPLE - 5}
+
+
+def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_server: Postgres) -> None:
+    """A run whose server goes away while it prepares waits for it, says so, and prepares again."""
+    with on_postgres(tmp_path, postgres_server) as (env, url), psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(x'43414D43'::integer, 1)")  # the rows of the first campaign
+        process = env.work.start("run", "campaign.toml", "--yes")
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        wait_for(lambda: other.execute(waits).fetchone(), process)
+        admit(postgres_server, url, is_admitted=False)
+        end_sessions(postgres_server, url)
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if line.startswith("Waiting for PostgreSQL"))
+        assert "is not currently accepting connections" in said
+        admit(postgres_server, url, is_admitted=True)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, (out, err)
+        assert "PostgreSQL answers again; the run goes on." in out
+        assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+def test_a_run_does_not_begin_without_its_server(tmp_path: Path, postgres_server: Postgres) -> None:
+    """A server that is away when a run begins ends it with 2 and what to do; nothing was sent."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        env.work.environment["CAMPAIGN_LOG"] = url.replace(str(postgres_server.port), "9")
+        refused = env.work.run()
+        assert refused.returncode == 2
+        assert "start the server, or check host and port in CAMPAIGN_LOG" in refused.stderr
+        assert env.silent
 
 
 def test_a_campaign_that_began_in_a_file_does_not_begin_anew_in_a_database(

@@ -13,10 +13,12 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import parse_postgres_url
+from campaign.errors import SendLogError
 from campaign.model import Outcome, Rate, Status
 from campaign.sendlog import QueueCursor, SuppressionList
 from support.fake_clock import FakeClock, eventually
 from support.sendlog_helpers import bring, enlist, intend, opened, people, person, table
+from support.servers.database_proxy import DatabaseProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -200,3 +202,33 @@ def test_each_run_sends_the_rows_of_its_own_csv(place: PostgresUrl) -> None:
         counts = [log.summary().here for log in (first, second)]
     assert [count[Status.SENT] for count in counts] == [8, 6]
     assert states(place, "trial") == {"sent": 14}
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_batch_whose_commit_is_lost_is_taken_once(
+    place: PostgresUrl, log_url: str, postgres_server: Postgres, answered: bool
+) -> None:
+    """A run that cannot know whether its batch was taken looks it up with a new connection, and takes no second one."""
+
+    async def work(log: SendLog, proxy: DatabaseProxy) -> None:
+        log.share(lease=LEASE, say=lambda _: None)
+        log.enlist(lambda: people(10), source="people.csv", digest="1", in_batches=True)
+        assert log.take_batch(1) is not None
+        proxy.lose_commit(answered=answered)
+        with pytest.raises(SendLogError):
+            log.take_batch(3)
+        with psycopg.connect(log_url, autocommit=True) as server:
+            others = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"  # what the lost session had
+            await eventually(lambda: server.execute(others).fetchone() is None)
+        assert await log.is_back()
+        assert not await log.is_back()
+        for number in (2, 3):
+            batch = log.take_batch(3)
+            assert batch is not None
+            assert (batch.number, batch.size) == (number, 3)
+
+    with DatabaseProxy(postgres_server.port) as proxy:
+        url = parse_postgres_url(log_url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
+        with opened(url) as log:
+            asyncio.run(work(log, proxy))
+    assert states(place, "trial") == {"queued": 10}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 #: How often the threads look whether they are to end (seconds).
 _GLANCE_S = 0.02
 _CHUNK = 65536
-#: The last statement of each transaction, as the client sends it.
-_COMMIT = b"COMMIT"
+#: The last statement of each transaction, as the client sends it; a BEGIN may have READ COMMITTED.
+_COMMIT = b"COMMIT\0"
 
 
 class DatabaseProxy:
