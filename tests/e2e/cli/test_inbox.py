@@ -193,7 +193,7 @@ def test_a_taken_port_is_a_sentence(campaign: ForkingWorkspace, option: str) -> 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("clerk_secret_key", SECRET_KEY.replace("test", "live"), "is a live key and must not be used with the sandbox"),
+        ("clerk_secret_key", SECRET_KEY, "is a live key and must not be used with the sandbox"),
         (
             "clerk_publishable_key",
             PUBLISHABLE.replace("test", "live"),
@@ -211,7 +211,7 @@ def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: 
 
 def test_nothing_is_served_beside_a_live_key(campaign: ForkingWorkspace) -> None:
     """With a live key in the environment the sandbox does not start, and creates no folder."""
-    campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY.replace("test", "live")
+    campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
     assert answer.returncode == 2
     assert answer.stderr.startswith("campaign: CLERK_SECRET_KEY is a live key")
