@@ -125,7 +125,7 @@ def test_no_new_link_while_the_old_one_may_live(tmp_path: Path) -> None:
 
 def test_a_run_under_way_takes_it_up(tmp_path: Path) -> None:
     """A request beside a run is served by that run, which ends with exit code 0."""
-    with mailing(tmp_path, more=PLAIN + '[limits]\nmessages = "1/second"\n', people=10) as (env, kept):
+    with mailing(tmp_path, more=PLAIN + '[limits]\nmessages = "3/second"\n', people=10) as (env, kept):
         assert env.work.run("--limit", "1").returncode == 0
         (first,) = links(env, kept, "u0@d0.example")
         server = Server(env)
