@@ -19,6 +19,7 @@ from campaign.cli.inbox import refuse_live_keys
 from campaign.config.settings import Settings
 from campaign.errors import SettingsError
 from support.fork_server import ForkingWorkspace
+from support.plain_http import NO_TLS
 from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def opened(campaign: ForkingWorkspace) -> str:
 
 
 def get(url: str) -> httpx.Response:
-    return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30)
+    return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30, verify=NO_TLS)
 
 
 def test_the_sandbox_says_how_to_use_it(campaign: ForkingWorkspace) -> None:
@@ -85,7 +86,9 @@ def test_the_sandbox_says_how_to_use_it(campaign: ForkingWorkspace) -> None:
         assert f"Inbox: {settings['CLERK_API_URL']}\n" in said
         assert "No mail yet" in get(settings["CLERK_API_URL"]).text
         key = {"Authorization": f"Bearer {settings['CLERK_SECRET_KEY']}"}
-        assert httpx.get(f"{settings['CLERK_API_URL']}/v1/users", headers=key, trust_env=False).json() == []
+        assert (
+            httpx.get(f"{settings['CLERK_API_URL']}/v1/users", headers=key, trust_env=False, verify=NO_TLS).json() == []
+        )
         landing = get(f"{settings['CLERK_API_URL']}/welcome?token=x").text
         assert settings["CLERK_PUBLISHABLE_KEY"] in landing
         assert "/__clerk/npm/@clerk/clerk-js@6/dist/clerk.browser.js" in landing

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from support.environment import environment, wait_for
+from support.plain_http import NO_TLS
 from support.servers.clerk_script import Answer, ClerkScript
 from support.servers.script import Fault
 from support.servers.smtp_script import SmtpScript
@@ -44,7 +45,7 @@ class Server:
 
     def ask(self, tag: str) -> httpx.Response:
         """Ask for a new link, as the landing page does."""
-        return httpx.post(self.url, data={"tag": tag}, trust_env=False)
+        return httpx.post(self.url, data={"tag": tag}, trust_env=False, verify=NO_TLS)
 
     def end(self) -> tuple[str, str]:
         """Press Ctrl-C, and return what it printed since it began, and what it warned of."""
@@ -148,7 +149,7 @@ def test_a_kill_loses_no_request_and_doubles_none(tmp_path: Path, taken: str) ->
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         tag = links(env, kept, "u2@d2.example")[0]["renew"]
-        assert httpx.post(url, data={"tag": tag}, trust_env=False).status_code == 200
+        assert httpx.post(url, data={"tag": tag}, trust_env=False, verify=NO_TLS).status_code == 200
         process.kill()
         process.communicate()
         if taken != "queued":
