@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +19,22 @@ if TYPE_CHECKING:
 # The processes that tests start use bytecode, as an installed program does: without it each start costs eight times as
 # much CPU time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The folders of the tests are in memory if there is room: the tests flush thousands of small files, and a disk that
+# others use, too, makes them wait.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
+_ROOM = 4 << 30
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+# Thousands of tests are collected, none of them is garbage, and each pass of the collector would look at all.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again when the tests begin."""
+    gc.enable()
+
 
 # The examples of a property: few in the default suite, which must be quick; more in CI's second run, on the newest
 # Python (`--hypothesis-profile many`); and for one file at a time, `--hypothesis-profile thorough`. In CI, hypothesis

@@ -19,8 +19,9 @@ import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -219,6 +220,14 @@ def preload() -> None:
                 importlib.import_module(name)
 
 
+def warm_up() -> None:
+    """Check a campaign, which fills the caches of regular expressions, templates and settings that each start fills."""
+    with tempfile.TemporaryDirectory() as folder, suppress(SystemExit), redirect_stdout(io.StringIO()):
+        work = Workspace(Path(folder)).write()
+        importlib.import_module("campaign.cli").commands(["check", str(work.file)])
+
+
 if __name__ == "__main__":
     preload()
+    warm_up()
     leave(run(*serve(socket.socket(fileno=0))))

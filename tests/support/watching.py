@@ -40,13 +40,13 @@ class Watch:
         found = [json.loads(line) for line in self.lines.copy() if line.startswith("{")]
         return [each for each in found if each.get("event") == event and campaign in {None, each.get("campaign")}]
 
-    def until(self, seen: Callable[[], object], *, timeout: float = _TIMEOUT_S) -> None:
-        """Wait until something is true while the watch runs."""
+    def until(self, seen: Callable[[], object], *, every: float = 0.02, timeout: float = _TIMEOUT_S) -> None:
+        """Wait until something is true while the watch runs; look again after `every` seconds."""
         deadline = time.monotonic() + timeout
         while not seen():
             assert self.process.poll() is None, self.told
             assert time.monotonic() < deadline, self.told
-            time.sleep(0.02)  # noqa: TID251 - servers and processes live in the real time
+            time.sleep(every)  # noqa: TID251 - servers and processes live in the real time
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal to a watch that has begun, and return the exit code."""

@@ -19,6 +19,7 @@ from campaign.cli.inbox import refuse_live_keys
 from campaign.config.settings import Settings
 from campaign.errors import SettingsError
 from support.fork_server import ForkingWorkspace
+from support.plain_http import NO_TLS
 from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def opened(campaign: ForkingWorkspace) -> str:
 
 
 def get(url: str) -> httpx.Response:
-    return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30)
+    return httpx.get(url, trust_env=False, follow_redirects=True, timeout=30, verify=NO_TLS)
 
 
 def test_the_sandbox_says_how_to_use_it(campaign: ForkingWorkspace) -> None:
@@ -85,7 +86,9 @@ def test_the_sandbox_says_how_to_use_it(campaign: ForkingWorkspace) -> None:
         assert f"Inbox: {settings['CLERK_API_URL']}\n" in said
         assert "No mail yet" in get(settings["CLERK_API_URL"]).text
         key = {"Authorization": f"Bearer {settings['CLERK_SECRET_KEY']}"}
-        assert httpx.get(f"{settings['CLERK_API_URL']}/v1/users", headers=key, trust_env=False).json() == []
+        assert (
+            httpx.get(f"{settings['CLERK_API_URL']}/v1/users", headers=key, trust_env=False, verify=NO_TLS).json() == []
+        )
         landing = get(f"{settings['CLERK_API_URL']}/welcome?token=x").text
         assert settings["CLERK_PUBLISHABLE_KEY"] in landing
         assert "/__clerk/npm/@clerk/clerk-js@6/dist/clerk.browser.js" in landing
@@ -193,7 +196,7 @@ def test_a_taken_port_is_a_sentence(campaign: ForkingWorkspace, option: str) -> 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("clerk_secret_key", SECRET_KEY.replace("test", "live"), "is a live key and must not be used with the sandbox"),
+        ("clerk_secret_key", SECRET_KEY, "is a live key and must not be used with the sandbox"),
         (
             "clerk_publishable_key",
             PUBLISHABLE.replace("test", "live"),
@@ -211,7 +214,7 @@ def test_keys_that_do_not_belong_here_are_refused(name: str, value: str, words: 
 
 def test_nothing_is_served_beside_a_live_key(campaign: ForkingWorkspace) -> None:
     """With a live key in the environment the sandbox does not start, and creates no folder."""
-    campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY.replace("test", "live")
+    campaign.environment["CLERK_SECRET_KEY"] = SECRET_KEY
     answer = campaign.campaign("sandbox", "--port", "0", "--smtp-port", "0")
     assert answer.returncode == 2
     assert answer.stderr.startswith("campaign: CLERK_SECRET_KEY is a live key")

@@ -20,6 +20,7 @@ from e2e.cli.test_inbox import serving
 from support import ROOT
 from support.fork_server import ForkingWorkspace
 from support.html_tree import tree
+from support.plain_http import NO_TLS
 from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -215,4 +216,4 @@ def inbox_of(work: ForkingWorkspace) -> str:
     with serving(work, "sandbox", "--port", "0", "--smtp-port", "0", until="Inbox:") as (said, _):
         found = re.search(r"Inbox: (\S+)", said)
         assert found is not None
-        return httpx.get(f"{found[1]}/__inbox/").text
+        return httpx.get(f"{found[1]}/__inbox/", verify=NO_TLS).text

@@ -19,6 +19,7 @@ import pytest
 from e2e.cli.test_inbox import serving
 from support import ROOT
 from support.fork_server import ForkingWorkspace
+from support.plain_http import NO_TLS
 from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_the_sandbox_goes_on_where_the_last_run_ended(work: ForkingWorkspace) ->
         assert "It is 2036-12-24" in said
         inbox = re.search(r"Inbox: (\S+)", said)
         assert inbox is not None
-        page = httpx.get(f"{inbox[1]}/__inbox/").text
+        page = httpx.get(f"{inbox[1]}/__inbox/", verify=NO_TLS).text
     stamps = re.findall(r'<time datetime="([^"]+)">([^<]+)</time>', page)
     assert len(stamps) == 14
     assert all(datetime.fromisoformat(stamp) - BEGIN < timedelta(minutes=1) for stamp, _ in stamps)

@@ -156,7 +156,8 @@ def test_a_lost_revocation_is_tried_again_before_the_step(tmp_path: Path) -> Non
 
 def test_a_killed_run_sends_each_step_once(tmp_path: Path) -> None:
     """A run that is killed between the steps, and in the midst of each, mails nobody twice and leaves nobody out."""
-    with in_steps(tmp_path, AT_ONCE, people=20, smtp=SmtpScript(faults=(Fault("dot", Delay(0.05)),))) as env:
+    slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
+    with in_steps(tmp_path, f'{AT_ONCE}[limits]\ntokens = "10/second"\n', people=20, smtp=slow) as env:
         for enough in (5, 20, 27):
             running = env.work.start("run", "campaign.toml", "--yes")
             wait_for(lambda enough=enough: len(env.accepted) >= enough, running)  # type: ignore[misc]

@@ -18,6 +18,7 @@ import pytest
 from support.dkim_keys import verifies, write_key
 from support.environment import environment
 from support.fork_server import ForkingWorkspace
+from support.plain_http import NO_TLS
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def serving(env: Environment) -> Iterator[httpx.Client]:
     assert process.stdout is not None
     said = process.stdout.readline()
     assert "https://mail.acme.example/u/… is answered at http://127.0.0.1:" in said, process.stderr
-    with httpx.Client(base_url=said.split()[-1], trust_env=False) as client:
+    with httpx.Client(base_url=said.split()[-1], trust_env=False, verify=NO_TLS) as client:
         yield client
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
@@ -166,7 +167,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, kept: Path) -> None:
         process = env.work.start("serve", "campaign.toml", "--port", "0")
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
-        assert httpx.post(url + path, trust_env=False).status_code == 200
+        assert httpx.post(url + path, trust_env=False, verify=NO_TLS).status_code == 200
         process.kill()
         process.communicate()
         with closing(sqlite3.connect(env.work.log)) as connection:
@@ -190,7 +191,7 @@ def clicks_until_killed(env: Environment, paths: Mapping[str, str], *, kill_at: 
             process.kill()
         return address
 
-    with httpx.Client(base_url=url, trust_env=False) as client, ThreadPoolExecutor(8) as readers:
+    with httpx.Client(base_url=url, trust_env=False, verify=NO_TLS) as client, ThreadPoolExecutor(8) as readers:
         answered = {address for address in readers.map(click, paths) if address}
     process.kill()
     process.communicate()
@@ -287,7 +288,7 @@ def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
         assert process.stdout is not None
         url = next(line.split()[-1] for line in process.stdout if line.startswith("Inbox: "))
         # its first page takes a while on a busy machine
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60, verify=NO_TLS) as client:
             (link,) = re.findall(rf'href="({url}/u/[A-Za-z0-9_-]{{34}})"', client.get("/__inbox/mails/1").text)
             assert '<form method="post">' in client.get(link).text
             assert work.campaign("suppress", "list", "--sandbox").stdout.count("\n") == 1

@@ -125,7 +125,7 @@ def test_a_watch_that_was_killed_goes_on(tmp_path: Path) -> None:
                 watch.process.kill()
                 watch.process.wait()
         with watching(env.work, "campaign.toml", "--yes") as watch:
-            watch.until(lambda: sum(env.work.status()[state] for state in ("sent", "uncertain")) == 60)
+            watch.until(lambda: sum(env.work.status()[state] for state in ("sent", "uncertain")) == 60, every=0.3)
             assert watch.stop() == 0
         verdict = env.verdict()
         assert verdict.holds, verdict.table()
@@ -145,10 +145,10 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         watch.until(lambda: watch.events("failed", "trial"))
         stopped_at = len(env.accepted)
         assert "nothing is sent meanwhile" in watch.events("failed", "trial")[0]["message"]
-        watch.until(lambda: env.work.status()["recipients"] == 100)
+        watch.until(lambda: env.work.status()["recipients"] == 100, every=0.3)
         assert len(env.accepted) == stopped_at < 100
         resource.prlimit(watch.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        watch.until(lambda: sum(env.work.status()[state] for state in ("sent", "uncertain")) == 100)
+        watch.until(lambda: sum(env.work.status()[state] for state in ("sent", "uncertain")) == 100, every=0.3)
         assert watch.events("works", "trial")
         assert watch.stop() == 0
         verdict = env.verdict()

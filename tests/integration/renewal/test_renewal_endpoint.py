@@ -17,6 +17,7 @@ from campaign.sandbox.httpd import PageServer
 from campaign.sendlog import Renewals, SuppressionList
 from campaign.unsubscribe import UnsubscribeEndpoint, application
 from support.fake_clock import FakeClock
+from support.plain_http import NO_TLS
 from support.sendlog_helpers import bring, enlist, opened, people, states, working
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Serving:
                 )
                 async with (
                     PageServer(application(UnsubscribeEndpoint([suppressions]), endpoint.routes)) as server,
-                    httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+                    httpx.AsyncClient(base_url=server.url, trust_env=False, verify=NO_TLS) as client,
                 ):
                     await work(client)
 

@@ -14,6 +14,7 @@ from campaign.config.definition import load_definition
 from campaign.reporting.rows import CampaignRows
 from campaign.sandbox.httpd import PageServer
 from campaign.sandbox.inbox import Row, preview_app
+from support.plain_http import NO_TLS
 from support.workspace import Workspace, made_up
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def ask(rows: CampaignRows, *paths: str) -> list[httpx.Response]:
     async def serve() -> list[httpx.Response]:
         async with (
             PageServer(preview_app(rows)) as server,
-            httpx.AsyncClient(base_url=server.url, trust_env=False, follow_redirects=True, timeout=30) as client,
+            httpx.AsyncClient(
+                base_url=server.url, trust_env=False, follow_redirects=True, timeout=30, verify=NO_TLS
+            ) as client,
         ):
             return [await client.get(path) for path in paths]
 
@@ -173,7 +176,7 @@ def test_no_other_host_reads_the_preview(campaign: Workspace) -> None:
     async def serve() -> httpx.Response:
         async with (
             PageServer(preview_app(rows_of(campaign))) as server,
-            httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+            httpx.AsyncClient(base_url=server.url, trust_env=False, verify=NO_TLS) as client,
         ):
             return await client.get("/rows/1", headers={"Host": "evil.example"})
 

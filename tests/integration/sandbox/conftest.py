@@ -11,6 +11,7 @@ import pytest
 
 from campaign.sandbox import Sandbox
 from campaign.sandbox.inbox import inbox_pages
+from support.plain_http import NO_TLS
 from support.sandbox.inboxes import MIA, Inbox, landing, log_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def clerk(sandbox: Sandbox) -> Iterator[httpx.Client]:
     """A client of the Backend API with the sandbox's key."""
     with httpx.Client(
-        base_url=sandbox.clerk_url, headers={"Authorization": f"Bearer {sandbox.secret_key}"}, trust_env=False
+        base_url=sandbox.clerk_url,
+        headers={"Authorization": f"Bearer {sandbox.secret_key}"},
+        trust_env=False,
+        verify=NO_TLS,
     ) as client:
         yield client
 

@@ -13,6 +13,7 @@ import pytest
 from campaign.sandbox import Sandbox
 from campaign.sandbox.answers import ApiError
 from campaign.sandbox.limits import ClerkLimit
+from support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +170,7 @@ def test_what_is_not_there_is_not_found(clerk: httpx.Client) -> None:
 def test_nobody_gets_in_without_the_key(sandbox: Sandbox, header: str | None, code: str) -> None:
     """Every endpoint answers a wrong key with 401, and an invalid header with another code."""
     headers = {} if header is None else {"Authorization": header}
-    with httpx.Client(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=sandbox.clerk_url, headers=headers, trust_env=False, verify=NO_TLS) as client:
         refused(client.post("/v1/sign_in_tokens", json={"user_id": USER}), 401, code)
         refused(client.get("/v1/users"), 401, code)
         refused(client.get("/v1/jwks"), 401, code)
@@ -255,7 +256,9 @@ def test_a_limited_sandbox_shuts_after_a_hundred_requests(tmp_path: Path) -> Non
     async def scenario() -> None:
         async with Sandbox(tmp_path / "state", clerk_limits=True) as sandbox:
             headers = {"Authorization": f"Bearer {sandbox.secret_key}"}
-            async with httpx.AsyncClient(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as clerk:
+            async with httpx.AsyncClient(
+                base_url=sandbox.clerk_url, headers=headers, trust_env=False, verify=NO_TLS
+            ) as clerk:
                 for _ in range(100):
                     assert (await clerk.get("/v1/users")).status_code == 200
                 answer = await clerk.get("/v1/users")

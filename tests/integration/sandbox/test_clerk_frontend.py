@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from campaign.sandbox import Sandbox
+from support.plain_http import NO_TLS
 from support.sandbox.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def test_pages_of_this_machine_may_ask(sandbox: Sandbox) -> None:
     """Pages on other ports of this machine may send requests with credentials; pages from elsewhere may not (CORS)."""
     url = f"{sandbox.clerk_url}/__clerk/v1/client"
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-own"}
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, verify=NO_TLS) as client:
         for origin in ("http://localhost:3000", "http://127.0.0.1:8025", "https://shop.localhost", "http://[::1]:1"):
             answer = client.get(url, headers={"Origin": origin})
             assert answer.headers["access-control-allow-origin"] == origin

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from campaign.sandbox import Sandbox, clerkjs
 from campaign.sandbox.ship_clerk_js import ship
+from support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def get(folder: Path, *paths: str) -> list[httpx.Response]:
     async def serve() -> list[httpx.Response]:
         async with (
             Sandbox(folder) as sandbox,
-            httpx.AsyncClient(base_url=sandbox.clerk_url, trust_env=False) as client,
+            httpx.AsyncClient(base_url=sandbox.clerk_url, trust_env=False, verify=NO_TLS) as client,
         ):
             return await asyncio.gather(*(client.get(path) for path in paths))
 

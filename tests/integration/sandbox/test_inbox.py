@@ -13,6 +13,7 @@ import pytest
 
 from campaign.sandbox import Sandbox
 from campaign.sandbox.inbox import inbox_pages
+from support.plain_http import NO_TLS
 from support.sandbox.inboxes import MIA, landing, shown, written
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def test_without_mail_the_page_says_what_to_type(tmp_path: Path) -> None:
         pages = partial(inbox_pages, landing=landing, command="campaign run my/campaign.toml")
         async with (
             Sandbox(tmp_path / "state", pages=pages) as empty,
-            httpx.AsyncClient(base_url=empty.clerk_url, trust_env=False, follow_redirects=True) as client,
+            httpx.AsyncClient(
+                base_url=empty.clerk_url, trust_env=False, follow_redirects=True, verify=NO_TLS
+            ) as client,
         ):
             return await client.get("/")
 

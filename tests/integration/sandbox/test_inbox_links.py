@@ -13,6 +13,7 @@ import pytest
 
 from campaign.sandbox import Sandbox, clerkjs
 from campaign.sandbox.inbox import inbox_pages
+from support.plain_http import NO_TLS
 from support.sandbox.inboxes import ROOT, landing, shown, written
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def test_no_other_page_changes_a_token(inbox: Inbox, headers: dict[str, str]) ->
     """A form from another page is refused, and the token is unchanged."""
     token_id, _ = inbox.issue()
     url = f"{inbox.sandbox.clerk_url}{ROOT}/mails/1/tokens/{token_id}/revoked"
-    assert httpx.post(url, headers=headers, trust_env=False).status_code == 403
+    assert httpx.post(url, headers=headers, trust_env=False, verify=NO_TLS).status_code == 403
     assert inbox.status(token_id) == "pending"
 
 
@@ -155,7 +156,7 @@ def test_a_token_that_there_is_not_is_said(inbox: Inbox) -> None:
 def test_no_other_host_reads_the_inbox(inbox: Inbox, host: str) -> None:
     """A request to the inbox with a foreign or odd Host header (DNS rebinding) gets nothing."""
     inbox.post(written())
-    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": host}, trust_env=False)
+    answer = httpx.get(f"{inbox.sandbox.clerk_url}{ROOT}/", headers={"Host": host}, trust_env=False, verify=NO_TLS)
     assert answer.status_code == 421
     assert "mia@" not in answer.text
 
@@ -170,7 +171,7 @@ def test_without_clerks_script_the_landing_page_says_what_to_do(
     async def scenario() -> httpx.Response:
         async with (
             Sandbox(tmp_path / "state", pages=partial(inbox_pages, landing=landing)) as bare,
-            httpx.AsyncClient(base_url=bare.clerk_url, trust_env=False) as client,
+            httpx.AsyncClient(base_url=bare.clerk_url, trust_env=False, verify=NO_TLS) as client,
         ):
             return await client.get("/welcome?token=x")
 

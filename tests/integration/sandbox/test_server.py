@@ -20,6 +20,7 @@ import pytest
 
 import campaign.sandbox
 from campaign.sandbox import Sandbox, SandboxError
+from support.plain_http import NO_TLS
 
 
 def test_the_package_has_one_door() -> None:
@@ -50,7 +51,7 @@ def test_it_stops_without_a_trace(tmp_path: Path) -> None:
     async def scenario() -> tuple[int, int]:
         async with Sandbox(tmp_path / "state") as sandbox:
             ports = urlsplit(sandbox.clerk_url).port or 0, urlsplit(sandbox.smtp_url).port or 0
-            async with httpx.AsyncClient(base_url=sandbox.clerk_url, trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=sandbox.clerk_url, trust_env=False, verify=NO_TLS) as client:
                 await client.get("/v1/users")
                 _, writer = await asyncio.open_connection("127.0.0.1", ports[1])
         writer.close()
@@ -74,7 +75,9 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
             if body:
                 sandbox.learn([("user_1", "mia@example.com")])
             headers = {"Authorization": f"Bearer {sandbox.secret_key}"}
-            async with httpx.AsyncClient(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=sandbox.clerk_url, headers=headers, trust_env=False, verify=NO_TLS
+            ) as client:
                 path = "sign_in_tokens" if body else f"sign_in_tokens/{token_id}/revoke"
                 answer = await client.post(f"/v1/{path}", json=body)
             return sandbox.secret_key, sandbox.publishable_key, answer
@@ -218,7 +221,9 @@ def test_a_state_that_fails_is_answered_as_clerk_does(tmp_path: Path) -> None:
         async with Sandbox(tmp_path / "state") as sandbox:
             headers = {"Authorization": f"Bearer {sandbox.secret_key}"}
             sandbox.state.close()
-            async with httpx.AsyncClient(base_url=sandbox.clerk_url, headers=headers, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=sandbox.clerk_url, headers=headers, trust_env=False, verify=NO_TLS
+            ) as client:
                 for path in ("/v1/users", "/__clerk/v1/client"):
                     answer = await client.get(path)
                     assert answer.status_code == 500

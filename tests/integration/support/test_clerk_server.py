@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from support.plain_http import NO_TLS
 from support.servers.background import ServerProcess
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, Used, Users, refusal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=2, headers={"Authorization": "Bearer sk_test_key"}) as client:
+    with httpx.Client(timeout=2, headers={"Authorization": "Bearer sk_test_key"}, verify=NO_TLS) as client:
         yield client
 
 

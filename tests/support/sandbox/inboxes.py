@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -68,7 +70,11 @@ class Inbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.http = httpx.Client(
-            base_url=sandbox.clerk_url, headers={"Origin": sandbox.clerk_url}, trust_env=False, timeout=30
+            base_url=sandbox.clerk_url,
+            headers={"Origin": sandbox.clerk_url},
+            trust_env=False,
+            timeout=30,
+            verify=NO_TLS,
         )
 
     def get(self, path: str, **choices: str) -> httpx.Response:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from campaign.sandbox import Sandbox
 
@@ -19,7 +21,9 @@ class Visitor:
     """
 
     def __init__(self, sandbox: Sandbox, *, origin: str = "http://localhost:3000") -> None:
-        self.http = httpx.Client(base_url=f"{sandbox.clerk_url}/__clerk", headers={"Origin": origin}, trust_env=False)
+        self.http = httpx.Client(
+            base_url=f"{sandbox.clerk_url}/__clerk", headers={"Origin": origin}, trust_env=False, verify=NO_TLS
+        )
         self.identity: str = self.http.post("/v1/dev_browser").json()["id"]
 
     def __enter__(self) -> Self:

@@ -181,7 +181,7 @@ def shared_postgres(folder: Path) -> Iterator[Postgres]:
 
 def _new_folder() -> Path:
     # pytest's folders are closed to the user postgres
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     if os.geteuid() == 0:
         shutil.chown(folder, _ADMIN, _ADMIN)
     return folder

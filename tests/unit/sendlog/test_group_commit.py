@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import threading
+import time
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -40,9 +41,10 @@ STATEMENTS = {
 
 
 class Counting:
-    """A connection that counts its commits."""
+    """A connection that counts its commits, which take `flush_s` longer than those in memory do."""
 
     commits = 0
+    flush_s = 0.0
 
     def __init__(self, connection: LogConnection) -> None:
         self._connection = connection
@@ -54,6 +56,7 @@ class Counting:
     def commit(self) -> None:
         """Commit."""
         self.commits += 1
+        time.sleep(self.flush_s)  # noqa: TID251 - as a disk does
         self._connection.commit()
 
 
@@ -78,6 +81,10 @@ class Writer:
     def commits(self) -> int:
         """The number of transactions."""
         return self._connection.commits
+
+    def slow_down(self, flush_s: float) -> None:
+        """Let each commit take some seconds more."""
+        self._connection.flush_s = flush_s
 
     async def hold(self) -> asyncio.Future[None]:
         """Submit a write that blocks the writer until `let_go` is called, and return its future."""
@@ -139,6 +146,7 @@ def test_no_row_waits_for_hundreds_behind_it(path: Path) -> None:
 
     async def run() -> None:
         async with writing(path) as writer:
+            writer.slow_down(0.005)
             first = await writer.hold()
             rows = [writer.row(str(number)) for number in range(1000)]
             behind_the_first: list[int] = []
