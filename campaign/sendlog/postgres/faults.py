@@ -41,7 +41,7 @@ _WHILE_OPEN = (
     (
         (errors.InsufficientPrivilege,),
         "does not let this user work with it",
-        "have the owner of its schema campaign grant it, or an administrator type: GRANT CREATE ON DATABASE … TO …",
+        "name another user in CAMPAIGN_LOG, or have an administrator grant what deploy/postgres-roles.sql grants",
     ),
     ((errors.ReadOnlySqlTransaction,), "can only be read there", "name the primary server in CAMPAIGN_LOG"),
     (
@@ -74,6 +74,19 @@ def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
     else:
         hint = "look at the server, then run the same command again"
     return SendLogUnusableError(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
+
+
+def not_the_owner(log: PostgresUrl, error: Exception, *, has_tables: bool) -> SendLogUnusableError:
+    """Return what it means that this user must not make the tables, or not change those of an earlier version."""
+    what = (
+        "has tables of an earlier version, and this user may not change them"
+        if has_tables
+        else "has no tables yet, and this user may not make them"
+    )
+    return SendLogUnusableError(
+        f"the send log {log} {what} ({reason_of(error)}); have the owner of the schema campaign or of the database "
+        "type, with a CAMPAIGN_LOG of its own: campaign migrate"
+    )
 
 
 def changing(log: PostgresUrl, error: Exception) -> SendLogError | SendLogUnusableError:
