@@ -126,13 +126,16 @@ class Postgres:
             database: its name.
             names: other names than the file's for `owner`, `worker` and `reader`.
         """
-        variables = [word for name, value in names.items() for word in ("-v", f"{name}={value}")]
-        place = ("-h", self.folder, "-p", str(self.port), "-U", ADMIN, "-d", database)
-        _run("psql", Path(self.folder), "-X", "-q", "-v", "ON_ERROR_STOP=1", *variables, *place, "-f", str(_ROLES))
+        self.psql(_ROLES, database, *(word for name, value in names.items() for word in ("-v", f"{name}={value}")))
         with self.admin() as connection:
             new = "SELECT rolname FROM pg_authid WHERE rolpassword IS NULL AND rolname = ANY (%s)"
             for (name,) in connection.execute(new, [list({**NAMES, **names}.values())]).fetchall():
                 connection.execute(f"ALTER ROLE {name} PASSWORD 'secret'")
+
+    def psql(self, file: Path, database: str, *options: str) -> None:
+        """Execute a file as the superuser."""
+        place = ("-h", self.folder, "-p", str(self.port), "-U", ADMIN, "-d", database)
+        _run("psql", Path(self.folder), "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, *place, "-f", str(file))
 
     @contextmanager
     def admin(self, database: str = ADMIN) -> Iterator[psycopg.Connection[Any]]:
@@ -229,6 +232,8 @@ def _start(folder: Path, *, is_durable: bool) -> Postgres:
 def _prepare(server: Postgres) -> None:
     with server.admin() as connection:
         connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
+        # here, since two processes could not make it at once
+        connection.execute(f"CREATE ROLE {NAMES['worker']} LOGIN PASSWORD 'secret'")
     server.make_roles(_TEMPLATE, worker=ROLE)
     with server.admin(_TEMPLATE) as connection, connection.transaction():
         connection.execute(f"SET LOCAL ROLE {NAMES['owner']}")
