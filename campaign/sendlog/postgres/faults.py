@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 #: What libpq says before there is a session, each with what to do. It gives no code for these.
 _WHILE_CONNECTING = (
-    (r"password authentication failed|no password supplied", "check user and password in CAMPAIGN_LOG"),
+    (r"password retrieved from file", "check the user in CAMPAIGN_LOG, and its line in the file with the password"),
+    (r"password authentication failed", "check user and password in CAMPAIGN_LOG"),
+    (
+        r"no password supplied",
+        "put it into CAMPAIGN_LOG or PGPASSWORD, or into a file with mode 0600: ?passfile=, PGPASSFILE or ~/.pgpass",
+    ),
     (r'role ".*" does not exist', "check the user in CAMPAIGN_LOG, or make it: CREATE ROLE … LOGIN PASSWORD …"),
     (r'database ".*" does not exist', "check the database in CAMPAIGN_LOG, or make it: createdb NAME"),
     (r"permission denied for database", "have an administrator type: GRANT CONNECT ON DATABASE … TO …"),
@@ -29,6 +34,12 @@ _WHILE_CONNECTING = (
         r"does not support SSL",
         "turn TLS on there or, in a network of your own, add ?sslmode=disable to CAMPAIGN_LOG: it sends in clear text",
     ),
+    (
+        r"root certificate file",
+        "name the certificate of the server's CA in CAMPAIGN_LOG: ?sslrootcert=FILE, or =system for this machine's",
+    ),
+    (r"certificate verify failed", "name the certificate of the server's own CA in CAMPAIGN_LOG: ?sslrootcert=FILE"),
+    (r"does not match host name", "name the server in CAMPAIGN_LOG by the name in its certificate"),
     (r"certificate|SSL", "check sslmode and sslrootcert in CAMPAIGN_LOG, and the server's certificate"),
     (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
@@ -58,9 +69,10 @@ _WHILE_OPEN = (
 def reason_of(error: Exception) -> str:
     """Return what went wrong, on one line, in the server's or libpq's words."""
     told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    # if a host has several addresses, libpq's answer about the last one comes last
+    # if a host has several addresses, libpq's answer about the last one comes last; advice of its own may follow
     lines = [line for line in (told or str(error)).splitlines() if not re.match(r"\s|DETAIL:", line)]
-    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", lines[-1]) if lines else type(error).__name__
+    answers = [line for line in lines if re.search(r"(failed|is bad): ", line)] or lines or [type(error).__name__]
+    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", answers[-1])
     return printable(line).rstrip(". ")
 
 
