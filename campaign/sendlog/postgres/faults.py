@@ -42,6 +42,7 @@ _WHILE_CONNECTING = (
     (r"does not match host name", "name the server in CAMPAIGN_LOG by the name in its certificate"),
     (r"certificate|SSL", "check sslmode and sslrootcert in CAMPAIGN_LOG, and the server's certificate"),
     (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
+    (r"could not write|No space left", "free disk space there, or look at its log for what is wrong with its disk"),
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
     (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
     (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
