@@ -195,13 +195,15 @@ class PostgresDatabase(LogDatabase):
     def make_current(self, connection: PostgresConnection) -> None:
         """Make the tables if there are none, or migrate those of an older version, within a transaction that writes."""
         version = self.version(connection)  # another session may have been faster
+        has_tables = version is not None
         try:
             if version is None:
                 connection.execute(schema())
-            for each in range(VERSION if version is None else version, VERSION):
-                connection.execute(getattr(SQL, f"to_{each + 1}"))
+                version = VERSION
+            for each in range(version + 1, VERSION + 1):
+                connection.execute(getattr(SQL, f"to_{each}"))
         except InsufficientPrivilege as error:
-            raise faults.not_the_owner(self._url, error, has_tables=version is not None) from error
+            raise faults.not_the_owner(self._url, error, has_tables=has_tables) from error
 
     def _refuse_readers(self, connection: PostgresConnection) -> None:
         """Refuse a standby, and a user who may not change the tables that are there."""

@@ -212,7 +212,7 @@ def test_the_locks_of_a_suspended_run_are_released(url: str) -> None:
         with run.pipeline():
             run.begin_group(1)
             run.executemany("INSERT INTO trial VALUES (%(a)s)", [{"a": 1}, {"a": 2}])
-        with owner(url) as other:
+        with administrator(url) as other:
             other.execute("SET lock_timeout TO '20s'")
             other.execute("ALTER TABLE campaign.trial ADD b text")
         with pytest.raises(psycopg.Error, match="idle-in-transaction timeout"):

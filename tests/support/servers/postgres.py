@@ -174,7 +174,7 @@ def standby_of(server: Postgres) -> Iterator[Postgres]:
         try:
             standby = Postgres(str(folder), free_port())
             _run("pg_basebackup", folder, "--pgdata", _data(standby), "--host", server.folder, "--port",
-                 str(server.port), "--username", _ADMIN, "--write-recovery-conf", "--checkpoint", "fast",
+                 str(server.port), "--username", ADMIN, "--write-recovery-conf", "--checkpoint", "fast",
                  "--no-sync")  # fmt: skip
             with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
                 file.write(_COMMON.format(folder=folder, port=standby.port))
