@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ from campaign.cli.group import commands as cli
 from campaign.config.postgres_url import parse_postgres_url
 from campaign.config.settings import Settings
 from campaign.schedule.duration import parse_duration
+from campaign.sendlog import workers_of
 from support.deploy_files import DEPLOY, dockerfile
+from support.environment import wait_for
+from support.mta.programs import free_port
 from support.servers.postgres import NAMES
 from support.servers.smtp import SmtpServer
 
@@ -109,6 +113,12 @@ def test_the_workers_run_what_the_program_takes_on_ports_of_their_own() -> None:
     assert {SERVICES[name]["network_mode"] for name in WORKERS} == {"service:mailpit"}
 
 
+def command_of(service: str) -> list[str]:
+    """Return the command line of a service: its own, or the image's."""
+    (of_the_image,) = (each.words for each in dockerfile() if each.name == "CMD")
+    return list(SERVICES[service].get("command", of_the_image))
+
+
 def test_the_guide_names_these_files() -> None:
     """The README of deploy/ names each file, and its commands the services that there are."""
     for name in ("compose-postgres.yaml", "postgres-roles.sql", "postgres-passwords.sql"):
@@ -157,9 +167,19 @@ def test_the_configuration_works(tmp_path: Path, postgres_server: Postgres, monk
             return out
 
         end(start("migrate", *SERVICES["migrate"]["command"]), 0)
-        runs = [start(name, "run", "campaign.toml", "--no-wait", "--yes") for name in WORKERS]
-        for run in runs:
-            end(run, 0, 1)  # 1: a mail was still in the hands of the other
+        watches = []
+        for name in WORKERS:
+            words = [word.replace("/campaigns", str(folder)) for word in command_of(name)]
+            words[words.index("--port") + 1] = str(free_port())
+            watches.append(start(name, *words))
+        for watch in watches:
+            wait_for(lambda: len(mail.events("accept")) == 2, watch)
+        log = parse_postgres_url(postgres_server.for_admin(url))
+        wait_for(lambda: len(workers_of(log) or ()) == len(WORKERS), watches[0])
+        for watch in watches:
+            watch.send_signal(signal.SIGTERM)
+        for watch in watches:
+            end(watch, 0)
         status = end(start("worker-1", "status", "campaign.toml", "--json"), 0)
         mailed = [event["rcpt"][0] for event in mail.events("accept")]
     assert len(mailed) == len(set(mailed)) == json.loads(status)["sent"] == 2

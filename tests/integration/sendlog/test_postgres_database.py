@@ -206,8 +206,9 @@ def test_a_transaction_waits_for_another_one_that_writes(url: str, monkeypatch: 
 
 def test_the_locks_of_a_suspended_run_are_released(url: str) -> None:
     """The server ends a session that does nothing after the answers of a pipeline, as after those of a statement."""
+    with administrator(url) as other:
+        other.execute(f"CREATE TABLE campaign.trial (a bigint); GRANT INSERT ON campaign.trial TO {ROLE}")
     with closing(session.open_session(parse_postgres_url(url), wait_s=5)) as run:
-        run.execute("CREATE TABLE trial (a bigint)")
         run.execute("SET idle_in_transaction_session_timeout TO '200ms'")
         with run.pipeline():
             run.begin_group(1)

@@ -84,6 +84,10 @@ class Postgres:
         """Return a value for CAMPAIGN_LOG."""
         return f"postgresql://{ROLE}:secret@127.0.0.1:{self.port}/{database}"
 
+    def for_admin(self, url: str) -> str:
+        """Return the URL of a database for the superuser, who may do what is the owner's."""
+        return url.replace(f"//{ROLE}:", f"//{ADMIN}:")
+
     def fresh(self, *, is_empty: bool = False) -> str:
         """Make a database with an empty send log, or with nothing at all; return its URL."""
         name = f"log_{os.getpid()}_{next(_number)}"
