@@ -96,7 +96,7 @@ def test_each_role_has_its_commands(tmp_path: Path, postgres_server: Postgres) -
         made = ask(env, of["owner"], "migrate")
         assert (made.returncode, made.stderr) == (0, "")
         assert "has the tables of this version; runs can use it" in made.stdout
-        run = ask(env, of["worker"], "run", "campaign.toml", "--yes")
+        run = ask(env, of["worker"], "run", "campaign.toml", "--yes", "--verbose", "--log-format", "json")
         assert run.returncode == 0, run.stderr
         assert len(env.mailed) == len(set(env.mailed)) == PEOPLE
         for code, *arguments in OF_A_WORKER:
