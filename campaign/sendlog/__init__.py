@@ -1,6 +1,6 @@
 """The durable send log, which is also the queue of a campaign: `SendLog` writes it, `LogReader` reads it."""
 
-from campaign.sendlog.backends import discard, exists, held, held_by_process, log_time, workers_of
+from campaign.sendlog.backends import discard, exists, held, held_by_process, log_time, migrate, workers_of
 from campaign.sendlog.counts import BatchCounts, Recovered, Summary
 from campaign.sendlog.database import LogDatabase, LogLocation
 from campaign.sendlog.enlisting import Enlistment
@@ -50,5 +50,6 @@ __all__ = [
     "held",
     "held_by_process",
     "log_time",
+    "migrate",
     "workers_of",
 ]

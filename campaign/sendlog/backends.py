@@ -1,4 +1,4 @@
-"""Choose the backend of a send log by its location: `database_of`, `contents_of`, `worker_of`, `held`, `exists`."""
+"""Choose the backend of a send log by its location: `database_of`, `worker_of`, `held`, `migrate` and others."""
 
 from __future__ import annotations
 
@@ -115,6 +115,17 @@ def held_by_process(log: LogLocation, *, by: str) -> AbstractContextManager[LogD
 def exists(log: LogLocation) -> bool:
     """Return whether there is a send log at a location."""
     return database_of(log).exists()
+
+
+def migrate(log: LogLocation) -> None:
+    """Create the tables of a send log, or bring those of an earlier version up to date, while no run uses them.
+
+    Raises:
+        LogHeldError: a run uses the log.
+        SendLogUnusableError: the log cannot be used, or its user must not change it.
+    """
+    with held(log) as database:
+        database.connect(for_writing=True).close()
 
 
 def discard(log: LogLocation) -> None:

@@ -112,12 +112,12 @@ def table(log: LogLocation, query: str) -> list[dict[str, Any]]:
 
 
 def change(log: LogLocation, statement: str) -> int:
-    """Execute a statement on the log as another program would; return how many rows it changed.
+    """Execute a statement on the log as another program of its administrator would; return how many rows it changed.
 
     Raises:
         RefusedError: the log does not admit the change.
     """
-    with closing(_connected(log)) as connection:
+    with closing(_connected(log, user="postgres")) as connection:
         try:
             number = connection.execute(statement).rowcount
             connection.commit()
@@ -132,12 +132,12 @@ class RefusedError(Exception):
     """The log does not admit a change: its text is what the log said."""
 
 
-def _connected(log: LogLocation) -> Any:  # noqa: ANN401 - a connection of either library
+def _connected(log: LogLocation, **others: str) -> Any:  # noqa: ANN401 - a connection of either library
     if isinstance(log, Path):
         return sqlite3.connect(log)
     import psycopg  # noqa: PLC0415 - only where a test needs it
 
-    parameters: dict[str, Any] = {**log.parameters, "options": "-c search_path=campaign"}
+    parameters: dict[str, Any] = {**log.parameters, "options": "-c search_path=campaign", **others}
     return psycopg.connect(**parameters)
 
 

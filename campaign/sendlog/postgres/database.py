@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.errors import InsufficientPrivilege
 
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
@@ -82,7 +83,7 @@ class PostgresDatabase(LogDatabase):
         connection = self._own_session()
         try:
             with self.sentences():
-                self._refuse_standby(connection)
+                self._refuse_readers(connection)
                 self._refuse_newer(self.version(connection) or 0)
         except BaseException:
             connection.close()
@@ -177,7 +178,7 @@ class PostgresDatabase(LogDatabase):
         return int(version)
 
     def _bring_up_to_date(self, connection: PostgresConnection) -> None:
-        self._refuse_standby(connection)
+        self._refuse_readers(connection)
         version = self.version(connection)
         if version == VERSION:
             return
@@ -194,17 +195,27 @@ class PostgresDatabase(LogDatabase):
     def make_current(self, connection: PostgresConnection) -> None:
         """Make the tables if there are none, or migrate those of an older version, within a transaction that writes."""
         version = self.version(connection)  # another session may have been faster
-        if version is None:
-            connection.execute(schema())
-            version = VERSION
-        for each in range(version + 1, VERSION + 1):
-            connection.execute(getattr(SQL, f"to_{each}"))
+        has_tables = version is not None
+        try:
+            if version is None:
+                connection.execute(schema())
+                version = VERSION
+            for each in range(version + 1, VERSION + 1):
+                connection.execute(getattr(SQL, f"to_{each}"))
+        except InsufficientPrivilege as error:
+            raise faults.not_the_owner(self._url, error, has_tables=has_tables) from error
 
-    def _refuse_standby(self, connection: PostgresConnection) -> None:
-        [[is_read_only]] = connection.execute(SQL.is_read_only)
-        if is_read_only:
+    def _refuse_readers(self, connection: PostgresConnection) -> None:
+        """Refuse a standby, and a user who may not change the tables that are there."""
+        [[can_be_written, may_write]] = connection.execute(SQL.may_write)
+        if not can_be_written:
             raise SendLogUnusableError(
                 f"the send log {self._url} can only be read there; name the primary server in CAMPAIGN_LOG"
+            )
+        if not may_write:
+            raise SendLogUnusableError(
+                f"the send log {self._url} can only be read by this user; name one in CAMPAIGN_LOG that may write "
+                "(deploy/postgres-roles.sql makes one for those who run campaigns)"
             )
 
     def _refuse_newer(self, version: int) -> None:

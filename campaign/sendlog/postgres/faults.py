@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 #: What libpq says before there is a session, each with what to do. It gives no code for these.
 _WHILE_CONNECTING = (
-    (r"password authentication failed|no password supplied", "check user and password in CAMPAIGN_LOG"),
+    (r"password retrieved from file", "check the user in CAMPAIGN_LOG, and its line in the file with the password"),
+    (r"password authentication failed", "check user and password in CAMPAIGN_LOG"),
+    (
+        r"no password supplied",
+        "put it into CAMPAIGN_LOG or PGPASSWORD, or into a file with mode 0600: ?passfile=, PGPASSFILE or ~/.pgpass",
+    ),
     (r'role ".*" does not exist', "check the user in CAMPAIGN_LOG, or make it: CREATE ROLE … LOGIN PASSWORD …"),
     (r'database ".*" does not exist', "check the database in CAMPAIGN_LOG, or make it: createdb NAME"),
     (r"permission denied for database", "have an administrator type: GRANT CONNECT ON DATABASE … TO …"),
@@ -29,8 +34,15 @@ _WHILE_CONNECTING = (
         r"does not support SSL",
         "turn TLS on there or, in a network of your own, add ?sslmode=disable to CAMPAIGN_LOG: it sends in clear text",
     ),
+    (
+        r"root certificate file",
+        "name the certificate of the server's CA in CAMPAIGN_LOG: ?sslrootcert=FILE, or =system for this machine's",
+    ),
+    (r"certificate verify failed", "name the certificate of the server's own CA in CAMPAIGN_LOG: ?sslrootcert=FILE"),
+    (r"does not match host name", "name the server in CAMPAIGN_LOG by the name in its certificate"),
     (r"certificate|SSL", "check sslmode and sslrootcert in CAMPAIGN_LOG, and the server's certificate"),
     (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
+    (r"could not write|No space left", "free disk space there, or look at its log for what is wrong with its disk"),
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
     (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
     (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
@@ -41,7 +53,7 @@ _WHILE_OPEN = (
     (
         (errors.InsufficientPrivilege,),
         "does not let this user work with it",
-        "have the owner of its schema campaign grant it, or an administrator type: GRANT CREATE ON DATABASE … TO …",
+        "name another user in CAMPAIGN_LOG, or have an administrator grant what deploy/postgres-roles.sql grants",
     ),
     ((errors.ReadOnlySqlTransaction,), "can only be read there", "name the primary server in CAMPAIGN_LOG"),
     (
@@ -58,9 +70,10 @@ _WHILE_OPEN = (
 def reason_of(error: Exception) -> str:
     """Return what went wrong, on one line, in the server's or libpq's words."""
     told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    # if a host has several addresses, libpq's answer about the last one comes last
+    # if a host has several addresses, libpq's answer about the last one comes last; advice of its own may follow
     lines = [line for line in (told or str(error)).splitlines() if not re.match(r"\s|DETAIL:", line)]
-    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", lines[-1]) if lines else type(error).__name__
+    answers = [line for line in lines if re.search(r"(failed|is bad): ", line)] or lines or [type(error).__name__]
+    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", answers[-1])
     return printable(line).rstrip(". ")
 
 
@@ -74,6 +87,19 @@ def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
     else:
         hint = "look at the server, then run the same command again"
     return SendLogUnusableError(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
+
+
+def not_the_owner(log: PostgresUrl, error: Exception, *, has_tables: bool) -> SendLogUnusableError:
+    """Return what it means that this user must not make the tables, or not change those of an earlier version."""
+    what = (
+        "has tables of an earlier version, and this user may not change them"
+        if has_tables
+        else "has no tables yet, and this user may not make them"
+    )
+    return SendLogUnusableError(
+        f"the send log {log} {what} ({reason_of(error)}); have the owner of the schema campaign or of the database "
+        "type, with a CAMPAIGN_LOG of its own: campaign migrate"
+    )
 
 
 def changing(log: PostgresUrl, error: Exception) -> SendLogError | SendLogUnusableError:

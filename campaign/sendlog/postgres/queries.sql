@@ -212,7 +212,7 @@ SELECT 1 FROM pg_catalog.pg_class WHERE oid = to_regclass('campaign.delivery_add
 
 -- name: index_addresses
 -- For the frequency cap only: a campaign without one does not pay for it.
-CREATE INDEX IF NOT EXISTS delivery_address ON delivery (lower(email), sent_at) WHERE sent_at IS NOT NULL;
+CALL campaign.index_addresses();
 
 -- name: sent_by_quarter
 -- Every zone's midnight is at a quarter of an hour.

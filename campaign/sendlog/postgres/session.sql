@@ -4,9 +4,10 @@
 -- The table with the version, or NULL if there is no log.
 SELECT to_regclass('campaign.schema_version')::text;
 
--- name: is_read_only
--- A standby, or a database that is set so.
-SELECT current_setting('transaction_read_only') = 'on';
+-- name: may_write
+-- Whether the database can be written (a standby cannot), and whether the tables, if there are any, can by this user.
+SELECT current_setting('transaction_read_only') = 'off',
+    coalesce(has_table_privilege(to_regclass('campaign.delivery'), 'UPDATE'), true);
 
 -- name: version
 SELECT version FROM schema_version;
@@ -44,7 +45,7 @@ SELECT set_config('lock_timeout', :wait, false);
 SELECT pg_try_advisory_lock(:number::bigint);
 
 -- name: analyze
-ANALYZE delivery;
+CALL campaign.analyze_deliveries();
 
 -- name: share_log
 -- The same for one of several runs.

@@ -33,7 +33,7 @@ def as_psycopg_writes(statement: str) -> str:
 
 def schema() -> str:
     """Return the script that creates an empty log, for one transaction."""
-    return script("schema.sql") + script("rates.sql")
+    return script("schema.sql") + script("rates.sql") + script("rights.sql")
 
 
 def _load(*names: str) -> SimpleNamespace:

@@ -147,6 +147,12 @@ def test_a_second_campaign_that_began_in_a_file_is_refused(tmp_path: Path, postg
         assert len(env.accepted) == 2
 
 
+def metrics(watch: Watch) -> str:
+    """Return what `/metrics` says."""
+    with urllib.request.urlopen(f"{watch.url}/metrics", timeout=60) as answer:  # noqa: S310 - of this machine
+        return str(answer.read().decode())
+
+
 def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_server: Postgres) -> None:
     """Without its server it says so and sends nothing, whether it was sending or waiting, and goes on afterwards."""
     with (
@@ -162,10 +168,8 @@ def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_serve
             watch.until(lambda: health(watch) == (200, ""))
             replace(tmp_path / "work/people.csv", csv_of(range(people)))
             watch.until(lambda wanted=people: len(env.accepted) == wanted)  # type: ignore[misc]
-        with urllib.request.urlopen(f"{watch.url}/metrics", timeout=60) as answer:  # noqa: S310 - of this machine
-            metrics = answer.read().decode()
-        assert 'campaign_messages_total{campaign="trial",state="sent"} 63.0\n' in metrics
-        assert 'campaign_errors_total{campaign="trial",kind="log"} 2.0\n' in metrics
+        watch.until(lambda: 'campaign_messages_total{campaign="trial",state="sent"} 63.0\n' in metrics(watch))
+        assert 'campaign_errors_total{campaign="trial",kind="log"} 2.0\n' in metrics(watch)
         assert watch.stop() == 0
         require_once(env, 63)
         assert len(watch.events("failed")) == 2

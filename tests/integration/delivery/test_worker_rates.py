@@ -295,7 +295,7 @@ def test_a_server_that_crashes_forgets_no_budget_and_doubles_no_permit(url: Post
             ).fetchall()
             assert [name for (name,) in kinds] == ["pause", "permit", "permit_bucket", "permit_slice"]
             for (name,) in kinds:
-                connection.execute(f"TRUNCATE campaign.{name}")
+                connection.execute(f"DELETE FROM campaign.{name}")  # noqa: S608 - a name of this test
         after = await exchange.reserve(PermitRequest(terms, 3, used=before.permits))
         assert not {number for number, _ in before.permits} & {number for number, _ in after.permits}
         assert before.permits

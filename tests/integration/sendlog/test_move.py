@@ -148,7 +148,7 @@ def test_a_row_without_its_campaign_is_not_moved(tmp_path: Path, url: str) -> No
 
 def test_a_difference_takes_the_copy_back(tmp_path: Path, postgres_server: Postgres) -> None:
     """If the target's rows are not those of the source, the digests show it, and nothing was changed."""
-    file, url = tmp_path / "send-log.db", postgres_server.fresh()
+    file, url = tmp_path / "send-log.db", postgres_server.for_admin(postgres_server.fresh())
     with opened(file) as log:
         enlist(log, people(9))
     with psycopg.connect(url) as connection:
@@ -214,7 +214,7 @@ def test_the_old_database_refuses_changes(tmp_path: Path, url: str) -> None:
 
 def test_a_role_with_rights_on_the_tables_learns_of_the_move(tmp_path: Path, postgres_server: Postgres) -> None:
     """A role that got its rights before the move can work with the log after it, and is told when it has gone."""
-    file, url = tmp_path / "send-log.db", postgres_server.fresh()
+    file, url = tmp_path / "send-log.db", postgres_server.for_admin(postgres_server.fresh())
     role = f"worker_{postgres_server.port}"
     with opened(file) as log:
         enlist(log, people(2))

@@ -13,8 +13,7 @@ import pytest
 from campaign.config.postgres_url import PostgresUrl, parse_postgres_url
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.model import Status
-from campaign.sendlog import LogReader, QueueCursor, QueueReader, SendLog, SuppressionList, exists, held
-from campaign.sendlog.aggregates import Aggregates
+from campaign.sendlog import LogReader, QueueCursor, SendLog, SuppressionList, exists, held
 from campaign.sendlog.postgres import database as backend
 from campaign.sendlog.postgres import session
 from support.fake_clock import FakeClock
@@ -22,7 +21,7 @@ from support.mta.programs import free_port
 from support.sendlog_helpers import TWO_DAYS, change, enlist, opened, people, states, table
 from support.servers.cutting_proxy import CuttingProxy
 from support.servers.pgbouncer import pgbouncer
-from support.servers.postgres import ROLE
+from support.servers.postgres import ADMIN, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +59,8 @@ def end_sessions(server: Postgres, url: str) -> None:
 
 
 @contextmanager
-def owner(url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(url, autocommit=True) as connection:
+def administrator(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url.replace(f"{ROLE}:", f"{ADMIN}:"), autocommit=True) as connection:
         yield connection
 
 
@@ -108,41 +107,6 @@ def test_there_is_nothing_to_read_before_the_first_run(bare: str) -> None:
     assert states(log) == {"user_1": "queued", "user_2": "queued"}
 
 
-def test_a_user_without_rights_is_told(postgres_server: Postgres, url: str, bare: str) -> None:
-    """A user who may not make the tables, or not read those there, is told what to grant."""
-    with postgres_server.admin() as connection:
-        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'secret'")
-    for each in (url, bare):
-        log = parse_postgres_url(each.replace(f"{ROLE}:", "guest:"))
-        with pytest.raises(
-            SendLogUnusableError, match=r"does not let this user work with it \(permission denied .*GRANT"
-        ):
-            SendLog(log, "trial", FakeClock())
-    with postgres_server.admin() as connection:
-        connection.execute("DROP ROLE guest")
-
-
-def test_a_user_may_read_without_writing(postgres_server: Postgres, url: str) -> None:
-    """A user with the README's two grants reads the log and cannot change it."""
-    log = parse_postgres_url(url)
-    with opened(log) as open_log:
-        enlist(open_log, people(1))
-    with postgres_server.admin(name_of(url)) as connection:
-        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'secret'")
-        connection.execute("GRANT USAGE ON SCHEMA campaign TO reader")
-        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA campaign TO reader")
-    reading = parse_postgres_url(url.replace(f"{ROLE}:", "reader:"))
-    with closing(QueueReader(reading)) as reader:
-        assert reader.summary("trial", now=0.0)[Status.QUEUED] == 1
-        assert [each.key for each in reader.progress("trial")] == ["user_1"]
-    with Aggregates(reading, "trial", now=0.0) as aggregates:
-        assert aggregates.domains(largest=1, troubled=1)[1] == 1
-    with pytest.raises(SendLogUnusableError, match="does not let this user work with it"), held(reading) as database:
-        SendLog(database, "another", FakeClock())
-    with postgres_server.admin(name_of(url)) as connection:
-        connection.execute("DROP OWNED BY reader; DROP ROLE reader")
-
-
 def test_a_newer_log_is_refused(url: str) -> None:
     """A log whose schema is newer than the program is refused and not changed."""
     log = parse_postgres_url(url)
@@ -152,11 +116,11 @@ def test_a_newer_log_is_refused(url: str) -> None:
 
 def test_another_programs_tables_are_left_alone(bare: str) -> None:
     """A schema of the same name with other tables is refused and not changed."""
-    with owner(bare) as connection:
-        connection.execute("CREATE SCHEMA campaign; CREATE TABLE campaign.delivery (id integer)")
+    with administrator(bare) as connection:
+        connection.execute(f"SET ROLE {ROLE}; CREATE SCHEMA campaign; CREATE TABLE campaign.delivery (id integer)")
     with pytest.raises(SendLogUnusableError, match=r"another program's tables in its schema campaign.*not changed"):
         SendLog(parse_postgres_url(bare), "trial", FakeClock())
-    with owner(bare) as connection:
+    with administrator(bare) as connection:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'campaign'").fetchall()
     assert found == [("delivery",)]
 
@@ -242,13 +206,14 @@ def test_a_transaction_waits_for_another_one_that_writes(url: str, monkeypatch: 
 
 def test_the_locks_of_a_suspended_run_are_released(url: str) -> None:
     """The server ends a session that does nothing after the answers of a pipeline, as after those of a statement."""
+    with administrator(url) as other:
+        other.execute(f"CREATE TABLE campaign.trial (a bigint); GRANT INSERT ON campaign.trial TO {ROLE}")
     with closing(session.open_session(parse_postgres_url(url), wait_s=5)) as run:
-        run.execute("CREATE TABLE trial (a bigint)")
         run.execute("SET idle_in_transaction_session_timeout TO '200ms'")
         with run.pipeline():
             run.begin_group(1)
             run.executemany("INSERT INTO trial VALUES (%(a)s)", [{"a": 1}, {"a": 2}])
-        with owner(url) as other:
+        with administrator(url) as other:
             other.execute("SET lock_timeout TO '20s'")
             other.execute("ALTER TABLE campaign.trial ADD b text")
         with pytest.raises(psycopg.Error, match="idle-in-transaction timeout"):
@@ -270,7 +235,7 @@ def test_what_is_committed_is_on_the_disk(postgres_server: Postgres, url: str) -
 def test_a_full_disk_stops_everything_with_a_sentence(url: str) -> None:
     """When the server has no room left, a CSV is not taken in part, and a run's writes end with what to do."""
     log = parse_postgres_url(url)
-    with owner(url) as connection:
+    with administrator(url) as connection:
         connection.execute(
             "CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
@@ -280,10 +245,10 @@ def test_a_full_disk_stops_everything_with_a_sentence(url: str) -> None:
         with pytest.raises(SendLogError, match=r"No space left on device\); nothing was changed. Free disk space on"):
             enlist(open_log, people(3))
         assert open_log.summary().recipients == 0
-        with owner(url) as connection:
+        with administrator(url) as connection:
             connection.execute("DROP TRIGGER full_disk ON campaign.delivery")
         enlist(open_log, people(3))
-        with owner(url) as connection:
+        with administrator(url) as connection:
             connection.execute(
                 "CREATE TRIGGER full_disk BEFORE INSERT ON campaign.history EXECUTE FUNCTION public.full()"
             )

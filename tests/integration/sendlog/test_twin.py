@@ -20,6 +20,7 @@ from campaign.sendlog.sqlite.statements import script
 from support.fake_clock import FakeClock
 from support.log_history import LogHistory
 from support.sendlog_helpers import REFUSED, TWO_DAYS, bring, enlist, intend, issue, people, person, token, working
+from support.servers.postgres import ROLE
 from support.twin_log import TwinDatabase
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ CSV: list[Recipient | InvalidRow] = [
 @pytest.fixture
 def twin(tmp_path: Path, postgres_server: Postgres) -> Iterator[TwinDatabase]:
     url = postgres_server.fresh()
+    with postgres_server.admin(url.rpartition("/")[2]) as connection:  # for `_use_the_next_id` of the twin
+        connection.execute(f"GRANT UPDATE ON ALL SEQUENCES IN SCHEMA campaign TO {ROLE}")
     yield TwinDatabase(tmp_path / "send-log.db", url)
     postgres_server.drop(url)
 

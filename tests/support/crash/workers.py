@@ -59,7 +59,8 @@ DOMAINS = (("d0.example", "25/second"), ("d1.example", "100/10 seconds"), ("d2.e
 #: Note at each intent whether its worker's lease holds, from inside of the database.
 _EVIDENCE = """
 CREATE TABLE evidence (message_id text, has_lease boolean);
-CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+GRANT SELECT ON evidence TO PUBLIC;
+CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO campaign.evidence SELECT NEW.message_id, EXISTS (
         SELECT 1 FROM campaign.worker WHERE id = NEW.worker_id AND lease_until > clock_timestamp());
@@ -130,7 +131,7 @@ class WorkersLoop:
         with ExitStack() as stack:
             server = stack.enter_context(postgres(is_durable=True))
             url = server.fresh()
-            with psycopg.connect(url, autocommit=True, options="-c search_path=campaign") as log:
+            with psycopg.connect(server.for_admin(url), autocommit=True, options="-c search_path=campaign") as log:
                 log.execute(_EVIDENCE)
             standby = stack.enter_context(standby_of(server)) if self.has_standby else None
             if standby:

@@ -17,23 +17,29 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from campaign.sendlog.postgres.statements import schema
+from support import ROOT
 from support.mta.programs import free_port, needed
 from support.servers.postgres_janitor import stop, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The owner of every database, with no other rights. A wrong password is refused for every role but this one.
+#: The role of the tests: it may do what deploy/postgres-roles.sql grants to those who run campaigns, and no more; a
+#: database without a log is its own. A wrong password is refused for every role but this one and ADMIN.
 ROLE = "tester"
-_ADMIN = "postgres"
+#: The roles of that file, by their names there.
+NAMES = {"owner": "campaign_owner", "worker": "campaign_worker", "reader": "campaign_reader"}
+#: The superuser, who may change what ROLE must not.
+ADMIN = "postgres"
 #: An empty send log, of which each fresh database is a copy.
 _TEMPLATE = "empty_log"
+_ROLES = ROOT / "deploy/postgres-roles.sql"
 _DEBIAN = Path("/usr/lib/postgresql")
 _PATIENCE_S = 120
 _HBA = f"""
 local all all trust
 local replication all trust
-host all {ROLE} 127.0.0.1/32 trust
+host all {ROLE},{ADMIN} 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 _COMMON = """
@@ -78,12 +84,16 @@ class Postgres:
         """Return a value for CAMPAIGN_LOG."""
         return f"postgresql://{ROLE}:secret@127.0.0.1:{self.port}/{database}"
 
+    def for_admin(self, url: str) -> str:
+        """Return the URL of a database for the superuser, who may do what is the owner's."""
+        return url.replace(f"//{ROLE}:", f"//{ADMIN}:")
+
     def fresh(self, *, is_empty: bool = False) -> str:
         """Make a database with an empty send log, or with nothing at all; return its URL."""
         name = f"log_{os.getpid()}_{next(_number)}"
-        template = "template0" if is_empty else _TEMPLATE
+        origin = f"template0 OWNER {ROLE}" if is_empty else _TEMPLATE
         with self.admin() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {ROLE}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {origin}")
         return self.url(name)
 
     def empty(self, url: str) -> None:
@@ -113,10 +123,28 @@ class Postgres:
         folder = Path(self.folder)
         _run("pg_ctl", folder, "--pgdata", _data(self), "--wait", "--timeout", str(_PATIENCE_S), "promote")
 
+    def make_roles(self, database: str, **names: str) -> None:
+        """Make the roles of deploy/postgres-roles.sql for a database, as an administrator does, with a password each.
+
+        Args:
+            database: its name.
+            names: other names than the file's for `owner`, `worker` and `reader`.
+        """
+        self.psql(_ROLES, database, *(word for name, value in names.items() for word in ("-v", f"{name}={value}")))
+        with self.admin() as connection:
+            new = "SELECT rolname FROM pg_authid WHERE rolpassword IS NULL AND rolname = ANY (%s)"
+            for (name,) in connection.execute(new, [list({**NAMES, **names}.values())]).fetchall():
+                connection.execute(f"ALTER ROLE {name} PASSWORD 'secret'")
+
+    def psql(self, file: Path, database: str, *options: str) -> None:
+        """Execute a file as the superuser."""
+        place = ("-h", self.folder, "-p", str(self.port), "-U", ADMIN, "-d", database)
+        _run("psql", Path(self.folder), "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, *place, "-f", str(file))
+
     @contextmanager
-    def admin(self, database: str = _ADMIN) -> Iterator[psycopg.Connection[Any]]:
+    def admin(self, database: str = ADMIN) -> Iterator[psycopg.Connection[Any]]:
         """Connect as the superuser; each statement is its own transaction."""
-        place = f"host={self.folder} port={self.port} user={_ADMIN} dbname={database}"
+        place = f"host={self.folder} port={self.port} user={ADMIN} dbname={database}"
         with psycopg.connect(place, autocommit=True) as connection:
             yield connection
 
@@ -150,7 +178,7 @@ def standby_of(server: Postgres) -> Iterator[Postgres]:
         try:
             standby = Postgres(str(folder), free_port())
             _run("pg_basebackup", folder, "--pgdata", _data(standby), "--host", server.folder, "--port",
-                 str(server.port), "--username", _ADMIN, "--write-recovery-conf", "--checkpoint", "fast",
+                 str(server.port), "--username", ADMIN, "--write-recovery-conf", "--checkpoint", "fast",
                  "--no-sync")  # fmt: skip
             with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
                 file.write(_COMMON.format(folder=folder, port=standby.port))
@@ -183,7 +211,7 @@ def _new_folder() -> Path:
     # pytest's folders are closed to the user postgres
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     if os.geteuid() == 0:
-        shutil.chown(folder, _ADMIN, _ADMIN)
+        shutil.chown(folder, ADMIN, ADMIN)
     return folder
 
 
@@ -191,7 +219,7 @@ def _start(folder: Path, *, is_durable: bool) -> Postgres:
     server = Postgres(str(folder), free_port())
     try:
         _run("initdb", folder, "--pgdata", _data(server), "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
-             "--username", _ADMIN, "--no-instructions")  # fmt: skip
+             "--username", ADMIN, "--no-instructions")  # fmt: skip
         settings = _COMMON.format(folder=folder, port=server.port) + ("" if is_durable else _IN_A_HURRY)
         with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(settings)
@@ -207,9 +235,12 @@ def _start(folder: Path, *, is_durable: bool) -> Postgres:
 
 def _prepare(server: Postgres) -> None:
     with server.admin() as connection:
-        connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret'")
-        connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 OWNER {ROLE}")
-    with psycopg.connect(server.url(_TEMPLATE)) as connection:
+        connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
+        # here, since two processes could not make it at once
+        connection.execute(f"CREATE ROLE {NAMES['worker']} LOGIN PASSWORD 'secret'")
+    server.make_roles(_TEMPLATE, worker=ROLE)
+    with server.admin(_TEMPLATE) as connection, connection.transaction():
+        connection.execute(f"SET LOCAL ROLE {NAMES['owner']}")
         connection.execute(schema())
 
 
@@ -230,8 +261,8 @@ def _run(program: str, folder: Path, *arguments: str) -> None:
             stdout=said,
             stderr=said,
             check=False,
-            user=_ADMIN if is_root else None,
-            group=_ADMIN if is_root else None,
+            user=ADMIN if is_root else None,
+            group=ADMIN if is_root else None,
             extra_groups=[] if is_root else None,
         )
         said.seek(0)

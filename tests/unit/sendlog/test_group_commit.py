@@ -18,7 +18,7 @@ from campaign.sendlog import QueueCursor
 from campaign.sendlog import group_commit as commit
 from campaign.sendlog.backends import database_of
 from campaign.sendlog.group_commit import GroupCommit
-from support.sendlog_helpers import TWO_DAYS, enlist, opened, people, states, table
+from support.sendlog_helpers import TWO_DAYS, change, enlist, opened, people, states, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -72,8 +72,11 @@ class Writer:
             number = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
             statements = {name: statement.replace(":text", "%(text)s") for name, statement in STATEMENTS.items()}
             statements["change"] = "UPDATE note SET text = %(after)s WHERE text = %(before)s"
-        connection.execute("DROP TABLE IF EXISTS note")
-        connection.execute(f"CREATE TABLE note (number {number}, text TEXT UNIQUE)")
+        table_of_ours = f"CREATE TABLE note (number {number}, text TEXT UNIQUE)"
+        if isinstance(path, Path):
+            connection.execute(table_of_ours)
+        else:
+            change(path, f"DROP TABLE IF EXISTS note; {table_of_ours}; GRANT SELECT, INSERT, UPDATE ON note TO PUBLIC")
         self._add = statements["row"]
         self.writer = GroupCommit(cast("LogConnection", connection), database_of(path), statements)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from campaign.sendlog.postgres.statements import as_psycopg_writes
 from campaign.sendlog.postgres.statements import script as script_for_postgres
 from campaign.sendlog.sqlite.statements import script as script_for_sqlite
+from support import ROOT
 
 SHARED = ("queries.sql", "aggregates.sql", "renewals.sql")
 
@@ -53,3 +55,28 @@ def test_a_percent_sign_is_refused() -> None:
     """A percent sign in a statement is an error when it is loaded, not when psycopg looks for a parameter there."""
     with pytest.raises(ValueError, match=r"percent sign .* starts_with\(\)"):
         as_psycopg_writes("SELECT a FROM b WHERE a LIKE 'x%'")
+
+
+#: What stands in braces in the statements, and is put there by the program: names of tables and columns, numbers, and
+#: the text of one trigger, with its quotes doubled, since a definition takes no parameters.
+NAMES_IN_BRACES = {"columns", "number", "order", "table", "tables", "text", "values"}
+CODE = ROOT / "campaign/sendlog"
+
+
+def test_values_are_parameters_only() -> None:
+    """Only known names have a place in the files of SQL, and no statement is put together where it is executed."""
+    found = {
+        name
+        for file in (CODE / "postgres").glob("*.sql")
+        for name in re.findall(r"\{(\w+)\}", re.sub(r"^--.*", "", file.read_text("utf-8"), flags=re.MULTILINE))
+    }
+    assert found <= NAMES_IN_BRACES
+    calls = [
+        call
+        for file in [*CODE.glob("*.py"), *(CODE / "postgres").glob("*.py")]
+        for call in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args
+        and call.func.attr in {"copy", "execute", "executemany", "stream"}
+    ]  # fmt: skip
+    assert len(calls) > 100
+    assert [ast.unparse(call) for call in calls if isinstance(call.args[0], ast.JoinedStr | ast.BinOp)] == []
