@@ -11,6 +11,7 @@ CampaignError                     str() is a sentence for the operator
 │   │       ├── RowTooLargeError  a row whose mail would be too large, or take too much work
 │   │       └── ScheduleError     a row's time or zone that cannot be read
 │   └── SendLogUnusableError      the send log cannot be opened
+│       └── LogUnreachableError   its server cannot be reached now                    exit 3
 ├── LogHeldError                  another run holds this log                          exit 75
 ├── ServiceRefusesError           a service refuses all requests: stop the run        exit 3
 ├── SendLogError                  the send log cannot be written: stop the run        exit 1
@@ -80,6 +81,10 @@ class ScheduleError(RowError):
 
 class SendLogUnusableError(CannotStartError):
     """The send log cannot be opened (locked, newer, corrupt or not a send log); the file is not changed."""
+
+
+class LogUnreachableError(SendLogUnusableError):
+    """The server of the send log does not answer, or takes no more sessions; it may do so later."""
 
 
 class LogHeldError(CampaignError):

@@ -38,7 +38,7 @@ from campaign.cli import (
     workers,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
-from campaign.errors import CampaignError, CannotStartError, LogHeldError, ServiceRefusesError
+from campaign.errors import CampaignError, CannotStartError, LogHeldError, LogUnreachableError, ServiceRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def main() -> None:
 def _sentences() -> Iterator[None]:
     try:
         yield
-    except ServiceRefusesError as error:
+    except (ServiceRefusesError, LogUnreachableError) as error:
         _fail(str(error), REFUSED)
     except LogHeldError as error:
         _fail(str(error), HELD)

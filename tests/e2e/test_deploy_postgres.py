@@ -126,6 +126,12 @@ def test_the_guide_names_these_files() -> None:
     assert set(re.findall(r"worker-\d", README)) == set(WORKERS)
 
 
+def wait_until_started(watch: subprocess.Popen[str]) -> None:
+    """Wait until a signal lets a watch finish what it has in hand; before that it ends it at once."""
+    assert watch.stderr is not None
+    assert any('"event": "started"' in line for line in watch.stderr)
+
+
 def test_the_configuration_works(tmp_path: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the files that the server executes, the owner makes the tables, and the workers send each mail once."""
     url = postgres_server.fresh(is_empty=True)
@@ -153,7 +159,7 @@ def test_the_configuration_works(tmp_path: Path, postgres_server: Postgres, monk
             given["CAMPAIGN_LOG"] = log.replace("@postgres/campaigns", f"@127.0.0.1:{postgres_server.port}/{database}")
             if "CAMPAIGN_SMTP_URL" in given:
                 given["CAMPAIGN_SMTP_URL"] = mail.url
-            kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+            kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
             return subprocess.Popen(
                 [sys.executable, "-m", "campaign", *arguments],
                 cwd=folder, env=kept | given, stdin=subprocess.DEVNULL,
@@ -177,6 +183,7 @@ def test_the_configuration_works(tmp_path: Path, postgres_server: Postgres, monk
         log = parse_postgres_url(postgres_server.for_admin(url))
         wait_for(lambda: len(workers_of(log) or ()) == len(WORKERS), watches[0])
         for watch in watches:
+            wait_until_started(watch)
             watch.send_signal(signal.SIGTERM)
         for watch in watches:
             end(watch, 0)

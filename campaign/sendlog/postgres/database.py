@@ -158,9 +158,9 @@ class PostgresDatabase(LogDatabase):
             f"{faults.advice(error)}, then run the same command again"
         )
 
-    def _open(self, *, wait_s: int = _WAIT_S) -> PostgresConnection:
+    def _open(self, *, wait_s: int | None = None) -> PostgresConnection:
         with self.sentences():
-            return open_session(self._url, wait_s=wait_s)
+            return open_session(self._url, wait_s=_WAIT_S if wait_s is None else wait_s)
 
     def _own_session(self) -> PostgresConnection:
         """Return the session that has the log's lock, once; otherwise a new one."""

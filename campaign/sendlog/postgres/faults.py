@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import errors
 
-from campaign.errors import SendLogError, SendLogUnusableError
+from campaign.errors import LogUnreachableError, SendLogError, SendLogUnusableError
 from campaign.sendlog.movement import guarded, is_guard_text
 from campaign.words import printable
 
@@ -43,9 +43,12 @@ _WHILE_CONNECTING = (
     (r"certificate|SSL", "check sslmode and sslrootcert in CAMPAIGN_LOG, and the server's certificate"),
     (r"resolve|host name|getaddrinfo", "check the host in CAMPAIGN_LOG"),
     (r"could not write|No space left", "free disk space there, or look at its log for what is wrong with its disk"),
+    (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
+)
+#: The same of what may be otherwise soon.
+_FOR_NOW = (
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
     (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
-    (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
     (r"", "start the server, or check host and port in CAMPAIGN_LOG"),
 )
 #: What the log cannot be used for, by the server's error: what is wrong with it, and what to do.
@@ -82,11 +85,12 @@ def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
     for kinds, what, hint in _WHILE_OPEN:
         if isinstance(error, kinds):
             return SendLogUnusableError(f"the send log {log} {what} ({reason_of(error)}); {hint}")
+    kind, hint = SendLogUnusableError, "look at the server, then run the same command again"
     if isinstance(error, psycopg.Error) and error.sqlstate is None:
-        hint = next(hint for said, hint in _WHILE_CONNECTING if re.search(said, str(error)))
-    else:
-        hint = "look at the server, then run the same command again"
-    return SendLogUnusableError(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
+        hint = next((hint for said, hint in _WHILE_CONNECTING if re.search(said, str(error))), "")
+        if not hint:
+            kind, hint = LogUnreachableError, next(hint for said, hint in _FOR_NOW if re.search(said, str(error)))
+    return kind(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
 
 
 def not_the_owner(log: PostgresUrl, error: Exception, *, has_tables: bool) -> SendLogUnusableError:

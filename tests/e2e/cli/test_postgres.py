@@ -151,11 +151,11 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
 
 
 def test_a_run_does_not_begin_without_its_server(tmp_path: Path, postgres_server: Postgres) -> None:
-    """A server that is away when a run begins ends it with 2 and what to do; nothing was sent."""
+    """A server that is away when a run begins ends it with 3 and what to do; nothing was sent."""
     with on_postgres(tmp_path, postgres_server) as (env, url):
         env.work.environment["CAMPAIGN_LOG"] = url.replace(str(postgres_server.port), "9")
         refused = env.work.run()
-        assert refused.returncode == 2
+        assert refused.returncode == 3
         assert "start the server, or check host and port in CAMPAIGN_LOG" in refused.stderr
         assert env.silent
 

@@ -70,6 +70,7 @@ def test_a_run_ends_when_the_rows_of_the_others_are_sent(env: Environment) -> No
     assert len(env.mailed) == len(set(env.mailed)) == env.work.status()["sent"] == PEOPLE
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_the_rows_of_one_that_was_killed(env: Environment) -> None:
     """A run that waits for another's rows sends those that the other, killed, had not begun."""
     first = begin(env)
@@ -99,6 +100,7 @@ def test_a_signal_ends_the_wait_for_the_others(env: Environment) -> None:
     assert first.wait(60) == 0
 
 
+@pytest.mark.long
 def test_a_run_that_does_not_wait_ends_with_1_beside_another(env: Environment) -> None:
     """With --no-wait a run leaves the rows in the hands of others, says so, and ends with 1: they are not sent yet."""
     first = begin(env)

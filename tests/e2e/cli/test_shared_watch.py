@@ -176,6 +176,7 @@ def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_serve
         assert len(watch.events("works")) == 2
 
 
+@pytest.mark.long
 def test_a_watch_takes_over_from_one_that_was_killed(tmp_path: Path, postgres_server: Postgres) -> None:
     """What a killed watch had in hand another one takes up, which had nothing to do, and nobody is mailed twice."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.15)),))
