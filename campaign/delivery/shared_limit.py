@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from campaign.delivery.window import MAX_CATCH_UP_S, WINDOW_MARGIN, is_even
+from campaign.delivery.window import MAX_CATCH_UP_S, is_even
 from campaign.errors import DeferredError
 from campaign.model import Status, Waiting
 from campaign.sendlog.permits import PermitRequest, PermitTerms, SharedWindow
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from campaign.model import Rate
     from campaign.sendlog.permits import PermitGrant
 
+#: A window is kept this much longer than declared, as one that a process keeps alone (window.py), and longer: the calls
+#: of several processes differ more in how long they take on the way.
+_WINDOW_MARGIN = 1.01
 #: A permit is taken at most so many seconds after its instant, and used at most so many after it.
 _MAX_TAKEN_LATE_S = 0.25
 _MAX_USED_LATE_S = 0.5
@@ -50,8 +53,6 @@ _MIN_GAP_S = 0.005
 _REFRESH_S = 5.0
 #: A delivery under way does not wait longer than this for a permit: other workers have used up a budget.
 _LONGEST_WAIT_S = 60.0
-
-
 #: What a day of a ramp counts does not expire on that day.
 _LONGER_THAN_A_DAY_S = 7 * 86400.0
 
@@ -71,7 +72,7 @@ class ReservedPermit:
 
 def terms_of(bucket: str, rates: Sequence[Rate], status: Status, *, domain: str | None = None) -> PermitTerms:
     """Return the terms of rates that are all kept at once; see `PermitTerms`."""
-    windows = [(rate, SharedWindow(rate.count, rate.period.total_seconds() * WINDOW_MARGIN)) for rate in rates]
+    windows = [(rate, SharedWindow(rate.count, rate.period.total_seconds() * _WINDOW_MARGIN)) for rate in rates]
     even = [window for rate, window in windows if is_even(rate)]
     shortest = min([window.period_s for window in even], default=inf)
     return PermitTerms(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 #: A window is kept this much longer than declared, because the other side counts when a call arrives and we
 #: when it leaves: two calls may come nearer to each other on the way.
-WINDOW_MARGIN = 1.006
+_WINDOW_MARGIN = 1.006
 #: Windows up to this length (seconds) are spread evenly; longer ones are budgets, spent as fast as the others allow.
 _MAX_EVEN_PERIOD_S = 60.0
 #: How far (seconds) an even spread may catch up after it was late: a timer's lateness, not a pause.
@@ -61,7 +61,7 @@ class Window:
 
     def __init__(self, rate: Rate) -> None:
         self._count = rate.count
-        self._period = rate.period.total_seconds() * WINDOW_MARGIN
+        self._period = rate.period.total_seconds() * _WINDOW_MARGIN
         self._spacing = self._period / self._count if is_even(rate) else 0.0
         self._piece = self._period / _MAX_PIECES if self._count > _MAX_PIECES else 0.0
         # [the first instant of the piece, its last, the number of its permits], oldest first
