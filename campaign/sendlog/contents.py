@@ -103,7 +103,7 @@ class LogContents(ABC):
 
     @abstractmethod
     def guard(self, text: str) -> None:
-        """Let every table refuse changes, from whichever program and version, with these words."""
+        """Let every table refuse changes by any program of any version, with these words."""
 
     @abstractmethod
     def unguard(self) -> None:

@@ -1,7 +1,6 @@
 """The interfaces of a send log, one for each kind of caller: `PreparationLog` and `RunLog`.
 
-`SendLog` implements both and the operator's, in whichever database the log is: no caller uses SQL, or knows which one
-it is.
+`SendLog` implements both and the operator's, for each database: no caller uses SQL, or knows which database it is.
 Every method that writes returns when the write is durable.
 """
 

@@ -136,7 +136,7 @@ class Preparation(CampaignConnection):
         if limit is not None:
             last = self._arguments(number=self._last_batch(connection))
             found = connection.execute(self._sql.find_batch, last).fetchone()
-            # it may have been taken in a transaction whose end nobody heard of, because the connection was lost
+            # it may have been taken in a transaction whose answer was lost with the connection
             if joins or (found and found[:2] == self._taken):
                 return Batch(*found) if found else None
         if limit is not None:

@@ -120,7 +120,7 @@ class LogWorker:
         return lambda: [claim.id for claim in claims]
 
     def has_lease(self, connection: LogConnection) -> bool:
-        """Return whether the lease has not run out, within a transaction; until its end nobody recovers the rows."""
+        """Return whether the lease has not run out, within a transaction; until its end no run recovers the rows."""
         del connection
         return True
 

@@ -225,7 +225,7 @@ def _obituary(gone: Gone, recovered: Recovered) -> str:
     return (
         f"Process {gone.pid} on {gone.host} was last heard of {gone.silent_s:.0f} s ago; its rows are recovered: "
         f"{recovered.uncertain} uncertain, {recovered.revocations} with a token to revoke, {recovered.orphans} with a "
-        "token whose id nobody knows"
+        "possible orphan (a token whose id is not known)"
     )
 
 

@@ -48,7 +48,7 @@ SELECT id FROM delivery WHERE id = ANY (:ids::bigint[]) AND worker_id = :worker 
 ORDER BY id FOR UPDATE;
 
 -- name: claim
--- The statement `claim` of queries.sql for rows that nobody has claimed, and that no other transaction is changing.
+-- The statement `claim` of queries.sql for rows that no run has claimed, and that no other transaction is changing.
 WITH due AS MATERIALIZED (
     SELECT id FROM delivery
     WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND worker_id IS NULL

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MOST, _FEW = 10_000_000, 100_000
 _PEAK_MB = 150
-#: Nobody listens there: no mail is due, so that a run ends when the CSV is enlisted.
+#: A port without a mail server: no mail is due, so that a run ends when the CSV is enlisted.
 _NO_SERVER = 9
 _LATER = '\n[schedule]\ndue = "due"\ndefault_zone = "UTC"\n'
 _DUE = "2099-01-01T00:00:00Z"

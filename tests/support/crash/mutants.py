@@ -184,7 +184,7 @@ def users_without_intent() -> None:
 
 
 def no_fence() -> None:
-    """Write a row whichever run has claimed it last."""
+    """Write a row that another run may have claimed since."""
     _put(PostgresWorker, "held", lambda _, __, claims: lambda: {claim.id for claim in claims})
     _put(PostgresWorker, "still_queued", lambda _, __, ids: ids)
 
