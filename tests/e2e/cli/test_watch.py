@@ -208,5 +208,5 @@ def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
         found = env.work.campaign("watch", "campaign.toml", "other/campaign.toml", "--yes")
         refused(found, "different send logs", "CAMPAIGN_LOG", code=2)
         env.work.environment["CAMPAIGN_LOG"] = "postgresql://nobody@127.0.0.1:9/campaign"
-        refused(env.work.campaign("watch", "campaign.toml", "--yes"), "start the server", "CAMPAIGN_LOG", code=2)
+        refused(env.work.campaign("watch", "campaign.toml", "--yes"), "start the server", "CAMPAIGN_LOG", code=3)
         assert env.silent
