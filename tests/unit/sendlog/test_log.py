@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from campaign.errors import SendLogError
+from campaign.errors import ClaimLostError, SendLogError
 from campaign.model import Outcome, Receipt, Status
 from campaign.sendlog import QueueCursor
 from support.fake_clock import FakeClock
@@ -31,7 +32,6 @@ from support.sendlog_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from campaign.model import Delivery
     from campaign.sendlog import SendLog
@@ -178,15 +178,19 @@ STEPS: dict[str, tuple[set[Status], Step]] = {
     ("state", "step"), [(state, step) for state in Status for step in STEPS if state not in STEPS[step][0]]
 )
 def test_a_step_out_of_order_stops_everything(path: Path, state: Status, step: str) -> None:
-    """A transition that does not follow from the row's state changes nothing, and all later writes are refused."""
+    """A transition that does not follow from the row's state changes nothing; a run that is alone stops there."""
 
     async def work(deliveries: list[Delivery]) -> None:
         row = await bring(log, deliveries[0], state)
         before = table(path, "SELECT * FROM delivery"), history(path), table(path, "SELECT * FROM revocation")
-        with pytest.raises(SendLogError, match="not in the expected state"):
-            await STEPS[step][1](log, row)
-        with pytest.raises(SendLogError):
-            await log.claim(1, QueueCursor())
+        if isinstance(path, Path) or state in STEPS["sent"][0]:
+            with pytest.raises(SendLogError, match="not in the expected state"):
+                await STEPS[step][1](log, row)
+            with pytest.raises(SendLogError):
+                await log.claim(1, QueueCursor())
+        else:  # in a log that several runs share, a row in an end state may be another run's work
+            with pytest.raises(ClaimLostError):
+                await STEPS[step][1](log, row)
         assert before == (table(path, "SELECT * FROM delivery"), history(path), table(path, "SELECT * FROM revocation"))
 
     with opened(path) as log:
