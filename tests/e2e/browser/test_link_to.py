@@ -26,6 +26,15 @@ def way_on(visitor: Visitor, label: str = "Go on") -> str | None:
     return link.get_attribute("href") if link.count() else None
 
 
+def goes_on_to(visitor: Visitor, api: FrontendApi, path: str) -> None:
+    """Check where the link onward leads; on a slow machine the page may have gone there already."""
+    found = way_on(visitor)
+    if found is None:
+        visitor.page.wait_for_url(api.url + path)
+    else:
+        assert found == path
+
+
 @pytest.mark.parametrize("path", ["/welcome", FIXED])
 @pytest.mark.parametrize("fragment", [False, True])
 def test_a_click_leads_to_the_links_own_path(arrive: Arrive, api: FrontendApi, path: str, fragment: bool) -> None:
@@ -33,7 +42,7 @@ def test_a_click_leads_to_the_links_own_path(arrive: Arrive, api: FrontendApi, p
     visitor = arrive(api)
     visitor.open(api.issue(MIA), path, onward=ONWARD, fragment=fragment).sees("ready")
     visitor.press("Continue").sees("signed_in")
-    assert way_on(visitor) == CART
+    goes_on_to(visitor, api, CART)
     visitor.page.wait_for_url(api.url + CART)
     assert visitor.complaints == []
 
@@ -45,7 +54,7 @@ def test_who_is_in_already_gets_there_too(arrive: Arrive, api: FrontendApi) -> N
     visitor.signs_in(ticket)
     for link in (api.issue(MIA), ticket):
         visitor.open(link, FIXED, onward=ONWARD).sees("already_same")
-        assert way_on(visitor) == CART
+        goes_on_to(visitor, api, CART)
         visitor.page.wait_for_url(api.url + CART)
     assert len(api.redemptions) == 1
 
@@ -60,7 +69,7 @@ def test_a_reload_keeps_the_path(arrive: Arrive, api: FrontendApi) -> None:
     visitor.press("Continue").sees("signed_in")
     visitor.page.reload()
     visitor.sees("signed_in")
-    assert way_on(visitor) == CART
+    goes_on_to(visitor, api, CART)
 
 
 def test_after_switching_accounts_it_goes_there(arrive: Arrive, api: FrontendApi) -> None:
@@ -111,7 +120,7 @@ def test_no_link_leads_to_another_site(arrive: Arrive, api: FrontendApi) -> None
     visitor.signs_in(api.issue(MIA))
     for onward in ELSEWHERE:
         visitor.open(api.issue(MIA), FIXED, onward=onward).sees("already_same")
-        assert way_on(visitor) == REDIRECT, onward
+        goes_on_to(visitor, api, REDIRECT)
         visitor.open(api.issue(MIA), onward=onward).sees("already_same")
         assert way_on(visitor) is None, onward
     visitor.open(None, FIXED, onward=ELSEWHERE[0]).page.wait_for_url(api.url + REDIRECT)
