@@ -167,7 +167,7 @@ def test_a_refusing_service_is_tried_again(tmp_path: Path) -> None:
         assert "535" in watch.events("failed", "trial")[0]["message"]
         assert env.accepted == []
         watch.until(lambda: len(env.accepted) == 3)
-        assert watch.events("works", "trial")
+        watch.until(lambda: watch.events("works", "trial"))
         assert watch.stop() == 0
 
 

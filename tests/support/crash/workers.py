@@ -325,7 +325,7 @@ def _must_have_ended_well(sender: Sender) -> None:
     said = sender.last_output()
     code = sender.process.returncode if sender.process else None
     # a run that starts or ends while the server is away may say so
-    if code not in {0, 1} and not (code == 2 and "cannot be used" in said):
+    if code not in {0, 1} and not (code == 3 and "cannot be used" in said):
         raise BrokenRunError(f"a worker ended with {code}:\n{said[-3000:]}")
 
 
