@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: A window is kept this much longer than declared, as one that a process keeps alone (window.py), and longer: the calls
 #: of several processes differ more in how long they take on the way.
-_WINDOW_MARGIN = 1.01
+_WINDOW_MARGIN = 1.008
 #: A permit is taken at most so many seconds after its instant, and used at most so many after it.
 _MAX_TAKEN_LATE_S = 0.25
 _MAX_USED_LATE_S = 0.5
