@@ -131,8 +131,8 @@ class Pipeline:
             attempt.intended = True
             if self._gate:
                 self._gate.intended()
-        # The commit took so long, or the process was suspended, that others do not wait for this message. It needs
-        # another permit, and the lease may have run out meanwhile.
+        # A slow commit, or a suspended process, can make the permit too old: other runs count it as unused by then. The
+        # message needs another permit, and the lease is checked again.
         while not await permit.used():
             permit = await self._scheduler.acquire(attempt.delivery)
             await self._log.still_sending(attempt.delivery)

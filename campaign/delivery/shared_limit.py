@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 #: A window is kept this much longer than declared, as one that a process keeps alone (window.py), and longer: the calls
 #: of several processes differ more in how long they take on the way.
 _WINDOW_MARGIN = 1.008
-#: A permit is taken at most so many seconds after its instant, and used at most so many after it.
+#: How late a permit may be taken, and how late it may be used (seconds after its instant).
 _MAX_TAKEN_LATE_S = 0.25
 _MAX_USED_LATE_S = 0.5
-#: A permit is given so long before its instant as a call lately needed until it could leave (the commit of an intent),
-#: at most this share of the horizon.
+#: A permit is given before its instant, by the time in which three of four of the last calls could leave (an intent is
+#: committed first), and by at most this share of the horizon.
 _MEASURED_CALLS = 32
 _MAX_LEAD_SHARE = 0.6
-#: A permit of one limit waits at most so many seconds for one of another limit.
+#: The longest time that a permit of one limit waits for a permit of another (seconds).
 _NEAR_S = 0.1
-#: Permits are reserved for at most a quarter of the shortest window ahead. So it is known when a permit was used before
-#: the one is reserved that must not come nearer to it than the window is long.
+#: How far ahead permits are reserved, as a share of the shortest window. So when a permit is reserved, it is known when
+#: the permit one window before it was used.
 _HORIZON_SHARE = 0.25
-#: And for at most so many seconds ahead: a worker that is killed loses what it has reserved.
+#: The same in seconds, at most: a worker that is killed loses what it has reserved.
 _MAX_HORIZON_S = 2.5
-#: At most so many permits are reserved at once.
+#: The largest number of permits that are reserved at once.
 _MAX_HANDFUL = 100
 #: As many as were taken within so many seconds are reserved before they are asked for.
 _LOOK_AHEAD_S = 0.1
