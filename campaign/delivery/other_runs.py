@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: How often an observer is told that the run still waits (seconds).
 _TOLD_EVERY_S = 60.0
+#: The first wait (seconds). Each one is twice as long as the one before while the others settle nothing.
+_FIRST_WAIT_S = 0.1
 
 
 class OtherRuns:
@@ -32,6 +34,7 @@ class OtherRuns:
         self._on_wait = on_wait
         self._told_until = 0.0
         self._number, self._since = 0, 0.0
+        self._wait_s = _FIRST_WAIT_S
 
     async def wait(self, changed: asyncio.Event) -> bool:
         """Wait a moment while others have rows of this run's CSV in hand, and say so once a minute.
@@ -44,7 +47,7 @@ class OtherRuns:
         """
         number, now = await self._log.held_by_others() if self._longest_wait else 0, self._clock.now()
         if number != self._number:
-            self._number, self._since = number, now
+            self._number, self._since, self._wait_s = number, now, _FIRST_WAIT_S
         if not number or now - self._since >= self._longest_wait:
             return False
         if now >= self._told_until:
@@ -52,5 +55,6 @@ class OtherRuns:
             rows = "1 row" if number == 1 else f"{number:,} rows"
             why = f"other runs have {rows} of this CSV in hand; see them with: campaign workers"
             self._on_wait(why, self._told_until)
-        await self._clock.wait(changed, self._log.queue_holds_s)
+        await self._clock.wait(changed, self._wait_s)
+        self._wait_s = min(2 * self._wait_s, self._log.queue_holds_s)
         return True

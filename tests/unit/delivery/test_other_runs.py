@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from campaign.delivery.other_runs import OtherRuns
 from campaign.sendlog import SendLog
 from support.fake_clock import FakeClock
@@ -34,7 +36,7 @@ async def wait(others: OtherRuns, clock: FakeClock) -> bool:
 
 
 def test_a_run_waits_while_others_have_rows(tmp_path: Path) -> None:
-    """It looks again every two seconds, says so once a minute, and goes on when they have none."""
+    """It looks again soon, then every two seconds, says so once a minute, and goes on when they have none."""
     clock, told = FakeClock(), list[str]()
     log = Held(tmp_path / "send-log.db", "trial", clock)
     others = OtherRuns(log, clock, HOUR, lambda why, _: told.append(why))
@@ -42,11 +44,16 @@ def test_a_run_waits_while_others_have_rows(tmp_path: Path) -> None:
     async def work() -> None:
         assert not await wait(others, clock)
         log.rows = 1200
-        began = clock.now()
-        for _ in range(31):
+        began, looked = clock.now(), []
+        for _ in range(36):
             assert await wait(others, clock)
-        assert clock.now() == began + 62.0
+            looked.append(clock.now() - began)
+        assert looked[:6] == pytest.approx([0.1, 0.3, 0.7, 1.5, 3.1, 5.1])
+        assert looked[-1] == pytest.approx(65.1)
         assert told == ["other runs have 1,200 rows of this CSV in hand; see them with: campaign workers"] * 2
+        log.rows, began = 1100, clock.now()
+        assert await wait(others, clock)
+        assert clock.now() == pytest.approx(began + 0.1), "the others go on, so they may end soon"
         log.rows = 0
         assert not await wait(others, clock)
 
