@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from campaign.errors import ClaimLostError, Scope, SendLogError, TransientError
+from campaign.errors import SendLogError
+from campaign.sendlog.group_transaction import GroupTransaction, Write
 from campaign.sendlog.worker import LogWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from campaign.sendlog.database import LogConnection, LogDatabase
+    from campaign.sendlog.group_transaction import IsClear, Refusal, Result
     from campaign.sendlog.worker import Claim
 
 T = TypeVar("T")
@@ -23,36 +24,6 @@ T = TypeVar("T")
 _GROUPING_DELAY_S = 0.004
 #: The most writes in one transaction. Their callers continue while the next transaction is written.
 _MAX_BATCH = 100
-
-
-#: Asks the log, and returns what reads the answer.
-_Refusal: TypeAlias = "Callable[[LogConnection], Callable[[], Exception | None]]"
-#: The same for many refusals at once: whether there is none.
-_IsClear: TypeAlias = "Callable[[LogConnection, Sequence[Any]], Callable[[], bool]]"
-
-
-class _Write(NamedTuple):
-    """One caller's write."""
-
-    future: asyncio.Future[Any]
-    #: The named parameters of each statement to run, by the statement's name.
-    rows: Mapping[str, Mapping[str, object]]
-    #: Called in the transaction, and its result after those of others; if that returns an error, the rows are not
-    #: written, and the future gets the error.
-    refusal: _Refusal | None = None
-    #: Called after all rows of the transaction are written.
-    follow_up: Callable[[LogConnection], object] | None = None
-    #: Called after them; the future gets its result.
-    action: Callable[[LogConnection], object] | None = None
-    urgent: bool = True
-    #: The row that is written: if another run has claimed it meanwhile, nothing is written.
-    claim: Claim | None = None
-    #: No other run writes in this transaction's time.
-    alone: bool = False
-
-
-#: Why a write was refused, or None and the result of its action.
-_Result = tuple[Exception | None, object]
 
 
 class GroupCommit:
@@ -77,17 +48,16 @@ class GroupCommit:
         database: LogDatabase,
         statements: Mapping[str, str],
         *,
-        is_clear: _IsClear | None = None,
+        is_clear: IsClear | None = None,
         is_sequential: bool = False,
         worker: LogWorker | None = None,
     ) -> None:
         self._connection = connection
         self._database = database
-        self._statements = statements
-        self._is_sequential = is_sequential
-        self._is_clear = is_clear
-        self._worker = worker or LogWorker()
-        self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
+        self._transaction = GroupTransaction(
+            connection, statements, is_clear, is_sequential=is_sequential, worker=worker or LogWorker()
+        )
+        self._waiting: SimpleQueue[Write | None] = SimpleQueue()
         self._broken: SendLogError | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="send-log", daemon=True)
@@ -98,7 +68,7 @@ class GroupCommit:
         rows: Mapping[str, Mapping[str, object]],
         *,
         urgent: bool = True,
-        refusal: _Refusal | None = None,
+        refusal: Refusal | None = None,
         follow_up: Callable[[LogConnection], object] | None = None,
         claim: Claim | None = None,
     ) -> asyncio.Future[None]:
@@ -119,7 +89,7 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put(_Write(future, rows, refusal, follow_up=follow_up, urgent=urgent, claim=claim))
+        self._waiting.put(Write(future, rows, refusal, follow_up=follow_up, urgent=urgent, claim=claim))
         return future
 
     def submit(
@@ -139,7 +109,7 @@ class GroupCommit:
             SendLogError: (in the future) the log cannot be written any longer.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(_Write(future, {}, action=action, claim=claim, alone=alone))
+        self._waiting.put(Write(future, {}, action=action, claim=claim, alone=alone))
         return future
 
     def close(self) -> None:
@@ -155,9 +125,9 @@ class GroupCommit:
             else:
                 self._loop.call_soon_threadsafe(_succeed, batch, results)
 
-    def _next(self) -> list[_Write]:
+    def _next(self) -> list[Write]:
         """Wait for writes; return those of the next transaction, or an empty list after `close`."""
-        batch: list[_Write] = []
+        batch: list[Write] = []
         timeout: float | None = None
         while len(batch) < _MAX_BATCH:
             try:
@@ -172,68 +142,15 @@ class GroupCommit:
             batch.append(write)
         return batch
 
-    def _commit(self, batch: list[_Write]) -> list[_Result]:
-        """Return the result or the refusal of each write; an empty list if this or an earlier transaction failed."""
+    def _commit(self, batch: list[Write]) -> list[Result]:
+        """Return the refusal or the result of each write; an empty list if this or an earlier transaction failed."""
         if self._broken:
             return []
-        alone = self._is_sequential or any(write.alone for write in batch)
         try:
-            return self._worker.transact(self._connection, partial(self._execute_all, batch), alone=alone)
+            return self._transaction.execute(batch)
         except Exception as error:  # noqa: BLE001 - after any error, nothing more may be written
             self._break(error)
             return []
-
-    def _execute_all(self, batch: list[_Write]) -> list[_Result]:
-        parts = [[write] for write in batch] if self._is_sequential else [batch]
-        return [result for part in parts for result in self._execute(part)]
-
-    def _execute(self, batch: list[_Write]) -> list[_Result]:
-        """Write the rows of some writes, within the transaction; return the result or the refusal of each."""
-        refusals = self._refusals(batch)
-        written = [write for write, refused in zip(batch, refusals, strict=True) if refused is None]
-        changes = []
-        with self._connection.pipeline():
-            for name, statement in self._statements.items():
-                if rows := [write.rows[name] for write in written if name in write.rows]:
-                    changes.append((name, len(rows), self._connection.executemany(statement, rows)))
-            for write in written:
-                if write.follow_up:
-                    write.follow_up(self._connection)
-        for name, number, changed in changes:
-            if changed.rowcount != number:
-                raise SendLogError(f"rows are not in the expected state ({name})")
-        results = [
-            write.action(self._connection) if write.action and refused is None else None
-            for write, refused in zip(batch, refusals, strict=True)
-        ]
-        return list(zip(refusals, results, strict=True))
-
-    def _refusals(self, batch: list[_Write]) -> list[Exception | None]:
-        """Return why each of some writes must not be made, within the transaction; all is asked before it is read."""
-        claims = [write.claim for write in batch if write.claim] if self._worker.is_shared else []
-        held = self._worker.held(self._connection, claims) if claims else None
-        asked = [write.refusal for write in batch if write.refusal]
-        is_clear = self._is_clear(self._connection, asked) if asked and self._is_clear else None
-        lost = self._lost(claims, held()) if held else {}
-        if not asked or (is_clear and is_clear()):
-            refusals: list[Exception | None] = [None] * len(batch)
-        else:
-            with self._connection.pipeline():
-                answers = [write.refusal(self._connection) if write.refusal else None for write in batch]
-            refusals = [read() if read else None for read in answers]
-        if not lost:
-            return refusals
-        return [
-            lost.get(write.claim.id) if write.claim and refused is None else refused
-            for write, refused in zip(batch, refusals, strict=True)
-        ]
-
-    def _lost(self, claims: Sequence[Claim], held: Collection[int]) -> dict[int, Exception]:
-        """Return why rows must not be written that this run had claimed, by their ids."""
-        lost: dict[int, Exception] = {each.id: ClaimLostError() for each in claims if each.id not in held}
-        if not self._worker.has_lease(self._connection):
-            lost = {each.id: _lease_is_over() for each in claims if each.begins} | lost
-        return lost
 
     def _break(self, error: Exception) -> None:
         self._broken = SendLogError(self._database.broken(error))
@@ -245,11 +162,7 @@ class GroupCommit:
             self._broken.add_note(f"the transaction cannot be rolled back: {failure}")
 
 
-def _lease_is_over() -> TransientError:
-    return TransientError("this run was not heard of for longer than its lease; nothing was begun", scope=Scope.NONE)
-
-
-def _succeed(batch: list[_Write], results: list[_Result]) -> None:
+def _succeed(batch: list[Write], results: list[Result]) -> None:
     for write, (refusal, result) in zip(batch, results, strict=True):
         if write.future.done():
             continue
@@ -259,7 +172,7 @@ def _succeed(batch: list[_Write], results: list[_Result]) -> None:
             write.future.set_result(result)
 
 
-def _fail(batch: list[_Write], sentence: str) -> None:
+def _fail(batch: list[Write], sentence: str) -> None:
     """Give each caller its own error object."""
     for write in batch:
         if not write.future.done():

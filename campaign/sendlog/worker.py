@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from campaign.sendlog.counts import Recovered
-    from campaign.sendlog.database import LogConnection
+    from campaign.sendlog.database import LogChanges, LogConnection
 
 T = TypeVar("T")
 
@@ -39,6 +39,10 @@ class Claim(NamedTuple):
     fence: int
     #: Whether the write begins something, for which the run's lease must not have run out.
     begins: bool = False
+
+
+class ContestedError(Exception):
+    """Something stands in the way of a write, and its transaction was rolled back; the log tells which write it is."""
 
 
 class LogWorker:
@@ -103,6 +107,9 @@ class LogWorker:
             connection: `work` uses it.
             work: reads and writes; it may be called again if its transaction was lost.
             alone: no other transaction writes meanwhile.
+
+        Raises:
+            ContestedError: `work` has raised it.
         """
         del alone
         connection.begin()
@@ -118,6 +125,20 @@ class LogWorker:
         """
         del connection
         return lambda: [claim.id for claim in claims]
+
+    def change(
+        self,
+        connection: LogConnection,
+        statement: str,
+        rows: Sequence[Mapping[str, object]],
+        claims: Sequence[Claim | None],
+    ) -> LogChanges:
+        """Execute a statement for each row of named parameters, within a transaction.
+
+        A step of a delivery changes nothing if the run has its claim, in the same place of `claims`, no more.
+        """
+        del claims
+        return connection.executemany(statement, rows)
 
     def has_lease(self, connection: LogConnection) -> bool:
         """Return whether the lease has not run out, within a transaction; until its end no run recovers the rows."""

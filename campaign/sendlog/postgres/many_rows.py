@@ -14,10 +14,10 @@ from campaign.sendlog.postgres.statements import SQL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+#: The steps of deliveries: a run writes them for rows that it has claimed.
+_STEPS = ("issuing", "issued", "sending", "settle")
 #: The statements that a run or an enlistment executes for many rows: no row occurs twice among those of one call.
-_NAMES = (
-    "issuing", "issued", "sending", "settle", "revoke_token", "put_off", "take_row", "touch_delivery", "add_present",
-)  # fmt: skip
+_NAMES = (*_STEPS, "revoke_token", "put_off", "take_row", "touch_delivery", "add_present")
 #: An array says nothing of the type of its elements, so it is said here, by the parameter's name.
 _TYPES = {
     "campaign": "integer",
@@ -47,6 +47,7 @@ _TYPES = {
     "step": "text",
     "step_number": "integer",
     "position": "double precision",
+    "fence": "integer",
 }
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 #: The one line of such a statement before which the rows are named.
@@ -90,10 +91,24 @@ def for_many(statement: str) -> ForMany:
     if len(_AFTER_FROM.findall(statement)) != 1:
         raise ValueError(f"not a statement for one row: {statement}")
     names = tuple(dict.fromkeys(_PARAMETER.findall(statement)))
-    arrays = ", ".join(f"%({name})s::{_TYPES[name]}[]" for name in names)
+    first, *others = (f"%({name})s::{_TYPES[name]}[]" for name in names)
+    # The planner cannot see the length of an array that is selected. If it could, it would plan each call anew.
+    arrays = ", ".join([f"(SELECT {first})", *others])
     given = f"FROM unnest({arrays}) AS given ({', '.join(f'new_{name}' for name in names)})\n"
     return ForMany(_AFTER_FROM.sub(given, _PARAMETER.sub(r"given.new_\1", statement)), names)
 
 
+def for_claimed(statement: str) -> ForMany:
+    """Return a step's statement for those of many rows that a worker still has.
+
+    It has two parameters more: `worker`, and the array `fence`.
+    """
+    # The worker is compared as an expression, or the planner may read the index of all rows in hand.
+    many = for_many(statement.replace(";", " AND fence = %(fence)s AND coalesce(worker_id, 0) = :worker;"))
+    return many._replace(text=many.text.replace(":worker", "%(worker)s::bigint"))
+
+
 #: The statements for many rows, by the text of those for one.
 FOR_MANY = {getattr(SQL, name): for_many(getattr(SQL, name)) for name in _NAMES}
+#: The same of the steps for rows that a worker has claimed.
+FOR_CLAIMED = {getattr(SQL, name): for_claimed(getattr(SQL, name)) for name in _STEPS}

@@ -10,7 +10,7 @@ import psycopg
 
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, recover_all
-from campaign.sendlog.postgres.many_rows import array
+from campaign.sendlog.postgres.many_rows import FOR_CLAIMED, array
 from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.sendlog.counts import Recovered
-    from campaign.sendlog.database import LogConnection
+    from campaign.sendlog.database import LogChanges, LogConnection
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.worker import Claim, WorkTerms
 
@@ -167,6 +167,19 @@ class PostgresWorker(LogWorker):
         found = connection.execute(WORKERS.lock_claims, of)
         return lambda: {row[0] for row in found.fetchall()}
 
+    def change(
+        self,
+        connection: LogConnection,
+        statement: str,
+        rows: Sequence[Mapping[str, object]],
+        claims: Sequence[Claim | None],
+    ) -> LogChanges:
+        """Execute a statement for each row; a step of a delivery only for rows that have the same fence."""
+        if (many := FOR_CLAIMED.get(statement)) is None:
+            return connection.executemany(statement, rows)
+        fenced = [{**row, "fence": claim and claim.fence} for row, claim in zip(rows, claims, strict=True)]
+        return connection.execute(many.text, {**many.arrays(fenced), "worker": self.id})
+
     def still_queued(self, connection: LogConnection, ids: Collection[int]) -> Collection[int]:
         """Return which of some queued rows this worker still has, and lock them."""
         of = {"worker": self.id, "ids": list(ids)}
@@ -197,6 +210,7 @@ class PostgresWorker(LogWorker):
         """Return what `work` returns, when its transaction is durable; made again until it is.
 
         Raises:
+            ContestedError: `work` has raised it.
             psycopg.Error: the server refuses a statement, or is away for too long at the run's end.
         """
         return self._transactions.transact(cast("PostgresConnection", connection), work, alone=alone)

@@ -11,6 +11,7 @@ from psycopg import errors
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.session import open_session
 from campaign.sendlog.postgres.statements import WORKERS
+from campaign.sendlog.worker import ContestedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,7 @@ class WorkerTransactions:
         """Return what `work` returns, when its transaction is durable; made again until it is.
 
         Raises:
+            ContestedError: `work` has raised it.
             psycopg.Error: the server refuses a statement, or is away for too long at the run's end.
         """
         while True:
@@ -95,6 +97,9 @@ class WorkerTransactions:
                 if may_be_committed and self._is_last(session, worker, number):
                     return result
                 continue
+            except ContestedError:
+                self._roll_back(session)
+                raise
             if self._is_delayed and self._terms:
                 self._is_delayed = False
                 self._terms.say("The log is free again; the run goes on")
@@ -121,6 +126,12 @@ class WorkerTransactions:
                 self._terms.say("Waiting for another run that prepares this campaign, or a command that changes it")
         else:
             raise error
+
+    def _roll_back(self, session: PostgresConnection) -> None:
+        try:
+            session.rollback()
+        except psycopg.Error as error:
+            self.overcome(session, error)
 
     def reconnect(self, session: PostgresConnection, error: psycopg.Error) -> None:
         """Replace the lost connection, however long the server is away; raise the error if the run is at its end."""

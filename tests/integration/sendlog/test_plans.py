@@ -12,7 +12,7 @@ from campaign.config.postgres_url import parse_postgres_url
 from campaign.model import NEVER
 from campaign.sendlog import SendLog
 from campaign.sendlog.postgres.database import PostgresDatabase
-from campaign.sendlog.postgres.many_rows import FOR_MANY
+from campaign.sendlog.postgres.many_rows import FOR_CLAIMED, FOR_MANY
 from campaign.sendlog.postgres.statements import SQL
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import enlist, people
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from campaign.sendlog.postgres.connection import PostgresConnection
+    from campaign.sendlog.postgres.many_rows import ForMany
     from support.servers.postgres import Postgres
 
 ROWS = 20_000
@@ -72,8 +73,25 @@ def test_known_keys_are_looked_up(log: PostgresConnection) -> None:
 @pytest.mark.parametrize("name", ["issuing", "issued", "sending", "settle", "put_off", "take_row"])
 def test_the_steps_of_a_group_look_their_rows_up(log: PostgresConnection, name: str) -> None:
     """A statement for the rows of a group looks them up by their ids."""
-    many = FOR_MANY[getattr(SQL, name)]
+    statement = getattr(SQL, name)
+    for many in [FOR_MANY[statement], FOR_CLAIMED.get(statement)]:
+        if many:
+            found = plan(log, many.text, {**many.arrays(group(many, 100)), "worker": 1})
+            assert "Index Cond: (id = given.new_id)" in found
+            assert "Seq Scan" not in found
+
+
+def test_a_step_is_not_planned_for_each_group(log: PostgresConnection) -> None:
+    """After a few groups the server keeps the plan of a step's statement, though groups are of different sizes."""
+    many = FOR_CLAIMED[SQL.settle]
+    for size in range(1, 13):
+        with log.pipeline():
+            log.execute(many.text, {**many.arrays(group(many, size)), "worker": 1})
+    counted = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'UPDATE delivery%%'"
+    assert log.execute(counted, {}).fetchall() == [(7, 5)]
+
+
+def group(many: ForMany, size: int) -> list[dict[str, object]]:
+    """Return the parameters of a statement for a group of rows."""
     values: dict[str, object] = dict.fromkeys(many.names) | {"now": NOW, "state": "queued"}
-    found = plan(log, many.text, many.arrays([values | {"id": each} for each in range(1, 101)]))
-    assert "Index Cond: (id = given.new_id)" in found
-    assert "Seq Scan" not in found
+    return [values | {"id": each} for each in range(1, size + 1)]

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import parse_postgres_url
-from campaign.errors import ClaimLostError, TransientError
+from campaign.errors import ClaimLostError, PermanentError, TransientError
 from campaign.model import Deferral, Outcome, Status, Waiting
-from campaign.sendlog import QueueCursor
+from campaign.sendlog import QueueCursor, SuppressionList
+from support.fake_clock import FakeClock
 from support.sendlog_helpers import TWO_DAYS, enlist, intend, issue, opened, people, token
 from support.servers.database_proxy import DatabaseProxy
 
@@ -239,6 +240,28 @@ def test_a_run_that_was_removed_goes_on_with_new_rows(shared: Shared) -> None:
     with shared.worker(lease=timedelta(seconds=1)) as log:
         assert len(asyncio.run(work(log))) == 5
     assert shared.query("SELECT count(*) FROM worker") == [(0,)]
+
+
+def test_a_lost_row_costs_the_others_of_its_group_nothing(shared: Shared) -> None:
+    """Of the rows that are written together, one is another run's now and one is suppressed: only these are not."""
+
+    async def work(log: SendLog) -> list[Delivery | BaseException]:
+        async with log:
+            page = await claim(log)
+            shared.query("UPDATE delivery SET worker_id = NULL, fence = fence + 1 WHERE id = 2")
+            with SuppressionList(shared.location, FakeClock()) as suppressions:
+                suppressions.add([page[2].recipient.email], reason="asked us")
+            return await asyncio.gather(*(intend(log, each) for each in page), return_exceptions=True)
+
+    with shared.worker() as log:
+        first, lost, suppressed, *others = asyncio.run(work(log))
+    assert isinstance(lost, ClaimLostError)
+    assert isinstance(suppressed, PermanentError)
+    assert not any(isinstance(each, BaseException) for each in (first, *others))
+    written = shared.query(
+        "SELECT DISTINCT delivery_id FROM history WHERE new_state IN ('issuing', 'sending') ORDER BY 1"
+    )
+    assert written == [(1,), (4,), (5,)]
 
 
 def test_a_run_that_stays_is_one_worker(shared: Shared) -> None:

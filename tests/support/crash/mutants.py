@@ -24,6 +24,7 @@ from campaign.sendlog import ReturnedMail, SendLog, obstacles
 from campaign.sendlog.postgres.heartbeat import Heartbeat
 from campaign.sendlog.postgres.worker import PostgresWorker
 from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
+from campaign.sendlog.worker import LogWorker
 from campaign.smtp import Pool
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def users_without_intent() -> None:
 def no_fence() -> None:
     """Write a row that another run may have claimed since."""
     _put(PostgresWorker, "held", lambda _, __, claims: lambda: {claim.id for claim in claims})
+    _put(PostgresWorker, "change", LogWorker.change)
     _put(PostgresWorker, "still_queued", lambda _, __, ids: ids)
 
 

@@ -13,7 +13,8 @@ def test_the_parameters_become_arrays() -> None:
     many = for_many("UPDATE delivery SET state = %(state)s, code = %(code)s\nWHERE id = %(id)s AND state <> %(state)s;")
     assert many.text == (
         "UPDATE delivery SET state = given.new_state, code = given.new_code\n"
-        "FROM unnest(%(state)s::text[], %(code)s::integer[], %(id)s::bigint[]) AS given (new_state, new_code, new_id)\n"
+        "FROM unnest((SELECT %(state)s::text[]), %(code)s::integer[], %(id)s::bigint[])"
+        " AS given (new_state, new_code, new_id)\n"
         "WHERE id = given.new_id AND state <> given.new_state;"
     )
     rows = [{"id": 1, "state": "sent", "code": 250, "more": 0}, {"id": 2, "state": "failed", "code": None, "more": 0}]
