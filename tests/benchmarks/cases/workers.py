@@ -10,12 +10,10 @@ from harness.program import Campaign
 from harness.service import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from harness.bench import Bench, Line
     from harness.sink import Sink
 
+_NO_LIMIT = {"tokens": "100000/second"}
 #: What two runs are to reach that one limits by its own work.
 _WANTED = 1.6
 #: One way of the round trip to a mail server that is far away (seconds).
@@ -23,25 +21,39 @@ _EACH_WAY = 0.01
 
 
 def workers(bench: Bench) -> list[Line]:
-    """Compare one run and two of them, without limits: beside the receiver, and 20 ms away from it.
+    """Compare one run and two of them, without limits: with a token each, far from the mail server, and with neither.
 
-    The receiver, the server and the runs have the same cores. A run uses one core for itself, and the server about half
-    of one for it.
+    The runs, the database, the mail server and the token server have the same cores. Without a token and without a
+    distance one run leaves little of two cores: two runs are as much faster as the cores are not used by one.
     """
-    count, few = bench.pick(40_000, 2_000), bench.pick(10_000, 500)
-    everybody, some = bench.recipients(count), bench.recipients(few)
-    with bench.sink() as sink, running("delay_proxy.py", "--to", sink.port, "--delay", _EACH_WAY) as wire:
+    count, few, some = bench.pick(40_000, 2_000), bench.pick(10_000, 500), bench.pick(5_000, 500)
+    with (
+        bench.sink() as sink,
+        running("token_server.py") as clerk,
+        running("delay_proxy.py", "--to", sink.port, "--delay", _EACH_WAY) as wire,
+    ):
         return [
-            *_compare(bench, f"{count:,} recipients, no link", everybody, count, sink=sink, smtp=sink.port),
-            *_compare(bench, f"{few:,} recipients, round trip 20 ms", some, few, sink=sink, smtp=wire.port),
+            _compare(bench, some, "a token each", sink, clerk=clerk.port, wanted=_WANTED),
+            _compare(bench, few, "no link, round trip 20 ms", sink, smtp=wire.port, wanted=_WANTED),
+            _compare(bench, count, "no link", sink),
         ]
 
 
-def _compare(bench: Bench, what: str, recipients: Path, count: int, *, sink: Sink, smtp: int) -> Iterator[Line]:
-    rounds = bench.pick(3, 1)
+def _compare(
+    bench: Bench,
+    count: int,
+    what: str,
+    sink: Sink,
+    *,
+    clerk: int | None = None,
+    smtp: int | None = None,
+    wanted: float | None = None,
+) -> Line:
+    rounds, recipients = bench.pick(3, 1), bench.recipients(count)
+    limits = _NO_LIMIT if clerk else {}
     with running("postgres_server.py", "--logs", 2 * rounds) as server:
         logs = iter(server.said["urls"])
-        campaign = Campaign(bench.folder / what, smtp=smtp, verify=False)
+        campaign = Campaign(bench.folder / what, smtp=smtp or sink.port, clerk=clerk, limits=limits, verify=False)
 
         def together(number: int) -> Usage:
             log = next(logs)
@@ -55,4 +67,5 @@ def _compare(bench: Bench, what: str, recipients: Path, count: int, *, sink: Sin
 
         entrants = [Entrant("two runs", count, lambda: together(2)), Entrant("one run", count, lambda: together(1))]
         reached = contest(sink, rounds, entrants)
-    yield versus(f"{what}, two runs", reached["two runs"], "one run", reached["one run"], _WANTED)
+    name = f"{count:,} recipients, {what}, two runs"
+    return versus(name, reached["two runs"], "one run", reached["one run"], wanted)
