@@ -38,8 +38,13 @@ def senders(postgres_server: Postgres, tmp_path: Path) -> Iterator[list[Sender]]
     records = tmp_path / "records"
     records.mkdir()
     scenario = Scenario(
-        recipients=_PEOPLE, trouble=0.0, verify=False, witness=False, certain=(Fault("dot", Delay(6.0), times=20),)
+        recipients=_PEOPLE,
+        trouble=0.0,
+        verify=False,
+        witness=False,
+        certain=(Fault("dot", Delay(50, until_gone=str(tmp_path / "held")), times=20),),
     )
+    (tmp_path / "held").touch()
     script = scenario.smtp(url, password="secret")
     campaign = scenario.write(tmp_path)
     folders = [tmp_path / name for name in ("first", "second")]
@@ -71,6 +76,7 @@ def test_two_runs_share_a_campaign(senders: list[Sender], tmp_path: Path) -> Non
     _until(lambda: sum(each.sending > 0 for each in workers_of(log) or ()) == 2, first)
     shown = [json.loads(line) for line in second.ask("workers", "--json").splitlines()]
     table = second.ask("workers", str(second.campaign))
+    (tmp_path / "held").unlink()
     assert [run.wait() for run in runs] == [1, 1], first.last_output() + second.last_output()
     assert [each["late"] for each in shown] == [False, False]
     assert {each["pid"] for each in shown} == {run.pid for run in runs}

@@ -57,6 +57,7 @@ def test_the_promise_holds_without_a_link(tmp_path: Path) -> None:
     assert verdict.states["sent"] > 220
 
 
+@pytest.mark.long
 def test_each_user_is_made_once_under_faults_and_kills(tmp_path: Path) -> None:
     """The people of a waitlist are mailed and each gets at most one user, however often the run is killed."""
     scenario = Scenario(recipients=200, seed=6, waitlist=True)

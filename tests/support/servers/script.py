@@ -70,9 +70,11 @@ class Silence(Action):
 @scripted
 @dataclass(frozen=True)
 class Delay(Action):
-    """Send the usual reply `seconds` late."""
+    """Send the usual reply `seconds` late, or as soon as a file is gone."""
 
     seconds: float
+    #: The path of the file; a test removes it when it has seen what it waited for.
+    until_gone: str | None = None
 
 
 @scripted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from support.servers.script import Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from support.servers.script import Action, Director
     from support.servers.smtp_script import SmtpScript
     from support.servers.wire import Wire
+
+
+#: How often a delay looks for its file (seconds).
+_LOOK_EVERY_S = 0.02
 
 
 def code_of(text: str) -> int:
@@ -72,7 +78,7 @@ class Replies:
             self.record.write("fault", connection=self.number, stage=stage, action=type(action).__name__, rcpt=to)
         match action:
             case Delay():
-                await asyncio.sleep(action.seconds)
+                await _wait(action)
                 self.judge_silence(stage)
                 return await self._plainly(stage, normal, to)
             case Reply() | Extra() | Raw() | None:
@@ -147,3 +153,14 @@ class Replies:
             if action is not None:
                 await self.perform("idle", action, "")
             return await self.wire.line()
+
+
+async def _wait(delay: Delay) -> None:
+    """Wait as long as a delay says."""
+    if delay.until_gone is None:
+        await asyncio.sleep(delay.seconds)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(delay.seconds):
+            while Path(delay.until_gone).exists():  # noqa: ASYNC110 - another process removes it
+                await asyncio.sleep(_LOOK_EVERY_S)
