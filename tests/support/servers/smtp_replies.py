@@ -162,5 +162,5 @@ async def _wait(delay: Delay) -> None:
         return
     with suppress(TimeoutError):
         async with asyncio.timeout(delay.seconds):
-            while Path(delay.until_gone).exists():  # noqa: ASYNC110 - another process removes it
+            while Path(delay.until_gone).exists():  # noqa: ASYNC110, ASYNC240 - one look at a file that another process removes
                 await asyncio.sleep(_LOOK_EVERY_S)
