@@ -41,7 +41,7 @@ def pytest_collection_finish() -> None:
 # The examples of a property: few in the default suite, which must be quick; more in CI's second run, on the newest
 # Python (`--hypothesis-profile many`); and for one file at a time, `--hypothesis-profile thorough`. In CI, hypothesis
 # uses its own profile `ci`, with which each run has the same examples.
-settings.register_profile("default", max_examples=30, deadline=None)
+settings.register_profile("default", max_examples=20, deadline=None)
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=30)
 settings.register_profile("many", settings.get_profile("ci"), max_examples=200)
 settings.register_profile("thorough", max_examples=100_000, deadline=None)

@@ -297,7 +297,7 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line)
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", pytest.param("jsonl", marks=pytest.mark.long)])
 def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
     """`campaign log FILE | head` prints nothing on stderr and exits 0 when the reader closes the pipe."""
     with environment(tmp_path, 3000, link=False) as env:

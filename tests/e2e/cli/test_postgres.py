@@ -115,7 +115,7 @@ def test_a_run_outlives_a_lost_session(tmp_path: Path, postgres_server: Postgres
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
 
 
-@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("answered", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_preparation_whose_commit_is_lost_is_made_again(
     tmp_path: Path, postgres_server: Postgres, answered: bool
 ) -> None:

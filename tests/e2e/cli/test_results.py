@@ -159,6 +159,7 @@ def test_before_a_run_there_is_nothing_to_show(tmp_path: Path) -> None:
         assert "'other'" in answer.stderr
 
 
+@pytest.mark.long
 def test_a_changed_share_is_said(tmp_path: Path) -> None:
     """A run says how many are held out, and what a change of the percentage does to them."""
     with environment(tmp_path, 400, recipients='holdout = "10%"', more=FAST) as trial:

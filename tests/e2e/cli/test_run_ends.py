@@ -61,6 +61,7 @@ def begin_second(env: Environment) -> subprocess.Popen[str]:
     return run
 
 
+@pytest.mark.long
 def test_a_run_ends_when_the_rows_of_the_others_are_sent(env: Environment) -> None:
     """A run that finds all rows in another one's hands waits for them, and both end with 0: the campaign is done."""
     first = begin(env)

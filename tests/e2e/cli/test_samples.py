@@ -21,6 +21,7 @@ from support import ROOT
 from support.fork_server import ForkingWorkspace
 from support.html_tree import tree
 from support.plain_http import NO_TLS
+from support.variants import variants
 from support.workspace import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def counts(work: ForkingWorkspace, file: str) -> dict[str, Any]:
     return found
 
 
-@EVERY
+@pytest.mark.parametrize("like", variants(SAMPLES, "cart"))
 def test_a_new_campaign_checks_clean_and_runs_at_once(tmp_path: Path, like: str) -> None:
     """What `new` writes has no problem and no warning; a first run mails who can be mailed now; nothing is too late."""
     work = ForkingWorkspace(tmp_path)

@@ -97,6 +97,7 @@ def require_once(env: Environment, people: int) -> None:
     assert (status["issuing"], status["sending"]) == (0, 0)
 
 
+@pytest.mark.long
 def test_two_watches_and_a_run_mail_everybody_once(tmp_path: Path, postgres_server: Postgres) -> None:
     """They share the rows, also those that come later; `workers` shows them and which of them ends."""
     slow = SmtpScript(faults=(Fault("dot", Delay(2.0), to="u100@*"), *SLOW.faults))

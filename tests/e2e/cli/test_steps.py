@@ -154,6 +154,7 @@ def test_a_lost_revocation_is_tried_again_before_the_step(tmp_path: Path) -> Non
         assert "without a known id" not in done.stdout
 
 
+@pytest.mark.long
 def test_a_killed_run_sends_each_step_once(tmp_path: Path) -> None:
     """A run that is killed between the steps, and in the midst of each, mails nobody twice and leaves nobody out."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))

@@ -87,6 +87,7 @@ def test_two_runs_share_a_campaign(senders: list[Sender], tmp_path: Path) -> Non
     assert second.ask("workers").startswith("No run uses the send log postgresql://tester@127.0.0.1:")
 
 
+@pytest.mark.long
 def test_another_version_of_the_program_is_refused(senders: list[Sender], tmp_path: Path) -> None:
     """While a run uses the log, one of another version ends with a sentence and exit code 75, and changes nothing."""
     first, second = senders

@@ -57,14 +57,28 @@ full_page_writes = off
 autovacuum = off
 max_wal_size = 4GB
 """
-#: The role of a replica fires no triggers: the history could not be emptied otherwise.
+#: The role of a replica fires no triggers: the history could not be emptied otherwise. A small table is emptied by
+#: DELETE, since TRUNCATE makes new files for the table and each of its indexes.
 _EMPTY = """
 SET session_replication_role = replica;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$
+DECLARE
+    each record;
 BEGIN
-    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') || ' RESTART IDENTITY'
-             FROM pg_tables WHERE schemaname = 'campaign' AND tablename <> 'schema_version');
+    FOR each IN
+        SELECT oid::regclass AS name, relkind, pg_relation_size(oid) AS size
+        FROM pg_class
+        WHERE relnamespace = 'campaign'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'schema_version'
+    LOOP
+        IF each.relkind = 'S' THEN
+            PERFORM setval(each.name, 1, false);
+        ELSIF each.size > 65536 THEN
+            EXECUTE 'TRUNCATE ' || each.name;
+        ELSIF each.size > 0 THEN
+            EXECUTE 'DELETE FROM ' || each.name;
+        END IF;
+    END LOOP;
 END;
 $$;
 """
