@@ -74,14 +74,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kind = item.path.relative_to(config.rootpath).parts[1]
             kinds.setdefault(kind, {}).setdefault(item.path, []).append(item)
         placed = [
-            (number / len(files), tests) for files in kinds.values() for number, tests in enumerate(files.values())
+            (number / len(files), tests)
+            for files in kinds.values()
+            for number, tests in enumerate(reversed(files.values()))
         ]
         items[:] = [item for _, tests in sorted(placed, key=lambda each: each[0]) for item in tests]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers for each core: a test waits for its servers half of its time."""
-    return 2 * (os.cpu_count() or 1)
+    """Return three workers for each core: a test waits for its servers most of its time."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

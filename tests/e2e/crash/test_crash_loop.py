@@ -32,7 +32,7 @@ def test_the_promise_holds_under_faults_and_kills(
     verdict = loop.run()
     assert verdict.holds, verdict.table()
     assert (loop.killed, loop.frozen) == (kills, freezes)
-    assert verdict.states["sent"] > 0.7 * recipients
+    assert verdict.states["sent"] > 0.6 * recipients
 
 
 @pytest.mark.long
