@@ -136,6 +136,7 @@ class Pipeline:
         while not await permit.used():
             permit = await self._scheduler.acquire(attempt.delivery)
             await self._log.still_sending(attempt.delivery)
+        self._scheduler.concurrency.intent.note(permit.age)
 
     async def _deliver_unless_lost(self, delivery: Delivery) -> None:
         """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""

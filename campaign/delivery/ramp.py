@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
-    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.permit import Permit
     from campaign.delivery.shared_limit import SharedLimit
 
 

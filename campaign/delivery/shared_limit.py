@@ -12,35 +12,25 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from campaign.delivery.window import MAX_CATCH_UP_S, is_even
 from campaign.errors import DeferredError
-from campaign.model import Status, Waiting
-from campaign.sendlog.permits import PermitRequest, PermitTerms, SharedWindow
+from campaign.model import Waiting
+from campaign.sendlog.permits import PermitRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from campaign.clock import Clock
-    from campaign.model import Rate
-    from campaign.sendlog.permits import PermitGrant
+    from campaign.sendlog.permits import PermitGrant, PermitTerms
 
-#: A window is kept this much longer than declared, as one that a process keeps alone (window.py), and longer: the calls
-#: of several processes differ more in how long they take on the way.
-_WINDOW_MARGIN = 1.008
-#: How late a permit may be taken, and how late it may be used (seconds after its instant).
+#: How late a permit may be taken (seconds after its instant).
 _MAX_TAKEN_LATE_S = 0.25
-_MAX_USED_LATE_S = 0.5
-#: A permit is given before its instant, by the time in which three of four of the last calls could leave (an intent is
-#: committed first), and by at most this share of the horizon.
+#: A permit is given before its instant, by the time in which all but two of the last calls could leave (an intent is
+#: committed first), and by at most this share of the horizon. A call that leaves late delays the one a window later.
 _MEASURED_CALLS = 32
+_SLOWER_CALLS = 2
 _MAX_LEAD_SHARE = 0.6
 #: The longest time that a permit of one limit waits for a permit of another (seconds).
 _NEAR_S = 0.1
-#: How far ahead permits are reserved, as a share of the shortest window. So when a permit is reserved, it is known when
-#: the permit one window before it was used.
-_HORIZON_SHARE = 0.25
-#: The same in seconds, at most: a worker that is killed loses what it has reserved.
-_MAX_HORIZON_S = 2.5
 #: The largest number of permits that are reserved at once.
 _MAX_HANDFUL = 100
 #: As many as were taken within so many seconds are reserved before they are asked for.
@@ -53,8 +43,6 @@ _MIN_GAP_S = 0.005
 _REFRESH_S = 5.0
 #: A delivery under way does not wait longer than this for a permit: other workers have used up a budget.
 _LONGEST_WAIT_S = 60.0
-#: What a day of a ramp counts does not expire on that day.
-_LONGER_THAN_A_DAY_S = 7 * 86400.0
 
 
 @dataclass(slots=True)
@@ -70,42 +58,11 @@ class ReservedPermit:
     taken_at: float = 0.0
 
 
-def terms_of(bucket: str, rates: Sequence[Rate], status: Status, *, domain: str | None = None) -> PermitTerms:
-    """Return the terms of rates that are all kept at once; see `PermitTerms`."""
-    windows = [(rate, SharedWindow(rate.count, rate.period.total_seconds() * _WINDOW_MARGIN)) for rate in rates]
-    even = [window for rate, window in windows if is_even(rate)]
-    shortest = min([window.period_s for window in even], default=inf)
-    return PermitTerms(
-        bucket=bucket,
-        even=even,
-        budgets=[window for rate, window in windows if not is_even(rate)],
-        horizon_s=min(_HORIZON_SHARE * shortest, _MAX_HORIZON_S),
-        late_s=_MAX_USED_LATE_S,
-        catch_up_s=MAX_CATCH_UP_S,
-        status=status,
-        domain=domain,
-    )
-
-
-def terms_of_day(day: str, quota: int, since: float) -> PermitTerms:
-    """Return the terms of a ramp's day, which begins at an instant (seconds since the epoch); `day` is its name."""
-    return PermitTerms(
-        bucket=f"ramp on {day}",
-        even=(),
-        budgets=(SharedWindow(quota, _LONGER_THAN_A_DAY_S),),
-        horizon_s=_MAX_HORIZON_S,
-        late_s=_MAX_USED_LATE_S,
-        catch_up_s=MAX_CATCH_UP_S,
-        status=Status.SENDING,
-        since=since,
-    )
-
-
 class SharedLimit:
     """The surface of a `Window`, for rates that all workers keep together.
 
     Args:
-        terms: what is limited together; see `terms_of`.
+        terms: what is limited together; see shared_terms.py.
         clock: the time.
         wake: called when the log is to be asked.
         why: said to those who have to wait for long.
@@ -122,7 +79,8 @@ class SharedLimit:
         self.asking = 0
         self.expected: Callable[[], int] = int
         self._reserved: deque[ReservedPermit] = deque()
-        #: How long the last calls needed from their permit until they could leave, and its third quartile.
+        #: How long the last calls needed from their permit until they could leave, and how long before its instant a
+        #: permit is given therefore.
         self._needed: deque[float] = deque(maxlen=_MEASURED_CALLS)
         self._lead = 0.0
         self._taken: deque[float] = deque(maxlen=_MAX_HANDFUL)
@@ -177,12 +135,14 @@ class SharedLimit:
     def ready(self, permit: ReservedPermit, now: float) -> float:
         """Note that a call could leave now; return the seconds that it has to wait for its permit's instant."""
         self._needed.append(now - permit.taken_at)
-        self._lead = min(sorted(self._needed)[len(self._needed) * 3 // 4], _MAX_LEAD_SHARE * self._horizon)
+        slowest = sorted(self._needed)[-1 - _SLOWER_CALLS :]
+        self._lead = min(slowest[0], _MAX_LEAD_SHARE * self._horizon)
         return max(0.0, permit.at - now)
 
     def use(self, permit: ReservedPermit, now: float) -> None:
         """Note that a permit is used only now."""
         self._used.append((permit.number, now))
+        self._wake()
 
     def is_late(self, permit: ReservedPermit, now: float) -> bool:
         """Return whether it is too late for a permit: other workers do not wait for it any more."""

@@ -12,7 +12,7 @@ import pytest
 
 from campaign.clock import ScaledClock, SystemClock
 from campaign.config.postgres_url import parse_postgres_url
-from campaign.delivery.shared_limit import terms_of, terms_of_day
+from campaign.delivery.shared_terms import terms_of, terms_of_day
 from campaign.delivery.worker_rates import Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope
 from campaign.model import Rate, Status, Waiting

@@ -17,7 +17,7 @@ from campaign.cli import main as campaign_main
 from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
-from campaign.delivery.rate_limiter import Permit
+from campaign.delivery.permit import Permit
 from campaign.delivery.shared_limit import ReservedPermit, SharedLimit
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import ReturnedMail, SendLog, obstacles

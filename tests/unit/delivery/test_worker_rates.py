@@ -22,7 +22,8 @@ from support.shared_permits import PermitLog
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.permit import Permit
+    from campaign.delivery.rate_limiter import RateLimiter
 
 START = 1_750_000_000.0
 
@@ -103,6 +104,42 @@ def test_permits_come_by_handfuls() -> None:
         assert len([request for request in fleet.log.requests if request.wanted]) < 100
 
     Fleet(1, {"messages": ["100/second"]}).play(story)
+
+
+def test_a_use_is_reported_when_nothing_more_is_wanted() -> None:
+    """The log hears soon of a worker's last permits, for which the others would wait as long as they could be used."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        for _ in range(3):
+            permit = await limiter.acquire()
+            await fleet.clock.sleep(0.2)  # the intent's commit, while the log is asked for nothing
+            assert await permit.used()
+            await fleet.clock.sleep(0.2)
+            assert set(fleet.log.used) == set(fleet.log.reserved)
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_no_call_leaves_before_its_permits_instant() -> None:
+    """A timer that is early by a millisecond lets no call leave early: that would be a part of the windows' margin."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        await use(limiter, 5, fleet.clock)
+        sleep = fleet.clock.sleep
+
+        async def sleep_too_short(seconds: float) -> None:
+            await sleep(max(0.0002, seconds - 0.001))
+
+        fleet.clock.sleep = sleep_too_short  # type: ignore[method-assign]
+        permit = await limiter.acquire()
+        [(_, piece)] = permit.pieces
+        assert piece.at > fleet.clock.now()
+        assert await permit.used()
+        assert fleet.clock.now() >= piece.at
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
 
 
 def test_a_permit_that_is_used_too_late_must_not_be_used() -> None:
