@@ -243,13 +243,13 @@ class Scheduler:
     async def _wait_for_quota(self, ramp: Ramp) -> bool:
         """Wait until today's quota ends, or a delivery under way does; return False if the run does not stay for it."""
         if self._under_way:
-            await self._until(ramp.ends_at)
+            await self._until(ramp.free_at)
             return True
         due = self._clock.now() if self._ready else await self._log.next_due(-1.0)
-        if due is None or max(due, ramp.ends_at) > self._clock.now() + self._longest_wait:
+        if due is None or max(due, ramp.free_at) > self._clock.now() + self._longest_wait:
             return False
-        self._on_wait(ramp.why, max(due, ramp.ends_at))
-        await self._until(max(due, ramp.ends_at))
+        self._on_wait(ramp.why, max(due, ramp.free_at))
+        await self._until(max(due, ramp.free_at))
         return True
 
     async def _something_comes(self) -> bool:

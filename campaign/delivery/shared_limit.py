@@ -79,6 +79,8 @@ class SharedLimit:
         self.asking = 0
         self.expected: Callable[[], int] = int
         self._reserved: deque[ReservedPermit] = deque()
+        #: Those that calls have and have not used yet, by their numbers.
+        self._in_hand: dict[int, ReservedPermit] = {}
         #: How long the last calls needed from their permit until they could leave, and how long before its instant a
         #: permit is given therefore.
         self._needed: deque[float] = deque(maxlen=_MEASURED_CALLS)
@@ -86,11 +88,17 @@ class SharedLimit:
         self._taken: deque[float] = deque(maxlen=_MAX_HANDFUL)
         self._used: list[tuple[int, float]] = []
         self._unused: list[int] = []
+        #: How many unused ones the log is being told of now.
+        self._returning = 0
+        #: The log may hold permits for this worker of which it does not know.
+        self._gives_all_back = False
         # how things stood when the log was asked last, by this worker's clock
         self._asked_at = 0.0
         self._next_at = 0.0
         self._remaining: int | None = None
         self._more_at = 0.0
+        #: Until when permits of a budget that is used up may come back, since they were reserved and not used yet.
+        self._settled_at = 0.0
         self._sharers = 1
         self._paused_until = 0.0
         #: The permits that had arrived by then are worth nothing.
@@ -103,7 +111,7 @@ class SharedLimit:
         """Return the earliest instant (>= now) for the next permit; of a budget, `ahead` permits are spent already."""
         self._give_back_late(now)
         if self.is_spent(ahead) and self._more_at > now:
-            return self._more_at
+            return self.spent_until(self._more_at)
         if self._reserved:
             return max(now, self._reserved[0].at - self._lead)
         return max(self._next_at, now + _LOOK_AHEAD_S)
@@ -127,6 +135,7 @@ class SharedLimit:
     def take(self, now: float) -> ReservedPermit:
         """Take the first permit; `next_permit_at` says that there is one."""
         permit = self._reserved.popleft()
+        self._in_hand[permit.number] = permit
         permit.taken_at = now
         self._taken.append(now)
         self._ask_for_more()
@@ -141,6 +150,7 @@ class SharedLimit:
 
     def use(self, permit: ReservedPermit, now: float) -> None:
         """Note that a permit is used only now."""
+        self._in_hand.pop(permit.number, None)
         self._used.append((permit.number, now))
         self._wake()
 
@@ -150,7 +160,9 @@ class SharedLimit:
 
     def give_back(self, permit: ReservedPermit) -> None:
         """Note that a permit is not used."""
-        self._unused.append(permit.number)
+        if self._in_hand.pop(permit.number, None):
+            self._unused.append(permit.number)
+            self._wake()
 
     # -- for the limiter -----------------------------------------------------------------------------------------
 
@@ -163,7 +175,14 @@ class SharedLimit:
 
     def is_spent(self, ahead: int = 0) -> bool:
         """Return whether a budget is used up, as far as is known, when `ahead` more deliveries have their permits."""
-        return self._remaining is not None and ahead >= self._remaining + len(self._reserved)
+        if self._remaining is None:
+            return False
+        return ahead >= self._remaining + len(self._reserved) + len(self._unused) + self._returning
+
+    def spent_until(self, instant: float) -> float:
+        """Return when to look again at a budget that is used up until an instant: soon while permits may come back."""
+        now = self._clock.now()
+        return min(instant, now + _REFRESH_S) if self._settled_at > now else instant
 
     async def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier when permits arrive or a pause begins."""
@@ -198,6 +217,10 @@ class SharedLimit:
             reports_at = inf if self._asked_at and self._remaining is None else self._asked_at + _REFRESH_S
         if self._reserved:
             reports_at = min(reports_at, self._reserved[0].at + _MAX_TAKEN_LATE_S)
+        if self._in_hand:
+            reports_at = min(reports_at, self._first_in_hand().at + self._terms.late_s + _MIN_GAP_S)
+        if self._settled_at > self._asked_at:
+            reports_at = min(reports_at, self._settled_at)
         missing = self._demand()
         if not missing:
             return reports_at
@@ -210,19 +233,25 @@ class SharedLimit:
         """Return what the log is to be told and asked; `offset` is how far its clock is ahead of this worker's."""
         used, self._used = self._used, []
         unused, self._unused = self._unused, []
-        return PermitRequest(self._terms, self._missing(), [(number, at + offset) for number, at in used], unused)
+        self._returning = len(unused)
+        reports = [(number, at + offset) for number, at in used]
+        return PermitRequest(self._terms, self._missing(), reports, unused, gives_all_back=self._gives_all_back)
 
     def refused(self, request: PermitRequest, offset: float) -> None:
         """Take back a request that did not reach the log."""
         self._used += [(number, at - offset) for number, at in request.used]
         self._unused += request.unused
+        self._returning = 0
 
     def granted(self, grant: PermitGrant, offset: float) -> None:
         """Take in what the log said."""
         now = self._clock.now()
         self._asked_at, self._next_at = now, grant.next_at - offset
         self._remaining, self._sharers = grant.remaining, grant.sharers
+        self._returning, self._gives_all_back = 0, False
         self._more_at = 0.0 if grant.more_at is None else grant.more_at - offset
+        # then the workers report what became of their permits
+        self._settled_at = 0.0 if grant.settled_at is None else grant.settled_at - offset + 2 * _REPORT_WITHIN_S
         if grant.permits:
             arrived = [ReservedPermit(number, at - offset, now) for number, at in grant.permits]
             self._reserved = deque(sorted([*self._reserved, *arrived], key=lambda permit: permit.at))
@@ -231,12 +260,18 @@ class SharedLimit:
     def last_request(self, offset: float) -> PermitRequest:
         """Return the request that gives all reserved permits back."""
         self._reserved.clear()
-        return replace(self.request(offset), wanted=0, is_last=True)
+        return replace(self.request(offset), wanted=0, gives_all_back=True)
 
     def forget(self) -> None:
-        """Drop what is reserved, also what was given to a call that has not left: the log may have forgotten it."""
+        """Drop what is reserved, also what was given to a call that has not left: the log may have forgotten it.
+
+        If it has not, all of it is given back with the next request, and so is what the log gave without an answer.
+        """
         self._reserved.clear()
         self._forgotten_at = self._clock.now()
+        self._gives_all_back = True
+        # how a budget stands is asked at once
+        self._asked_at, self._remaining = 0.0, None
 
     def _missing(self) -> int:
         """Return how many permits to reserve now."""
@@ -255,3 +290,9 @@ class SharedLimit:
     def _give_back_late(self, now: float) -> None:
         while self._reserved and self._reserved[0].at + _MAX_TAKEN_LATE_S < now:
             self._unused.append(self._reserved.popleft().number)
+        # a call that failed after it was given its permit has not used it, and can no longer
+        while self._in_hand and self.is_late(first := self._first_in_hand(), now):
+            self.give_back(first)
+
+    def _first_in_hand(self) -> ReservedPermit:
+        return next(iter(self._in_hand.values()))

@@ -209,6 +209,9 @@ class WorkerRates:
             self._lost(limit, request, offset)
             await self._clock.sleep(_RECONNECT_S)
             return
+        except BaseException:  # the run ends, and says it again with its last report
+            limit.refused(request, offset)
+            raise
         self._offset.note(asked, self._clock.now(), grant.now)
         limit.granted(grant, self._offset.seconds)
 
