@@ -137,10 +137,16 @@ DECLARE
     b        campaign.permit_bucket;
     kept     double precision := coalesce((SELECT max(each) FROM unnest(periods) AS each), 0);
     spacing  double precision := coalesce((SELECT max(p / c) FROM unnest(counts, periods) AS even (c, p)), 0);
+    -- By how many places the order of the uses may differ from that of the permits: one is used late, others meanwhile.
+    disorder bigint := coalesce(ceil((late + catch_up) / nullif(spacing, 0)) + 1, 0);
     given_back double precision[];
     total    bigint;
     slot     double precision;
-    before   double precision;
+    until    double precision[];
+    before   bigint;
+    place    bigint;
+    bounds   double precision[] := '{}';
+    added    double precision[] := '{}';
 BEGIN
     SELECT * INTO b FROM campaign.permit_bucket WHERE name = bucket_ FOR UPDATE;
     IF NOT FOUND THEN
@@ -214,20 +220,31 @@ BEGIN
         INTO numbers, slots FROM taken;
     END IF;
 
-    -- new ones
+    -- New ones. Each comes a period after the use that is `counts[i]` places before it, in the order of the uses: so one
+    -- that was late, or of which no report came, delays the others by one place and not by its lateness.
+    FOR i IN 1 .. cardinality(counts) LOOP
+        place := b.next_number - counts[i];
+        SELECT array_agg(permit.until ORDER BY permit.until),
+            count(*) FILTER (WHERE number < place) - greatest(0, min(number) - place)
+        INTO until, before
+        FROM (SELECT number, CASE state WHEN 'held' THEN at + late ELSE at END AS until FROM campaign.permit
+              WHERE bucket = bucket_ AND number BETWEEN place - disorder AND place + wanted + disorder) AS permit;
+        FOR each IN 1 .. least(wanted + 1, counts[i]) LOOP
+            bounds[each] := greatest(bounds[each], until[before + each] + periods[i]);
+        END LOOP;
+    END LOOP;
     LOOP
         slot := greatest(b.last_slot + spacing, now_at - catch_up);
-        next_at := greatest(slot, b.last_at, now_at);
-        FOR i IN 1 .. cardinality(counts) LOOP
-            SELECT CASE state WHEN 'used' THEN at WHEN 'held' THEN at + late END INTO before
-            FROM campaign.permit WHERE bucket = bucket_ AND number = b.next_number - counts[i];
-            next_at := greatest(next_at, before + periods[i]);
+        next_at := greatest(slot, b.last_at, now_at, bounds[cardinality(added) + 1]);
+        FOR i IN 1 .. cardinality(counts) LOOP  -- a use of those before is not known yet
+            next_at := greatest(next_at, added[cardinality(added) + 1 - counts[i]] + late + periods[i]);
         END LOOP;
         EXIT WHEN cardinality(numbers) >= wanted OR next_at > now_at + horizon;
         INSERT INTO campaign.permit (bucket, number, at, state, worker)
         VALUES (bucket_, b.next_number, next_at, 'held', worker_);
         numbers := numbers || b.next_number;
         slots := slots || next_at;
+        added := added || next_at;
         b.next_number := b.next_number + 1;
         b.last_slot := greatest(slot, next_at - catch_up);
         b.last_at := next_at;

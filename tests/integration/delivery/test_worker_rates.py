@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import psycopg
@@ -163,6 +164,32 @@ def test_a_worker_that_is_killed_loses_its_permits_and_no_window_is_exceeded(url
         assert [number for (number,) in held] == lost
     assert most_within(sorted(used), MEASURED) <= 20
     assert len(used) > 30
+
+
+def test_a_late_use_delays_the_others_by_one_place(url: PostgresUrl) -> None:
+    """Permits come a window after the uses in their order: one that is late, or unknown, stops none of the others."""
+    exchange, now = PostgresRates(url, "one"), time.time() + 1000.0
+    terms = replace(terms_of("messages", [Rate.parse("10/second")], Status.SENDING), horizon_s=2000.0)
+    [window] = terms.even
+    used = [now + 0.101 * number for number in range(10)]
+    used[2] = now + 0.45  # used late; of the fifth no report came, and it may have been used as late as that
+    with psycopg.connect(**session_parameters(url), autocommit=True) as connection:
+        bucket = "INSERT INTO campaign.permit_bucket (name, first_number, next_number, last_slot, last_at, kept_s)"
+        connection.execute(f"{bucket} VALUES ('messages', 1, 11, %s, %s, 1.01)", (used[9], used[9]))
+        for number, at in enumerate(used, 1):
+            connection.execute(
+                "INSERT INTO campaign.permit VALUES ('messages', %s, %s, %s, 'gone')",
+                (number, at, "held" if number == 5 else "used"),
+            )
+
+    async def run() -> list[float]:
+        found = (await exchange.reserve(PermitRequest(terms, 9))).permits
+        await exchange.close()
+        return [at for _, at in found]
+
+    used[4] += terms.late_s
+    after_uses = [at + window.period_s for at in sorted(used)]
+    assert asyncio.run(run()) == pytest.approx(after_uses[:9], abs=0.01)
 
 
 def test_a_pause_reaches_all_workers_within_a_second(url: PostgresUrl) -> None:
