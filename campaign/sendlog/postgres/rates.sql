@@ -146,7 +146,7 @@ DECLARE
     before   bigint;
     place    bigint;
     bounds   double precision[] := '{}';
-    added    double precision[] := '{}';
+    made     integer := 0;
 BEGIN
     SELECT * INTO b FROM campaign.permit_bucket WHERE name = bucket_ FOR UPDATE;
     IF NOT FOUND THEN
@@ -229,22 +229,19 @@ BEGIN
         INTO until, before
         FROM (SELECT number, CASE state WHEN 'held' THEN at + late ELSE at END AS until FROM campaign.permit
               WHERE bucket = bucket_ AND number BETWEEN place - disorder AND place + wanted + disorder) AS permit;
-        FOR each IN 1 .. least(wanted + 1, counts[i]) LOOP
+        FOR each IN 1 .. wanted + 1 LOOP  -- the horizon is much shorter than a window: none comes after a new one
             bounds[each] := greatest(bounds[each], until[before + each] + periods[i]);
         END LOOP;
     END LOOP;
     LOOP
         slot := greatest(b.last_slot + spacing, now_at - catch_up);
-        next_at := greatest(slot, b.last_at, now_at, bounds[cardinality(added) + 1]);
-        FOR i IN 1 .. cardinality(counts) LOOP  -- a use of those before is not known yet
-            next_at := greatest(next_at, added[cardinality(added) + 1 - counts[i]] + late + periods[i]);
-        END LOOP;
+        next_at := greatest(slot, b.last_at, now_at, bounds[made + 1]);
         EXIT WHEN cardinality(numbers) >= wanted OR next_at > now_at + horizon;
         INSERT INTO campaign.permit (bucket, number, at, state, worker)
         VALUES (bucket_, b.next_number, next_at, 'held', worker_);
         numbers := numbers || b.next_number;
         slots := slots || next_at;
-        added := added || next_at;
+        made := made + 1;
         b.next_number := b.next_number + 1;
         b.last_slot := greatest(slot, next_at - catch_up);
         b.last_at := next_at;
