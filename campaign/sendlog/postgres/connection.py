@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket as sockets
 from contextlib import suppress
 from itertools import count, islice
+from os import dup
 from select import POLLIN, poll
+from socket import AF_UNIX, IPPROTO_TCP, socket
 from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import OperationalError, UniqueViolation
@@ -30,6 +33,18 @@ _WRITING, _RUNNING, _PREPARING = (0x43414D50_00000000 + number for number in (1,
 _CAMPAIGN = 0x43414D43
 #: How many rows a stream asks for at a time.
 _PAGE = 5000
+
+
+#: The options by which a connection to a silent server is lost, by libpq's keywords; those that this system has.
+TCP_OPTIONS = {
+    keyword: getattr(sockets, name)
+    for keyword, name in (
+        ("tcp_user_timeout", "TCP_USER_TIMEOUT"),
+        ("keepalives_idle", "TCP_KEEPIDLE"),
+        ("keepalives_interval", "TCP_KEEPINTVL"),
+    )
+    if hasattr(sockets, name)
+}
 
 
 class Changes:
@@ -169,6 +184,13 @@ class PostgresConnection:
         keys = {"preparing": _PREPARING, "kind": _CAMPAIGN, "campaign": campaign, "writing": _WRITING}
         self.execute(SQL.begin)
         self._lock = self.execute(statement, keys)
+
+    def set_tcp_options(self, values: Mapping[str, int]) -> None:
+        """Set options of the connection's socket, by libpq's keywords in `TCP_OPTIONS`; a local socket has none."""
+        with socket(fileno=dup(self._connection.fileno())) as copy, suppress(OSError):  # it may be lost already
+            if copy.family != AF_UNIX:
+                for keyword, value in values.items():
+                    copy.setsockopt(IPPROTO_TCP, TCP_OPTIONS[keyword], value)
 
     def server_time(self) -> float:
         """Return the time by the server's clock (seconds since the epoch)."""
