@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 
 from campaign.sendlog.postgres.faults import reason_of
-from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.session import notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class WorkerTransactions:
         is_told, tries_at_end = False, 0
         while True:
             try:
-                fresh = open_session(self._url, wait_s=_WAIT_S)
+                fresh = open_session(self._url, wait_s=_WAIT_S, lease_s=self._terms.lease_s)
                 if self._backend:
                     old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
                     fresh.execute(WORKERS.end_session, old)
@@ -153,6 +153,8 @@ class WorkerTransactions:
     def begin_session(self, session: PostgresConnection) -> None:
         """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""
         session.execute(WORKERS.begin_worker_session)
+        if self._terms:
+            notice_loss_within(session, self._url, self._terms.lease_s)
         if self.works_on:
             session.execute(WORKERS.share_lock, self.works_on)
         row = session.execute(WORKERS.session).fetchone()
