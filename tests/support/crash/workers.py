@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from support.servers.smtp import smtp_url
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from support.crash.checker import Verdict
     from support.servers.postgres import Postgres
@@ -129,8 +130,7 @@ class WorkersLoop:
         campaign = self.scenario.write(work)
         key, password = f"sk_test_{secrets.token_hex(20)}", f"p/{secrets.token_hex(12)}@"
         with ExitStack() as stack:
-            server = stack.enter_context(postgres(is_durable=True))
-            url = server.fresh()
+            server, url = self._database(stack)
             with psycopg.connect(server.for_admin(url), autocommit=True, options="-c search_path=campaign") as log:
                 log.execute(_EVIDENCE)
             standby = stack.enter_context(standby_of(server)) if self.has_standby else None
@@ -139,20 +139,26 @@ class WorkersLoop:
                 url += "?target_session_attrs=read-write"
             proxy = stack.enter_context(DatabaseProxy(server.port))
             smtp_script = self.scenario.smtp(url, password=password)
-            smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
-            clerk = stack.enter_context(
-                ServerProcess("clerk", self.scenario.clerk(work / "people.csv", key=key), records)
-            )
+            clerk_script = self.scenario.clerk(work / "people.csv", key=key)
+            with self._place():
+                smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
+                clerk = stack.enter_context(ServerProcess("clerk", clerk_script, records))
             senders = [
-                Sender(
-                    folder=_folder(work, number),
-                    campaign=campaign,
-                    # only the first worker can be cut off
-                    log=url.replace(f":{server.port}/", f":{proxy.port}/") if number == 0 else url,
-                    key=key,
-                    clerk_url=f"http://127.0.0.1:{clerk.port}",
-                    smtp_url=smtp_url(smtp_script, smtp.port),
-                    command=self.command,
+                self._placed(
+                    stack,
+                    Sender(
+                        folder=_folder(work, number),
+                        campaign=campaign,
+                        # only the first worker can be cut off
+                        log=url.replace(f":{server.port}/", f":{proxy.port}/") if number == 0 else url,
+                        key=key,
+                        clerk_url=f"http://127.0.0.1:{clerk.port}",
+                        smtp_url=smtp_url(smtp_script, smtp.port),
+                        command=self.command,
+                    ),
+                    number,
+                    server,
+                    (smtp.port, clerk.port),
                 )
                 for number in range(self.workers)
             ]
@@ -161,7 +167,7 @@ class WorkersLoop:
                 self._disturb(stage)
             else:
                 self.play(stage)
-            last = replace(senders[-1], command=WHOLE)
+            last = replace(senders[-1], command=self._on_host(self.workers - 1, WHOLE))
             self._finish(last, url)
             epilogue = time.monotonic()
             for _ in range(10):
@@ -176,6 +182,29 @@ class WorkersLoop:
             places, tokens=found.tokens, secrets={"the secret key": key, "the mail server's password": password}
         )
         return check(replace(found, leaks=leaks, scanned=len(places)))
+
+    # -- where everything is, for a subclass ---------------------------------------------------------------------
+
+    def _database(self, stack: ExitStack) -> tuple[Postgres, str]:
+        """Return a server and the URL of a log in it, for this process and the mail server."""
+        server = stack.enter_context(postgres(is_durable=True))
+        return server, server.fresh()
+
+    def _place(self) -> AbstractContextManager[None]:
+        """Start servers in the block."""
+        return nullcontext()
+
+    def _on_host(self, number: int, command: Sequence[str]) -> Sequence[str]:
+        """Return what runs a command where a worker is."""
+        del number
+        return command
+
+    def _placed(
+        self, stack: ExitStack, sender: Sender, number: int, server: Postgres, ports: tuple[int, int]
+    ) -> Sender:
+        """Return a worker as it reaches the log's server, and the ports of mail server and Clerk."""
+        del stack, number, server, ports
+        return sender
 
     # -- the disturbances ----------------------------------------------------------------------------------------
 
@@ -298,7 +327,7 @@ class WorkersLoop:
 
 def _folder(work: Path, number: int) -> Path:
     folder = work / f"worker-{number}"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return folder
 
 

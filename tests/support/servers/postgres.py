@@ -88,6 +88,10 @@ class Postgres:
         """Return the URL of a database for the superuser, who may do what is the owner's."""
         return url.replace(f"//{ROLE}:", f"//{ADMIN}:")
 
+    def local_url(self, database: str) -> str:
+        """Return the URL of a database by the server's socket, which another host's program cannot have."""
+        return f"postgresql://{ROLE}:secret@/{database}?host={self.folder}&port={self.port}"
+
     def fresh(self, *, is_empty: bool = False) -> str:
         """Make a database with an empty send log, or with nothing at all; return its URL."""
         name = f"log_{os.getpid()}_{next(_number)}"
@@ -150,11 +154,12 @@ class Postgres:
 
 
 @contextmanager
-def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
+def postgres(*, is_durable: bool = False, network: str = "") -> Iterator[Postgres]:
     """Yield a running server.
 
     Args:
         is_durable: what it commits outlives a crash of the machine; a server that is killed needs that.
+        network: the addresses, such as 198.18.0.0/15, from which ROLE may connect, too; empty: from 127.0.0.1 alone.
     """
     folder = _new_folder()
     lock = folder / "use"
@@ -162,7 +167,7 @@ def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         fcntl.flock(use, fcntl.LOCK_SH)
         watch(lock, folder)
         try:
-            yield _start(folder, is_durable=is_durable)
+            yield _start(folder, is_durable=is_durable, network=network)
         finally:
             stop(folder)
 
@@ -215,15 +220,17 @@ def _new_folder() -> Path:
     return folder
 
 
-def _start(folder: Path, *, is_durable: bool) -> Postgres:
+def _start(folder: Path, *, is_durable: bool, network: str = "") -> Postgres:
     server = Postgres(str(folder), free_port())
     try:
         _run("initdb", folder, "--pgdata", _data(server), "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
              "--username", ADMIN, "--no-instructions")  # fmt: skip
         settings = _COMMON.format(folder=folder, port=server.port) + ("" if is_durable else _IN_A_HURRY)
+        settings += "listen_addresses = '*'\n" if network else ""
         with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(settings)
-        (folder / "data/pg_hba.conf").write_text(_HBA, "utf-8")
+        others = f"host all {ROLE} {network} trust\n" if network else ""
+        (folder / "data/pg_hba.conf").write_text(_HBA + others, "utf-8")
         _run("pg_ctl", folder, "--pgdata", _data(server), "--wait", "--timeout", str(_PATIENCE_S), "start",
              "--log", f"{folder}/log")  # fmt: skip
         _prepare(server)
