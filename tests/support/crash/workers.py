@@ -85,6 +85,12 @@ class Stage(NamedTuple):
     accepted: Growth
     #: Has all that the server has committed; None: there is none.
     standby: Postgres | None = None
+    #: The folder of the servers' records.
+    records: Path = Path()
+
+    def allow(self, name: str) -> None:
+        """Let the servers send the replies that wait for a file of this name (`Delay.until`)."""
+        (self.records / name).touch()
 
     def start(self, number: int) -> subprocess.Popen[bytes]:
         """Start a worker's run."""
@@ -162,7 +168,7 @@ class WorkersLoop:
                 )
                 for number in range(self.workers)
             ]
-            stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby)
+            stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby, records)
             if self.play is None:
                 self._disturb(stage)
             else:
@@ -210,7 +216,7 @@ class WorkersLoop:
 
     def _disturb(self, stage: Stage) -> None:
         """Run all workers; start again who was killed; return when all have ended by themselves."""
-        senders, server, proxy, _, growth, _ = stage
+        senders, server, proxy, _, growth, *_ = stage
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         kinds = ["kill"] * self.kills + ["nap"] * self.naps + ["cut"] * self.cuts + ["restart"] * self.restarts
         kinds += ["hold"] * self.cuts + ["doze"] * self.dozes

@@ -49,6 +49,10 @@ class Record:
         if self._sync:
             os.fdatasync(self._file)
 
+    def has_beside(self, name: str) -> bool:
+        """Return whether there is another file in the record's folder."""
+        return self._path is not None and self._path.with_name(name).exists()
+
     def events(self, *names: str) -> list[Event]:
         """Return the events so far, in order; if names are given, only events with these names."""
         if self._path is not None:
