@@ -153,6 +153,8 @@ class PostgresDatabase(LogDatabase):
 
     def broken(self, error: Exception) -> str:
         """Return the sentence with which a run ends whose write failed."""
+        if isinstance(error, faults.LostCommitsError):
+            return faults.lost_commits(self._url)
         return (
             f"the send log {self._url} can no longer be written ({faults.reason_of(error)}); nothing more was sent. "
             f"{faults.advice(error)}, then run the same command again"

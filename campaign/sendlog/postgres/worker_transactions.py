@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import errors
 
-from campaign.sendlog.postgres.faults import reason_of
+from campaign.sendlog.postgres.faults import LostCommitsError, reason_of
 from campaign.sendlog.postgres.session import notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 
@@ -47,6 +47,8 @@ class WorkerTransactions:
         self._terms: WorkTerms | None = None
         self._campaign = 0
         self._number = 0
+        #: The worker whose transaction was committed last, as the server said, and its number.
+        self._committed = (0, 0)
         #: The server process of the session, and when it began.
         self._backend: tuple[int, str] | None = None
         #: The first statement of the transaction, and what it returned when it was read: whether the lease holds.
@@ -89,6 +91,7 @@ class WorkerTransactions:
                     result = work()
                     is_committing = True
                     session.commit()
+                self._committed = (worker, number)
             except psycopg.Error as error:
                 may_be_committed = is_committing and session.is_lost
                 self.overcome(session, error)
@@ -123,7 +126,11 @@ class WorkerTransactions:
             raise error
 
     def reconnect(self, session: PostgresConnection, error: psycopg.Error) -> None:
-        """Replace the lost connection, however long the server is away; raise the error if the run is at its end."""
+        """Replace the lost connection, however long the server is away; raise the error if the run is at its end.
+
+        Raises:
+            LostCommitsError: the server that answers lacks a transaction of this worker that was committed.
+        """
         assert self._terms is not None  # noqa: S101 - set in `start`
         is_told, tries_at_end = False, 0
         while True:
@@ -147,6 +154,10 @@ class WorkerTransactions:
             self._wait.wait(_RETRY_S)
         session.replace(fresh)
         self.begin_session(session)
+        worker, number = self._committed
+        row = session.execute(WORKERS.last_transaction, {"worker": worker}).fetchone()
+        if row is not None and row[0] < number:
+            raise LostCommitsError("the server lacks what it had committed")
         if is_told:
             self._terms.say("PostgreSQL answers again; the run goes on")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -213,6 +214,35 @@ def test_a_standby_takes_over_and_nothing_is_lost(tmp_path: Path) -> None:
     verdict = WorkersLoop(scenario, tmp_path / "loop", workers=2, has_standby=True, play=fail_over).run()
     assert verdict.holds, verdict.table()
     assert all("PostgreSQL answers again; the run goes on." in each for each in said)
+
+
+def test_a_run_says_that_a_standby_lacks_what_was_committed(tmp_path: Path) -> None:
+    """An asynchronous standby may lack intents: who goes on there sends nothing more, instead of a second mail."""
+    seen: list[tuple[int, int, list[int], list[str]]] = []
+
+    def fail_over(stage: Stage) -> None:
+        assert stage.standby is not None
+        runs = [stage.start(number) for number in range(2)]
+        stage.until(lambda: stage.accepted.look() > 40)
+        with stage.server.admin() as connection:
+            for (pid,) in connection.execute("SELECT pid FROM pg_stat_replication").fetchall():
+                os.kill(pid, signal.SIGSTOP)
+        reached = stage.accepted.look() + 40
+        stage.until(lambda: stage.accepted.look() > reached)
+        stage.server.halt()
+        stage.until(lambda: all("Waiting for PostgreSQL" in sender.last_output() for sender in stage.senders))
+        before = stage.accepted.look()
+        stage.standby.promote()
+        codes = [run.wait() for run in runs]
+        seen.append((before, stage.accepted.look(), codes, [sender.last_output() for sender in stage.senders]))
+
+    scenario = few(200, messages="20/second", latency=0.02)
+    loop = WorkersLoop(scenario, tmp_path / "loop", workers=2, has_standby=True, is_synchronous=False, play=fail_over)
+    verdict = loop.run()
+    [(before, after, codes, said)] = seen
+    assert (after, codes) == (before, [1, 1]), said
+    assert all("lacks changes that were committed" in each for each in said), said
+    assert "I2" in verdict.violated, "the last run, which cannot know, sends second mails"
 
 
 def _held_permits(stage: Stage, *, older_than_s: float) -> list[int]:

@@ -123,6 +123,8 @@ class WorkersLoop:
     say: Callable[[str], None] = lambda _: None
     #: The server has a standby, and all URLs name both.
     has_standby: bool = False
+    #: Whether a commit waits for it.
+    is_synchronous: bool = True
     #: Instead of what happens at random.
     play: Callable[[Stage], None] | None = None
     #: What happened, in order.
@@ -139,7 +141,11 @@ class WorkersLoop:
             server, url = self._database(stack)
             with psycopg.connect(server.for_admin(url), autocommit=True, options="-c search_path=campaign") as log:
                 log.execute(_EVIDENCE)
-            standby = stack.enter_context(standby_of(server)) if self.has_standby else None
+            standby = (
+                stack.enter_context(standby_of(server, is_synchronous=self.is_synchronous))
+                if self.has_standby
+                else None
+            )
             if standby:
                 url = url.replace(f":{server.port}/", f":{server.port},127.0.0.1:{standby.port}/")
                 url += "?target_session_attrs=read-write"
@@ -182,7 +188,7 @@ class WorkersLoop:
                     break
             rows, status = last.rows(), last.status()
             found = self._records(url, records, rows=rows, status=status, epilogue=epilogue)
-            (work / "dump.txt").write_text(_dump(url), "utf-8")
+            (work / "dump.txt").write_text(dump_of(url), "utf-8")
         places = files_under(work)
         leaks = scan(
             places, tokens=found.tokens, secrets={"the secret key": key, "the mail server's password": password}
@@ -368,7 +374,7 @@ def _outputs(senders: list[Sender]) -> str:
     return "\n".join(f"{sender.folder.name}: {sender.last_output()[-1500:]}" for sender in senders)
 
 
-def _dump(url: str) -> str:
+def dump_of(url: str) -> str:
     """Return all that the log has, as text, to look for leaks."""
     with psycopg.connect(url, options="-c search_path=campaign") as log:
         tables = log.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'campaign'").fetchall()

@@ -173,8 +173,8 @@ def postgres(*, is_durable: bool = False, network: str = "") -> Iterator[Postgre
 
 
 @contextmanager
-def standby_of(server: Postgres) -> Iterator[Postgres]:
-    """Yield a streaming standby of a server, which from now on commits only what the standby has, too."""
+def standby_of(server: Postgres, *, is_synchronous: bool = True) -> Iterator[Postgres]:
+    """Yield a streaming standby of a server, which from now on commits only what the standby has, if synchronous."""
     folder = _new_folder()
     lock = folder / "use"
     with lock.open("w") as use:
@@ -190,7 +190,7 @@ def standby_of(server: Postgres) -> Iterator[Postgres]:
             _run("pg_ctl", folder, "--pgdata", _data(standby), "--wait", "--timeout", str(_PATIENCE_S), "start",
                  "--log", f"{folder}/log")  # fmt: skip
             with server.admin() as connection:
-                connection.execute("ALTER SYSTEM SET synchronous_standby_names TO '*'")
+                connection.execute(f"ALTER SYSTEM SET synchronous_standby_names TO '{'*' if is_synchronous else ''}'")
                 connection.execute("SELECT pg_reload_conf()")
             yield standby
         finally:
