@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TABLES = {
     "campaign": "id",
     "delivery": "id",
+    "former_delivery": "campaign_id, id",
     "batch": "campaign_id, number",
     "history": "id",
     "revocation": "{in_order}",

@@ -57,6 +57,8 @@ class LogConnection(Protocol):
     sql: SimpleNamespace
     #: How many rows `add_new` adds best at once.
     rows_at_once: int
+    #: How many rows of a CSV one transaction writes best: others wait for its end, and each end costs writes.
+    rows_per_part: int
 
     @property
     def is_open(self) -> bool:

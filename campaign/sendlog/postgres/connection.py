@@ -55,6 +55,7 @@ class PostgresConnection:
     sql = SQL
     #: COPY costs one round trip for so many rows; `known_keys` looks up as many.
     rows_at_once = 5000
+    rows_per_part = 5000
 
     def __init__(self, connection: Connection[Any], process_id: int) -> None:
         self._connection = connection

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The files of `tests/unit/sendlog` with the promises.
 FILES = (
     "aggregates", "batches", "claiming", "enlisting", "group_commit", "holdout", "log", "operator_actions", "recovery",
-    "renewals", "steps", "suppressions", "user_creations", "waiting",
+    "renewals", "steps", "suppressions", "unfinished", "user_creations", "waiting",
 )  # fmt: skip
 #: What is about SQLite alone: its file, its full disk, its query plans, its older schemas.
 OF_SQLITE = {
