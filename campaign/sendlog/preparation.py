@@ -265,20 +265,6 @@ class Preparation(UnfinishedReading):
         with self._preparation() as connection:
             connection.execute(self._sql.note_templates, self._arguments(templates=fingerprint))
 
-    def note_list(self, name: str) -> None:
-        """Store the name of the list to which this run's mails belong; suppressions of this list hold for them."""
-        self._list = name
-        with self._preparation() as connection:
-            connection.execute(self._sql.note_list, self._arguments(list=name))
-
-    def skip_suppressed(self) -> int:
-        """Skip the queued rows of this CSV whose addresses are suppressed; return the number of rows."""
-        with self._preparation() as connection:
-            if connection.execute(self._sql.any_suppression).fetchone() is None:
-                return 0
-            arguments = self._arguments(list=self._list, enlistment=self._enlistment)
-            return connection.execute(self._sql.skip_suppressed, arguments).rowcount
-
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
         """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first.
 

@@ -704,13 +704,18 @@ DELETE FROM suppression WHERE list = '' AND starts_with(reason, 'refused with ')
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
 
+-- name: suppressed_rows
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
 -- name: skip_suppressed
 UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', worker_id = NULL,
     fence = delivery.fence + 1, updated_at = :now, reason = (
     SELECT 'suppressed: ' || suppression.reason || to_char(to_timestamp(at) AT TIME ZONE 'UTC', ' YYYY-MM-DD')
         || ' (' || CASE WHEN list = '' THEN 'all lists' ELSE list END || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'queued'
   AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
 
 -- name: suppress

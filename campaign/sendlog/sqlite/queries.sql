@@ -661,11 +661,16 @@ DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (ad
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
 
+-- name: suppressed_rows
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
 -- name: skip_suppressed
 UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
     SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued'
   AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
 
 -- name: suppress
