@@ -203,6 +203,10 @@ class LogDatabase(ABC):
         """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
         return None
 
+    def moved_to(self, connection: LogConnection) -> str | None:  # noqa: ARG002 - of the backends whose logs can move
+        """Return the place to which the log was moved, without secrets; None: it was not, or has come back."""
+        return None
+
     @abstractmethod
     def discard(self) -> None:
         """Delete a closed log that has no recipients."""

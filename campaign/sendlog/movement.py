@@ -78,6 +78,12 @@ def refusal(log: LogLocation, movements: Movements) -> str | None:
     return None
 
 
+def new_place(movements: Movements) -> str | None:
+    """Return the place to which a log was moved, without secrets; None: it was not, or has come back."""
+    went = movements.get(Direction.OUT)
+    return went.place if went is not None and went.is_complete else None
+
+
 def move_command(source: LogLocation | str, target: LogLocation | str) -> str:
     """Return the command that moves a log; a password is to be added."""
     return f"CAMPAIGN_LOG={shlex.quote(str(source))} campaign log move --to {shlex.quote(str(target))}"

@@ -622,7 +622,7 @@ SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before <= :now;
 
 -- name: steps_and_quota
-SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
+SELECT steps, quota, quota_until, reading_after IS NOT NULL FROM campaign WHERE id = :campaign;
 
 -- name: batches
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;

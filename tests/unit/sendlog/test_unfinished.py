@@ -195,7 +195,8 @@ def test_others_write_while_a_csv_is_read(path: Path, monkeypatch: pytest.Monkey
             assert other.skip_key("user_2", reason="skipped by hand") == 1
             assert other.skip_key("user_6", reason="skipped by hand") == 1
         with closing(LogReader(path)) as reader:
-            assert reader.summary("trial", now=clock.now())[Status.SKIPPED] == 2
+            summary = reader.summary("trial", now=clock.now())
+            assert (summary[Status.SKIPPED], summary.is_reading) == (2, True)
         done.append("all of it")
 
     def rows() -> Iterator[Recipient]:
@@ -209,6 +210,7 @@ def test_others_write_while_a_csv_is_read(path: Path, monkeypatch: pytest.Monkey
         log.enlist(rows, source="people.csv", digest="more")
         assert done
         assert log.skip_suppressed() == 3
+        assert not log.summary().is_reading
     skipped = {key for key, state in states(path).items() if state == "skipped"}
     assert skipped == {"user_1", "user_2", "user_3", "user_6", "user_9"}
 
