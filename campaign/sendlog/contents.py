@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -163,8 +164,10 @@ class LogContents(ABC):
     def note(self, direction: Direction, movement: Movement) -> None:
         """Write a note, in place of an older one of its direction; guard the tables, or no longer, as it says."""
         self.connection.execute(self._sql.make_movements)
-        note = {"direction": direction.value, "id": movement.id, "place": movement.place, "at": movement.at}
-        self.connection.execute(self._sql.note, note | {"is_complete": movement.is_complete})
+        note: dict[str, object] = {"direction": direction.value, "id": movement.id}
+        note |= {"place": movement.place, "at": movement.at}
+        note |= {"is_complete": movement.is_complete, "earlier": json.dumps(movement.earlier)}
+        self.connection.execute(self._sql.note, note)
         if movement.is_complete is (direction is Direction.OUT):
             self.guard(guard_text(direction, movement))
         elif movement.is_complete:
