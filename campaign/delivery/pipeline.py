@@ -64,6 +64,8 @@ class Pipeline:
         self._stopping = False
         #: The first connection to the mail server is being opened.
         self.is_connecting = False
+        #: How many attempts have begun and not ended.
+        self.under_way = 0
         #: How many attempts of this run ended in each state; `queued` counts those that will be tried again.
         self.tally: Counter[Status] = Counter()
 
@@ -140,6 +142,7 @@ class Pipeline:
     async def _deliver_unless_lost(self, delivery: Delivery) -> None:
         """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""
         attempt = Attempt(delivery)
+        self.under_way += 1
         try:
             await self._deliver(attempt)
         except ClaimLostError:
@@ -148,6 +151,8 @@ class Pipeline:
                 if self._tokens:
                     self._tokens.revoker.wake()
             self._scheduler.settled(attempt.delivery, None)
+        finally:
+            self.under_way -= 1
 
     # -- many of them --------------------------------------------------------------------------------------------
 

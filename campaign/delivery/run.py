@@ -166,7 +166,7 @@ async def _run(
                     return Result(log.summary(), interrupted, services, waited_for=sending.waited_for, batch=batch)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
-                with suppress(SendLogError):
+                with suppress(SendLogError, SendLogUnusableError):
                     log.recover()
                 raise
 

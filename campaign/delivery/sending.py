@@ -114,13 +114,32 @@ class Sending:
         if self._ramp and (until := self.quota_until):
             await self._log.note_quota(self._ramp.why, until)
 
-    def stop(self) -> None:
-        """Claim no more rows, since a signal came; tell the observer, also what was waited for."""
+    def stop(self) -> bool:
+        """Claim no more rows, since a signal came; tell the observer, also what was waited for.
+
+        Returns:
+            Whether to end at once: the log's server is away, and no attempt is under way whose end is to be written.
+        """
         connecting = f"the mail server {self._server} has not answered yet" if self._pipeline.is_connecting else ""
         self._pipeline.stop()
         self._log.drain()
-        self._waiting.stop(connecting)
-        self._observer.stopping()
+        if not self._log.is_away:
+            self._waiting.stop(connecting)
+            self._observer.stopping()
+            return False
+        place, number = self._log.database.place, self._pipeline.under_way
+        if not number:
+            self._log.abandon()
+            self._observer.notice(
+                f"PostgreSQL at {place} is away, and no message is in progress: the run ends now. Run the same command "
+                "again to go on"
+            )
+            return True
+        self._observer.notice(
+            f"Stopping: {number} messages are in progress, and the run waits for PostgreSQL at {place} to write what "
+            "became of them. Press Ctrl-C again to stop at once: what may be out then becomes uncertain"
+        )
+        return False
 
     def pause(self) -> None:
         """Claim no more rows for now, without a word: what is under way continues to its end."""

@@ -145,6 +145,15 @@ class PostgresWorker(LogWorker):
                 with suppress(psycopg.Error):
                     connection.execute(WORKERS.end_worker_session)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the server does not answer, and the run waits for it."""
+        return self._transactions.is_away
+
+    def abandon(self) -> None:
+        """Wait for a server that is away no more, not even for the last writes."""
+        self._transactions.abandon()
+
     def will_end(self) -> None:
         """Wait no longer without an end for a server that is away."""
         self._transactions.is_ending = True

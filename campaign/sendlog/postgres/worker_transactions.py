@@ -54,8 +54,11 @@ class WorkerTransactions:
         self._lease_holds: bool | None = None
         #: A transaction waits for another one for long.
         self._is_delayed = False
-        #: Wait no longer without an end for a server that is away.
+        #: Wait no longer without an end for a server that is away, but for so many tries.
         self.is_ending = False
+        self._last_tries = _LAST_TRIES
+        #: The server does not answer, and the run waits for it.
+        self.is_away = False
         #: The lock of those who work on the campaign's last batch, once this run does; each new session takes it.
         self.works_on: dict[str, int] | None = None
         self._wait = threading.Event()
@@ -64,6 +67,11 @@ class WorkerTransactions:
         """Begin to write for a campaign, by its id."""
         self._campaign, self._terms, self.is_ending = campaign, terms, False
         self.begin_session(session)
+
+    def abandon(self) -> None:
+        """Ask a server that is away no more."""
+        self.is_ending, self._last_tries = True, 0
+        self._wait.set()
 
     def has_lease(self) -> bool:
         """Return whether the worker's lease held when the transaction began."""
@@ -140,11 +148,12 @@ class WorkerTransactions:
                 break
             if not is_told:
                 self._terms.say(f"Waiting for PostgreSQL at {self._url}: {why}")
-                is_told = True
+                is_told = self.is_away = True
             tries_at_end += self.is_ending
-            if tries_at_end > _LAST_TRIES:
+            if tries_at_end > self._last_tries:
                 raise error
             self._wait.wait(_RETRY_S)
+        self.is_away = False
         session.replace(fresh)
         self.begin_session(session)
         if is_told:
