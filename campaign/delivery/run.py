@@ -192,7 +192,9 @@ def _batch(log: SendLog, limit: int | None, *, by_position: bool) -> Batch | Non
 
 async def _until_done(sending: Sending) -> bool:
     """Send until nothing is due soon; return whether a signal ended it before."""
-    with caught(sending.stop) as signals:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in one
+    with caught(partial(sending.stop, may_end=lambda: True, end=task.cancel)) as signals:
         await sending.run()
     if signals:
         sending.tell_wait()

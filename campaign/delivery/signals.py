@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def caught(on_first: Callable[[], bool | None]) -> Iterator[list[int]]:
+def caught(on_first: Callable[[], None]) -> Iterator[list[int]]:
     """Call `on_first` at the first SIGINT or SIGTERM, cancel the task at the second; yield the signals received.
 
-    If `on_first` returns True, nothing is under way that could be finished, and the task is cancelled at once.
     Python delivers signals to the main thread only: a run in another thread is stopped by cancelling its task.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -26,7 +25,9 @@ def caught(on_first: Callable[[], bool | None]) -> Iterator[list[int]]:
 
     def on_signal(number: int) -> None:
         came.append(number)
-        if (len(came) > 1 or on_first()) and task is not None:
+        if len(came) == 1:
+            on_first()
+        elif task is not None:
             task.cancel()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -178,7 +178,7 @@ def test_a_signal_ends_a_run_whose_server_is_away(tmp_path: Path, postgres_serve
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 130, (out, err)
-        assert "no message is in progress: the run ends now" in out
+        assert "no message is in progress: this command ends now" in out
         admit(postgres_server, url, is_admitted=True)
         assert require_each_at_most_once(env) == {"sent": PEOPLE - 1, "uncertain": 0, "queued": 1}
 
@@ -192,7 +192,7 @@ def test_a_signal_beside_a_lost_server_finishes_what_is_in_hand(tmp_path: Path, 
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         said = next(line for line in process.stdout if line.startswith("Stopping"))
-        assert "messages are in progress, and the run waits for PostgreSQL at" in said
+        assert "messages are in progress, and their outcomes are written when PostgreSQL at" in said
         admit(postgres_server, url, is_admitted=True)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 130, (out, err)
