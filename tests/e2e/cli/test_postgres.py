@@ -200,6 +200,20 @@ def test_a_signal_beside_a_lost_server_finishes_what_is_in_hand(tmp_path: Path, 
         assert (states["sent"], states["uncertain"]) == (len(env.mailed), 0)
 
 
+def test_a_run_waits_for_a_server_that_is_away_at_the_start(tmp_path: Path, postgres_server: Postgres) -> None:
+    """With --wait-for-server a run whose database is away waits for it, says so, and mails everybody then."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        admit(postgres_server, url, is_admitted=False)
+        process = env.work.start("run", "campaign.toml", "--yes", "--wait-for-server")
+        assert process.stdout is not None
+        assert "is not currently accepting connections" in next(iter(process.stdout))
+        admit(postgres_server, url, is_admitted=True)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (out, err)
+        assert "PostgreSQL answers again" in out
+        assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
 def test_a_run_does_not_begin_without_its_server(tmp_path: Path, postgres_server: Postgres) -> None:
     """A server that is away when a run begins ends it with 3 and what to do; nothing was sent."""
     with on_postgres(tmp_path, postgres_server) as (env, url):
