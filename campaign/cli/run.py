@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @RECIPIENTS
 @click.option("--limit", type=click.IntRange(min=1), help="Send to at most this many recipients in this run.")
 @click.option("--no-wait", is_flag=True, help="End when nothing is due now, instead of waiting for retries.")
-@click.option("--wait-for-server", is_flag=True, help="Wait without an end for a server that is down from the start.")
+@click.option("--wait-for-server", is_flag=True, help="Wait without an end for a server or database that is down.")
 @SANDBOX
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from campaign.sendlog.movement import Direction, guard_text, read_movements
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from types import SimpleNamespace
 
     from campaign.sendlog.database import LogConnection
@@ -66,6 +66,20 @@ class UnfitRowError(Exception):
         #: Its place in the table, from 1; 0 if it is not known.
         self.number = number
         self.why = why
+
+
+class CountedRows:
+    """The rows of an iterable, each once; `number` is the place of the last one that was taken, from 1."""
+
+    def __init__(self, rows: Iterable[Sequence[object]]) -> None:
+        self._rows = rows
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Sequence[object]]:
+        """Yield the rows, and count each before it is yielded."""
+        for row in self._rows:
+            self.number += 1
+            yield row
 
 
 class LogContents(ABC):

@@ -10,6 +10,10 @@ import httpx
 import psycopg
 import pytest
 
+from campaign.clock import SystemClock
+from campaign.config.postgres_url import parse_postgres_url
+from campaign.model import Receipt
+from campaign.sendlog import ReturnedMail, held
 from support.environment import environment, wait_for
 from support.plain_http import NO_TLS
 from support.servers.database_proxy import DatabaseProxy
@@ -212,6 +216,22 @@ def test_a_run_waits_for_a_server_that_is_away_at_the_start(tmp_path: Path, post
         assert process.returncode == 0, (out, err)
         assert "PostgreSQL answers again" in out
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+def test_returned_mail_is_acted_upon_beside_a_run(tmp_path: Path, postgres_server: Postgres) -> None:
+    """While a run has the log, `bounces` revokes the token of a returned mail at once, and keeps no run out."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        assert env.work.run().returncode == 0
+        place = parse_postgres_url(url)
+        with ReturnedMail(place, SystemClock()) as log:
+            message = log.message_of([log._tags.bounce_tag(1, 1)])  # noqa: SLF001 - of the first mail
+            assert message is not None
+            log.bounced("a report", message, "returned", Receipt(550, "5.1.1", "No such user"), suppress=True)
+        (tmp_path / "mbox").write_text("", encoding="utf-8")
+        with held(place, with_others=True):
+            done = env.work.campaign("bounces", "campaign.toml", str(tmp_path / "mbox"))
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert len(env.clerk.events("revoked")) == 1
 
 
 def test_a_run_does_not_begin_without_its_server(tmp_path: Path, postgres_server: Postgres) -> None:

@@ -21,7 +21,7 @@ import psycopg
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
 from support.crash.loop import Growth
-from support.crash.records import Records, read_lines, read_log, read_people, read_states
+from support.crash.records import Records, read_log, read_records, read_states
 from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
@@ -268,25 +268,24 @@ class WorkersLoop:
         status: dict[str, Any],
         epilogue: float,
     ) -> Records:
-        file = read_log(url, CAMPAIGN)
         with psycopg.connect(url, options="-c search_path=campaign") as log:
             evidence = log.execute("SELECT message_id, has_lease FROM evidence").fetchall()
-        return Records(
-            people=read_people(self.folder / "work/people.csv"),
+        records = read_records(
+            url,
+            CAMPAIGN,
+            people=self.folder / "work/people.csv",
+            recorded=recorded,
             rows=rows,
             status=status,
-            transitions=file.transitions,
-            orphans=file.orphans,
-            unsettled=file.unsettled,
-            creations=file.creations,
-            smtp=read_lines(recorded / "smtp.jsonl"),
-            clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(
                 self.scenario.terms(),
                 connections=CONNECTIONS * self.workers,
                 epilogue=epilogue,
                 intent_holds_s=_INTENT_HOLDS_S,
             ),
+        )
+        return replace(
+            records,
             unleased=[
                 f"{row[0]}: the intent was written after the worker's lease had run out"
                 for row in evidence
