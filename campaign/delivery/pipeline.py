@@ -84,7 +84,7 @@ class Pipeline:
             if self._tokens and self._tokens.link_of(attempt.delivery):
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
                 self._failures.token_issued(attempt)
-            envelope, message = await self._composer.compose(attempt, eight_bit=self._pool.eight_bit)
+            envelope, message = await self._composer.compose(attempt, self._pool.features)
             await self._scheduler.wait_until_due(delivery)
             receipt = await self._pool.send(envelope, message, partial(self._commit_intent, attempt))
             outcome = self._failures.accepted(attempt, receipt)
