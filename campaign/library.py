@@ -58,8 +58,8 @@ async def run(
         sandbox: use the embedded sandbox, whatever the settings are.
         wait: wait for retries and pauses; False ends the run when nothing is due now.
         limit: the most recipients to send to; None for all.
-        wait_for_server: wait without an end for a service that does not work from the start; False ends the run after
-            five minutes.
+        wait_for_server: wait without an end for a service that does not work from the start, or for the log's database;
+            False ends the run after five minutes, or at once if the database is away.
 
     Raises:
         CannotStartError: the campaign file, the CSV, a template or the settings are wrong; nothing was sent.

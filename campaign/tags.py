@@ -43,7 +43,8 @@ class Tags:
     """
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
-        self._keys = dict(keys)
+        # each MAC begins with a copy, which takes half the time of `hmac.digest` and does not release the GIL
+        self._keys = {number: hmac.new(key, digestmod=hashlib.sha256) for number, key in keys.items()}
         self._newest = max(self._keys)
 
     def unsubscribe_token(self, row: int, mailing_list: str) -> str:
@@ -109,7 +110,9 @@ class Tags:
         return b32encode(key.to_bytes(_KEY_ID_BYTES) + named + mac).decode().rstrip("=").lower()
 
     def _mac(self, key: int, data: bytes) -> bytes:
-        return hmac.digest(self._keys[key], data, hashlib.sha256)
+        mac = self._keys[key].copy()
+        mac.update(data)
+        return mac.digest()
 
 
 def _token_bytes(token: str) -> bytes | None:

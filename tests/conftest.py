@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,21 +34,56 @@ gc.disable()
 
 def pytest_collection_finish() -> None:
     """Collect garbage again when the tests begin."""
+    gc.freeze()
     gc.enable()
 
 
 # The examples of a property: few in the default suite, which must be quick; more in CI's second run, on the newest
 # Python (`--hypothesis-profile many`); and for one file at a time, `--hypothesis-profile thorough`. In CI, hypothesis
 # uses its own profile `ci`, with which each run has the same examples.
-settings.register_profile("default", max_examples=30, deadline=None)
+settings.register_profile("default", max_examples=20, deadline=None)
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=30)
 settings.register_profile("many", settings.get_profile("ci"), max_examples=200)
 settings.register_profile("thorough", max_examples=100_000, deadline=None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each worker load another share of the test files first, so that one compiles what all of them need.
+
+    Each worker loads all files, and pytest rewrites the assertions of a file that has no bytecode: in a fresh clone
+    that would be done in all workers at the same time.
+    """
+    if worker := getattr(session.config, "workerinput", None):
+        number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        folders = [Path(argument.partition("::")[0]) for argument in session.config.args]
+        files = sorted(file for folder in folders for file in folder.rglob("test_*.py"))
+        for file in files[number::workers]:
+            with suppress(pytest.Collector.CollectError):  # the collection says it
+                pytest.Module.from_parent(session, path=file.resolve()).obj  # noqa: B018 - loads it
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spread the tests that wait for servers and processes over all workers, among those that only compute.
+
+    Each worker begins with a part of the list, one after the other; the tests of a file stay together.
+    """
+    if hasattr(config, "workerinput"):
+        kinds: dict[str, dict[Path, list[pytest.Item]]] = {}
+        for item in items:
+            kind = item.path.relative_to(config.rootpath).parts[1]
+            kinds.setdefault(kind, {}).setdefault(item.path, []).append(item)
+        placed = [
+            (number / len(files), tests)
+            for files in kinds.values()
+            for number, tests in enumerate(reversed(files.values()))
+        ]
+        items[:] = [item for _, tests in sorted(placed, key=lambda each: each[0]) for item in tests]
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers for each core: a test waits for its servers half of its time."""
-    return 2 * (os.cpu_count() or 1)
+    """Return three workers for each core: a test waits for its servers most of its time."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

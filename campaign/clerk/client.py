@@ -18,6 +18,7 @@ import httpx
 
 from campaign.clerk.answers import ApiAnswer, refusal_of, unusable
 from campaign.clerk.people import row_of, user_of
+from campaign.config.server_url import tls_context
 from campaign.errors import PermanentError, Scope, ServiceRefusesError, TransientError
 from campaign.model import Revocation, SignInToken
 from campaign.words import printable
@@ -70,7 +71,7 @@ class Clerk:
                 "Accept-Encoding": "gzip",
                 "User-Agent": "campaign",
             },
-            verify=_tls_context(self._base),
+            verify=tls_context(api_url),
             timeout=_CALL_TIMEOUT,
             limits=_CONNECTIONS,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -274,8 +275,3 @@ class Clerk:
             # httpx decodes whole chunks, and a small compressed chunk can decode to any size
             body[:] = zlib.decompressobj(_GZIP).decompress(body, _MAX_ANSWER_BYTES)
         return ApiAnswer(method, response.status_code, response.reason_phrase, response.headers, bytes(body))
-
-
-def _tls_context(origin: httpx.URL) -> ssl.SSLContext:
-    """Return what verifies an origin; plain HTTP needs none of the system's authorities, which take 20 ms to read."""
-    return ssl.create_default_context() if origin.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

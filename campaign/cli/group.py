@@ -80,6 +80,14 @@ def say(lines: Iterable[str], *, end: str = "\n", data: bool = False) -> None:
         raise SystemExit(DONE) from None
 
 
+def tell_if_old(settings: Settings, definition: Definition | None, *, sandbox: bool) -> None:
+    """Say on stderr, beside what a command shows of a send log, that the log was moved to another place."""
+    from campaign.reporting.old_log import old_log_notice  # noqa: PLC0415
+
+    if notice := old_log_notice(settings, definition, sandbox=sandbox):
+        echo(notice, err=True)
+
+
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
     """Return the result of a coroutine."""
     from campaign.cli import event_loop  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from campaign.cli.group import FILE, SANDBOX, commands, definition_of, say, settings_of
+from campaign.cli.group import FILE, SANDBOX, commands, definition_of, say, settings_of, tell_if_old
 from campaign.cli.log_move import move
 
 
@@ -40,4 +40,6 @@ def log(file: Path, state: str | None, form: str, *, sandbox: bool) -> None:
     """Print one line per recipient: state, reason, server's reply."""
     from campaign.reporting.log_export import lines  # noqa: PLC0415
 
-    say(lines(settings_of(file), definition_of(file), state=state, form=form, sandbox=sandbox), end="", data=True)
+    settings, definition = settings_of(file), definition_of(file)
+    say(lines(settings, definition, state=state, form=form, sandbox=sandbox), end="", data=True)
+    tell_if_old(settings, definition, sandbox=sandbox)

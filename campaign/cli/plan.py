@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, commands, echo, loaded, say
+from campaign.cli.group import FILE, RECIPIENTS, SANDBOX, commands, echo, loaded, say, tell_if_old
 
 
 @commands.command()
@@ -41,3 +41,4 @@ def plan(
         say(plan_lines(found, days=days))
     else:
         echo(f"Wrote {out}.")
+    tell_if_old(settings, definition, sandbox=sandbox)

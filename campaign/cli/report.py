@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import FILE, SANDBOX, as_typed, commands, echo, loaded
+from campaign.cli.group import FILE, SANDBOX, as_typed, commands, echo, loaded, tell_if_old
 
 
 @commands.command()
@@ -31,3 +31,4 @@ def report(file: Path, out: Path, *, with_addresses: bool, sandbox: bool) -> Non
     )
     write_page(place, page, mode=0o600)
     echo(f"Wrote {out}.")
+    tell_if_old(settings, definition, sandbox=sandbox)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path  # noqa: TC003 - click looks at the annotations of its callbacks
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @RECIPIENTS
 @click.option("--limit", type=click.IntRange(min=1), help="Send to at most this many recipients in this run.")
 @click.option("--no-wait", is_flag=True, help="End when nothing is due now, instead of waiting for retries.")
-@click.option("--wait-for-server", is_flag=True, help="Wait without an end for a server that is down from the start.")
+@click.option("--wait-for-server", is_flag=True, help="Wait without an end for a server or database that is down.")
 @SANDBOX
 @click.option("--verbose", "-v", count=True, help="Log the run's events to stderr; twice: each attempt, too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="The format of the log; implies --verbose.")
@@ -66,6 +67,7 @@ def run(
 ) -> None:
     """Run a campaign, or resume it."""
     from campaign.delivery import run as app  # noqa: PLC0415
+    from campaign.delivery.log_outage import until_answered  # noqa: PLC0415
     from campaign.reporting.causes import causes  # noqa: PLC0415
     from campaign.reporting.progress import RunReport, console  # noqa: PLC0415
     from campaign.sendlog import LogReader  # noqa: PLC0415
@@ -99,16 +101,17 @@ def run(
         )
     finally:
         report.close()
-    reader = LogReader(result.services.log)
-    try:
-        command = as_typed(file, sandbox=sandbox)
-        options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
-        options["speed"] = speed  # and not --at: the next run goes on from where this one ends
-        again = as_typed(file, recipients, sandbox=sandbox, **options)
-        found = causes(reader.explanations(definition.name))
-        report.finished(result, found, command=command, run=again)
-    finally:
-        reader.close()
+
+    def causes_of() -> list[Cause]:
+        with closing(LogReader(result.services.log)) as reader:
+            return causes(reader.explanations(definition.name))
+
+    command = as_typed(file, sandbox=sandbox)
+    options = {"limit": limit, "no_wait": no_wait, "verbose": verbose > 0, "log_format": log_format, "yes": yes}
+    options["speed"] = speed  # and not --at: the next run goes on from where this one ends
+    again = as_typed(file, recipients, sandbox=sandbox, **options)
+    found = awaited(until_answered(causes_of, echo))
+    report.finished(result, found, command=command, run=again)
     in_batches = (limit or definition.recipients.batch) is not None
     code = _exit_code(result, report, found, in_batches=in_batches)
     if code == WRONG_INPUT:

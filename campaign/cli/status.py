@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import SANDBOX, commands, definition_of, say, settings_of
+from campaign.cli.group import SANDBOX, commands, definition_of, say, settings_of, tell_if_old
 
 
 @commands.command()
@@ -20,5 +20,7 @@ def status(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
     """
     from campaign.reporting.status import statuses  # noqa: PLC0415
 
-    definition = definition_of(file) if file else None
-    say(statuses(settings_of(file), definition, as_json=as_json, sandbox=sandbox, file=file))
+    definition, settings = definition_of(file) if file else None, settings_of(file)
+    say(statuses(settings, definition, as_json=as_json, sandbox=sandbox, file=file))
+    if as_json:
+        tell_if_old(settings, definition, sandbox=sandbox)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.group import SANDBOX, commands, definition_of, say, settings_of
+from campaign.cli.group import SANDBOX, commands, definition_of, say, settings_of, tell_if_old
 
 
 @commands.command()
@@ -20,5 +20,6 @@ def workers(file: Path | None, *, as_json: bool, sandbox: bool) -> None:
     """
     from campaign.reporting.workers import worker_lines  # noqa: PLC0415
 
-    definition = definition_of(file) if file else None
-    say(worker_lines(settings_of(file), definition, as_json=as_json, sandbox=sandbox))
+    definition, settings = definition_of(file) if file else None, settings_of(file)
+    say(worker_lines(settings, definition, as_json=as_json, sandbox=sandbox))
+    tell_if_old(settings, definition, sandbox=sandbox)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from campaign.message.dkim.signer import Signer
     from campaign.message.variants import CampaignMessages, MessageVariant
     from campaign.model import Delivery, Recipient
+    from campaign.smtp import Features
     from campaign.tags import Tags
 
 
@@ -80,12 +81,12 @@ class Composer:
         except TemplateError as error:
             raise _refusal(error, recipient) from None
 
-    async def compose(self, attempt: Attempt, *, eight_bit: bool) -> tuple[Envelope, tuple[bytes, ...]]:
+    async def compose(self, attempt: Attempt, offered: Features) -> tuple[Envelope, tuple[bytes, ...]]:
         """Return the envelope and the message of an attempt, in pieces, and set the attempt's Message-ID.
 
         Args:
             attempt: already has its token if the campaign has a link.
-            eight_bit: whether the mail server accepts 8-bit bodies (8BITMIME).
+            offered: what the mail server offers: 8-bit bodies (8BITMIME), an envelope id (DSN).
 
         Raises:
             PermanentError: the message cannot be rendered for this row, or a file of the row cannot be attached.
@@ -93,7 +94,7 @@ class Composer:
         delivery, identity = attempt.delivery, self._identity
         variant = self._messages.of(delivery.step, delivery.recipient.variables)
         # RFC 6376 §5.3: sign a 7-bit message, because a relay that converts 8-bit to 7-bit breaks the signature
-        eight_bit = eight_bit and self._signer is None
+        eight_bit = offered.eight_bit and self._signer is None
         attempt.message_id = message_id(
             identity.message_key,
             delivery.recipient.key,
@@ -117,7 +118,8 @@ class Composer:
         pieces = await self._signer.sign(message.pieces) if self._signer else message.pieces
         secret = attempt.token.token if attempt.token else ""
         # the tag is the envelope id, too: a relay that replaces the return path may keep that
-        tag = identity.tags.bounce_tag(delivery.id, delivery.generation)
+        is_tagged = offered.dsn or variant.definition.email.bounces is not None
+        tag = identity.tags.bounce_tag(delivery.id, delivery.generation) if is_tagged else ""
         return_path, size = identity.return_path(tag, variant), sum(map(len, pieces))
         return Envelope(return_path, delivery.recipient.email, size, eight_bit, secret, tag), pieces
 

@@ -69,6 +69,8 @@ class Concurrency:
         self.probes_clerk = False
         #: How long a message takes on its connection, without the wait for its permit and its intent.
         self.transaction = transaction or LatencyEstimate()
+        #: How long a message takes from its permit to its final dot: its intent is committed meanwhile.
+        self.intent = LatencyEstimate(0.0)
 
     @property
     def max_token_calls(self) -> int:
@@ -97,5 +99,5 @@ class Concurrency:
         # for each connection: the message on it, the next one, and those whose tokens are requested meanwhile
         busy = ceil(self._connections * _HEADROOM * (2 + token / transaction)) + 2
         if self._rate is not None:
-            busy = min(busy, ceil(self._rate * (token + transaction) * _HEADROOM) + 2)
+            busy = min(busy, ceil(self._rate * (token + transaction + self.intent.seconds) * _HEADROOM) + 2)
         return max(2, min(busy, _MAX_DELIVERIES))

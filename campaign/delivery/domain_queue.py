@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
-    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.permit import Permit
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.model import Delivery
     from campaign.sendlog import RunLog
 

@@ -157,11 +157,12 @@ async def revoke_tokens(
 async def settle_if_free(definition: Definition, settings: Settings, *, sandbox: bool) -> int:
     """Revoke the campaign's tokens whose revocation is pending; return how many Clerk has not confirmed.
 
-    While a run holds the log, that run revokes them at its end, so this does nothing and returns 0.
+    It does so beside runs if they can share the log. While a run holds one that they cannot share, that run revokes
+    them at its end, so this does nothing and returns 0.
     """
     async with open_services(definition, settings, sandbox=sandbox) as services:
         try:
-            with open_log(services, definition, services.clock) as log:
+            with open_log(services, definition, services.clock, with_others=True) as log:
                 await _settle_revocations(definition, services, log)
                 return log.summary().revocations
         except LogHeldError:

@@ -64,6 +64,8 @@ class Pipeline:
         self._stopping = False
         #: The first connection to the mail server is being opened.
         self.is_connecting = False
+        #: How many attempts have begun and not ended.
+        self.under_way = 0
         #: How many attempts of this run ended in each state; `queued` counts those that will be tried again.
         self.tally: Counter[Status] = Counter()
 
@@ -84,7 +86,7 @@ class Pipeline:
             if self._tokens and self._tokens.link_of(attempt.delivery):
                 await self._tokens.issue(attempt, raise_if_aborted=self._failures.raise_if_aborted)
                 self._failures.token_issued(attempt)
-            envelope, message = await self._composer.compose(attempt, eight_bit=self._pool.eight_bit)
+            envelope, message = await self._composer.compose(attempt, self._pool.features)
             await self._scheduler.wait_until_due(delivery)
             receipt = await self._pool.send(envelope, message, partial(self._commit_intent, attempt))
             outcome = self._failures.accepted(attempt, receipt)
@@ -136,10 +138,12 @@ class Pipeline:
         while not await permit.used():
             permit = await self._scheduler.acquire(attempt.delivery)
             await self._log.still_sending(attempt.delivery)
+        self._scheduler.concurrency.intent.note(permit.age)
 
     async def _deliver_unless_lost(self, delivery: Delivery) -> None:
         """Make one attempt; end it where another run has taken the row over, because it had not heard of this one."""
         attempt = Attempt(delivery)
+        self.under_way += 1
         try:
             await self._deliver(attempt)
         except ClaimLostError:
@@ -148,6 +152,8 @@ class Pipeline:
                 if self._tokens:
                     self._tokens.revoker.wake()
             self._scheduler.settled(attempt.delivery, None)
+        finally:
+            self.under_way -= 1
 
     # -- many of them --------------------------------------------------------------------------------------------
 

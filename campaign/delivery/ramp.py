@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
-    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.permit import Permit
     from campaign.delivery.shared_limit import SharedLimit
 
 
@@ -72,6 +72,11 @@ class Ramp:
         """When the next day begins (seconds since the epoch)."""
         tomorrow = self._today + timedelta(days=1)
         return datetime.combine(tomorrow, time.min, self._zone).timestamp()
+
+    @property
+    def free_at(self) -> float:
+        """When to look again if today's quota is used up (seconds since the epoch)."""
+        return self.ends_at
 
     @property
     def why(self) -> str:
@@ -131,6 +136,11 @@ class SharedRamp(Ramp):
         """Return whether today's quota is used up, as far as this worker knows."""
         self._open_today()
         return self._limit.is_spent(ahead)
+
+    @property
+    def free_at(self) -> float:
+        """When to look again if today's quota is used up: soon, if other workers may give a part of it back."""
+        return self._limit.spent_until(self.ends_at)
 
     def raise_if_spent(self) -> None:
         """Do nothing: the message has its permit, which is a part of the quota."""

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from campaign.delivery.lowered_rate import LoweredRate
+from campaign.delivery.permit import Permit
 from campaign.delivery.window import Window
 from campaign.errors import Scope, TransientError
 from campaign.sendlog.permits import HoldKind
@@ -28,40 +29,6 @@ _TOO_FAST_PAUSE_S = 1.5
 #: The rate that was too fast is measured over at most this many calls and seconds.
 _MEASURED_CALLS = 20
 _MEASURED_S = 2.0
-
-
-class Permit:
-    """Leave to make one call, given by one rate limiter or by two together."""
-
-    __slots__ = ("_clock", "pieces")
-
-    def __init__(self, pieces: list[tuple[Allowance, Any]], clock: Clock) -> None:
-        self.pieces = pieces
-        self._clock = clock
-
-    async def used(self) -> bool:
-        """Note that only now the call leaves: the windows count from here, so that a late one crowds no other.
-
-        A permit of a shared rate has an instant, for which this waits. Return False if the call must not leave, since
-        it is too late for it: other workers do not wait. The call then needs another permit.
-        """
-        if not self.pieces:
-            return True
-        now = self._clock.now()
-        if (wait := max([window.ready(piece, now) for window, piece in self.pieces])) > 0:
-            await self._clock.sleep(wait)
-            now = self._clock.now()
-        for window, piece in self.pieces:
-            if window.is_late(piece, now):
-                self._give_back()
-                return False
-        for window, piece in self.pieces:
-            window.use(piece, now)
-        return True
-
-    def _give_back(self) -> None:
-        for window, piece in self.pieces:
-            window.give_back(piece)
 
 
 class RateLimiter:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from campaign.clock import SystemClock
 from campaign.delivery.campaign_log import lease_of, open_log
+from campaign.delivery.log_outage import until_answered
 from campaign.delivery.observer import Observer, Result
 from campaign.delivery.outbound import SharedRates, limits_of, open_outbound
 from campaign.delivery.patience import Patience
@@ -25,6 +26,7 @@ from campaign.errors import CampaignError, SendLogError, SendLogUnusableError, f
 from campaign.message.dkim.signer import UNSIGNED, signer_of
 from campaign.message.variants import CampaignMessages
 from campaign.model import LONGEST_WAIT
+from campaign.sendlog import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +108,8 @@ async def _run(
     longest_wait = (inf if simulation else LONGEST_WAIT.total_seconds()) if wait else 0.0
     limit = definition.recipients.batch if limit is None else limit
     messages = CampaignMessages.load(definition)
+    if wait_for_server and not sandbox:
+        await until_answered(partial(exists, settings.log_of(definition.path)), observer.notice)
     async with (
         open_services(definition, settings, sandbox=sandbox, simulation=simulation) as services,
         AsyncExitStack() as stack,
@@ -125,7 +129,8 @@ async def _run(
             workers = await stack.enter_async_context(open_worker_rates(log, clock))
             limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
-                definition = await read_waitlist(definition, services, log, limits.clerk)
+                begun_keys = partial(_durably, log, log.begun_keys)
+                definition = await read_waitlist(definition, services, begun_keys, limits.clerk)
             recovered = await _durably(log, log.recover)
             prepared = partial(prepare, log, definition, messages, services, recovered=recovered, limit=limit)
             plan = await _durably(log, partial(prepared, stays_until=clock.now() + longest_wait))
@@ -163,10 +168,11 @@ async def _run(
                             observer.notice(
                                 f"Other runs have {others} rows of this CSV in hand; see them with: campaign workers"
                             )
-                    return Result(log.summary(), interrupted, services, waited_for=sending.waited_for, batch=batch)
+                    summary = await _durably(log, log.summary)
+                    return Result(summary, interrupted, services, waited_for=sending.waited_for, batch=batch)
             except asyncio.CancelledError:
                 # what was in hand is what a crash would have left; say so at once
-                with suppress(SendLogError):
+                with suppress(SendLogError, SendLogUnusableError):
                     log.recover()
                 raise
 
@@ -192,7 +198,9 @@ def _batch(log: SendLog, limit: int | None, *, by_position: bool) -> Batch | Non
 
 async def _until_done(sending: Sending) -> bool:
     """Send until nothing is due soon; return whether a signal ended it before."""
-    with caught(sending.stop) as signals:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in one
+    with caught(partial(sending.stop, may_end=lambda: True, end=task.cancel)) as signals:
         await sending.run()
     if signals:
         sending.tell_wait()

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from campaign.clock import Clock
     from campaign.delivery.concurrency import Concurrency
     from campaign.delivery.eligibility import Eligibility
+    from campaign.delivery.permit import Permit
     from campaign.delivery.ramp import Ramp
-    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.rate_limits import RateLimits
     from campaign.delivery.token_issuer import TokenIssuer
     from campaign.model import Delivery, Outcome
@@ -65,7 +66,7 @@ class Scheduler:
     ) -> None:
         self._log = log
         self._clock = clock
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._limits = limits
         self._services = limits.services
         self._acquire_from_server = partial(limits.messages.acquire_or_defer, "the mail server", Scope.SERVER)
@@ -94,7 +95,7 @@ class Scheduler:
             self._changed.clear()
             now = self._clock.now()
             waiting = sum([queue.waiting for queue in self._domain_queues.values()]) if self._domain_queues else 0
-            if len(self._under_way) - waiting >= self._concurrency.max_deliveries:
+            if len(self._under_way) - waiting >= self.concurrency.max_deliveries:
                 await self._until(now + _MAX_RATE_WAIT_S)
             elif self.gate and self.gate.ramp and self.gate.ramp.is_spent(ahead=len(self._under_way)):
                 if not await self._wait_for_quota(self.gate.ramp):
@@ -221,7 +222,7 @@ class Scheduler:
         # A claimed row is `queued` in the log until its token is requested, and one that is settled during the read is
         # in the page as it was before.
         claimed = self._under_way.keys() | {delivery.id for delivery in self._ready}
-        page = await queue.claim(self._log, max(_PAGE_SIZE, self._concurrency.max_deliveries), self._under_way)
+        page = await queue.claim(self._log, max(_PAGE_SIZE, self.concurrency.max_deliveries), self._under_way)
         # a domain that was paused meanwhile has its own queue
         others = self._domain_queues if queue is self._other_domains else ()
         kept = [each for each in page if each.id not in claimed and each.recipient.domain not in others]
@@ -242,13 +243,13 @@ class Scheduler:
     async def _wait_for_quota(self, ramp: Ramp) -> bool:
         """Wait until today's quota ends, or a delivery under way does; return False if the run does not stay for it."""
         if self._under_way:
-            await self._until(ramp.ends_at)
+            await self._until(ramp.free_at)
             return True
         due = self._clock.now() if self._ready else await self._log.next_due(-1.0)
-        if due is None or max(due, ramp.ends_at) > self._clock.now() + self._longest_wait:
+        if due is None or max(due, ramp.free_at) > self._clock.now() + self._longest_wait:
             return False
-        self._on_wait(ramp.why, max(due, ramp.ends_at))
-        await self._until(max(due, ramp.ends_at))
+        self._on_wait(ramp.why, max(due, ramp.free_at))
+        await self._until(max(due, ramp.free_at))
         return True
 
     async def _something_comes(self) -> bool:
@@ -288,7 +289,7 @@ class Scheduler:
         return self._domain_queues.get(self._under_way[delivery.id]) if self._domain_queues else None
 
     def _new_queue(self, domain: str, limiter: RateLimiter) -> DomainQueue:
-        return DomainQueue(QueueCursor(domain=domain), limiter, self._concurrency, self._clock)
+        return DomainQueue(QueueCursor(domain=domain), limiter, self.concurrency, self._clock)
 
     def _all_queues(self) -> list[DomainQueue]:
         return [self._other_domains, *self._domain_queues.values()]

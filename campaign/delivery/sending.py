@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from campaign.message.variants import CampaignMessages
     from campaign.model import Status
     from campaign.sendlog import SendLog
+
+#: A sending that was stopped looks this often whether the log's server is away (seconds).
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Sending:
         self._ramp = ramp
         self._observer = parts.observer
         self._server = parts.services.smtp.label
+        self._has_ended = False
 
     @property
     def tally(self) -> Counter[Status]:
@@ -109,18 +114,53 @@ class Sending:
             ServiceRefusesError: a service refuses all requests; all attempts under way were settled first.
             SendLogError: the log can no longer be written; all tasks were cancelled at once.
         """
-        await self._log.note_quota("", 0.0)
-        await self._pipeline.run()
-        if self._ramp and (until := self.quota_until):
-            await self._log.note_quota(self._ramp.why, until)
+        try:
+            await self._log.note_quota("", 0.0)
+            await self._pipeline.run()
+            if self._ramp and (until := self.quota_until):
+                await self._log.note_quota(self._ramp.why, until)
+        finally:
+            self._has_ended = True
 
-    def stop(self) -> None:
-        """Claim no more rows, since a signal came; tell the observer, also what was waited for."""
+    def stop(self, *, may_end: Callable[[], bool], end: Callable[[], object]) -> None:
+        """Claim no more rows, since a signal came; tell the observer, also what was waited for.
+
+        Args:
+            may_end: asked whether this sending may end without its log, whose server is away: it has nothing in hand.
+            end: called if so, now or as soon as the server is away.
+        """
         connecting = f"the mail server {self._server} has not answered yet" if self._pipeline.is_connecting else ""
         self._pipeline.stop()
         self._log.drain()
-        self._waiting.stop(connecting)
-        self._observer.stopping()
+        if not self._log.is_away:
+            self._waiting.stop(connecting)
+            self._observer.stopping()
+        elif number := self._pipeline.under_way:
+            self._observer.notice(
+                f"Stopping: {number} messages are in progress, and their outcomes are written when PostgreSQL at "
+                f"{self._log.database.place} is back. Press Ctrl-C again to stop at once: what may be out then becomes "
+                "uncertain"
+            )
+        self._end_without_log(may_end, end)
+
+    def _end_without_log(self, may_end: Callable[[], bool], end: Callable[[], object]) -> None:
+        """End if the log's server is away and nothing is in hand; otherwise look again soon."""
+        if self._has_ended:
+            return
+        if not self._log.is_away or self._pipeline.under_way or not may_end():
+            asyncio.get_running_loop().call_later(_LOOK_S, self._end_without_log, may_end, end)
+            return
+        self._observer.notice(
+            f"PostgreSQL at {self._log.database.place} is away, and no message is in progress: this command ends now. "
+            "Type it again to go on"
+        )
+        self._log.abandon()
+        end()
+
+    @property
+    def under_way(self) -> int:
+        """How many attempts have begun and not ended."""
+        return self._pipeline.under_way
 
     def pause(self) -> None:
         """Claim no more rows for now, without a word: what is under way continues to its end."""

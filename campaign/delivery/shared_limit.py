@@ -12,35 +12,25 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from campaign.delivery.window import MAX_CATCH_UP_S, is_even
 from campaign.errors import DeferredError
-from campaign.model import Status, Waiting
-from campaign.sendlog.permits import PermitRequest, PermitTerms, SharedWindow
+from campaign.model import Waiting
+from campaign.sendlog.permits import PermitRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from campaign.clock import Clock
-    from campaign.model import Rate
-    from campaign.sendlog.permits import PermitGrant
+    from campaign.sendlog.permits import PermitGrant, PermitTerms
 
-#: A window is kept this much longer than declared, as one that a process keeps alone (window.py), and longer: the calls
-#: of several processes differ more in how long they take on the way.
-_WINDOW_MARGIN = 1.008
-#: How late a permit may be taken, and how late it may be used (seconds after its instant).
+#: How late a permit may be taken (seconds after its instant).
 _MAX_TAKEN_LATE_S = 0.25
-_MAX_USED_LATE_S = 0.5
-#: A permit is given before its instant, by the time in which three of four of the last calls could leave (an intent is
-#: committed first), and by at most this share of the horizon.
+#: A permit is given before its instant, by the time in which all but two of the last calls could leave (an intent is
+#: committed first), and by at most this share of the horizon. A call that leaves late delays the one a window later.
 _MEASURED_CALLS = 32
+_SLOWER_CALLS = 2
 _MAX_LEAD_SHARE = 0.6
 #: The longest time that a permit of one limit waits for a permit of another (seconds).
 _NEAR_S = 0.1
-#: How far ahead permits are reserved, as a share of the shortest window. So when a permit is reserved, it is known when
-#: the permit one window before it was used.
-_HORIZON_SHARE = 0.25
-#: The same in seconds, at most: a worker that is killed loses what it has reserved.
-_MAX_HORIZON_S = 2.5
 #: The largest number of permits that are reserved at once.
 _MAX_HANDFUL = 100
 #: As many as were taken within so many seconds are reserved before they are asked for.
@@ -53,8 +43,6 @@ _MIN_GAP_S = 0.005
 _REFRESH_S = 5.0
 #: A delivery under way does not wait longer than this for a permit: other workers have used up a budget.
 _LONGEST_WAIT_S = 60.0
-#: What a day of a ramp counts does not expire on that day.
-_LONGER_THAN_A_DAY_S = 7 * 86400.0
 
 
 @dataclass(slots=True)
@@ -70,42 +58,11 @@ class ReservedPermit:
     taken_at: float = 0.0
 
 
-def terms_of(bucket: str, rates: Sequence[Rate], status: Status, *, domain: str | None = None) -> PermitTerms:
-    """Return the terms of rates that are all kept at once; see `PermitTerms`."""
-    windows = [(rate, SharedWindow(rate.count, rate.period.total_seconds() * _WINDOW_MARGIN)) for rate in rates]
-    even = [window for rate, window in windows if is_even(rate)]
-    shortest = min([window.period_s for window in even], default=inf)
-    return PermitTerms(
-        bucket=bucket,
-        even=even,
-        budgets=[window for rate, window in windows if not is_even(rate)],
-        horizon_s=min(_HORIZON_SHARE * shortest, _MAX_HORIZON_S),
-        late_s=_MAX_USED_LATE_S,
-        catch_up_s=MAX_CATCH_UP_S,
-        status=status,
-        domain=domain,
-    )
-
-
-def terms_of_day(day: str, quota: int, since: float) -> PermitTerms:
-    """Return the terms of a ramp's day, which begins at an instant (seconds since the epoch); `day` is its name."""
-    return PermitTerms(
-        bucket=f"ramp on {day}",
-        even=(),
-        budgets=(SharedWindow(quota, _LONGER_THAN_A_DAY_S),),
-        horizon_s=_MAX_HORIZON_S,
-        late_s=_MAX_USED_LATE_S,
-        catch_up_s=MAX_CATCH_UP_S,
-        status=Status.SENDING,
-        since=since,
-    )
-
-
 class SharedLimit:
     """The surface of a `Window`, for rates that all workers keep together.
 
     Args:
-        terms: what is limited together; see `terms_of`.
+        terms: what is limited together; see shared_terms.py.
         clock: the time.
         wake: called when the log is to be asked.
         why: said to those who have to wait for long.
@@ -122,17 +79,26 @@ class SharedLimit:
         self.asking = 0
         self.expected: Callable[[], int] = int
         self._reserved: deque[ReservedPermit] = deque()
-        #: How long the last calls needed from their permit until they could leave, and its third quartile.
+        #: Those that calls have and have not used yet, by their numbers.
+        self._in_hand: dict[int, ReservedPermit] = {}
+        #: How long the last calls needed from their permit until they could leave, and how long before its instant a
+        #: permit is given therefore.
         self._needed: deque[float] = deque(maxlen=_MEASURED_CALLS)
         self._lead = 0.0
         self._taken: deque[float] = deque(maxlen=_MAX_HANDFUL)
         self._used: list[tuple[int, float]] = []
         self._unused: list[int] = []
+        #: How many unused ones the log is being told of now.
+        self._returning = 0
+        #: The log may hold permits for this worker of which it does not know.
+        self._gives_all_back = False
         # how things stood when the log was asked last, by this worker's clock
         self._asked_at = 0.0
         self._next_at = 0.0
         self._remaining: int | None = None
         self._more_at = 0.0
+        #: Until when permits of a budget that is used up may come back, since they were reserved and not used yet.
+        self._settled_at = 0.0
         self._sharers = 1
         self._paused_until = 0.0
         #: The permits that had arrived by then are worth nothing.
@@ -145,7 +111,7 @@ class SharedLimit:
         """Return the earliest instant (>= now) for the next permit; of a budget, `ahead` permits are spent already."""
         self._give_back_late(now)
         if self.is_spent(ahead) and self._more_at > now:
-            return self._more_at
+            return self.spent_until(self._more_at)
         if self._reserved:
             return max(now, self._reserved[0].at - self._lead)
         return max(self._next_at, now + _LOOK_AHEAD_S)
@@ -169,6 +135,7 @@ class SharedLimit:
     def take(self, now: float) -> ReservedPermit:
         """Take the first permit; `next_permit_at` says that there is one."""
         permit = self._reserved.popleft()
+        self._in_hand[permit.number] = permit
         permit.taken_at = now
         self._taken.append(now)
         self._ask_for_more()
@@ -177,12 +144,15 @@ class SharedLimit:
     def ready(self, permit: ReservedPermit, now: float) -> float:
         """Note that a call could leave now; return the seconds that it has to wait for its permit's instant."""
         self._needed.append(now - permit.taken_at)
-        self._lead = min(sorted(self._needed)[len(self._needed) * 3 // 4], _MAX_LEAD_SHARE * self._horizon)
+        slowest = sorted(self._needed)[-1 - _SLOWER_CALLS :]
+        self._lead = min(slowest[0], _MAX_LEAD_SHARE * self._horizon)
         return max(0.0, permit.at - now)
 
     def use(self, permit: ReservedPermit, now: float) -> None:
         """Note that a permit is used only now."""
+        self._in_hand.pop(permit.number, None)
         self._used.append((permit.number, now))
+        self._wake()
 
     def is_late(self, permit: ReservedPermit, now: float) -> bool:
         """Return whether it is too late for a permit: other workers do not wait for it any more."""
@@ -190,7 +160,9 @@ class SharedLimit:
 
     def give_back(self, permit: ReservedPermit) -> None:
         """Note that a permit is not used."""
-        self._unused.append(permit.number)
+        if self._in_hand.pop(permit.number, None):
+            self._unused.append(permit.number)
+            self._wake()
 
     # -- for the limiter -----------------------------------------------------------------------------------------
 
@@ -203,7 +175,14 @@ class SharedLimit:
 
     def is_spent(self, ahead: int = 0) -> bool:
         """Return whether a budget is used up, as far as is known, when `ahead` more deliveries have their permits."""
-        return self._remaining is not None and ahead >= self._remaining + len(self._reserved)
+        if self._remaining is None:
+            return False
+        return ahead >= self._remaining + len(self._reserved) + len(self._unused) + self._returning
+
+    def spent_until(self, instant: float) -> float:
+        """Return when to look again at a budget that is used up until an instant: soon while permits may come back."""
+        now = self._clock.now()
+        return min(instant, now + _REFRESH_S) if self._settled_at > now else instant
 
     async def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier when permits arrive or a pause begins."""
@@ -238,6 +217,10 @@ class SharedLimit:
             reports_at = inf if self._asked_at and self._remaining is None else self._asked_at + _REFRESH_S
         if self._reserved:
             reports_at = min(reports_at, self._reserved[0].at + _MAX_TAKEN_LATE_S)
+        if self._in_hand:
+            reports_at = min(reports_at, self._first_in_hand().at + self._terms.late_s + _MIN_GAP_S)
+        if self._settled_at > self._asked_at:
+            reports_at = min(reports_at, self._settled_at)
         missing = self._demand()
         if not missing:
             return reports_at
@@ -250,19 +233,25 @@ class SharedLimit:
         """Return what the log is to be told and asked; `offset` is how far its clock is ahead of this worker's."""
         used, self._used = self._used, []
         unused, self._unused = self._unused, []
-        return PermitRequest(self._terms, self._missing(), [(number, at + offset) for number, at in used], unused)
+        self._returning = len(unused)
+        reports = [(number, at + offset) for number, at in used]
+        return PermitRequest(self._terms, self._missing(), reports, unused, gives_all_back=self._gives_all_back)
 
     def refused(self, request: PermitRequest, offset: float) -> None:
         """Take back a request that did not reach the log."""
         self._used += [(number, at - offset) for number, at in request.used]
         self._unused += request.unused
+        self._returning = 0
 
     def granted(self, grant: PermitGrant, offset: float) -> None:
         """Take in what the log said."""
         now = self._clock.now()
         self._asked_at, self._next_at = now, grant.next_at - offset
         self._remaining, self._sharers = grant.remaining, grant.sharers
+        self._returning, self._gives_all_back = 0, False
         self._more_at = 0.0 if grant.more_at is None else grant.more_at - offset
+        # then the workers report what became of their permits
+        self._settled_at = 0.0 if grant.settled_at is None else grant.settled_at - offset + 2 * _REPORT_WITHIN_S
         if grant.permits:
             arrived = [ReservedPermit(number, at - offset, now) for number, at in grant.permits]
             self._reserved = deque(sorted([*self._reserved, *arrived], key=lambda permit: permit.at))
@@ -271,12 +260,18 @@ class SharedLimit:
     def last_request(self, offset: float) -> PermitRequest:
         """Return the request that gives all reserved permits back."""
         self._reserved.clear()
-        return replace(self.request(offset), wanted=0, is_last=True)
+        return replace(self.request(offset), wanted=0, gives_all_back=True)
 
     def forget(self) -> None:
-        """Drop what is reserved, also what was given to a call that has not left: the log may have forgotten it."""
+        """Drop what is reserved, also what was given to a call that has not left: the log may have forgotten it.
+
+        If it has not, all of it is given back with the next request, and so is what the log gave without an answer.
+        """
         self._reserved.clear()
         self._forgotten_at = self._clock.now()
+        self._gives_all_back = True
+        # how a budget stands is asked at once
+        self._asked_at, self._remaining = 0.0, None
 
     def _missing(self) -> int:
         """Return how many permits to reserve now."""
@@ -295,3 +290,9 @@ class SharedLimit:
     def _give_back_late(self, now: float) -> None:
         while self._reserved and self._reserved[0].at + _MAX_TAKEN_LATE_S < now:
             self._unused.append(self._reserved.popleft().number)
+        # a call that failed after it was given its permit has not used it, and can no longer
+        while self._in_hand and self.is_late(first := self._first_in_hand(), now):
+            self.give_back(first)
+
+    def _first_in_hand(self) -> ReservedPermit:
+        return next(iter(self._in_hand.values()))

@@ -13,13 +13,15 @@ from campaign.errors import NoRecipientsError, RecipientsError, Scope, ServiceRe
 from campaign.recipients.waitlist_file import write_waitlist
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from campaign.clerk.client import Clerk
     from campaign.config.definition import Definition
     from campaign.config.settings import Settings
     from campaign.delivery.rate_limiter import RateLimiter
     from campaign.delivery.services import Services
     from campaign.model import WaitlistRow
-    from campaign.sendlog import LogLocation, PreparationLog
+    from campaign.sendlog import LogLocation
 
 #: Each page begins with the last entries of the one before: a gap shows that entries were deleted meanwhile.
 _OVERLAP = 1
@@ -32,7 +34,10 @@ _SAMPLE = Path(__file__).with_name("waitlist_sample.csv")
 
 
 async def read_waitlist(
-    definition: Definition, services: Services, log: PreparationLog, limiter: RateLimiter
+    definition: Definition,
+    services: Services,
+    begun_keys: Callable[[], Awaitable[set[str]]],
+    limiter: RateLimiter,
 ) -> Definition:
     """Return the campaign with its waitlist as a CSV: the entries that the campaign is about, oldest first.
 
@@ -42,7 +47,7 @@ async def read_waitlist(
     Args:
         definition: the campaign file, with `clerk = "waitlist"`.
         services: the run's.
-        log: the send log, held.
+        begun_keys: returns the keys of those for whom an earlier run has begun, from the send log.
         limiter: Clerk's rate limiter.
 
     Raises:
@@ -56,7 +61,7 @@ async def read_waitlist(
     async with Clerk(services.clerk_url, services.clerk_key) as clerk:
         found = await _Pages(clerk, limiter, policy, is_simulation=services.is_simulation).entries()
     section = definition.recipients
-    begun = log.begun_keys()
+    begun = await begun_keys()
     chosen = [
         row
         for row in found

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
-from campaign.delivery.shared_limit import SharedLimit, terms_of, terms_of_day
+from campaign.delivery.shared_limit import SharedLimit
+from campaign.delivery.shared_terms import terms_of, terms_of_day
 from campaign.model import Rate, Status
 from campaign.sendlog.permits import Hold, HoldKind
 
@@ -208,6 +209,9 @@ class WorkerRates:
             self._lost(limit, request, offset)
             await self._clock.sleep(_RECONNECT_S)
             return
+        except BaseException:  # the run ends, and says it again with its last report
+            limit.refused(request, offset)
+            raise
         self._offset.note(asked, self._clock.now(), grant.now)
         limit.granted(grant, self._offset.seconds)
 

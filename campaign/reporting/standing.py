@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
     from campaign.sendlog import BatchCounts, Summary
 
+_IS_READING = (
+    "A CSV is being read, or its reading was interrupted: part of its rows are counted here. No run sends a row of it "
+    "before it is read to its end; if none reads it now, campaign run does."
+)
+
 
 def standing(summary: Summary, batches: Sequence[BatchCounts]) -> list[str]:
-    """Return a line for each step, and for each batch if there is more than one."""
-    lines = [f"Step {printable(name)}: {_told(counts)}." for name, counts in summary.steps.items()]
+    """Return a line for each step, for each batch if there is more than one, and one if a CSV is half read."""
+    lines = [_IS_READING] if summary.is_reading else []
+    lines += [f"Step {printable(name)}: {_told(counts)}." for name, counts in summary.steps.items()]
     if len(batches) > 1 or Waiting.BATCH in summary.waiting:
         lines += [
             f"Batch {each.batch.number} of {_moment(each.batch.at)}, {each.batch.size:,} new: {_told(each.counts)}."
@@ -33,6 +39,7 @@ def as_objects(summary: Summary, batches: Sequence[BatchCounts]) -> dict[str, An
         "next_due": _iso(summary.next_due),
         "quota": {"reason": summary.quota, "until": _iso(summary.quota_until)} if summary.quota else None,
         "steps": {name: _states(counts) for name, counts in summary.steps.items()},
+        "reading": summary.is_reading,
         "batches": [
             {
                 "number": each.batch.number,

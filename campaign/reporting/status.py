@@ -45,7 +45,7 @@ def statuses(
             summary = reader.summary(name, now=now)
             batches = reader.batches(name, limit=_BATCHES)
             if as_json:
-                yield json.dumps(counts(summary) | as_objects(summary, batches))
+                yield json.dumps(counts(summary) | as_objects(summary, batches) | {"moved_to": reader.moved_to()})
             else:
                 yield f"{name} ({reader.place})"
                 yield as_text(table(summary, causes(reader.explanations(name))))

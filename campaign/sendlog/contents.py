@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from campaign.sendlog.movement import Direction, guard_text, read_movements
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from types import SimpleNamespace
 
     from campaign.sendlog.database import LogConnection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TABLES = {
     "campaign": "id",
     "delivery": "id",
+    "former_delivery": "campaign_id, id",
     "batch": "campaign_id, number",
     "history": "id",
     "revocation": "{in_order}",
@@ -64,6 +66,20 @@ class UnfitRowError(Exception):
         #: Its place in the table, from 1; 0 if it is not known.
         self.number = number
         self.why = why
+
+
+class CountedRows:
+    """The rows of an iterable, each once; `number` is the place of the last one that was taken, from 1."""
+
+    def __init__(self, rows: Iterable[Sequence[object]]) -> None:
+        self._rows = rows
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Sequence[object]]:
+        """Yield the rows, and count each before it is yielded."""
+        for row in self._rows:
+            self.number += 1
+            yield row
 
 
 class LogContents(ABC):
@@ -162,8 +178,10 @@ class LogContents(ABC):
     def note(self, direction: Direction, movement: Movement) -> None:
         """Write a note, in place of an older one of its direction; guard the tables, or no longer, as it says."""
         self.connection.execute(self._sql.make_movements)
-        note = {"direction": direction.value, "id": movement.id, "place": movement.place, "at": movement.at}
-        self.connection.execute(self._sql.note, note | {"is_complete": movement.is_complete})
+        note: dict[str, object] = {"direction": direction.value, "id": movement.id}
+        note |= {"place": movement.place, "at": movement.at}
+        note |= {"is_complete": movement.is_complete, "earlier": json.dumps(movement.earlier)}
+        self.connection.execute(self._sql.note, note)
         if movement.is_complete is (direction is Direction.OUT):
             self.guard(guard_text(direction, movement))
         elif movement.is_complete:

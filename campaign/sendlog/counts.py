@@ -51,6 +51,8 @@ class Summary:
     #: Clerk users that were created for recipients, and those whose creation Clerk has not answered.
     users_created: int = 0
     users_unanswered: int = 0
+    #: A CSV is being read whose rows are partly counted here, or its reading was interrupted.
+    is_reading: bool = False
 
     @property
     def recipients(self) -> int:
@@ -102,7 +104,7 @@ def summary(connection: LogConnection, name: str, *, campaign: int, enlistment: 
     orphans, until = connection.execute(connection.sql.count_orphans, arguments).fetchone()
     pending, used = connection.execute(connection.sql.count_revocations, arguments).fetchone()
     created, unanswered = connection.execute(connection.sql.count_users, arguments).fetchone()
-    names, quota, quota_until = connection.execute(connection.sql.steps_and_quota, arguments).fetchone()
+    names, quota, quota_until, is_reading = connection.execute(connection.sql.steps_and_quota, arguments).fetchone()
     waiting, next_due = _waiting(connection, arguments)
     if quota_until > now and (due := connection.execute(connection.sql.count_due, arguments).fetchone()[0]):
         waiting[Waiting.QUOTA] = waiting.get(Waiting.QUOTA, 0) + due
@@ -123,6 +125,7 @@ def summary(connection: LogConnection, name: str, *, campaign: int, enlistment: 
         used_before_revoked=used,
         users_created=created,
         users_unanswered=unanswered,
+        is_reading=bool(is_reading),
     )
 
 

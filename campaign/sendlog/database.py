@@ -57,6 +57,8 @@ class LogConnection(Protocol):
     sql: SimpleNamespace
     #: How many rows `add_new` adds best at once.
     rows_at_once: int
+    #: How many rows of a CSV one transaction writes best: others wait for its end, and each end costs writes.
+    rows_per_part: int
 
     @property
     def is_open(self) -> bool:
@@ -199,6 +201,10 @@ class LogDatabase(ABC):
 
     def moved(self, connection: LogConnection) -> str | None:  # noqa: ARG002 - of the backends whose logs can move
         """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
+        return None
+
+    def moved_to(self, connection: LogConnection) -> str | None:  # noqa: ARG002 - of the backends whose logs can move
+        """Return the place to which the log was moved, without secrets; None: it was not, or has come back."""
         return None
 
     @abstractmethod

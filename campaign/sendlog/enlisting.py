@@ -1,11 +1,10 @@
-"""Write a CSV's rows to the send log, all or none: `Enlister.enlist`, within one transaction per CSV."""
+"""Write a CSV's rows to the send log, in parts: `Enlister.enlist`, within a transaction that the caller opened."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.model import NEVER, InvalidRow, Recipient, Status, Waiting
@@ -30,8 +29,8 @@ class EnlistmentTerms(NamedTuple):
     now: float
     #: The names of the steps in their order; one empty name in a campaign without steps.
     steps: Sequence[str] = ("",)
-    #: The batch of new recipients; None if they wait for `take_batch`.
-    batch: int | None = None
+    #: Whether the new recipients are a batch; otherwise they wait for `take_batch`.
+    is_batch: bool = False
     #: The steps are others than at the last enlistment, so no row can be taken for new.
     has_new_steps: bool = False
 
@@ -100,12 +99,19 @@ class Enlistment:
 
 
 class Enlister:
-    """Writes one CSV's rows to the log, within a transaction that the caller opened."""
+    """Writes one CSV's rows to the log, within transactions that the caller opens: `begin`, `enlist` often, `end`.
+
+    Attributes:
+        terms: what all rows have in common.
+        batch: the batch of new recipients, from `begin` on; None if they wait for `take_batch`.
+        result: the numbers of rows so far.
+    """
 
     def __init__(self, connection: LogConnection, terms: EnlistmentTerms) -> None:
         self._connection = connection
         self._sql = connection.sql
-        self._terms = terms
+        self.terms = terms
+        self.batch: int | None = None
         self._enlistment = terms.enlistment
         self._first, *later = terms.steps
         self._is_plain = not self._first and not later
@@ -119,18 +125,27 @@ class Enlister:
         }  # fmt: skip
         self.result = Enlistment()
 
-    def enlist(self, rows: Iterable[Recipient | InvalidRow]) -> None:
-        """Add or update every row; rows of this CSV that were invalid before are removed first and checked again."""
-        arguments = self._arguments()
-        self._connection.execute(self._sql.forget_unmailable, arguments)
-        iterator = iter(rows)
-        while chunk := list(islice(iterator, self._connection.rows_at_once // len(self._terms.steps) or 1)):
-            self._enlist_chunk(chunk)
-        self._connection.execute(self._sql.requeue_returned, arguments)
-        counted = self._connection.execute(self._sql.count_shared_addresses, arguments)
-        self.result.shared_addresses = counted.fetchone()[0]
+    @property
+    def rows_per_part(self) -> int:
+        """How many rows of the CSV one transaction writes, so that it is a short one."""
+        return self._connection.rows_per_part // len(self.terms.steps) or 1
 
-    def _enlist_chunk(self, chunk: list[Recipient | InvalidRow]) -> None:
+    def begin(self, batch: int | None) -> None:
+        """Remove the rows of this CSV that were invalid before: they are checked again."""
+        self.batch = batch
+        self._connection.execute(self._sql.forget_unmailable, self._arguments())
+
+    def enlist(self, part: Sequence[Recipient | InvalidRow]) -> None:
+        """Add or update every row of a part of the CSV."""
+        size = self._connection.rows_at_once // len(self.terms.steps) or 1
+        for start in range(0, len(part), size):
+            self._enlist_chunk(part[start : start + size])
+
+    def end(self) -> None:
+        """Queue the rows of the CSV again that were skipped because an earlier one did not have them."""
+        self._connection.execute(self._sql.requeue_returned, self._arguments())
+
+    def _enlist_chunk(self, chunk: Sequence[Recipient | InvalidRow]) -> None:
         records = [
             self._record(row) if isinstance(row, Recipient) else self._unmailable(row, row.reason) for row in chunk
         ]
@@ -149,7 +164,7 @@ class Enlister:
             records = [each for record in records for each in self._all_steps(record)]
         return self._connection.add_new(*self._values(records))
 
-    def _enlist_each(self, chunk: list[Recipient | InvalidRow], records: list[_Record]) -> None:
+    def _enlist_each(self, chunk: Sequence[Recipient | InvalidRow], records: list[_Record]) -> None:
         """Enlist rows whose keys may already be in the log."""
         known = self._known([row.key for row in chunk if isinstance(row, Recipient)])
         new: list[_Record] = []
@@ -168,6 +183,7 @@ class Enlister:
             self.result.added += not before
             new += self._update(record, before)
             known[row.key] = {"": _Known(0, self._enlistment, "queued", record.digest, row.line, 0, "enlist", "")}
+        self._keep_former()
         for name, changes in self._changes.items():
             if changes:
                 self._connection.executemany(getattr(self._sql, name), changes)
@@ -175,9 +191,16 @@ class Enlister:
         if new:
             self._connection.add(*self._values(new))
 
+    def _keep_former(self) -> None:
+        """Keep what the rows were that are about to be changed, until the CSV is whole."""
+        for name, has_changed in (("touch_delivery", False), ("change_delivery", True)):
+            if changes := self._changes[name]:
+                ids = json.dumps([change["id"] for change in changes])
+                self._connection.execute(self._sql.keep_former, {"ids": ids, "has_changed": has_changed})
+
     def _known(self, keys: list[str]) -> dict[str, dict[str, _Known]]:
         """Return the rows of some keys, by key and step."""
-        arguments = {"campaign": self._terms.campaign, "keys": json.dumps(keys)}
+        arguments = {"campaign": self.terms.campaign, "keys": json.dumps(keys)}
         found: dict[str, dict[str, _Known]] = {}
         for key, step, *rest in self._connection.execute(self._sql.known_keys, arguments):
             found.setdefault(key, {})[step] = _Known(*rest)
@@ -209,7 +232,7 @@ class Enlister:
 
     def _values(self, records: list[_Record]) -> tuple[dict[str, object], tuple[str, ...], Sequence[Sequence[object]]]:
         """Return the arguments of `add_new`. Columns whose defaults hold are left out: a tenth of the time."""
-        terms = self._terms
+        terms = self.terms
         common: dict[str, object] = {
             "campaign_id": terms.campaign,
             "enlistment": terms.enlistment,
@@ -221,13 +244,13 @@ class Enlister:
         return common, _Record._fields, records
 
     def _arguments(self, **more: object) -> dict[str, object]:
-        terms = self._terms
+        terms = self.terms
         return {
             "campaign": terms.campaign,
             "enlistment": terms.enlistment,
             "source": terms.source,
             "now": terms.now,
-            "in_batches": terms.batch is None,
+            "in_batches": not terms.is_batch,
             "never": NEVER,
         } | more
 
@@ -237,10 +260,10 @@ class Enlister:
         content = "\0".join((row.email, row.user_id or "", variables))
         domain = row.email.rpartition("@")[2].lower()
         digest = hashlib.blake2b(content.encode(), digest_size=12).digest()
-        batch, not_before, waiting = self._terms.batch, row.due_at, ""
+        batch, not_before, waiting = self.batch, row.due_at, ""
         if batch is None:
             not_before, waiting = NEVER, Waiting.BATCH
-        elif not_before > self._terms.now:
+        elif not_before > self.terms.now:
             waiting = Waiting.DUE
         return _Record(
             "enlist", row.key, row.line, row.email, row.user_id, domain, variables, digest, "", "queued", "", batch,
@@ -257,7 +280,7 @@ class Enlister:
             yield later._replace(step=step, step_number=number)
 
     def _unmailable(self, row: Recipient | InvalidRow, reason: str) -> _Record:
-        slot, reason = f"line {row.line} of {self._terms.source}", f"line {row.line}: {reason}"
+        slot, reason = f"line {row.line} of {self.terms.source}", f"line {row.line}: {reason}"
         return _Record(
             "enlist", row.key, row.line, row.email, row.user_id, slot=slot, state=Status.SKIPPED, reason=reason,
             step=self._first,

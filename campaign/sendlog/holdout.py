@@ -16,8 +16,8 @@ from campaign.sendlog.campaign_connection import CampaignConnection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from campaign.sendlog.database import LogConnection
-
+#: How many rows one transaction changes: a person who unsubscribes meanwhile must not wait long.
+_ROWS_PER_TRANSACTION = 5000
 #: The size of the hash (bytes), and how many of its bits a float holds.
 _SIZE, _BITS = 8, 53
 
@@ -89,35 +89,46 @@ class HoldoutDraw(CampaignConnection):
         arguments = self._arguments(enlistment=self._enlistment, in_batches=in_batches, never=NEVER, percent=wanted)
         added = released = mailed = 0
         if (before, enlistment) != (wanted, self._enlistment):
+            lots = self._draw(wanted / 100)
+            for start in range(0, len(lots.released), _ROWS_PER_TRANSACTION):
+                some = lots.released[start : start + _ROWS_PER_TRANSACTION]
+                with self._preparation() as connection:
+                    connection.execute(self._sql.release_held_out, arguments | {"ids": _ids(some)})
+            for start in range(0, len(lots.drawn), _ROWS_PER_TRANSACTION):
+                added += self._hold_out(lots.drawn[start : start + _ROWS_PER_TRANSACTION], arguments)
+            released = sum(not number for _, number, _ in lots.released)
+            if before and before != wanted:
+                mailed = len(lots.mailed)
             with self._preparation() as connection:
-                lots = self._draw(connection, wanted / 100)
-                connection.execute(self._sql.release_held_out, arguments | {"ids": _ids(lots.released)})
-                take = connection.execute(self._sql.to_hold_out, arguments | {"ids": _ids(lots.drawn)}).fetchall()
-                connection.execute(self._sql.hold_out, arguments | {"ids": _ids(take)})
-                released, added = (sum(not number for _, number, _ in rows) for rows in (lots.released, take))
-                # a batch is of those who are to be mailed
-                for batch, number in Counter(row[2] for row in take if row[2] and not row[1]).items():
-                    connection.execute(self._sql.shrink_batch, arguments | {"number": batch, "taken": number})
                 connection.execute(self._sql.drop_empty_batches, arguments)
-                if before and before != wanted:
-                    mailed = len(lots.mailed)
                 connection.execute(self._sql.note_draw, arguments)
         held = self._one(self._sql.count_held_out, enlistment=self._enlistment)[0]
         return Holdout(wanted, before or wanted, held, added, released, mailed)
 
-    def _draw(self, connection: LogConnection, share: float) -> _Lots:
-        """Draw the lots of the CSV's recipients, within a transaction."""
+    def _hold_out(self, drawn: list[tuple[int, int, int | None]], arguments: dict[str, object]) -> int:
+        """Hold drawn rows out, in one transaction, that are still queued; return the number of recipients."""
+        with self._preparation() as connection:
+            take = connection.execute(self._sql.to_hold_out, arguments | {"ids": _ids(drawn)}).fetchall()
+            connection.execute(self._sql.hold_out, arguments | {"ids": _ids(take)})
+            # a batch is of those who are to be mailed
+            for batch, number in Counter(row[2] for row in take if row[2] and not row[1]).items():
+                connection.execute(self._sql.shrink_batch, arguments | {"number": batch, "taken": number})
+        return sum(not number for _, number, _ in take)
+
+    def _draw(self, share: float) -> _Lots:
+        """Draw the lots of the CSV's recipients, while others may write."""
         lots = _Lots([], [], set())
-        rows = connection.stream(self._sql.to_draw, self._arguments(enlistment=self._enlistment))
-        for number, step_number, batch, key, state in rows:
-            is_drawn = draw(self.message_key, key) < share
-            if state == Status.SKIPPED:
-                if not is_drawn:
-                    lots.released.append((number, step_number, batch))
-            elif is_drawn and state == Status.QUEUED:
-                lots.drawn.append((number, step_number, batch))
-            elif is_drawn:
-                lots.mailed.add(key)
+        with self._reading():
+            rows = self._connection.stream(self._sql.to_draw, self._arguments(enlistment=self._enlistment))
+            for number, step_number, batch, key, state in rows:
+                is_drawn = draw(self.message_key, key) < share
+                if state == Status.SKIPPED:
+                    if not is_drawn:
+                        lots.released.append((number, step_number, batch))
+                elif is_drawn and state == Status.QUEUED:
+                    lots.drawn.append((number, step_number, batch))
+                elif is_drawn:
+                    lots.mailed.add(key)
         return lots
 
 

@@ -213,7 +213,8 @@ class _Move:
         if is_this and came is not None and not came.is_complete:
             return Course.COPIED, replace(came, at=now)  # it was killed before the source was marked
         if is_free or _is_way_back(mine, its):
-            return Course.COPIED, Movement(secrets.token_hex(16), "", now, is_complete=False)
+            earlier = _moves_to(mine)
+            return Course.COPIED, Movement(secrets.token_hex(16), "", now, is_complete=False, earlier=earlier)
         self._keep()  # another command was faster
         raise taken(target.database.place, its, campaigns)
 
@@ -251,6 +252,12 @@ class _Move:
 
 
 def _is_way_back(mine: Movements, its: Movements) -> bool:
-    """Return whether the source has the rows that the target had, and whatever came since."""
-    came, went = mine.get(Direction.IN), its.get(Direction.OUT)
-    return came is not None and went is not None and went.is_complete and came.id == went.id
+    """Return whether the source has the rows that the target had, and whatever came since: by one move, or several."""
+    went = its.get(Direction.OUT)
+    return went is not None and went.is_complete and went.id in _moves_to(mine)
+
+
+def _moves_to(mine: Movements) -> tuple[str, ...]:
+    """Return the ids of the moves by which the rows of a log came to it, oldest first."""
+    came = mine.get(Direction.IN)
+    return () if came is None else (*came.earlier, came.id)

@@ -30,7 +30,7 @@ def taken(log: LogLocation, its: Movements, campaigns: Sequence[str]) -> SendLog
     came, went = its.get(Direction.IN), its.get(Direction.OUT)
     sentence = refusal(log, its) if came is not None and not came.is_complete else None
     if went is not None and went.is_complete:
-        has = f"was moved to {went.place}, and is not what this log came from"
+        has = f"was moved to {went.place}, and the rows that you move did not come from it"
     elif campaigns:
         has = f"has the campaign {', '.join(map(repr, campaigns))} already, which this move did not bring"
     else:

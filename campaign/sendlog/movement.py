@@ -7,6 +7,7 @@ used any more. A log that never moved has no table for them, whatever its versio
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,6 +42,8 @@ class Movement:
     #: When it was begun (seconds since the epoch).
     at: float
     is_complete: bool
+    #: The ids of the moves before this one, oldest first, by which the rows came to the log that was moved.
+    earlier: tuple[str, ...] = ()
 
 
 Movements: TypeAlias = "Mapping[Direction, Movement]"
@@ -59,7 +62,10 @@ def read_movements(connection: LogConnection, sql: SimpleNamespace) -> Movements
     if not connection.execute(sql.has_movements).fetchone()[0]:
         return {}
     rows = connection.execute(sql.movements).fetchall()
-    return {Direction(row[0]): Movement(row[1], row[2], row[3], is_complete=bool(row[4])) for row in rows}
+    return {
+        Direction(direction): Movement(number, place, at, bool(is_complete), tuple(json.loads(earlier)))
+        for direction, number, place, at, is_complete, earlier in rows
+    }
 
 
 def refusal(log: LogLocation, movements: Movements) -> str | None:
@@ -76,6 +82,12 @@ def refusal(log: LogLocation, movements: Movements) -> str | None:
             f"there: set CAMPAIGN_LOG to that. To bring it back: {move_command(went.place, log)}"
         )
     return None
+
+
+def new_place(movements: Movements) -> str | None:
+    """Return the place to which a log was moved, without secrets; None: it was not, or has come back."""
+    went = movements.get(Direction.OUT)
+    return went.place if went is not None and went.is_complete else None
 
 
 def move_command(source: LogLocation | str, target: LogLocation | str) -> str:

@@ -55,8 +55,8 @@ class PermitRequest:
     used: Sequence[tuple[int, float]] = ()
     #: The numbers of those that will not be used.
     unused: Sequence[int] = ()
-    #: The worker ends: whatever it has reserved and not used is given back.
-    is_last: bool = False
+    #: Whatever the worker has reserved and not used is given back: it ends, or has lost an answer.
+    gives_all_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ class PermitGrant:
     remaining: int | None
     #: When they get more; None if nothing was spent.
     more_at: float | None
+    #: Until when permits may come back to a budget that has none left, since workers have reserved them and may not use
+    #: them; None if all were used.
+    settled_at: float | None
     #: How many workers took the last permits.
     sharers: int
 
@@ -110,7 +113,8 @@ class PermitExchange(Protocol):
         """Report what became of permits, and reserve more.
 
         Raises:
-            ConnectionError: the log cannot be reached. Permits that were reserved are lost; a report may be repeated.
+            ConnectionError: the log cannot be reached. The same report may be made again, and what the log may have
+                reserved meanwhile is given back with `gives_all_back`.
         """
         ...
 

@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from campaign.model import NEVER, Batch, Status
-from campaign.sendlog.campaign_connection import CampaignConnection
 from campaign.sendlog.counts import FIRST_INSTANT
 from campaign.sendlog.enlisting import Enlister, Enlistment, EnlistmentTerms
 from campaign.sendlog.queue_reading import QueueContent
+from campaign.sendlog.unfinished import UnfinishedReading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from campaign.sendlog.database import LogConnection
 
 
-class Preparation(CampaignConnection):
+class Preparation(UnfinishedReading):
     """The part of `PreparationLog` about rows. Each method that writes is one transaction."""
 
     #: What this run has enlisted; None before that.
@@ -57,6 +58,9 @@ class Preparation(CampaignConnection):
     ) -> Enlistment:
         """Write every row of a CSV as `queued` or `skipped`, one for each step, all of them or none.
 
+        A large CSV is written in parts, between which others may write to the log; no run sends its rows before the
+        last one is there. What a reading has left that did not end is taken back first.
+
         Args:
             rows: opens the CSV; not called if the CSV is the one enlisted last.
             source: the CSV's path.
@@ -66,6 +70,7 @@ class Preparation(CampaignConnection):
             in_batches: new recipients wait for `take_batch`; otherwise they are a batch of their own.
         """
         self._has_steps = tuple(steps) != ("",)
+        self.take_back()
         found = self._one(self._sql.find_campaign, name=self._name)
         _, _, _, last_source, last_digest, self._enlistment, last_steps = found
         names = json.dumps(list(steps), ensure_ascii=False)
@@ -73,26 +78,54 @@ class Preparation(CampaignConnection):
         # on another machine the same file may have another path
         if (last_digest, last_steps) == (digest, names) and (last_source == source or self._worker.is_shared):
             return Enlistment(unchanged=True)
-        with self._preparation() as connection:
-            number, now = self._enlistment + 1, self._clock.now()
-            batch = None if in_batches else self._last_batch(connection) + 1
-            if last_steps != names:
-                self._rename_first_step(connection, json.loads(last_steps)[0], steps[0])
-            is_changed = last_steps != names and self._enlistment > 0
-            terms = EnlistmentTerms(self._campaign, number, source, now, steps, batch, is_changed)
-            enlister = Enlister(connection, terms)
-            enlister.enlist(rows())
-            if batch is not None and enlister.result.added:
-                size = {"number": batch, "size": enlister.result.added, "is_limited": False}
-                connection.execute(self._sql.add_batch, self._arguments(**size))
-                self._batch = batch
-            connection.execute(
-                self._sql.note_source,
-                self._arguments(source=source, source_digest=digest, enlistment=number, steps=names),
-            )
-            connection.analyze()
-        self._enlistment = number
+        is_changed = last_steps != names and self._enlistment > 0
+        terms = EnlistmentTerms(
+            self._campaign, self._enlistment + 1, source, self._clock.now(), steps, not in_batches, is_changed
+        )
+        try:
+            result = self._read(rows(), terms, json.loads(last_steps)[0], self.content)
+        except BaseException:
+            if self._connection.is_open:  # otherwise whoever reads next takes it back
+                self.take_back()
+            raise
+        self._enlistment = terms.enlistment
+        self._forget_former()
+        result.shared_addresses = self._one(self._sql.count_shared_addresses, enlistment=self._enlistment)[0]
+        return result
+
+    def _read(
+        self, rows: Iterable[Recipient | InvalidRow], terms: EnlistmentTerms, last_step: str, content: QueueContent
+    ) -> Enlistment:
+        """Write the rows of a CSV in parts; others may write to the log while the next part is read."""
+        enlister, iterator, is_first, is_last = Enlister(self._connection, terms), iter(rows), True, False
+        while not is_last:
+            part = list(islice(iterator, enlister.rows_per_part))
+            is_last = len(part) < enlister.rows_per_part
+            with self._preparation() as connection:
+                if is_first:
+                    self._rename_first_step(connection, last_step, terms.steps[0])
+                    self._begin_reading(connection, terms.steps[0])
+                    batch = self._last_batch(connection) + 1 if terms.is_batch else None
+                    enlister.begin(batch)
+                    is_first = False
+                enlister.enlist(part)
+                if is_last:
+                    self._end_reading(connection, enlister, content)
         return enlister.result
+
+    def _end_reading(self, connection: LogConnection, enlister: Enlister, content: QueueContent) -> None:
+        """Write, with the last rows of a CSV, that it is whole: from now on a run sends its rows."""
+        enlister.end()
+        if enlister.batch is not None and enlister.result.added:
+            size = {"number": enlister.batch, "size": enlister.result.added, "is_limited": False}
+            connection.execute(self._sql.add_batch, self._arguments(**size))
+            self._batch = enlister.batch
+        terms = enlister.terms
+        number = {"source": terms.source, "enlistment": terms.enlistment}
+        connection.execute(
+            self._sql.note_source, self._arguments(source_digest=content.digest, steps=content.steps, **number)
+        )
+        connection.analyze()
 
     def resume(self, steps: Sequence[str]) -> bool:
         """Take the rows of the CSV enlisted last for those of this run, without reading it.
@@ -103,6 +136,8 @@ class Preparation(CampaignConnection):
         Returns:
             False if no CSV was enlisted, or one with other steps: then there is nothing to go on with.
         """
+        with self.preparing():
+            self.take_back()
         found = self._one(self._sql.find_campaign, name=self._name)
         last_digest, enlistment, last_steps = found[4:]
         if not enlistment or json.loads(last_steps) != list(steps):
@@ -179,10 +214,6 @@ class Preparation(CampaignConnection):
             connection.execute(self._sql.shrink_batch, arguments | {"number": number, "taken": taken})
         connection.execute(self._sql.drop_empty_batches, arguments)
 
-    def _rename_first_step(self, connection: LogConnection, before: str, now: str) -> None:
-        if "" in {before, now}:
-            connection.execute(self._sql.rename_first_step, self._arguments(before=before, after=now))
-
     def _last_batch(self, connection: LogConnection) -> int:
         return int(connection.execute(self._sql.last_batch, self._arguments()).fetchone()[0])
 
@@ -233,20 +264,6 @@ class Preparation(CampaignConnection):
         """Store the fingerprint of the templates that this run sends."""
         with self._preparation() as connection:
             connection.execute(self._sql.note_templates, self._arguments(templates=fingerprint))
-
-    def note_list(self, name: str) -> None:
-        """Store the name of the list to which this run's mails belong; suppressions of this list hold for them."""
-        self._list = name
-        with self._preparation() as connection:
-            connection.execute(self._sql.note_list, self._arguments(list=name))
-
-    def skip_suppressed(self) -> int:
-        """Skip the queued rows of this CSV whose addresses are suppressed; return the number of rows."""
-        with self._preparation() as connection:
-            if connection.execute(self._sql.any_suppression).fetchone() is None:
-                return 0
-            arguments = self._arguments(list=self._list, enlistment=self._enlistment)
-            return connection.execute(self._sql.skip_suppressed, arguments).rowcount
 
     def spent(self, status: Status, rates: Sequence[Rate], *, domain: str | None = None) -> list[tuple[float, int]]:
         """Return the permits that earlier runs used in the windows of `rates`, as (instant, number), oldest first.

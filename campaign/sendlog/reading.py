@@ -72,6 +72,11 @@ class LogReader:
         with self._database.sentences():
             return self._database.moved(self._connection)
 
+    def moved_to(self) -> str | None:
+        """Return the place to which the log was moved, without secrets; None: it was not, or has come back."""
+        with self._database.sentences():
+            return self._database.moved_to(self._connection)
+
     def campaigns(self) -> list[str]:
         """Return the names of the campaigns in the log."""
         return [row[1] for row in self._rows(self._sql.campaigns)]

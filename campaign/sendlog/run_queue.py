@@ -133,6 +133,15 @@ class RunQueue(CampaignConnection):
         if self._writer is None:  # nothing is in hand, so nothing is worth a wait for a log that is away
             self._worker.will_end()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the run waits for the log's server now, which does not answer."""
+        return self._worker.is_away
+
+    def abandon(self) -> None:
+        """Write nothing more to a log whose server is away: the run ends, and nothing is in hand."""
+        self._worker.abandon()
+
     async def restore(self) -> None:
         """Go on with a new connection if the log's server has ended the one before; not while the writer thread runs.
 

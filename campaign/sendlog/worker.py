@@ -81,6 +81,14 @@ class LogWorker:
     def will_end(self) -> None:
         """Wait no longer without an end for a log that is away: only the last writes are to be made."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the log's server does not answer, and the run waits for it."""
+        return False
+
+    def abandon(self) -> None:
+        """Wait for a log that is away no more, not even for the last writes."""
+
     def end(self, connection: LogConnection) -> None:
         """Give back what was claimed and not begun, and leave the log; safe to call twice."""
 

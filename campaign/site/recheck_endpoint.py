@@ -14,13 +14,13 @@ import hashlib
 import hmac
 import json
 import re
-import ssl
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
 from campaign.config.definition.sections import RESERVED
+from campaign.config.server_url import tls_context
 from campaign.errors import TransientError
 from campaign.words import printable
 
@@ -62,7 +62,7 @@ class RecheckEndpoint:
                 "Accept-Encoding": "identity",
                 "User-Agent": "campaign",
             },
-            verify=ssl.create_default_context(),
+            verify=tls_context(url),
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,

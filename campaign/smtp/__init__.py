@@ -2,6 +2,6 @@
 
 from campaign.smtp.connector import Connector
 from campaign.smtp.pool import Pool
-from campaign.smtp.terms import Envelope, Timeouts
+from campaign.smtp.terms import Envelope, Features, Timeouts
 
-__all__ = ["Connector", "Envelope", "Pool", "Timeouts"]
+__all__ = ["Connector", "Envelope", "Features", "Pool", "Timeouts"]

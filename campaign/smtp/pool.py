@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from campaign.errors import CampaignError, PermanentError, Scope, TransientError
 from campaign.smtp.connection_limit import ConnectionLimit
 from campaign.smtp.reply_codes import ConnectionSpentError, is_too_fast, is_too_many_connections
+from campaign.smtp.terms import Envelope, Features
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from campaign.model import Receipt
     from campaign.smtp.connection import Connection
     from campaign.smtp.connector import Connects
-    from campaign.smtp.terms import Envelope, Features
 
     #: Writes the intent to send; returns when it is durable.
     Intent = Callable[[], Awaitable[None]]
@@ -101,9 +101,9 @@ class Pool:
         return len(self._open)
 
     @property
-    def eight_bit(self) -> bool:
-        """Whether every server seen so far under the host name offers 8BITMIME; false before the first connection."""
-        return self._features is not None and self._features.eight_bit
+    def features(self) -> Features:
+        """What every server seen so far under the host name offers; nothing before the first connection."""
+        return self._features or Features()
 
     async def warm_up(self) -> None:
         """Open one connection, so that a refused login is known before the run creates tokens.

@@ -242,6 +242,6 @@ class Engine:
         self._stopping.set()
         self.health.draining()
         for member in self._members:
-            member.stop()
+            member.stop(may_end=lambda: not any(each.under_way for each in self._members))
         if self._session:
             self._session.end()

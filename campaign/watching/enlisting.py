@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from campaign.delivery.preparing import prepare
@@ -45,7 +46,7 @@ async def enlist(session: WatchSession, version: CampaignVersion, log: SendLog, 
                 "began; start the watch again"
             )
         services.learn(definition)
-        definition = await read_waitlist(definition, services, log, limiter)
+        definition = await read_waitlist(definition, services, partial(asyncio.to_thread, log.begun_keys), limiter)
     elif not session.files.is_whole(definition.recipients.file):
         raise RecipientsError(
             f"{definition.recipients.file}: its last line has no end, so the rest may still be on its way. It is read "

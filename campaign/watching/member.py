@@ -13,7 +13,7 @@ from campaign.watching.member_reading import MemberReading
 from campaign.watching.other_versions import OtherVersions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from campaign.clock import Clock
@@ -46,6 +46,8 @@ class Member(MemberReading):
         self._send_at = self._quota_until = 0.0
         self._others = OtherVersions(events)
         self._is_stopped = False
+        #: Asked, once it is stopped, whether a sending that waits for a log that is away may end without it.
+        self._may_end: Callable[[], bool] = lambda: True
 
     def changed(self, files: Collection[Path]) -> None:
         """Take up files that have changed, when what is under way is finished."""
@@ -91,11 +93,20 @@ class Member(MemberReading):
         if self._sending:
             self._sending.pause()
 
-    def stop(self) -> None:
-        """Finish what is in hand, since a signal came."""
-        self._is_stopped = True
+    @property
+    def under_way(self) -> int:
+        """How many attempts have begun and not ended."""
+        return self._sending.under_way if self._sending else 0
+
+    def stop(self, *, may_end: Callable[[], bool]) -> None:
+        """Finish what is in hand, since a signal came.
+
+        Args:
+            may_end: asked whether what waits for a log that is away may end without it.
+        """
+        self._is_stopped, self._may_end = True, may_end
         if self._sending:
-            self._sending.stop()
+            self._stop(self._sending)
         self.log.drain()
 
     # -- cycles --------------------------------------------------------------------------------------------------
@@ -146,7 +157,7 @@ class Member(MemberReading):
             async with open_cycle(self.version, self.log, session, self.events) as sending:
                 self._sending = sending
                 if self._is_stopped:
-                    sending.stop()
+                    self._stop(sending)
                 elif self._wake.is_set():
                     sending.pause()
                 await sending.run()
@@ -155,6 +166,9 @@ class Member(MemberReading):
             raise first_error(group) or group from None
         finally:
             self._sending = None
+
+    def _stop(self, sending: Sending) -> None:
+        sending.stop(may_end=self._may_end, end=lambda: None)  # its next write fails, which ends the session
 
     async def _after(self, session: WatchSession, sending: Sending) -> float:
         """Note how a sending ended; return when to look again."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from campaign.cli.group import commands as cli
@@ -26,8 +27,6 @@ from support.servers.smtp import SmtpServer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from support.servers.postgres import Postgres
 
@@ -132,6 +131,7 @@ def wait_until_started(watch: subprocess.Popen[str]) -> None:
     assert any('"event": "started"' in line for line in watch.stderr)
 
 
+@pytest.mark.long
 def test_the_configuration_works(tmp_path: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the files that the server executes, the owner makes the tables, and the workers send each mail once."""
     url = postgres_server.fresh(is_empty=True)

@@ -56,7 +56,7 @@ class Environment:
 
     def verdict(self, **terms: Any) -> Verdict:  # noqa: ANN401 - the fields of Terms
         """Return the independent checker's verdict on all promises, from the servers' records and the log."""
-        file = read_log(self.work.log, "trial")
+        file = read_log(self.work.environment["CAMPAIGN_LOG"], "trial")
         records = Records(
             people=read_people(self.work.folder / "people.csv"),
             rows=self.work.rows(),

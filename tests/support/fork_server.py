@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CLOCK_AHEAD_S = "TESTS_CLOCK_AHEAD_S"
 PYTHON_MODULE = (sys.executable, "-m")
 #: The modules that a fork can run: those that need not be the first to import the program's.
-FORKABLE = ("campaign", "support.crash.mutants", "support.killed_move")
+FORKABLE = ("campaign", "support.crash.mutants", "support.killed_move", "support.quick_watch")
 #: A request's longest form: the arguments and the environment.
 _MAX_REQUEST_BYTES = 1 << 20
 #: The operation of prctl(2) that makes this process the parent of its descendants' orphans.

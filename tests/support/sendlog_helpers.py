@@ -158,9 +158,11 @@ def make_schema_3(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP INDEX {name}")
     for name in ("step", "step_number", "batch", "position", "due_at", "waiting", "sent_at", "replaced_token"):
         connection.execute(f"ALTER TABLE delivery DROP COLUMN {name}")
-    for name in ("steps", "quota", "quota_until", "file", "holdout", "drawn", "revoked_at"):
+    for name in (
+        "steps", "quota", "quota_until", "file", "holdout", "drawn", "revoked_at", "reading_after", "reading_step",
+    ):  # fmt: skip
         connection.execute(f"ALTER TABLE campaign DROP COLUMN {name}")
-    for name in ("batch", "sign_in", "stranger", "inquiry", "user_creation", "renewal"):
+    for name in ("batch", "former_delivery", "sign_in", "stranger", "inquiry", "user_creation", "renewal"):
         connection.execute(f"DROP TABLE {name}")
     connection.execute("ALTER TABLE tag_key DROP COLUMN declined")
     connection.execute("CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, slot)")

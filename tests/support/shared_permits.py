@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from campaign.sendlog.permits import Hold, PermitRequest, PermitTerms
     from support.fake_clock import FakeClock
 
-#: How long the log takes to answer.
-_LATENCY_S = 0.002
-
 
 class PermitLog:
     """What all workers share.
@@ -39,9 +36,15 @@ class PermitLog:
         #: Each request, in order.
         self.requests: list[PermitRequest] = []
         self.is_gone = False
+        #: How long it takes to answer, in seconds.
+        self.latency_s = 0.002
+        #: Each answer is lost once the log has reserved what was wanted.
+        self.answers_are_lost = False
         self.told: list[Hold] = []
         self.desks: list[PermitDesk] = []
         self._numbers = count(1)
+        #: Who holds a permit of which bucket and from when on, by number.
+        self._held: dict[int, tuple[str, PermitDesk, float]] = {}
         self._spent: defaultdict[str, int] = defaultdict(int)
 
     def desk(self) -> PermitDesk:
@@ -49,24 +52,35 @@ class PermitLog:
         self.desks.append(PermitDesk(self))
         return self.desks[-1]
 
-    def reserve(self, request: PermitRequest) -> PermitGrant:
+    def reserve(self, request: PermitRequest, desk: PermitDesk) -> PermitGrant:
         """Answer a worker."""
         if self.is_gone:
             raise ConnectionError("gone")
         self.requests.append(request)
         terms, now = request.terms, self.clock.now()
-        self.used |= dict(request.used)
-        self.given_back |= set(request.unused)
-        self._spent[terms.bucket] -= len(request.unused)
+        for number, at in request.used:
+            if self._held.pop(number, None):
+                self.used[number] = at
+        mine = [number for number, held in self._held.items() if held[:2] == (terms.bucket, desk)]
+        for number in mine if request.gives_all_back else request.unused:
+            if self._held.pop(number, None):
+                self.given_back.add(number)
+                self._spent[terms.bucket] -= 1
         permits: list[tuple[int, float]] = []
         while (at := self._next_at(terms, now)) <= now + terms.horizon_s and len(permits) < request.wanted:
             for window in self.windows[terms.bucket]:
                 window.take(at)
             permits.append((next(self._numbers), at))
             self._spent[terms.bucket] += 1
+            self._held[permits[-1][0]] = terms.bucket, desk, at
         self.reserved |= dict(permits)
-        left = [budget.count - self._spent[terms.bucket] for budget in terms.budgets]
-        return PermitGrant(now, permits, at, min(left, default=None), now + 3600 if left else None, len(self.desks))
+        if self.answers_are_lost:
+            raise ConnectionError("the answer is lost")
+        left = min([budget.count - self._spent[terms.bucket] for budget in terms.budgets], default=None)
+        held = [at + terms.late_s for bucket, _, at in self._held.values() if bucket == terms.bucket]
+        settled_at = max([at for at in held if at > now], default=None) if left == 0 else None
+        more_at = None if left is None else now + 3600
+        return PermitGrant(now, permits, at, left, more_at, settled_at, len(self.desks))
 
     def _next_at(self, terms: PermitTerms, now: float) -> float:
         if any(self._spent[terms.bucket] >= budget.count for budget in terms.budgets):
@@ -83,8 +97,8 @@ class PermitDesk:
 
     async def reserve(self, request: PermitRequest) -> PermitGrant:
         """Report what became of permits, and reserve more."""
-        await self._log.clock.sleep(_LATENCY_S)
-        return self._log.reserve(request)
+        await self._log.clock.sleep(self._log.latency_s)
+        return self._log.reserve(request, self)
 
     async def tell(self, hold: Hold) -> None:
         """Tell the other workers."""

@@ -57,6 +57,7 @@ class TwinConnection:
 
     sql = SimpleNamespace(**{name: name for name in vars(OF_SQLITE)} | {"column_of_batch": OF_SQLITE.column_of_batch})
     rows_at_once = 500
+    rows_per_part = 60
 
     def __init__(self, sqlite: SqliteConnection, postgres: PostgresConnection, seen: set[str]) -> None:
         self._sqlite = sqlite

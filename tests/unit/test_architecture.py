@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PACKAGE = ROOT / "campaign"
 MOST_LINES = 300
+#: Statements without statements below them, which are most of all.
+_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.Return, ast.Import, ast.ImportFrom, ast.Assert, ast.arguments)
 #: Modules that start servers, or the program as a process.
 STARTING = tuple(
     f"support.{name}" for name in ("servers", "environment", "fork_server", "workspace", "smtp_transactions", "crash")
@@ -77,13 +79,18 @@ def _imports(path: Path) -> Iterator[Import]:
                 yield Import(full if is_module else str(node.module), at_once)
 
 
-def _statements(node: ast.AST, *, at_once: bool) -> Iterator[tuple[ast.AST, bool]]:
+def _statements(node: ast.AST, *, at_once: bool) -> Iterator[tuple[ast.stmt, bool]]:
+    """Yield each statement below a node, and whether it runs when the file is loaded; expressions contain none."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue
         later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or (
             isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
         )
-        yield child, at_once
-        yield from _statements(child, at_once=at_once and not later)
+        if isinstance(child, ast.stmt):
+            yield child, at_once
+        if not isinstance(child, _SIMPLE):
+            yield from _statements(child, at_once=at_once and not later)
 
 
 @cache
@@ -295,7 +302,7 @@ def test_all_sql_stands_in_files_of_its_own() -> None:
 def all_tests() -> Iterator[tuple[Path, ast.FunctionDef]]:
     """Yield each test of the suite."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for node in ast.walk(tree(path)):
+        for node, _ in _statements(tree(path), at_once=True):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 yield path, node  # type: ignore[misc]
 

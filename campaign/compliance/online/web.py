@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from campaign.compliance.finding import not_checked, problem
+from campaign.config.server_url import tls_context
 from campaign.words import printable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ async def ask(
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False, timeout=TIMEOUT_S) as client,
+            httpx.AsyncClient(verify=tls_context(url), trust_env=False, timeout=TIMEOUT_S) as client,
             client.stream(method, url, headers=headers, content=body) as answer,
         ):
             location = answer.headers.get("Location", "")

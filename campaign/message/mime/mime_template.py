@@ -21,6 +21,8 @@ _TEXT, _HTML = b"@text@", b"@html@"
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
 #: RFC 5322 §2.1.1.
 _MAX_LINE = 998
+#: What each delimiter line begins with (RFC 2046 §5.1.1): two hyphens, and the beginning of every boundary.
+_BEFORE_BOUNDARY = b"--=_"
 # A field's value as it may be sent: printable ASCII; after each fold a printable character that is not a space.
 _VALUE = rb"[!-~][ -~]*(?:\r\n +[!-~][ -~]*)*"
 
@@ -85,7 +87,6 @@ class MimeTemplate:
         self._reply_to = headers.mailbox("Reply-To", reply_to) if reply_to else b""
         # no boundary is the beginning of another one (RFC 2046 §5.1.2)
         self._boundaries = tuple(f"=_{kind}{boundary.removeprefix('=_')}" for kind in ("", "r_", "m_"))
-        self._forbidden = tuple(each.encode("ascii") for each in self._boundaries)
         #: Each part with an image or an attachment begins with one of these.
         self.delimiters = Delimiters(*(f"--{each}".encode("ascii") for each in self._boundaries[1:]))
         # RFC 3834 §5: automatic responders leave such a message alone
@@ -127,7 +128,7 @@ class MimeTemplate:
             text: the text body, with newlines as line breaks.
             html: the HTML body, likewise.
             eight_bit: whether 8bit bodies may be sent (RFC 6152); a body that has a line of more than 998 bytes, a NUL
-                or a boundary is still sent as quoted-printable.
+                or `--=_` is still sent as quoted-printable.
             unsubscribe: both fields of `UnsubscribeLink.headers`, if the messages have them.
             images: the parts of the images that the HTML shows, with their delimiter lines.
             attachments: the parts of the attachments, likewise.
@@ -178,7 +179,7 @@ class MimeTemplate:
     def _encoded(self, body: str, *, eight_bit: bool) -> tuple[str, bytes]:
         """Return a body's Content-Transfer-Encoding and its bytes."""
         data = bodies.eight_bit(body) if eight_bit else None
-        if data is not None and not any(boundary in data for boundary in self._forbidden):
+        if data is not None and _BEFORE_BOUNDARY not in data:
             return "8bit", data
         return "quoted-printable", bodies.quoted_printable(body)
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from campaign.delivery.services import clock_of, log_path, real_services, sandbox_log
 from campaign.model import Status
+from campaign.reporting.old_log import old_log_notice
 from campaign.reporting.report import charts, units
 from campaign.reporting.report.came_back import came_back
 from campaign.reporting.report.charts import Line, Series, Unit
@@ -90,6 +91,7 @@ def report_page(
             "again": f"campaign report {command} --html {shlex.quote(out)} --with-addresses",
             "now": now,
             "log_name": path.name,
+            "old_log": old_log_notice(settings, definition, sandbox=sandbox),
         }
     return rendered((resources.files(__package__) / "page.html").read_text("utf-8"), context)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket as sockets
 from contextlib import suppress
 from itertools import count, islice
+from os import dup
 from select import POLLIN, poll
+from socket import AF_UNIX, IPPROTO_TCP, socket
 from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import OperationalError, UniqueViolation
@@ -32,6 +35,18 @@ _CAMPAIGN = 0x43414D43
 _PAGE = 5000
 
 
+#: The options by which a connection to a silent server is lost, by libpq's keywords; those that this system has.
+TCP_OPTIONS = {
+    keyword: getattr(sockets, name)
+    for keyword, name in (
+        ("tcp_user_timeout", "TCP_USER_TIMEOUT"),
+        ("keepalives_idle", "TCP_KEEPIDLE"),
+        ("keepalives_interval", "TCP_KEEPINTVL"),
+    )
+    if hasattr(sockets, name)
+}
+
+
 class Changes:
     """The result of statements that changed rows, and returned none."""
 
@@ -55,6 +70,7 @@ class PostgresConnection:
     sql = SQL
     #: COPY costs one round trip for so many rows; `known_keys` looks up as many.
     rows_at_once = 5000
+    rows_per_part = 5000
 
     def __init__(self, connection: Connection[Any], process_id: int) -> None:
         self._connection = connection
@@ -169,6 +185,13 @@ class PostgresConnection:
         keys = {"preparing": _PREPARING, "kind": _CAMPAIGN, "campaign": campaign, "writing": _WRITING}
         self.execute(SQL.begin)
         self._lock = self.execute(statement, keys)
+
+    def set_tcp_options(self, values: Mapping[str, int]) -> None:
+        """Set options of the connection's socket, by libpq's keywords in `TCP_OPTIONS`; a local socket has none."""
+        with socket(fileno=dup(self._connection.fileno())) as copy, suppress(OSError):  # it may be lost already
+            if copy.family != AF_UNIX:
+                for keyword, value in values.items():
+                    copy.setsockopt(IPPROTO_TCP, TCP_OPTIONS[keyword], value)
 
     def server_time(self) -> float:
         """Return the time by the server's clock (seconds since the epoch)."""

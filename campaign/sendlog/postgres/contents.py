@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from psycopg import DataError, IntegrityError
 from psycopg.errors import ProgramLimitExceeded
 
-from campaign.sendlog.contents import TABLES, LogContents, UnfitRowError
+from campaign.sendlog.contents import TABLES, CountedRows, LogContents, UnfitRowError
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.statements import MOVING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from campaign.sendlog.postgres.connection import PostgresConnection
     from campaign.sendlog.postgres.database import PostgresDatabase
@@ -56,17 +56,11 @@ class PostgresContents(LogContents):
 
     def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Add rows with COPY."""
-        number = 0
-
-        def counted() -> Iterator[Sequence[object]]:
-            nonlocal number
-            for row in rows:
-                number += 1
-                yield row
-
+        counted = CountedRows(rows)
         try:
-            self._session.copy(self.filled(MOVING.add, table, columns), counted())
+            self._session.copy(self.filled(MOVING.add, table, columns), counted)
         except (DataError, IntegrityError, ProgramLimitExceeded) as error:
+            number = counted.number
             if error.sqlstate is not None:  # the server reads behind
                 found = re.search(r"COPY \w+\D+(\d+)", error.diag.context or "")
                 number = int(found[1]) if found else 0

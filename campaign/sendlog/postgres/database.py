@@ -10,7 +10,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
 from campaign.sendlog.database import LogDatabase
-from campaign.sendlog.movement import read_movements, refusal
+from campaign.sendlog.movement import new_place, read_movements, refusal
 from campaign.sendlog.postgres import faults
 from campaign.sendlog.postgres.rates import PostgresRates
 from campaign.sendlog.postgres.session import open_session
@@ -126,6 +126,10 @@ class PostgresDatabase(LogDatabase):
         """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
         return refusal(self._url, read_movements(connection, MOVING))
 
+    def moved_to(self, connection: LogConnection) -> str | None:
+        """Return the place to which the log was moved, without secrets; None: it was not, or has come back."""
+        return new_place(read_movements(connection, MOVING))
+
     def discard(self) -> None:
         """Do nothing: empty tables may stay in the database, and another program may have begun to use them."""
 
@@ -153,6 +157,8 @@ class PostgresDatabase(LogDatabase):
 
     def broken(self, error: Exception) -> str:
         """Return the sentence with which a run ends whose write failed."""
+        if isinstance(error, faults.LostCommitsError):
+            return faults.lost_commits(self._url)
         return (
             f"the send log {self._url} can no longer be written ({faults.reason_of(error)}); nothing more was sent. "
             f"{faults.advice(error)}, then run the same command again"

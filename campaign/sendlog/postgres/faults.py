@@ -70,6 +70,20 @@ _WHILE_OPEN = (
 )
 
 
+class LostCommitsError(psycopg.OperationalError):
+    """The server lacks transactions that were committed: it was an asynchronous standby, or is an older copy."""
+
+
+def lost_commits(log: PostgresUrl) -> str:
+    """Return the sentence with which a run ends whose log lacks what was committed."""
+    return (
+        f"the send log {log} lacks changes that were committed: a standby without synchronous replication became its "
+        "server, or an older copy. Nothing more was sent, since mails that went out wait there to be sent. Look in "
+        "the mail server's log who was mailed since, and take them off the queue with `campaign skip FILE --key KEY`, "
+        "then run the same command again"
+    )
+
+
 def reason_of(error: Exception) -> str:
     """Return what went wrong, on one line, in the server's or libpq's words."""
     told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
@@ -82,6 +96,8 @@ def reason_of(error: Exception) -> str:
 
 def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
     """Return what an error means when the log is connected to, opened or read."""
+    if isinstance(error, LostCommitsError):
+        return SendLogUnusableError(lost_commits(log))
     for kinds, what, hint in _WHILE_OPEN:
         if isinstance(error, kinds):
             return SendLogUnusableError(f"the send log {log} {what} ({reason_of(error)}); {hint}")

@@ -167,7 +167,7 @@ class Heartbeat:
 
     def _opened(self) -> PostgresConnection:
         if self._session is None or not self._session.is_open:
-            self._session = open_session(self._url, wait_s=_WAIT_S)
+            self._session = open_session(self._url, wait_s=_WAIT_S, lease_s=self._terms.lease_s)
             if self.worker:
                 self._session.execute(WORKERS.mark_alive, {"kind": _ALIVE, "worker": self.worker})
         return self._session

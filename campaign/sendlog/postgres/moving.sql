@@ -12,18 +12,20 @@ CREATE TABLE IF NOT EXISTS movement (
     id          text NOT NULL,                -- the same in both logs
     place       text NOT NULL,                -- the other log
     at          double precision NOT NULL,
-    is_complete boolean NOT NULL              -- in: the log is used here; out: it is used there
+    is_complete boolean NOT NULL,             -- in: the log is used here; out: it is used there
+    earlier     text NOT NULL                 -- JSON: the ids of the moves before, by which its rows came
 );
 GRANT SELECT ON movement TO PUBLIC;
 
 -- name: movements
-SELECT direction, id, place, at, is_complete FROM movement;
+SELECT direction, id, place, at, is_complete, earlier FROM movement;
 
 -- name: note
-INSERT INTO movement (direction, id, place, at, is_complete)
-VALUES (:direction, :id, :place, :at, :is_complete::boolean)
+INSERT INTO movement (direction, id, place, at, is_complete, earlier)
+VALUES (:direction, :id, :place, :at, :is_complete::boolean, :earlier)
 ON CONFLICT (direction) DO UPDATE
-SET id = excluded.id, place = excluded.place, at = excluded.at, is_complete = excluded.is_complete;
+SET id = excluded.id, place = excluded.place, at = excluded.at, is_complete = excluded.is_complete,
+    earlier = excluded.earlier;
 
 -- name: empty
 -- What the server's rates and workers were is forgotten: the history says what was spent.

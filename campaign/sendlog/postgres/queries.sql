@@ -12,7 +12,8 @@ SELECT coalesce(max(at), 0) FROM history;
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
 -- name: note_source
-UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps
+UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps,
+    reading_after = NULL, reading_step = ''
 WHERE id = :campaign;
 
 -- name: note_templates
@@ -78,6 +79,67 @@ UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at 
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches::boolean THEN 'batch'
         WHEN due_at > :now::double precision THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
+
+-- name: begin_reading
+UPDATE campaign SET reading_after = (SELECT coalesce(max(id), 0) FROM delivery), reading_step = :step WHERE id = :campaign;
+
+-- name: unfinished_reading
+SELECT reading_after, reading_step FROM campaign WHERE id = :campaign AND reading_after IS NOT NULL;
+
+-- name: forget_reading
+-- The rows that could not be mailed are gone, so the CSV of the last enlistment has to be read again.
+UPDATE campaign SET reading_after = NULL, reading_step = '', source_digest = '' WHERE id = :campaign;
+
+-- name: keep_former
+INSERT INTO former_delivery
+    (campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
+     actor, updated_at, email, domain, user_id, variables, digest)
+SELECT campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
+    actor, updated_at, CASE WHEN :has_changed::boolean THEN email END, CASE WHEN :has_changed::boolean THEN domain END, CASE WHEN :has_changed::boolean THEN user_id END,
+    CASE WHEN :has_changed::boolean THEN variables END, CASE WHEN :has_changed::boolean THEN digest END
+FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
+
+-- name: rows_after
+-- In the order of the primary key, as many as are wanted.
+SELECT id FROM delivery WHERE campaign_id = :campaign AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: delete_new
+-- All but those that an operator has skipped meanwhile, unless an older row of the key says that, too.
+DELETE FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND (actor = 'enlist' OR EXISTS (
+    SELECT 1 FROM delivery AS older
+    WHERE older.campaign_id = delivery.campaign_id AND older.key = delivery.key AND older.slot = ''
+      AND older.id <= :first AND older.state = 'skipped' AND older.actor = 'skip'));
+
+-- name: leave_out
+-- A new row that an operator has skipped meanwhile stays, and is in no CSV.
+UPDATE delivery SET enlistment = 0 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
+
+-- name: former_rows
+SELECT id FROM former_delivery WHERE campaign_id = :campaign ORDER BY id LIMIT :limit;
+
+-- name: restore_skipped
+-- First of the two: a row that was queued again because its data had changed, unless something else has changed it since.
+UPDATE delivery SET state = former.state, reason = former.reason, actor = former.actor, updated_at = :now,
+    worker_id = NULL, fence = delivery.fence + 1,
+    not_before = former.not_before, waiting = former.waiting
+FROM former_delivery AS former
+WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND former.id = delivery.id AND former.campaign_id = :campaign
+  AND former.state = 'skipped' AND delivery.state = 'queued' AND delivery.actor = 'enlist';
+
+-- name: restore_former
+-- A row whose state has changed since waits for what it waits for now.
+UPDATE delivery SET enlistment = former.enlistment, source = former.source, line = former.line, step = former.step,
+    step_number = former.step_number, position = former.position, due_at = former.due_at,
+    not_before = CASE WHEN delivery.updated_at = former.updated_at THEN former.not_before ELSE delivery.not_before END,
+    waiting = CASE WHEN delivery.updated_at = former.updated_at THEN former.waiting ELSE delivery.waiting END,
+    email = coalesce(former.email, delivery.email), domain = coalesce(former.domain, delivery.domain),
+    user_id = CASE WHEN former.digest IS NULL THEN delivery.user_id ELSE former.user_id END,
+    variables = coalesce(former.variables, delivery.variables), digest = coalesce(former.digest, delivery.digest)
+FROM former_delivery AS former
+WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND former.id = delivery.id AND former.campaign_id = :campaign;
+
+-- name: forget_former
+DELETE FROM former_delivery WHERE campaign_id = :campaign AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
@@ -169,7 +231,7 @@ ORDER BY id;
 -- name: to_hold_out
 -- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
 SELECT id, step_number, batch FROM delivery
-WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND NOT EXISTS (
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'queued' AND NOT EXISTS (
     SELECT 1 FROM delivery AS other
     WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
       AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
@@ -184,7 +246,8 @@ UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at 
     not_before = CASE WHEN step_number > 0 OR :in_batches::boolean THEN :never::double precision ELSE due_at END,
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches::boolean THEN 'batch'
         WHEN due_at > :now::double precision THEN 'due' ELSE '' END
-WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND state = 'skipped' AND actor = 'holdout';
 
 -- name: count_held_out
 SELECT count(*) FROM delivery
@@ -559,7 +622,7 @@ SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before <= :now;
 
 -- name: steps_and_quota
-SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
+SELECT steps, quota, quota_until, reading_after IS NOT NULL FROM campaign WHERE id = :campaign;
 
 -- name: batches
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
@@ -641,13 +704,18 @@ DELETE FROM suppression WHERE list = '' AND starts_with(reason, 'refused with ')
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
 
+-- name: suppressed_rows
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
 -- name: skip_suppressed
 UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', worker_id = NULL,
     fence = delivery.fence + 1, updated_at = :now, reason = (
     SELECT 'suppressed: ' || suppression.reason || to_char(to_timestamp(at) AT TIME ZONE 'UTC', ' YYYY-MM-DD')
         || ' (' || CASE WHEN list = '' THEN 'all lists' ELSE list END || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'queued'
   AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
 
 -- name: suppress

@@ -50,7 +50,7 @@ class PostgresRates:
             "wanted": request.wanted,
             "used_numbers": [number for number, _ in request.used],
             "used_at": [at for _, at in request.used],
-            "unused": None if request.is_last else list(request.unused),
+            "unused": None if request.gives_all_back else list(request.unused),
             "counts": [window.count for window in terms.even],
             "periods": [window.period_s for window in terms.even],
             "budget_counts": [window.count for window in terms.budgets],
@@ -62,13 +62,15 @@ class PostgresRates:
             "domain": terms.domain,
             "since": terms.since,
         }
-        now, numbers, slots, next_at, remaining, more_at, sharers = await self._ask(RATES.reserve_permits, arguments)
+        row = await self._ask(RATES.reserve_permits, arguments)
+        now, numbers, slots, next_at, remaining, more_at, settled_at, sharers = row
         return PermitGrant(
             now=now,
             permits=sorted(zip(numbers, slots, strict=True), key=lambda each: each[1]),
             next_at=next_at,
             remaining=remaining,
             more_at=more_at,
+            settled_at=settled_at,
             sharers=max(1, sharers),
         )
 

@@ -1,12 +1,15 @@
 -- One rate for all workers: the permits that they reserve, a handful at a time, with `reserve_permits`, and the pauses
 -- that they tell each other.
--- The tables are UNLOGGED, because a permit is worth no fsync. After a crash of the server they are empty, and the
--- history says what was spent; numbers of permits begin with the time, so that those of an earlier life match none.
+-- A permit is worth no fsync, so the table of permits is UNLOGGED: after a crash of the server it is empty. The buckets
+-- and what the budgets count are written to the WAL, without an fsync of their own. What is durable after a permit was
+-- reserved, such as the intent of its message, makes them durable, too; of calls that leave no trace in the log, lookups
+-- and revocations, a budget may forget those of the last second. A bucket without its permits shows the crash, and its
+-- even windows then count as full. Numbers of permits begin with the time, so that those of an earlier life match none.
 -- All instants are the database's: `clock_timestamp()` in seconds since the epoch.
 SET LOCAL search_path TO campaign;
 
 -- What is limited together: `messages`, `tokens`, a recipient domain, or a day of the ramps.
-CREATE UNLOGGED TABLE permit_bucket (
+CREATE TABLE permit_bucket (
     name         text COLLATE "C" PRIMARY KEY,
     first_number bigint NOT NULL,           -- of the permits that are still known
     next_number  bigint NOT NULL,
@@ -17,7 +20,7 @@ CREATE UNLOGGED TABLE permit_bucket (
     budgets      double precision[] NOT NULL DEFAULT '{}'       -- the periods (seconds) of the longer windows
 );
 
--- Each permit of the even windows, in the order of their instants.
+-- Each permit, in the order of their instants. The last one of a bucket is never deleted.
 CREATE UNLOGGED TABLE permit (
     bucket text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
@@ -28,7 +31,7 @@ CREATE UNLOGGED TABLE permit (
 ) WITH (fillfactor = 70);
 
 -- What the longer windows count, in slices of a thousandth of their period.
-CREATE UNLOGGED TABLE permit_slice (
+CREATE TABLE permit_slice (
     bucket text COLLATE "C" NOT NULL,
     period double precision NOT NULL,
     slice  bigint NOT NULL,
@@ -111,7 +114,7 @@ $$;
 -- A worker may use a permit at its instant or up to `late` seconds later, and reports when it did. Of a worker that was
 -- killed no report comes: its permits count as used as late as they may have been. So they are lost and never doubled.
 --
---   unused: what is given back; NULL: everything, since the worker ends
+--   unused: what is given back; NULL: everything, since the worker ends, or lost an answer
 --   counts, periods: the windows that are spread evenly: at most counts[i] in any periods[i] seconds
 --   budget_counts, budget_periods: the longer ones, spent as fast as the others allow
 --   horizon: no permit is reserved for later than this many seconds from now
@@ -119,7 +122,8 @@ $$;
 --   state_, domain_, since: how the history knows a permit that was used; `since`: the begin of a day
 --
 -- The result: the time now; the permits' numbers and instants; when the next one could be used; how many the budgets
--- have left (NULL: there is none), and when they get more; how many workers took the last permits.
+-- have left (NULL: there is none), when they get more, and until when some may come back that were reserved; how many
+-- workers took the last permits.
 CREATE FUNCTION reserve_permits(
     bucket_ text, worker_ text, wanted integer,
     used_numbers bigint[], used_at double precision[], unused bigint[],
@@ -127,25 +131,41 @@ CREATE FUNCTION reserve_permits(
     horizon double precision, late double precision, catch_up double precision,
     state_ text, domain_ text, since double precision,
     OUT now_at double precision, OUT numbers bigint[], OUT slots double precision[], OUT next_at double precision,
-    OUT remaining bigint, OUT more_at double precision, OUT sharers integer
+    OUT remaining bigint, OUT more_at double precision, OUT settled_at double precision, OUT sharers integer
 ) LANGUAGE plpgsql AS $$
 DECLARE
     b        campaign.permit_bucket;
     kept     double precision := coalesce((SELECT max(each) FROM unnest(periods) AS each), 0);
     spacing  double precision := coalesce((SELECT max(p / c) FROM unnest(counts, periods) AS even (c, p)), 0);
+    -- By how many places the order of the uses may differ from that of the permits: one is used late, others meanwhile.
+    disorder bigint := coalesce(ceil((late + catch_up) / nullif(spacing, 0)) + 1, 0);
     given_back double precision[];
     total    bigint;
     slot     double precision;
-    before   double precision;
+    until    double precision[];
+    before   bigint;
+    place    bigint;
+    bounds   double precision[] := '{}';
+    made     integer := 0;
 BEGIN
     SELECT * INTO b FROM campaign.permit_bucket WHERE name = bucket_ FOR UPDATE;
     IF NOT FOUND THEN
+        PERFORM set_config('synchronous_commit', 'on', true);  -- a crash must find the bucket
         INSERT INTO campaign.permit_bucket (name, first_number, next_number)
         SELECT bucket_, first, first FROM floor(campaign.instant_now() * 1e6) AS first
         ON CONFLICT (name) DO NOTHING;  -- it waits for another worker that adds the same
         SELECT * INTO b FROM campaign.permit_bucket WHERE name = bucket_ FOR UPDATE;
     END IF;
     now_at := campaign.instant_now();
+    IF b.next_number > b.first_number
+        AND NOT EXISTS (SELECT FROM campaign.permit WHERE bucket = bucket_ AND number = b.next_number - 1)
+    THEN
+        -- Nobody knows when the permits of before were used. A worker that has not heard of the crash may use one yet.
+        b.first_number := greatest(b.next_number, floor(now_at * 1e6));
+        b.next_number := b.first_number;
+        b.last_at := now_at + horizon + late + greatest(kept, b.kept_s);
+        b.last_free := '-infinity';
+    END IF;
     IF kept > b.kept_s OR NOT budget_periods <@ b.budgets THEN
         -- a permit is given to a call before its instant, at most by the horizon, and used up to `late` seconds after it
         PERFORM campaign.recall_permits(
@@ -200,20 +220,28 @@ BEGIN
         INTO numbers, slots FROM taken;
     END IF;
 
-    -- new ones
+    -- New ones. Each comes a period after the use that is `counts[i]` places before it, in the order of the uses: so one
+    -- that was late, or of which no report came, delays the others by one place and not by its lateness.
+    FOR i IN 1 .. cardinality(counts) LOOP
+        place := b.next_number - counts[i];
+        SELECT array_agg(permit.until ORDER BY permit.until),
+            count(*) FILTER (WHERE number < place) - greatest(0, min(number) - place)
+        INTO until, before
+        FROM (SELECT number, CASE state WHEN 'held' THEN at + late ELSE at END AS until FROM campaign.permit
+              WHERE bucket = bucket_ AND number BETWEEN place - disorder AND place + wanted + disorder) AS permit;
+        FOR each IN 1 .. wanted + 1 LOOP  -- the horizon is much shorter than a window: none comes after a new one
+            bounds[each] := greatest(bounds[each], until[before + each] + periods[i]);
+        END LOOP;
+    END LOOP;
     LOOP
         slot := greatest(b.last_slot + spacing, now_at - catch_up);
-        next_at := greatest(slot, b.last_at, now_at);
-        FOR i IN 1 .. cardinality(counts) LOOP
-            SELECT CASE state WHEN 'used' THEN at WHEN 'held' THEN at + late END INTO before
-            FROM campaign.permit WHERE bucket = bucket_ AND number = b.next_number - counts[i];
-            next_at := greatest(next_at, before + periods[i]);
-        END LOOP;
+        next_at := greatest(slot, b.last_at, now_at, bounds[made + 1]);
         EXIT WHEN cardinality(numbers) >= wanted OR next_at > now_at + horizon;
         INSERT INTO campaign.permit (bucket, number, at, state, worker)
         VALUES (bucket_, b.next_number, next_at, 'held', worker_);
         numbers := numbers || b.next_number;
         slots := slots || next_at;
+        made := made + 1;
         b.next_number := b.next_number + 1;
         b.last_slot := greatest(slot, next_at - catch_up);
         b.last_at := next_at;
@@ -231,6 +259,8 @@ BEGIN
     END IF;
     IF remaining = 0 THEN
         next_at := greatest(next_at, more_at);
+        SELECT max(at) + late INTO settled_at FROM campaign.permit
+        WHERE bucket = bucket_ AND number >= b.next_number - 1000 AND state = 'held' AND at + late > now_at;
     END IF;
     SELECT count(DISTINCT worker) INTO sharers FROM campaign.permit
     WHERE bucket = bucket_ AND number >= b.next_number - 32 AND at > now_at - 5 AND worker <> '';

@@ -27,7 +27,9 @@ CREATE TABLE campaign (
     file           text NOT NULL DEFAULT '',-- the campaign file of the last run
     holdout        double precision NOT NULL DEFAULT 0, -- the share that was last held out (percent)
     drawn          integer NOT NULL DEFAULT 0,-- the enlistment for which the holdout was last drawn
-    revoked_at     double precision NOT NULL DEFAULT 0 -- when an operator last revoked every token of the campaign
+    revoked_at     double precision NOT NULL DEFAULT 0, -- when an operator last revoked every token of the campaign
+    reading_after  bigint,                  -- a CSV was not read to its end: its new rows have larger ids; otherwise NULL
+    reading_step   text COLLATE "C" NOT NULL DEFAULT '' -- the name of the first step in that reading
 );
 
 CREATE TABLE delivery (
@@ -91,6 +93,31 @@ CREATE TABLE worker (
     lease_until timestamptz NOT NULL,
     is_draining boolean NOT NULL DEFAULT false, -- it claims no more rows
     committed   bigint NOT NULL DEFAULT 0     -- the number of its last transaction
+);
+
+-- The rows that a CSV has changed whose reading has not ended, as they were.
+CREATE TABLE former_delivery (
+    campaign_id integer NOT NULL,
+    id          bigint NOT NULL,
+    enlistment  integer NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    line        integer NOT NULL,
+    step        text COLLATE "C" NOT NULL,
+    step_number integer NOT NULL,
+    position    double precision NOT NULL,
+    due_at      double precision NOT NULL,
+    not_before  double precision NOT NULL,
+    waiting     text COLLATE "C" NOT NULL,
+    state       text COLLATE "C" NOT NULL,
+    reason      text COLLATE "C" NOT NULL,
+    actor       text COLLATE "C" NOT NULL,
+    updated_at  double precision NOT NULL,
+    email       text COLLATE "C",                       -- this and what follows: NULL where the CSV changes none of it
+    domain      text COLLATE "C",
+    user_id     text COLLATE "C",
+    variables   text COLLATE "C",
+    digest      bytea,
+    PRIMARY KEY (campaign_id, id)
 );
 
 -- The recipients that one run takes up.

@@ -1,15 +1,19 @@
-"""Open a session at PostgreSQL, and check that a send log can be held there: `open_session`."""
+"""Open a session at PostgreSQL, and check that a send log can be held there: `open_session`.
+
+`notice_loss_within` says how soon a session whose server is silent counts as lost.
+"""
 
 from __future__ import annotations
 
 import logging
 from contextlib import closing
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from campaign.errors import SendLogUnusableError
-from campaign.sendlog.postgres.connection import PostgresConnection
+from campaign.sendlog.postgres.connection import TCP_OPTIONS, PostgresConnection
 from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
@@ -29,25 +33,29 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+#: The loss of the server is noticed within this part of a worker's lease, and a new connection may take as long: a run
+#: says what it waits for before its lease has run out. And libpq's least timeout of a connection (seconds).
+_LEASE_TO_NOTICE, _LEAST_S = 1 / 3, 2.0
 #: What psycopg could not do for a connection that is lost would be printed: the run says what it waits for.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 #: How often a pooler is asked whose session a connection has.
 _QUESTIONS = 3
 
 
-def open_session(url: PostgresUrl, *, wait_s: int) -> PostgresConnection:
+def open_session(url: PostgresUrl, *, wait_s: int, lease_s: float = inf) -> PostgresConnection:
     """Return a connection, with the schema `campaign` in its search path.
 
     Args:
         url: the database.
         wait_s: how long a statement waits for a lock (seconds).
+        lease_s: the lease of the worker whose session it is (seconds).
 
     Raises:
         SendLogUnusableError: the server is too old, the database is not one for all characters, or there is a pooler
             in between that gives each transaction another session.
         psycopg.Error: there is no session to be had.
     """
-    session = _connect(url)
+    session = _connect(url, lease_s)
     try:
         _refuse_unfit(url, session)
         process_id = _process_id(session)
@@ -61,13 +69,42 @@ def open_session(url: PostgresUrl, *, wait_s: int) -> PostgresConnection:
     return PostgresConnection(session, process_id)
 
 
-def session_parameters(url: PostgresUrl) -> dict[str, Any]:
-    """Return libpq's parameters for a session of this program, by keyword."""
-    return {**_DEFAULTS, **url.parameters, "client_encoding": "UTF8"}
+def session_parameters(url: PostgresUrl, lease_s: float = inf) -> dict[str, Any]:
+    """Return libpq's parameters for a session of this program, by keyword.
+
+    Args:
+        url: the database; its parameters win.
+        lease_s: the lease of the worker whose session it is (seconds).
+    """
+    return {**_DEFAULTS, **_within(lease_s), **url.parameters, "client_encoding": "UTF8"}
 
 
-def _connect(url: PostgresUrl) -> psycopg.Connection[Any]:
-    return psycopg.connect(autocommit=True, **session_parameters(url))
+def notice_loss_within(session: PostgresConnection, url: PostgresUrl, lease_s: float) -> None:
+    """Take the server of an open session for lost when it was silent for a part of a lease.
+
+    Args:
+        session: the session.
+        url: the database; its parameters win.
+        lease_s: the lease of the worker whose session it is (seconds); infinite: it is no worker's.
+    """
+    parameters = session_parameters(url, lease_s)
+    session.set_tcp_options({keyword: int(parameters[keyword]) for keyword in TCP_OPTIONS})
+
+
+def _within(lease_s: float) -> dict[str, str]:
+    """Return those of libpq's parameters that a lease makes shorter."""
+    notice_s = max(_LEAST_S, lease_s * _LEASE_TO_NOTICE)
+    longest = {
+        "connect_timeout": notice_s,
+        "tcp_user_timeout": notice_s * 1000,  # it ends a session that is probed, too, after any number of probes
+        "keepalives_idle": notice_s / 2,
+        "keepalives_interval": max(1, notice_s / 4),
+    }
+    return {keyword: str(int(min(float(_DEFAULTS[keyword]), value))) for keyword, value in longest.items()}
+
+
+def _connect(url: PostgresUrl, lease_s: float = inf) -> psycopg.Connection[Any]:
+    return psycopg.connect(autocommit=True, **session_parameters(url, lease_s))
 
 
 def _refuse_unfit(url: PostgresUrl, session: psycopg.Connection[Any]) -> None:

@@ -25,10 +25,12 @@ SET search_path TO campaign;
 SET idle_session_timeout TO 0;
 SET idle_in_transaction_session_timeout TO 0;
 SET statement_timeout TO 0;
--- The session of a machine that is gone holds locks until the server notices: by itself after two hours.
+-- The session of a machine that is gone holds locks until the server notices: by itself after two hours, or, with an
+-- answer under way, after a quarter of an hour.
 SET tcp_keepalives_idle TO 30;
 SET tcp_keepalives_interval TO 10;
 SET tcp_keepalives_count TO 3;
+SET tcp_user_timeout TO '60s';
 -- What an administrator may have set otherwise: instants lose no digit, and NULL in an array is NULL.
 SET extra_float_digits TO 1;
 SET array_nulls TO on;

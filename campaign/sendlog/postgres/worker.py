@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -11,7 +12,7 @@ import psycopg
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, recover_all
 from campaign.sendlog.postgres.many_rows import FOR_CLAIMED, array
-from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.session import notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
 from campaign.sendlog.worker import LogWorker
@@ -79,9 +80,11 @@ class PostgresWorker(LogWorker):
 
     def rest(self, connection: LogConnection) -> None:
         """Wait for locks and files as long as a run that prepares; a session that is lost is restored later."""
-        if not cast("PostgresConnection", connection).is_lost:
+        session = cast("PostgresConnection", connection)
+        if not session.is_lost:
             with suppress(psycopg.Error):
-                connection.execute(WORKERS.rest_worker_session)
+                session.execute(WORKERS.rest_worker_session)
+                notice_loss_within(session, self._url, inf)
 
     def restore(self, connection: LogConnection) -> None:
         """Replace the session, as soon as the server answers."""
@@ -144,6 +147,15 @@ class PostgresWorker(LogWorker):
             if not cast("PostgresConnection", connection).is_lost:
                 with suppress(psycopg.Error):
                     connection.execute(WORKERS.end_worker_session)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server does not answer, and the run waits for it."""
+        return self._transactions.is_away
+
+    def abandon(self) -> None:
+        """Wait for a server that is away no more, not even for the last writes."""
+        self._transactions.abandon()
 
     def will_end(self) -> None:
         """Wait no longer without an end for a server that is away."""

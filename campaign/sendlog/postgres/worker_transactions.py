@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import errors
 
-from campaign.sendlog.postgres.faults import reason_of
-from campaign.sendlog.postgres.session import open_session
+from campaign.sendlog.postgres.faults import LostCommitsError, reason_of
+from campaign.sendlog.postgres.session import notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.worker import ContestedError
 
@@ -48,6 +48,8 @@ class WorkerTransactions:
         self._terms: WorkTerms | None = None
         self._campaign = 0
         self._number = 0
+        #: The worker whose transaction was committed last, as the server said, and its number.
+        self._committed = (0, 0)
         #: The server process of the session, and when it began.
         self._backend: tuple[int, str] | None = None
         #: The first statement of the transaction, and what it returned when it was read: whether the lease holds.
@@ -55,8 +57,11 @@ class WorkerTransactions:
         self._lease_holds: bool | None = None
         #: A transaction waits for another one for long.
         self._is_delayed = False
-        #: Wait no longer without an end for a server that is away.
+        #: Wait no longer without an end for a server that is away, but for so many tries.
         self.is_ending = False
+        self._last_tries = _LAST_TRIES
+        #: The server does not answer, and the run waits for it.
+        self.is_away = False
         #: The lock of those who work on the campaign's last batch, once this run does; each new session takes it.
         self.works_on: dict[str, int] | None = None
         self._wait = threading.Event()
@@ -65,6 +70,11 @@ class WorkerTransactions:
         """Begin to write for a campaign, by its id."""
         self._campaign, self._terms, self.is_ending = campaign, terms, False
         self.begin_session(session)
+
+    def abandon(self) -> None:
+        """Ask a server that is away no more."""
+        self.is_ending, self._last_tries = True, 0
+        self._wait.set()
 
     def has_lease(self) -> bool:
         """Return whether the worker's lease held when the transaction began."""
@@ -91,6 +101,7 @@ class WorkerTransactions:
                     result = work()
                     is_committing = True
                     session.commit()
+                self._committed = (worker, number)
             except psycopg.Error as error:
                 may_be_committed = is_committing and session.is_lost
                 self.overcome(session, error)
@@ -134,12 +145,16 @@ class WorkerTransactions:
             self.overcome(session, error)
 
     def reconnect(self, session: PostgresConnection, error: psycopg.Error) -> None:
-        """Replace the lost connection, however long the server is away; raise the error if the run is at its end."""
+        """Replace the lost connection, however long the server is away; raise the error if the run is at its end.
+
+        Raises:
+            LostCommitsError: the server that answers lacks a transaction of this worker that was committed.
+        """
         assert self._terms is not None  # noqa: S101 - set in `start`
         is_told, tries_at_end = False, 0
         while True:
             try:
-                fresh = open_session(self._url, wait_s=_WAIT_S)
+                fresh = open_session(self._url, wait_s=_WAIT_S, lease_s=self._terms.lease_s)
                 if self._backend:
                     old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
                     fresh.execute(WORKERS.end_session, old)
@@ -151,19 +166,26 @@ class WorkerTransactions:
                 break
             if not is_told:
                 self._terms.say(f"Waiting for PostgreSQL at {self._url}: {why}")
-                is_told = True
+                is_told = self.is_away = True
             tries_at_end += self.is_ending
-            if tries_at_end > _LAST_TRIES:
+            if tries_at_end > self._last_tries:
                 raise error
             self._wait.wait(_RETRY_S)
+        self.is_away = False
         session.replace(fresh)
         self.begin_session(session)
+        worker, number = self._committed
+        row = session.execute(WORKERS.last_transaction, {"worker": worker}).fetchone()
+        if row is not None and row[0] < number:
+            raise LostCommitsError("the server lacks what it had committed")
         if is_told:
             self._terms.say("PostgreSQL answers again; the run goes on")
 
     def begin_session(self, session: PostgresConnection) -> None:
         """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""
         session.execute(WORKERS.begin_worker_session)
+        if self._terms:
+            notice_loss_within(session, self._url, self._terms.lease_s)
         if self.works_on:
             session.execute(WORKERS.share_lock, self.works_on)
         row = session.execute(WORKERS.session).fetchone()

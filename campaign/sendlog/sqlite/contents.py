@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from campaign.sendlog.contents import TABLES, LogContents, UnfitRowError
+from campaign.sendlog.contents import TABLES, CountedRows, LogContents, UnfitRowError
 from campaign.sendlog.sqlite import files
 from campaign.sendlog.sqlite.statements import MOVING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from campaign.sendlog.sqlite.connection import SqliteConnection
 
@@ -62,18 +62,11 @@ class SqliteContents(LogContents):
     def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Add rows in their order."""
         statement = self.filled(MOVING.add, table, columns).replace("{places}", ", ".join("?" * len(columns)))
-        number = 0
-
-        def counted() -> Iterator[Sequence[object]]:
-            nonlocal number
-            for row in rows:
-                number += 1
-                yield row
-
+        counted = CountedRows(rows)
         try:
-            self._file.executemany(statement, counted())
+            self._file.executemany(statement, iter(counted))
         except (sqlite3.IntegrityError, OverflowError) as error:
-            raise UnfitRowError(table, number, str(error)) from error
+            raise UnfitRowError(table, counted.number, str(error)) from error
 
     def settle(self) -> None:
         """Do nothing: new ids follow the largest one, and the plans are the same for any number of rows."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import SendLogError
 from campaign.sendlog.database import LogDatabase
-from campaign.sendlog.movement import is_guard_text, read_movements, refusal
+from campaign.sendlog.movement import is_guard_text, new_place, read_movements, refusal
 from campaign.sendlog.sqlite import files
 from campaign.sendlog.sqlite.statements import MOVING, SQL
 
@@ -62,6 +62,10 @@ class SqliteDatabase(LogDatabase):
     def moved(self, connection: LogConnection) -> str | None:
         """Return the sentence with which changes are refused, since the log was moved; None: it is used here."""
         return refusal(self._path, read_movements(connection, MOVING))
+
+    def moved_to(self, connection: LogConnection) -> str | None:
+        """Return the place to which the log was moved, without secrets; None: it was not, or has come back."""
+        return new_place(read_movements(connection, MOVING))
 
     def discard(self) -> None:
         """Delete the file, and those that SQLite keeps beside it."""

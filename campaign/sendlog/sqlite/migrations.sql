@@ -115,6 +115,31 @@ ALTER TABLE campaign ADD COLUMN file TEXT NOT NULL DEFAULT '';
 ALTER TABLE campaign ADD COLUMN holdout REAL NOT NULL DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN revoked_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE campaign ADD COLUMN reading_after INTEGER;
+ALTER TABLE campaign ADD COLUMN reading_step TEXT NOT NULL DEFAULT '';
+CREATE TABLE former_delivery (
+    campaign_id INTEGER NOT NULL,
+    id          INTEGER NOT NULL,
+    enlistment  INTEGER NOT NULL,
+    source      TEXT NOT NULL,
+    line        INTEGER NOT NULL,
+    step        TEXT NOT NULL,
+    step_number INTEGER NOT NULL,
+    position    REAL NOT NULL,
+    due_at      REAL NOT NULL,
+    not_before  REAL NOT NULL,
+    waiting     TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    actor       TEXT NOT NULL,
+    updated_at  REAL NOT NULL,
+    email       TEXT,
+    domain      TEXT,
+    user_id     TEXT,
+    variables   TEXT,
+    digest      BLOB,
+    PRIMARY KEY (campaign_id, id)
+) STRICT, WITHOUT ROWID;
 ALTER TABLE delivery ADD COLUMN step TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN step_number INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN batch INTEGER;
@@ -201,7 +226,7 @@ END;
 -- A reader changes nothing in an older log: it sees the tables through these views.
 CREATE TEMP VIEW campaign AS
 SELECT *, '[""]' AS steps, '' AS quota, 0.0 AS quota_until, '' AS file, 0.0 AS holdout, 0 AS drawn,
-    0.0 AS revoked_at FROM main.campaign;
+    0.0 AS revoked_at, NULL AS reading_after, '' AS reading_step FROM main.campaign;
 CREATE TEMP VIEW delivery AS
 SELECT *, '' AS step, 0 AS step_number, NULL AS batch, 0.0 AS position, 0.0 AS due_at,
     iif(state = 'queued' AND not_before > 0, 'retry', '') AS waiting, NULL AS sent_at, NULL AS replaced_token

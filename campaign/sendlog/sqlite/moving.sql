@@ -11,16 +11,19 @@ CREATE TABLE IF NOT EXISTS movement (
     id          TEXT NOT NULL,                -- the same in both logs
     place       TEXT NOT NULL,                -- the other log
     at          REAL NOT NULL,
-    is_complete INTEGER NOT NULL              -- in: the log is used here; out: it is used there
+    is_complete INTEGER NOT NULL,             -- in: the log is used here; out: it is used there
+    earlier     TEXT NOT NULL                 -- JSON: the ids of the moves before, by which its rows came
 ) STRICT, WITHOUT ROWID;
 
 -- name: movements
-SELECT direction, id, place, at, is_complete FROM movement;
+SELECT direction, id, place, at, is_complete, earlier FROM movement;
 
 -- name: note
-INSERT INTO movement (direction, id, place, at, is_complete) VALUES (:direction, :id, :place, :at, :is_complete)
+INSERT INTO movement (direction, id, place, at, is_complete, earlier)
+VALUES (:direction, :id, :place, :at, :is_complete, :earlier)
 ON CONFLICT (direction) DO UPDATE
-SET id = excluded.id, place = excluded.place, at = excluded.at, is_complete = excluded.is_complete;
+SET id = excluded.id, place = excluded.place, at = excluded.at, is_complete = excluded.is_complete,
+    earlier = excluded.earlier;
 
 -- name: tables
 SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\';

@@ -10,7 +10,8 @@ SELECT coalesce(max(at), 0) FROM history;
 INSERT INTO campaign (name, message_key) VALUES (:name, :message_key);
 
 -- name: note_source
-UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps
+UPDATE campaign SET source = :source, source_digest = :source_digest, enlistment = :enlistment, steps = :steps,
+    reading_after = NULL, reading_step = ''
 WHERE id = :campaign;
 
 -- name: note_templates
@@ -69,6 +70,66 @@ UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at 
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN batch IS NULL AND :in_batches THEN 'batch'
         WHEN due_at > :now THEN 'due' ELSE '' END
 WHERE campaign_id = :campaign AND enlistment = :enlistment AND state = 'skipped' AND actor = 'missing';
+
+-- name: begin_reading
+UPDATE campaign SET reading_after = (SELECT coalesce(max(id), 0) FROM delivery), reading_step = :step WHERE id = :campaign;
+
+-- name: unfinished_reading
+SELECT reading_after, reading_step FROM campaign WHERE id = :campaign AND reading_after IS NOT NULL;
+
+-- name: forget_reading
+-- The rows that could not be mailed are gone, so the CSV of the last enlistment has to be read again.
+UPDATE campaign SET reading_after = NULL, reading_step = '', source_digest = '' WHERE id = :campaign;
+
+-- name: keep_former
+INSERT INTO former_delivery
+    (campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
+     actor, updated_at, email, domain, user_id, variables, digest)
+SELECT campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
+    actor, updated_at, iif(:has_changed, email, NULL), iif(:has_changed, domain, NULL), iif(:has_changed, user_id, NULL),
+    iif(:has_changed, variables, NULL), iif(:has_changed, digest, NULL)
+FROM delivery WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: rows_after
+-- The plus sign keeps SQLite from an index that is not in the order of the ids.
+SELECT id FROM delivery WHERE +campaign_id = :campaign AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: delete_new
+-- All but those that an operator has skipped meanwhile, unless an older row of the key says that, too.
+DELETE FROM delivery WHERE id IN (SELECT value FROM json_each(:ids)) AND (actor = 'enlist' OR EXISTS (
+    SELECT 1 FROM delivery AS older
+    WHERE older.campaign_id = delivery.campaign_id AND older.key = delivery.key AND older.slot = ''
+      AND older.id <= :first AND older.state = 'skipped' AND older.actor = 'skip'));
+
+-- name: leave_out
+-- A new row that an operator has skipped meanwhile stays, and is in no CSV.
+UPDATE delivery SET enlistment = 0 WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: former_rows
+SELECT id FROM former_delivery WHERE campaign_id = :campaign ORDER BY id LIMIT :limit;
+
+-- name: restore_skipped
+-- First of the two: a row that was queued again because its data had changed, unless something else has changed it since.
+UPDATE delivery SET state = former.state, reason = former.reason, actor = former.actor, updated_at = :now,
+    not_before = former.not_before, waiting = former.waiting
+FROM former_delivery AS former
+WHERE delivery.id IN (SELECT value FROM json_each(:ids)) AND former.id = delivery.id AND former.campaign_id = :campaign
+  AND former.state = 'skipped' AND delivery.state = 'queued' AND delivery.actor = 'enlist';
+
+-- name: restore_former
+-- A row whose state has changed since waits for what it waits for now.
+UPDATE delivery SET enlistment = former.enlistment, source = former.source, line = former.line, step = former.step,
+    step_number = former.step_number, position = former.position, due_at = former.due_at,
+    not_before = CASE WHEN delivery.updated_at = former.updated_at THEN former.not_before ELSE delivery.not_before END,
+    waiting = CASE WHEN delivery.updated_at = former.updated_at THEN former.waiting ELSE delivery.waiting END,
+    email = coalesce(former.email, delivery.email), domain = coalesce(former.domain, delivery.domain),
+    user_id = iif(former.digest IS NULL, delivery.user_id, former.user_id),
+    variables = coalesce(former.variables, delivery.variables), digest = coalesce(former.digest, delivery.digest)
+FROM former_delivery AS former
+WHERE delivery.id IN (SELECT value FROM json_each(:ids)) AND former.id = delivery.id AND former.campaign_id = :campaign;
+
+-- name: forget_former
+DELETE FROM former_delivery WHERE campaign_id = :campaign AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
@@ -150,7 +211,7 @@ ORDER BY id;
 -- name: to_hold_out
 -- Those of the drawn rows of whose keys no mail of a step was or may have been sent.
 SELECT id, step_number, batch FROM delivery
-WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued' AND NOT EXISTS (
     SELECT 1 FROM delivery AS other
     WHERE other.campaign_id = delivery.campaign_id AND other.key = delivery.key AND other.slot = ''
       AND (other.sent_at IS NOT NULL OR other.state IN ('issuing', 'sending', 'sent', 'uncertain', 'bounced')));
@@ -164,7 +225,8 @@ WHERE id IN (SELECT value FROM json_each(:ids));
 UPDATE delivery SET state = 'queued', reason = '', actor = 'enlist', updated_at = :now,
     not_before = CASE WHEN step_number > 0 OR :in_batches THEN :never ELSE due_at END,
     waiting = CASE WHEN step_number > 0 THEN 'step' WHEN :in_batches THEN 'batch' WHEN due_at > :now THEN 'due' ELSE '' END
-WHERE id IN (SELECT value FROM json_each(:ids));
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND state = 'skipped' AND actor = 'holdout';
 
 -- name: count_held_out
 SELECT count(*) FROM delivery
@@ -517,7 +579,7 @@ SELECT count(*) FROM delivery
 WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment AND not_before <= :now;
 
 -- name: steps_and_quota
-SELECT steps, quota, quota_until FROM campaign WHERE id = :campaign;
+SELECT steps, quota, quota_until, reading_after IS NOT NULL FROM campaign WHERE id = :campaign;
 
 -- name: batches
 SELECT number, at, size FROM batch WHERE campaign_id = :campaign ORDER BY number DESC LIMIT :limit;
@@ -599,11 +661,16 @@ DELETE FROM suppression WHERE list = '' AND reason GLOB 'refused with *' AND (ad
 -- name: any_suppression
 SELECT 1 FROM suppression LIMIT 1;
 
+-- name: suppressed_rows
+SELECT id FROM delivery
+WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+  AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
+
 -- name: skip_suppressed
 UPDATE delivery SET state = 'skipped', actor = 'enlist', waiting = '', updated_at = :now, reason = (
     SELECT 'suppressed: ' || reason || strftime(' %Y-%m-%d', at, 'unixepoch') || ' (' || iif(list = '', 'all lists', list) || ')'
     FROM suppression WHERE address = lower(delivery.email) AND list IN ('', :list) ORDER BY list LIMIT 1)
-WHERE campaign_id = :campaign AND state = 'queued' AND enlistment = :enlistment
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'queued'
   AND lower(email) IN (SELECT address FROM suppression WHERE list IN ('', :list));
 
 -- name: suppress

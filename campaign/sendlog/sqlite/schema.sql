@@ -15,7 +15,9 @@ CREATE TABLE campaign (
     file           TEXT NOT NULL DEFAULT '',-- the campaign file of the last run
     holdout        REAL NOT NULL DEFAULT 0, -- the share that was last held out (percent)
     drawn          INTEGER NOT NULL DEFAULT 0,-- the enlistment for which the holdout was last drawn
-    revoked_at     REAL NOT NULL DEFAULT 0  -- when an operator last revoked every token of the campaign
+    revoked_at     REAL NOT NULL DEFAULT 0, -- when an operator last revoked every token of the campaign
+    reading_after  INTEGER,                 -- a CSV was not read to its end: its new rows have larger ids; otherwise NULL
+    reading_step   TEXT NOT NULL DEFAULT '' -- the name of the first step in that reading
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -62,6 +64,31 @@ CREATE UNIQUE INDEX delivery_identity ON delivery (campaign_id, key, step, slot)
 -- The last three columns serve counts and batches, which then need not read the rows themselves.
 CREATE INDEX delivery_queue ON delivery
     (campaign_id, state, enlistment, not_before, id, step_number, batch, waiting);
+
+-- The rows that a CSV has changed whose reading has not ended, as they were.
+CREATE TABLE former_delivery (
+    campaign_id INTEGER NOT NULL,
+    id          INTEGER NOT NULL,
+    enlistment  INTEGER NOT NULL,
+    source      TEXT NOT NULL,
+    line        INTEGER NOT NULL,
+    step        TEXT NOT NULL,
+    step_number INTEGER NOT NULL,
+    position    REAL NOT NULL,
+    due_at      REAL NOT NULL,
+    not_before  REAL NOT NULL,
+    waiting     TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    actor       TEXT NOT NULL,
+    updated_at  REAL NOT NULL,
+    email       TEXT,                       -- this and what follows: NULL where the CSV changes none of it
+    domain      TEXT,
+    user_id     TEXT,
+    variables   TEXT,
+    digest      BLOB,
+    PRIMARY KEY (campaign_id, id)
+) STRICT, WITHOUT ROWID;
 
 -- The recipients that one run takes up.
 CREATE TABLE batch (

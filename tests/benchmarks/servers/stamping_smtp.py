@@ -1,15 +1,18 @@
 """An SMTP server that records the time at which it accepts each message, and discards the message.
 
 It measures the rates, because `smtp-sink` counts messages without their times. It offers PIPELINING (RFC 2920)
-and accepts every message.
+and accepts every message. If it may, it runs before all other processes: while it waited for a core, the messages of
+50 ms would arrive at one instant by its clock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from array import array
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 from serve import serve
@@ -103,6 +106,8 @@ class Receiver(asyncio.Protocol):
 
 def main() -> None:
     book = Book()
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     serve(lambda: Receiver(book), book.record)
 
 

@@ -81,6 +81,7 @@ def test_the_limit_and_the_batch_are_the_same(tmp_path: Path) -> None:
     assert [key for key, _ in sent(work)] == ["user_5", "user_4", "user_3"]
 
 
+@pytest.mark.long
 def test_nobody_is_mailed_at_night(tmp_path: Path) -> None:
     """A run of three days mails each recipient once, in their own hours, whatever their zone."""
     zones = ("Europe/Berlin", "America/New_York", "Asia/Kathmandu", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import psycopg
 import pytest
 
 from support.environment import environment
+from support.fork_server import CLOCK_AHEAD_S
 
 if TYPE_CHECKING:
     import subprocess
@@ -41,12 +41,8 @@ def env(tmp_path: Path, postgres_server: Postgres) -> Iterator[Environment]:
 
 def on_a_machine(env: Environment, *arguments: str, ahead_s: float) -> subprocess.CompletedProcess[str]:
     """Run the program to its end where the clock is wrong."""
-    bent = f"import time, runpy; real = time.time; time.time = lambda: real() + {ahead_s}; "
-    process = env.work.start(
-        *arguments, of=(sys.executable, "-c", bent + "runpy.run_module('campaign', run_name='__main__')")
-    )
-    out, err = process.communicate(timeout=60)
-    return type(env.work.campaign("--version"))(arguments, process.returncode, out, err)
+    env.work.environment[CLOCK_AHEAD_S] = str(ahead_s)
+    return env.work.campaign(*arguments, timeout=60)
 
 
 @pytest.mark.parametrize("minutes", [MINUTES, -MINUTES])

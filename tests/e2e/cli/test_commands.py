@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STATES = ["queued", "issuing", "sending", "sent", "failed", "uncertain", "skipped", "bounced"]
 #: What `status --json` says besides the counts.
-PARTS = ["waiting", "next_due", "quota", "steps", "batches"]
+PARTS = ["waiting", "next_due", "quota", "steps", "reading", "batches", "moved_to"]
 FIELDS = [
     "key", "user_id", "email", "state", "reason", "attempts", "message_id", "token_id", "code", "reply", "updated_at",
     "step", "batch", "due_at", "waiting", "not_before",
@@ -239,7 +239,9 @@ def test_status_prints_exactly_these_keys(tmp_path: Path) -> None:
             "next_due": None,
             "quota": None,
             "steps": {},
+            "reading": False,
             "batches": [{"number": 1, "size": 3, "sent": 2, "failed": 1}],
+            "moved_to": None,
         }
         env.work.write(1, link=False)
         env.work.file.write_text(env.work.file.read_text("utf-8").replace('"trial"', '"second"'), "utf-8")
@@ -297,7 +299,7 @@ def test_log_as_csv_is_safe_in_a_spreadsheet(tmp_path: Path) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line)
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", pytest.param("jsonl", marks=pytest.mark.long)])
 def test_log_into_head_ends_quietly(tmp_path: Path, form: str) -> None:
     """`campaign log FILE | head` prints nothing on stderr and exits 0 when the reader closes the pipe."""
     with environment(tmp_path, 3000, link=False) as env:

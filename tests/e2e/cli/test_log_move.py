@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,16 @@ def assert_refused(work: ForkingWorkspace, why: str) -> None:
     shown = work.campaign("status")
     assert (shown.returncode, "These are the counts of then" in shown.stdout) == (0, True)
     assert why in shown.stdout
+    told = json.loads(work.campaign("status", "--json").stdout)["moved_to"]
+    assert f"was moved to {told}" in shown.stdout
+    for command in (
+        ["status", "--json"], ["workers", "--json"], ["workers"], ["log", "campaign.toml"], ["plan", "campaign.toml"],
+        ["report", "campaign.toml", "--html", "report.html"],
+    ):  # fmt: skip
+        also = work.campaign(*command)
+        assert (also.returncode, "What is shown is of then: the send log" in also.stderr) == (0, True), also.stderr
+        assert why in also.stderr
+    assert "What is shown is of then" in (work.folder / "report.html").read_text("utf-8")
 
 
 def test_a_log_is_that_of_the_campaign_file(tmp_path: Path) -> None:

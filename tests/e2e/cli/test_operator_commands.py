@@ -140,7 +140,11 @@ def test_resend_leaves_alone_who_has_signed_in(tmp_path: Path) -> None:
         assert len(env.accepted) == 3
 
 
-@pytest.mark.parametrize("lost", [Drop(done=True), Answer(500, "<html>oops</html>", done=True)], ids=["closed", "500"])
+@pytest.mark.parametrize(
+    "lost",
+    [Drop(done=True), pytest.param(Answer(500, "<html>oops</html>", done=True), marks=pytest.mark.long)],
+    ids=["closed", "500"],
+)
 def test_a_revocation_whose_answer_was_lost_proves_nothing(lost: Action, tmp_path: Path) -> None:
     """A token that an unanswered revocation may have ended proves no sign-in: its mail is resent without an alarm."""
     clerk = ClerkScript(faults=(Fault("revoke", lost, times=1),))

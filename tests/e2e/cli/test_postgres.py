@@ -10,15 +10,20 @@ import httpx
 import psycopg
 import pytest
 
+from campaign.clock import SystemClock
+from campaign.config.postgres_url import parse_postgres_url
+from campaign.model import Receipt
+from campaign.sendlog import ReturnedMail, held
 from support.environment import environment, wait_for
 from support.plain_http import NO_TLS
 from support.servers.database_proxy import DatabaseProxy
-from support.servers.script import Delay, Fault
+from support.servers.script import Delay, Fault, Reply
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from subprocess import Popen
 
     from support.environment import Environment
     from support.servers.postgres import Postgres
@@ -31,10 +36,10 @@ SLOW = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
 
 
 @contextmanager
-def on_postgres(folder: Path, server: Postgres) -> Iterator[tuple[Environment, str]]:
+def on_postgres(folder: Path, server: Postgres, *, smtp: SmtpScript = SLOW) -> Iterator[tuple[Environment, str]]:
     """Yield a campaign with the URL of its log, in a database that has none yet."""
     url = server.fresh(is_empty=True)
-    with environment(folder, PEOPLE, smtp=SLOW, more=FEW) as env:
+    with environment(folder, PEOPLE, smtp=smtp, more=FEW) as env:
         env.work.environment["CAMPAIGN_LOG"] = url
         yield env, url
     server.drop(url)
@@ -115,7 +120,7 @@ def test_a_run_outlives_a_lost_session(tmp_path: Path, postgres_server: Postgres
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
 
 
-@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("answered", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_preparation_whose_commit_is_lost_is_made_again(
     tmp_path: Path, postgres_server: Postgres, answered: bool
 ) -> None:
@@ -148,6 +153,85 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
         assert process.returncode == 0, (out, err)
         assert "PostgreSQL answers again; the run goes on." in out
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+def is_idle(url: str) -> bool:
+    """Return whether all but one recipient are mailed, and that one waits for its next attempt."""
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('campaign.delivery')").fetchone() == (None,):
+            return False
+        left = "SELECT state, attempts > 0, worker_id IS NULL FROM campaign.delivery WHERE state <> 'sent'"
+        return connection.execute(left).fetchall() == [("queued", True, True)]
+
+
+def lost(server: Postgres, url: str, process: Popen[str]) -> None:
+    """Let the database go away for a run, and return when the run says that it waits."""
+    admit(server, url, is_admitted=False)
+    end_sessions(server, url)
+    assert process.stdout is not None
+    assert any(line.startswith("Waiting for PostgreSQL") for line in process.stdout)
+
+
+def test_a_signal_ends_a_run_whose_server_is_away(tmp_path: Path, postgres_server: Postgres) -> None:
+    """With nothing in hand the first signal ends a run that waits for its database, and the next run goes on."""
+    later = SmtpScript(faults=(Fault("rcpt", Reply("450 4.2.1 Mailbox busy"), to="u1@*"),))
+    with on_postgres(tmp_path, postgres_server, smtp=later) as (env, url):
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: is_idle(url), process)
+        lost(postgres_server, url, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, (out, err)
+        assert "no message is in progress: this command ends now" in out
+        admit(postgres_server, url, is_admitted=True)
+        assert require_each_at_most_once(env) == {"sent": PEOPLE - 1, "uncertain": 0, "queued": 1}
+
+
+def test_a_signal_beside_a_lost_server_finishes_what_is_in_hand(tmp_path: Path, postgres_server: Postgres) -> None:
+    """With messages in hand the first signal says what is waited for, and the outcomes are written at the end."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: len(env.accepted) >= 8, process)
+        lost(postgres_server, url, process)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if line.startswith("Stopping"))
+        assert "messages are in progress, and their outcomes are written when PostgreSQL at" in said
+        admit(postgres_server, url, is_admitted=True)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, (out, err)
+        states = require_each_at_most_once(env)
+        assert (states["sent"], states["uncertain"]) == (len(env.mailed), 0)
+
+
+def test_a_run_waits_for_a_server_that_is_away_at_the_start(tmp_path: Path, postgres_server: Postgres) -> None:
+    """With --wait-for-server a run whose database is away waits for it, says so, and mails everybody then."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        admit(postgres_server, url, is_admitted=False)
+        process = env.work.start("run", "campaign.toml", "--yes", "--wait-for-server")
+        assert process.stdout is not None
+        assert "is not currently accepting connections" in next(iter(process.stdout))
+        admit(postgres_server, url, is_admitted=True)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (out, err)
+        assert "PostgreSQL answers again" in out
+        assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
+def test_returned_mail_is_acted_upon_beside_a_run(tmp_path: Path, postgres_server: Postgres) -> None:
+    """While a run has the log, `bounces` revokes the token of a returned mail at once, and keeps no run out."""
+    with on_postgres(tmp_path, postgres_server) as (env, url):
+        assert env.work.run().returncode == 0
+        place = parse_postgres_url(url)
+        with ReturnedMail(place, SystemClock()) as log:
+            message = log.message_of([log._tags.bounce_tag(1, 1)])  # noqa: SLF001 - of the first mail
+            assert message is not None
+            log.bounced("a report", message, "returned", Receipt(550, "5.1.1", "No such user"), suppress=True)
+        (tmp_path / "mbox").write_text("", encoding="utf-8")
+        with held(place, with_others=True):
+            done = env.work.campaign("bounces", "campaign.toml", str(tmp_path / "mbox"))
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert len(env.clerk.events("revoked")) == 1
 
 
 def test_a_run_does_not_begin_without_its_server(tmp_path: Path, postgres_server: Postgres) -> None:

@@ -41,7 +41,14 @@ def messages_to(env: Environment, address: str) -> list[tuple[str, str]]:
     return [(event["message_id"], event["tokens"][0]) for event in found]
 
 
-@pytest.mark.parametrize("command", [("revoke",), ("resend", "--email", "u0@d0.example"), ("resend", "--revoked")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("revoke",),
+        pytest.param(("resend", "--email", "u0@d0.example"), marks=pytest.mark.long),
+        pytest.param(("resend", "--revoked"), marks=pytest.mark.long),
+    ],
+)
 def test_no_link_is_revoked_without_a_yes(tmp_path: Path, command: tuple[str, ...]) -> None:
     """Without a terminal and without `--yes` no command revokes a link."""
     with environment(tmp_path) as env:

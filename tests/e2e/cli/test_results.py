@@ -100,7 +100,7 @@ def test_faults_of_clerk_are_borne(tmp_path: Path) -> None:
         Fault("users", refusal(429, "too_many_requests", retry_after=1), times=1),
         Fault("users", Answer(503), times=1),
     )
-    more = FAST + '[retry]\nfirst_delay = "1s"\n'
+    more = FAST + '[retry]\nfirst_delay = "100ms"\n'
     script = ClerkScript(users=Users(unknown=("user_7",)), faults=faults)
     with environment(tmp_path, 220, clerk=script, recipients="verify_address = false", more=more) as trial:
         trial.work.run()
@@ -133,7 +133,7 @@ def test_a_user_who_is_gone_is_in_no_share(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_is_a_sentence(tmp_path: Path, status: int, code: int, words: str) -> None:
     """A refused key and an outage that lasts end with a sentence and an exit code; the log says nothing new."""
     fault = Fault("users", refusal(status, "clerk_key_invalid" if status == 401 else "internal"), skip=1)
-    more = '[retry]\nfirst_delay = "1s"\nattempts = 2\n'
+    more = '[retry]\nfirst_delay = "100ms"\nattempts = 2\n'
     with environment(tmp_path, 3, clerk=ClerkScript(faults=(fault,)), more=more) as trial:
         trial.work.run()
         answer = trial.work.campaign("results", "campaign.toml")
@@ -159,6 +159,7 @@ def test_before_a_run_there_is_nothing_to_show(tmp_path: Path) -> None:
         assert "'other'" in answer.stderr
 
 
+@pytest.mark.long
 def test_a_changed_share_is_said(tmp_path: Path) -> None:
     """A run says how many are held out, and what a change of the percentage does to them."""
     with environment(tmp_path, 400, recipients='holdout = "10%"', more=FAST) as trial:

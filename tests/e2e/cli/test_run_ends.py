@@ -28,10 +28,10 @@ FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
 
 
 @contextmanager
-def shared(folder: Path, server: Postgres, *, delay_s: float, people: int = PEOPLE) -> Iterator[Environment]:
+def shared(folder: Path, server: Postgres, delay: Delay, *, people: int = PEOPLE) -> Iterator[Environment]:
     """Yield a campaign with its log in a database, whose mail server takes its time at each final dot."""
     url = server.fresh()
-    with environment(folder, people, smtp=SmtpScript(faults=(Fault("dot", Delay(delay_s)),)), more=FEW) as env:
+    with environment(folder, people, smtp=SmtpScript(faults=(Fault("dot", delay),)), more=FEW) as env:
         # a lease of half a minute, and a beat every 3.5 seconds
         env.work.environment |= {"CAMPAIGN_LOG": url, "CAMPAIGN_REPLY_TIMEOUT": "20s"}
         yield env
@@ -40,7 +40,7 @@ def shared(folder: Path, server: Postgres, *, delay_s: float, people: int = PEOP
 
 @pytest.fixture
 def env(tmp_path: Path, postgres_server: Postgres) -> Iterator[Environment]:
-    with shared(tmp_path, postgres_server, delay_s=0.2) as found:
+    with shared(tmp_path, postgres_server, Delay(0.2)) as found:
         yield found
 
 
@@ -61,6 +61,7 @@ def begin_second(env: Environment) -> subprocess.Popen[str]:
     return run
 
 
+@pytest.mark.long
 def test_a_run_ends_when_the_rows_of_the_others_are_sent(env: Environment) -> None:
     """A run that finds all rows in another one's hands waits for them, and both end with 0: the campaign is done."""
     first = begin(env)
@@ -113,7 +114,8 @@ def test_a_run_that_does_not_wait_ends_with_1_beside_another(env: Environment) -
 
 def test_a_run_that_is_to_stop_leaves_its_rows_to_others(tmp_path: Path, postgres_server: Postgres) -> None:
     """After the first signal a run ends in `campaign workers`, and others can have what it has not begun."""
-    with shared(tmp_path, postgres_server, delay_s=1.5, people=90) as env:
+    seen = tmp_path / "seen"
+    with shared(tmp_path, postgres_server, Delay(0.0, until=str(seen)), people=90) as env:
         log = parse_postgres_url(env.work.environment["CAMPAIGN_LOG"])
         run = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.smtp.events("data"), run)
@@ -122,4 +124,5 @@ def test_a_run_that_is_to_stop_leaves_its_rows_to_others(tmp_path: Path, postgre
         [shown] = workers_of(log) or []
         assert shown.sending > 0, "it finishes what it has begun"
         assert shown.queued + shown.issuing + shown.sending < 60, "others can have the rest at once"
+        seen.touch()
         assert run.wait(60) == 130

@@ -86,6 +86,9 @@ def clone(tmp_path: Path) -> Clone:
 def fates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, subprocess.CompletedProcess[str]]:
     """A copy in which recipients/fates.csv has run, and the output of that run."""
     clone = copied_to(tmp_path_factory.mktemp("fates"))
+    campaign = clone.work.folder / WAITLIST
+    text = campaign.read_text(encoding="utf-8")
+    campaign.write_text(text.replace('first_delay = "2s"', 'first_delay = "200ms"'), encoding="utf-8")
     return clone, clone.run("--recipients", FATES)
 
 

@@ -19,7 +19,7 @@ from support.environment import environment
 from support.refusals import refused
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.postgres import postgres
-from support.servers.script import Delay, Fault
+from support.servers.script import Delay, Fault, Reply
 from support.servers.smtp_script import SmtpScript
 from support.watching import csv_of, replace, watching
 from support.workspace import Workspace
@@ -74,6 +74,11 @@ def workers(env: Environment) -> list[dict[str, Any]]:
     return [json.loads(line) for line in env.work.campaign("workers", "--json").stdout.splitlines()]
 
 
+def in_hand(env: Environment) -> int:
+    """Return how many rows the runs have in hand."""
+    return sum(each["claimed"] + each["issuing"] + each["sending"] for each in workers(env))
+
+
 def health(watch: Watch) -> tuple[int, str]:
     """Return the status of `/healthz`, and what it says of the campaign `trial`."""
     if not watch.url:
@@ -97,6 +102,7 @@ def require_once(env: Environment, people: int) -> None:
     assert (status["issuing"], status["sending"]) == (0, 0)
 
 
+@pytest.mark.long
 def test_two_watches_and_a_run_mail_everybody_once(tmp_path: Path, postgres_server: Postgres) -> None:
     """They share the rows, also those that come later; `workers` shows them and which of them ends."""
     slow = SmtpScript(faults=(Fault("dot", Delay(2.0), to="u100@*"), *SLOW.faults))
@@ -163,7 +169,7 @@ def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_serve
             watch.until(lambda least=people - 50: len(env.accepted) > least)  # type: ignore[misc]
             cut_off(postgres_server, env)
             watch.until(lambda: health(watch)[0] == 503)
-            assert "is not currently accepting connections" in health(watch)[1]
+            assert "cannot be used" in health(watch)[1], "its session is cut off, or no new one begins"
             come_back(postgres_server, env)
             watch.until(lambda: health(watch) == (200, ""))
             replace(tmp_path / "work/people.csv", csv_of(range(people)))
@@ -174,6 +180,23 @@ def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_serve
         require_once(env, 63)
         assert len(watch.events("failed")) == 2
         assert len(watch.events("works")) == 2
+
+
+def test_a_watch_ends_at_once_while_its_server_is_away(tmp_path: Path, postgres_server: Postgres) -> None:
+    """With nothing in hand, a watch that sends and waits for its server ends at the first signal."""
+    later = SmtpScript(faults=(Fault("rcpt", Reply("450 4.2.1 Mailbox busy"), to="u1@*"),))
+    with (
+        on(postgres_server, tmp_path, 3, smtp=later) as env,
+        watching(env.work, "campaign.toml", "--yes", "--port", "0") as watch,
+    ):
+        watch.until(lambda: env.work.status()["waiting"] == {"retry": 1} and not in_hand(env))
+        cut_off(postgres_server, env)
+        watch.until(lambda: health(watch)[0] == 503)
+        assert watch.stop() == 0
+        assert watch.events("ended")
+        come_back(postgres_server, env)
+        status = env.work.status()
+        assert (status["sent"], status["queued"], len(env.mailed)) == (2, 1, 2)
 
 
 @pytest.mark.long

@@ -33,7 +33,9 @@ def without(env: Environment, *keys: str) -> list[dict[str, str]]:
     return [row for row in rows if row["user_id"] not in keys]
 
 
-@pytest.mark.parametrize("link", [True, False], ids=["with a link", "without a link"])
+@pytest.mark.parametrize(
+    "link", [True, pytest.param(False, marks=pytest.mark.long)], ids=["with a link", "without a link"]
+)
 def test_a_recipient_is_skipped_while_a_run_is_under_way(tmp_path: Path, *, link: bool) -> None:
     """`skip --key` beside a run stops the mail of a row that the run has claimed, and the run ends with 0."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.1)),))

@@ -34,7 +34,7 @@ subject = "Still yours, {{ first_name }}"
 """
 #: The same for one run that sends both.
 AT_ONCE = STEPS.replace("4s", "1s")
-SOON = '[retry]\nfirst_delay = "1s"\n'
+SOON = '[retry]\nfirst_delay = "300ms"\n'
 LATER = SmtpScript(faults=(Fault("rcpt", Reply("451 4.7.1 Greylisted"), to="u0@*", times=1),))
 
 
@@ -154,10 +154,11 @@ def test_a_lost_revocation_is_tried_again_before_the_step(tmp_path: Path) -> Non
         assert "without a known id" not in done.stdout
 
 
+@pytest.mark.long
 def test_a_killed_run_sends_each_step_once(tmp_path: Path) -> None:
     """A run that is killed between the steps, and in the midst of each, mails nobody twice and leaves nobody out."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
-    with in_steps(tmp_path, f'{AT_ONCE}[limits]\ntokens = "10/second"\n', people=20, smtp=slow) as env:
+    with in_steps(tmp_path, f'{AT_ONCE}[limits]\ntokens = "20/second"\n', people=20, smtp=slow) as env:
         for enough in (5, 20, 27):
             running = env.work.start("run", "campaign.toml", "--yes")
             wait_for(lambda enough=enough: len(env.accepted) >= enough, running)  # type: ignore[misc]
@@ -213,7 +214,7 @@ def test_on_doubt_nothing_is_sent(tmp_path: Path, fault: str) -> None:
     """An answer that cannot be used lets the rows wait; it is said once, and the exit code is 1."""
     with RecheckSite() as site, rechecked(tmp_path, site) as env:
         text = env.work.file.read_text(encoding="utf-8")
-        env.work.file.write_text(text.replace('first_delay = "1s"', 'first_delay = "4s"'), encoding="utf-8")
+        env.work.file.write_text(text.replace('first_delay = "300ms"', 'first_delay = "4s"'), encoding="utf-8")
         env.work.environment["CAMPAIGN_RECHECK_KEY"] = RECHECK_KEY
         site.recheck.faults += [fault] * 5
         done = env.work.run("--no-wait")

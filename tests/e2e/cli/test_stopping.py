@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FEW = '[limits]\nconnections = 2\ntokens = "1000/second"\n'
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)], ids=lambda number: number.name
+)
 def test_one_signal_finishes_what_is_in_hand(tmp_path: Path, number: signal.Signals) -> None:
     """After the first signal no more rows are claimed, deliveries in progress finish, and the exit code is 130."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))

@@ -188,7 +188,7 @@ def test_days_pass_in_seconds_in_the_sandbox(tmp_path: Path) -> None:
     """Without settings a watch uses the sandbox, where reminders of the next day come with `--speed`."""
     work = ForkingWorkspace(tmp_path)
     assert work.campaign("new", "carts", "--like", "cart").returncode == 0
-    with watching(work, "carts/campaign.toml", "--speed", "14400x") as watch:
+    with watching(work, "carts/campaign.toml", "--speed", "36000x") as watch:
         watch.until(lambda: sum(event["counts"].get("sent", 0) for event in watch.events("cycle", "carts")) == 12)
         assert watch.stop() == 0
     status = json.loads(work.campaign("status", "carts/campaign.toml", "--json").stdout)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.environment import environment
@@ -85,6 +86,7 @@ def test_a_port_that_is_taken_stops_the_watch_before_it_sends(tmp_path: Path) ->
         assert env.silent
 
 
+@pytest.mark.long
 def test_only_the_port_needs_the_library(tmp_path: Path) -> None:
     """Without prometheus-client `--port` says what to install and exits 2; a watch without it works."""
     code = "import sys; sys.modules['prometheus_client'] = None; from campaign.cli import main; main()"

@@ -38,7 +38,11 @@ def senders(postgres_server: Postgres, tmp_path: Path) -> Iterator[list[Sender]]
     records = tmp_path / "records"
     records.mkdir()
     scenario = Scenario(
-        recipients=_PEOPLE, trouble=0.0, verify=False, witness=False, certain=(Fault("dot", Delay(6.0), times=20),)
+        recipients=_PEOPLE,
+        trouble=0.0,
+        verify=False,
+        witness=False,
+        certain=(Fault("dot", Delay(0.0, until="seen"), times=20),),
     )
     script = scenario.smtp(url, password="secret")
     campaign = scenario.write(tmp_path)
@@ -71,6 +75,7 @@ def test_two_runs_share_a_campaign(senders: list[Sender], tmp_path: Path) -> Non
     _until(lambda: sum(each.sending > 0 for each in workers_of(log) or ()) == 2, first)
     shown = [json.loads(line) for line in second.ask("workers", "--json").splitlines()]
     table = second.ask("workers", str(second.campaign))
+    (tmp_path / "records" / "seen").touch()
     assert [run.wait() for run in runs] == [1, 1], first.last_output() + second.last_output()
     assert [each["late"] for each in shown] == [False, False]
     assert {each["pid"] for each in shown} == {run.pid for run in runs}
@@ -81,6 +86,7 @@ def test_two_runs_share_a_campaign(senders: list[Sender], tmp_path: Path) -> Non
     assert second.ask("workers").startswith("No run uses the send log postgresql://tester@127.0.0.1:")
 
 
+@pytest.mark.long
 def test_another_version_of_the_program_is_refused(senders: list[Sender], tmp_path: Path) -> None:
     """While a run uses the log, one of another version ends with a sentence and exit code 75, and changes nothing."""
     first, second = senders

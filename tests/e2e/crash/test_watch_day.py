@@ -1,4 +1,4 @@
-"""A day of three campaigns under one watch that is killed again and again."""
+"""A day of three campaigns under a watch that is killed again and again, or under two that share their log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,26 @@ from support.crash.day_campaigns import LATER_SUBJECT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.servers.postgres import Postgres
 
-@pytest.mark.long
+
+pytestmark = pytest.mark.long
+
+
 def test_a_day_of_three_campaigns_keeps_every_promise(tmp_path: Path) -> None:
     """Reminders, a promotion and a waitlist are sent through faults and kills: nobody twice, each user made once."""
-    day = Day(tmp_path, say=print)
+    require_all(Day(tmp_path, say=print))
+
+
+def test_two_watches_keep_every_promise_for_a_day(tmp_path: Path, postgres_server: Postgres) -> None:
+    """The same for two watches on one log in PostgreSQL, each of which is killed while the other goes on."""
+    url = postgres_server.fresh()
+    require_all(Day(tmp_path, say=print, url=url, watches=2))
+    postgres_server.drop(url)
+
+
+def require_all(day: Day) -> None:
+    """Play a day, and require that all that is promised of it holds, and that enough was sent."""
     verdicts = day.play()
     for name, verdict in verdicts.items():
         assert verdict.holds, f"{name}\n{verdict.table()}"

@@ -14,6 +14,7 @@ from support.refusals import refused
 from support.servers.clerk_script import Answer, ClerkScript
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
+from support.variants import variants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,7 @@ SLOWLY = LIMITS.replace("300ms", "1100ms")
 
 
 @asleep
-@pytest.mark.parametrize("who", ["mail server", "Clerk"])
+@pytest.mark.parametrize("who", variants(["mail server", "Clerk"]))
 def test_a_service_that_is_down_from_the_start_is_given_up(who: str, tmp_path: Path) -> None:
     """If nothing was sent and a service did not work for five minutes, the run ends with exit 3 and its reason."""
     with environment(tmp_path, 3, clerk=DOWN if who == "Clerk" else None, more=SLOWLY) as env:

@@ -12,6 +12,7 @@ from support.refusals import refused
 from support.servers.script import Delay, Drop, Extra, Fault, Reply
 from support.servers.smtp import SmtpServer
 from support.servers.smtp_script import SmtpScript
+from support.variants import variants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ MIDWAY = {
 }
 
 
-@pytest.mark.parametrize("what", MIDWAY)
+@pytest.mark.parametrize("what", variants(MIDWAY))
 def test_a_login_refused_mid_run(what: str, tmp_path: Path) -> None:
     """If the server refuses logins in the middle of a run, the rest stays queued and unused tokens are revoked."""
     slow = Fault("dot", Delay(0.05))
@@ -62,7 +63,7 @@ TEMPORARY: dict[str, tuple[Fault, ...]] = {
     "greylisting": (Fault("rcpt", Reply("451 4.7.1 Greylisted"), per="recipient", lasting=0.25),),
     "452 too many recipients": (Fault("rcpt", Reply("452 4.5.3 Too many recipients"), every=4),),
     "552 at RCPT": (Fault("rcpt", Reply("552 5.5.3 Too many recipients"), every=4, times=3),),
-    "454 after the message": (Fault("dot", Reply("454 4.7.0 Throttling failure: rate exceeded"), every=12),),
+    "454 after the message": (Fault("dot", Reply("454 4.7.0 Throttling failure: rate exceeded"), skip=11, times=1),),
     "452 after the message": (Fault("dot", Reply("452 4.3.1 Out of storage"), every=12),),
     "421 each few messages": (Fault("mail", Reply("421 4.7.0 Closing", close=True), per="connection", skip=3),),
     "451 at MAIL": (Fault("mail", Reply("451 4.3.0 Busy"), skip=5, times=3),),
@@ -80,12 +81,14 @@ LIMITED: dict[str, SmtpScript] = {
     ),
     "432 above two submissions": SmtpScript(submissions=2, faults=(Fault("dot", Delay(0.02)),)),
     "454 for the sending rate": SmtpScript(
-        faults=(Fault("dot", Reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded."), every=12),)
+        faults=(Fault("dot", Reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded."), skip=11, times=1),)
     ),
 }
 
 
-@pytest.mark.parametrize("what", LIMITED)
+@pytest.mark.parametrize(
+    "what", variants(LIMITED, "421 at RCPT each few messages", "432 above two submissions", "454 for the sending rate")
+)
 def test_a_servers_own_limits_cost_no_token(what: str, tmp_path: Path) -> None:
     """A message that meets a limit of session, submissions or speed is sent again with its token, as one attempt."""
     with environment(tmp_path, 24, smtp=LIMITED[what], more=LIMITS.replace("300ms", "30s")) as env:
@@ -111,13 +114,7 @@ def test_a_refused_name_stops_the_run(tmp_path: Path) -> None:
         assert {event["name"] for event in env.smtp.events("ehlo")[1:]} == {"mail.acme.example"}
 
 
-#: The program handles these like others of the list, so they are tested in the long suite only.
-SLOWER = ("452 after the message", "552 at RCPT")
-
-
-@pytest.mark.parametrize(
-    "what", [pytest.param(what, marks=pytest.mark.long if what in SLOWER else ()) for what in TEMPORARY]
-)
+@pytest.mark.parametrize("what", variants(TEMPORARY, "greylisting", "421 each few messages"))
 def test_temporary_trouble_passes(what: str, tmp_path: Path) -> None:
     """Temporary refusals are retried by the policy until every recipient has one mail with a live link."""
     with environment(
@@ -198,10 +195,12 @@ def test_a_server_that_is_gone_for_a_while(tmp_path: Path) -> None:
     [
         ("starttls", "good", (Fault("starttls", Extra("250 2.0.0 Injected by somebody on the line")),)),
         ("starttls", "self-signed", ()),
-        ("implicit", "expired", ()),
-        ("implicit", "wrong-host", ()),
+        pytest.param("implicit", "expired", (), marks=pytest.mark.long),
+        pytest.param("implicit", "wrong-host", (), marks=pytest.mark.long),
         ("starttls", "good", (Fault("starttls", Reply("454 4.7.0 TLS not available")),)),
-        ("starttls", "good", (Fault("ehlo", Reply("250-mail.example\n250 PIPELINING")),)),
+        pytest.param(
+            "starttls", "good", (Fault("ehlo", Reply("250-mail.example\n250 PIPELINING")),), marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_line_that_cannot_be_trusted(
@@ -228,7 +227,7 @@ POOR: dict[str, SmtpScript] = {
 }
 
 
-@pytest.mark.parametrize("what", POOR)
+@pytest.mark.parametrize("what", variants(POOR))
 def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
     """A server that lacks extensions gets only what it supports, and non-ASCII names arrive."""
     people = [
@@ -242,7 +241,9 @@ def test_a_server_that_offers_little(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "poor", ["250-mail.example\n250 PIPELINING", "250 mail.example"], ids=["pipelined", "lockstep"]
+    "poor",
+    ["250-mail.example\n250 PIPELINING", pytest.param("250 mail.example", marks=pytest.mark.long)],
+    ids=["pipelined", "lockstep"],
 )
 def test_servers_behind_one_name_that_offer_different_things(poor: str, tmp_path: Path) -> None:
     """If one of several servers behind a name lacks 8BITMIME, it gets 7-bit text, and no attempt is used up."""
@@ -273,7 +274,9 @@ def test_a_message_that_is_too_large(tmp_path: Path) -> None:
         assert "20000" in next(row["reason"] for row in env.work.rows() if row["key"] == "user_0")
 
 
-@pytest.mark.parametrize("action", [Drop(), Reply("421 4.3.2 Closing", close=True)], ids=str)
+@pytest.mark.parametrize(
+    "action", [Drop(), pytest.param(Reply("421 4.3.2 Closing", close=True), marks=pytest.mark.long)], ids=str
+)
 def test_a_connection_lost_before_the_dot_is_a_plain_retry(action: Action, tmp_path: Path) -> None:
     """If the server closes at RCPT, at DATA or during the message, no row becomes uncertain."""
     faults = tuple(Fault(at, action, every=5, times=3) for at in ("rcpt", "data", "body"))

@@ -149,7 +149,13 @@ def test_one_rows_values_cost_that_row_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bomb", ['{{ "a" * 10**9 }}', "{% for i in range(9999) %}{% for j in range(999) %}{% endfor %}{% endfor %}"]
+    "bomb",
+    [
+        '{{ "a" * 10**9 }}',
+        pytest.param(
+            "{% for i in range(9999) %}{% for j in range(999) %}{% endfor %}{% endfor %}", marks=pytest.mark.long
+        ),
+    ],
 )
 def test_a_template_bomb_is_named_by_its_line(bomb: str, tmp_path: Path) -> None:
     """A template that would fill the memory or take hours stops `check` and `run` at once, with its line."""

@@ -16,6 +16,7 @@ from support.refusals import refused, table_of
 from support.sendlog_helpers import table
 from support.servers.clerk_script import Answer, Change, ClerkScript, Impostor, Truncate, error_body, refusal
 from support.servers.script import Drop, Endless, Fault, Reset, Silence
+from support.variants import variants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ MIDWAY = {
 }
 
 
-@pytest.mark.parametrize("what", MIDWAY)
+@pytest.mark.parametrize("what", variants(MIDWAY))
 @pytest.mark.parametrize("at", ["users", "create"])
 def test_a_key_refused(at: str, what: str, tmp_path: Path) -> None:
     """A refused key stops the run with exit 3, at the start or in the middle, and no recipient fails."""
@@ -237,7 +238,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("what", ALIKE)
+@pytest.mark.parametrize("what", variants(ALIKE, "402", "422 for each user"))
 def test_a_refusal_for_every_user_fails_nobody(what: str, tmp_path: Path) -> None:
     """What Clerk refuses to everybody alike stops the run with exit 3 and what to do; all rows stay queued."""
     action, advice = ALIKE[what]

@@ -10,6 +10,7 @@ import pytest
 from support.environment import environment
 from support.servers.script import Delay, Drop, Endless, Extra, Fault, Raw, Reply, Reset, Silence, Trickle
 from support.servers.smtp_script import SmtpScript
+from support.variants import variants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,7 +158,7 @@ NOT_READY: dict[str, tuple[Fault, ...]] = {
 }
 
 
-@pytest.mark.parametrize("what", NOT_READY)
+@pytest.mark.parametrize("what", variants(NOT_READY))
 def test_a_server_that_is_not_ready_at_first(what: str, tmp_path: Path) -> None:
     """While the server refuses connections or logins no token is requested, and each try comes later than the last."""
     smtp = SmtpScript(faults=NOT_READY[what], credentials=LOGIN, auth_required=True)

@@ -24,7 +24,9 @@ SLOWLY_FROM_THE_START = replace(SLOWLY, text="HTTP/1.1 200 OK\r\nX: " + "x" * 99
 
 
 @pytest.mark.parametrize("at", ["create", "users", "revoke"])
-@pytest.mark.parametrize("action", [SLOWLY, SLOWLY_FROM_THE_START], ids=["the body", "the head"])
+@pytest.mark.parametrize(
+    "action", [SLOWLY, pytest.param(SLOWLY_FROM_THE_START, marks=pytest.mark.long)], ids=["the body", "the head"]
+)
 def test_an_answer_that_trickles_in_is_given_up(at: str, action: Trickle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call has a deadline even if its answer arrives in small pieces, and the request may have been carried out."""
     monkeypatch.setattr("campaign.clerk.client._CALL_TIMEOUT_S", 0.4)
@@ -55,7 +57,7 @@ def test_an_answer_without_an_end_is_given_up(at: str) -> None:
     assert peak < 50_000_000
 
 
-@pytest.mark.parametrize("at", ["create", "users"])
+@pytest.mark.parametrize("at", ["users", pytest.param("create", marks=pytest.mark.long)])
 def test_an_answer_that_swells_is_cut_off(at: str) -> None:
     """A small compressed answer that decompresses to a huge one uses no more memory than any other."""
     bomb = gzip.compress(b" " * 100_000_000)

@@ -47,7 +47,7 @@ def review(*links: str) -> list[Finding]:
 def test_what_a_page_answers(path: str, severity: Severity, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is opened once by GET without the token, and its answer told; a redirect is not followed."""
     if words == "no answer within":
-        monkeypatch.setattr("campaign.compliance.online.web.TIMEOUT_S", 3.0)
+        monkeypatch.setattr("campaign.compliance.online.web.TIMEOUT_S", 1.0)
     with PageServer(PAGES) as server:
         (one,) = review(f"{server.url}{path}?cart=7&{TOKEN}#here")
         (request,) = server.events("request")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,9 @@ def read(server: ClerkServer, folder: Path, more: str = "") -> Definition | Camp
     services = Services(folder / "send-log.db", _NO_SERVER, server.url, "sk_test_1", ())
     with opened(services.log, clock=clock) as log:
         try:
-            return asyncio.run(read_waitlist(definition, services, log, RateLimiter((), clock)))
+            return asyncio.run(
+                read_waitlist(definition, services, partial(asyncio.to_thread, log.begun_keys), RateLimiter((), clock))
+            )
         except CampaignError as error:
             return error
 

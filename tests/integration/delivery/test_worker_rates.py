@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from campaign.clock import ScaledClock, SystemClock
 from campaign.config.postgres_url import parse_postgres_url
-from campaign.delivery.shared_limit import terms_of, terms_of_day
+from campaign.delivery.shared_terms import terms_of, terms_of_day
 from campaign.delivery.worker_rates import Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope
 from campaign.model import Rate, Status, Waiting
@@ -20,6 +21,7 @@ from campaign.sendlog.permits import PermitRequest
 from campaign.sendlog.postgres.rates import PostgresRates
 from campaign.sendlog.postgres.session import session_parameters
 from support.fake_clock import eventually
+from support.servers.postgres import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 MEASURED = 0.95
 #: Each worker's clock is wrong by so many seconds.
 WRONG_BY = (0.0, 300.0, -3600.0, 12.5)
+#: Whether a worker's request waits for a lock.
+_WAITING = (
+    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%reserve_permits%' "
+    "AND datname = current_database())"
+)
 
 
 @pytest.fixture
@@ -119,7 +126,7 @@ def _ignore(*_: object) -> None:
         # a machine that does other things at the same time is late, and what is late is lost
         *[
             pytest.param(rate, 20.0, 0.98, marks=pytest.mark.long)
-            for rate in ("14/second", "200/2 seconds", "600/second")
+            for rate in ("14/second", "100/second", "200/2 seconds", "600/second")
         ],
     ],
 )
@@ -157,6 +164,32 @@ def test_a_worker_that_is_killed_loses_its_permits_and_no_window_is_exceeded(url
         assert [number for (number,) in held] == lost
     assert most_within(sorted(used), MEASURED) <= 20
     assert len(used) > 30
+
+
+def test_a_late_use_delays_the_others_by_one_place(url: PostgresUrl) -> None:
+    """Permits come a window after the uses in their order: one that is late, or unknown, stops none of the others."""
+    exchange, now = PostgresRates(url, "one"), time.time() + 1000.0
+    terms = replace(terms_of("messages", [Rate.parse("10/second")], Status.SENDING), horizon_s=2000.0)
+    [window] = terms.even
+    used = [now + 0.101 * number for number in range(10)]
+    used[2] = now + 0.45  # used late; of the fifth no report came, and it may have been used as late as that
+    with psycopg.connect(**session_parameters(url), autocommit=True) as connection:
+        bucket = "INSERT INTO campaign.permit_bucket (name, first_number, next_number, last_slot, last_at, kept_s)"
+        connection.execute(f"{bucket} VALUES ('messages', 1, 11, %s, %s, 1.01)", (used[9], used[9]))
+        for number, at in enumerate(used, 1):
+            connection.execute(
+                "INSERT INTO campaign.permit VALUES ('messages', %s, %s, %s, 'gone')",
+                (number, at, "held" if number == 5 else "used"),
+            )
+
+    async def run() -> list[float]:
+        found = (await exchange.reserve(PermitRequest(terms, 9))).permits
+        await exchange.close()
+        return [at for _, at in found]
+
+    used[4] += terms.late_s
+    after_uses = [at + window.period_s for at in sorted(used)]
+    assert asyncio.run(run()) == pytest.approx(after_uses[:9], abs=0.01)
 
 
 def test_a_pause_reaches_all_workers_within_a_second(url: PostgresUrl) -> None:
@@ -234,7 +267,7 @@ def test_workers_share_a_budget_and_defer_what_is_over_it(url: PostgresUrl) -> N
             limiters = workers.limiters("25/hour")
             given, waits = 0, []
             for limiter, wrong_by in zip(limiters, WRONG_BY, strict=True):
-                calls = [limiter.acquire_or_defer("the server", Scope.SERVER) for _ in range(10)]
+                calls = [limiter.pass_call("the server", Scope.SERVER) for _ in range(10)]
                 for ended in await asyncio.gather(*calls, return_exceptions=True):
                     if isinstance(ended, DeferredError):
                         assert ended.waiting is Waiting.QUOTA
@@ -282,27 +315,81 @@ def test_what_was_spent_before_the_first_worker_counts(url: PostgresUrl) -> None
     assert asyncio.run(run()) == [7, 8, 6, 4, 7]
 
 
-def test_a_server_that_crashes_forgets_no_budget_and_doubles_no_permit(url: PostgresUrl) -> None:
-    """After a crash of the server, which empties the tables of permits, no number of before is given again."""
+def test_a_server_that_crashes_forgets_no_budget_and_doubles_no_permit() -> None:
+    """After a crash of the server the windows count as full, and the budgets count what they did before."""
 
-    async def run() -> None:
-        exchange, terms = PostgresRates(url, "one"), terms_of("messages", [Rate.parse("20/second")], Status.SENDING)
+    async def run(server: Postgres, url: str) -> None:
+        exchange = PostgresRates(parse_postgres_url(url), "one")
+        terms = terms_of("tokens", [Rate.parse("20/second"), Rate.parse("10/hour")], Status.ISSUING)
         before = await exchange.reserve(PermitRequest(terms, 3))
-        with psycopg.connect(**session_parameters(url), autocommit=True) as connection:
-            kinds = connection.execute(
-                "SELECT relname FROM pg_class WHERE relnamespace = 'campaign'::regnamespace AND relpersistence = 'u' "
-                "AND relkind = 'r' ORDER BY 1"
-            ).fetchall()
-            assert [name for (name,) in kinds] == ["pause", "permit", "permit_bucket", "permit_slice"]
-            for (name,) in kinds:
-                connection.execute(f"DELETE FROM campaign.{name}")  # noqa: S608 - a name of this test
-        after = await exchange.reserve(PermitRequest(terms, 3, used=before.permits))
-        assert not {number for number, _ in before.permits} & {number for number, _ in after.permits}
         assert before.permits
+        assert before.remaining == 10 - len(before.permits)
+        with psycopg.connect(url) as connection:  # something else becomes durable
+            connection.execute("INSERT INTO campaign.campaign (name, message_key) VALUES ('c', '')")
+        server.crash()
+        with pytest.raises(ConnectionError):
+            await exchange.reserve(PermitRequest(terms, 0))
+        back = await exchange.reserve(PermitRequest(terms, 3, used=before.permits, gives_all_back=True))
+        assert back.permits == []
+        assert back.next_at >= back.now + 1.0
+        assert back.remaining == before.remaining
+        await asyncio.sleep(back.next_at - back.now)  # noqa: TID251 - the server lives in the real time
+        after = await exchange.reserve(PermitRequest(terms, 3))
         assert after.permits
-        with psycopg.connect(**session_parameters(url)) as connection:
-            states = connection.execute("SELECT DISTINCT state FROM campaign.permit").fetchall()
-            assert states == [("held",)]
+        assert min(number for number, _ in after.permits) > max(number for number, _ in before.permits)
         await exchange.close()
 
+    with postgres(is_durable=True) as server:
+        asyncio.run(run(server, server.fresh()))
+
+
+def test_what_a_lost_answer_reserved_comes_back_to_the_budget(url: PostgresUrl) -> None:
+    """A worker whose connection was lost gives all back that it may have; meanwhile the others are told to wait."""
+
+    async def run() -> None:
+        one, two, hour = PostgresRates(url, "one"), PostgresRates(url, "two"), [Rate.parse("10/hour")]
+        terms = terms_of("messages", hour, Status.SENDING)
+        used = (await one.reserve(PermitRequest(terms, 2))).permits[:1]
+        lost = await one.reserve(PermitRequest(terms, 8))
+        assert lost.remaining == 0
+        told = await two.reserve(PermitRequest(terms, 3))
+        assert told.permits == []
+        assert told.settled_at == pytest.approx(max(at for _, at in lost.permits) + terms.late_s)
+        back = await one.reserve(PermitRequest(terms, 0, used=used, gives_all_back=True))
+        assert back.remaining == 9
+        assert back.settled_at is None
+        assert len((await two.reserve(PermitRequest(terms, 20))).permits) == 9
+        for exchange in (one, two):
+            await exchange.close()
+
     asyncio.run(run())
+
+
+def test_a_report_that_is_cancelled_is_made_again(url: PostgresUrl) -> None:
+    """A run that ends while the log is slow to take its report gives no permit back that it has used."""
+
+    async def run() -> int | None:
+        exchange = PostgresRates(url, "two")
+        terms = terms_of("messages", [Rate.parse("10/hour")], Status.SENDING)
+        watcher = psycopg.connect(**session_parameters(url), autocommit=True)
+        async with await psycopg.AsyncConnection.connect(**session_parameters(url)) as slow:
+            async with worker_rates(PostgresRates(url, "one"), SystemClock()) as rates:
+                limiter = rates.limiter("messages", [Rate.parse("10/hour")], Status.SENDING)
+                permits = [await limiter.acquire() for _ in range(2)]
+                await slow.execute("SELECT FROM campaign.permit_bucket FOR UPDATE")
+                for permit in permits:
+                    assert await permit.used()
+                await eventually(lambda: watcher.execute(_WAITING).fetchone() == (True,))
+                free = asyncio.ensure_future(_rolled_back(slow))  # noqa: TID251 - the last report waits for it
+            await free
+        remaining = (await exchange.reserve(PermitRequest(terms, 0))).remaining
+        await exchange.close()
+        watcher.close()
+        return remaining
+
+    assert asyncio.run(run()) == 8
+
+
+async def _rolled_back(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+    await asyncio.sleep(0.5)  # noqa: TID251 - the server lives in the real time
+    await connection.rollback()

@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from clerk_backend_api import Clerk
-from clerk_backend_api.models import ClerkErrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clerk_backend_api import Clerk
+
     from campaign.sandbox import Sandbox
+
+# The client has hundreds of files, so it is installed by the extra `dev` only.
+pytestmark = pytest.mark.long
 
 USER = "user_2abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[Clerk]:
+    from clerk_backend_api import Clerk  # noqa: PLC0415 - see above
+
     sandbox.learn([(USER, "mia+x@example.com")])
     with Clerk(bearer_auth=sandbox.secret_key, server_url=f"{sandbox.clerk_url}/v1") as clerk:
         yield clerk
@@ -51,6 +56,8 @@ def test_the_python_client_lists_users(client: Clerk) -> None:
 
 def test_the_python_client_reads_refusals(client: Clerk) -> None:
     """Clerk's Python client reads the code of a refusal."""
+    from clerk_backend_api.models import ClerkErrors  # noqa: PLC0415 - see above
+
     with pytest.raises(ClerkErrors) as refusal:
         client.sign_in_tokens.create(request={"user_id": "user_nobody"})
     assert refusal.value.data.errors[0].code == "resource_not_found"

@@ -117,7 +117,14 @@ def test_the_script_is_fetched_once(tmp_path: Path, shipped: Path) -> None:
     assert not shipped.exists()
 
 
-@pytest.mark.parametrize("broken", [b"", b"no archive", packed("package/dist/other.js")])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"", marks=pytest.mark.long),
+        pytest.param(b"no archive", marks=pytest.mark.long),
+        packed("package/dist/other.js"),
+    ],
+)
 def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path, shipped: Path, broken: bytes) -> None:
     """If npm fails or the package lacks the script, the response says so, and the next request tries again."""
     install_npm(tmp_path, broken, status=int(not broken))

@@ -13,6 +13,7 @@ import pytest
 
 from campaign.sandbox import Sandbox
 from campaign.sandbox.state import State
+from support.variants import variants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,7 +211,7 @@ def test_a_hang_is_taken_and_never_answered(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "CONNECT", "get"])
+@pytest.mark.parametrize("method", variants(["GET", "POST", "OPTIONS", "CONNECT", "get"]))
 def test_a_web_request_ends_the_conversation(tmp_path: Path, method: str) -> None:
     """At a method of HTTP the connection is closed, and commands in the request's body do nothing."""
 

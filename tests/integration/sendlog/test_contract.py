@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The files of `tests/unit/sendlog` with the promises.
 FILES = (
     "aggregates", "batches", "claiming", "enlisting", "group_commit", "holdout", "log", "operator_actions", "recovery",
-    "renewals", "steps", "suppressions", "user_creations", "waiting",
+    "renewals", "steps", "suppressions", "unfinished", "user_creations", "waiting",
 )  # fmt: skip
 #: What is about SQLite alone: its file, its full disk, its query plans, its older schemas.
 OF_SQLITE = {
@@ -37,6 +37,10 @@ OF_SQLITE = {
 LONG = {"test_a_step_out_of_order_stops_everything", "test_an_end_state_is_left_by_a_command_only"}
 
 
+#: Files whose statements `test_twin.py` compares by default, too.
+LONG_FILES = {"aggregates", "holdout", "renewals", "suppressions", "user_creations", "waiting"}
+
+
 def promises() -> Iterator[tuple[str, Any]]:
     """Yield the tests that take a log's `path` and nothing else that makes one, each with a name of its own."""
     for file in FILES:
@@ -46,7 +50,7 @@ def promises() -> Iterator[tuple[str, Any]]:
             if not test.startswith("test_") or test in OF_SQLITE:
                 continue
             if "path" in inspect.signature(function).parameters:
-                promise = pytest.mark.long(function) if test in LONG else function
+                promise = pytest.mark.long(function) if test in LONG or file in LONG_FILES else function
                 yield f"test_{file}__{test.removeprefix('test_')}", promise
 
 

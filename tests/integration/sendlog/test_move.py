@@ -81,7 +81,7 @@ def test_each_table_and_column_is_moved(tmp_path: Path, postgres_server: Postgre
 
 
 @pytest.mark.parametrize("commit", COMMITS)
-@pytest.mark.parametrize("way", ["there", "back"])
+@pytest.mark.parametrize("way", ["there", pytest.param("back", marks=pytest.mark.long)])
 def test_a_killed_move_leaves_one_log_and_is_finished(
     tmp_path: Path, postgres_server: Postgres, url: str, way: str, commit: int
 ) -> None:

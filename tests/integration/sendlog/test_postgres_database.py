@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sys
 from contextlib import closing, contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,6 +19,7 @@ from campaign.model import Status
 from campaign.sendlog import LogReader, QueueCursor, SendLog, SuppressionList, exists, held
 from campaign.sendlog.postgres import database as backend
 from campaign.sendlog.postgres import session
+from campaign.sendlog.postgres.connection import TCP_OPTIONS
 from support.fake_clock import FakeClock
 from support.mta.programs import free_port
 from support.sendlog_helpers import TWO_DAYS, change, enlist, opened, people, states, table
@@ -26,6 +30,7 @@ from support.servers.postgres import ADMIN, ROLE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from campaign.sendlog.postgres.connection import PostgresConnection
     from support.servers.postgres import Postgres
 
 
@@ -227,6 +232,35 @@ def test_what_is_committed_is_on_the_disk(postgres_server: Postgres, url: str) -
     with opened(parse_postgres_url(url)) as log:
         [[found]] = log._connection.execute("SHOW synchronous_commit")  # noqa: SLF001 - of this session
     assert found == "local"
+
+
+def test_a_silent_server_is_lost_within_a_lease(url: str) -> None:
+    """A third of a worker's lease is the longest silence; the URL wins; a session that prepares waits for a minute."""
+    log, lease_s = parse_postgres_url(url), 24.0
+    with closing(session.open_session(log, wait_s=5, lease_s=lease_s)) as worker:
+        assert _longest_silence(worker) == (8000, 4, 2)
+        session.notice_loss_within(worker, log, inf)
+        assert _longest_silence(worker) == (60_000, 30, 10)
+        session.notice_loss_within(worker, log, lease_s)
+        assert _longest_silence(worker) == (8000, 4, 2)
+    patient = parse_postgres_url(f"{url}?tcp_user_timeout=20000&keepalives_interval=7&connect_timeout=9")
+    with closing(session.open_session(patient, wait_s=5, lease_s=lease_s)) as worker:
+        assert _longest_silence(worker) == (20_000, 4, 7)
+    assert session.session_parameters(log, lease_s)["connect_timeout"] == "8"
+    assert session.session_parameters(patient, lease_s)["connect_timeout"] == "9"
+    assert session.session_parameters(log)["connect_timeout"] == "10"
+
+
+def test_the_server_ends_the_session_of_a_machine_that_is_gone(url: str) -> None:
+    """Also if that machine was to get an answer: its locks would stay until the server gives up to send it again."""
+    with closing(session.open_session(parse_postgres_url(url), wait_s=5)) as run:
+        assert run.execute("SHOW tcp_user_timeout").fetchone() == ("60000",)
+
+
+def _longest_silence(worker: PostgresConnection) -> tuple[int, ...]:
+    """Return TCP_USER_TIMEOUT (ms), TCP_KEEPIDLE and TCP_KEEPINTVL (s) of a session's socket."""
+    with socket.socket(fileno=os.dup(worker._connection.fileno())) as copy:  # noqa: SLF001 - the socket
+        return tuple(copy.getsockopt(socket.IPPROTO_TCP, option) for option in TCP_OPTIONS.values())
 
 
 # -- what is lost ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Several campaigns, and several CSVs of one, on one log in PostgreSQL: what enlists keeps no other from sending."""
+"""Several campaigns, and several CSVs of one, on one log in PostgreSQL: what enlists keeps no other from its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from campaign.config.postgres_url import parse_postgres_url
 from campaign.errors import SendLogError
 from campaign.model import Outcome, Rate, Status
-from campaign.sendlog import QueueCursor, SuppressionList
+from campaign.sendlog import Enlistment, QueueCursor, SuppressionList
 from support.fake_clock import FakeClock, eventually
 from support.sendlog_helpers import bring, enlist, intend, opened, people, person, table
 from support.servers.database_proxy import DatabaseProxy
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from support.servers.postgres import Postgres
 
 LEASE = timedelta(minutes=1)
-#: More than one chunk of rows, so that some are written while the rest of the CSV is read.
+#: More than one part of a CSV, so that some rows are written while the rest is read.
 MANY = 6000
+PART = 5000
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def place(log_url: str) -> PostgresUrl:
 
 @contextmanager
 def enlisting(place: PostgresUrl, campaign: str) -> Iterator[None]:
-    """Have a CSV half enlisted during the block, in a transaction that waits for its end."""
+    """Have a CSV half enlisted during the block."""
     is_half, may_end = threading.Event(), threading.Event()
 
     def rows() -> Iterator[Recipient]:
@@ -69,6 +70,14 @@ def enlisting(place: PostgresUrl, campaign: str) -> Iterator[None]:
     finally:
         may_end.set()
         thread.join()
+
+
+@contextmanager
+def preparing(log: SendLog) -> Iterator[None]:
+    """Have a transaction open during the block that changes the rows of the log's campaign."""
+    with log._preparation() as connection:  # noqa: SLF001 - as a part of a CSV is written
+        connection.execute("UPDATE delivery SET line = line + 1 WHERE campaign_id = %(campaign)s", log._arguments())  # noqa: SLF001
+        yield
 
 
 def sent(log: SendLog, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -108,22 +117,39 @@ def test_a_campaign_begins_and_is_sent_while_another_is_enlisted(place: Postgres
             log.take_batch(None)
             asyncio.run(sent(log, 10)())
         assert time.monotonic() - began < 10, "it did not wait for the other"
-        assert states(place, "big") == {}, "the other one is still under way"
+        assert states(place, "big") == {"queued": PART}, "the other one is still under way"
     assert (states(place, "small"), states(place, "big")) == ({"sent": 10}, {"queued": MANY + 1})
 
 
-def test_a_command_that_waits_for_an_enlistment_holds_up_nobody(place: PostgresUrl, log_url: str) -> None:
-    """A suppression waits until a CSV is enlisted, and meanwhile a run of another campaign sends."""
+def test_a_suppression_does_not_wait_for_a_csv(place: PostgresUrl) -> None:
+    """A suppression is durable at once, while the CSV of a campaign is read and a run of another campaign sends."""
+    with opened(place, campaign="small") as log:
+        enlist(log, people(10))
+        log.note_list("news")
+        with enlisting(place, "big"):
+            with SuppressionList(place, FakeClock()) as suppressions:
+                assert suppressions.add(["u11@example.com"], reason="complained") == 1
+            asyncio.run(sent(log, 10)())
+            assert states(place, "small") == {"sent": 10}
+            assert states(place, "big") == {"queued": PART}
+    with opened(place, campaign="big") as log:
+        log.note_list("news")
+        assert log.enlist(list, source="big.csv", digest="big") == Enlistment(unchanged=True)
+        assert log.skip_suppressed() == 1
+
+
+def test_a_command_that_waits_for_a_preparation_holds_up_nobody(place: PostgresUrl, log_url: str) -> None:
+    """A suppression waits for the end of a transaction that prepares a campaign; meanwhile another campaign is sent."""
     done: list[int] = []
 
     def suppress() -> None:
         with SuppressionList(place, FakeClock()) as log:
             done.append(log.add(["u1@example.com"], reason="complained"))
 
-    with opened(place, campaign="small") as log:
+    with opened(place, campaign="small") as log, opened(place, campaign="big") as big:
         enlist(log, people(10))
         log.note_list("news")
-        with enlisting(place, "big"):
+        with preparing(big):
             command = threading.Thread(target=suppress)
             command.start()
             with psycopg.connect(log_url, autocommit=True) as watching:
@@ -137,7 +163,7 @@ def test_a_command_that_waits_for_an_enlistment_holds_up_nobody(place: PostgresU
 
 
 def test_recovery_leaves_rows_that_are_being_enlisted_for_later(place: PostgresUrl, log_url: str) -> None:
-    """The rows of a lost run that a CSV is changing are recovered when it is enlisted, and nothing waits for it."""
+    """The rows of a lost run that a preparation is changing are recovered after it, and nothing waits for it."""
 
     async def lose(log: SendLog) -> None:
         log.share(lease=LEASE, say=lambda _: None)
@@ -146,7 +172,7 @@ def test_recovery_leaves_rows_that_are_being_enlisted_for_later(place: PostgresU
             await bring(log, first, Status.SENDING)
             with psycopg.connect(log_url, autocommit=True) as server:
                 server.execute("UPDATE campaign.worker SET lease_until = clock_timestamp()")
-            with enlisting(place, "big"), opened(place, campaign="small") as other:
+            with opened(place, campaign="big") as big, preparing(big), opened(place, campaign="small") as other:
                 assert other.recover().uncertain == 0
             with opened(place, campaign="small") as other:
                 assert other.recover().uncertain == 1
@@ -166,7 +192,7 @@ def test_a_run_says_that_its_campaign_is_being_prepared(place: PostgresUrl) -> N
         log.share(lease=LEASE, say=said.append)
         async with log:
             first, *_ = await log.claim(5, QueueCursor())
-            with enlisting(place, "big"):
+            with opened(place, campaign="big") as big, preparing(big):
                 issuing = asyncio.ensure_future(bring(log, first, Status.SENT))  # noqa: TID251 - a step of a run
                 await eventually(lambda: bool(said))
                 assert states(place, "big") == {"queued": 5}

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from campaign.errors import DeliveryError
+from campaign.errors import DeliveryError, RecipientsError
 from campaign.model import Deferral, InvalidRow, Outcome, Rate, Receipt, Status, Waiting
 from campaign.sendlog import LogReader, QueueCursor, QueueReader, ReturnedMail, SendLog, Suppression, SuppressionList
 from campaign.sendlog.aggregates import Aggregates
@@ -337,12 +337,24 @@ def answer_revocations(log: SendLog, answer: str) -> None:
     working(log, work)
 
 
+def break_off(log: SendLog, rows: list[Recipient]) -> None:
+    """Read a CSV that is not whole, so that what it changed is taken back."""
+
+    def read() -> Iterator[Recipient]:
+        yield from rows
+        raise RecipientsError("a quote is never closed")
+
+    with pytest.raises(RecipientsError):
+        log.enlist(read, source="later.csv", digest="broken", steps=STEPS, in_batches=True)
+
+
 def begin_again(twin: TwinDatabase, clock: FakeClock) -> None:
     """Enlist a CSV of which some rows are new, some changed and some gone, without batches, then without steps."""
     changed = [person(number, name="changed") for number in range(20, 46)]
     other = [person(number, name="other") for number in range(1, 50)]
     with closing(SendLog(twin, "trial", clock)) as log:
         enlist(log, other, source="other.csv", steps=STEPS, in_batches=True)
+        break_off(log, [*changed, *people(70)])
         enlist(log, changed, source="later.csv", steps=STEPS)
         assert log.take_batch(None)
         log.hold_out(10.0, in_batches=False)

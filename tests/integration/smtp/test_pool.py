@@ -291,12 +291,12 @@ def test_a_server_gets_only_what_it_offers_to_take() -> None:
         message = mail(body="Zoë\r\n".encode())
         async with pool:
             await pool.warm_up()
-            assert pool.eight_bit
+            assert pool.features.eight_bit
             sent = [
                 pool.send(envelope(message, f"u{n}@example.com", eight_bit=True), message, no_intent) for n in range(9)
             ]
             outcomes = await asyncio.gather(*sent, return_exceptions=True)
-            assert not pool.eight_bit
+            assert not pool.features.eight_bit
         back = [one for one in outcomes if not isinstance(one, Receipt)]
         assert {one.scope for one in back if isinstance(one, TransientError)} == {Scope.NONE}
         assert len(back) == sum(isinstance(one, TransientError) for one in back)

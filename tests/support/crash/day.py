@@ -1,4 +1,4 @@
-"""Play a day of three campaigns under one watch that is killed every few hours, at faulty servers: `Day`.
+"""Play a day of three campaigns under watches that are killed every few hours, at faulty servers: `Day`.
 
 Carts are abandoned and people join the waitlist all day long, so their CSV is written anew each hour, and the servers
 do all that the crash loop's do: they lose replies, refuse, and fall silent.
@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from support import ROOT, TESTS
 from support.crash.checker import check
@@ -30,8 +30,10 @@ from support.crash.day_campaigns import (
     write_csv,
 )
 from support.crash.leaks import files_under, scan
+from support.crash.log_reading import close_kept
 from support.crash.records import Records, Terms, read_lines, read_log
 from support.crash.scenario import CONNECTIONS, Scenario
+from support.crash.workers import dump_of
 from support.fork_server import ForkingWorkspace
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import Users
@@ -41,7 +43,6 @@ from support.watching import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from support.crash.checker import Verdict
@@ -52,9 +53,16 @@ HOUR = 3600.0
 #: The day begins at six in the morning; it lies in the past, so that the servers' times are never before the program's.
 START = datetime(2026, 3, 2, 6, tzinfo=UTC).timestamp()
 NAMES = tuple(DEFINITIONS)
-#: When a campaign file is broken, when it is repaired, and until when the watch is not killed (hours of the day): a
-#: watch does not start with a broken file.
-_BROKEN = (2.5, 4.5, 5.0)
+#: From when on no watch is killed, when a campaign file is broken, when it is repaired, and when watches are killed
+#: again (hours of the day): a watch does not start with a broken file.
+_BROKEN = (1.5, 2.5, 4.5, 5.0)
+
+
+class Life(NamedTuple):
+    """A watch, and when it is killed (seconds since the epoch)."""
+
+    watch: Watch
+    until: float
 
 
 @dataclass
@@ -68,8 +76,12 @@ class Day:
     joining: int = 90
     #: How many seconds pass in a second of the machine.
     speed: float = 900.0
-    #: The watch is killed about every so many hours.
+    #: A watch is killed about every so many hours.
     kill_every: float = 3.0
+    #: The URL of the log in PostgreSQL; None: it is a file.
+    url: str | None = None
+    #: How many watches share the log.
+    watches: int = 1
     say: Callable[[str], None] = lambda _: None
     killed: int = 0
 
@@ -85,6 +97,7 @@ class Day:
         key, password = f"sk_test_{secrets.token_hex(20)}", f"p{secrets.token_hex(12)}"
         with ExitStack() as stack:
             self._serve(stack, key, password)
+            stack.callback(close_kept, str(self._log))
             self._began = time.time()
             self._play()
             begun = time.monotonic()
@@ -101,7 +114,7 @@ class Day:
         """Return a sentence for each reminder that was sent before its time, worked out from the log's instants."""
         due = {person.key: at for person, at in zip(self._people["cart"], self._abandoned, strict=True)}
         wrong, first = [], dict[str, float]()
-        for one in read_log(self._work.log, "cart").transitions:
+        for one in read_log(self._log, "cart").transitions:
             if one.new == "sending":
                 earliest = due[one.key] + HOUR if one.step == "first" else first[one.key] + 6 * HOUR
                 if one.step == "first":
@@ -114,6 +127,10 @@ class Day:
         """Return the subjects of the mails to the customers that came after the campaign file had changed."""
         late = {person.email for person in self._people["promotion"][self.customers // 2 :]}
         return {event["subject"] for event in self._smtp.events("accept") if event["rcpt"][0] in late}
+
+    @property
+    def _log(self) -> str | Path:
+        return self.url or self._work.log
 
     # -- the day -------------------------------------------------------------------------------------------------
 
@@ -132,12 +149,12 @@ class Day:
             statuses={person.user_id: "completed" for person in known},
         )
         clerk = replace(scenario.clerk(everybody, key=key), users=users)
+        in_file = "FROM delivery WHERE slot = '' AND state = 'sending'"
+        # another watch may have recovered the row meanwhile
+        found = in_file if self.url is None else "FROM history WHERE new_state = 'sending'"
         smtp = replace(
-            scenario.smtp(self._work.log, password=password),
-            witness=(
-                str(self._work.log),
-                "SELECT 1 FROM delivery WHERE slot = '' AND state = 'sending' AND message_id = :message_id",
-            ),
+            scenario.smtp(self._log, password=password),
+            witness=(str(self._log), f"SELECT 1 {found} AND message_id = :message_id"),
         )
         records = self.folder / "records"
         records.mkdir()
@@ -145,6 +162,7 @@ class Day:
         self._smtp = stack.enter_context(SmtpServer(smtp, record=records / "smtp.jsonl"))
         self._work.serve_by(clerk=self._clerk.url, smtp=smtp_url(smtp, self._smtp.port))
         self._work.environment |= {"CLERK_SECRET_KEY": key, "CAMPAIGN_REPLY_TIMEOUT": "3s"}
+        self._work.environment["CAMPAIGN_LOG"] = str(self._log)
 
     def _write(self) -> None:
         for name, text in DEFINITIONS.items():
@@ -160,37 +178,45 @@ class Day:
         ]
         promotion = self.folder / "promotion"
         events += [
-            (START + _BROKEN[0] * HOUR, lambda: define(promotion, "[recipients]\nfile = 3\n")),
-            (START + _BROKEN[1] * HOUR, lambda: define(promotion, DEFINITIONS["promotion"], subject=LATER_SUBJECT)),
+            (START + _BROKEN[1] * HOUR, lambda: define(promotion, "[recipients]\nfile = 3\n")),
+            (START + _BROKEN[2] * HOUR, lambda: define(promotion, DEFINITIONS["promotion"], subject=LATER_SUBJECT)),
             (START + 5.5 * HOUR, self._all_customers),
         ]
         events.sort(key=lambda event: event[0])
-        while True:
-            lives = self.kill_every * HOUR * self._dice.uniform(0.5, 1.5)
-            # some are killed while they start
-            until = self._now() + (self._dice.uniform(0.2, 1.5) * self.speed if self._dice.random() < 0.2 else lives)
-            if _BROKEN[0] <= (until - START) / HOUR < _BROKEN[2]:
-                until = START + _BROKEN[2] * HOUR
-            with self._watch() as watch:
-                while self._now() < until or (not events and self._now() > START + 18 * HOUR):
-                    while events and self._now() >= events[0][0]:
-                        events.pop(0)[1]()
-                    assert watch.process.poll() is None, watch.told
-                    if not events and self._now() > START + 18 * HOUR and self._is_done():
-                        assert watch.stop() == 0, watch.told
-                        return
-                    time.sleep(0.05)
-                watch.process.kill()
-                watch.process.wait()
-                assert "Traceback" not in watch.told, watch.told
-                assert "this is a bug" not in watch.told, watch.told
-                self.killed += 1
-                self.say(f"{self._clock()}: kill {self.killed}, {len(self._smtp.events('accept'))} accepted")
+        with ExitStack() as stack:
+            lives = [self._begin(stack) for _ in range(self.watches)]
+            while True:
+                while events and self._now() >= events[0][0]:
+                    events.pop(0)[1]()
+                is_late = not events and self._now() > START + 18 * HOUR
+                for number, life in enumerate(lives):
+                    assert life.watch.process.poll() is None, life.watch.told
+                    if self._now() >= life.until and not is_late:
+                        self._kill(life.watch)
+                        lives[number] = self._begin(stack)
+                if is_late and self._is_done():
+                    for life in lives:
+                        assert life.watch.stop() == 0, life.watch.told
+                    return
+                time.sleep(0.05)
 
-    def _watch(self) -> AbstractContextManager[Watch]:
+    def _begin(self, stack: ExitStack) -> Life:
+        lives = self.kill_every * HOUR * self._dice.uniform(0.5, 1.5)
+        # some are killed while they start
+        until = self._now() + (self._dice.uniform(0.2, 1.5) * self.speed if self._dice.random() < 0.2 else lives)
+        if _BROKEN[0] <= (until - START) / HOUR < _BROKEN[3]:
+            until = START + _BROKEN[3] * HOUR
         of = (sys.executable, "-m", "support.crash.fast_watch", str(self._began), str(START), str(self.speed))
         self._work.environment["PYTHONPATH"] = f"{ROOT}:{TESTS}"
-        return watching(self._work, *map(self._file, NAMES), "--yes", of=of)
+        return Life(stack.enter_context(watching(self._work, *map(self._file, NAMES), "--yes", of=of)), until)
+
+    def _kill(self, watch: Watch) -> None:
+        watch.process.kill()
+        watch.process.wait()
+        assert "Traceback" not in watch.told, watch.told
+        assert "this is a bug" not in watch.told, watch.told
+        self.killed += 1
+        self.say(f"{self._clock()}: kill {self.killed}, {len(self._smtp.events('accept'))} accepted")
 
     def _is_done(self) -> bool:
         """Return whether nothing is left but steps whose step before did not go out."""
@@ -202,7 +228,7 @@ class Day:
         everybody = all(
             found["recipients"] == len(self._people[name]) for name, found in zip(NAMES, states, strict=True)
         )
-        unsettled = any(read_log(self._work.log, name).unsettled for name in NAMES)
+        unsettled = any(read_log(self._log, name).unsettled for name in NAMES)
         return everybody and left == waits and not unsettled
 
     def _happen(self, now: float) -> None:
@@ -250,7 +276,7 @@ class Day:
 
     def _verdict(self, name: str, epilogue: float, secret: dict[str, str]) -> Verdict:
         """Return the verdict on one campaign, from what the servers recorded about its people."""
-        people, file = self._people[name], read_log(self._work.log, name)
+        people, file = self._people[name], read_log(self._log, name)
         users, addresses = {person.user_id for person in people}, {person.email for person in people}
         smtp, clerk = (read_lines(self.folder / f"records/{server}.jsonl") for server in ("smtp", "clerk"))
         tokens = {event["id"]: event["user_id"] for event in clerk if event["event"] == "token"}
@@ -270,13 +296,15 @@ class Day:
                 or event["event"] not in {"token", "user", "revoked", "used"}
             ],
             terms=Terms(
-                connections=CONNECTIONS,
+                connections=CONNECTIONS * self.watches,
                 attempts=ATTEMPTS,
                 first_delay=FIRST_DELAY_S,
                 finished=name != "cart",  # a step waits for ever for one before it that did not go out
                 epilogue=epilogue,
             ),
         )
+        if self.url:
+            (self.folder / "dump.txt").write_text(dump_of(self.url), encoding="utf-8")
         places = files_under(self.folder, without=(self.folder / "records").iterdir())
         leaks = scan(places, tokens=tokens_of(clerk), secrets=secret)
         return check(replace(records, leaks=leaks, scanned=len(places)))

@@ -55,7 +55,6 @@ none = "transactional"
 url        = "https://acme.example/welcome"
 expires_in = "7d"
 [limits]
-tokens      = "100000/second"
 connections = {connections}
 [retry]
 attempts    = {attempts}

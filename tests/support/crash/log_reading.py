@@ -6,7 +6,6 @@ import re
 import sqlite3
 import time
 from contextlib import closing
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,13 +68,23 @@ def _rows_of_server(place: str, statement: str, parameters: Mapping[str, object]
         except UnreadableLogError:
             if time.monotonic() > deadline:
                 raise
-            _kept.cache_clear()
+            close_kept(place)
             time.sleep(_PAUSE_S)
 
 
-@cache
 def _kept(place: str) -> _Reading:
-    return _Reading(place)
+    if place not in _kept_open:
+        _kept_open[place] = _Reading(place)
+    return _kept_open[place]
+
+
+def close_kept(place: str) -> None:
+    """Close the session that `look_up` has kept open, if there is one."""
+    if kept := _kept_open.pop(place, None):
+        kept.close()
+
+
+_kept_open: dict[str, _Reading] = {}
 
 
 def _file(path: str) -> tuple[Any, type[Exception]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from support.crash.bystander import Bystander
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
-from support.crash.records import Records, read_lines, read_log, read_people, read_states
+from support.crash.records import Records, read_log, read_records, read_states
 from support.crash.scenario import CAMPAIGN, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
@@ -231,17 +231,13 @@ class Loop:
         recorded: Path,
         secret: dict[str, str],
     ) -> Records:
-        file = read_log(sender.log, CAMPAIGN)
-        records = Records(
-            people=read_people(sender.folder / "people.csv"),
+        records = read_records(
+            sender.log,
+            CAMPAIGN,
+            people=sender.folder / "people.csv",
+            recorded=recorded,
             rows=rows,
             status=status,
-            transitions=file.transitions,
-            orphans=file.orphans,
-            unsettled=file.unsettled,
-            creations=file.creations,
-            smtp=read_lines(recorded / "smtp.jsonl"),
-            clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(self.scenario.terms(), epilogue=epilogue),
         )
         places = files_under(sender.folder)

@@ -17,7 +17,7 @@ from campaign.cli import main as campaign_main
 from campaign.delivery import failures, retry
 from campaign.delivery import revoker as revoking
 from campaign.delivery.composer import Composer
-from campaign.delivery.rate_limiter import Permit
+from campaign.delivery.permit import Permit
 from campaign.delivery.shared_limit import ReservedPermit, SharedLimit
 from campaign.errors import DeliveryError, PermanentError, TransientError, UncertainError
 from campaign.sendlog import ReturnedMail, SendLog, obstacles
@@ -123,11 +123,11 @@ def tokens_mixed_up() -> None:
     compose = Composer.compose
     last: list[Any] = []
 
-    async def mixed(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+    async def mixed(self: Composer, attempt: Any, *more: Any) -> Any:  # noqa: ANN401 - as given
         last.append(attempt.token)
         own, attempt.token = attempt.token, last[-2] if len(last) % 100 == 0 else attempt.token
         try:
-            return await compose(self, attempt, **more)
+            return await compose(self, attempt, *more)
         finally:
             attempt.token = own
 
@@ -138,10 +138,10 @@ def token_in_the_output() -> None:
     """Print a token."""
     compose = Composer.compose
 
-    async def talkative(self: Composer, attempt: Any, **more: Any) -> Any:  # noqa: ANN401 - as given
+    async def talkative(self: Composer, attempt: Any, *more: Any) -> Any:  # noqa: ANN401 - as given
         if attempt.delivery.id == 1:
             print(attempt.token.token[40:])
-        return await compose(self, attempt, **more)
+        return await compose(self, attempt, *more)
 
     _put(Composer, "compose", talkative)
 

@@ -216,6 +216,42 @@ class LogFile:
     creations: Mapping[str, float]
 
 
+def read_records(
+    log: str | Path,
+    campaign: str,
+    *,
+    people: Path,
+    recorded: Path,
+    rows: Sequence[Row],
+    status: dict[str, Any],
+    terms: Terms,
+) -> Records:
+    """Return all evidence of a campaign, but for what its caller alone knows.
+
+    Args:
+        log: the send log, a file or a URL.
+        campaign: its name.
+        people: the CSV.
+        recorded: the folder with what the servers wrote down.
+        rows: the output of `campaign log --format jsonl`.
+        status: the output of `campaign status --json`.
+        terms: what held for the runs.
+    """
+    file = read_log(log, campaign)
+    return Records(
+        people=read_people(people),
+        rows=rows,
+        status=status,
+        transitions=file.transitions,
+        orphans=file.orphans,
+        unsettled=file.unsettled,
+        creations=file.creations,
+        smtp=read_lines(recorded / "smtp.jsonl"),
+        clerk=read_lines(recorded / "clerk.jsonl"),
+        terms=terms,
+    )
+
+
 def read_log(place: str | Path, campaign: str) -> LogFile:
     """Return the history, possible orphans and unsettled revocations of a campaign; the log is a file or a URL."""
     name = {"campaign": campaign}

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import psycopg
 from support.crash.checker import check
 from support.crash.leaks import files_under, scan
 from support.crash.loop import Growth
-from support.crash.records import Records, read_lines, read_log, read_people, read_states
+from support.crash.records import Records, read_log, read_records, read_states
 from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
 from support.crash.sender import BrokenRunError, Sender
 from support.servers.background import ServerProcess
@@ -32,6 +32,7 @@ from support.servers.smtp import smtp_url
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from support.crash.checker import Verdict
     from support.servers.postgres import Postgres
@@ -84,6 +85,12 @@ class Stage(NamedTuple):
     accepted: Growth
     #: Has all that the server has committed; None: there is none.
     standby: Postgres | None = None
+    #: The folder of the servers' records.
+    records: Path = Path()
+
+    def allow(self, name: str) -> None:
+        """Let the servers send the replies that wait for a file of this name (`Delay.until`)."""
+        (self.records / name).touch()
 
     def start(self, number: int) -> subprocess.Popen[bytes]:
         """Start a worker's run."""
@@ -116,6 +123,8 @@ class WorkersLoop:
     say: Callable[[str], None] = lambda _: None
     #: The server has a standby, and all URLs name both.
     has_standby: bool = False
+    #: Whether a commit waits for it.
+    is_synchronous: bool = True
     #: Instead of what happens at random.
     play: Callable[[Stage], None] | None = None
     #: What happened, in order.
@@ -129,39 +138,48 @@ class WorkersLoop:
         campaign = self.scenario.write(work)
         key, password = f"sk_test_{secrets.token_hex(20)}", f"p/{secrets.token_hex(12)}@"
         with ExitStack() as stack:
-            server = stack.enter_context(postgres(is_durable=True))
-            url = server.fresh()
+            server, url = self._database(stack)
             with psycopg.connect(server.for_admin(url), autocommit=True, options="-c search_path=campaign") as log:
                 log.execute(_EVIDENCE)
-            standby = stack.enter_context(standby_of(server)) if self.has_standby else None
+            standby = (
+                stack.enter_context(standby_of(server, is_synchronous=self.is_synchronous))
+                if self.has_standby
+                else None
+            )
             if standby:
                 url = url.replace(f":{server.port}/", f":{server.port},127.0.0.1:{standby.port}/")
                 url += "?target_session_attrs=read-write"
             proxy = stack.enter_context(DatabaseProxy(server.port))
             smtp_script = self.scenario.smtp(url, password=password)
-            smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
-            clerk = stack.enter_context(
-                ServerProcess("clerk", self.scenario.clerk(work / "people.csv", key=key), records)
-            )
+            clerk_script = self.scenario.clerk(work / "people.csv", key=key)
+            with self._place():
+                smtp = stack.enter_context(ServerProcess("smtp", smtp_script, records))
+                clerk = stack.enter_context(ServerProcess("clerk", clerk_script, records))
             senders = [
-                Sender(
-                    folder=_folder(work, number),
-                    campaign=campaign,
-                    # only the first worker can be cut off
-                    log=url.replace(f":{server.port}/", f":{proxy.port}/") if number == 0 else url,
-                    key=key,
-                    clerk_url=f"http://127.0.0.1:{clerk.port}",
-                    smtp_url=smtp_url(smtp_script, smtp.port),
-                    command=self.command,
+                self._placed(
+                    stack,
+                    Sender(
+                        folder=_folder(work, number),
+                        campaign=campaign,
+                        # only the first worker can be cut off
+                        log=url.replace(f":{server.port}/", f":{proxy.port}/") if number == 0 else url,
+                        key=key,
+                        clerk_url=f"http://127.0.0.1:{clerk.port}",
+                        smtp_url=smtp_url(smtp_script, smtp.port),
+                        command=self.command,
+                    ),
+                    number,
+                    server,
+                    (smtp.port, clerk.port),
                 )
                 for number in range(self.workers)
             ]
-            stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby)
+            stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby, records)
             if self.play is None:
                 self._disturb(stage)
             else:
                 self.play(stage)
-            last = replace(senders[-1], command=WHOLE)
+            last = replace(senders[-1], command=self._on_host(self.workers - 1, WHOLE))
             self._finish(last, url)
             epilogue = time.monotonic()
             for _ in range(10):
@@ -170,18 +188,41 @@ class WorkersLoop:
                     break
             rows, status = last.rows(), last.status()
             found = self._records(url, records, rows=rows, status=status, epilogue=epilogue)
-            (work / "dump.txt").write_text(_dump(url), "utf-8")
+            (work / "dump.txt").write_text(dump_of(url), "utf-8")
         places = files_under(work)
         leaks = scan(
             places, tokens=found.tokens, secrets={"the secret key": key, "the mail server's password": password}
         )
         return check(replace(found, leaks=leaks, scanned=len(places)))
 
+    # -- where everything is, for a subclass ---------------------------------------------------------------------
+
+    def _database(self, stack: ExitStack) -> tuple[Postgres, str]:
+        """Return a server and the URL of a log in it, for this process and the mail server."""
+        server = stack.enter_context(postgres(is_durable=True))
+        return server, server.fresh()
+
+    def _place(self) -> AbstractContextManager[None]:
+        """Start servers in the block."""
+        return nullcontext()
+
+    def _on_host(self, number: int, command: Sequence[str]) -> Sequence[str]:
+        """Return what runs a command where a worker is."""
+        del number
+        return command
+
+    def _placed(
+        self, stack: ExitStack, sender: Sender, number: int, server: Postgres, ports: tuple[int, int]
+    ) -> Sender:
+        """Return a worker as it reaches the log's server, and the ports of mail server and Clerk."""
+        del stack, number, server, ports
+        return sender
+
     # -- the disturbances ----------------------------------------------------------------------------------------
 
     def _disturb(self, stage: Stage) -> None:
         """Run all workers; start again who was killed; return when all have ended by themselves."""
-        senders, server, proxy, _, growth, _ = stage
+        senders, server, proxy, _, growth, *_ = stage
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
         kinds = ["kill"] * self.kills + ["nap"] * self.naps + ["cut"] * self.cuts + ["restart"] * self.restarts
         kinds += ["hold"] * self.cuts + ["doze"] * self.dozes
@@ -268,25 +309,24 @@ class WorkersLoop:
         status: dict[str, Any],
         epilogue: float,
     ) -> Records:
-        file = read_log(url, CAMPAIGN)
         with psycopg.connect(url, options="-c search_path=campaign") as log:
             evidence = log.execute("SELECT message_id, has_lease FROM evidence").fetchall()
-        return Records(
-            people=read_people(self.folder / "work/people.csv"),
+        records = read_records(
+            url,
+            CAMPAIGN,
+            people=self.folder / "work/people.csv",
+            recorded=recorded,
             rows=rows,
             status=status,
-            transitions=file.transitions,
-            orphans=file.orphans,
-            unsettled=file.unsettled,
-            creations=file.creations,
-            smtp=read_lines(recorded / "smtp.jsonl"),
-            clerk=read_lines(recorded / "clerk.jsonl"),
             terms=replace(
                 self.scenario.terms(),
                 connections=CONNECTIONS * self.workers,
                 epilogue=epilogue,
                 intent_holds_s=_INTENT_HOLDS_S,
             ),
+        )
+        return replace(
+            records,
             unleased=[
                 f"{row[0]}: the intent was written after the worker's lease had run out"
                 for row in evidence
@@ -298,7 +338,7 @@ class WorkersLoop:
 
 def _folder(work: Path, number: int) -> Path:
     folder = work / f"worker-{number}"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -333,7 +373,7 @@ def _outputs(senders: list[Sender]) -> str:
     return "\n".join(f"{sender.folder.name}: {sender.last_output()[-1500:]}" for sender in senders)
 
 
-def _dump(url: str) -> str:
+def dump_of(url: str) -> str:
     """Return all that the log has, as text, to look for leaks."""
     with psycopg.connect(url, options="-c search_path=campaign") as log:
         tables = log.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'campaign'").fetchall()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from support.servers.clerk_api import Request, Response
 from support.servers.clerk_script import Answer, Change, Impostor, Truncate, Used
-from support.servers.script import Delay, Drop, Endless, Raw, Reset, Silence, Trickle
+from support.servers.script import GLANCE_S, Delay, Drop, Endless, Raw, Reset, Silence, Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ class HttpConnection(asyncio.Protocol):
                 )
         self._note(request, stage, subject, action, usual)
         late = self._script.latency + (action.seconds if isinstance(action, Delay) else 0.0)
-        if late:
+        if late or self._must_wait(action):
             self._busy = True
             asyncio.get_running_loop().call_later(late, self._late, action, usual)
         else:
@@ -113,7 +113,13 @@ class HttpConnection(asyncio.Protocol):
             fault=type(action).__name__ if action is not None else None,
         )
 
+    def _must_wait(self, action: Action | None) -> bool:
+        return isinstance(action, Delay) and action.until is not None and not self._record.has_beside(action.until)
+
     def _late(self, action: Action | None, usual: Response | None) -> None:
+        if self._must_wait(action):
+            asyncio.get_running_loop().call_later(GLANCE_S, self._late, action, usual)
+            return
         self._busy = False
         if not self.transport.is_closing():
             self._finish(action, usual)

@@ -57,14 +57,28 @@ full_page_writes = off
 autovacuum = off
 max_wal_size = 4GB
 """
-#: The role of a replica fires no triggers: the history could not be emptied otherwise.
+#: The role of a replica fires no triggers: the history could not be emptied otherwise. A small table is emptied by
+#: DELETE, since TRUNCATE makes new files for the table and each of its indexes.
 _EMPTY = """
 SET session_replication_role = replica;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$
+DECLARE
+    each record;
 BEGIN
-    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') || ' RESTART IDENTITY'
-             FROM pg_tables WHERE schemaname = 'campaign' AND tablename <> 'schema_version');
+    FOR each IN
+        SELECT oid::regclass AS name, relkind, pg_relation_size(oid) AS size
+        FROM pg_class
+        WHERE relnamespace = 'campaign'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'schema_version'
+    LOOP
+        IF each.relkind = 'S' THEN
+            PERFORM setval(each.name, 1, false);
+        ELSIF each.size > 65536 THEN
+            EXECUTE 'TRUNCATE ' || each.name;
+        ELSIF each.size > 0 THEN
+            EXECUTE 'DELETE FROM ' || each.name;
+        END IF;
+    END LOOP;
 END;
 $$;
 """
@@ -87,6 +101,10 @@ class Postgres:
     def for_admin(self, url: str) -> str:
         """Return the URL of a database for the superuser, who may do what is the owner's."""
         return url.replace(f"//{ROLE}:", f"//{ADMIN}:")
+
+    def local_url(self, database: str) -> str:
+        """Return the URL of a database by the server's socket, which another host's program cannot have."""
+        return f"postgresql://{ROLE}:secret@/{database}?host={self.folder}&port={self.port}"
 
     def fresh(self, *, is_empty: bool = False) -> str:
         """Make a database with an empty send log, or with nothing at all; return its URL."""
@@ -150,11 +168,12 @@ class Postgres:
 
 
 @contextmanager
-def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
+def postgres(*, is_durable: bool = False, network: str = "") -> Iterator[Postgres]:
     """Yield a running server.
 
     Args:
         is_durable: what it commits outlives a crash of the machine; a server that is killed needs that.
+        network: the addresses, such as 198.18.0.0/15, from which ROLE may connect, too; empty: from 127.0.0.1 alone.
     """
     folder = _new_folder()
     lock = folder / "use"
@@ -162,14 +181,14 @@ def postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         fcntl.flock(use, fcntl.LOCK_SH)
         watch(lock, folder)
         try:
-            yield _start(folder, is_durable=is_durable)
+            yield _start(folder, is_durable=is_durable, network=network)
         finally:
             stop(folder)
 
 
 @contextmanager
-def standby_of(server: Postgres) -> Iterator[Postgres]:
-    """Yield a streaming standby of a server, which from now on commits only what the standby has, too."""
+def standby_of(server: Postgres, *, is_synchronous: bool = True) -> Iterator[Postgres]:
+    """Yield a streaming standby of a server, which from now on commits only what the standby has, if synchronous."""
     folder = _new_folder()
     lock = folder / "use"
     with lock.open("w") as use:
@@ -185,7 +204,7 @@ def standby_of(server: Postgres) -> Iterator[Postgres]:
             _run("pg_ctl", folder, "--pgdata", _data(standby), "--wait", "--timeout", str(_PATIENCE_S), "start",
                  "--log", f"{folder}/log")  # fmt: skip
             with server.admin() as connection:
-                connection.execute("ALTER SYSTEM SET synchronous_standby_names TO '*'")
+                connection.execute(f"ALTER SYSTEM SET synchronous_standby_names TO '{'*' if is_synchronous else ''}'")
                 connection.execute("SELECT pg_reload_conf()")
             yield standby
         finally:
@@ -215,15 +234,17 @@ def _new_folder() -> Path:
     return folder
 
 
-def _start(folder: Path, *, is_durable: bool) -> Postgres:
+def _start(folder: Path, *, is_durable: bool, network: str = "") -> Postgres:
     server = Postgres(str(folder), free_port())
     try:
         _run("initdb", folder, "--pgdata", _data(server), "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
              "--username", ADMIN, "--no-instructions")  # fmt: skip
         settings = _COMMON.format(folder=folder, port=server.port) + ("" if is_durable else _IN_A_HURRY)
+        settings += "listen_addresses = '*'\n" if network else ""
         with (folder / "data/postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(settings)
-        (folder / "data/pg_hba.conf").write_text(_HBA, "utf-8")
+        others = f"host all {ROLE} {network} trust\n" if network else ""
+        (folder / "data/pg_hba.conf").write_text(_HBA + others, "utf-8")
         _run("pg_ctl", folder, "--pgdata", _data(server), "--wait", "--timeout", str(_PATIENCE_S), "start",
              "--log", f"{folder}/log")  # fmt: skip
         _prepare(server)

@@ -6,10 +6,8 @@ import json
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 Event = dict[str, Any]
 
@@ -48,6 +46,10 @@ class Record:
         os.write(self._file, json.dumps(line).encode() + b"\n")
         if self._sync:
             os.fdatasync(self._file)
+
+    def has_beside(self, name: str) -> bool:
+        """Return whether there is a file of this name in the record's folder, or at this path."""
+        return ((self._path.parent if self._path else Path()) / name).exists()
 
     def events(self, *names: str) -> list[Event]:
         """Return the events so far, in order; if names are given, only events with these names."""

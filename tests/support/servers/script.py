@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
+#: How often a server looks whether a delay is over (seconds).
+GLANCE_S = 0.02
 REGISTRY: dict[str, type[Any]] = {}
 
 
@@ -73,6 +75,8 @@ class Delay(Action):
     """Send the usual reply `seconds` late."""
 
     seconds: float
+    #: Not before there is a file of this name beside the server's record, or at this path.
+    until: str | None = None
 
 
 @scripted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
-from support.servers.script import Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
+from support.servers.script import GLANCE_S, Delay, Drop, Endless, Extra, Raw, Reply, Reset, Silence, Trickle
 from support.servers.wire import GoneError
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Replies:
         match action:
             case Delay():
                 await asyncio.sleep(action.seconds)
+                while action.until and not self.record.has_beside(action.until):  # noqa: ASYNC110 - another process makes it
+                    await asyncio.sleep(GLANCE_S)
                 self.judge_silence(stage)
                 return await self._plainly(stage, normal, to)
             case Reply() | Extra() | Raw() | None:

@@ -42,6 +42,15 @@ def test_there_are_enough_for_the_rate(rate: float, connections: int, token: flo
     assert measured(concurrency, token=token, transaction=transaction).max_deliveries >= rate * (token + transaction)
 
 
+def test_slow_commits_of_intents_make_more_of_them() -> None:
+    """The time from a permit to the dot counts, too: a log in a database may take longer than the mail server."""
+    concurrency = measured(Concurrency(rate=600.0, connections=50, with_token=False), token=0.0, transaction=0.001)
+    before = concurrency.max_deliveries
+    for _ in range(200):
+        concurrency.intent.note(0.020)
+    assert before < 600.0 * 0.021 <= concurrency.max_deliveries
+
+
 def test_there_are_not_many_more_than_the_rate_needs() -> None:
     """With a low rate and a fast network few deliveries run at once, so that tokens do not age in a queue."""
     concurrency = Concurrency(rate=14.0, connections=10, with_token=True)

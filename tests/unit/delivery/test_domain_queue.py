@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
-    from campaign.delivery.rate_limiter import Permit
+    from campaign.delivery.permit import Permit
     from campaign.model import Delivery
 
 START = 1_750_000_000.0

@@ -22,7 +22,8 @@ from support.shared_permits import PermitLog
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from campaign.delivery.rate_limiter import Permit, RateLimiter
+    from campaign.delivery.permit import Permit
+    from campaign.delivery.rate_limiter import RateLimiter
 
 START = 1_750_000_000.0
 
@@ -103,6 +104,42 @@ def test_permits_come_by_handfuls() -> None:
         assert len([request for request in fleet.log.requests if request.wanted]) < 100
 
     Fleet(1, {"messages": ["100/second"]}).play(story)
+
+
+def test_a_use_is_reported_when_nothing_more_is_wanted() -> None:
+    """The log hears soon of a worker's last permits, for which the others would wait as long as they could be used."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        for _ in range(3):
+            permit = await limiter.acquire()
+            await fleet.clock.sleep(0.2)  # the intent's commit, while the log is asked for nothing
+            assert await permit.used()
+            await fleet.clock.sleep(0.2)
+            assert set(fleet.log.used) == set(fleet.log.reserved)
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
+
+
+def test_no_call_leaves_before_its_permits_instant() -> None:
+    """A timer that is early by a millisecond lets no call leave early: that would be a part of the windows' margin."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("10/second")
+        await use(limiter, 5, fleet.clock)
+        sleep = fleet.clock.sleep
+
+        async def sleep_too_short(seconds: float) -> None:
+            await sleep(max(0.0002, seconds - 0.001))
+
+        fleet.clock.sleep = sleep_too_short  # type: ignore[method-assign]
+        permit = await limiter.acquire()
+        [(_, piece)] = permit.pieces
+        assert piece.at > fleet.clock.now()
+        assert await permit.used()
+        assert fleet.clock.now() >= piece.at
+
+    Fleet(1, {"messages": ["10/second"]}).play(story)
 
 
 def test_a_permit_that_is_used_too_late_must_not_be_used() -> None:
@@ -206,6 +243,109 @@ def test_a_budget_that_others_used_up_defers_the_row() -> None:
         assert second.next_permit_at() == pytest.approx(START + 3600, abs=5)
 
     Fleet(2, {"messages": ["5/hour"]}).play(story)
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.1, 0.2, 0.3])
+def test_a_stalled_worker_gets_its_permits_of_a_budget_again(later_s: float) -> None:
+    """Permits of a budget that came too late, since the machine was slow, are used after all: none is lost."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("5/hour")
+        limiter.expect(lambda: 5)
+        await use(limiter, 1, fleet.clock)
+        fleet.log.latency_s = 0.15
+        fleet.clock.jump(1.0)
+        limiter.expect(lambda: 0)
+        await fleet.clock.sleep(later_s)
+        for _ in range(4):
+            assert await (await limiter.acquire_or_defer("the server", Scope.SERVER)).used()
+        with pytest.raises(DeferredError):
+            await limiter.acquire_or_defer("the server", Scope.SERVER)
+        assert len(fleet.log.used) == 5
+
+    Fleet(1, {"messages": ["1000/second", "5/hour"]}).play(story)
+
+
+@pytest.mark.parametrize("is_far", [False, True])
+def test_a_budget_is_used_up_when_no_permit_can_come_back(*, is_far: bool) -> None:
+    """What a worker has reserved and does not use is the others': they wait for it, and are not told of tomorrow."""
+
+    async def story(fleet: Fleet) -> None:
+        first, second = fleet.messages("1000/second", "5/hour")
+        first.expect(lambda: 5)
+        permit = await first.acquire()
+        first.expect(lambda: 0)
+        if is_far:  # a scheduler looks without asking for a permit
+            await fleet.clock.sleep(0.1)
+            assert fleet.clock.now() + 2.0 < second.next_permit_at() <= fleet.clock.now() + 5.0
+        else:
+            assert await permit.used()
+        left = 5 if is_far else 4
+        for _ in range(left):
+            assert await (await second.acquire_or_defer("the server", Scope.SERVER)).used()
+        with pytest.raises(DeferredError):
+            await second.acquire_or_defer("the server", Scope.SERVER)
+        assert second.next_permit_at() > fleet.clock.now() + 1000.0
+        assert len(fleet.log.used) == 5
+
+    Fleet(2, {"messages": ["1000/second", "5/hour"]}).play(story)
+
+
+def test_the_permit_of_a_call_that_failed_is_given_back() -> None:
+    """A message that fails between its permit and its dot uses no part of the limits that it was given."""
+
+    async def story(fleet: Fleet) -> None:
+        server, [domain] = (
+            fleet.messages("5/hour"),
+            [worker.domain("example.com", [Rate.parse("5/hour")]) for worker in fleet.workers],
+        )
+        for _ in range(3):
+            await domain.acquire_both(server[0].acquire)
+            await fleet.clock.sleep(1.0)
+        assert fleet.log.given_back == set(fleet.log.reserved) != set()
+        assert await (await domain.acquire_both(server[0].acquire)).used()
+
+    Fleet(1, {"messages": [], "@example.com": []}).play(story)
+
+
+@pytest.mark.parametrize("expected", [3, 5])
+def test_what_a_log_reserved_without_an_answer_is_given_back(expected: int) -> None:
+    """A lost connection costs a budget nothing: what the log reserved meanwhile, and what was dropped, comes back."""
+
+    async def story(fleet: Fleet) -> None:
+        [limiter] = fleet.messages("5/hour")
+        limiter.expect(lambda: expected)
+        await use(limiter, 1, fleet.clock)
+        fleet.log.answers_are_lost = True
+        await fleet.clock.sleep(2.0)  # the first use is reported, and the permits are dropped
+        calls = [limiter.pass_call("the server", Scope.SERVER) for _ in range(4)]
+        waiting = asyncio.gather(*calls)
+        await fleet.clock.sleep(3.0)
+        fleet.log.answers_are_lost = False
+        await waiting
+        await fleet.clock.sleep(1.0)
+        assert len(fleet.log.used) == 5
+        assert len(fleet.log.reserved) > 5
+
+    Fleet(1, {"messages": ["1000/second", "5/hour"]}).play(story)
+
+
+def test_a_run_that_ends_while_it_reports_repeats_the_report() -> None:
+    """Whenever a run ends, its last report has every permit that was used, and gives none of them back."""
+
+    async def story(fleet: Fleet) -> None:
+        for number in range(150):  # it ends at each millisecond, also while the log answers
+            async with worker_rates(fleet.log.desk(), fleet.clock) as rates:
+                limiter = rates.limiter("messages", [Rate.parse("1000/second")], Status.SENDING)
+                permits = [await limiter.acquire() for _ in range(2)]
+                assert await permits[0].used()
+                await fleet.clock.sleep(number / 1000)
+                assert await permits[1].used()
+                await fleet.clock.sleep(0.0005)
+            assert set(fleet.log.used) == set(fleet.log.reserved) - fleet.log.given_back
+            assert len(fleet.log.used) == 2 * number + 2
+
+    Fleet(0, {"messages": ["1000/second"]}).play(story)
 
 
 def test_deliveries_under_way_count_against_a_budget() -> None:

@@ -37,6 +37,15 @@ def test_a_first_batch_is_shown_while_others_wait_for_theirs() -> None:
     ]
 
 
+def test_a_csv_that_is_half_read_is_told() -> None:
+    """While part of the rows of a CSV are counted that is read, the first line says so, and the objects."""
+    summary = Summary("trial", {}, steps=STEPS, is_reading=True)
+    first, *steps = standing(summary, [])
+    assert first.startswith("A CSV is being read, or its reading was interrupted")
+    assert len(steps) == len(STEPS)
+    assert as_objects(summary, [])["reading"] is True
+
+
 def test_the_same_is_told_as_objects() -> None:
     """The objects have the numbers by name, and instants in ISO 8601."""
     summary = Summary("trial", {}, waiting={Waiting.DUE: 4}, next_due=START, steps=STEPS)
@@ -45,5 +54,6 @@ def test_the_same_is_told_as_objects() -> None:
         "next_due": "2026-03-03T09:00:00.000+00:00",
         "quota": None,
         "steps": {"first": {"queued": 2000, "sent": 8000}, "second": {"queued": 10_000}},
+        "reading": False,
         "batches": [{"number": 2, "at": "2026-03-03T09:00:00.000+00:00", "size": 500, "sent": 480, "failed": 20}],
     }

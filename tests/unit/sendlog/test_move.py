@@ -146,10 +146,40 @@ def test_a_log_that_was_moved_is_not_moved_to_a_third_place(tmp_path: Path) -> N
         move(source, third)
     assert not third.exists()
     assert move(target, third).course is Course.COPIED
-    with pytest.raises(SendLogUnusableError, match=f"{source} was moved to {target}, and is not what this log came"):
-        move(third, source)
     with pytest.raises(SendLogUnusableError, match=f"{target} was moved to {third}"):
         SendLog(target, "trial", FakeClock())
+
+
+def test_a_log_comes_back_from_a_third_place(tmp_path: Path) -> None:
+    """Moved on twice, a log goes straight back to the first place, or to the second, with what happened since."""
+    first, second, third = (tmp_path / name for name in ("a.db", "b.db", "c.db"))
+    fill(first)
+    move(first, second)
+    move(second, third)
+    for number, (here, there) in enumerate(((third, first), (first, second), (second, third)), 3):
+        with opened(here, campaign="third") as log:
+            enlist(log, people(number))
+        before = contents(here)
+        assert move(here, there).course is Course.COPIED
+        assert contents(there) == before
+        with pytest.raises(SendLogUnusableError, match=f"{here} was moved to {there}"):
+            SendLog(here, "third", FakeClock())
+
+
+def test_the_old_log_of_another_one_is_not_overwritten(tmp_path: Path) -> None:
+    """A log that was moved takes the rows of no log that did not come from it; the sentence says what to type."""
+    first, second, other = (tmp_path / name for name in ("a.db", "b.db", "c.db"))
+    for path in (first, other):
+        with opened(path) as log:
+            enlist(log, people(2))
+    move(first, second)
+    before = contents(first)
+    with pytest.raises(SendLogUnusableError, match=rf"{first} was moved to {second}, and .* behind --to"):
+        move(other, first)
+    move(other, tmp_path / "d.db")
+    with pytest.raises(SendLogUnusableError, match=rf"{first} was moved to {second}, and the rows that you move did"):
+        move(tmp_path / "d.db", first)
+    assert contents(first) == before
 
 
 def test_an_empty_log_that_a_command_made_is_filled(tmp_path: Path) -> None:
