@@ -136,10 +136,10 @@ class Sending:
             self._waiting.stop(connecting)
             self._observer.stopping()
         elif number := self._pipeline.under_way:
+            messages = "1 message is" if number == 1 else f"{number:,} messages are"
             self._observer.notice(
-                f"Stopping: {number} messages are in progress, and their outcomes are written when PostgreSQL at "
-                f"{self._log.database.place} is back. Press Ctrl-C again to stop at once: what may be out then becomes "
-                "uncertain"
+                f"Stopping: {messages} in progress. PostgreSQL at {self._log.database.place} is away; the outcome is "
+                "written when it is back. Press Ctrl-C again to stop at once: what may be out then becomes uncertain"
             )
         self._end_without_log(may_end, end)
 
