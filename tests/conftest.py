@@ -81,9 +81,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for _, tests in sorted(placed, key=lambda each: each[0]) for item in tests]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return three workers for each core: a test waits for its servers most of its time."""
-    return 3 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many run the tests: three a core, since a test waits for its servers; two for browsers, long tests."""
+    is_default = "not long" in config.option.markexpr
+    return (3 if is_default else 2) * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
