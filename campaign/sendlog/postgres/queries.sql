@@ -95,8 +95,9 @@ INSERT INTO former_delivery
     (campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
      actor, updated_at, email, domain, user_id, variables, digest)
 SELECT campaign_id, id, enlistment, source, line, step, step_number, position, due_at, not_before, waiting, state, reason,
-    actor, updated_at, CASE WHEN :has_changed::boolean THEN email END, CASE WHEN :has_changed::boolean THEN domain END, CASE WHEN :has_changed::boolean THEN user_id END,
-    CASE WHEN :has_changed::boolean THEN variables END, CASE WHEN :has_changed::boolean THEN digest END
+    actor, updated_at, CASE WHEN :has_changed::boolean THEN email END, CASE WHEN :has_changed::boolean THEN domain END,
+    CASE WHEN :has_changed::boolean THEN user_id END, CASE WHEN :has_changed::boolean THEN variables END,
+    CASE WHEN :has_changed::boolean THEN digest END
 FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: rows_after
@@ -105,7 +106,8 @@ SELECT id FROM delivery WHERE campaign_id = :campaign AND id > :after ORDER BY i
 
 -- name: delete_new
 -- All but those that an operator has skipped meanwhile, unless an older row of the key says that, too.
-DELETE FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND (actor = 'enlist' OR EXISTS (
+DELETE FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND (actor = 'enlist' OR EXISTS (
     SELECT 1 FROM delivery AS older
     WHERE older.campaign_id = delivery.campaign_id AND older.key = delivery.key AND older.slot = ''
       AND older.id <= :first AND older.state = 'skipped' AND older.actor = 'skip'));
@@ -123,7 +125,8 @@ UPDATE delivery SET state = former.state, reason = former.reason, actor = former
     worker_id = NULL, fence = delivery.fence + 1,
     not_before = former.not_before, waiting = former.waiting
 FROM former_delivery AS former
-WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND former.id = delivery.id AND former.campaign_id = :campaign
+WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND former.id = delivery.id AND former.campaign_id = :campaign
   AND former.state = 'skipped' AND delivery.state = 'queued' AND delivery.actor = 'enlist';
 
 -- name: restore_former
@@ -136,10 +139,12 @@ UPDATE delivery SET enlistment = former.enlistment, source = former.source, line
     user_id = CASE WHEN former.digest IS NULL THEN delivery.user_id ELSE former.user_id END,
     variables = coalesce(former.variables, delivery.variables), digest = coalesce(former.digest, delivery.digest)
 FROM former_delivery AS former
-WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND former.id = delivery.id AND former.campaign_id = :campaign;
+WHERE delivery.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND former.id = delivery.id AND former.campaign_id = :campaign;
 
 -- name: forget_former
-DELETE FROM former_delivery WHERE campaign_id = :campaign AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
+DELETE FROM former_delivery WHERE campaign_id = :campaign
+  AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint));
 
 -- name: count_shared_addresses
 SELECT count(*) FROM (
@@ -362,7 +367,8 @@ WHERE this.id = :id AND this.state = 'sent' AND delivery.campaign_id = this.camp
 -- name: earlier_steps
 SELECT later.id, earlier.step, earlier.state, earlier.sent_at, earlier.token_id, earlier.user_id
 FROM delivery AS later CROSS JOIN delivery AS earlier
-WHERE later.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND earlier.campaign_id = later.campaign_id
+WHERE later.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND earlier.campaign_id = later.campaign_id
   AND earlier.key = later.key AND earlier.slot = '' AND earlier.enlistment = later.enlistment
   AND earlier.step_number < later.step_number
 ORDER BY later.id, earlier.step_number;
@@ -522,7 +528,8 @@ SELECT 1 FROM delivery WHERE id = :id AND state = 'skipped' AND actor IN ('skip'
 
 -- name: any_obstacle
 -- Whether `withdrawn` or `suppressed` would find something for any of these rows and addresses.
-SELECT 1 FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint)) AND state = 'skipped' AND actor IN ('skip', 'missing')
+SELECT 1 FROM delivery WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+  AND state = 'skipped' AND actor IN ('skip', 'missing')
 UNION ALL
 SELECT 1 FROM suppression WHERE address = ANY (ARRAY(SELECT jsonb_array_elements_text(:addresses::jsonb))) AND list IN ('', :list)
 LIMIT 1;

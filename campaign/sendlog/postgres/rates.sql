@@ -160,7 +160,7 @@ BEGIN
     IF b.next_number > b.first_number
         AND NOT EXISTS (SELECT FROM campaign.permit WHERE bucket = bucket_ AND number = b.next_number - 1)
     THEN
-        -- Nobody knows when the permits of before were used. A worker that has not heard of the crash may use one yet.
+        -- When the permits from before the crash were used is not known. A worker that has not heard of it may use one yet.
         b.first_number := greatest(b.next_number, floor(now_at * 1e6));
         b.next_number := b.first_number;
         b.last_at := now_at + horizon + late + greatest(kept, b.kept_s);
