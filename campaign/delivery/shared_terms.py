@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from campaign.model import Rate
 
-#: A window is kept longer than declared by this share of it, and by at most so many seconds: the other side counts when
-#: a call arrives, and one call takes longer on the way than another. That is a matter of milliseconds, whatever the
+#: A window is kept longer than declared by this share of it, up to a number of seconds: the other side counts when a
+#: call arrives, and one call takes longer on the way than another. That is a matter of milliseconds, whatever the
 #: period is; a longer window gets more of them because they cost it little.
 _MARGIN_SHARE = 0.01
 _MAX_MARGIN_S = 0.05

@@ -85,7 +85,7 @@ class Preparation(UnfinishedReading):
         try:
             result = self._read(rows(), terms, json.loads(last_steps)[0], self.content)
         except BaseException:
-            if self._connection.is_open:  # otherwise whoever reads next takes it back
+            if self._connection.is_open:  # otherwise the next reading takes it back
                 self.take_back()
             raise
         self._enlistment = terms.enlistment

@@ -128,7 +128,7 @@ class Worker:
 def test_the_windows_hold_whatever_becomes_of_the_permits(
     session: psycopg.Connection[Any], rates: tuple[str, ...], *, is_wild: bool
 ) -> None:
-    """Uses that are late, that nobody reports or that do not come exceed no window; without them 98 % is used."""
+    """Uses that are late, that are not reported or that do not come exceed no window; without them 98 % is used."""
     chance, now = random.Random(rates[0]), START  # noqa: S311 - the same each time
     workers = [Worker(session, rates, f"worker {number}", chance, is_wild=is_wild) for number in range(4)]
     while now < START + 8.0:
