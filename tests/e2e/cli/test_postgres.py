@@ -140,11 +140,11 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
     with on_postgres(tmp_path, postgres_server) as (env, url), psycopg.connect(url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(x'43414D43'::integer, 1)")  # the rows of the first campaign
         process = env.work.start("run", "campaign.toml", "--yes")
-        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
-        wait_for(lambda: other.execute(waits).fetchone(), process)
+        waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        wait_for(lambda: other.execute(f"SELECT 1 {waiting}").fetchone(), process)
         admit(postgres_server, url, is_admitted=False)
         # not all sessions: the one with the lock would end first, and let the run go on
-        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
+        other.execute(f"SELECT pg_terminate_backend(pid) {waiting}")
         assert process.stdout is not None
         said = next(line for line in process.stdout if line.startswith("Waiting for PostgreSQL"))
         assert "is not currently accepting connections" in said
