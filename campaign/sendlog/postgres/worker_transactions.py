@@ -57,7 +57,7 @@ class WorkerTransactions:
         self._lease_holds: bool | None = None
         #: A transaction waits for another one for long.
         self._is_delayed = False
-        #: Wait no longer without an end for a server that is away, but for so many tries.
+        #: The run ends: a server that is away is asked a limited number of times.
         self.is_ending = False
         self._last_tries = _LAST_TRIES
         #: The server does not answer, and the run waits for it.

@@ -75,7 +75,7 @@ def test_a_new_campaign_checks_clean_and_runs_at_once(tmp_path: Path, like: str)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "warning" not in checked.stdout
     assert "problem" not in checked.stdout
-    # at night nobody can be mailed before the next day
+    # what becomes due at night waits for the next day
     noon = datetime.now(UTC).replace(hour=12, minute=0) + timedelta(days=1)
     for at in ([], ["--at", noon.isoformat(timespec="minutes")]):
         done = work.campaign("run", "mine/campaign.toml", "--no-wait", *at)

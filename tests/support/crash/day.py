@@ -76,7 +76,7 @@ class Day:
     joining: int = 90
     #: How many seconds pass in a second of the machine.
     speed: float = 900.0
-    #: A watch is killed about every so many hours.
+    #: A watch is killed about once in this number of hours.
     kill_every: float = 3.0
     #: The URL of the log in PostgreSQL; None: it is a file.
     url: str | None = None

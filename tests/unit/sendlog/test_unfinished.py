@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def in_parts(monkeypatch: pytest.MonkeyPatch, size: int = PART) -> None:
-    """Let one transaction write so many rows of a CSV."""
+    """Set how many rows of a CSV one transaction writes."""
     for kind in (SqliteConnection, PostgresConnection):
         monkeypatch.setattr(kind, "rows_per_part", size)
 
