@@ -112,6 +112,10 @@ class GroupCommit:
         self._waiting.put(Write(future, {}, action=action, claim=claim, alone=alone))
         return future
 
+    def look(self) -> None:
+        """Make a transaction with nothing in it, which finds out whether the database answers; from any thread."""
+        self._loop.call_soon_threadsafe(lambda: self.submit(lambda _: None).add_done_callback(asyncio.Future.exception))
+
     def close(self) -> None:
         """Finish the waiting writes and end the thread; the connection stays open."""
         self._waiting.put(None)

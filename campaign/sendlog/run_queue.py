@@ -225,8 +225,19 @@ class RunQueue(CampaignConnection):
 
     def _start(self) -> None:
         with self._reading():
-            terms = WorkTerms(self._lease_s, self._say, self._clock.now, partial(follow, self._clock, questions=1))
+            terms = WorkTerms(
+                lease_s=self._lease_s,
+                say=self._say,
+                now=self._clock.now,
+                follow=partial(follow, self._clock, questions=1),
+                look=self._look,
+            )
             self._worker.start(self._connection, self._campaign, terms)
+
+    def _look(self) -> None:
+        """Let the writer thread find out that the server is away: it says so, and waits until it is back."""
+        if self._writer and not self.is_away:
+            self._writer.look()
 
     @property
     def _running(self) -> GroupCommit:

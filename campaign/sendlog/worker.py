@@ -28,6 +28,8 @@ class WorkTerms(NamedTuple):
     now: Callable[[], float]
     #: Sets the run's clock by the server of a connection; called in any thread.
     follow: Callable[[LogConnection], object]
+    #: Makes the run look whether the log's server answers, even if it has nothing to write; called in any thread.
+    look: Callable[[], object]
 
 
 class Claim(NamedTuple):

@@ -120,8 +120,9 @@ class Heartbeat:
             try:
                 self._beat(self._opened())
                 wait = interval
-            except (psycopg.Error, SendLogUnusableError):  # the writer says what it waits for
+            except (psycopg.Error, SendLogUnusableError):
                 self._close()
+                self._terms.look()  # the writer says what it waits for, also in a run that waits for its rate
                 wait = min(_RETRY_S, interval)
             except LogHeldError as error:  # without a lease nothing is begun until that run has ended
                 if not self._is_told:

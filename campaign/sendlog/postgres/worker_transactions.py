@@ -68,7 +68,9 @@ class WorkerTransactions:
 
     def start(self, session: PostgresConnection, campaign: int, terms: WorkTerms) -> None:
         """Begin to write for a campaign, by its id."""
-        self._campaign, self._terms, self.is_ending = campaign, terms, False
+        self._campaign, self._terms = campaign, terms
+        self.is_ending, self._last_tries = False, _LAST_TRIES
+        self._wait.clear()
         self.begin_session(session)
 
     def abandon(self) -> None:

@@ -224,6 +224,26 @@ def test_a_run_waits_for_its_database(shared: Shared, postgres_server: Postgres)
     assert shared.query("SELECT count(*) FROM history") == [(1,)]
 
 
+def test_a_run_with_nothing_to_write_waits_for_its_database(shared: Shared, postgres_server: Postgres) -> None:
+    """A run that only waits for its rate says that the server is away, too, and when it is back."""
+
+    async def work(log: SendLog, proxy: DatabaseProxy) -> None:
+        async with log:
+            await claim(log)
+            proxy.cut()
+            await shared.heard_of()
+            assert log.is_away
+            proxy.join()
+            await log.next_due(0.0)
+
+    with DatabaseProxy(postgres_server.port) as proxy:
+        url = parse_postgres_url(shared.url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
+        with shared.worker(location=url, lease=timedelta(seconds=5)) as log:
+            asyncio.run(work(log, proxy))
+    assert shared.said[0].startswith(f"Waiting for PostgreSQL at postgresql://tester@127.0.0.1:{proxy.port}/log_")
+    assert shared.said[1:] == ["PostgreSQL answers again; the run goes on"]
+
+
 def test_a_run_that_was_removed_goes_on_with_new_rows(shared: Shared) -> None:
     """A run that others took for dead registers anew, says so, and can claim again."""
 

@@ -174,6 +174,7 @@ class WorkersLoop:
                 )
                 for number in range(self.workers)
             ]
+            stack.callback(_kill_all, senders)
             stage = Stage(senders, server, proxy, url, Growth(smtp.path), standby, records)
             if self.play is None:
                 self._disturb(stage)
@@ -236,7 +237,6 @@ class WorkersLoop:
         while due or later or any(_is_running(sender) for sender in senders):
             now = time.monotonic()
             if now > deadline:
-                self._kill_all(senders)
                 raise BrokenRunError(f"the workers did not end:\n{_outputs(senders)}")
             for each in [each for each in later if each[0] <= now]:
                 later.remove(each)
@@ -284,12 +284,6 @@ class WorkersLoop:
         else:
             proxy.hold()
             later.append((now + _TOO_LONG_S, proxy.join))
-
-    def _kill_all(self, senders: list[Sender]) -> None:
-        for sender in senders:
-            if sender.process is not None and sender.process.poll() is None:
-                sender.process.kill()
-                sender.process.wait()
 
     def _finish(self, sender: Sender, url: str) -> None:
         """Run until nothing is queued or under way: what a lost worker had is free when its lease has run out."""
@@ -348,6 +342,13 @@ def _start(sender: Sender) -> None:
 
 def _is_running(sender: Sender) -> bool:
     return sender.process is not None and sender.process.poll() is None
+
+
+def _kill_all(senders: list[Sender]) -> None:
+    for sender in senders:
+        if sender.process is not None and sender.process.poll() is None:
+            sender.process.kill()
+            sender.process.wait()
 
 
 def _wake(process: subprocess.Popen[bytes]) -> None:
