@@ -1,14 +1,14 @@
 """Start `python -m campaign …` as a fork of a process that has loaded the program's modules once: `popen`.
 
 A start of Python that loads these modules costs half a second of CPU time, a fork a hundredth of that. As a process
-(`python -m support.fork_server`) it reads one request per message from a Unix socket (JSON: arguments, folder and
-environment; beside them the files to become stdin, stdout and stderr) and answers with the process id.
+(`python -m support.fork_server`) it reads one request per message from a Unix socket. It answers one to fork (JSON:
+arguments, folder and environment; beside them the files to become stdin, stdout and stderr) with the process id, and a
+process id with the status of that process, which has ended.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import importlib
 import io
@@ -16,6 +16,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import socket
 import subprocess
 import sys
@@ -44,17 +45,12 @@ PYTHON_MODULE = (sys.executable, "-m")
 FORKABLE = ("campaign", "support.crash.mutants", "support.killed_move", "support.quick_watch")
 #: A request's longest form: the arguments and the environment.
 _MAX_REQUEST_BYTES = 1 << 20
-#: The operation of prctl(2) that makes this process the parent of its descendants' orphans.
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class ForkServer:
     """The client of the forking process."""
 
     def __init__(self) -> None:
-        # The forked processes become children of this one, so that it can wait for them.
-        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "this process cannot adopt the forked ones")
         self._requests, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
             self._process = subprocess.Popen(
@@ -68,17 +64,23 @@ class ForkServer:
 
     def fork(self, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: Sequence[int]) -> int:
         """Fork a process that runs `python -m` with these arguments, and return its id."""
-        request = {"arguments": list(arguments), "folder": str(folder), "environment": environment}
-        with self._turn:
-            socket.send_fds(self._requests, [json.dumps(request).encode()], files)
-            answer = self._requests.recv(64)
-        assert answer, "the process that forks has ended; what it had to say stands on stderr"
-        return int(answer)
+        return self._ask({"arguments": list(arguments), "folder": str(folder), "environment": environment}, files)
+
+    def status_of(self, process: int) -> int:
+        """Return the status, as of waitpid(2), of a forked process that has ended; once for each."""
+        return self._ask(process, ())
 
     def close(self) -> None:
         """End the process."""
         self._requests.close()
         self._process.wait()
+
+    def _ask(self, request: object, files: Sequence[int]) -> int:
+        with self._turn:
+            socket.send_fds(self._requests, [json.dumps(request).encode()], files)
+            answer = self._requests.recv(64)
+        assert answer, "the process that forks has ended; what it had to say stands on stderr"
+        return int(answer)
 
 
 @cache
@@ -107,9 +109,24 @@ class ForkedProcess(subprocess.Popen[Any]):
         stdin, stdin_end, stdout_end, stdout, stderr_end, stderr, *_ = pipes_and_rest
         try:
             self.pid = fork_server().fork(args[2:], cwd, env, (stdin, stdout, stderr))
+            self._ending = os.pidfd_open(self.pid)
             self._child_created = True
         finally:
             self._close_pipe_fds(stdin, stdin_end, stdout_end, stdout, stderr_end, stderr)  # type: ignore[attr-defined]
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:  # instead of waitpid(2): it is the fork server's child
+        end = select.poll()
+        end.register(self._ending, select.POLLIN)
+        if not end.poll(0 if wait_flags & os.WNOHANG else None):
+            return 0, 0
+        os.close(self._ending)
+        return self.pid, fork_server().status_of(self.pid)
+
+    def _internal_poll(self, _deadstate: int | None = None, **_: object) -> int | None:  # what `poll` calls
+        if self.returncode is None and _deadstate is None:
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(timeout=0)
+        return self.returncode
 
 
 def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - those of Popen
@@ -152,21 +169,15 @@ def serve(requests: socket.socket) -> list[str]:
         if not message:
             os._exit(0)
         request = json.loads(message)
-        reading, writing = os.pipe()
-        # The process between the two ends at once, and the one that runs the tests adopts its child.
-        if not (between := os.fork()):
-            if child := os.fork():
-                os.write(writing, str(child).encode())
-                os._exit(0)
-            os.close(reading)
-            os.close(writing)
+        if isinstance(request, int):
+            answer = os.waitpid(request, 0)[1]
+        elif not (answer := os.fork()):
             requests.close()
             become(request, files)
             return list(request["arguments"])
-        os.waitpid(between, 0)
-        requests.send(os.read(reading, 64))
-        for number in (reading, writing, *files):
-            os.close(number)
+        requests.send(str(answer).encode())
+        for file in files:
+            os.close(file)
 
 
 def become(request: dict[str, Any], files: list[int]) -> None:
