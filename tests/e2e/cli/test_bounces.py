@@ -169,6 +169,7 @@ def test_a_report_about_an_earlier_message_leaves_the_row(tmp_path: Path) -> Non
         assert env.revoked == before
 
 
+@pytest.mark.long
 def test_three_campaigns_in_a_row_that_come_back_suppress(tmp_path: Path) -> None:
     """A mailbox that is full for three campaigns gets no fourth one."""
     with mailed(tmp_path) as env:

@@ -36,6 +36,7 @@ def test_everybody_gets_their_own_link(tmp_path: Path, many: int) -> None:
         assert verdict.states["sent"] == many
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_mails_nobody_twice(tmp_path: Path) -> None:
     """After `kill -9` in the middle the next run sends the rest, and no recipient gets a second mail or a dead link."""
     with environment(tmp_path, SOME, more=FAST) as env:

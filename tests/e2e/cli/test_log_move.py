@@ -6,6 +6,8 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.environment import environment, wait_for
 from support.fork_server import ForkingWorkspace
 from support.sendlog_helpers import enlist, opened, people
@@ -22,6 +24,7 @@ FEW = '[limits]\nconnections = 4\ntokens = "1000/second"\n'
 SLOW = SmtpScript(faults=(Fault("dot", Delay(0.1)),))
 
 
+@pytest.mark.long
 def test_a_campaign_goes_on_where_its_log_was_moved(tmp_path: Path, postgres_server: Postgres) -> None:
     """Moved after kill -9, and back after a batch, a campaign mails exactly the rest; the old log refuses each run."""
     url = postgres_server.fresh(is_empty=True)

@@ -71,6 +71,7 @@ def require_each_at_most_once(env: Environment) -> dict[str, int]:
     return {state: sum(row["state"] == state for row in rows) for state in ("sent", "uncertain", "queued")}
 
 
+@pytest.mark.long
 def test_a_killed_run_is_resumed_from_the_database(tmp_path: Path, postgres_server: Postgres) -> None:
     """Beside a run `resolve` is refused with 75; after kill -9 the next run goes on, and nobody is mailed twice."""
     with on_postgres(tmp_path, postgres_server) as (env, url):

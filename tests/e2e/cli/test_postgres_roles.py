@@ -6,6 +6,8 @@ import csv
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.environment import environment
 from support.servers.postgres import NAMES
 
@@ -79,6 +81,7 @@ def ask(env: Environment, url: str, *arguments: str) -> subprocess.CompletedProc
     return done
 
 
+@pytest.mark.long
 def test_each_role_has_its_commands(tmp_path: Path, postgres_server: Postgres) -> None:
     """The owner makes the tables; a worker runs the campaign and other commands; a reader looks at it, and no more."""
     (tmp_path / "mail/new").mkdir(parents=True)

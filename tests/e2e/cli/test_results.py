@@ -93,6 +93,7 @@ def test_an_early_answer_is_remembered(tmp_path: Path) -> None:
         assert "only a user's last sign-in" in trial.work.campaign("results", "campaign.toml").stdout
 
 
+@pytest.mark.long
 def test_faults_of_clerk_are_borne(tmp_path: Path) -> None:
     """A 429, an outage and a lost answer are asked again; nobody is missing or counted twice."""
     faults = (

@@ -159,6 +159,7 @@ def metrics(watch: Watch) -> str:
         return str(answer.read().decode())
 
 
+@pytest.mark.long
 def test_a_watch_waits_for_its_server_and_goes_on(tmp_path: Path, postgres_server: Postgres) -> None:
     """Without its server it says so and sends nothing, whether it was sending or waiting, and goes on afterwards."""
     with (

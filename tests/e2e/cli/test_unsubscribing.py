@@ -198,6 +198,7 @@ def clicks_until_killed(env: Environment, paths: Mapping[str, str], *, kill_at: 
     return answered
 
 
+@pytest.mark.long
 def test_a_server_killed_among_many_clicks_keeps_each_that_it_answered(tmp_path: Path, kept: Path) -> None:
     """`serve` is killed behind one of many answers again and again: every address that got 200 is suppressed."""
     with mailing(tmp_path, kept, people=40) as env:
@@ -279,6 +280,7 @@ def test_a_campaign_without_links_is_not_served(tmp_path: Path) -> None:
         assert 'add [unsubscribe] with url = "https://mail.acme.example/u"' in done.stderr
 
 
+@pytest.mark.long
 def test_the_sandbox_plays_all_of_it(tmp_path: Path) -> None:
     """The link opens the page of `serve` from the inbox; its button suppresses, and the next run skips the person."""
     work = ForkingWorkspace(tmp_path).write(2, html=HTML, text=TEXT, more=SECTION)

@@ -132,6 +132,7 @@ def test_a_watch_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert verdict.states["uncertain"] <= 8, "only what was in hand"
 
 
+@pytest.mark.long
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     """While the send log cannot be written nothing is sent, and the watch goes on when there is room again."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.05)),))
@@ -184,6 +185,7 @@ def test_two_signals_stop_at_once(tmp_path: Path) -> None:
         assert env.work.status()["uncertain"] == 3
 
 
+@pytest.mark.long
 def test_days_pass_in_seconds_in_the_sandbox(tmp_path: Path) -> None:
     """Without settings a watch uses the sandbox, where reminders of the next day come with `--speed`."""
     work = ForkingWorkspace(tmp_path)

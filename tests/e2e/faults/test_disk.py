@@ -57,6 +57,7 @@ def goes_on(env: Environment) -> None:
     assert verdict.states["sent"] >= PEOPLE - 20, "only what was in hand may be uncertain"
 
 
+@pytest.mark.long
 def test_a_file_size_limit(tmp_path: Path) -> None:
     """If the log reaches a file-size limit, the run stops at once, and nothing is sent that is not in the log."""
     with environment(tmp_path, PEOPLE, smtp=SLOW, more=FEW) as env:

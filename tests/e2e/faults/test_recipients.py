@@ -205,6 +205,7 @@ def test_a_csv_that_changed_between_runs(tmp_path: Path) -> None:
         assert env.work.status()["queued"] == 1
 
 
+@pytest.mark.long
 def test_a_long_csv_is_read_in_little_memory(tmp_path: Path) -> None:
     """Thousands of rows and a cell of 10 MB need no more memory than a few rows."""
     path = tmp_path / "people.csv"

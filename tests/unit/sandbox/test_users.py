@@ -77,6 +77,7 @@ def test_an_unverified_address_is_told_as_such(state: State) -> None:
     assert told == {"user_a": "unverified", "user_b": "verified"}
 
 
+@pytest.mark.long
 def test_many_people_are_learned_in_little_memory(state: State) -> None:
     """People are read one at a time: thirty thousand need only a few megabytes."""
     tracemalloc.start()
