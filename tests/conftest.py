@@ -28,6 +28,8 @@ _ROOM = 4 << 30
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
+_UNIT_TESTS = Path(__file__).parent / "unit"
+
 # Thousands of tests are collected, none of them is garbage, and each pass of the collector would look at all.
 gc.disable()
 
@@ -82,9 +84,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many run the tests: three a core, since a test waits for its servers; two for browsers, long tests."""
-    is_default = "not long" in config.option.markexpr
-    return (3 if is_default else 2) * (os.cpu_count() or 1)
+    """Return how many run the tests: three a core, since most wait for their servers.
+
+    Unit tests only compute, and each worker loads all files first; browsers and long plays compute a lot besides.
+    """
+    cores = os.cpu_count() or 1
+    paths = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    if all(path.is_relative_to(_UNIT_TESTS) for path in paths):
+        return max(1, cores * 3 // 2)
+    return (3 if "not long" in config.option.markexpr else 2) * cores
 
 
 @pytest.fixture(scope="session")
