@@ -21,7 +21,7 @@ SOME = 300
 FAST = '[limits]\ntokens = "100000/second"\nconnections = 10\n'
 
 
-@pytest.mark.parametrize("many", [250, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("many", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_everybody_gets_their_own_link(tmp_path: Path, many: int) -> None:
     """A run makes a token and sends a mail for each recipient, with its own user's live token."""
     with environment(tmp_path, many, more=FAST) as env:

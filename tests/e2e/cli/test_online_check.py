@@ -183,6 +183,7 @@ def test_without_the_option_nobody_is_asked(tmp_path: Path) -> None:
         assert "--resolver: 'dns.example' is not an IP address" in done.stderr
 
 
+@pytest.mark.long
 def test_without_dnspython_the_extra_is_named(tmp_path: Path) -> None:
     """Where dnspython is missing, `--online` says what to install and exits 2."""
     code = "import sys; sys.modules['dns'] = None; from campaign.cli import main; main()"

@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.crash.leaks import files_under, scan
 from support.environment import environment, wait_for
 from support.servers.clerk_script import Answer, Change, ClerkScript, Truncate
@@ -119,6 +121,7 @@ def test_no_secret_leaves_the_message(tmp_path: Path) -> None:
         assert env.work.status()["failed"] >= 2
 
 
+@pytest.mark.long
 def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) -> None:
     """A wrong password ends the run with exit 3 after at most two tries, and no output contains the password."""
     folder = tmp_path / "work"

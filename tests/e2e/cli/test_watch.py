@@ -115,6 +115,7 @@ def test_a_reminder_does_not_wait_for_a_long_campaign(tmp_path: Path) -> None:
         assert (status["sent"] + 2, status["sending"], status["issuing"]) == (sent, 0, 0)
 
 
+@pytest.mark.long
 def test_a_watch_that_was_killed_goes_on(tmp_path: Path) -> None:
     """After kill -9 the next watch mails the rest, nobody twice, and the checker finds nothing to complain about."""
     slow = SmtpScript(faults=(Fault("dot", Delay(0.03)),))

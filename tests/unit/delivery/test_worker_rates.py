@@ -78,7 +78,7 @@ async def use(limiter: RateLimiter, number: int, clock: FakeClock, *, for_s: flo
 
 
 @pytest.mark.parametrize("rate", ["14/second", "100/second", "1000/10 seconds", "60/minute"])
-@pytest.mark.parametrize("commit_s", [0.003, 0.12])
+@pytest.mark.parametrize("commit_s", [pytest.param(0.003, marks=pytest.mark.long), 0.12])
 def test_workers_share_a_rate_and_use_it(rate: str, commit_s: float) -> None:
     """Four workers keep an even spread together and use 98 % of it, also if an intent's commit takes long."""
 
