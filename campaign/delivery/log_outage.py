@@ -1,4 +1,4 @@
-"""Wait for a send log whose server does not answer, outside of a run's own connection: `until_answered`."""
+"""A send log whose server does not answer, outside of a run's own connection: `until_answered`, `RatesOutage`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from campaign.errors import LogUnreachableError, SendLogUnusableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from campaign.clock import Clock
+    from campaign.sendlog import SendLog
+
 T = TypeVar("T")
 
 #: A server that is away is asked again after this time (seconds).
 _RETRY_S = 0.5
+#: A run says after so many seconds that it can reserve no permits.
+_SILENT_S = 5.0
 
 
 async def until_answered(read: Callable[[], T], say: Callable[[str], object]) -> T:
@@ -45,3 +50,35 @@ async def until_answered(read: Callable[[], T], say: Callable[[str], object]) ->
             if is_told:
                 say("PostgreSQL answers again; the command goes on")
             return found
+
+
+class RatesOutage:
+    """Says why a run sends nothing while it cannot reserve permits of the rates that all runs share.
+
+    It is for a run whose own connection is alive: a run whose log is away says that already.
+
+    Args:
+        log: the run's log, which says it.
+        clock: the time.
+    """
+
+    def __init__(self, log: SendLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        #: When it began; None: permits can be reserved.
+        self._since: float | None = None
+        self._is_told = False
+
+    def failed(self, why: str) -> None:
+        """Note that permits could not be reserved."""
+        now = self._clock.now()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= _SILENT_S and not self._is_told and not self._log.is_away:
+            self._is_told = True
+            self._log.say(f"Waiting for the rates that all runs share: {why}")
+
+    def ended(self) -> None:
+        """Note that permits were reserved."""
+        if self._is_told:
+            self._log.say("The rates that all runs share answer again; the run goes on")
+        self._since, self._is_told = None, False

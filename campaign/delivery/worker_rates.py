@@ -14,6 +14,7 @@ from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
 
+from campaign.delivery.log_outage import RatesOutage
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.shared_limit import SharedLimit
@@ -82,11 +83,13 @@ class WorkerRates:
     Args:
         exchange: the send log.
         clock: the time.
+        outage: told whether permits can be reserved.
     """
 
-    def __init__(self, exchange: PermitExchange, clock: Clock) -> None:
+    def __init__(self, exchange: PermitExchange, clock: Clock, outage: RatesOutage | None = None) -> None:
         self._exchange = exchange
         self._clock = clock
+        self._outage = outage
         #: How often the log could not be reached to listen.
         self.losses = 0
         self._limits: list[SharedLimit] = []
@@ -205,8 +208,10 @@ class WorkerRates:
         asked = self._clock.now()
         try:
             grant = await self._exchange.reserve(request)
-        except ConnectionError:
+        except ConnectionError as error:
             self._lost(limit, request, offset)
+            if self._outage:
+                self._outage.failed(str(error))
             await self._clock.sleep(_RECONNECT_S)
             return
         except BaseException:  # the run ends, and says it again with its last report
@@ -214,6 +219,8 @@ class WorkerRates:
             raise
         self._offset.note(asked, self._clock.now(), grant.now)
         limit.granted(grant, self._offset.seconds)
+        if self._outage:
+            self._outage.ended()
 
     def _lost(self, limit: SharedLimit, request: PermitRequest, offset: float) -> None:
         """Drop all permits: a server that crashed has forgotten them, and gives them to others."""
@@ -257,18 +264,20 @@ async def open_worker_rates(log: SendLog, clock: Clock) -> AsyncIterator[WorkerR
     if exchange is None:
         yield None
         return
-    async with worker_rates(exchange, clock) as rates:
+    async with worker_rates(exchange, clock, RatesOutage(log, clock)) as rates:
         yield rates
 
 
 @asynccontextmanager
-async def worker_rates(exchange: PermitExchange, clock: Clock) -> AsyncIterator[WorkerRates]:
+async def worker_rates(
+    exchange: PermitExchange, clock: Clock, outage: RatesOutage | None = None
+) -> AsyncIterator[WorkerRates]:
     """Share rates and pauses during the block, and give back what is reserved at its end.
 
     Raises:
         SendLogError: the log refuses what it is asked; the block is cancelled.
     """
-    rates = WorkerRates(exchange, clock)
+    rates = WorkerRates(exchange, clock, outage)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each()) for each in (rates.reserve, rates.hear, rates.tell)]

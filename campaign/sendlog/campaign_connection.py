@@ -73,6 +73,10 @@ class CampaignConnection:
         """
         self._lease_s, self._say = lease.total_seconds(), say
 
+    def say(self, sentence: str) -> None:
+        """Say what the run waits for, as `share` has set it."""
+        self._say(sentence)
+
     def close(self) -> None:
         """Close the log."""
         self._connection.close()

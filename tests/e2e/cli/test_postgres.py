@@ -157,6 +157,25 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
 
 
+def test_a_run_says_why_it_has_no_permits(tmp_path: Path, postgres_server: Postgres) -> None:
+    """A database that has no session left for the shared rates is said, and with one the run goes on."""
+    with on_postgres(tmp_path, postgres_server) as (env, url), postgres_server.admin() as admin:
+        assert env.work.run("--limit", "1").returncode == 0  # makes the tables
+        limit = f"ALTER DATABASE {url.rpartition('/')[2]} CONNECTION LIMIT"
+        admin.execute(f"{limit} 2")  # the run's own, and the one that renews its lease
+        process = env.work.start("run", "campaign.toml", "--yes")
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if line.startswith("Waiting for"))
+        assert said.startswith("Waiting for the rates that all runs share: the send log postgresql://")
+        assert "too many connections" in said
+        assert len(env.accepted) == 1
+        admin.execute(f"{limit} -1")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, (out, err)
+        assert "The rates that all runs share answer again; the run goes on." in out
+        assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
+
+
 def is_idle(url: str) -> bool:
     """Return whether all but one recipient are mailed, and that one waits for its next attempt."""
     with psycopg.connect(url) as connection:
