@@ -48,7 +48,10 @@ _WHILE_CONNECTING = (
 #: The same of what may be otherwise soon.
 _FOR_NOW = (
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
-    (r"too many clients|connection slots", "end other sessions, or raise max_connections there"),
+    (
+        r"too many c(lients|onnections)|connection slots",
+        "end other sessions, or raise the limit there: max_connections, or that of the database or the user",
+    ),
     (r"", "start the server, or check host and port in CAMPAIGN_LOG"),
 )
 #: What the log cannot be used for, by the server's error: what is wrong with it, and what to do.

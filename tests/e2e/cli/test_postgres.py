@@ -158,18 +158,20 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
 
 
 def test_a_run_says_why_it_has_no_permits(tmp_path: Path, postgres_server: Postgres) -> None:
-    """A database that has no session left for the shared rates is said, and with one the run goes on."""
-    with on_postgres(tmp_path, postgres_server) as (env, url), postgres_server.admin() as admin:
-        assert env.work.run("--limit", "1").returncode == 0  # makes the tables
-        limit = f"ALTER DATABASE {url.rpartition('/')[2]} CONNECTION LIMIT"
-        admin.execute(f"{limit} 2")  # the run's own, and the one that renews its lease
+    """A database that takes no session for the shared rates is said, and with one the run goes on."""
+    slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))
+    with on_postgres(tmp_path, postgres_server, smtp=slow) as (env, url), postgres_server.admin() as admin:
+        database = url.rpartition("/")[2]
         process = env.work.start("run", "campaign.toml", "--yes")
+        wait_for(lambda: env.accepted, process)
+        admin.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")  # the run keeps its other sessions
+        reserving = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND query LIKE %s"
+        assert admin.execute(reserving, (database, "%reserve_permits%")).fetchall() == [(True,)]
         assert process.stdout is not None
         said = next(line for line in process.stdout if line.startswith("Waiting for"))
         assert said.startswith("Waiting for the rates that all runs share: the send log postgresql://")
         assert "too many connections" in said
-        assert len(env.accepted) == 1
-        admin.execute(f"{limit} -1")
+        admin.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, (out, err)
         assert "The rates that all runs share answer again; the run goes on." in out

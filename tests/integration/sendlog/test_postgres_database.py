@@ -100,6 +100,15 @@ def test_a_log_that_cannot_be_reached_is_refused_with_what_to_do(postgres_server
         assert sentence in refusal(parse_postgres_url(wrong))
 
 
+def test_a_database_without_a_free_session_is_refused_with_what_to_do(postgres_server: Postgres, url: str) -> None:
+    """A limit of sessions that is reached is told in the server's words, with what to raise."""
+    with postgres_server.admin() as connection:
+        connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} CONNECTION LIMIT 0")
+    said = refusal(parse_postgres_url(url))
+    assert 'too many connections for database "log_' in said
+    assert "raise the limit there: max_connections, or that of the database or the user" in said
+
+
 def test_there_is_nothing_to_read_before_the_first_run(bare: str) -> None:
     """Reading makes no tables; the first command that writes makes them, with the rights of a plain owner."""
     log = parse_postgres_url(bare)
