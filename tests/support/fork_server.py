@@ -1,9 +1,9 @@
 """Start `python -m campaign …` as a fork of a process that has loaded the program's modules once: `popen`.
 
 A start of Python that loads these modules costs half a second of CPU time, a fork a hundredth of that. As a process
-(`python -m support.fork_server`) it reads one request per message from a Unix socket. It answers one to fork (JSON:
-arguments, folder and environment; beside them the files to become stdin, stdout and stderr) with the process id, and a
-process id with the status of that process, which has ended.
+(`python -m support.fork_server`) it reads one request per message from a Unix socket, in JSON. One with arguments,
+folder and environment, and beside it the files to become stdin, stdout and stderr, is answered with the id of the
+forked process; one with such an id, once the process has ended, with its status.
 """
 
 from __future__ import annotations
