@@ -11,6 +11,8 @@ from harness.bench import Line, say
 from harness.child import BenchmarkError
 from harness.program import Campaign
 
+from campaign.model import Status
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,9 +95,8 @@ def _look(campaign: Campaign, child: Child, span: Span, *, every: float) -> list
         if span.begun and child.running:
             usage = campaign.status()
             took.append(usage.seconds)
-            counts = json.loads(usage.output)
-            del counts["campaign"]
-            total = counts.pop("recipients")
-            if sum(counts.values()) != total:
-                raise BenchmarkError(f"the states do not add up to {total:,}: {counts}")
+            told = json.loads(usage.output)
+            counts = {state: told[state] for state in Status}
+            if sum(counts.values()) != told["recipients"]:
+                raise BenchmarkError(f"the states do not add up to {told['recipients']:,}: {counts}")
     return took
