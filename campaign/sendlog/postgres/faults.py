@@ -49,7 +49,7 @@ _WHILE_CONNECTING = (
 _FOR_NOW = (
     (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
     (
-        r"too many c(lients|onnections)|connection slots",
+        r"too many (clients|connections)|connection slots",
         "end other sessions, or raise the limit there: max_connections, or that of the database or the user",
     ),
     (r"", "start the server, or check host and port in CAMPAIGN_LOG"),
