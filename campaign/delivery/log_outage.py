@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 #: A server that is away is asked again after this time (seconds).
 _RETRY_S = 0.5
-#: A run says after so many seconds that it can reserve no permits.
+#: A run that can reserve no permits says so after this time (seconds).
 _SILENT_S = 5.0
 
 

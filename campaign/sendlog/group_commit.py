@@ -113,7 +113,7 @@ class GroupCommit:
         return future
 
     def look(self) -> None:
-        """Make a transaction with nothing in it, which finds out whether the database answers; from any thread."""
+        """Commit an empty transaction to find out whether the database answers; callable from any thread."""
         self._loop.call_soon_threadsafe(lambda: self.submit(lambda _: None).add_done_callback(asyncio.Future.exception))
 
     def close(self) -> None:
