@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from campaign.clock import SystemClock
-from campaign.errors import LogUnreachableError, SendLogUnusableError
+from campaign.errors import LogUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ async def until_answered(read: Callable[[], T], say: Callable[[str], object]) ->
     Raises:
         SendLogUnusableError: the log cannot be used for another reason than a server that is away.
     """
-    clock, is_told, was_lost = SystemClock(), False, False
+    clock, is_told = SystemClock(), False
     while True:
         try:
             found = await asyncio.to_thread(read)
@@ -41,11 +41,6 @@ async def until_answered(read: Callable[[], T], say: Callable[[str], object]) ->
                 say(f"Waiting: {error}")
             is_told = True
             await clock.sleep(_RETRY_S)
-        except SendLogUnusableError:
-            # a session that its server ends fails once, and the next one says whether the server is away
-            if was_lost:
-                raise
-            was_lost = True
         else:
             if is_told:
                 say("PostgreSQL answers again; the command goes on")

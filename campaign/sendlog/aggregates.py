@@ -185,8 +185,7 @@ class Aggregates:
             status: `sending` for messages, `issuing` for tokens: a row that enters this state uses a permit.
             period: the length of the window.
         """
-        rows = self._rows(self._sql.fullest, state=status, period=period.total_seconds())
-        return int(next(rows)[0])
+        return int(self._one(self._sql.fullest, state=status, period=period.total_seconds())[0])
 
     def fullest_of(self, domains: Collection[str], period: timedelta) -> dict[str, int]:
         """Return the most messages in any window of this length, for each of the domains that got any."""

@@ -59,7 +59,7 @@ class QueueReader(LogReader):
             return None
         campaign, _, _, _, digest, enlistment, steps = found
         due = {"campaign": campaign, "enlistment": enlistment, "after": -1.0, "never": NEVER, "domains": "[]"}
-        row = next(self._rows(self._sql.next_due, due), None)
+        row = self._one(self._sql.next_due, due)
         return QueueState(enlistment, QueueContent(digest, steps), row[0] if row else None)
 
     def progress(self, name: str) -> Iterator[Progress]:

@@ -99,7 +99,7 @@ class LogReader:
 
     def latest_instant(self) -> float:
         """Return when a row's state changed last, in seconds since the epoch; 0 in an empty log."""
-        return float(next(self._rows(self._sql.latest_instant))[0])
+        return float(self._one(self._sql.latest_instant)[0])
 
     def explanations(self, name: str) -> Iterator[Explanation]:
         """Yield the rows of the CSV read last that have a reason, in the order of the CSV."""
@@ -119,11 +119,11 @@ class LogReader:
         The message may be from an earlier attempt; the record then has the Message-ID of a later one. The search
         reads the whole log.
         """
-        found = next(self._rows(self._sql.row_of_message, {"message_id": message_id}), None)
+        found = self._one(self._sql.row_of_message, {"message_id": message_id})
         return None if found is None else (str(found[0]), _record(found[1:]))
 
     def _find(self, name: str) -> Any:  # noqa: ANN401 - a row of the table, or None
-        return next(self._rows(self._sql.find_campaign, {"name": name}), None)
+        return self._one(self._sql.find_campaign, {"name": name})
 
     def require(self, name: str) -> None:
         """Raise SendLogUnusableError if the log does not contain the campaign."""
@@ -142,6 +142,10 @@ class LogReader:
     def _rows(self, statement: str, arguments: dict[str, Any] | None = None) -> Iterator[Any]:
         with self._database.sentences():
             yield from self._connection.stream(statement, arguments or {})
+
+    def _one(self, statement: str, arguments: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - a row, or None
+        with self._database.sentences():
+            return self._connection.execute(statement, arguments or {}).fetchone()
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -126,9 +126,16 @@ class PostgresConnection:
         Outside of a transaction the server keeps all rows until they are read (WITH HOLD).
         """
         name, is_kept = f"stream_{next(self._streams)}", not self.in_transaction
-        with self._connection.cursor(name=name, withhold=is_kept) as cursor:
-            cursor.itersize = _PAGE
-            yield from cursor.execute(statement, parameters)
+        cursor = self._connection.cursor(name=name, withhold=is_kept)
+        cursor.itersize = _PAGE
+        try:
+            for row in cursor.execute(statement, parameters):  # noqa: UP028 - `yield from` closes the cursor, too
+                yield row
+        finally:
+            try:
+                cursor.close()
+            except OperationalError:  # the session has ended, and the cursor with it; the next statement says so
+                cursor.close()
 
     def pipeline(self) -> AbstractContextManager[object]:
         """Send the statements of the block when one of their results is read, or at its end."""

@@ -45,9 +45,14 @@ _WHILE_CONNECTING = (
     (r"could not write|No space left", "free disk space there, or look at its log for what is wrong with its disk"),
     (r"invalid|unrecognized|bad value", "check the parameters after the ? in CAMPAIGN_LOG"),
 )
-#: The same of what may be otherwise soon.
+#: What a server says that ends a session, or does not begin one, and may be back soon.
+_AWAY = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.IdleSessionTimeout)
+#: What to do about what may be otherwise soon, by the words of the server or of libpq.
 _FOR_NOW = (
-    (r"starting up|shutting down|recovery", "wait until the server is ready, then run the same command again"),
+    (
+        r"starting up|shutting down|recovery|terminating",
+        "wait until the server is ready, then run the same command again",
+    ),
     (
         r"too many (clients|connections)|connection slots",
         "end other sessions, or raise the limit there: max_connections, or that of the database or the user",
@@ -105,10 +110,12 @@ def opening(log: PostgresUrl, error: Exception) -> SendLogUnusableError:
         if isinstance(error, kinds):
             return SendLogUnusableError(f"the send log {log} {what} ({reason_of(error)}); {hint}")
     kind, hint = SendLogUnusableError, "look at the server, then run the same command again"
+    is_away = isinstance(error, _AWAY)
     if isinstance(error, psycopg.Error) and error.sqlstate is None:
         hint = next((hint for said, hint in _WHILE_CONNECTING if re.search(said, str(error))), "")
-        if not hint:
-            kind, hint = LogUnreachableError, next(hint for said, hint in _FOR_NOW if re.search(said, str(error)))
+        is_away = not hint
+    if is_away:
+        kind, hint = LogUnreachableError, next(hint for said, hint in _FOR_NOW if re.search(said, str(error)))
     return kind(f"the send log {log} cannot be used ({reason_of(error)}); {hint}")
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import PostgresUrl, parse_postgres_url
-from campaign.errors import LogHeldError, SendLogError, SendLogUnusableError
+from campaign.errors import LogHeldError, LogUnreachableError, SendLogError, SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog import LogReader, QueueCursor, SendLog, SuppressionList, exists, held
 from campaign.sendlog.postgres import database as backend
@@ -335,3 +335,17 @@ def test_a_lost_answer_to_a_commit_is_not_taken_for_a_failure(postgres_server: P
     assert "so it may be there or not. Look with `campaign status`" in str(caught.value)
     assert "nothing was changed" not in str(caught.value)
     assert table(parse_postgres_url(url), "SELECT address FROM suppression") == [{"address": "a@example.com"}]
+
+
+def test_rows_that_are_not_wanted_end_without_a_word(postgres_server: Postgres, url: str) -> None:
+    """A caller that leaves a stream of rows hears of a lost session from the next statement, and only there."""
+    log = parse_postgres_url(url)
+    with opened(log) as writer:
+        enlist(writer, people(3))
+    with closing(LogReader(log)) as reader:
+        rows = reader.recipients("trial")
+        assert next(rows)["key"]
+        end_sessions(postgres_server, url)
+        rows.close()
+        with pytest.raises(LogUnreachableError):
+            reader.summary("trial", now=0.0)
