@@ -5,9 +5,7 @@ Commands import their modules only when they run, so that `campaign --help` stay
 
 from __future__ import annotations
 
-import traceback
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +36,7 @@ from campaign.cli import (
     workers,
 )
 from campaign.cli.group import HELD, INTERRUPTED, REFUSED, UNFINISHED, WRONG_INPUT, commands, echo
+from campaign.cli.stray_errors import place_of, tell_stray_errors
 from campaign.errors import CampaignError, CannotStartError, LogHeldError, LogUnreachableError, ServiceRefusesError
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ __all__ = [
 
 def main() -> None:
     """Run the command line; every error becomes a sentence and an exit code, never a traceback."""
+    tell_stray_errors()
     with _sentences():
         raise SystemExit(commands(prog_name="campaign", standalone_mode=False))
 
@@ -100,12 +100,8 @@ def _sentences() -> Iterator[None]:
 
 def _fault(error: BaseException) -> str:
     """Return a sentence about a bug in the program: the error's type and place, but no values (they may be secrets)."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
     return (
-        f"this is a bug in campaign: {type(error).__name__} at {where}. The send log contains what was sent; "
+        f"this is a bug in campaign: {place_of(error)}. The send log contains what was sent; "
         "run the same command again to continue from there"
     )
 

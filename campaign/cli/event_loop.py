@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from campaign.cli.stray_errors import of_loop
 from campaign.errors import first_error
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whate
         loop_factory = uvloop.new_event_loop
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.get_loop().set_exception_handler(of_loop)
             return runner.run(coroutine)
     except BaseExceptionGroup as group:
         error = first_error(group)

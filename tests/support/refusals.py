@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from support.fork_server import ForkingWorkspace
+from support.no_fault import assert_no_fault
 
 if TYPE_CHECKING:
     import subprocess
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 2) -> str:
     """Check the exit code and return the sentence on stderr, which starts with `campaign: ` and contains the words."""
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert_no_fault(done.stdout + done.stderr)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     first, *more = done.stderr.rstrip("\n").split("\n")
     assert first.startswith("campaign: "), done.stderr

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from support import ROOT, TESTS
+from support.no_fault import assert_no_fault
 
 if TYPE_CHECKING:
     import subprocess
@@ -60,7 +61,7 @@ class Watch:
         self.process.send_signal(number)
         code = self.process.wait(timeout=_TIMEOUT_S)
         self._reader.join()
-        assert "Traceback" not in self.told, self.told
+        assert_no_fault(self.told)
         return code
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.environment import environment
+from support.no_fault import assert_no_fault
 from support.servers.postgres import NAMES
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def ask(env: Environment, url: str, *arguments: str) -> subprocess.CompletedProc
     env.work.environment["CAMPAIGN_LOG"] = url
     done = env.work.campaign(*arguments)
     assert "secret@" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert_no_fault(done.stderr)
     return done
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.environment import Environment, environment
+from support.no_fault import assert_no_fault
 from support.servers.clerk_script import Answer, ClerkScript, Users, refusal
 from support.servers.script import Drop, Fault
 from support.workspace import made_up
@@ -140,7 +141,7 @@ def test_what_cannot_be_asked_is_a_sentence(tmp_path: Path, status: int, code: i
         answer = trial.work.campaign("results", "campaign.toml")
         assert answer.returncode == code
         assert words in answer.stderr
-        assert "Traceback" not in answer.stderr
+        assert_no_fault(answer.stderr)
         assert answer.stdout == ""
 
 

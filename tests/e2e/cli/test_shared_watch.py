@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from support.environment import environment
+from support.no_fault import assert_no_fault
 from support.refusals import refused
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.postgres import postgres
@@ -135,7 +136,7 @@ def test_two_watches_and_a_run_mail_everybody_once(tmp_path: Path, postgres_serv
         assert workers(env) == []
         assert len(env.mailed) == len(set(env.mailed)) == 103
         assert env.work.status()["sent"] == 101
-        assert "Traceback" not in first.told + second.told
+        assert_no_fault(first.told + second.told)
 
 
 def test_a_second_campaign_that_began_in_a_file_is_refused(tmp_path: Path, postgres_server: Postgres) -> None:

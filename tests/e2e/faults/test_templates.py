@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.environment import environment, wait_for
+from support.no_fault import assert_no_fault
 from support.refusals import refused, stranger_to, table_of
 from support.servers.script import Delay, Fault
 from support.servers.smtp_script import SmtpScript
@@ -164,7 +165,7 @@ def test_a_template_bomb_is_named_by_its_line(bomb: str, tmp_path: Path) -> None
             done = env.work.campaign(command, "campaign.toml", *(["--yes"] if command == "run" else []), timeout=60)
             assert done.returncode == 2
             assert "people.csv:2: email.txt:4: " in done.stdout + done.stderr
-            assert "Traceback" not in done.stderr
+            assert_no_fault(done.stderr)
         assert env.silent
 
 

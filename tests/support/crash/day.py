@@ -35,6 +35,7 @@ from support.crash.records import Records, Terms, read_lines, read_log
 from support.crash.scenario import CONNECTIONS, Scenario
 from support.crash.workers import dump_of
 from support.fork_server import ForkingWorkspace
+from support.no_fault import assert_no_fault
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import Users
 from support.servers.smtp import SmtpServer, smtp_url
@@ -213,7 +214,7 @@ class Day:
     def _kill(self, watch: Watch) -> None:
         watch.process.kill()
         watch.process.wait()
-        assert "Traceback" not in watch.told, watch.told
+        assert_no_fault(watch.told)
         assert "this is a bug" not in watch.told, watch.told
         self.killed += 1
         self.say(f"{self._clock()}: kill {self.killed}, {len(self._smtp.events('accept'))} accepted")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from support import ROOT
 from support.fork_server import popen
+from support.no_fault import has_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ class Sender:
         return process.returncode
 
     def _must_be_calm(self) -> None:
-        if "Traceback" in self.last_output():
+        if has_fault(self.last_output()):
             raise BrokenRunError(f"a traceback:\n{self.last_output()[-5000:]}")
 
     def beside(self, *arguments: str, kill_after: float | None) -> str:
@@ -142,7 +143,7 @@ class Sender:
         except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()
-        if process.returncode not in {0, 1, -signal.SIGKILL} or "Traceback" in said:
+        if process.returncode not in {0, 1, -signal.SIGKILL} or has_fault(said):
             raise BrokenRunError(f"{arguments} ended with {process.returncode}:\n{said[-3000:]}")
         return str(said)
 

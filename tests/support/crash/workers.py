@@ -24,6 +24,7 @@ from support.crash.loop import Growth
 from support.crash.records import Records, read_log, read_records, read_states
 from support.crash.scenario import CAMPAIGN, CONNECTIONS, Scenario
 from support.crash.sender import BrokenRunError, Sender
+from support.no_fault import has_fault
 from support.servers.background import ServerProcess
 from support.servers.database_proxy import DatabaseProxy
 from support.servers.postgres import postgres, standby_of
@@ -357,7 +358,7 @@ def _wake(process: subprocess.Popen[bytes]) -> None:
 
 
 def _must_be_calm(sender: Sender) -> None:
-    if "Traceback" in sender.last_output():
+    if has_fault(sender.last_output()):
         raise BrokenRunError(f"a traceback:\n{sender.last_output()[-5000:]}")
 
 

@@ -24,6 +24,7 @@ from support import ROOT, TESTS
 from support.fork_server import CLOCK_AHEAD_S, ForkingWorkspace
 from support.month.carts import DAY, HOUR, exported, made_up_carts, write_csv
 from support.month.oracle import Oracle, Tick
+from support.no_fault import assert_no_fault
 from support.servers.clerk import ClerkServer
 from support.servers.clerk_script import ClerkScript, Users
 from support.servers.recheck_site import RECHECK_KEY, RecheckSite
@@ -169,7 +170,7 @@ class Month:
             self._run_and_kill(space, ahead, dice.uniform(0.3, 2.0), before + dice.randrange(1, 12))
         else:
             done = space.run("--no-wait")
-            assert "Traceback" not in done.stderr, done.stderr
+            assert_no_fault(done.stderr)
             assert done.returncode in ({0, 1, 3} if outage else {0}), (
                 done.returncode,
                 outage,
