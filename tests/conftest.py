@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many run the tests: three a core, since most wait for their servers.
+    """Return how many run the tests: five for two cores, since most wait for their servers.
 
     Unit tests only compute, and each worker loads all files first; browsers and long plays compute a lot besides.
     """
@@ -92,14 +92,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     paths = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
     if all(path.is_relative_to(_UNIT_TESTS) for path in paths):
         return max(1, cores * 3 // 2)
-    return (3 if "not long" in config.option.markexpr else 2) * cores
+    return max(1, cores * 5 // 2) if "not long" in config.option.markexpr else 2 * cores
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """Yield the PostgreSQL of this run of the tests; it starts when the first test needs it."""
-    from support.servers.postgres import shared_postgres  # noqa: PLC0415 - only where a test needs it
+    from support.made_once import common_folder  # noqa: PLC0415 - only where a test needs it
+    from support.servers.postgres import shared_postgres  # noqa: PLC0415 - the same
 
-    base = tmp_path_factory.getbasetemp()
-    with shared_postgres(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as server:
+    with shared_postgres(common_folder(tmp_path_factory)) as server:
         yield server

@@ -18,6 +18,7 @@ from campaign.cli.group import commands
 from support.fork_server import ForkingWorkspace
 from support.html_tree import Node, tree
 from support.log_history import LogHistory
+from support.made_once import made_once
 from support.sendlog_helpers import enlist, opened, people, table
 
 if TYPE_CHECKING:
@@ -38,12 +39,20 @@ tokens = "40/second"
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> ForkingWorkspace:
     """A finished campaign with its report in `report.html`, and the report with addresses in `people.html`."""
-    workspace = ForkingWorkspace(tmp_path_factory.mktemp("past")).write(3, more=LIMITS)
+
+    def make(folder: Path) -> None:
+        workspace = finished(folder).write(3, more=LIMITS)
+        LogHistory(workspace.log, recipients=RECIPIENTS).write()
+        for options in (("--html", "report.html"), ("--html", "people.html", "--with-addresses")):
+            answer = workspace.campaign("report", "campaign.toml", *options)
+            assert (answer.returncode, answer.stdout, answer.stderr) == (0, f"Wrote {options[1]}.\n", "")
+
+    return finished(made_once(tmp_path_factory, "past", make))
+
+
+def finished(folder: Path) -> ForkingWorkspace:
+    workspace = ForkingWorkspace(folder)
     workspace.environment["CAMPAIGN_LOG"] = str(workspace.log)
-    LogHistory(workspace.log, recipients=RECIPIENTS).write()
-    for options in (("--html", "report.html"), ("--html", "people.html", "--with-addresses")):
-        answer = workspace.campaign("report", "campaign.toml", *options)
-        assert (answer.returncode, answer.stdout, answer.stderr) == (0, f"Wrote {options[1]}.\n", "")
     return workspace
 
 

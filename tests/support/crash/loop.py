@@ -147,7 +147,7 @@ class Loop:
 
     def _kill_and_resume(self, sender: Sender, growth: Growth, happenings: list[_Happening]) -> None:
         dice = random.Random(self.scenario.seed * 7919)  # noqa: S311 - not for secrets
-        most = self.scenario.recipients * 0.85
+        most = self.scenario.recipients - max(40, self.scenario.recipients * 0.15)  # a kill on a busy machine is late
         kills = sorted(dice.uniform(0.0, most) for _ in range(self.kills))
         meanwhile = self._meanwhile(growth, happenings)
         for wanted in kills:
