@@ -52,7 +52,8 @@ class OperatorActions(CampaignConnection):
 
         It may be called beside a run. An enlisted CSV that has such a row again puts it back to `queued`.
         """
-        self._connection.execute(self._sql.make_present)
+        with self._reading():
+            self._connection.execute(self._sql.make_present)
         with self._transaction() as connection:
             connection.executemany(self._sql.add_present, ({"key": key} for key in keys))
             ids = [row[0] for row in connection.execute(self._sql.find_missing, self._arguments())]

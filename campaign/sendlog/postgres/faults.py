@@ -98,7 +98,7 @@ def reason_of(error: Exception) -> str:
     # if a host has several addresses, libpq's answer about the last one comes last; advice of its own may follow
     lines = [line for line in (told or str(error)).splitlines() if not re.match(r"\s|DETAIL:", line)]
     answers = [line for line in lines if re.search(r"(failed|is bad): ", line)] or lines or [type(error).__name__]
-    line = re.sub(r"^(- )?.*?connection (failed|is bad): ", "", answers[-1])
+    line = re.sub(r"^(- )?.*?connection (failed|is bad): |^(consuming input|sending query) failed: ", "", answers[-1])
     return printable(line).rstrip(". ")
 
 

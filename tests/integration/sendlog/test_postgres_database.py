@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from contextlib import closing, contextmanager
+from inspect import signature
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import PostgresUrl, parse_postgres_url
-from campaign.errors import LogHeldError, LogUnreachableError, SendLogError, SendLogUnusableError
+from campaign.errors import CampaignError, LogHeldError, LogUnreachableError, SendLogError, SendLogUnusableError
 from campaign.model import Status
 from campaign.sendlog import LogReader, QueueCursor, SendLog, SuppressionList, exists, held
+from campaign.sendlog.operator_interface import OperatorLog
 from campaign.sendlog.postgres import database as backend
 from campaign.sendlog.postgres import session
 from campaign.sendlog.postgres.connection import TCP_OPTIONS
@@ -349,3 +351,16 @@ def test_rows_that_are_not_wanted_end_without_a_word(postgres_server: Postgres, 
         rows.close()
         with pytest.raises(LogUnreachableError):
             reader.summary("trial", now=0.0)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(OperatorLog) if not name.startswith("_")])
+def test_an_operator_hears_of_a_lost_session(name: str, postgres_server: Postgres, url: str) -> None:
+    """Whatever an operator asks of a log whose session the server has ended is answered by a sentence of ours."""
+    values = {"state": Status.FAILED, "email": "u0@d0.example", "key": "u0", "keys": ["u0"], "reason": "by hand"}
+    log = parse_postgres_url(url)
+    with opened(log) as lost:
+        enlist(lost, people(3))
+        end_sessions(postgres_server, url)
+        act = getattr(lost, name)
+        with pytest.raises(CampaignError, match="the send log postgresql://"):
+            act(**{each: values[each] for each in signature(act).parameters})

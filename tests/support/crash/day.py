@@ -150,8 +150,8 @@ class Day:
             statuses={person.user_id: "completed" for person in known},
         )
         clerk = replace(scenario.clerk(everybody, key=key), users=users)
-        in_file = "FROM delivery WHERE slot = '' AND state = 'sending'"
         # another watch may have recovered the row meanwhile
+        in_file = "FROM delivery WHERE slot = '' AND state IN ('sending', 'uncertain')"
         found = in_file if self.url is None else "FROM history WHERE new_state = 'sending'"
         smtp = replace(
             scenario.smtp(self._log, password=password),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,10 @@ def _rows_of_server(place: str, statement: str, parameters: Mapping[str, object]
 
 
 def _kept(place: str) -> _Reading:
-    if place not in _kept_open:
-        _kept_open[place] = _Reading(place)
-    return _kept_open[place]
+    with _opening:  # the mail server looks up from several threads
+        if place not in _kept_open:
+            _kept_open[place] = _Reading(place)
+        return _kept_open[place]
 
 
 def close_kept(place: str) -> None:
@@ -85,6 +87,7 @@ def close_kept(place: str) -> None:
 
 
 _kept_open: dict[str, _Reading] = {}
+_opening = threading.Lock()
 
 
 def _file(path: str) -> tuple[Any, type[Exception]]:

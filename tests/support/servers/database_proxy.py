@@ -36,6 +36,9 @@ class DatabaseProxy:
         self._held = threading.Event()
         self._at_commit: Callable[[bytes], bytes | None] | None = None
         self._after: bytes | None = None
+        #: How many requests pass until one is lost; None: all pass.
+        self._left: int | None = None
+        self._is_answered = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         #: How many connections were lost.
         self.lost = 0
@@ -61,6 +64,15 @@ class DatabaseProxy:
         """
         self._after = after
         self._at_commit = (lambda data: data) if answered else (lambda _: None)
+
+    def lose_request(self, number: int, *, answered: bool) -> None:
+        """End the connection of a request: before it reaches the server or, `answered`, after its answer did.
+
+        Args:
+            number: which one from now on, of all connections; 1 is the next.
+            answered: whether the server gets it.
+        """
+        self._left, self._is_answered, self.lost = number, answered, 0
 
     def cut(self) -> None:
         """End all connections and refuse new ones, until `join`."""
@@ -111,6 +123,15 @@ class DatabaseProxy:
 
     def _passes(self, data: bytes, server: socket.socket, *, is_request: bool) -> bool:
         """Return whether to forward data; False ends the connection."""
+        if is_request and self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self._left = None
+                if self._is_answered:
+                    server.sendall(data)
+                    server.recv(_CHUNK)
+                self.lost += 1
+                return False
         if is_request and self._after and self._after in data:
             self._after = None
         if not (is_request and self._at_commit and self._after is None and _COMMIT in data):
