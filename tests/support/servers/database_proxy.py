@@ -83,7 +83,8 @@ class DatabaseProxy:
         self._held.set()
 
     def join(self) -> None:
-        """Forward again."""
+        """Forward again, and lose no request."""
+        self._left = None
         self._cut.clear()
         self._held.clear()
 
