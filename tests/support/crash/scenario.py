@@ -117,7 +117,7 @@ class Scenario:
             rates=_windows(self.messages or ""),
             call_rates=_windows(self.tokens) if self.link else (),
             domain_rates={domain: _windows(rates) for domain, rates in self.domains},
-            squeeze=0.15,  # both sides are processes on a machine that may be busy
+            squeeze=0.25,  # both sides are processes on a machine that may be busy
             call_squeeze=0.25,
         )
 
