@@ -231,6 +231,7 @@ def test_a_run_says_that_a_standby_lacks_what_was_committed(tmp_path: Path) -> N
         stage.until(lambda: stage.accepted.look() > reached)
         stage.server.halt()
         stage.until(lambda: all("Waiting for PostgreSQL" in sender.last_output() for sender in stage.senders))
+        stage.until(_after(1.0))  # a mail that was on its way has arrived
         before = stage.accepted.look()
         stage.standby.promote()
         codes = [run.wait() for run in runs]
