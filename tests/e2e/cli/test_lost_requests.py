@@ -16,8 +16,9 @@ from support.servers.script import Drop, Fault, Reply
 from support.servers.smtp_script import SmtpScript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from subprocess import CompletedProcess
 
     from support.environment import Environment
     from support.servers.postgres import Postgres
@@ -69,17 +70,28 @@ def through(proxy: DatabaseProxy, database: str) -> str:
     return f"postgresql://{ROLE}:secret@127.0.0.1:{proxy.port}/{database}"
 
 
-def lose_each(env: Environment, proxy: DatabaseProxy, command: str, first: int) -> Iterator[tuple[int, str]]:
-    """Yield the exit code and the sentence of a command for each request that is lost, as long as it makes so many."""
+def lose_each(
+    env: Environment, proxy: DatabaseProxy, command: str, first: int, *, before: Callable[[], object] = lambda: None
+) -> Iterator[CompletedProcess[str]]:
+    """Run a command until it makes fewer requests than the number of the one to lose; yield the runs that lost one.
+
+    Args:
+        env: where it runs.
+        proxy: loses the request.
+        command: the command with its arguments.
+        first: the number of the first request to lose.
+        before: is called before each run.
+    """
     number = first
     while True:
+        before()
         proxy.lose_request(number, answered=number % 2 == 0)
         done = env.work.campaign(*command.split())
         assert_no_fault(done.stdout + done.stderr)
         if not proxy.lost:
             proxy.join()
             break
-        yield done.returncode, done.stderr
+        yield done
         number += STEP
     assert number > first + STEP, "it asks the database, more than once"
 
@@ -99,10 +111,10 @@ def test_what_reads_says_so(command: str, tmp_path: Path, postgres_server: Postg
         whole = env.work.campaign(*command.split()).stdout
         env.work.environment["CAMPAIGN_LOG"] = through(proxy, database)
         whole = whole.replace(f":{postgres_server.port}/", f":{proxy.port}/")
-        for code, said in lose_each(env, proxy, command, 1 + READING.index(command) % STEP):
-            assert code in {0, 3}
-            if code:
-                require_one_sentence(code, said)
+        for done in lose_each(env, proxy, command, 1 + READING.index(command) % STEP):
+            assert done.returncode in {0, 3}
+            if done.returncode:
+                require_one_sentence(done.returncode, done.stderr)
         if command in {"log campaign.toml", "suppress list"}:
             assert env.work.campaign(*command.split()).stdout == whole
 
@@ -114,23 +126,17 @@ def test_what_changes_can_be_repeated(command: str, tmp_path: Path, postgres_ser
         env.work.environment["CAMPAIGN_LOG"] = through(proxy, copy(postgres_server, database, "whole"))
         assert env.work.campaign(*command.split()).returncode in {0, 1}
         wanted = end_of(env)
-        number = 1 + CHANGING.index(command) % STEP
-        while True:
-            name = copy(postgres_server, database, "lost")
-            env.work.environment["CAMPAIGN_LOG"] = through(proxy, name)
+
+        def begin_anew() -> None:
+            env.work.environment["CAMPAIGN_LOG"] = through(proxy, copy(postgres_server, database, "lost"))
             (tmp_path / "moved.db").unlink(missing_ok=True)
-            proxy.lose_request(number, answered=number % 2 == 0)
-            done = env.work.campaign(*command.split())
-            assert_no_fault(done.stdout + done.stderr)
-            if not proxy.lost:
-                proxy.join()
-                break
+
+        for done in lose_each(env, proxy, command, 1 + CHANGING.index(command) % STEP, before=begin_anew):
             if "campaign: " in done.stderr:
                 assert done.returncode in {1, 3}, done.stderr
                 require_one_sentence(done.returncode, done.stderr)
                 env.work.campaign(*command.split())
-            assert end_of(env) == wanted, (number, done)
-            number += STEP
+            assert end_of(env) == wanted, done
         for end in ("whole", "lost"):
             postgres_server.drop(postgres_server.url(f"{database}_{end}"))
 

@@ -47,7 +47,7 @@ def sentence() -> str:
 
 
 def test_an_object_that_is_destroyed(capsys: pytest.CaptureFixture[str]) -> None:
-    """A generator whose end fails when nobody holds it any longer."""
+    """An error in the `finally` of a generator that is destroyed is told."""
 
     def rows() -> Iterator[int]:
         try:
@@ -63,7 +63,7 @@ def test_an_object_that_is_destroyed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
-    """A thread that nobody joins for its result."""
+    """An error that ends a thread is told."""
     thread = threading.Thread(target=fail)
     thread.start()
     thread.join()
@@ -71,7 +71,7 @@ def test_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_task(capsys: pytest.CaptureFixture[str]) -> None:
-    """A task whose error nobody asks for."""
+    """An error that ends a task is told if no code awaits the task."""
 
     async def task() -> None:
         fail()
@@ -89,7 +89,7 @@ def test_a_task(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_an_event_loop_reports_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    """Too many open files are no bug: the sentence says what could not be done, and why."""
+    """An error of the operating system is not called a bug: the sentence says what failed, and why."""
 
     async def report() -> None:
         error = OSError(errno.EMFILE, "Too many open files")
