@@ -77,6 +77,9 @@ _WHILE_OPEN = (
     ((errors.DiskFull,), "has no room left on its server", "free disk space there"),
 )
 
+#: What libpq says of a connection that was lost before a pipeline began.
+_NO_PIPELINE = "failed to enter pipeline mode"
+
 
 class LostCommitsError(psycopg.OperationalError):
     """The server lacks transactions that were committed: it was an asynchronous standby, or is an older copy."""
@@ -99,6 +102,8 @@ def reason_of(error: Exception) -> str:
     lines = [line for line in (told or str(error)).splitlines() if not re.match(r"\s|DETAIL:", line)]
     answers = [line for line in lines if re.search(r"(failed|is bad): ", line)] or lines or [type(error).__name__]
     line = re.sub(r"^(- )?.*?connection (failed|is bad): |^(consuming input|sending query) failed: ", "", answers[-1])
+    if line == _NO_PIPELINE:
+        return "the connection was lost"
     return printable(line).rstrip(". ")
 
 

@@ -95,6 +95,14 @@ CREATE TABLE worker (
     committed   bigint NOT NULL DEFAULT 0     -- the number of its last transaction
 );
 
+-- The runs that were removed. One that lives still, since it only did not reach the server, finds its last transaction
+-- here. If it does not, the server is not the one that had committed it: a standby, or an older copy.
+CREATE TABLE removed_worker (
+    id          bigint PRIMARY KEY,
+    committed   bigint NOT NULL,
+    removed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- The rows that a CSV has changed whose reading has not ended, as they were.
 CREATE TABLE former_delivery (
     campaign_id integer NOT NULL,

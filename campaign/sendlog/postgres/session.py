@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from contextlib import closing, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from campaign.sendlog.postgres.connection import TCP_OPTIONS, PostgresConnection
 from campaign.sendlog.postgres.statements import SQL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from campaign.config.postgres_url import PostgresUrl
 
 # Of a connection that is lost psycopg warns, too: on stderr, unless somebody takes its warnings.
@@ -56,17 +58,24 @@ def open_session(url: PostgresUrl, *, wait_s: int, lease_s: float = inf) -> Post
         psycopg.Error: there is no session to be had.
     """
     session = _connect(url, lease_s)
-    try:
+    with closing_after_error(session):
         _refuse_unfit(url, session)
         process_id = _process_id(session)
         if process_id != session.info.backend_pid:  # a pooler tells numbers of its own
             _require_own_session(url, session)
         session.execute(SQL.begin_session)
         session.execute(SQL.set_wait, {"wait": f"{wait_s}s"})
+    return PostgresConnection(session, process_id)
+
+
+@contextmanager
+def closing_after_error(session: psycopg.Connection[Any] | PostgresConnection) -> Iterator[None]:
+    """Close a session if the block raises."""
+    try:
+        yield
     except BaseException:
         session.close()
         raise
-    return PostgresConnection(session, process_id)
 
 
 def session_parameters(url: PostgresUrl, lease_s: float = inf) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from campaign.sendlog.postgres.faults import reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, recover_all
 from campaign.sendlog.postgres.many_rows import FOR_CLAIMED, array
-from campaign.sendlog.postgres.session import notice_loss_within, open_session
+from campaign.sendlog.postgres.session import closing_after_error, notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.postgres.worker_transactions import WorkerTransactions
 from campaign.sendlog.worker import LogWorker
@@ -114,11 +115,11 @@ class PostgresWorker(LogWorker):
         """Try once to replace a lost session of a run that prepares; return why it cannot be had, or nothing."""
         try:
             fresh = open_session(self._url, wait_s=_WAIT_S)
-            if not fresh.try_to_hold(is_shared=True):
-                fresh.close()
-                return "another command changes the log"
-            if batch := self._transactions.works_on:
-                fresh.execute(WORKERS.share_lock, batch)
+            with closing_after_error(fresh):
+                if not fresh.try_to_hold(is_shared=True):
+                    raise LockNotAvailable("another command changes the log")
+                if batch := self._transactions.works_on:
+                    fresh.execute(WORKERS.share_lock, batch)
         except psycopg.Error as error:
             return reason_of(error)
         cast("PostgresConnection", connection).replace(fresh)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 
 from campaign.sendlog.postgres.faults import LostCommitsError, reason_of
-from campaign.sendlog.postgres.session import notice_loss_within, open_session
+from campaign.sendlog.postgres.session import closing_after_error, notice_loss_within, open_session
 from campaign.sendlog.postgres.statements import WORKERS
 from campaign.sendlog.worker import ContestedError
 
@@ -69,7 +69,7 @@ class WorkerTransactions:
     def start(self, session: PostgresConnection, campaign: int, terms: WorkTerms) -> None:
         """Begin to write for a campaign, by its id."""
         self._campaign, self._terms = campaign, terms
-        self.is_ending, self._last_tries = False, _LAST_TRIES
+        self.is_ending, self._last_tries, self._committed = False, _LAST_TRIES, (0, 0)
         self._wait.clear()
         self.begin_session(session)
 
@@ -154,18 +154,7 @@ class WorkerTransactions:
         """
         assert self._terms is not None  # noqa: S101 - set in `start`
         is_told, tries_at_end = False, 0
-        while True:
-            try:
-                fresh = open_session(self._url, wait_s=_WAIT_S, lease_s=self._terms.lease_s)
-                if self._backend:
-                    old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
-                    fresh.execute(WORKERS.end_session, old)
-                has_lock = fresh.try_to_hold(is_shared=True)
-                why = "another command changes the log"
-            except psycopg.Error as failure:
-                has_lock, why = False, reason_of(failure)
-            if has_lock:
-                break
+        while why := self._try_to_reconnect(session, self._terms.lease_s):
             if not is_told:
                 self._terms.say(f"Waiting for PostgreSQL at {self._url}: {why}")
                 is_told = self.is_away = True
@@ -174,14 +163,36 @@ class WorkerTransactions:
                 raise error
             self._wait.wait(_RETRY_S)
         self.is_away = False
-        session.replace(fresh)
-        self.begin_session(session)
-        worker, number = self._committed
-        row = session.execute(WORKERS.last_transaction, {"worker": worker}).fetchone()
-        if row is not None and row[0] < number:
-            raise LostCommitsError("the server lacks what it had committed")
         if is_told:
             self._terms.say("PostgreSQL answers again; the run goes on")
+
+    def _try_to_reconnect(self, session: PostgresConnection, lease_s: float) -> str:
+        """Try once to replace the lost connection; return why it cannot be had, or nothing."""
+        try:
+            fresh = open_session(self._url, wait_s=_WAIT_S, lease_s=lease_s)
+            with closing_after_error(fresh):
+                if self._backend:
+                    old = dict(zip(("pid", "backend_start"), self._backend, strict=True))
+                    fresh.execute(WORKERS.end_session, old)
+                if not fresh.try_to_hold(is_shared=True):
+                    raise errors.LockNotAvailable("another command changes the log")
+                self.begin_session(fresh)
+                self._require_all_commits(fresh)
+        except LostCommitsError:
+            raise
+        except psycopg.Error as failure:  # also of a server that is lost again while it is asked
+            return reason_of(failure)
+        session.replace(fresh)
+        return ""
+
+    def _require_all_commits(self, session: PostgresConnection) -> None:
+        """Raise LostCommitsError if the server lacks the last transaction that was committed."""
+        worker, number = self._committed
+        if not number:
+            return
+        row = session.execute(WORKERS.known_transaction, {"worker": worker}).fetchone()
+        if row is None or row[0] < number:
+            raise LostCommitsError("the server lacks what it had committed")
 
     def begin_session(self, session: PostgresConnection) -> None:
         """Let the server end the session of a run that is suspended within a transaction: others wait for its locks."""

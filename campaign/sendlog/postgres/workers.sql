@@ -93,6 +93,11 @@ UPDATE worker SET committed = :number WHERE id = :worker RETURNING lease_until >
 -- It waits for a transaction of the worker whose end is not known, and so for its outcome.
 SELECT committed FROM worker WHERE id = :worker FOR UPDATE;
 
+-- name: known_transaction
+-- The last transaction that this server has of a worker, which others may have removed.
+SELECT committed FROM worker WHERE id = :worker
+UNION ALL SELECT committed FROM removed_worker WHERE id = :worker;
+
 -- name: end_session
 -- A server process of ours that has not noticed the loss of its connection may hold locks.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :backend_start::timestamptz;
@@ -124,10 +129,15 @@ FROM worker ORDER BY id;
 
 -- name: bury
 -- A worker with an open transaction is left for the next time.
-DELETE FROM worker
-WHERE id IN (
-    SELECT id FROM worker WHERE lease_until <= clock_timestamp() OR id = ANY (:gone::bigint[]) FOR UPDATE SKIP LOCKED)
-RETURNING id, host, pid, extract(epoch FROM clock_timestamp() - beat_at)::double precision;
+WITH buried AS (
+    DELETE FROM worker WHERE id IN (
+        SELECT id FROM worker
+        WHERE lease_until <= clock_timestamp() OR id = ANY (:gone::bigint[]) FOR UPDATE SKIP LOCKED)
+    RETURNING id, host, pid, beat_at, committed
+), noted AS (
+    INSERT INTO removed_worker (id, committed) SELECT id, committed FROM buried
+)
+SELECT id, host, pid, extract(epoch FROM clock_timestamp() - beat_at)::double precision FROM buried;
 
 -- name: lock_lost
 -- What is to be recovered, without a wait: a transaction that has some of it may wait for some of ours.

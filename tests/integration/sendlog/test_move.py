@@ -76,7 +76,7 @@ def test_each_table_and_column_is_moved(tmp_path: Path, postgres_server: Postgre
         tables = {row[0] for row in here.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         assert {name for name in tables if not name.startswith("sqlite_")} == set(TABLES)
         rows = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'campaign'").fetchall()
-        own = {"worker", "schema_version", "permit", "permit_bucket", "permit_slice", "pause"}
+        own = {"worker", "removed_worker", "schema_version", "permit", "permit_bucket", "permit_slice", "pause"}
         assert {row[0] for row in rows} == set(TABLES) | own
 
 

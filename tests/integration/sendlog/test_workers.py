@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import parse_postgres_url
-from campaign.errors import ClaimLostError, PermanentError, TransientError
+from campaign.errors import ClaimLostError, PermanentError, SendLogError, TransientError
 from campaign.model import Deferral, Outcome, Status, Waiting
 from campaign.sendlog import QueueCursor, SuppressionList
 from support.fake_clock import FakeClock
@@ -70,6 +70,13 @@ class Shared:
         with psycopg.connect(self.url, autocommit=True, options="-c search_path=campaign") as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def end_sessions(self) -> None:
+        """End all sessions of the runs."""
+        self.query(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
     def states(self) -> list[str]:
         """Return the rows' states, in the order of the CSV."""
@@ -224,6 +231,29 @@ def test_a_run_waits_for_its_database(shared: Shared, postgres_server: Postgres)
     assert shared.query("SELECT count(*) FROM history") == [(1,)]
 
 
+def test_a_server_may_be_lost_again_while_a_run_returns_to_it(shared: Shared, postgres_server: Postgres) -> None:
+    """Whatever request of the new session is lost, the run takes another one."""
+
+    async def work(log: SendLog, proxy: DatabaseProxy) -> int:
+        async with log:
+            page = await claim(log)
+            for number, delivery in enumerate(page, 1):
+                shared.end_sessions()
+                proxy.lose_request(number, answered=False)
+                await issue(log, delivery)
+                if not proxy.lost:
+                    return number
+        raise AssertionError
+
+    with DatabaseProxy(postgres_server.port) as proxy:
+        url = parse_postgres_url(shared.url.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
+        with shared.worker(40, location=url) as log:
+            assert asyncio.run(work(log, proxy)) > 10
+    assert "secret" not in "".join(shared.said)
+    assert shared.said[0].startswith("Waiting for PostgreSQL at ")
+    assert shared.said[-1] == "PostgreSQL answers again; the run goes on"
+
+
 def test_a_run_with_nothing_to_write_waits_for_its_database(shared: Shared, postgres_server: Postgres) -> None:
     """A run that only waits for its rate says that the server is away, too, and when it is back."""
 
@@ -262,6 +292,51 @@ def test_a_run_that_was_removed_goes_on_with_new_rows(shared: Shared) -> None:
     assert shared.query("SELECT count(*) FROM worker") == [(0,)]
 
 
+#: How the log of an older copy of the server differs: it has an earlier transaction of the run as the last one, or does
+#: not know the run, or has removed it since.
+OLDER_COPIES = (
+    "UPDATE worker SET committed = committed - 1",
+    "DELETE FROM worker",
+    "WITH gone AS (DELETE FROM worker RETURNING *) INSERT INTO removed_worker SELECT id, committed - 1 FROM gone",
+)
+
+
+@pytest.mark.parametrize("change", OLDER_COPIES)
+def test_a_server_that_lacks_commits_gets_no_more_intents(shared: Shared, change: str) -> None:
+    """A run whose server is a standby that lacks what was committed ends: what it sent waits there to be sent again."""
+
+    async def work(log: SendLog) -> None:
+        async with log:
+            first, second, *_ = await claim(log)
+            await intend(log, first)
+            shared.query(change)
+            shared.end_sessions()
+            with pytest.raises(SendLogError, match="lacks changes that were committed"):
+                await intend(log, second)
+
+    with shared.worker() as log:
+        asyncio.run(work(log))
+
+
+def test_a_run_that_was_removed_finds_its_commits(shared: Shared) -> None:
+    """A run that did not reach the server for longer than its lease goes on: the server knows its last transaction."""
+
+    async def work(log: SendLog, other: SendLog) -> None:
+        async with log:
+            first, second, *_ = await claim(log)
+            await intend(log, first)
+            shared.query("UPDATE worker SET lease_until = clock_timestamp()")
+            async with other:
+                other.recover()
+                shared.end_sessions()
+                with pytest.raises(ClaimLostError):
+                    await intend(log, second)
+
+    with shared.worker() as log, shared.worker() as other:
+        asyncio.run(work(log, other))
+    assert shared.states() == ["uncertain", *["queued"] * 4]
+
+
 def test_a_lost_row_costs_the_others_of_its_group_nothing(shared: Shared) -> None:
     """Of the rows that are written together, one is another run's now and one is suppressed: only these are not."""
 
@@ -298,10 +373,7 @@ def test_a_run_that_stays_is_one_worker(shared: Shared) -> None:
                         assert shared.query("SELECT id FROM worker") == [(log.worker_id,)]
                 assert found == [log.worker_id] * 2
                 assert log.summary()[Status.QUEUED] == 5
-                shared.query(
-                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
+                shared.end_sessions()
                 await log.restore()
                 assert log.summary()[Status.QUEUED] == 5
                 held = shared.query(
