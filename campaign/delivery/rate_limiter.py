@@ -93,6 +93,11 @@ class RateLimiter:
         return self._paused_until
 
     @property
+    def paused_for(self) -> float:
+        """How much longer the service is paused (seconds); 0 if it is not."""
+        return max(0.0, self._paused_until - self._clock.now())
+
+    @property
     def is_limited(self) -> bool:
         """Whether a rate is kept at present, a declared or a lowered one."""
         return bool(self._windows)

@@ -130,7 +130,7 @@ async def _run(
             limits = limits_of(rates, services, log, workers)
             if definition.recipients.clerk and limits.clerk:
                 begun_keys = partial(_durably, log, log.begun_keys)
-                definition = await read_waitlist(definition, services, begun_keys, limits.clerk)
+                definition = await read_waitlist(definition, services, begun_keys, limits.clerk, observer.waiting)
             recovered = await _durably(log, log.recover)
             prepared = partial(prepare, log, definition, messages, services, recovered=recovered, limit=limit)
             plan = await _durably(log, partial(prepared, stays_until=clock.now() + longest_wait))

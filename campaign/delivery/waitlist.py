@@ -38,6 +38,7 @@ async def read_waitlist(
     services: Services,
     begun_keys: Callable[[], Awaitable[set[str]]],
     limiter: RateLimiter,
+    waiting: Callable[[str, float], object],
 ) -> Definition:
     """Return the campaign with its waitlist as a CSV: the entries that the campaign is about, oldest first.
 
@@ -49,8 +50,10 @@ async def read_waitlist(
         services: the run's.
         begun_keys: returns the keys of those for whom an earlier run has begun, from the send log.
         limiter: Clerk's rate limiter.
+        waiting: told why Clerk is not called now, and for how many seconds; see `Observer.waiting`.
 
     Raises:
+        DeferredError: other workers have used up a limit of Clerk's for long.
         RecipientsError: no entry is for this campaign, or the CSV cannot be written.
         ServiceRefusesError: Clerk refuses, or does not answer again and again.
     """
@@ -59,7 +62,8 @@ async def read_waitlist(
     assert services.clerk_key is not None  # noqa: S101 - a campaign that reads the waitlist needs Clerk
     policy = RetryPolicy(definition.retry.attempts, definition.retry.first_delay)
     async with Clerk(services.clerk_url, services.clerk_key) as clerk:
-        found = await _Pages(clerk, limiter, policy, is_simulation=services.is_simulation).entries()
+        pages = _Pages(clerk, limiter, policy, waiting, is_simulation=services.is_simulation)
+        found = await pages.entries()
     section = definition.recipients
     begun = await begun_keys()
     chosen = [
@@ -116,10 +120,19 @@ def _path_of(definition: Definition, log: LogLocation) -> Path:
 class _Pages:
     """Reads the waitlist page by page; a fault of Clerk is waited for as `[retry]` says."""
 
-    def __init__(self, clerk: Clerk, limiter: RateLimiter, policy: RetryPolicy, *, is_simulation: bool) -> None:
+    def __init__(
+        self,
+        clerk: Clerk,
+        limiter: RateLimiter,
+        policy: RetryPolicy,
+        waiting: Callable[[str, float], object],
+        *,
+        is_simulation: bool,
+    ) -> None:
         self._clerk = clerk
         self._limiter = limiter
         self._policy = policy
+        self._waiting = waiting
         self._backoff = Backoff(policy)
         #: Simulated time stands still before the run, and the sandbox has no limit.
         self._is_simulation = is_simulation
@@ -155,7 +168,7 @@ class _Pages:
         for attempt in range(1, self._policy.attempts + 1):
             try:
                 if not self._is_simulation:
-                    await self._limiter.pass_call("Clerk", Scope.CLERK)
+                    await self._until_permitted()
                 found = await self._clerk.waitlist(offset=offset)
             except TransientError as error:
                 if attempt == self._policy.attempts:
@@ -163,11 +176,23 @@ class _Pages:
                         f"Clerk's waitlist cannot be read: {error.reason}. That came {attempt} times, and nothing was "
                         "sent; run the same command again later"
                     ) from None
-                await SystemClock().sleep(self._backoff.failed(error.wait))
+                seconds = self._backoff.failed(error.wait)
+                self._waiting(f"Clerk's waitlist cannot be read: {error.reason}", seconds)
+                await SystemClock().sleep(seconds)
             else:
                 self._backoff.succeeded()
                 return found
         raise AssertionError
+
+    async def _until_permitted(self) -> None:
+        """Return when a call may leave, however long a pause lasts: other workers may have told of one."""
+        while True:
+            try:
+                return await self._limiter.pass_call("Clerk", Scope.CLERK)
+            except TransientError:  # that Clerk is paused is no fault of this call
+                seconds = self._limiter.paused_for
+                self._waiting(f"Clerk is paused ({self._limiter.paused_why})", seconds)
+                await self._limiter.wait(seconds)
 
 
 def _name(row: WaitlistRow) -> str:

@@ -12,6 +12,7 @@ from campaign.errors import DefinitionError, RecipientsError
 from campaign.model import LONGEST_WAIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from campaign.delivery.observer import Plan
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 1_000_000
 
 
-async def enlist(session: WatchSession, version: CampaignVersion, log: SendLog, recovered: Recovered) -> Plan:
+async def enlist(
+    session: WatchSession,
+    version: CampaignVersion,
+    log: SendLog,
+    recovered: Recovered,
+    waiting: Callable[[str, float], object],
+) -> Plan:
     """Read Clerk's waitlist, or look at the CSV, and enlist its rows; return what there is to send.
 
     Args:
@@ -31,6 +38,7 @@ async def enlist(session: WatchSession, version: CampaignVersion, log: SendLog, 
         version: the campaign.
         log: its log; nothing of this campaign is sent meanwhile.
         recovered: what a crash left, for the plan.
+        waiting: told why Clerk's waitlist is not read now; see `read_waitlist`.
 
     Raises:
         CannotStartError: the recipients cannot be read, or a row's message cannot be rendered; nothing is enlisted.
@@ -46,7 +54,9 @@ async def enlist(session: WatchSession, version: CampaignVersion, log: SendLog, 
                 "began; start the watch again"
             )
         services.learn(definition)
-        definition = await read_waitlist(definition, services, partial(asyncio.to_thread, log.begun_keys), limiter)
+        definition = await read_waitlist(
+            definition, services, partial(asyncio.to_thread, log.begun_keys), limiter, waiting
+        )
     elif not session.files.is_whole(definition.recipients.file):
         raise RecipientsError(
             f"{definition.recipients.file}: its last line has no end, so the rest may still be on its way. It is read "

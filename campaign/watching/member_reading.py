@@ -141,7 +141,7 @@ class MemberReading:
         """Enlist the recipients of a version of the campaign; see `enlist`."""
         system = SystemClock()
         began = system.now()
-        plan = await enlist(session, version, self.log, recovered)
+        plan = await enlist(session, version, self.log, recovered, self.events.observer().waiting)
         self._reading.done(took=system.now() - began, is_waitlist=version.csv is None)
         self._has_rows = True
         self._has_revocations = plan.summary.revocations > 0

@@ -78,14 +78,22 @@ class Listed:
         return ClerkServer(ClerkScript(users=users, faults=self.faults))
 
 
-def read(server: ClerkServer, folder: Path, more: str = "") -> Definition | CampaignError:
+def read(
+    server: ClerkServer,
+    folder: Path,
+    more: str = "",
+    *,
+    limiter: RateLimiter | None = None,
+    waiting: Callable[[str, float], object] = lambda *_: None,
+) -> Definition | CampaignError:
     """Read the waitlist as a run does; return the campaign, or the error."""
     definition, clock = definition_in(folder, more), FakeClock()
+    limiter = limiter or RateLimiter((), clock)
     services = Services(folder / "send-log.db", _NO_SERVER, server.url, "sk_test_1", ())
     with opened(services.log, clock=clock) as log:
         try:
             return asyncio.run(
-                read_waitlist(definition, services, partial(asyncio.to_thread, log.begun_keys), RateLimiter((), clock))
+                read_waitlist(definition, services, partial(asyncio.to_thread, log.begun_keys), limiter, waiting)
             )
         except CampaignError as error:
             return error
@@ -203,8 +211,31 @@ def test_a_temporary_fault_is_waited_for(tmp_path: Path) -> None:
         Fault("waitlist", Drop(), skip=2, times=1),
         Fault("waitlist", Truncate(), skip=3, times=1),
     )
+    said: list[tuple[str, float]] = []
     with Listed(tmp_path, 900, faults).server() as server:
-        assert len(ids(read(server, tmp_path))) == 900
+        assert len(ids(read(server, tmp_path, waiting=lambda *told: said.append(told)))) == 900
+    assert said[0][0].startswith("Clerk's waitlist cannot be read: Clerk's answer cannot be used: 503")
+    assert all(seconds > 0 for _, seconds in said)
+
+
+def test_a_pause_is_waited_for_with_a_word(tmp_path: Path) -> None:
+    """While Clerk is paused, as another worker may have told, the list waits, says why, and no try is used up."""
+    clock = FakeClock()
+    limiter = RateLimiter((), clock)
+    limiter.pause(60.0, "Clerk does not answer")
+    said: list[tuple[str, float]] = []
+
+    def waiting(why: str, seconds: float) -> None:
+        said.append((why, seconds))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(clock.jump, seconds)
+        if len(said) < 10:
+            loop.call_soon(limiter.pause, 90.0, "Clerk is slow")
+
+    with Listed(tmp_path, 2).server() as server:
+        found = read(server, tmp_path, limiter=limiter, waiting=waiting)
+    assert len(ids(found)) == 2
+    assert said == [("Clerk is paused (Clerk does not answer)", 60.0), *[("Clerk is paused (Clerk is slow)", 90.0)] * 9]
 
 
 @pytest.mark.parametrize(
