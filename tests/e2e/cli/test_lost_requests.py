@@ -29,6 +29,7 @@ pytestmark = pytest.mark.long
 MIXED = SmtpScript(faults=(Fault("rcpt", Reply("550 5.1.1 No"), to="u1@*"), Fault("dot", Drop(done=True), to="u2@*")))
 #: It revokes a token as often as it is asked, since the copies of a log ask for the same ones.
 REVOKING = ClerkScript(faults=(Fault("revoke", Answer(200)),))
+ADDRESSES = [f"u{number}@d{number}.example" for number in range(4)]
 QUICK = '[limits]\ntokens = "1000/second"\n'
 #: Each third request of a command is lost in one of two ways; each command begins with another one.
 STEP = 3
@@ -139,6 +140,42 @@ def test_what_changes_can_be_repeated(command: str, tmp_path: Path, postgres_ser
             assert end_of(env) == wanted, done
         for end in ("whole", "lost"):
             postgres_server.drop(postgres_server.url(f"{database}_{end}"))
+
+
+def test_a_run_mails_each_once(tmp_path: Path, postgres_server: Postgres) -> None:
+    """A run goes on after each request that was lost, or ends before it has mailed anybody, and can be repeated."""
+    ended, went_on, number = 0, 0, 1
+    with DatabaseProxy(postgres_server.port) as proxy:
+        while True:
+            url = postgres_server.fresh(is_empty=True)
+            (folder := tmp_path / str(number)).mkdir()
+            with environment(folder, 4, more=QUICK) as env:
+                env.work.environment["CAMPAIGN_LOG"] = through(proxy, url.rpartition("/")[2])
+                proxy.lose_request(number, answered=number % 2 == 0)
+                done = env.work.run()
+                proxy.join()
+                assert_no_fault(done.stdout + done.stderr)
+                if done.returncode:
+                    ended += 1
+                    require_end(done)
+                    assert env.silent
+                    assert env.work.run().returncode == 0
+                else:
+                    went_on += proxy.lost
+                assert (env.mailed, {row["state"] for row in env.work.rows()}) == (ADDRESSES, {"sent"}), done
+            postgres_server.drop(url)
+            if not proxy.lost:
+                break
+            number += STEP
+    assert min(ended, went_on) > 5
+
+
+def require_end(done: CompletedProcess[str]) -> None:
+    """Check that a run that ended before it sent anything says what to do, in its last line."""
+    last = done.stderr.rstrip("\n").split("\n")[-1]
+    assert done.returncode in {1, 3}
+    assert last.startswith("campaign: the send log postgresql://"), last
+    assert "secret" not in done.stderr
 
 
 def copy(server: Postgres, database: str, name: str) -> str:

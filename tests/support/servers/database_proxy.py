@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: How often the threads look whether they are to end (seconds).
 _GLANCE_S = 0.02
+#: How long the answer to a request that is lost is waited for (seconds).
+_ANSWER_S = 0.5
 _CHUNK = 65536
 #: The last statement of each transaction, as the client sends it; a BEGIN may have READ COMMITTED.
 _COMMIT = b"COMMIT\0"
@@ -129,8 +131,10 @@ class DatabaseProxy:
             if self._left == 0:
                 self._left = None
                 if self._is_answered:
-                    server.sendall(data)
-                    server.recv(_CHUNK)
+                    server.settimeout(_ANSWER_S)
+                    with suppress(TimeoutError):  # it may be a part of a request, which has no answer
+                        server.sendall(data)
+                        server.recv(_CHUNK)
                 self.lost += 1
                 return False
         if is_request and self._after and self._after in data:
