@@ -82,7 +82,7 @@ class RunQueue(CampaignConnection):
         if self._connection.is_open:
             return False
         is_told = False
-        while why := await asyncio.to_thread(self._worker.try_to_restore, self._connection):
+        while why := await asyncio.to_thread(self._try_to_restore):
             if not is_told:
                 self._say(f"Waiting for PostgreSQL at {self._database.place}: {why}")
             is_told = True
@@ -222,6 +222,10 @@ class RunQueue(CampaignConnection):
             except SendLogUnusableError:
                 if self._is_draining or not await self.is_back():
                     raise
+
+    def _try_to_restore(self) -> str:
+        with self._reading():
+            return self._worker.try_to_restore(self._connection)
 
     def _start(self) -> None:
         with self._reading():

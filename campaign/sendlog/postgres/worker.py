@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from campaign.sendlog.postgres.faults import reason_of
+from campaign.sendlog.postgres.faults import LostCommitsError, reason_of
 from campaign.sendlog.postgres.heartbeat import BEATS_PER_LEASE, Heartbeat, recover_all
 from campaign.sendlog.postgres.many_rows import FOR_CLAIMED, array
 from campaign.sendlog.postgres.session import closing_after_error, notice_loss_within, open_session
@@ -112,7 +112,11 @@ class PostgresWorker(LogWorker):
                 connection.execute(WORKERS.unlock, of)
 
     def try_to_restore(self, connection: LogConnection) -> str:
-        """Try once to replace a lost session of a run that prepares; return why it cannot be had, or nothing."""
+        """Try once to replace a lost session of a run that prepares; return why it cannot be had, or nothing.
+
+        Raises:
+            LostCommitsError: the server lacks what this run had committed.
+        """
         try:
             fresh = open_session(self._url, wait_s=_WAIT_S)
             with closing_after_error(fresh):
@@ -120,6 +124,9 @@ class PostgresWorker(LogWorker):
                     raise LockNotAvailable("another command changes the log")
                 if batch := self._transactions.works_on:
                     fresh.execute(WORKERS.share_lock, batch)
+                self._transactions.require_all_commits(fresh)
+        except LostCommitsError:
+            raise
         except psycopg.Error as error:
             return reason_of(error)
         cast("PostgresConnection", connection).replace(fresh)

@@ -177,7 +177,7 @@ class WorkerTransactions:
                 if not fresh.try_to_hold(is_shared=True):
                     raise errors.LockNotAvailable("another command changes the log")
                 self.begin_session(fresh)
-                self._require_all_commits(fresh)
+                self.require_all_commits(fresh)
         except LostCommitsError:
             raise
         except psycopg.Error as failure:  # also of a server that is lost again while it is asked
@@ -185,7 +185,7 @@ class WorkerTransactions:
         session.replace(fresh)
         return ""
 
-    def _require_all_commits(self, session: PostgresConnection) -> None:
+    def require_all_commits(self, session: PostgresConnection) -> None:
         """Raise LostCommitsError if the server lacks the last transaction that was committed."""
         worker, number = self._committed
         if not number:

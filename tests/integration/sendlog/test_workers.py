@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from campaign.config.postgres_url import parse_postgres_url
-from campaign.errors import ClaimLostError, PermanentError, SendLogError, TransientError
+from campaign.errors import ClaimLostError, PermanentError, SendLogError, SendLogUnusableError, TransientError
 from campaign.model import Deferral, Outcome, Status, Waiting
 from campaign.sendlog import QueueCursor, SuppressionList
 from support.fake_clock import FakeClock
@@ -313,6 +313,26 @@ def test_a_server_that_lacks_commits_gets_no_more_intents(shared: Shared, change
             shared.end_sessions()
             with pytest.raises(SendLogError, match="lacks changes that were committed"):
                 await intend(log, second)
+
+    with shared.worker() as log:
+        asyncio.run(work(log))
+
+
+@pytest.mark.parametrize("change", OLDER_COPIES)
+def test_a_watch_that_rests_finds_that_commits_are_lacking(shared: Shared, change: str) -> None:
+    """A watch whose server lacks what was committed sends nothing more, whenever it goes on."""
+
+    async def work(log: SendLog) -> None:
+        async with log.working():
+            async with log:
+                await intend(log, (await claim(log))[0])
+            shared.query(change)
+            shared.end_sessions()
+            with pytest.raises(SendLogUnusableError, match="lacks changes that were committed"):
+                async with log:
+                    pass
+            with pytest.raises(SendLogUnusableError, match="lacks changes that were committed"):
+                await log.restore()
 
     with shared.worker() as log:
         asyncio.run(work(log))
