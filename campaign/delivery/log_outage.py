@@ -1,4 +1,4 @@
-"""A send log whose server does not answer, outside of a run's own connection: `until_answered`, `RatesOutage`."""
+"""A send log whose server does not answer, outside of a run's own connection: `until_answered`, `SessionOutage`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 #: A server that is away is asked again after this time (seconds).
 _RETRY_S = 0.5
-#: A run that can reserve no permits says so after this time (seconds).
+#: A run that lacks one of its sessions says so after this time (seconds).
 _SILENT_S = 5.0
 
 
@@ -47,33 +47,56 @@ async def until_answered(read: Callable[[], T], say: Callable[[str], object]) ->
             return found
 
 
-class RatesOutage:
-    """Says why a run sends nothing while it cannot reserve permits of the rates that all runs share.
+class SessionOutage:
+    """Says that a run has no session for one of its purposes, beside the one with which it writes.
 
     It is for a run whose own connection is alive: a run whose log is away says that already.
 
     Args:
         log: the run's log, which says it.
         clock: the time.
+        lost: the beginning of the sentence that tells of it; the reason follows.
+        back: the sentence that tells of its end.
     """
 
-    def __init__(self, log: SendLog, clock: Clock) -> None:
+    def __init__(self, log: SendLog, clock: Clock, *, lost: str, back: str) -> None:
         self._log = log
         self._clock = clock
-        #: When it began; None: permits can be reserved.
+        self._lost, self._back = lost, back
+        #: When it began; None: there is a session.
         self._since: float | None = None
         self._is_told = False
 
     def failed(self, why: str) -> None:
-        """Note that permits could not be reserved."""
+        """Note that there was no session."""
         now = self._clock.now()
         self._since = now if self._since is None else self._since
         if now - self._since >= _SILENT_S and not self._is_told and not self._log.is_away:
             self._is_told = True
-            self._log.say(f"Waiting for the rates that all runs share: {why}")
+            self._log.say(f"{self._lost}: {why}")
 
     def ended(self) -> None:
-        """Note that permits were reserved."""
+        """Note that there is one."""
         if self._is_told:
-            self._log.say("The rates that all runs share answer again; the run goes on")
+            self._log.say(self._back)
         self._since, self._is_told = None, False
+
+
+def rates_outage(log: SendLog, clock: Clock) -> SessionOutage:
+    """Return what says that a run sends nothing, since it can reserve no permits of the rates that all runs share."""
+    return SessionOutage(
+        log,
+        clock,
+        lost="Waiting for the rates that all runs share",
+        back="The rates that all runs share answer again; the run goes on",
+    )
+
+
+def hearing_outage(log: SendLog, clock: Clock) -> SessionOutage:
+    """Return what says that a run does not hear what the other runs tell; it goes on without."""
+    return SessionOutage(
+        log,
+        clock,
+        lost="The run does not hear of pauses of Clerk and the mail server that other runs tell",
+        back="The run hears the other runs again",
+    )

@@ -14,7 +14,7 @@ from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
 
-from campaign.delivery.log_outage import RatesOutage
+from campaign.delivery.log_outage import hearing_outage, rates_outage
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.shared_limit import SharedLimit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
+    from campaign.delivery.log_outage import SessionOutage
     from campaign.sendlog import SendLog
     from campaign.sendlog.permits import PermitExchange, PermitRequest, PermitTerms
 
@@ -83,13 +84,20 @@ class WorkerRates:
     Args:
         exchange: the send log.
         clock: the time.
-        outage: told whether permits can be reserved.
+        reserving: told whether permits can be reserved.
+        hearing: told whether other workers can be heard.
     """
 
-    def __init__(self, exchange: PermitExchange, clock: Clock, outage: RatesOutage | None = None) -> None:
+    def __init__(
+        self,
+        exchange: PermitExchange,
+        clock: Clock,
+        reserving: SessionOutage | None = None,
+        hearing: SessionOutage | None = None,
+    ) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._outage = outage
+        self._reserving, self._hearing = reserving, hearing
         #: How often the log could not be reached to listen.
         self.losses = 0
         self._limits: list[SharedLimit] = []
@@ -173,11 +181,17 @@ class WorkerRates:
         """Do what other workers tell, without an end."""
         while True:
             try:
-                async for hold in self._exchange.holds():
+                async for hold in self._exchange.holds(self._hears):
                     self._obey(hold)
-            except ConnectionError:
+            except ConnectionError as error:
                 self.losses += 1
+                if self._hearing:
+                    self._hearing.failed(str(error))
             await self._clock.sleep(_RECONNECT_S)
+
+    def _hears(self) -> None:
+        if self._hearing:
+            self._hearing.ended()
 
     async def tell(self) -> None:
         """Tell the other workers what this one learns, without an end."""
@@ -210,8 +224,8 @@ class WorkerRates:
             grant = await self._exchange.reserve(request)
         except ConnectionError as error:
             self._lost(limit, request, offset)
-            if self._outage:
-                self._outage.failed(str(error))
+            if self._reserving:
+                self._reserving.failed(str(error))
             await self._clock.sleep(_RECONNECT_S)
             return
         except BaseException:  # the run ends, and says it again with its last report
@@ -219,8 +233,8 @@ class WorkerRates:
             raise
         self._offset.note(asked, self._clock.now(), grant.now)
         limit.granted(grant, self._offset.seconds)
-        if self._outage:
-            self._outage.ended()
+        if self._reserving:
+            self._reserving.ended()
 
     def _lost(self, limit: SharedLimit, request: PermitRequest, offset: float) -> None:
         """Drop all permits: a server that crashed has forgotten them, and gives them to others."""
@@ -264,20 +278,23 @@ async def open_worker_rates(log: SendLog, clock: Clock) -> AsyncIterator[WorkerR
     if exchange is None:
         yield None
         return
-    async with worker_rates(exchange, clock, RatesOutage(log, clock)) as rates:
+    async with worker_rates(exchange, clock, rates_outage(log, clock), hearing_outage(log, clock)) as rates:
         yield rates
 
 
 @asynccontextmanager
 async def worker_rates(
-    exchange: PermitExchange, clock: Clock, outage: RatesOutage | None = None
+    exchange: PermitExchange,
+    clock: Clock,
+    reserving: SessionOutage | None = None,
+    hearing: SessionOutage | None = None,
 ) -> AsyncIterator[WorkerRates]:
     """Share rates and pauses during the block, and give back what is reserved at its end.
 
     Raises:
         SendLogError: the log refuses what it is asked; the block is cancelled.
     """
-    rates = WorkerRates(exchange, clock, outage)
+    rates = WorkerRates(exchange, clock, reserving, hearing)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each()) for each in (rates.reserve, rates.hear, rates.tell)]

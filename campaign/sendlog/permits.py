@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from campaign.model import Status
 
@@ -126,8 +126,11 @@ class PermitExchange(Protocol):
         """
         ...
 
-    def holds(self) -> AsyncIterator[Hold]:
+    def holds(self, connected: Callable[[], object]) -> AsyncIterator[Hold]:
         """Yield the pauses that are on, and then without an end what other workers tell.
+
+        Args:
+            connected: called when nothing more that they tell is missed.
 
         Raises:
             ConnectionError: the log cannot be reached.

@@ -12,7 +12,7 @@ from campaign.model import Rate
 from campaign.sendlog.permits import PermitGrant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from campaign.sendlog.permits import Hold, PermitRequest, PermitTerms
     from support.fake_clock import FakeClock
@@ -109,8 +109,9 @@ class PermitDesk:
             if desk is not self:
                 desk._heard.put_nowait(hold)  # noqa: SLF001 - another one of its kind
 
-    async def holds(self) -> AsyncIterator[Hold]:
+    async def holds(self, connected: Callable[[], object]) -> AsyncIterator[Hold]:
         """Yield what other workers tell."""
+        connected()
         while True:
             yield await self._heard.get()
 

@@ -18,7 +18,7 @@ from campaign.sendlog.postgres.session import session_parameters
 from campaign.sendlog.postgres.statements import RATES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from campaign.config.postgres_url import PostgresUrl
     from campaign.sendlog.permits import PermitRequest
@@ -86,12 +86,13 @@ class PostgresRates:
         }
         await self._ask(RATES.tell_workers, arguments)
 
-    async def holds(self) -> AsyncIterator[Hold]:
+    async def holds(self, connected: Callable[[], object]) -> AsyncIterator[Hold]:
         """Yield the pauses that are on, and then what other workers tell."""
         with self._translated():
             async with await self._connect() as connection:
                 await connection.execute(RATES.listen)
                 rows = await (await connection.execute(RATES.pauses)).fetchall()
+                connected()
                 for service, ends_at, why, now in rows:
                     yield Hold(HoldKind.PAUSE, service, why, ends_at - now)
                 async for notice in connection.notifies():

@@ -158,24 +158,41 @@ def test_a_preparation_waits_for_a_server_that_is_away(tmp_path: Path, postgres_
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
 
 
-def test_a_run_says_why_it_has_no_permits(tmp_path: Path, postgres_server: Postgres) -> None:
-    """A database that takes no session for the shared rates is said, and with one the run goes on."""
-    slow = SmtpScript(faults=(Fault("dot", Delay(0.3)),))
+#: By what a session of a run asked last: how long a mail takes (seconds), so that the run does not end before; what is
+#: said when the session is lost, and when there is another one.
+SESSIONS = {
+    "reserve_permits": (
+        0.3,
+        "Waiting for the rates that all runs share",
+        "The rates that all runs share answer again; the run goes on",
+    ),
+    "campaign.pause": (
+        1.0,
+        "The run does not hear of pauses of Clerk and the mail server that other runs tell",
+        "The run hears the other runs again",
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", SESSIONS)
+def test_a_run_says_which_session_it_lacks(asked: str, tmp_path: Path, postgres_server: Postgres) -> None:
+    """A database that takes no session for the shared rates, or to hear other runs, is said, and so is its end."""
+    delay, lost, back = SESSIONS[asked]
+    slow = SmtpScript(faults=(Fault("dot", Delay(delay)),))
     with on_postgres(tmp_path, postgres_server, smtp=slow) as (env, url), postgres_server.admin() as admin:
         database = url.rpartition("/")[2]
         process = env.work.start("run", "campaign.toml", "--yes")
         wait_for(lambda: env.accepted, process)
         admin.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")  # the run keeps its other sessions
-        reserving = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND query LIKE %s"
-        assert admin.execute(reserving, (database, "%reserve_permits%")).fetchall() == [(True,)]
+        ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND query LIKE %s"
+        assert admin.execute(ending, (database, f"%{asked}%")).fetchall() == [(True,)]
         assert process.stdout is not None
-        said = next(line for line in process.stdout if line.startswith("Waiting for"))
-        assert said.startswith("Waiting for the rates that all runs share: the send log postgresql://")
+        said = next(line for line in process.stdout if line.startswith(f"{lost}: the send log postgresql://"))
         assert "too many connections" in said
         admin.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, (out, err)
-        assert "The rates that all runs share answer again; the run goes on." in out
+        assert f"{back}." in out
         assert require_each_at_most_once(env) == {"sent": PEOPLE, "uncertain": 0, "queued": 0}
 
 
