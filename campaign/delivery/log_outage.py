@@ -97,6 +97,6 @@ def hearing_outage(log: SendLog, clock: Clock) -> SessionOutage:
     return SessionOutage(
         log,
         clock,
-        lost="The run does not hear of pauses of Clerk and the mail server that other runs tell",
-        back="The run hears the other runs again",
+        lost="This run does not hear when other runs pause for Clerk or the mail server",
+        back="This run hears the other runs again",
     )

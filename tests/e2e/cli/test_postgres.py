@@ -168,8 +168,8 @@ SESSIONS = {
     ),
     "campaign.pause": (
         1.0,
-        "The run does not hear of pauses of Clerk and the mail server that other runs tell",
-        "The run hears the other runs again",
+        "This run does not hear when other runs pause for Clerk or the mail server",
+        "This run hears the other runs again",
     ),
 }
 
