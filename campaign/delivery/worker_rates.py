@@ -14,6 +14,7 @@ from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
 
+from campaign.delivery.clock_offset import ClockOffset
 from campaign.delivery.log_outage import hearing_outage, rates_outage
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
@@ -38,32 +39,10 @@ MESSAGES, TOKENS = "messages", "tokens"
 _RECONNECT_S = 0.5
 #: How long the last report may take: this worker may be about to end because the log is gone.
 _LAST_REPORT_S = 5.0
+#: The limits are looked at after this time at the latest (seconds).
+_LONGEST_WAIT_S = 50.0
 #: Of a campaign without a ramp whose messages count for the ramps of others.
 _NO_QUOTA = Rate(1_000_000_000, timedelta(days=1))
-#: The clocks are compared by the quickest of so many exchanges.
-_COMPARED = 50
-#: By how much two clocks may drift apart during these exchanges (seconds).
-_DRIFT_S = 0.005
-
-
-class ClockOffset:
-    """How far the log's clock is ahead of this worker's, by the quickest of the last exchanges (Cristian)."""
-
-    def __init__(self) -> None:
-        self._measured: deque[tuple[float, float]] = deque(maxlen=_COMPARED)
-
-    def note(self, asked: float, answered: float, said: float) -> None:
-        """Take in that the log's clock showed `said` at some instant between two of this worker's."""
-        trip, ahead = answered - asked, said - (asked + answered) / 2
-        best_trip, best = min(self._measured, default=(trip, ahead))
-        if abs(ahead - best) > (trip + best_trip) / 2 + _DRIFT_S:
-            self._measured.clear()  # one of the clocks was set
-        self._measured.append((trip, ahead))
-
-    @property
-    def seconds(self) -> float:
-        """The offset; 0 before the first exchange."""
-        return min(self._measured, default=(0.0, 0.0))[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +154,7 @@ class WorkerRates:
                 await self._ask(limit)
             next_at = min([limit.asks_at() for limit in self._limits], default=inf)
             if next_at > self._clock.now():
-                await self._clock.wait(self._wanted, min(next_at - self._clock.now(), _COMPARED))
+                await self._clock.wait(self._wanted, min(next_at - self._clock.now(), _LONGEST_WAIT_S))
 
     async def hear(self) -> None:
         """Do what other workers tell, without an end."""

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from campaign.delivery.clock_offset import ClockOffset
 from campaign.delivery.retry import Backoff, RetryPolicy
-from campaign.delivery.worker_rates import ClockOffset, Listener, WorkerRates, worker_rates
+from campaign.delivery.worker_rates import Listener, WorkerRates, worker_rates
 from campaign.errors import DeferredError, Scope, TransientError
 from campaign.model import Rate, Receipt, Status, Waiting
 from campaign.sendlog.permits import HoldKind
