@@ -152,6 +152,7 @@ class PostgresWorker(LogWorker):
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat:
             heartbeat.stop()
+            self._transactions.end()
             if not cast("PostgresConnection", connection).is_lost:
                 with suppress(psycopg.Error):
                     connection.execute(WORKERS.end_worker_session)

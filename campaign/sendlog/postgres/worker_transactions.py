@@ -69,9 +69,13 @@ class WorkerTransactions:
     def start(self, session: PostgresConnection, campaign: int, terms: WorkTerms) -> None:
         """Begin to write for a campaign, by its id."""
         self._campaign, self._terms = campaign, terms
-        self.is_ending, self._last_tries, self._committed = False, _LAST_TRIES, (0, 0)
+        self.is_ending, self._last_tries = False, _LAST_TRIES
         self._wait.clear()
         self.begin_session(session)
+
+    def end(self) -> None:
+        """Look for the last transaction no more: the worker's row, which tells of it, is removed."""
+        self._committed = (0, 0)
 
     def abandon(self) -> None:
         """Ask a server that is away no more."""

@@ -338,6 +338,23 @@ def test_a_watch_that_rests_finds_that_commits_are_lacking(shared: Shared, chang
         asyncio.run(work(log))
 
 
+def test_a_run_that_has_ended_reads_its_counts(shared: Shared) -> None:
+    """A run that has left the log, and whose session is lost then, takes another one for what it reads at its end."""
+
+    async def work(log: SendLog) -> None:
+        async with log:
+            await intend(log, (await claim(log))[0])
+        shared.end_sessions()
+        assert await log.is_back()
+        assert log.summary()[Status.SENDING] == 1
+        async with log:
+            shared.end_sessions()
+            await log.next_due(0.0)
+
+    with shared.worker() as log:
+        asyncio.run(work(log))
+
+
 def test_a_run_that_was_removed_finds_its_commits(shared: Shared) -> None:
     """A run that did not reach the server for longer than its lease goes on: the server knows its last transaction."""
 
