@@ -174,7 +174,7 @@ SESSIONS = {
 }
 
 
-@pytest.mark.parametrize("asked", SESSIONS)
+@pytest.mark.parametrize("asked", ["reserve_permits", pytest.param("campaign.pause", marks=pytest.mark.long)])
 def test_a_run_says_which_session_it_lacks(asked: str, tmp_path: Path, postgres_server: Postgres) -> None:
     """A database that takes no session for the shared rates, or to hear other runs, is said, and so is its end."""
     delay, lost, back = SESSIONS[asked]
