@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-#: The clocks are compared by the quickest of so many exchanges.
+#: The quickest of this many exchanges with the log gives the offset.
 _COMPARED = 50
 #: By how much two clocks may drift apart during these exchanges (seconds).
 _DRIFT_S = 0.005

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from campaign.clock import SystemClock
 from campaign.errors import LogUnreachableError
@@ -47,6 +47,25 @@ async def until_answered(read: Callable[[], T], say: Callable[[str], object]) ->
             return found
 
 
+class OutageWords(NamedTuple):
+    """What a run says of an outage."""
+
+    #: The beginning of the sentence that tells of it; the reason follows.
+    lost: str
+    #: The sentence that tells of its end.
+    back: str
+
+
+#: A run cannot reserve permits, and sends nothing.
+RATES_OUTAGE = OutageWords(
+    "Waiting for the rates that all runs share", "The rates that all runs share answer again; the run goes on"
+)
+#: A run does not hear what the other runs tell, and goes on without it.
+HEARING_OUTAGE = OutageWords(
+    "This run does not hear when other runs pause for Clerk or the mail server", "This run hears the other runs again"
+)
+
+
 class SessionOutage:
     """Says that a run has no session for one of its purposes, beside the one with which it writes.
 
@@ -55,14 +74,13 @@ class SessionOutage:
     Args:
         log: the run's log, which says it.
         clock: the time.
-        lost: the beginning of the sentence that tells of it; the reason follows.
-        back: the sentence that tells of its end.
+        words: what it says.
     """
 
-    def __init__(self, log: SendLog, clock: Clock, *, lost: str, back: str) -> None:
+    def __init__(self, log: SendLog, clock: Clock, words: OutageWords) -> None:
         self._log = log
         self._clock = clock
-        self._lost, self._back = lost, back
+        self._words = words
         #: When it began; None: there is a session.
         self._since: float | None = None
         self._is_told = False
@@ -73,30 +91,10 @@ class SessionOutage:
         self._since = now if self._since is None else self._since
         if now - self._since >= _SILENT_S and not self._is_told and not self._log.is_away:
             self._is_told = True
-            self._log.say(f"{self._lost}: {why}")
+            self._log.say(f"{self._words.lost}: {why}")
 
     def ended(self) -> None:
         """Note that there is one."""
         if self._is_told:
-            self._log.say(self._back)
+            self._log.say(self._words.back)
         self._since, self._is_told = None, False
-
-
-def rates_outage(log: SendLog, clock: Clock) -> SessionOutage:
-    """Return what says that a run sends nothing, since it can reserve no permits of the rates that all runs share."""
-    return SessionOutage(
-        log,
-        clock,
-        lost="Waiting for the rates that all runs share",
-        back="The rates that all runs share answer again; the run goes on",
-    )
-
-
-def hearing_outage(log: SendLog, clock: Clock) -> SessionOutage:
-    """Return what says that a run does not hear what the other runs tell; it goes on without."""
-    return SessionOutage(
-        log,
-        clock,
-        lost="This run does not hear when other runs pause for Clerk or the mail server",
-        back="This run hears the other runs again",
-    )

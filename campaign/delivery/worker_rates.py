@@ -15,7 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from campaign.delivery.clock_offset import ClockOffset
-from campaign.delivery.log_outage import hearing_outage, rates_outage
+from campaign.delivery.log_outage import HEARING_OUTAGE, RATES_OUTAGE, SessionOutage
 from campaign.delivery.ramp import SharedRamp
 from campaign.delivery.rate_limiter import RateLimiter
 from campaign.delivery.shared_limit import SharedLimit
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from campaign.clock import Clock
-    from campaign.delivery.log_outage import SessionOutage
     from campaign.sendlog import SendLog
     from campaign.sendlog.permits import PermitExchange, PermitRequest, PermitTerms
 
@@ -257,7 +256,8 @@ async def open_worker_rates(log: SendLog, clock: Clock) -> AsyncIterator[WorkerR
     if exchange is None:
         yield None
         return
-    async with worker_rates(exchange, clock, rates_outage(log, clock), hearing_outage(log, clock)) as rates:
+    reserving, hearing = (SessionOutage(log, clock, words) for words in (RATES_OUTAGE, HEARING_OUTAGE))
+    async with worker_rates(exchange, clock, reserving, hearing) as rates:
         yield rates
 
 

@@ -187,7 +187,8 @@ def test_a_run_says_which_session_it_lacks(asked: str, tmp_path: Path, postgres_
         ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND query LIKE %s"
         assert admin.execute(ending, (database, f"%{asked}%")).fetchall() == [(True,)]
         assert process.stdout is not None
-        said = next(line for line in process.stdout if line.startswith(f"{lost}: the send log postgresql://"))
+        said = next(line for line in process.stdout if line.startswith(lost[: len("Waiting for")]))
+        assert said.startswith(f"{lost}: the send log postgresql://")
         assert "too many connections" in said
         admin.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
         out, err = process.communicate(timeout=60)

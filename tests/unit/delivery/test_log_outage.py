@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from campaign.delivery.log_outage import rates_outage
+from campaign.delivery.log_outage import RATES_OUTAGE, SessionOutage
 from support.fake_clock import FakeClock
 from support.sendlog_helpers import opened
 
@@ -19,7 +19,7 @@ def test_an_outage_of_the_rates_is_told_once_and_its_end_too(tmp_path: Path) -> 
     clock = FakeClock()
     with opened(tmp_path / "send-log.db") as log:
         log.share(lease=timedelta(minutes=1), say=said.append)
-        outage = rates_outage(log, clock)
+        outage = SessionOutage(log, clock, RATES_OUTAGE)
         for _ in range(2):
             for seconds in (0, 4):
                 clock.set(clock.now() + seconds)
